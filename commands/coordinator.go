@@ -1,0 +1,185 @@
+// Package commands is what the coordinator does: one file for each command, with its params, its result,
+// its limits and the script that decides it. The list of them is in list.go; transports, discovery and
+// documentation derive from it.
+//
+// Transports call Coordinator.Call, the monitor calls Coordinator.Sweep. Nothing here keeps state of its
+// own: everything is decided by the scripts in Redis, so any number of coordinators work side by side.
+// When Redis cannot be reached, Call answers "Redis unavailable" within the method's timeout, or
+// "Outcome unknown" when a script was sent and its reply was lost.
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// Options configure a Coordinator. Zero values take the defaults that are named.
+type Options struct {
+	Redis     redis.UniversalClient
+	Namespace string
+	// InstanceTTL is how long a registration lasts without a heartbeat. Default 30 s.
+	InstanceTTL time.Duration
+	// MonitorInterval is how often Sweep is called. Default 1 s.
+	MonitorInterval time.Duration
+	// TaskRetention is how long finished tasks stay in Redis. Default 7 days.
+	TaskRetention time.Duration
+	// RateLimits replaces the limits of methods, in calls a minute and actor; 0 is none.
+	RateLimits map[string]int
+	// Tasks is the view that task.list reads; nil where there is no Postgres.
+	Tasks TaskView
+	// Logger takes faults of ours. Default slog.Default().
+	Logger *slog.Logger
+}
+
+// Coordinator runs commands.
+type Coordinator struct {
+	options Options
+	keys    keys.Space
+	scripts *lua.Runner
+	list    []*Method
+	methods map[string]*Method
+}
+
+// New returns a Coordinator, or says what is wrong with its options.
+func New(o Options) (*Coordinator, error) {
+	space, err := keys.New(o.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	if o.InstanceTTL == 0 {
+		o.InstanceTTL = 30 * time.Second
+	}
+	if o.MonitorInterval == 0 {
+		o.MonitorInterval = time.Second
+	}
+	if o.TaskRetention == 0 {
+		o.TaskRetention = 7 * 24 * time.Hour
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	c := &Coordinator{options: o, keys: space, scripts: lua.NewRunner(o.Redis), methods: map[string]*Method{}}
+	if c.list, err = methods(); err != nil {
+		return nil, err
+	}
+	for _, m := range c.list {
+		if c.methods[m.Name] != nil {
+			return nil, fmt.Errorf("method %s is in the list twice", m.Name)
+		}
+		c.methods[m.Name] = m
+	}
+	for name, limit := range o.RateLimits {
+		if c.methods[name] == nil {
+			return nil, fmt.Errorf("rate limit for %s: no such method", name)
+		}
+		c.methods[name].Limit = limit
+	}
+	return c, nil
+}
+
+// Call runs one command and gives its result as JSON. The error is always an *Error.
+func (c *Coordinator) Call(ctx context.Context, request Request) (json.RawMessage, error) {
+	m := c.methods[request.Method]
+	if m == nil {
+		return nil, MethodNotFound(request.Method)
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.Timeout)
+	defer cancel()
+	result, err := m.run(ctx, &call{Coordinator: c, Request: request, method: m})
+	if err == nil {
+		return result, nil
+	}
+	err = apiError(err)
+	if known := (*Error)(nil); errors.As(err, &known) {
+		return nil, known
+	}
+	c.options.Logger.ErrorContext(ctx, "a command failed by a fault of ours", "method", request.Method, "error", err)
+	return nil, Internal("")
+}
+
+// call is one run of one command.
+type call struct {
+	*Coordinator
+	Request
+	method *Method
+}
+
+// run runs the script that decides the command: its arguments are the envelope's context and the rate
+// limit, then those given.
+func (c *call) run(ctx context.Context, script *lua.Script, instance string, args ...any) (any, error) {
+	full := make([]any, 0, 3+len(args))
+	full = append(full, c.context(instance, c.Cause), c.subject(instance), c.method.Limit)
+	return c.script(ctx, script, append(full, args...)...)
+}
+
+func (c *Coordinator) script(ctx context.Context, script *lua.Script, args ...any) (any, error) {
+	return c.scripts.Run(ctx, script, []string{c.keys.Log()}, args...)
+}
+
+// decide is run for a script that returns the method's result as JSON text.
+func (c *call) decide(ctx context.Context, script *lua.Script, instance string, args ...any) (json.RawMessage, error) {
+	reply, err := c.run(ctx, script, instance, args...)
+	if err != nil {
+		return nil, err
+	}
+	text, ok := reply.(string)
+	if !ok {
+		return nil, fmt.Errorf("script %s returned %T, not text", script.Name, reply)
+	}
+	return json.RawMessage(text), nil
+}
+
+// actor is who acts: the token's name and the instance, either of them, or anonymous.
+func (c *call) actor(instance string) string {
+	switch {
+	case c.Caller != "" && instance != "":
+		return c.Caller + "/" + instance
+	case c.Caller != "":
+		return c.Caller
+	case instance != "":
+		return instance
+	}
+	return "anonymous"
+}
+
+// context is the inside of the envelope that tells the actor, the cause and the trace.
+func (c *call) context(instance, cause string) string {
+	return envelopeContext(c.actor(instance), cause, c.Trace)
+}
+
+func envelopeContext(actor, cause, trace string) string {
+	b := make([]byte, 0, 96)
+	b = append(append(b, `"actor":`...), quote(actor)...)
+	b = append(append(b, `,"cause":`...), quotedOrNull(cause)...)
+	b = append(append(b, `,"trace":`...), quotedOrNull(trace)...)
+	return string(b)
+}
+
+func quotedOrNull(s string) []byte {
+	if s == "" {
+		return []byte("null")
+	}
+	return quote(s)
+}
+
+// subject is whose calls of the method the rate limit counts: the instance's, else the token's, else the address's.
+func (c *call) subject(instance string) string {
+	switch {
+	case instance != "":
+		return c.Method + ":" + instance
+	case c.Caller != "":
+		return c.Method + ":" + c.Caller
+	}
+	return c.Method + ":" + c.Addr
+}
+
+func ms(d time.Duration) int64 { return d.Milliseconds() }

@@ -1,0 +1,28 @@
+package commands
+
+// methods is the list of all commands, in the order in which they are documented.
+func methods() ([]*Method, error) {
+	var list []*Method
+	for _, define := range []func() (*Method, error){
+		systemRegister,
+		systemHeartbeat,
+		systemUnregister,
+		systemCheckHealth,
+		taskCreate,
+		taskUpdate,
+		taskAssign,
+		taskUnassign,
+		taskClaim,
+		taskComplete,
+		taskList,
+		taskGet,
+		taskDelete,
+	} {
+		m, err := define()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}

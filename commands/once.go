@@ -1,0 +1,32 @@
+package commands
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+)
+
+// once gives what a script needs to know a repeated command by: the hash of its method, its caller and
+// its idempotency key, and a digest of its params. Without a key both are "".
+func (c *call) once(key string) (hash, digest string, err error) {
+	if key == "" {
+		return "", "", nil
+	}
+	// Decoding and encoding sorts the members, so that the same params in another order are the same.
+	var params map[string]any
+	if err := decodeNumbers(c.Params, &params); err != nil {
+		return "", "", err
+	}
+	delete(params, "idempotencyKey")
+	canonical, err := json.Marshal(params)
+	if err != nil {
+		return "", "", err
+	}
+	return hashOf(c.Method + "\x00" + c.Caller + "\x00" + key), hashOf(string(canonical)), nil
+}
+
+// hashOf is half a SHA-256 in hex: enough that no two are the same by chance.
+func hashOf(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:16])
+}

@@ -1,0 +1,119 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/lua"
+)
+
+// CheckHealthParams are the params of system.check_health.
+type CheckHealthParams struct {
+	Timeout *int `json:"timeout,omitempty" jsonschema:"ms of silence after which an instance is dead; the instance TTL when left out"`
+}
+
+// CheckHealthResult is the result of system.check_health.
+type CheckHealthResult struct {
+	Healthy    []string       `json:"healthy"`
+	Failed     []string       `json:"failed"`
+	Reassigned map[string]int `json:"reassigned"`
+}
+
+var reassignFailedTasks = lua.Named("reassign_failed_tasks")
+
+// maxHealthy is how many live instances system.check_health lists.
+const maxHealthy = 1000
+
+func systemCheckHealth() (*Method, error) {
+	return method[CheckHealthParams, CheckHealthResult](spec{
+		name: "system.check_health",
+		description: "Find the instances that have been silent for too long, and give their tasks to live workers or back to the queue. " +
+			"Lists at most 1,000 healthy ones.",
+		limit:   100,
+		timeout: 5 * time.Second,
+		refine: func(p map[string]*jsonschema.Schema) {
+			p["timeout"].Minimum = new(0.0)
+		},
+	}, checkHealth)
+}
+
+func checkHealth(ctx context.Context, c *call, p *CheckHealthParams) (json.RawMessage, error) {
+	timeout := ms(c.options.InstanceTTL)
+	if p.Timeout != nil {
+		timeout = int64(*p.Timeout)
+	}
+	check := sweep{
+		envelope: c.context("", c.Cause), subject: c.subject(""), limit: c.method.Limit, timeout: timeout, healthy: maxHealthy,
+	}
+	result, err := check.run(ctx, c.Coordinator)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(result)
+}
+
+// Sweep is one tick of the monitor: it declares dead who has been silent for the instance TTL, puts back
+// what they and others have left behind, and gives it to those that are alive. Any number of
+// coordinators may do it at once.
+func (c *Coordinator) Sweep(ctx context.Context) error {
+	tick := sweep{
+		envelope: envelopeContext("coordinator", "", ""), timeout: ms(c.options.InstanceTTL), interval: ms(c.options.MonitorInterval),
+	}
+	_, err := tick.run(ctx, c)
+	return err
+}
+
+// sweep looks for the dead once.
+type sweep struct {
+	envelope, subject string
+	limit             int
+	timeout, interval int64 // ms; interval 0 when it is not the monitor who asks
+	healthy           int
+}
+
+func (s sweep) run(ctx context.Context, c *Coordinator) (*CheckHealthResult, error) {
+	result := &CheckHealthResult{Healthy: []string{}, Failed: []string{}, Reassigned: map[string]int{}}
+	for more := true; more; {
+		reply, err := c.script(ctx, reassignFailedTasks, s.envelope, s.subject, s.limit, s.timeout, s.interval,
+			ms(c.options.InstanceTTL), s.healthy)
+		if err != nil {
+			return nil, err
+		}
+		if more, err = result.add(reply); err != nil {
+			return nil, err
+		}
+		s.limit = 0 // one call, however many turns it takes
+	}
+	// Also when nobody died: somebody may have stopped before all was put back.
+	moved, err := c.requeueOrphans(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if moved > 0 || len(result.Failed) > 0 {
+		err = c.autoAssign(ctx, s.envelope, "", "instance_failed")
+	}
+	return result, err
+}
+
+// add takes in a reply of reassign_failed_tasks and tells whether there is more to do.
+func (r *CheckHealthResult) add(reply any) (more bool, err error) {
+	values, ok := reply.([]any)
+	if !ok || len(values) != 3 {
+		return false, fmt.Errorf("reassign_failed_tasks returned %v", reply)
+	}
+	failed, _ := values[0].([]any)
+	for i := 0; i+1 < len(failed); i += 2 {
+		id, tasks := fmt.Sprint(failed[i]), failed[i+1].(int64) //nolint:forcetypeassert // a Lua number
+		r.Failed = append(r.Failed, id)
+		r.Reassigned[id] = int(tasks)
+	}
+	healthy, _ := values[2].([]any)
+	for _, id := range healthy {
+		r.Healthy = append(r.Healthy, fmt.Sprint(id))
+	}
+	return values[1] == int64(1), nil
+}

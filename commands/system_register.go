@@ -1,0 +1,135 @@
+package commands
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/lua"
+)
+
+// RegisterParams are the params of system.register.
+type RegisterParams struct {
+	ID       ID     `json:"id" jsonschema:"unique identifier of the instance"`
+	Roles    []Role `json:"roles" jsonschema:"what the instance can do; with the role worker it is given tasks"`
+	Metadata Object `json:"metadata,omitempty" jsonschema:"maxTasks (10), sessionId, and whatever the agent likes"`
+}
+
+// RegisterResult is the result of system.register.
+type RegisterResult struct {
+	Registered bool `json:"registered"`
+}
+
+var (
+	registerInstance   = lua.Named("register_instance")
+	updateGossipHealth = lua.Named("update_gossip_health")
+)
+
+const (
+	workerRole = "worker"
+	// defaultMaxTasks is how many tasks auto-assignment lets a worker hold that does not say.
+	defaultMaxTasks = 10
+	maxMaxTasks     = 10_000
+)
+
+func systemRegister() (*Method, error) {
+	return method[RegisterParams, RegisterResult](spec{
+		name: "system.register",
+		description: "Register an instance, for the first time or again. The first with no leader alive becomes leader; " +
+			"a worker is given waiting tasks. Send heartbeats, or the registration expires.",
+		limit:   10,
+		timeout: 5 * time.Second,
+		refine: func(p map[string]*jsonschema.Schema) {
+			p["roles"].MaxItems = new(maxRoles)
+			p["metadata"].Properties = map[string]*jsonschema.Schema{
+				"maxTasks":  {Type: "integer", Minimum: new(0.0), Maximum: new(float64(maxMaxTasks))},
+				"sessionId": {Type: "string", MaxLength: new(maxIDBytes), Pattern: noControls},
+			}
+		},
+	}, register)
+}
+
+func register(ctx context.Context, c *call, p *RegisterParams) (json.RawMessage, error) {
+	id := string(p.ID)
+	maxTasks, session, err := instanceMetadata(p.Metadata)
+	if err != nil {
+		return nil, err
+	}
+	worker := slices.Contains(p.Roles, workerRole)
+	reply, err := c.run(ctx, registerInstance, id, id, jsonArray(p.Roles), flag(worker), string(p.Metadata), session,
+		maxTasks, ms(c.options.InstanceTTL))
+	if err != nil {
+		return nil, err
+	}
+	event, setAside, err := registration(reply)
+	if err != nil {
+		return nil, err
+	}
+	// The instance is registered. What follows is repeatable, and harmless if it never comes.
+	follow := func(err error) {
+		if err != nil {
+			c.options.Logger.WarnContext(ctx, "what follows a registration did not finish; the monitor or a claim will see to it",
+				"instance", id, "error", err)
+		}
+	}
+	_, err = c.script(ctx, updateGossipHealth, id, "healthy")
+	follow(err)
+	if setAside {
+		_, err = c.requeueOrphans(ctx)
+		follow(err)
+	}
+	if worker {
+		follow(c.autoAssign(ctx, c.context(id, event), id, "instance_registered"))
+	}
+	return json.RawMessage(`{"registered":true}`), nil
+}
+
+// registration reads the reply of register_instance.
+func registration(reply any) (event string, setAside bool, err error) {
+	values, ok := reply.([]any)
+	if !ok || len(values) != 2 {
+		return "", false, fmt.Errorf("register_instance returned %v", reply)
+	}
+	event, ok = values[0].(string)
+	if !ok {
+		return "", false, fmt.Errorf("register_instance returned %v", reply)
+	}
+	return event, values[1] == int64(1), nil
+}
+
+// instanceMetadata reads what the coordinator itself understands of an instance's metadata.
+func instanceMetadata(metadata Object) (maxTasks int, session string, err error) {
+	maxTasks = defaultMaxTasks
+	for name, v := range members(metadata) {
+		if bytes.Equal(v, []byte("null")) {
+			continue
+		}
+		switch name {
+		case "maxTasks":
+			n, err := strconv.Atoi(string(v))
+			if err != nil || n < 0 || n > maxMaxTasks {
+				return 0, "", InvalidParams(fmt.Sprintf("metadata.maxTasks parameter must be an integer from 0 to %d", maxMaxTasks))
+			}
+			maxTasks = n
+		case "sessionId":
+			if v[0] != '"' || len(v) > maxIDBytes+2 {
+				return 0, "", InvalidParams(fmt.Sprintf("metadata.sessionId parameter must be a string of at most %d bytes", maxIDBytes))
+			}
+			session = unquote(v)
+		}
+	}
+	return maxTasks, session, nil
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,63 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/claudebench/claudebench/lua"
+)
+
+// UnregisterParams are the params of system.unregister.
+type UnregisterParams struct {
+	InstanceID ID     `json:"instanceId"`
+	SessionID  string `json:"sessionId,omitempty" jsonschema:"the session it registered with; another one changes nothing"`
+	Timestamp  Value  `json:"timestamp,omitempty" jsonschema:"when the caller decided to go; accepted for compatibility, Redis's clock counts"`
+}
+
+// UnregisterResult is the result of system.unregister.
+type UnregisterResult struct {
+	Unregistered    bool `json:"unregistered"`
+	TasksReassigned int  `json:"tasksReassigned"`
+}
+
+var unregisterInstance = lua.Named("unregister_instance")
+
+func systemUnregister() (*Method, error) {
+	return method[UnregisterParams, UnregisterResult](spec{
+		name:        "system.unregister",
+		description: "Let an instance go. Its tasks, claimed ones too, go back to the queue and to live workers.",
+		limit:       10,
+		timeout:     5 * time.Second,
+	}, unregister)
+}
+
+func unregister(ctx context.Context, c *call, p *UnregisterParams) (json.RawMessage, error) {
+	id := string(p.InstanceID)
+	reply, err := c.run(ctx, unregisterInstance, id, id, p.SessionID)
+	if err != nil {
+		return nil, err
+	}
+	n, err := integers(reply, 1)
+	if err != nil {
+		return nil, fmt.Errorf("unregister_instance: %w", err)
+	}
+	event, _ := reply.([]any)[1].(string)
+	if n[0] > 0 {
+		// It is unregistered. What follows is repeatable, and the monitor goes on with it if it stops here.
+		if err := c.reassign(ctx, c.context(id, event), "instance_unregistered"); err != nil {
+			c.options.Logger.WarnContext(ctx, "tasks of an unregistered instance are not all put back yet; the monitor goes on",
+				"instance", id, "error", err)
+		}
+	}
+	return fmt.Appendf(nil, `{"unregistered":true,"tasksReassigned":%d}`, n[0]), nil
+}
+
+// reassign works off what instances left behind and gives it to those that are alive.
+func (c *Coordinator) reassign(ctx context.Context, envelope, reason string) error {
+	if _, err := c.requeueOrphans(ctx); err != nil {
+		return err
+	}
+	return c.autoAssign(ctx, envelope, "", reason)
+}

@@ -1,0 +1,35 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/claudebench/claudebench/lua"
+)
+
+// AssignTaskParams are the params of task.assign.
+type AssignTaskParams struct {
+	TaskID     TaskID `json:"taskId"`
+	InstanceID ID     `json:"instanceId"`
+}
+
+// AssignTaskResult is the result of task.assign.
+type AssignTaskResult struct {
+	TaskID     TaskID `json:"taskId"`
+	InstanceID string `json:"instanceId"`
+	AssignedAt string `json:"assignedAt"`
+}
+
+var assignTask = lua.Named("assign_task")
+
+func taskAssign() (*Method, error) {
+	return method[AssignTaskParams, AssignTaskResult](spec{
+		name:        "task.assign",
+		description: "Assign a waiting task to an instance that has the roles it asks for. It stays there until it is claimed or unassigned.",
+		limit:       6000,
+		timeout:     5 * time.Second,
+	}, func(ctx context.Context, c *call, p *AssignTaskParams) (json.RawMessage, error) {
+		return c.decide(ctx, assignTask, "", string(p.TaskID), string(p.InstanceID))
+	})
+}

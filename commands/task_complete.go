@@ -1,0 +1,76 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/lua"
+)
+
+// CompleteTaskParams are the params of task.complete.
+type CompleteTaskParams struct {
+	ID             TaskID `json:"id,omitempty" jsonschema:"of the task; taskId says the same"`
+	TaskID         TaskID `json:"taskId,omitempty"`
+	WorkerID       ID     `json:"workerId,omitempty" jsonschema:"who must own the task"`
+	Attempt        *int   `json:"attempt,omitempty" jsonschema:"which must be the task's: give it when you might have been taken for dead"`
+	Result         Value  `json:"result,omitempty"`
+	Error          Value  `json:"error,omitempty" jsonschema:"makes the task failed instead of completed"`
+	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"makes a repeated call answer as the first did, for 24 hours"`
+}
+
+// CompleteTaskResult is the result of task.complete.
+type CompleteTaskResult struct {
+	ID          TaskID `json:"id"`
+	Status      string `json:"status"`
+	CompletedAt string `json:"completedAt"`
+}
+
+var completeTask = lua.Named("complete_task")
+
+func taskComplete() (*Method, error) {
+	return method[CompleteTaskParams, CompleteTaskResult](spec{
+		name:        "task.complete",
+		description: "Finish a task that has an owner: completed, or failed when an error is given.",
+		limit:       6000,
+		timeout:     5 * time.Second,
+		refine: func(p map[string]*jsonschema.Schema) {
+			p["attempt"].Minimum = new(0.0)
+			refineKey(p["idempotencyKey"])
+		},
+	}, complete)
+}
+
+func complete(ctx context.Context, c *call, p *CompleteTaskParams) (json.RawMessage, error) {
+	id := p.ID
+	switch {
+	case id == "" && p.TaskID == "":
+		return nil, InvalidParams("id parameter is required (taskId says the same)")
+	case id == "":
+		id = p.TaskID
+	case p.TaskID != "" && p.TaskID != id:
+		return nil, InvalidParams("taskId parameter must be the same as id when both are given")
+	}
+	attempt := ""
+	if p.Attempt != nil {
+		attempt = strconv.Itoa(*p.Attempt)
+	}
+	key, digest, err := c.once(p.IdempotencyKey)
+	if err != nil {
+		return nil, err
+	}
+	worker := string(p.WorkerID)
+	return c.decide(ctx, completeTask, worker, key, digest, string(id), worker, attempt, notNull(p.Result), notNull(p.Error),
+		ms(c.options.TaskRetention))
+}
+
+// notNull is the text of a value that is given and not null.
+func notNull(v Value) []byte {
+	if string(v) == "null" {
+		return nil
+	}
+	return v
+}

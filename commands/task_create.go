@@ -1,0 +1,71 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/lua"
+)
+
+// CreateTaskParams are the params of task.create.
+type CreateTaskParams struct {
+	Text           string `json:"text" jsonschema:"what is to be done"`
+	Priority       *int   `json:"priority,omitempty" jsonschema:"0 to 100, the highest first; 50 when left out"`
+	Metadata       Object `json:"metadata,omitempty" jsonschema:"whatever the task needs; roles (array of strings) are those a worker must have"`
+	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"makes a repeated call answer as the first did, for 24 hours"`
+}
+
+var createTask = lua.Named("create_task")
+
+const (
+	defaultPriority = 50
+	maxText         = 500
+)
+
+func taskCreate() (*Method, error) {
+	return method[CreateTaskParams, Task](spec{
+		name:        "task.create",
+		description: "Create a task. It waits in the queue until it is claimed or assigned, the highest priority first.",
+		limit:       6000,
+		timeout:     5 * time.Second,
+		refine: func(p map[string]*jsonschema.Schema) {
+			refineText(p["text"])
+			refinePriority(p["priority"])
+			refineMetadata(p["metadata"])
+			refineKey(p["idempotencyKey"])
+		},
+	}, func(ctx context.Context, c *call, p *CreateTaskParams) (json.RawMessage, error) {
+		priority := defaultPriority
+		if p.Priority != nil {
+			priority = *p.Priority
+		}
+		roles, err := roleset(p.Metadata)
+		if err != nil {
+			return nil, err
+		}
+		key, digest, err := c.once(p.IdempotencyKey)
+		if err != nil {
+			return nil, err
+		}
+		return c.decide(ctx, createTask, "", key, digest, p.Text, priority, []byte(p.Metadata), roles)
+	})
+}
+
+// refineText limits a task's text. Postgres cannot store U+0000.
+func refineText(s *jsonschema.Schema) {
+	s.MinLength, s.MaxLength, s.Pattern = new(1), new(maxText), `^[^\x00]*$`
+}
+
+func refinePriority(s *jsonschema.Schema) { s.Minimum, s.Maximum = new(0.0), new(100.0) }
+
+func refineKey(s *jsonschema.Schema) { s.MinLength, s.MaxLength = new(1), new(maxIDBytes) }
+
+// refineMetadata tells what the coordinator itself reads of a task's metadata.
+func refineMetadata(s *jsonschema.Schema) {
+	s.Properties = map[string]*jsonschema.Schema{
+		"roles": {Type: "array", MaxItems: new(maxRoles), Items: name("")},
+	}
+}

@@ -1,0 +1,133 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/lua"
+)
+
+// ListTasksParams are the params of task.list.
+type ListTasksParams struct {
+	Status     string `json:"status,omitempty"`
+	AssignedTo ID     `json:"assignedTo,omitempty"`
+	Priority   *int   `json:"priority,omitempty"`
+	Limit      *int   `json:"limit,omitempty" jsonschema:"how many to list; 100 when left out"`
+	Offset     *int   `json:"offset,omitempty" jsonschema:"how many to pass over"`
+	OrderBy    string `json:"orderBy,omitempty" jsonschema:"createdAt when left out; the task's number breaks ties"`
+	Order      string `json:"order,omitempty" jsonschema:"desc when left out"`
+}
+
+// ListTasksResult is the result of task.list; TotalCount counts all that match.
+type ListTasksResult struct {
+	Tasks      []Task `json:"tasks"`
+	TotalCount int    `json:"totalCount"`
+	HasMore    bool   `json:"hasMore"`
+}
+
+// TaskQuery is what to list. Zero values do not filter.
+type TaskQuery struct {
+	Status, AssignedTo string
+	Priority           *int
+	Limit, Offset      int
+	// OrderBy is one of TaskOrders, Order is asc or desc.
+	OrderBy, Order string
+}
+
+// TaskView is a view of the tasks, derived from the log, that is a little behind it.
+type TaskView interface {
+	// WaitFor waits until the view has the event of this seq, at most for the time given.
+	WaitFor(ctx context.Context, seq int64, atMost time.Duration) error
+	// List gives the tasks that match, each as a task object, and how many match in all.
+	List(ctx context.Context, q TaskQuery) (tasks []json.RawMessage, total int, err error)
+}
+
+// ErrViewUnavailable is what a TaskView answers when its store cannot be reached.
+var ErrViewUnavailable = errors.New("task view unavailable")
+
+// TaskOrders are what tasks can be ordered by.
+var TaskOrders = []any{"createdAt", "updatedAt", "completedAt", "priority", "status", "assignedTo", "text", "id"}
+
+var listTasks = lua.Named("list_tasks")
+
+const (
+	defaultPage = 100
+	maxPage     = 1000
+	// viewPatience is how long a list waits for the view to have what was committed before the call.
+	viewPatience = 500 * time.Millisecond
+)
+
+func taskList() (*Method, error) {
+	return method[ListTasksParams, ListTasksResult](spec{
+		name:        "task.list",
+		description: "List tasks from the view in Postgres. Pages never overlap as long as the tasks stand still.",
+		limit:       600,
+		timeout:     10 * time.Second,
+		refine: func(p map[string]*jsonschema.Schema) {
+			p["status"].Enum = statuses
+			refinePriority(p["priority"])
+			p["limit"].Minimum, p["limit"].Maximum = new(1.0), new(float64(maxPage))
+			p["offset"].Minimum = new(0.0)
+			p["orderBy"].Enum = TaskOrders
+			p["order"].Enum = []any{"asc", "desc"}
+		},
+	}, list)
+}
+
+func list(ctx context.Context, c *call, p *ListTasksParams) (json.RawMessage, error) {
+	reply, err := c.run(ctx, listTasks, "")
+	if err != nil {
+		return nil, err
+	}
+	if c.options.Tasks == nil {
+		return nil, Internal(PostgresUnavailable)
+	}
+	seq, err := strconv.ParseInt(fmt.Sprint(reply), 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("list_tasks: %w", err)
+	}
+	q := TaskQuery{
+		Status: p.Status, AssignedTo: string(p.AssignedTo), Priority: p.Priority,
+		Limit: defaultPage, OrderBy: p.OrderBy, Order: p.Order,
+	}
+	if p.Limit != nil {
+		q.Limit = *p.Limit
+	}
+	if p.Offset != nil {
+		q.Offset = *p.Offset
+	}
+	if q.OrderBy == "" {
+		q.OrderBy = "createdAt"
+	}
+	if q.Order == "" {
+		q.Order = "desc"
+	}
+	if err := c.options.Tasks.WaitFor(ctx, seq, viewPatience); err != nil {
+		return nil, viewError(err)
+	}
+	tasks, total, err := c.options.Tasks.List(ctx, q)
+	if err != nil {
+		return nil, viewError(err)
+	}
+	out := []byte(`{"tasks":[`)
+	for i, t := range tasks {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, t...)
+	}
+	return fmt.Appendf(out, `],"totalCount":%d,"hasMore":%t}`, total, q.Offset+len(tasks) < total), nil
+}
+
+func viewError(err error) error {
+	if errors.Is(err, ErrViewUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		return Internal(PostgresUnavailable)
+	}
+	return err
+}

@@ -1,0 +1,111 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/lua"
+)
+
+// UpdateTaskParams are the params of task.update.
+type UpdateTaskParams struct {
+	ID      TaskID      `json:"id"`
+	Updates TaskUpdates `json:"updates"`
+}
+
+// TaskUpdates is what task.update may change.
+type TaskUpdates struct {
+	Text     *string `json:"text,omitempty"`
+	Status   *string `json:"status,omitempty" jsonschema:"pending releases the task; in_progress, completed and failed need an owner"`
+	Priority *int    `json:"priority,omitempty"`
+	Metadata Object  `json:"metadata,omitempty" jsonschema:"members to add or replace; the others stay"`
+}
+
+var updateTask = lua.Named("update_task")
+
+// statuses are what a task can be.
+var statuses = []any{"pending", "in_progress", "completed", "failed"}
+
+func taskUpdate() (*Method, error) {
+	return method[UpdateTaskParams, Task](spec{
+		name:        "task.update",
+		description: "Change a task's text, priority, metadata (merged) or status. A finished task's status stays.",
+		limit:       6000,
+		timeout:     5 * time.Second,
+		refine: func(p map[string]*jsonschema.Schema) {
+			u := p["updates"]
+			u.MinProperties = new(1)
+			refineText(u.Properties["text"])
+			refinePriority(u.Properties["priority"])
+			refineMetadata(u.Properties["metadata"])
+			u.Properties["status"].Enum = statuses
+		},
+	}, update)
+}
+
+// maxMerges is how often metadata is merged again because somebody else changed it in between.
+const maxMerges = 20
+
+func update(ctx context.Context, c *call, p *UpdateTaskParams) (json.RawMessage, error) {
+	u := p.Updates
+	if u.Text == nil && u.Status == nil && u.Priority == nil && u.Metadata == nil {
+		return nil, InvalidParams("updates parameter must hold at least one of text, status, priority, metadata")
+	}
+	if _, err := roleset(u.Metadata); err != nil {
+		return nil, err
+	}
+	var priority string
+	if u.Priority != nil {
+		priority = fmt.Sprint(*u.Priority)
+	}
+	for range maxMerges {
+		read, merged, roles, err := c.mergeMetadata(ctx, p.ID, u.Metadata)
+		if err != nil {
+			return nil, err
+		}
+		result, err := c.decide(ctx, updateTask, "", string(p.ID), deref(u.Text), priority, deref(u.Status), merged, read, roles,
+			quote(c.actor("")), ms(c.options.TaskRetention))
+		var changed *lua.Error
+		if !errors.As(err, &changed) || changed.Code != "METADATA_CHANGED" {
+			return result, err
+		}
+	}
+	return nil, &Error{Code: CodeConflict, Message: "Conflict", Data: map[string]any{"reason": "METADATA_CHANGED"}}
+}
+
+// mergeMetadata reads a task's metadata and puts changes over it. The script compares it with what was
+// read, so that nobody's change is lost.
+func (c *call) mergeMetadata(ctx context.Context, id TaskID, changes Object) (read, merged []byte, roles string, err error) {
+	if changes == nil {
+		return nil, nil, "", nil
+	}
+	reply, err := c.script(ctx, getTask, "", "", 0, string(id))
+	if err != nil {
+		return nil, nil, "", err
+	}
+	text, _ := reply.(string)
+	var task struct {
+		Metadata json.RawMessage `json:"metadata"`
+	}
+	if err := json.Unmarshal([]byte(text), &task); err != nil {
+		return nil, nil, "", fmt.Errorf("get_task returned no task: %w", err)
+	}
+	if string(task.Metadata) != "null" {
+		read = task.Metadata
+	}
+	merged = merge(read, changes)
+	roles, err = roleset(merged)
+	return read, merged, roles, err
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

@@ -1,0 +1,66 @@
+package commands
+
+import (
+	"encoding/json"
+	"reflect"
+
+	"github.com/google/jsonschema-go/jsonschema"
+)
+
+// ID is an id that a user chose: 1 to 256 bytes, no control characters.
+type ID string
+
+// Role is the name of a role, within the same limits as an ID.
+type Role string
+
+// TaskID is t-<number>. Another text is no task's id, and so not found rather than invalid.
+type TaskID string
+
+// Object is a JSON object, Value any JSON value; what users bring is kept byte for byte.
+type (
+	Object json.RawMessage
+	Value  json.RawMessage
+)
+
+// MarshalJSON gives the text itself.
+func (o Object) MarshalJSON() ([]byte, error) { return json.RawMessage(o).MarshalJSON() }
+
+// MarshalJSON gives the text itself.
+func (v Value) MarshalJSON() ([]byte, error) { return json.RawMessage(v).MarshalJSON() }
+
+// maxIDBytes is the longest id or role.
+const maxIDBytes = 256
+
+// noControls is a pattern of both ECMA 262 and RE2: a text without control characters.
+const noControls = `^[^\x00-\x1f\x7f-\x9f]*$`
+
+func name(description string) *jsonschema.Schema {
+	return &jsonschema.Schema{
+		Type: "string", Description: description, MinLength: new(1), MaxLength: new(maxIDBytes), Pattern: noControls,
+	}
+}
+
+// typeSchemas are the schemas of the types above.
+var typeSchemas = map[reflect.Type]*jsonschema.Schema{
+	reflect.TypeFor[ID]():     name(""),
+	reflect.TypeFor[Role]():   name(""),
+	reflect.TypeFor[TaskID](): name(""),
+	reflect.TypeFor[Object](): {Types: []string{"null", "object"}},
+	reflect.TypeFor[Value]():  {},
+}
+
+// Task is a task as every method answers it.
+type Task struct {
+	ID          TaskID  `json:"id"`
+	Text        string  `json:"text"`
+	Status      string  `json:"status"`
+	Priority    int     `json:"priority"`
+	AssignedTo  *string `json:"assignedTo"`
+	Attempt     int     `json:"attempt"`
+	Metadata    Object  `json:"metadata"`
+	Result      Value   `json:"result"`
+	Error       Value   `json:"error"`
+	CreatedAt   string  `json:"createdAt"`
+	UpdatedAt   string  `json:"updatedAt"`
+	CompletedAt *string `json:"completedAt"`
+}

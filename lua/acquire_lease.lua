@@ -1,0 +1,18 @@
+--- @include "lib/space"
+--- Takes or renews a projection's lease, so that one coordinator runs it and the others wait.
+--- KEYS[1] the log's hash
+--- ARGV[1] the projection's name
+--- ARGV[2] the coordinator that asks
+--- ARGV[3] how long the lease lasts, in ms
+--- Returns 1 when it is held by the one that asked, else 0
+--- Errors none
+--- Emits nothing
+local name, holder, ttl = ARGV[1], ARGV[2], ARGV[3]
+local lease = prefix .. 'service:lease:' .. name
+
+local held_by = redis.call('GET', lease)
+if held_by and held_by ~= holder then
+  return 0
+end
+redis.call('SET', lease, holder, 'PX', ttl)
+return 1

@@ -1,0 +1,35 @@
+--- @include "lib/log"
+--- @include "lib/guard"
+--- @include "lib/task"
+--- @include "lib/conflict"
+--- @include "lib/fit"
+--- @include "lib/assign"
+--- @include "lib/settle"
+-- Assigns a waiting task to an instance, whatever that holds already.
+--
+-- KEYS[1] log
+-- ARGV[1] context   inside of the envelope: actor, cause, trace
+-- ARGV[2] subject   method:actor of the rate limit
+-- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[4] id        of the task
+-- ARGV[5] instance
+-- Returns the method's result: {taskId, instanceId, assignedAt}
+-- Errors  RATE_LIMITED, NOT_FOUND, NOT_REGISTERED, CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED,
+--         ALREADY_ASSIGNED, ROLES_MISSING)
+-- Emits   task.assigned (requested)
+local subject, calls, id, instance = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+
+local refused = open_log() or limit(subject, calls)
+if refused then return refused end
+local t = read_task(id)
+if not t then return no_task(id) end
+if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end
+if t.assignedTo then return conflict('ALREADY_ASSIGNED', '"assignedTo":' .. quote(t.assignedTo)) end
+local roles = redis.call('HGET', prefix .. 'instance:' .. instance, 'roles')
+if not roles then return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(instance) .. '}') end
+if not fits(role_table(roles), t.roleset) then return conflict('ROLES_MISSING', '"roles":' .. t.roleset) end
+
+assign(t, instance, 'requested')
+redis.call('ZREM', waiting_queue(t.roleset), id)
+settle(instance)
+return '{"taskId":"' .. t.id .. '","instanceId":' .. quote(instance) .. ',"assignedAt":"' .. at .. '"}'

@@ -1,0 +1,81 @@
+--- @include "lib/log"
+--- @include "lib/guard"
+--- @include "lib/once"
+--- @include "lib/task"
+--- @include "lib/best"
+--- @include "lib/withdraw"
+--- @include "lib/assign"
+--- @include "lib/claim"
+--- @include "lib/settle"
+-- Puts tasks to work with an instance: those assigned to it first, then the best that wait; when there
+-- are none, one that was auto-assigned to somebody else who has not claimed it yet.
+--
+-- KEYS[1] log
+-- ARGV[1] context   inside of the envelope: actor, cause, trace
+-- ARGV[2] subject   method:actor of the rate limit
+-- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[4] once      hash of the idempotency key, or ''
+-- ARGV[5] digest    of the params
+-- ARGV[6] worker    id of the instance
+-- ARGV[7] most      how many tasks, 1 to 10
+-- Returns the method's result: {claimed, taskId?, task?, tasks?}
+-- Errors  RATE_LIMITED, NOT_REGISTERED, CONFLICT (FLUSH_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED)
+-- Emits   task.claimed for each, task.assigned (rebalanced) before the claim of one taken from another
+local subject, calls = ARGV[2], ARGV[3]
+local once, digest = ARGV[4], ARGV[5]
+local worker, most = ARGV[6], tonumber(ARGV[7])
+
+local refused = open_log()
+if refused then return refused end
+local answer = recall(once, digest) or limit(subject, calls)
+if answer then return answer end
+local roles_text = redis.call('HGET', prefix .. 'instance:' .. worker, 'roles')
+if not roles_text then return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(worker) .. '}') end
+
+local claimed = {}
+local own = redis.call('ZRANGE', prefix .. 'queue:instance:' .. worker, 0, most - 1)
+for _, id in ipairs(own) do
+  local t = read_task(id)
+  withdraw(worker, id)
+  claim(t, worker)
+  claimed[#claimed + 1] = t
+end
+
+local roles
+if #claimed < most then
+  roles = role_table(roles_text)
+  for _, found in ipairs(best(roles, most - #claimed)) do
+    local t = read_task(found[1])
+    redis.call('ZREM', found[3], t.id)
+    claim(t, worker)
+    claimed[#claimed + 1] = t
+  end
+end
+
+-- steal looks for a task at the ten instances that have most to take, and there at the ten best.
+local function steal()
+  for _, victim in ipairs(redis.call('ZREVRANGE', prefix .. 'queue:stealable', 0, 9)) do
+    if victim ~= worker then
+      for _, id in ipairs(redis.call('ZRANGE', prefix .. 'queue:auto:' .. victim, 0, 9)) do
+        local t = read_task(id)
+        if fits(roles, t.roleset) then
+          withdraw(victim, id)
+          assign(t, worker, 'rebalanced')
+          withdraw(worker, id)
+          claim(t, worker)
+          settle(victim)
+          return t
+        end
+      end
+    end
+  end
+end
+if #claimed == 0 then claimed[1] = steal() end
+
+if #claimed == 0 then return remember(once, digest, '{"claimed":false}') end
+settle(worker)
+local objects = {}
+for i, t in ipairs(claimed) do objects[i] = task_object(t) end
+local result = '{"claimed":true,"taskId":"' .. claimed[1].id .. '","task":' .. objects[1]
+if most > 1 then result = result .. ',"tasks":[' .. table.concat(objects, ',') .. ']' end
+return remember(once, digest, result .. '}')

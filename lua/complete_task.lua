@@ -1,0 +1,45 @@
+--- @include "lib/log"
+--- @include "lib/guard"
+--- @include "lib/once"
+--- @include "lib/task"
+--- @include "lib/conflict"
+--- @include "lib/finish"
+-- Ends a task for its owner.
+--
+-- KEYS[1] log
+-- ARGV[1] context   inside of the envelope: actor, cause, trace
+-- ARGV[2] subject   method:actor of the rate limit
+-- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[4] once      hash of the idempotency key, or ''
+-- ARGV[5] digest    of the params
+-- ARGV[6] id        of the task
+-- ARGV[7] worker    who must own it, or '' for whoever does
+-- ARGV[8] attempt   which must be the task's, or ''
+-- ARGV[9] result    JSON text, or ''
+-- ARGV[10] failure  the error, JSON text, or '' when it succeeded
+-- ARGV[11] retention  ms that the finished task is kept
+-- Returns the method's result: {id, status, completedAt}
+-- Errors  RATE_LIMITED, NOT_FOUND, NOT_REGISTERED, CONFLICT (FLUSH_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED,
+--         ALREADY_FINISHED, NOT_ASSIGNED, NOT_OWNER, STALE_ATTEMPT)
+-- Emits   task.completed or task.failed, task.claimed before it when the task was never claimed
+local subject, calls = ARGV[2], ARGV[3]
+local once, digest = ARGV[4], ARGV[5]
+local id, worker, attempt = ARGV[6], ARGV[7], ARGV[8]
+local result, failure, retention = ARGV[9], ARGV[10], ARGV[11]
+
+local refused = open_log()
+if refused then return refused end
+local answer = recall(once, digest) or limit(subject, calls)
+if answer then return answer end
+local t = read_task(id)
+if not t then return no_task(id) end
+if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end
+if not t.assignedTo then return conflict('NOT_ASSIGNED') end
+if worker ~= '' and worker ~= t.assignedTo then return conflict('NOT_OWNER', '"assignedTo":' .. quote(t.assignedTo)) end
+if attempt ~= '' and attempt ~= t.attempt then return conflict('STALE_ATTEMPT', '"attempt":' .. t.attempt) end
+if redis.call('EXISTS', prefix .. 'instance:' .. t.assignedTo) == 0 then
+  return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(t.assignedTo) .. '}')
+end
+
+finish(t, failure == '' and 'completed' or 'failed', result, failure, retention)
+return remember(once, digest, '{"id":"' .. t.id .. '","status":"' .. t.status .. '","completedAt":"' .. at .. '"}')

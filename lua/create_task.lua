@@ -1,0 +1,49 @@
+--- @include "lib/log"
+--- @include "lib/guard"
+--- @include "lib/once"
+--- @include "lib/json"
+--- @include "lib/queue"
+--- @include "lib/rolesets"
+--- @include "lib/conflict"
+-- Creates a task and puts it where it waits for a worker.
+--
+-- KEYS[1] log
+-- ARGV[1] context   inside of the envelope: actor, cause, trace
+-- ARGV[2] subject   method:actor of the rate limit
+-- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[4] once      hash of the idempotency key, or ''
+-- ARGV[5] digest    of the params
+-- ARGV[6] text
+-- ARGV[7] priority
+-- ARGV[8] metadata  JSON text, or ''
+-- ARGV[9] roleset   sorted JSON array of the roles asked for, or ''
+-- Returns the task object
+-- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, TOO_MANY_ROLE_SETS)
+-- Emits   task.created
+local subject, calls = ARGV[2], ARGV[3]
+local once, digest = ARGV[4], ARGV[5]
+local text, priority, metadata, roleset = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+
+local refused = open_log()
+if refused then return refused end
+local answer = recall(once, digest) or limit(subject, calls)
+if answer then return answer end
+if roleset_refused(roleset) then return conflict('TOO_MANY_ROLE_SETS', '"limit":' .. most_rolesets) end
+
+local id = 't-' .. int(seq + 1)
+local object = '{"id":"' .. id .. '","text":' .. quote(text) .. ',"status":"pending","priority":' .. priority
+  .. ',"assignedTo":null,"attempt":0,"metadata":' .. raw(metadata) .. ',"result":null,"error":null,"createdAt":"' .. at
+  .. '","updatedAt":"' .. at .. '","completedAt":null}'
+local n = emit('task.created', object)
+local key, place = prefix .. 'task:' .. id, score(priority, id)
+if metadata == '' then
+  redis.call('HSET', key, 'id', id, 'text', text, 'status', 'pending', 'priority', priority, 'attempt', '0',
+    'createdAt', at, 'updatedAt', at, 'queuedAt', now_text, 'seq', n)
+else
+  redis.call('HSET', key, 'id', id, 'text', text, 'status', 'pending', 'priority', priority, 'attempt', '0',
+    'createdAt', at, 'updatedAt', at, 'queuedAt', now_text, 'seq', n, 'metadata', metadata, 'roleset', roleset)
+end
+redis.call('ZADD', waiting_queue(roleset), place, id)
+redis.call('ZADD', prefix .. 'queue:open', place, id)
+hold_roleset(roleset)
+return remember(once, digest, object)

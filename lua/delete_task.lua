@@ -1,0 +1,40 @@
+--- @include "lib/log"
+--- @include "lib/guard"
+--- @include "lib/task"
+--- @include "lib/queue"
+--- @include "lib/withdraw"
+--- @include "lib/rolesets"
+--- @include "lib/settle"
+-- Deletes a task, whatever its status.
+--
+-- KEYS[1] log
+-- ARGV[1] context   inside of the envelope: actor, cause, trace
+-- ARGV[2] subject   method:actor of the rate limit
+-- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[4] id        of the task
+-- ARGV[5] actor     JSON text
+-- Returns the method's result: {id, deleted, deletedAt}
+-- Errors  RATE_LIMITED, NOT_FOUND, CONFLICT (FLUSH_IN_PROGRESS)
+-- Emits   task.deleted
+local subject, calls, id, actor = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+
+local refused = open_log() or limit(subject, calls)
+if refused then return refused end
+local t = read_task(id)
+if not t then return no_task(id) end
+
+emit('task.deleted', '{"id":"' .. t.id .. '","deletedAt":"' .. at .. '","deletedBy":' .. actor
+  .. ',"previousStatus":"' .. t.status .. '","previousAssignment":' .. quoted(t.assignedTo) .. '}')
+redis.call('UNLINK', prefix .. 'task:' .. id)
+if not t.completedAt then
+  redis.call('ZREM', prefix .. 'queue:open', id)
+  release_roleset(t.roleset)
+  if t.assignedTo then
+    withdraw(t.assignedTo, id)
+    redis.call('ZREM', prefix .. 'queue:active:' .. t.assignedTo, id)
+    settle(t.assignedTo)
+  else
+    redis.call('ZREM', waiting_queue(t.roleset), id)
+  end
+end
+return '{"id":"' .. t.id .. '","deleted":true,"deletedAt":"' .. at .. '"}'

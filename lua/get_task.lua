@@ -1,0 +1,21 @@
+--- @include "lib/guard"
+--- @include "lib/task"
+--- @include "lib/fence"
+-- Reads a task. Nothing but the rate limit's counters changes.
+--- @readonly
+--
+-- KEYS[1] log
+-- ARGV[1] context   inside of the envelope, not used
+-- ARGV[2] subject   method:actor of the rate limit
+-- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[4] id        of the task
+-- Returns the task object
+-- Errors  RATE_LIMITED, NOT_FOUND, CONFLICT (FLUSH_IN_PROGRESS)
+-- Emits   nothing
+local subject, calls, id = ARGV[2], ARGV[3], ARGV[4]
+
+local refused = fenced() or limit(subject, calls)
+if refused then return refused end
+local t = read_task(id)
+if not t then return no_task(id) end
+return task_object(t)

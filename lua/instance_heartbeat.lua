@@ -1,0 +1,39 @@
+--- @include "lib/log"
+--- @include "lib/guard"
+--- @include "lib/leader"
+-- Renews an instance's registration, and its leadership; takes leadership when nobody has it.
+--
+-- KEYS[1] log
+-- ARGV[1] context   inside of the envelope: actor, cause, trace
+-- ARGV[2] subject   method:actor of the rate limit
+-- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[4] id        of the instance
+-- ARGV[5] ttl       of the registration, ms
+-- Returns the method's result: {alive, isLeader?, term?}
+-- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS)
+-- Emits   leader.elected when it became leader
+local subject, calls, id, ttl = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+
+local refused = open_log() or limit(subject, calls)
+if refused then return refused end
+local key = prefix .. 'instance:' .. id
+local worker = redis.call('HGET', key, 'worker')
+if not worker then return '{"alive":false}' end
+
+local state, term = lease(id)
+if state == 'free' then
+  term = elect(id, term, ttl)
+  redis.call('HSET', key, 'seq', int(seq))
+elseif state == 'own' then
+  hold_lease(id, term, ttl)
+end
+local seen = int(clock)
+redis.call('HSET', key, 'lastSeen', seen, 'lastHeartbeat', iso(clock))
+redis.call('PEXPIRE', key, ttl)
+redis.call('ZADD', prefix .. 'health:alive', seen, id)
+if worker == '1' then redis.call('ZADD', prefix .. 'health:workers', seen, id) end
+local gossip = prefix .. 'health:gossip:' .. id
+redis.call('HSET', gossip, 'status', 'healthy', 'lastSeen', seen)
+redis.call('PEXPIRE', gossip, 86400000)
+if state == 'other' then return '{"alive":true}' end
+return '{"alive":true,"isLeader":true,"term":' .. term .. '}'

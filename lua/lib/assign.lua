@@ -1,0 +1,16 @@
+--- @include "lib/log"
+--- @include "lib/json"
+--- @include "lib/queue"
+-- assign gives a task (a table of read_task) to an instance, to be claimed by it; the caller takes it
+-- out of the queue it was in. Emits task.assigned.
+local function assign(t, instance, reason, context)
+  local n = emit('task.assigned', '{"taskId":"' .. t.id .. '","instanceId":' .. quote(instance) .. ',"previousAssignment":'
+    .. quoted(t.assignedTo or t.previousAssignment) .. ',"reason":"' .. reason .. '","status":"pending","previousStatus":"'
+    .. t.status .. '","assignedAt":"' .. at .. '"}', context)
+  local key = prefix .. 'task:' .. t.id
+  redis.call('ZADD', prefix .. 'queue:instance:' .. instance, score(t.priority, t.id), t.id)
+  redis.call('HSET', key, 'status', 'pending', 'assignedTo', instance, 'assignedSeq', n, 'updatedAt', at, 'seq', n)
+  if t.previousAssignment then redis.call('HDEL', key, 'previousAssignment') end
+  if t.status ~= 'pending' then redis.call('HSET', key, 'queuedAt', now_text) end
+  t.status, t.assignedTo, t.updatedAt, t.previousAssignment = 'pending', instance, at, false
+end

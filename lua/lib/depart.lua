@@ -1,0 +1,25 @@
+--- @include "lib/log"
+--- @include "lib/json"
+--- @include "lib/leader"
+--- @include "lib/orphan"
+-- depart removes an instance that left or died. Its queues become orphans' queues in one step, however
+-- long they are; requeue_orphans works them off. The event is emitted before.
+
+-- held counts the tasks that an instance has.
+local function held(id)
+  return redis.call('ZCARD', prefix .. 'queue:instance:' .. id) + redis.call('ZCARD', prefix .. 'queue:active:' .. id)
+end
+
+local function depart(id, reason)
+  orphan(id, 'active', reason)
+  orphan(id, 'instance', reason)
+  redis.call('UNLINK', prefix .. 'queue:auto:' .. id, prefix .. 'instance:' .. id)
+  redis.call('ZREM', prefix .. 'queue:stealable', id)
+  redis.call('ZREM', prefix .. 'queue:available', id)
+  redis.call('ZREM', prefix .. 'health:alive', id)
+  redis.call('ZREM', prefix .. 'health:workers', id)
+  redis.call('HDEL', prefix .. 'health:roles', id)
+  redis.call('HSET', prefix .. 'health:gossip:' .. id, 'status', 'offline')
+  redis.call('PEXPIRE', prefix .. 'health:gossip:' .. id, 86400000)
+  resign(id)
+end

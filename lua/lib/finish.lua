@@ -1,0 +1,37 @@
+--- @include "lib/log"
+--- @include "lib/json"
+--- @include "lib/rolesets"
+--- @include "lib/withdraw"
+--- @include "lib/claim"
+--- @include "lib/settle"
+-- finish ends a task that has an owner. One that was never claimed is claimed in the same step. The
+-- result and the error are JSON text or ''. Emits task.completed or task.failed.
+local function finish(t, status, result, failure, retention)
+  local owner = t.assignedTo
+  if t.status == 'pending' then
+    withdraw(owner, t.id)
+    claim(t, owner)
+  end
+  local payload = '{"id":"' .. t.id .. '","status":"' .. status .. '","workerId":' .. quote(owner) .. ',"attempt":' .. t.attempt
+    .. ',"duration":' .. int(now - t.claimedAt) .. ',"result":' .. raw(result)
+  if status == 'failed' then payload = payload .. ',"error":' .. raw(failure) end
+  local n = emit('task.' .. status, payload .. ',"previousStatus":"in_progress","completedAt":"' .. at .. '"}')
+  local key = prefix .. 'task:' .. t.id
+  local fields = { 'status', status, 'completedAt', at, 'updatedAt', at, 'seq', n }
+  if result ~= '' then
+    fields[#fields + 1] = 'result'
+    fields[#fields + 1] = result
+  end
+  if failure ~= '' then
+    fields[#fields + 1] = 'error'
+    fields[#fields + 1] = failure
+  end
+  redis.call('HSET', key, unpack(fields))
+  redis.call('PEXPIRE', key, retention)
+  redis.call('ZREM', prefix .. 'queue:active:' .. owner, t.id)
+  redis.call('ZREM', prefix .. 'queue:open', t.id)
+  release_roleset(t.roleset)
+  settle(owner)
+  t.status, t.completedAt, t.updatedAt = status, at, at
+  t.result, t.error = result, failure
+end

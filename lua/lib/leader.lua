@@ -1,0 +1,31 @@
+--- @include "lib/log"
+--- @include "lib/json"
+-- The leader's lease, as long as the TTL of instances. Its term only rises; it is kept with the log.
+
+-- lease tells how the lease stands for an instance: 'own' and its term, 'free' and who had it last (or
+-- false), or 'other'.
+local function lease(id)
+  local held = redis.call('HMGET', prefix .. 'health:leader', 'id', 'term', 'until')
+  if not held[1] or tonumber(held[3]) < clock then return 'free', held[1] end
+  if held[1] == id then return 'own', held[2] end
+  return 'other'
+end
+
+local function hold_lease(id, term, ttl)
+  redis.call('HSET', prefix .. 'health:leader', 'id', id, 'term', term, 'until', int(clock + ttl))
+end
+
+-- elect makes an instance leader. Emits leader.elected.
+local function elect(id, previous, ttl)
+  local term = int((redis.call('HGET', KEYS[1], 'term') or 0) + 1)
+  emit('leader.elected', '{"id":' .. quote(id) .. ',"term":' .. term .. ',"previous":' .. quoted(previous) .. '}')
+  redis.call('HSET', KEYS[1], 'term', term)
+  hold_lease(id, term, ttl)
+  return term
+end
+
+-- resign frees the lease when the instance has it.
+local function resign(id)
+  local key = prefix .. 'health:leader'
+  if redis.call('HGET', key, 'id') == id then redis.call('HSET', key, 'until', '0') end
+end

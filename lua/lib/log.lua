@@ -1,0 +1,59 @@
+--- @include "lib/space"
+--- @include "lib/clock"
+--- @include "lib/iso"
+-- The log. emit is the only XADD on it and on its topics.
+--
+-- A script that writes opens the log before its first write, and emits before it writes state: an
+-- entry that somebody else put into the log with a later ID is the one thing that can make a write
+-- fail, and then nothing has been written yet.
+
+local topic_length = '10000' -- entries kept in each topic, about
+
+local seq            -- of the last event
+local now, now_text  -- the time of this script's events in ms: the clock, but never going back
+local at             -- the same as ISO 8601
+local event_id       -- ID of the last event that this script emitted
+
+-- recover_log finds the log's position again when its hash is gone: the stream is what happened.
+local function recover_log()
+  local stream = prefix .. 'stream:events'
+  local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  if not last then return '0', '0' end
+  local ms, n = string.match(last[1], '^(%d+)-(%d+)$')
+  local base = string.match(redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1][1], '-(%d+)$')
+  local term = '0'
+  local elected = redis.pcall('XREVRANGE', prefix .. 'stream:leader.elected', '+', '-', 'COUNT', 1)
+  if elected[1] then
+    term = string.match(elected[1][2][2], '"term":(%d+)') or term
+  end
+  redis.call('HSET', KEYS[1], 'seq', n, 'ms', ms, 'base', base, 'term', term)
+  return n, ms
+end
+
+-- open_log reads where the log stands. It returns an error reply while a flush fences commands off.
+local function open_log()
+  local log = redis.call('HMGET', KEYS[1], 'seq', 'ms', 'fence')
+  if log[3] then
+    return redis.error_reply('CONFLICT {"reason":"FLUSH_IN_PROGRESS"}')
+  end
+  local n, ms = log[1], log[2]
+  if not n or not ms then n, ms = recover_log() end
+  seq = tonumber(n)
+  now = math.max(clock, tonumber(ms))
+  now_text = int(now)
+  at = iso(now)
+end
+
+-- emit appends an event whose payload is JSON text and returns its seq as text. The context is the
+-- inside of the envelope that tells the actor, the cause and the trace; ARGV[1] unless another is given.
+local function emit(type, payload, context)
+  seq = seq + 1
+  local n = int(seq)
+  event_id = now_text .. '-' .. n
+  local data = '{"id":"' .. event_id .. '","seq":' .. n .. ',"type":"' .. type .. '","v":1,"timestamp":' .. now_text
+    .. ',' .. (context or ARGV[1]) .. ',"payload":' .. payload .. '}'
+  redis.call('XADD', prefix .. 'stream:events', event_id, 'data', data)
+  redis.pcall('XADD', prefix .. 'stream:' .. type, 'MAXLEN', '~', topic_length, event_id, 'data', data)
+  redis.call('HSET', KEYS[1], 'seq', n, 'ms', now_text)
+  return n
+end

@@ -1,0 +1,14 @@
+--- @include "lib/log"
+--- @include "lib/json"
+-- orphan turns a queue of an instance ('instance': assigned to it, 'active': claimed) into an orphans'
+-- queue, listed with why, and with who and what caused it. It is named by the last event's seq.
+local function orphan(id, queue, reason)
+  local from = prefix .. 'queue:' .. queue .. ':' .. id
+  if redis.call('EXISTS', from) == 0 then return end
+  local name = int(seq) .. ':' .. queue
+  redis.call('RENAME', from, prefix .. 'queue:orphans:' .. name)
+  local actor, trace = string.match(ARGV[1], '^("actor":.-),"cause":.*,("trace":[^,]*)$')
+  local entry = '{"queue":"' .. name .. '","instanceId":' .. quote(id) .. ',"reason":"' .. reason .. '","context":'
+    .. quote(actor .. ',"cause":"' .. event_id .. '",' .. trace) .. '}'
+  redis.call('ZADD', prefix .. 'queue:orphaned', seq, entry)
+end

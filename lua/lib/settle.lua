@@ -1,0 +1,20 @@
+--- @include "lib/log"
+-- settle brings what is derived from an instance's queues up to date after they have changed: its
+-- status, and whether it has room for another task. Nothing is done for one that is not registered.
+local function settle(id)
+  local key = prefix .. 'instance:' .. id
+  local instance = redis.call('HMGET', key, 'maxTasks', 'worker')
+  if not instance[1] then return end
+  local active = redis.call('ZCARD', prefix .. 'queue:active:' .. id)
+  if instance[2] == '1' then
+    local held = active + redis.call('ZCARD', prefix .. 'queue:instance:' .. id)
+    if held < tonumber(instance[1]) then
+      redis.call('ZADD', prefix .. 'queue:available', held, id)
+    else
+      redis.call('ZREM', prefix .. 'queue:available', id)
+    end
+  else
+    redis.call('ZREM', prefix .. 'queue:available', id)
+  end
+  redis.call('HSET', key, 'status', active > 0 and 'BUSY' or 'IDLE', 'seq', int(seq))
+end

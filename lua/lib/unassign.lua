@@ -1,0 +1,15 @@
+--- @include "lib/log"
+--- @include "lib/json"
+--- @include "lib/queue"
+-- unassign puts a task (a table of read_task) back to where it waits for a worker, in its old place; the
+-- caller takes it out of the queue it was in. Emits task.unassigned.
+local function unassign(t, reason, context)
+  local owner = quote(t.assignedTo)
+  local n = emit('task.unassigned', '{"taskId":"' .. t.id .. '","instanceId":' .. owner .. ',"previousAssignment":' .. owner
+    .. ',"reason":"' .. reason .. '","status":"pending","previousStatus":"' .. t.status .. '","unassignedAt":"' .. at .. '"}', context)
+  local key = prefix .. 'task:' .. t.id
+  redis.call('ZADD', waiting_queue(t.roleset), score(t.priority, t.id), t.id)
+  redis.call('HSET', key, 'status', 'pending', 'previousAssignment', t.assignedTo, 'updatedAt', at, 'queuedAt', now_text, 'seq', n)
+  redis.call('HDEL', key, 'assignedTo', 'assignedSeq', 'claimedAt')
+  t.status, t.previousAssignment, t.assignedTo, t.updatedAt = 'pending', t.assignedTo, false, at
+end

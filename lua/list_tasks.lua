@@ -1,0 +1,18 @@
+--- @include "lib/guard"
+--- @include "lib/fence"
+-- Lets a list of tasks pass, and tells which event the view must have got to. Nothing but the rate
+-- limit's counters changes.
+--- @readonly
+--
+-- KEYS[1] log
+-- ARGV[1] context   inside of the envelope, not used
+-- ARGV[2] subject   method:actor of the rate limit
+-- ARGV[3] limit     calls a minute, 0 for none
+-- Returns the seq of the last event
+-- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS)
+-- Emits   nothing
+local subject, calls = ARGV[2], ARGV[3]
+
+local refused = fenced() or limit(subject, calls)
+if refused then return refused end
+return redis.call('HGET', KEYS[1], 'seq') or '0'

@@ -1,0 +1,51 @@
+--- @include "lib/guard"
+--- @include "lib/depart"
+-- Declares instances dead that have been silent for too long, the longest first, 25 a call. What they had
+-- is set aside to go back to its places (requeue_orphans).
+--
+-- The monitor is patient after a stop of the world: when its last tick is missing or more than three
+-- intervals old, it declares nobody dead for one TTL.
+--
+-- KEYS[1] log
+-- ARGV[1] context   inside of the envelope: actor, cause, trace
+-- ARGV[2] subject   method:actor of the rate limit
+-- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[4] timeout   ms of silence
+-- ARGV[5] interval  of the monitor's ticks, ms; 0 when it is not the monitor who asks
+-- ARGV[6] ttl       of registrations, ms
+-- ARGV[7] healthy   how many of the living to list
+-- Returns {{id, tasks taken from it, …}, 1 when there are more to declare else 0, {ids of the living}}
+-- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS)
+-- Emits   instance.failed for each
+local subject, calls, timeout = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local interval, ttl, healthy = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+
+local most = 25
+
+local refused = open_log() or limit(subject, calls)
+if refused then return refused end
+if interval > 0 then
+  local key = prefix .. 'health:monitor'
+  local monitor = redis.call('HMGET', key, 'tick', 'patience')
+  local patience = tonumber(monitor[2] or 0)
+  if not monitor[1] or clock - monitor[1] > 3 * interval then patience = clock + ttl end
+  redis.call('HSET', key, 'tick', int(clock), 'patience', int(patience))
+  if clock < patience then return { {}, 0, {} } end
+end
+
+local alive = prefix .. 'health:alive'
+local oldest = int(clock - timeout)
+local silent = redis.call('ZRANGEBYSCORE', alive, '-inf', '(' .. oldest, 'WITHSCORES', 'LIMIT', 0, most)
+local failed = {}
+for i = 1, #silent, 2 do
+  local id, seen = silent[i], silent[i + 1]
+  local tasks = held(id)
+  emit('instance.failed', '{"id":' .. quote(id) .. ',"roles":' .. (redis.call('HGET', prefix .. 'health:roles', id) or '[]')
+    .. ',"lastSeen":' .. seen .. ',"tasksReassigned":' .. tasks .. ',"timestamp":' .. now_text .. '}')
+  depart(id, 'instance_failed')
+  failed[#failed + 1] = id
+  failed[#failed + 1] = tasks
+end
+if #silent == 2 * most then return { failed, 1, {} } end
+if healthy == 0 then return { failed, 0, {} } end
+return { failed, 0, redis.call('ZREVRANGEBYSCORE', alive, '+inf', oldest, 'LIMIT', 0, healthy) }

@@ -1,0 +1,16 @@
+--- @include "lib/space"
+--- Gives a projection's lease back, if it is still held by the one that gives it.
+--- KEYS[1] the log's hash
+--- ARGV[1] the projection's name
+--- ARGV[2] the coordinator that holds it
+--- Returns 1 when it was given back, else 0
+--- Errors none
+--- Emits nothing
+local name, holder = ARGV[1], ARGV[2]
+local lease = prefix .. 'service:lease:' .. name
+
+if redis.call('GET', lease) ~= holder then
+  return 0
+end
+redis.call('DEL', lease)
+return 1

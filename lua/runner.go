@@ -1,0 +1,279 @@
+package lua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrUnavailable says that Redis could not be asked, or did not run the script: nothing has changed.
+var ErrUnavailable = errors.New("redis unavailable")
+
+// ErrOutcomeUnknown says that the script was sent and its reply was lost: it may have run or not.
+var ErrOutcomeUnknown = errors.New("outcome unknown")
+
+// Error is the error that a script itself returned; nothing has changed. Detail is JSON.
+type Error struct{ Code, Detail string }
+
+func (e *Error) Error() string { return e.Code + " " + e.Detail }
+
+const (
+	// maxBatch is how many calls share one round trip at most; beyond it latency grows and nothing is won.
+	maxBatch = 128
+	// maxInFlight is how many round trips are under way at once: while Redis runs one, the next is written.
+	maxInFlight = 2
+	// retryFor bounds how long a call that certainly has not run is tried again: long enough for a restart
+	// of Redis, short enough that callers of a Redis that is gone are told soon.
+	retryFor = 2 * time.Second
+	// sendTimeout bounds a round trip, and so how long a Redis that hangs holds up the calls behind.
+	sendTimeout = 5 * time.Second
+)
+
+// Runner runs scripts. Calls made at the same time share round trips. A call that may have run is never
+// sent again; the client must not retry by itself either (MaxRetries -1).
+type Runner struct {
+	client redis.UniversalClient
+
+	mu       sync.Mutex
+	waiting  []*call
+	inFlight int
+}
+
+// NewRunner returns a Runner on a client.
+func NewRunner(client redis.UniversalClient) *Runner { return &Runner{client: client} }
+
+type callState int
+
+const (
+	waiting callState = iota
+	sent
+	abandoned
+)
+
+type call struct {
+	script *Script
+	keys   []string
+	args   []any
+	state  callState // guarded by Runner.mu
+	done   chan struct{}
+	reply  any
+	err    error
+}
+
+// Run runs a script and gives its reply. The error is ErrUnavailable, ErrOutcomeUnknown, an *Error, or
+// a fault of the script; each is told apart by errors.Is or errors.As. It returns when ctx ends.
+func (r *Runner) Run(ctx context.Context, script *Script, keys []string, args ...any) (any, error) {
+	deadline := time.Now().Add(retryFor)
+	wait := 10 * time.Millisecond
+	for {
+		reply, err := r.once(ctx, script, keys, args)
+		if !errors.Is(err, ErrUnavailable) || ctx.Err() != nil || time.Now().After(deadline) {
+			return reply, err
+		}
+		select {
+		case <-time.After(wait):
+			wait = min(2*wait, 200*time.Millisecond)
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+func (r *Runner) once(ctx context.Context, script *Script, keys []string, args []any) (any, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("run %s: %w: %w", script.Name, ErrUnavailable, err)
+	}
+	c := &call{script: script, keys: keys, args: args, done: make(chan struct{})}
+	r.mu.Lock()
+	r.waiting = append(r.waiting, c)
+	if r.inFlight < maxInFlight {
+		r.inFlight++
+		go r.flush()
+	}
+	r.mu.Unlock()
+
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		r.mu.Lock()
+		was := c.state
+		if was == waiting {
+			c.state = abandoned
+		}
+		r.mu.Unlock()
+		if was == waiting {
+			return nil, fmt.Errorf("run %s: %w: %w", script.Name, ErrUnavailable, ctx.Err())
+		}
+		select {
+		case <-c.done: // the reply came at the same moment
+		default:
+			return nil, fmt.Errorf("run %s: %w: %w", script.Name, lost(script), ctx.Err())
+		}
+	}
+	if c.err != nil {
+		return nil, fmt.Errorf("run %s: %w", script.Name, c.err)
+	}
+	return c.reply, nil
+}
+
+// flush sends what waits until nothing does.
+func (r *Runner) flush() {
+	for {
+		batch := r.take()
+		if batch == nil {
+			return
+		}
+		r.send(batch)
+	}
+}
+
+// take removes up to maxBatch calls from the queue, or gives up the flusher's place when there are none.
+func (r *Runner) take() []*call {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := min(len(r.waiting), maxBatch)
+	batch := make([]*call, 0, n)
+	for _, c := range r.waiting[:n] {
+		if c.state == waiting {
+			c.state = sent
+			batch = append(batch, c)
+		}
+	}
+	rest := copy(r.waiting, r.waiting[n:])
+	clear(r.waiting[rest:])
+	r.waiting = r.waiting[:rest]
+	if len(batch) == 0 && rest == 0 {
+		r.inFlight--
+		return nil
+	}
+	return batch
+}
+
+// send runs a batch in one round trip, and in a second one what Redis did not know by its hash.
+func (r *Runner) send(batch []*call) {
+	if len(batch) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), sendTimeout)
+	defer cancel()
+	node, err := r.node(ctx, batch[0].keys[0])
+	if err != nil {
+		for _, c := range batch {
+			c.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+			close(c.done)
+		}
+		return
+	}
+	unknown := r.exchange(ctx, node, batch, func(pipe redis.Pipeliner, c *call) *redis.Cmd {
+		return pipe.EvalSha(ctx, c.script.SHA, c.keys, c.args...)
+	})
+	if len(unknown) == 0 {
+		return
+	}
+	unknown = r.exchange(ctx, node, unknown, func(pipe redis.Pipeliner, c *call) *redis.Cmd {
+		return pipe.Eval(ctx, c.script.Source, c.keys, c.args...)
+	})
+	for _, c := range unknown { // EVAL knows no NOSCRIPT
+		c.err = fmt.Errorf("%w: the script could not be loaded", ErrUnavailable)
+		close(c.done)
+	}
+}
+
+// exchange sends calls, settles those that were answered, and returns those that Redis has no script for.
+func (r *Runner) exchange(ctx context.Context, node redis.UniversalClient, calls []*call,
+	add func(redis.Pipeliner, *call) *redis.Cmd,
+) []*call {
+	var unknown []*call
+	settle := func(c *call, cmd *redis.Cmd) {
+		c.reply, c.err = cmd.Result()
+		if c.err != nil && redis.HasErrorPrefix(c.err, "NOSCRIPT") {
+			unknown = append(unknown, c)
+			return
+		}
+		c.err = classify(c.script, c.err)
+		if moved(c.err) {
+			r.reload(ctx)
+		}
+		close(c.done)
+	}
+	pipe := node.Pipeline()
+	cmds := make([]*redis.Cmd, len(calls))
+	for i, c := range calls {
+		cmds[i] = add(pipe, c)
+	}
+	_, _ = pipe.Exec(ctx) // each command holds its own error
+	for i, c := range calls {
+		settle(c, cmds[i])
+	}
+	return unknown
+}
+
+// node is the client to send to: on a cluster the master of the keys' slot, asked directly, because
+// the cluster client sends a pipeline again after a lost connection.
+func (r *Runner) node(ctx context.Context, key string) (redis.UniversalClient, error) {
+	if cluster, ok := r.client.(*redis.ClusterClient); ok {
+		return cluster.MasterForKey(ctx, key)
+	}
+	return r.client, nil
+}
+
+func (r *Runner) reload(ctx context.Context) {
+	if cluster, ok := r.client.(*redis.ClusterClient); ok {
+		cluster.ReloadState(ctx)
+	}
+}
+
+func moved(err error) bool {
+	return err != nil && (redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK") || redis.HasErrorPrefix(err, "READONLY"))
+}
+
+// notRun are the replies by which Redis says that it did not run the script, for now.
+var notRun = []string{
+	"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY", "OOM", "MISCONF",
+	"NOREPLICAS", "NOSCRIPT", "NOAUTH", "WRONGPASS", "NOPERM", "ERR max number of clients",
+}
+
+// classify tells what an error of a sent call means.
+func classify(script *Script, err error) error {
+	if err == nil || errors.Is(err, redis.Nil) {
+		return nil
+	}
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		for _, prefix := range notRun {
+			if redis.HasErrorPrefix(err, prefix) {
+				return fmt.Errorf("%w: %w", ErrUnavailable, err)
+			}
+		}
+		code, detail, ok := strings.Cut(reply.Error(), " ")
+		if ok && strings.HasPrefix(detail, "{") {
+			return &Error{Code: code, Detail: detail}
+		}
+		return err
+	}
+	if neverSent(err) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return fmt.Errorf("%w: %w", lost(script), err)
+}
+
+// neverSent tells errors from before anything was written.
+func neverSent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, redis.ErrPoolTimeout) ||
+		errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, redis.ErrClosed)
+}
+
+// lost is what a lost reply means: for a script that only reads, nothing has changed.
+func lost(script *Script) error {
+	if script.ReadOnly {
+		return ErrUnavailable
+	}
+	return ErrOutcomeUnknown
+}

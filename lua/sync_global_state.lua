@@ -1,0 +1,42 @@
+--- @include "lib/space"
+--- Writes what a batch of events changed in the global state, and the checkpoint, in one step. What the
+--- events mean is folded in Go; here is only what must be atomic.
+--- KEYS[1] the log's hash
+--- ARGV[1] the checkpoint that the batch starts from, "" for the log's start, "*" for any
+--- ARGV[2] the checkpoint after the batch; "" only deletes the state (ARGV[3] is "1" then)
+--- ARGV[3] "1" when the state starts anew before the changes, else "0"
+--- ARGV[4…] changes, three each: kind, field, value. Kinds: "+" adds, "~" adds and removes the field at
+---          zero, "=" sets, "-" removes the field if it holds the value, "x" removes it
+--- Returns 1
+--- Errors CHECKPOINT_MOVED {checkpoint}
+--- Emits nothing
+local expected, checkpoint, anew = ARGV[1], ARGV[2], ARGV[3]
+local first_change = 4
+local state = prefix .. 'state:global'
+
+local stored = redis.call('HGET', state, 'checkpoint') or ''
+if expected ~= '*' and stored ~= expected then
+  return redis.error_reply('CHECKPOINT_MOVED {"checkpoint":"' .. stored .. '"}')
+end
+
+if anew == '1' then
+  redis.call('UNLINK', state)
+end
+for i = first_change, #ARGV, 3 do
+  local kind, field, value = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if kind == '+' then
+    redis.call('HINCRBY', state, field, value)
+  elseif kind == '~' then
+    if redis.call('HINCRBY', state, field, value) == 0 then
+      redis.call('HDEL', state, field)
+    end
+  elseif kind == '=' then
+    redis.call('HSET', state, field, value)
+  elseif kind == 'x' or redis.call('HGET', state, field) == value then
+    redis.call('HDEL', state, field)
+  end
+end
+if checkpoint ~= '' then
+  redis.call('HSET', state, 'checkpoint', checkpoint)
+end
+return 1

@@ -1,0 +1,27 @@
+--- @include "lib/log"
+--- @include "lib/guard"
+--- @include "lib/task"
+--- @include "lib/conflict"
+--- @include "lib/release"
+-- Takes a task from its owner, claimed or not, and puts it back in its place.
+--
+-- KEYS[1] log
+-- ARGV[1] context   inside of the envelope: actor, cause, trace
+-- ARGV[2] subject   method:actor of the rate limit
+-- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[4] id        of the task
+-- Returns the method's result: {taskId, previousAssignment, unassignedAt}
+-- Errors  RATE_LIMITED, NOT_FOUND, CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED, NOT_ASSIGNED)
+-- Emits   task.unassigned (requested)
+local subject, calls, id = ARGV[2], ARGV[3], ARGV[4]
+
+local refused = open_log() or limit(subject, calls)
+if refused then return refused end
+local t = read_task(id)
+if not t then return no_task(id) end
+if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end
+if not t.assignedTo then return conflict('NOT_ASSIGNED') end
+
+local owner = t.assignedTo
+release(t, 'requested')
+return '{"taskId":"' .. t.id .. '","previousAssignment":' .. quote(owner) .. ',"unassignedAt":"' .. at .. '"}'

@@ -1,0 +1,107 @@
+--- @include "lib/log"
+--- @include "lib/guard"
+--- @include "lib/task"
+--- @include "lib/conflict"
+--- @include "lib/release"
+--- @include "lib/finish"
+-- Changes a task's text, priority, metadata or status.
+--
+-- KEYS[1] log
+-- ARGV[1] context   inside of the envelope: actor, cause, trace
+-- ARGV[2] subject   method:actor of the rate limit
+-- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[4] id        of the task
+-- ARGV[5] text      or ''
+-- ARGV[6] priority  or ''
+-- ARGV[7] status    or ''
+-- ARGV[8] metadata  the whole of it after the change, JSON text, or '' to leave it
+-- ARGV[9] read      the metadata that the change was made to
+-- ARGV[10] roleset  of the new metadata, or ''
+-- ARGV[11] actor    JSON text
+-- ARGV[12] retention  ms that a finished task is kept
+-- Returns the task object
+-- Errors  RATE_LIMITED, NOT_FOUND, NOT_REGISTERED, METADATA_CHANGED (it is not what was read: read again),
+--         CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED, NOT_ASSIGNED, TOO_MANY_ROLE_SETS)
+-- Emits   task.updated, and what the new status means: task.unassigned (released), task.claimed,
+--         task.completed, task.failed
+local subject, calls, id = ARGV[2], ARGV[3], ARGV[4]
+local text, priority, status = ARGV[5], ARGV[6], ARGV[7]
+local metadata, read, roleset = ARGV[8], ARGV[9], ARGV[10]
+local actor, retention = ARGV[11], ARGV[12]
+
+local refused = open_log()
+if refused then return refused end
+local t = read_task(id)
+if not t then return limit(subject, calls) or no_task(id) end
+if metadata ~= '' and read ~= (t.metadata or '') then return redis.error_reply('METADATA_CHANGED {}') end
+refused = limit(subject, calls)
+if refused then return refused end
+if status ~= '' then
+  if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end
+  if status ~= 'pending' then
+    if not t.assignedTo then return conflict('NOT_ASSIGNED') end
+    if redis.call('EXISTS', prefix .. 'instance:' .. t.assignedTo) == 0 then
+      return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(t.assignedTo) .. '}')
+    end
+  end
+end
+local regroup = metadata ~= '' and roleset ~= (t.roleset or '')
+if regroup and not t.completedAt and roleset_refused(roleset) then
+  return conflict('TOO_MANY_ROLE_SETS', '"limit":' .. most_rolesets)
+end
+
+local changes = {}
+if text ~= '' then changes[#changes + 1] = '"text":' .. quote(text) end
+if priority ~= '' then changes[#changes + 1] = '"priority":' .. priority end
+if metadata ~= '' then changes[#changes + 1] = '"metadata":' .. metadata end
+if status ~= '' then changes[#changes + 1] = '"status":"' .. status .. '"' end
+local n = emit('task.updated', '{"id":"' .. t.id .. '","changes":{' .. table.concat(changes, ',') .. '},"previousPriority":'
+  .. t.priority .. ',"status":"' .. t.status .. '","updatedAt":"' .. at .. '","updatedBy":' .. actor .. '}')
+
+local key = prefix .. 'task:' .. id
+redis.call('HSET', key, 'updatedAt', at, 'seq', n)
+t.updatedAt = at
+if text ~= '' then
+  redis.call('HSET', key, 'text', text)
+  t.text = text
+end
+if metadata ~= '' then
+  redis.call('HSET', key, 'metadata', metadata, 'roleset', roleset)
+  t.metadata = metadata
+end
+if regroup and not t.completedAt then
+  if not t.assignedTo then
+    redis.call('ZREM', waiting_queue(t.roleset), id)
+    redis.call('ZADD', waiting_queue(roleset), score(t.priority, id), id)
+  end
+  release_roleset(t.roleset)
+  hold_roleset(roleset)
+end
+if metadata ~= '' then t.roleset = roleset end
+if priority ~= '' then
+  redis.call('HSET', key, 'priority', priority)
+  t.priority = priority
+  if not t.completedAt then
+    -- XX: a task that waits in an orphans' queue is in none of the others, and goes back by its hash.
+    local place = score(priority, id)
+    redis.call('ZADD', prefix .. 'queue:open', 'XX', place, id)
+    if not t.assignedTo then
+      redis.call('ZADD', waiting_queue(t.roleset), 'XX', place, id)
+    else
+      redis.call('ZADD', prefix .. 'queue:instance:' .. t.assignedTo, 'XX', place, id)
+      redis.call('ZADD', prefix .. 'queue:auto:' .. t.assignedTo, 'XX', place, id)
+      redis.call('ZADD', prefix .. 'queue:active:' .. t.assignedTo, 'XX', place, id)
+    end
+  end
+end
+
+if status == 'pending' and t.assignedTo then
+  release(t, 'released')
+elseif status == 'in_progress' and t.status == 'pending' then
+  withdraw(t.assignedTo, id)
+  claim(t, t.assignedTo)
+  settle(t.assignedTo)
+elseif status == 'completed' or status == 'failed' then
+  finish(t, status, '', '', retention)
+end
+return task_object(t)
