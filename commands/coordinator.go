@@ -86,6 +86,9 @@ func New(o Options) (*Coordinator, error) {
 	return c, nil
 }
 
+// Known tells whether there is such a method.
+func (c *Coordinator) Known(method string) bool { return c.methods[method] != nil }
+
 // Call runs one command and gives its result as JSON. The error is always an *Error.
 func (c *Coordinator) Call(ctx context.Context, request Request) (json.RawMessage, error) {
 	m := c.methods[request.Method]

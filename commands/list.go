@@ -26,3 +26,16 @@ func methods() ([]*Method, error) {
 	}
 	return list, nil
 }
+
+// MethodNames lists the names of all commands.
+func MethodNames() ([]string, error) {
+	list, err := methods()
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(list))
+	for i, m := range list {
+		names[i] = m.Name
+	}
+	return names, nil
+}

@@ -52,7 +52,7 @@ type TaskView interface {
 var ErrViewUnavailable = errors.New("task view unavailable")
 
 // TaskOrders are what tasks can be ordered by.
-var TaskOrders = []any{"createdAt", "updatedAt", "completedAt", "priority", "status", "assignedTo", "text", "id"}
+var TaskOrders = []any{"createdAt", "updatedAt", "completedAt", "priority", "status"}
 
 var listTasks = lua.Named("list_tasks")
 

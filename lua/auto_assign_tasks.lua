@@ -59,8 +59,8 @@ while assigned < most and #candidates > 0 do
   local found = best(worker.roles, 1)[1]
   if found then
     local t = read_task(found[1])
-    redis.call('ZREM', found[3], t.id)
     assign(t, worker.id, reason)
+    redis.call('ZREM', found[3], t.id)
     redis.call('ZADD', prefix .. 'queue:auto:' .. worker.id, int(found[2]), t.id)
     assigned = assigned + 1
     worker.held, worker.room, worker.given = worker.held + 1, worker.room - 1, worker.given + 1

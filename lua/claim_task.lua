@@ -36,8 +36,8 @@ local claimed = {}
 local own = redis.call('ZRANGE', prefix .. 'queue:instance:' .. worker, 0, most - 1)
 for _, id in ipairs(own) do
   local t = read_task(id)
-  withdraw(worker, id)
   claim(t, worker)
+  withdraw(worker, id)
   claimed[#claimed + 1] = t
 end
 
@@ -46,8 +46,8 @@ if #claimed < most then
   roles = role_table(roles_text)
   for _, found in ipairs(best(roles, most - #claimed)) do
     local t = read_task(found[1])
-    redis.call('ZREM', found[3], t.id)
     claim(t, worker)
+    redis.call('ZREM', found[3], t.id)
     claimed[#claimed + 1] = t
   end
 end
@@ -59,10 +59,10 @@ local function steal()
       for _, id in ipairs(redis.call('ZRANGE', prefix .. 'queue:auto:' .. victim, 0, 9)) do
         local t = read_task(id)
         if fits(roles, t.roleset) then
-          withdraw(victim, id)
           assign(t, worker, 'rebalanced')
-          withdraw(worker, id)
+          withdraw(victim, id)
           claim(t, worker)
+          withdraw(worker, id)
           settle(victim)
           return t
         end

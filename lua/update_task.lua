@@ -98,8 +98,8 @@ end
 if status == 'pending' and t.assignedTo then
   release(t, 'released')
 elseif status == 'in_progress' and t.status == 'pending' then
-  withdraw(t.assignedTo, id)
   claim(t, t.assignedTo)
+  withdraw(t.assignedTo, id)
   settle(t.assignedTo)
 elseif status == 'completed' or status == 'failed' then
   finish(t, status, '', '', retention)

@@ -9,8 +9,8 @@
 local function finish(t, status, result, failure, retention)
   local owner = t.assignedTo
   if t.status == 'pending' then
-    withdraw(owner, t.id)
     claim(t, owner)
+    withdraw(owner, t.id)
   end
   local payload = '{"id":"' .. t.id .. '","status":"' .. status .. '","workerId":' .. quote(owner) .. ',"attempt":' .. t.attempt
     .. ',"duration":' .. int(now - t.claimedAt) .. ',"result":' .. raw(result)

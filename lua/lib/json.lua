@@ -1,8 +1,13 @@
 -- JSON text of what users bring and of what may be missing.
 
--- quote gives a string as JSON. cjson writes every '/' as '\/'.
+local escapes = { ['"'] = '\\"', ['\\'] = '\\\\' }
+
+-- quote gives a string as JSON. Not by cjson, which writes '/' as '\/', and other letters otherwise
+-- elsewhere.
 local function quote(s)
-  return (string.gsub(cjson.encode(s), '\\/', '/'))
+  return '"' .. string.gsub(s, '[%c"\\]', function(c)
+    return escapes[c] or string.format('\\u%04x', string.byte(c))
+  end) .. '"'
 end
 
 -- quoted gives a string as JSON, or null when it is missing (nil, false or empty).

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// callTimeout is longer than the longest timeout of a method.
+const callTimeout = 11 * time.Minute
+
+func newCall() *cobra.Command {
+	var url string
+	cmd := &cobra.Command{
+		Use:   "call METHOD [PARAMS]",
+		Short: "Make one JSON-RPC call",
+		Long: `Make one JSON-RPC call and print its result as JSON. PARAMS is a JSON object, or - to read
+one from standard input. On an error the error is printed to standard error, and the exit
+code is 1.`,
+		Example: `  claudebench call system.register '{"id":"worker-1","roles":["worker"]}'
+  claudebench call task.create '{"text":"summarise chapter one","priority":80}'
+  claudebench call task.list`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			params := "{}"
+			if len(args) == 2 {
+				params = args[1]
+			}
+			if params == "-" {
+				text, err := io.ReadAll(cmd.InOrStdin())
+				if err != nil {
+					return fmt.Errorf("read params: %w", err)
+				}
+				params = string(text)
+			}
+			if !json.Valid([]byte(params)) {
+				return fmt.Errorf("PARAMS is not JSON: %s", params)
+			}
+			return call(cmd.Context(), baseURL(url), args[0], json.RawMessage(params), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	bindURL(cmd, &url)
+	return cmd
+}
+
+// bindURL adds the flag of the coordinator to talk to.
+func bindURL(cmd *cobra.Command, url *string) {
+	cmd.Flags().StringVar(url, "url", "", "the coordinator; http:// and the listen address (CB_LISTEN, 127.0.0.1:3000) when not given")
+}
+
+func baseURL(url string) string {
+	if url == "" {
+		url = os.Getenv("CB_LISTEN")
+	}
+	if url == "" {
+		url = "127.0.0.1:3000"
+	}
+	if !strings.Contains(url, "://") {
+		url = "http://" + url
+	}
+	return strings.TrimSuffix(url, "/")
+}
+
+func call(ctx context.Context, url, method string, params json.RawMessage, stdout, stderr io.Writer) error {
+	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/rpc", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	text, err := send(request)
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		Result json.RawMessage `json:"result"`
+		Error  json.RawMessage `json:"error"`
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return fmt.Errorf("%s does not answer as a coordinator does: %.200s", url, text)
+	}
+	if answer.Error != nil {
+		if _, err := fmt.Fprintf(stderr, "%s\n", answer.Error); err != nil {
+			return err
+		}
+		return exitError{1}
+	}
+	_, err = fmt.Fprintf(stdout, "%s\n", answer.Result)
+	return err
+}
+
+// send makes a request and reads its answer, whatever its status.
+func send(request *http.Request) ([]byte, error) {
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		var dial interface{ Timeout() bool }
+		if errors.As(err, &dial) && !dial.Timeout() {
+			return nil, fmt.Errorf("no coordinator answers at %s: start one with 'claudebench up', or name it with --url (%w)",
+				request.URL.Host, err)
+		}
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	return io.ReadAll(response.Body)
+}

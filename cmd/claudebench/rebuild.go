@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/lua"
+	"github.com/claudebench/claudebench/projections"
+)
+
+func newRebuild() *cobra.Command {
+	cfg := &config.Config{}
+	cmd := &cobra.Command{
+		Use:   "rebuild PROJECTION…",
+		Short: "Forget projections and fold them again from the log",
+		Long: `Forget projections and fold them again from the log: state (cb:state:global), metrics
+(cb:metrics:*), tasks (Postgres), or all. Coordinators may go on meanwhile; what is read
+from a projection is incomplete until it is done.`,
+		Example: `  claudebench rebuild tasks
+  claudebench rebuild all`,
+		Args:      cobra.MinimumNArgs(1),
+		ValidArgs: []string{"state", "metrics", "tasks", "all"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return rebuild(cmd.Context(), cfg, args, func(format string, a ...any) {
+				fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", a...)
+			})
+		},
+	}
+	bindStores(cmd, cfg)
+	cfg.BindLog(cmd.Flags())
+	return cmd
+}
+
+func rebuild(ctx context.Context, cfg *config.Config, names []string, say func(string, ...any)) error {
+	client, err := openStores(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	space, err := keys.New(cfg.Namespace)
+	if err != nil {
+		return err
+	}
+	store := projections.RedisConfig{Client: client, Runner: lua.NewRunner(client), Keys: space}
+	all := []projections.Projection{projections.NewState(store), projections.NewMetrics(store)}
+	if cfg.DatabaseURL != "" {
+		pool, err := projections.OpenPool(ctx, cfg.DatabaseURL, cfg.Namespace)
+		if err != nil {
+			return err
+		}
+		defer pool.Close()
+		all = append(all, projections.NewTasks(projections.TasksConfig{Pool: pool, Namespace: cfg.Namespace}))
+	}
+	if slices.Contains(names, "all") {
+		names = nil
+		for _, p := range all {
+			names = append(names, p.Name())
+		}
+	}
+	runner, err := projections.NewRunner(projections.RunnerConfig{
+		Client: client, Scripts: store.Runner, Namespace: cfg.Namespace, Projections: all, Logger: newLogger(cfg),
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name == "tasks" && cfg.DatabaseURL == "" {
+			return fmt.Errorf("rebuild tasks: which Postgres? give --database-url or CB_DATABASE_URL")
+		}
+		say("%s: folding the log …", name)
+		start := time.Now()
+		if err := runner.Rebuild(ctx, name); err != nil {
+			return err
+		}
+		say("%s: done in %s", name, time.Since(start).Round(time.Millisecond))
+	}
+	return nil
+}

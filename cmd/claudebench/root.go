@@ -1,0 +1,73 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claudebench/claudebench/internal/config"
+)
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "claudebench",
+		Short: "Coordinate a fleet of AI agents and workers",
+		Long: `ClaudeBench coordinates a fleet of AI agents and workers: they register, heartbeat,
+claim and finish tasks by JSON-RPC 2.0, and every change is an event in a log on
+Redis Streams, from which the views in Redis and Postgres are derived.
+
+Start here:
+
+  claudebench up                                   everything on this machine, no set-up
+  claudebench call task.create '{"text":"hello"}'  one call
+  claudebench tail                                 watch the events
+
+Every setting is a flag, else the environment variable named in [brackets], else
+its default.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return config.FromEnvironment(cmd.Flags())
+		},
+	}
+	root.AddGroup(
+		&cobra.Group{ID: "run", Title: "Run a coordinator:"},
+		&cobra.Group{ID: "use", Title: "Use it:"},
+		&cobra.Group{ID: "audit", Title: "Operate and audit it:"},
+	)
+	for group, commands := range map[string][]*cobra.Command{
+		"run":   {newUp(), newServe()},
+		"use":   {newCall(), newTail(), newReady()},
+		"audit": {newRebuild()},
+	} {
+		for _, c := range commands {
+			c.GroupID = group
+			config.Describe(c.Flags())
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(newVersion())
+	return root
+}
+
+// newLogger writes the program's own log to stderr, as text for people and as JSON for machines.
+func newLogger(cfg *config.Config) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+	format := cfg.LogFormat
+	if format == "" {
+		format = "json"
+		if isTerminal(os.Stderr) {
+			format = "text"
+		}
+	}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

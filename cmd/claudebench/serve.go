@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/server"
+)
+
+func newServe() *cobra.Command {
+	cfg := &config.Config{}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run a coordinator on a Redis and a Postgres of your own",
+		Long: `Run a coordinator on a Redis and, for the task views, a Postgres of your own. Any number
+of coordinators may work on the same Redis. SIGTERM and Ctrl-C let the calls in flight
+finish; then it exits with 0.
+
+Redis 7.0 or Valkey, with maxmemory-policy noeviction; appendonly yes decides what a
+crash can lose. Postgres 14 or newer; it is migrated at the start.`,
+		Example: `  claudebench serve --redis-url redis://localhost:6379 --database-url postgres://localhost/claudebench`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cfg.RedisURL == "" {
+				return errors.New("serve needs a Redis: give --redis-url or CB_REDIS_URL, or use 'claudebench up', which brings its own")
+			}
+			logger := newLogger(cfg)
+			return serve(cmd.Context(), cfg, server.Options{Logger: logger}, func(s *server.Server) {
+				logger.Info("listening", "address", "http://"+s.Addr(), "version", buildVersion())
+			})
+		},
+	}
+	cfg.BindCoordinator(cmd.Flags())
+	cfg.BindStores(cmd.Flags())
+	cfg.BindLog(cmd.Flags())
+	return cmd
+}
+
+// serve runs a coordinator until ctx ends or it fails; others are further reasons to stop.
+func serve(ctx context.Context, cfg *config.Config, o server.Options, started func(*server.Server), others ...<-chan error) error {
+	lessGarbageCollection()
+	s, err := server.Start(ctx, cfg, o)
+	if err != nil {
+		return err
+	}
+	started(s)
+	failed := make(chan error, 1)
+	done := make(chan struct{})
+	defer close(done)
+	for _, other := range append(others, s.Failed()) {
+		go func() {
+			select {
+			case err := <-other:
+				select {
+				case failed <- err:
+				default: // one reason is enough
+				}
+			case <-done:
+			}
+		}()
+	}
+	select {
+	case <-ctx.Done():
+		o.Logger.Info("stopping: calls in flight finish first")
+		return s.Stop(context.WithoutCancel(ctx))
+	case err = <-failed:
+		o.Logger.Error("stopping", slog.Any("error", err))
+		return errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
+	}
+}
+
+// lessGarbageCollection lets the heap grow further between collections than Go does by itself. The live
+// heap is a few MB, so collections would be many and each would cost the commands; GOGC has precedence.
+func lessGarbageCollection() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+}

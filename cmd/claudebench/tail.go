@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/config"
+)
+
+func newTail() *cobra.Command {
+	cfg := &config.Config{}
+	var types, after string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "tail",
+		Short: "Watch the events as they happen",
+		Long: `Print the events of the log as they happen, one a line, until Ctrl-C. It goes on by itself
+when Redis was away, and after a flush.`,
+		Example: `  claudebench tail
+  claudebench tail --types 'task.*,instance.failed'
+  claudebench tail --after 0 --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			filter, err := events.ParseFilter(types)
+			if err != nil {
+				return err
+			}
+			client, err := openStores(cfg)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = client.Close() }()
+			logger := newLogger(cfg)
+			reader, err := events.NewReader(client, events.ReaderConfig{Namespace: cfg.Namespace, Logger: logger})
+			if err != nil {
+				return err
+			}
+			t := &tail{reader: reader, logger: logger, out: cmd.OutOrStdout(), filter: filter, json: asJSON}
+			return t.run(cmd.Context(), after)
+		},
+	}
+	cmd.Flags().StringVar(&types, "types", events.All, "which events: types and patterns, as task.*,instance.failed")
+	cmd.Flags().StringVar(&after, "after", "", "begin after this event's ID; 0 for the log's start; now when not given")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print each event's envelope as JSON")
+	bindStores(cmd, cfg)
+	cfg.BindLog(cmd.Flags())
+	return cmd
+}
+
+// tail prints the log as it grows.
+type tail struct {
+	reader *events.Reader
+	logger *slog.Logger
+	out    io.Writer
+	filter events.Filter
+	json   bool
+}
+
+func (t *tail) run(ctx context.Context, after string) error {
+	at, err := t.start(ctx, after)
+	if err != nil {
+		return err
+	}
+	away := false
+	for {
+		batch, err := t.reader.Read(ctx, at)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case events.IsBroken(err):
+			return t.broken(err)
+		case err != nil:
+			if !away {
+				t.logger.Warn("the log cannot be read; trying until it can", "error", err)
+			}
+			away = true
+			if !pause(ctx, 500*time.Millisecond) {
+				return nil
+			}
+			continue
+		case away:
+			t.logger.Info("the log can be read again")
+			away = false
+		}
+		if batch.Skipped > 0 {
+			t.logger.Info("the log was flushed or trimmed", "events_gone", batch.Skipped)
+		}
+		for _, entry := range batch.Entries {
+			if err := t.print(entry); err != nil {
+				return err
+			}
+		}
+		at = batch.Last()
+	}
+}
+
+func (t *tail) start(ctx context.Context, after string) (events.ID, error) {
+	switch after {
+	case "":
+		last, err := t.reader.Last(ctx)
+		if err != nil {
+			return last, fmt.Errorf("find the log's end: %w", err)
+		}
+		return last, nil
+	case "0":
+		return events.ID{}, nil
+	}
+	return events.ParseID(after)
+}
+
+// broken says what to do about a log that is not what was read before.
+func (t *tail) broken(err error) error {
+	var back *events.RolledBackError
+	if errors.As(err, &back) {
+		return fmt.Errorf("%w: Redis came back with older data; start again with --after %s", err, back.LastInLog)
+	}
+	return err
+}
+
+func (t *tail) print(entry events.Entry) error {
+	if entry.Err != nil {
+		t.logger.Warn("an entry of the log is no event", "id", entry.ID.String(), "error", entry.Err)
+		return nil
+	}
+	e := entry.Envelope
+	if !t.filter.Match(e.Type) {
+		return nil
+	}
+	if t.json {
+		_, err := fmt.Fprintf(t.out, "%s\n", entry.Raw)
+		return err
+	}
+	_, err := fmt.Fprintf(t.out, "%s  %-22s %-16s %s\n", e.Time().Local().Format("15:04:05.000"), e.Type, e.Actor, summary(e.Payload))
+	return err
+}
+
+// summary is a payload for a person: the members that say most, in one line.
+func summary(payload json.RawMessage) string {
+	var p map[string]json.RawMessage
+	if json.Unmarshal(payload, &p) != nil {
+		return string(payload)
+	}
+	var parts []string
+	for _, name := range []string{
+		"id", "taskId", "text", "instanceId", "workerId", "previousAssignment", "attempt", "status", "reason", "priority", "changes",
+		"roles", "becameLeader", "term", "tasksReassigned", "waited", "duration", "result", "error",
+	} {
+		v, ok := p[name]
+		if !ok || string(v) == "null" || string(v) == "false" {
+			continue
+		}
+		text := strings.Trim(string(v), `"`)
+		if runes := []rune(text); len(runes) > 60 {
+			text = string(runes[:59]) + "…"
+		}
+		parts = append(parts, name+"="+text)
+	}
+	return strings.Join(parts, " ")
+}
+
+// pause waits, and tells whether it waited to the end.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/devstack"
+	"github.com/claudebench/claudebench/internal/server"
+)
+
+func newUp() *cobra.Command {
+	cfg := &config.Config{}
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run everything on this machine, with no set-up",
+		Long: `Run a coordinator with everything it needs, as private children of this program on
+loopback: redis-server or valkey-server from this machine, with its data in the data
+folder, else a Redis in this process that forgets all on exit; Postgres from this machine,
+else none, and then there are no task views. The data is there again at the next start.
+
+Ctrl-C ends all of it.`,
+		Example: `  claudebench up
+  claudebench up --listen 127.0.0.1:4000 --data-dir ./fleet`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return up(cmd.Context(), cfg) },
+	}
+	cfg.BindCoordinator(cmd.Flags())
+	cfg.BindDataDir(cmd.Flags())
+	cfg.BindLog(cmd.Flags())
+	cmd.Flags().StringVar(&cfg.Namespace, "namespace", "", "keeps this fleet's data apart from others in the same data folder")
+	return cmd
+}
+
+func up(ctx context.Context, cfg *config.Config) (err error) {
+	if err := cfg.Check(); err != nil {
+		return err
+	}
+	logger := newLogger(cfg)
+	dir, err := filepath.Abs(cfg.DataDir)
+	if err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	lock, err := devstack.LockDir(dir)
+	if err != nil {
+		return fmt.Errorf("data folder: %w (another one: --data-dir)", err)
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+
+	stack := &stack{dir: dir, logger: logger}
+	defer func() { err = errors.Join(err, stack.stop()) }()
+	if err := stack.start(ctx); err != nil {
+		return err
+	}
+	cfg.RedisURL, cfg.DatabaseURL = stack.redisURL, stack.databaseURL
+	return serve(ctx, cfg, server.Options{Logger: logger, Embedded: stack.embedded != nil}, func(s *server.Server) {
+		e := endpoints{Address: "http://" + s.Addr(), RedisURL: cfg.RedisURL, DatabaseURL: cfg.DatabaseURL, Namespace: cfg.Namespace}
+		if err := writeEndpoints(dir, e); err != nil {
+			logger.Warn("tail, replay and verify need --redis-url", "error", err)
+		}
+		greet(s.Addr(), cfg, stack)
+	}, stack.failed())
+}
+
+// stack is what `up` runs beside the coordinator.
+type stack struct {
+	dir      string
+	logger   *slog.Logger
+	redis    *devstack.Redis
+	embedded *devstack.Embedded
+	postgres *devstack.Postgres
+
+	redisURL, databaseURL string
+	notes                 []string // what the user should know
+}
+
+func (s *stack) start(ctx context.Context) error {
+	var err error
+	s.redis, err = devstack.StartRedis(ctx, devstack.RedisOptions{Dir: filepath.Join(s.dir, "redis"), AppendOnly: true})
+	switch {
+	case errors.Is(err, devstack.ErrNotInstalled):
+		if s.embedded, err = devstack.StartEmbedded(); err != nil {
+			return fmt.Errorf("start the embedded Redis: %w", err)
+		}
+		s.redisURL = s.embedded.URL()
+		s.notes = append(s.notes, "There is no redis-server or valkey-server on this machine: the Redis in this process FORGETS EVERYTHING on exit.")
+	case err != nil:
+		return err
+	default:
+		s.redisURL = s.redis.URL()
+	}
+
+	s.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{Dir: filepath.Join(s.dir, "postgres")})
+	switch {
+	case errors.Is(err, devstack.ErrNotInstalled):
+		s.postgres = nil
+		s.notes = append(s.notes, "There is no Postgres on this machine: no task views, and task.list answers Postgres unavailable.")
+	case err != nil:
+		return err
+	default:
+		s.databaseURL = s.postgres.URL()
+		if note := s.postgres.Note(); note != "" {
+			s.notes = append(s.notes, note)
+		}
+	}
+	return nil
+}
+
+// failed gives the error of a server that ended by itself.
+func (s *stack) failed() <-chan error {
+	failed := make(chan error, 2)
+	watch := func(name string, done <-chan struct{}, why func() error) {
+		go func() {
+			<-done
+			if err := why(); err != nil {
+				failed <- fmt.Errorf("%s ended: %w", name, err)
+			}
+		}()
+	}
+	if s.redis != nil {
+		watch("Redis", s.redis.Done(), s.redis.Err)
+	}
+	if s.postgres != nil {
+		watch("Postgres", s.postgres.Done(), s.postgres.Err)
+	}
+	return failed
+}
+
+func (s *stack) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var err error
+	if s.postgres != nil {
+		err = errors.Join(err, s.postgres.Stop(ctx))
+	}
+	if s.redis != nil {
+		err = errors.Join(err, s.redis.Stop(ctx))
+	}
+	if s.embedded != nil {
+		s.embedded.Stop()
+	}
+	return errors.Join(err, removeEndpoints(s.dir))
+}
+
+// greet says where everything is and what to try.
+func greet(addr string, cfg *config.Config, s *stack) {
+	store := "Redis " + where(s.redis != nil, filepath.Join(s.dir, "redis"), "in this process")
+	views := "Postgres " + where(s.postgres != nil, filepath.Join(s.dir, "postgres"), "off")
+	fmt.Printf("\nClaudeBench is up at http://%s\n  %s\n  %s\n", addr, store, views)
+	for _, note := range s.notes {
+		fmt.Println("  ! " + note)
+	}
+	program, flag := program(), ""
+	if addr != "127.0.0.1:3000" {
+		flag = " --url http://" + addr
+	}
+	folder := ""
+	if cfg.DataDir != config.DefaultDataDir() {
+		folder = " --data-dir " + cfg.DataDir
+	}
+	fmt.Printf(`
+Try, in another terminal:
+  %[1]s tail%[3]s
+  %[1]s call%[2]s system.register '{"id":"worker-1","roles":["worker"]}'
+  %[1]s call%[2]s task.create '{"text":"say hello"}'
+
+Ctrl-C ends everything.
+`, program, flag, folder)
+}
+
+// program is how this program was started, so that the commands shown work as they are.
+func program() string {
+	if exe, err := os.Executable(); err == nil && filepath.Dir(filepath.Dir(filepath.Dir(exe))) == filepath.Clean(os.TempDir()) {
+		return "go run ./cmd/claudebench"
+	}
+	return os.Args[0]
+}
+
+func where(there bool, path, otherwise string) string {
+	if there {
+		return path
+	}
+	return otherwise
+}
+
+const endpointsFile = "endpoints.json"
+
+func writeEndpoints(dir string, e endpoints) error {
+	text, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, endpointsFile), append(text, '\n'), 0o600)
+}
+
+func readEndpoints(dir string) (endpoints, error) {
+	var e endpoints
+	text, err := os.ReadFile(filepath.Join(dir, endpointsFile))
+	if err != nil {
+		return e, err
+	}
+	if err := json.Unmarshal(text, &e); err != nil {
+		return e, fmt.Errorf("%s: %w", filepath.Join(dir, endpointsFile), err)
+	}
+	return e, nil
+}
+
+func removeEndpoints(dir string) error {
+	err := os.Remove(filepath.Join(dir, endpointsFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}

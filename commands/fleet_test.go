@@ -1,0 +1,256 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 10 * time.Second
+
+// tb is what a fleet needs of a test: *testing.T and *rapid.T both have it.
+type tb interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	Errorf(format string, args ...any)
+}
+
+// fleet is a coordinator in a namespace of its own.
+type fleet struct {
+	*Coordinator
+	t      tb
+	client *redis.Client
+}
+
+// clientOf is a client as the server makes it: it repeats nothing by itself.
+func clientOf(t testing.TB, from *redis.Client) *redis.Client {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{
+		Addr: from.Options().Addr, Password: from.Options().Password, MaxRetries: -1, DisableIdentity: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	t.Cleanup(func() {
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return client
+}
+
+func realRedis(t testing.TB) *redis.Client     { t.Helper(); return clientOf(t, testenv.Client(t)) }
+func embeddedRedis(t testing.TB) *redis.Client { t.Helper(); return clientOf(t, testenv.EmbeddedClient(t)) }
+
+// unlimited switches every rate limit off.
+func unlimited() map[string]int {
+	list, err := methods()
+	if err != nil {
+		panic(err)
+	}
+	limits := map[string]int{}
+	for _, m := range list {
+		limits[m.Name] = 0
+	}
+	return limits
+}
+
+// newFleet makes a coordinator; what o leaves out is the default, but for the rate limits, which are off.
+func newFleet(t tb, client *redis.Client, o Options) *fleet {
+	t.Helper()
+	o.Redis = client
+	if o.Namespace == "" {
+		o.Namespace = testenv.Namespace(nil)
+	}
+	if o.RateLimits == nil {
+		o.RateLimits = unlimited()
+	}
+	c, err := New(o)
+	if err != nil {
+		t.Fatalf("new coordinator: %v", err)
+	}
+	return &fleet{Coordinator: c, t: t, client: client}
+}
+
+// beside is a second coordinator in the fleet's namespace.
+func (f *fleet) beside() *fleet {
+	o := f.options
+	return newFleet(f.t, f.client, o)
+}
+
+// everywhere runs a test on the real Redis and on the embedded one. In the end the log must tell how the
+// state in Redis came about, whatever the test did.
+func everywhere(t *testing.T, o Options, test func(t *testing.T, f *fleet)) {
+	t.Helper()
+	t.Parallel()
+	for name, client := range map[string]func(testing.TB) *redis.Client{"redis": realRedis, "embedded": embeddedRedis} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, client(t), o)
+			test(t, f)
+			f.verify()
+		})
+	}
+}
+
+// do calls a method as nobody in particular.
+func (f *fleet) do(method, params string) (json.RawMessage, error) {
+	return f.Call(context.Background(), Request{Method: method, Params: json.RawMessage(params), Addr: "192.0.2.1", Cause: "req-1"})
+}
+
+var resultSchemas = sync.OnceValue(func() map[string]*jsonschema.Resolved {
+	list, err := methods()
+	if err != nil {
+		panic(err)
+	}
+	schemas := map[string]*jsonschema.Resolved{}
+	for _, m := range list {
+		if schemas[m.Name], err = m.Result.Resolve(nil); err != nil {
+			panic(err)
+		}
+	}
+	return schemas
+})
+
+// ok calls a method that must answer, and with what its schema says.
+func (f *fleet) ok(method, format string, args ...any) json.RawMessage {
+	f.t.Helper()
+	params := fmt.Sprintf(format, args...)
+	result, err := f.do(method, params)
+	if err != nil {
+		f.t.Fatalf("%s %.300s: %v", method, params, err)
+	}
+	var instance any
+	if err := json.Unmarshal(result, &instance); err != nil {
+		f.t.Fatalf("%s answered %s: %v", method, result, err)
+	}
+	if err := resultSchemas()[method].Validate(instance); err != nil {
+		f.t.Fatalf("%s answered %s, which its schema refuses: %v", method, result, err)
+	}
+	return result
+}
+
+// refused calls a method that must answer an error, and change nothing.
+func (f *fleet) refused(code int, data, method, format string, args ...any) {
+	f.t.Helper()
+	before := f.seq()
+	params := fmt.Sprintf(format, args...)
+	result, err := f.do(method, params)
+	var known *Error
+	if !errors.As(err, &known) {
+		f.t.Fatalf("%s %.300s answered %s, %v; want error %d %s", method, params, result, err, code, data)
+	}
+	got, err := json.Marshal(known.Data)
+	if err != nil {
+		f.t.Fatalf("the error's data: %v", err)
+	}
+	if known.Code != code || string(got) != data {
+		f.t.Errorf("%s %.300s answered %v; want error %d %s", method, params, known, code, data)
+	}
+	if after := f.seq(); after != before {
+		f.t.Errorf("%s %.300s was refused and yet emitted %d events", method, params, after-before)
+	}
+}
+
+// seq is the number of the last event.
+func (f *fleet) seq() int64 {
+	f.t.Helper()
+	n, err := f.client.HGet(context.Background(), f.keys.Log(), "seq").Int64()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		f.t.Fatalf("read the log's seq: %v", err)
+	}
+	return n
+}
+
+// taskJSON is a task as methods answer it.
+type taskJSON struct {
+	ID          string          `json:"id"`
+	Text        string          `json:"text"`
+	Status      string          `json:"status"`
+	Priority    int             `json:"priority"`
+	AssignedTo  string          `json:"assignedTo"`
+	Attempt     int             `json:"attempt"`
+	Metadata    json.RawMessage `json:"metadata"`
+	Result      json.RawMessage `json:"result"`
+	Error       json.RawMessage `json:"error"`
+	CreatedAt   string          `json:"createdAt"`
+	UpdatedAt   string          `json:"updatedAt"`
+	CompletedAt string          `json:"completedAt"`
+}
+
+type claimJSON struct {
+	Claimed bool       `json:"claimed"`
+	TaskID  string     `json:"taskId"`
+	Task    taskJSON   `json:"task"`
+	Tasks   []taskJSON `json:"tasks"`
+}
+
+func decoded[T any](t tb, raw json.RawMessage) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal(raw, &v); err != nil {
+		t.Fatalf("decode %s: %v", raw, err)
+	}
+	return v
+}
+
+// create makes a task and gives its id; more is further params, each with a comma before it.
+func (f *fleet) create(text, more string) string {
+	f.t.Helper()
+	return decoded[taskJSON](f.t, f.ok("task.create", `{"text":%q%s}`, text, more)).ID
+}
+
+// register registers an instance; roles and more are JSON.
+func (f *fleet) register(id, roles, more string) {
+	f.t.Helper()
+	f.ok("system.register", `{"id":%q,"roles":%s%s}`, id, roles, more)
+}
+
+func (f *fleet) get(id string) taskJSON {
+	f.t.Helper()
+	return decoded[taskJSON](f.t, f.ok("task.get", `{"id":%q}`, id))
+}
+
+// claim claims one task and gives its id, "" for none.
+func (f *fleet) claim(worker string) string {
+	f.t.Helper()
+	return decoded[claimJSON](f.t, f.ok("task.claim", `{"workerId":%q}`, worker)).TaskID
+}
+
+// checkHealth declares dead who has been silent for a time given in ms.
+func (f *fleet) checkHealth(timeout int) CheckHealthResult {
+	f.t.Helper()
+	return decoded[CheckHealthResult](f.t, f.ok("system.check_health", `{"timeout":%d}`, timeout))
+}
+
+// bury waits until an instance is declared dead by a check with timeout 0, which hits every instance
+// that has not been seen within this very millisecond; keep is heartbeaten before each check.
+func (f *fleet) bury(t *testing.T, id string) CheckHealthResult {
+	t.Helper()
+	var result CheckHealthResult
+	testenv.Eventually(t, patience, func() (bool, string) {
+		result = f.checkHealth(0)
+		_, dead := result.Reassigned[id]
+		return dead, id + " is alive"
+	})
+	return result
+}
+
+// exists tells which of some keys there are.
+func (f *fleet) exists(keys ...string) int64 {
+	f.t.Helper()
+	n, err := f.client.Exists(context.Background(), keys...).Result()
+	if err != nil {
+		f.t.Fatalf("exists %q: %v", keys, err)
+	}
+	return n
+}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package devstack
+
+import "syscall"
+
+// onParentDeath does nothing: only Linux has such a signal. The watcher does the work.
+func onParentDeath(*syscall.SysProcAttr, syscall.Signal) {}

@@ -1,0 +1,37 @@
+package devstack
+
+import (
+	"crypto/rand"
+	"fmt"
+
+	"github.com/alicebob/miniredis/v2"
+)
+
+// Embedded is a Redis inside this process, for a machine without one. It forgets
+// everything when it stops, and knows less than the real one: no CONFIG, no scripts
+// with a "#!lua" line.
+type Embedded struct {
+	mini     *miniredis.Miniredis
+	password string
+}
+
+// StartEmbedded starts an embedded Redis on a free port of 127.0.0.1. Its keys expire
+// by the clock.
+func StartEmbedded() (*Embedded, error) {
+	e := &Embedded{mini: miniredis.NewMiniRedis(), password: rand.Text()}
+	e.mini.RequireAuth(e.password)
+	e.mini.ClockTTL(true)
+	if err := e.mini.StartAddr("127.0.0.1:0"); err != nil {
+		return nil, fmt.Errorf("start the embedded Redis: %w", err)
+	}
+	return e, nil
+}
+
+// URL is the address with the password.
+func (e *Embedded) URL() string { return "redis://:" + e.password + "@" + e.Addr() + "/0" }
+
+// Addr is host:port.
+func (e *Embedded) Addr() string { return e.mini.Addr() }
+
+// Stop ends it and drops its data.
+func (e *Embedded) Stop() { e.mini.Close() }

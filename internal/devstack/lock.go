@@ -1,0 +1,143 @@
+package devstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Lock is a folder held by this process. The kernel lets go of it when the process
+// ends, in whatever way.
+type Lock struct{ file *os.File }
+
+// LockDir creates dir if it is not there and takes it for this process alone. When
+// another living process has it, the error is an [*InUseError] with that process's id.
+func LockDir(dir string) (*Lock, error) {
+	if err := makeDir(dir); err != nil {
+		return nil, err
+	}
+	f, err := lockFile(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	return &Lock{f}, nil
+}
+
+// Unlock gives the folder back. The lock's file stays: removing it would let a third
+// process lock a new file while a second one waits for the old one.
+func (l *Lock) Unlock() error {
+	if err := l.file.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
+		return fmt.Errorf("unlock %s: %w", l.file.Name(), err)
+	}
+	return nil
+}
+
+// makeDir creates a folder that nobody else can look into. For root it can be walked
+// through, though not listed, so that a server run as another user reaches its own part.
+func makeDir(dir string) error {
+	mode := fs.FileMode(0o700)
+	if os.Geteuid() == 0 {
+		mode = 0o711
+	}
+	if err := os.MkdirAll(dir, mode); err != nil {
+		return fmt.Errorf("create the folder %s: %w", dir, err)
+	}
+	return nil
+}
+
+// realDir is makeDir that gives the folder's absolute path without links.
+func realDir(dir string) (string, error) {
+	if err := makeDir(dir); err != nil {
+		return "", err
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("find the folder: %w", err)
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", fmt.Errorf("find the folder: %w", err)
+	}
+	return dir, nil
+}
+
+// lockFile takes an exclusive lock on the file at path, without waiting.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock: %w", err)
+	}
+	if err := flock(f); err != nil {
+		defer f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, &InUseError{Dir: filepath.Dir(path), PID: readPID(f)}
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	if err := writePID(f, os.Getpid()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// waitLockFile is lockFile that waits: a server whose owner was killed a moment ago is
+// still on its way out.
+func waitLockFile(ctx context.Context, path string, patience time.Duration) (*os.File, error) {
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		f, err := lockFile(path)
+		var inUse *InUseError
+		if err == nil || !errors.As(err, &inUse) {
+			return f, err
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return nil, err
+		case <-ctx.Done():
+			return nil, errors.Join(err, ctx.Err())
+		}
+	}
+}
+
+func flock(f *os.File) error {
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+}
+
+func readPID(f *os.File) int {
+	text, err := io.ReadAll(io.NewSectionReader(f, 0, 32))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+func writePID(f *os.File, pid int) error {
+	if err := f.Truncate(0); err != nil {
+		return fmt.Errorf("write the lock: %w", err)
+	}
+	if _, err := f.WriteAt([]byte(strconv.Itoa(pid)+"\n"), 0); err != nil {
+		return fmt.Errorf("write the lock: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package devstack
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// outsideBase is where root's Postgres data goes when its user cannot reach the folder
+// that was asked for.
+const outsideBase = "/var/lib/claudebench"
+
+// postgresUser says as whom the server runs: nil for ourselves, and for root, as whom
+// Postgres refuses to run, the owner of the data that is there, else a user made for it.
+func postgresUser(dataDir string) (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	if info, err := os.Stat(dataDir); err == nil {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 {
+			return &syscall.Credential{Uid: st.Uid, Gid: st.Gid}, nil
+		}
+	}
+	for _, name := range []string{"postgres", "_postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err := strconv.ParseUint(u.Uid, 10, 32)
+		if err != nil || uid == 0 {
+			continue
+		}
+		gid, err := strconv.ParseUint(u.Gid, 10, 32)
+		if err != nil {
+			continue
+		}
+		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+	}
+	return nil, errors.New("start Postgres: it does not run as root, and there is no user postgres or nobody here")
+}
+
+// reachable tells whether cred can walk to dir. It tries, as modes alone do not tell
+// (access lists, mounts).
+func reachable(cred *syscall.Credential, dir string) bool {
+	if cred == nil {
+		return true
+	}
+	cmd := exec.Command("/bin/sh", "-c", `cd "$1"`, "sh", dir)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred}
+	return cmd.Run() == nil
+}
+
+// place says where the data of a new server goes: into dir, or where its user can get.
+// A link dir/data then leads there, which is also how the next start finds it.
+func place(dir string, cred *syscall.Credential) (dataDir string, err error) {
+	if reachable(cred, dir) {
+		return filepath.Join(dir, "data"), nil
+	}
+	if err := os.MkdirAll(outsideBase, 0o711); err != nil {
+		return "", fmt.Errorf("make a folder that the Postgres user can reach: %w", err)
+	}
+	// A name of its own each time: what somebody else's folder once left is not ours.
+	base, err := os.MkdirTemp(outsideBase, "postgres-")
+	if err != nil {
+		return "", fmt.Errorf("make a folder that the Postgres user can reach: %w", err)
+	}
+	if err := os.Chmod(base, 0o711); err != nil {
+		return "", fmt.Errorf("make a folder that the Postgres user can reach: %w", err)
+	}
+	if !reachable(cred, base) {
+		return "", fmt.Errorf("start Postgres: its user (uid %d) can reach neither %s nor %s", cred.Uid, dir, base)
+	}
+	return filepath.Join(base, "data"), nil
+}
+
+// give makes path belong to cred.
+func give(path string, cred *syscall.Credential) error {
+	if cred == nil {
+		return nil
+	}
+	if err := os.Lchown(path, int(cred.Uid), int(cred.Gid)); err != nil {
+		return fmt.Errorf("give it to the Postgres user: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,245 @@
+package devstack
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	defaultStartTimeout = 2 * time.Minute
+	pollEvery           = 10 * time.Millisecond
+	portTries           = 5
+	maxLog              = 8 << 20 // bytes; a longer log is put aside at the next start
+	tailLines           = 20
+)
+
+// server is what Redis and Postgres have in common: a child that is started, watched,
+// ended and started again in one folder.
+type server struct {
+	name string         // for people: "Redis"
+	dir  string         // holds the lock, the log and the password
+	stop syscall.Signal // an orderly end
+
+	life sync.Mutex // one start, stop or restart at a time
+
+	mu  sync.Mutex
+	cur *child
+}
+
+func (s *server) child() *child {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cur
+}
+
+func (s *server) setChild(c *child) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cur = c
+}
+
+func (s *server) logPath() string { return filepath.Join(s.dir, "server.log") }
+
+// lock waits for every process of an earlier start in this folder to be gone.
+func (s *server) lock(ctx context.Context) (*os.File, error) {
+	return waitLockFile(ctx, filepath.Join(s.dir, "server.lock"), 30*time.Second)
+}
+
+// launch starts cmd, holding lock, and waits until ready answers true. ready is asked
+// again and again while it answers (false, nil); its error is final.
+func (s *server) launch(ctx context.Context, cmd command, ready func(context.Context, *child) (bool, error)) error {
+	log, from, err := openLog(s.logPath())
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	fail := func(err error) error {
+		return &StartError{Server: s.name, Err: err, LogPath: s.logPath(), LogTail: logTail(s.logPath(), from)}
+	}
+	cmd.log = log
+	c, err := startChild(cmd)
+	if err != nil {
+		return fail(err)
+	}
+	// Told to a person who finds the folder in use: the server's id, not ours.
+	if err := writePID(cmd.lock, c.process.Pid); err != nil {
+		return errors.Join(err, s.killChild(c))
+	}
+	if err := s.await(ctx, c, ready); err != nil {
+		return fail(errors.Join(err, s.killChild(c)))
+	}
+	s.setChild(c)
+	return nil
+}
+
+func (s *server) await(ctx context.Context, c *child, ready func(context.Context, *child) (bool, error)) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		ok, err := ready(ctx, c)
+		if err != nil || ok {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-c.done:
+			_, exit := c.ended()
+			return fmt.Errorf("it exited at once (%s)", exitText(exit))
+		case <-ctx.Done():
+			return fmt.Errorf("it was not ready in time: %w", ctx.Err())
+		}
+	}
+}
+
+func (s *server) killChild(c *child) error {
+	if err := c.end(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-c.done
+	return nil
+}
+
+// shutdown asks for an orderly end and waits. When ctx is over before, the server is
+// killed and the error says so.
+func (s *server) shutdown(ctx context.Context) error {
+	c := s.child()
+	select {
+	case <-c.done:
+		return nil
+	default:
+	}
+	// One that was paused would keep the signal for later.
+	if err := errors.Join(c.end(s.stop), c.signal(syscall.SIGCONT)); err != nil {
+		return fmt.Errorf("stop %s: %w", s.name, err)
+	}
+	select {
+	case <-c.done:
+		return nil
+	case <-ctx.Done():
+		return errors.Join(fmt.Errorf("stop %s: it was killed, as it did not end in time: %w", s.name, ctx.Err()), s.killChild(c))
+	}
+}
+
+func (s *server) kill() error {
+	if err := s.killChild(s.child()); err != nil {
+		return fmt.Errorf("kill %s: %w", s.name, err)
+	}
+	return nil
+}
+
+// err is nil while the server runs, and after an end that was asked for.
+func (s *server) err() error {
+	c := s.child()
+	select {
+	case <-c.done:
+	default:
+		return nil
+	}
+	expected, exit := c.ended()
+	if expected {
+		return nil
+	}
+	return fmt.Errorf("%s ended by itself (%s); the end of its log, %s:\n  %s", s.name, exitText(exit), s.logPath(),
+		strings.ReplaceAll(logTail(s.logPath(), 0), "\n", "\n  "))
+}
+
+func exitText(exit error) string {
+	if exit == nil {
+		return "exit status 0"
+	}
+	return exit.Error()
+}
+
+// openLog opens the log for appending and tells where this start's part begins.
+func openLog(path string) (f *os.File, from int64, err error) {
+	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
+		if err := os.Rename(path, path+".1"); err != nil {
+			return nil, 0, fmt.Errorf("put the long log aside: %w", err)
+		}
+	}
+	f, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, 0, fmt.Errorf("open the server's log: %w", err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, fmt.Errorf("open the server's log: %w", err)
+	}
+	return f, info.Size(), nil
+}
+
+// logTail gives the last lines written to the log after from.
+func logTail(path string, from int64) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	const most = 16 << 10
+	if info, err := f.Stat(); err == nil && info.Size()-from > most {
+		from = info.Size() - most
+	}
+	text, err := io.ReadAll(io.NewSectionReader(f, from, most))
+	if err != nil {
+		return ""
+	}
+	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+	return string(bytes.Join(lines[max(0, len(lines)-tailLines):], []byte("\n")))
+}
+
+// portTaken tells whether a start failed because somebody took the port that FreePort
+// found a moment before.
+func portTaken(err error) bool {
+	var start *StartError
+	return errors.As(err, &start) && strings.Contains(start.LogTail, "Address already in use")
+}
+
+// password reads the generated password kept in the folder, or makes one.
+func password(dir string) (string, error) {
+	path := filepath.Join(dir, "password")
+	text, err := os.ReadFile(path)
+	if err == nil && len(bytes.TrimSpace(text)) > 0 {
+		return string(bytes.TrimSpace(text)), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read the server's password: %w", err)
+	}
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails: see crypto/rand
+	pw := hex.EncodeToString(random[:])
+	if err := writeFile(path, pw+"\n"); err != nil {
+		return "", err
+	}
+	return pw, nil
+}
+
+// writeFile replaces the file at path in one step, readable by us alone, so that a
+// death in the middle leaves the old one or the new one.
+func writeFile(path, text string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+package redisconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrVolatile is the error for a Redis that may evict keys.
+var ErrVolatile = errors.New("this Redis may evict keys, and so lose tasks and events")
+
+// oldest is the oldest major version of Redis that is supported.
+const oldest = 7
+
+// Check looks at the Redis behind a client and says in one line what its settings can lose. It refuses
+// one that is too old, a cluster's node addressed as a single server, and one that evicts keys unless
+// allowVolatile.
+func Check(ctx context.Context, client redis.UniversalClient, allowVolatile bool) (warning string, err error) {
+	text, err := info(ctx, client)
+	if err != nil {
+		return "", fmt.Errorf("ask Redis for its settings: %w", err)
+	}
+	version := text["redis_version"]
+	major, err := strconv.Atoi(version[:max(strings.IndexByte(version, '.'), 0)])
+	if err != nil {
+		return "", fmt.Errorf("redis tells no version that can be read: %q", version)
+	}
+	if major < oldest {
+		return "", fmt.Errorf("redis %s is too old: %d.0 is the oldest supported, Valkey works too", version, oldest)
+	}
+	if _, cluster := client.(*redis.ClusterClient); !cluster && text["redis_mode"] == "cluster" {
+		return "", errors.New("this Redis is a node of a cluster: name its seeds in the URL, with ',' between them")
+	}
+	if policy := text["maxmemory_policy"]; policy != "noeviction" && policy != "" {
+		if !allowVolatile {
+			return "", fmt.Errorf("%w: its maxmemory-policy is %s. Set it to noeviction (CONFIG SET maxmemory-policy noeviction), "+
+				"or accept the loss with --allow-volatile", ErrVolatile, policy)
+		}
+		warning = "Redis may evict keys (maxmemory-policy " + policy + "): tasks and events can be lost at any time. "
+	}
+	return warning + durability(ctx, client, text["aof_enabled"] == "1"), nil
+}
+
+// durability says what a crash of Redis can lose.
+func durability(ctx context.Context, client redis.UniversalClient, appendOnly bool) string {
+	if !appendOnly {
+		return "Redis keeps no append-only file (appendonly no): a crash loses all since its last snapshot."
+	}
+	// Managed services forbid CONFIG; what they sync by is not known then.
+	settings, err := client.ConfigGet(ctx, "appendfsync").Result()
+	switch {
+	case err != nil:
+		return "Redis keeps an append-only file; how often it is synced is not told: a crash loses what was not yet synced."
+	case settings["appendfsync"] == "always":
+		return ""
+	case settings["appendfsync"] == "everysec":
+		return "Redis syncs its append-only file each second (appendfsync everysec): a crash of its machine loses about the last second."
+	}
+	return "Redis leaves syncing to the system (appendfsync no): a crash of its machine can lose half a minute."
+}
+
+// info reads the fields of INFO that Check needs.
+func info(ctx context.Context, client redis.UniversalClient) (map[string]string, error) {
+	fields := map[string]string{}
+	for _, section := range []string{"server", "memory", "persistence"} {
+		text, err := client.Info(ctx, section).Result()
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.SplitSeq(text, "\n") {
+			if name, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+				fields[name] = v
+			}
+		}
+	}
+	return fields, nil
+}
+
+// Temporary tells an error of Check that may be gone the next time: Redis does not answer, or loads.
+func Temporary(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || redis.HasErrorPrefix(err, "LOADING") ||
+		errors.Is(err, context.DeadlineExceeded)
+}

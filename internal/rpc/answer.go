@@ -1,0 +1,188 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/claudebench/claudebench/commands"
+)
+
+// answer runs the calls of a body and leaves the answer in x.out, which stays empty when none is wanted.
+// from has what the calls of one body have in common.
+func (h *handler) answer(ctx context.Context, x *exchange, body []byte, from commands.Request) {
+	calls, batch, refused := parse(body, x.calls)
+	x.calls = calls
+	if refused != nil {
+		x.out = appendAnswer(x.out, nil, nil, refused)
+		return
+	}
+	h.run(ctx, calls, from)
+	if !batch {
+		if c := &calls[0]; !c.notification() {
+			x.out = h.appendCall(x.out, c)
+		}
+		return
+	}
+	for i := range calls {
+		if calls[i].notification() {
+			continue
+		}
+		if len(x.out) == 0 {
+			x.out = append(x.out, '[')
+		} else {
+			x.out = append(x.out, ',')
+		}
+		x.out = h.appendCall(x.out, &calls[i])
+	}
+	if len(x.out) > 0 {
+		x.out = append(x.out, ']')
+	}
+}
+
+// run runs calls at once, as many as are allowed. They wait for Redis together, and so share its round trips.
+func (h *handler) run(ctx context.Context, calls []call, from commands.Request) {
+	if len(calls) == 1 {
+		h.call(ctx, &calls[0], from)
+		return
+	}
+	var next atomic.Int64
+	work := func() {
+		for i := next.Add(1); i <= int64(len(calls)); i = next.Add(1) {
+			h.call(ctx, &calls[i-1], from)
+		}
+	}
+	other := func() {
+		growStack()
+		work()
+	}
+	var others sync.WaitGroup
+	for range min(len(calls), h.concurrency) - 1 {
+		others.Go(other)
+	}
+	// This goroutine works too: it has nothing else to do.
+	work()
+	others.Wait()
+}
+
+// stackRoom is about what validating params takes, and a power of two.
+const stackRoom = 8 << 10
+
+// growStack gives a new goroutine its stack at once. Otherwise the runtime doubles it three times, each time deep inside
+// a call, and copies it: with params validated by a schema that took half of a batch's whole time (BenchmarkBatch100Deep).
+//
+//go:noinline
+func growStack() byte {
+	var room [stackRoom]byte
+	// An index that the compiler cannot know keeps it from leaving the room out.
+	return room[stackSlot.Load()%stackRoom]
+}
+
+var stackSlot atomic.Uint32
+
+func (h *handler) call(ctx context.Context, c *call, from commands.Request) {
+	if c.fault != nil {
+		return
+	}
+	if c.positional {
+		if h.known(c.method) {
+			c.err = commands.InvalidParams("params must be an object, not an array")
+		} else {
+			c.err = commands.MethodNotFound(c.method)
+		}
+		return
+	}
+	if ctx.Err() != nil {
+		// The caller has hung up: what was not begun is not begun any more, and nobody reads this.
+		c.err = commands.Internal("")
+		return
+	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			h.log.ErrorContext(ctx, "a call panicked and was answered Internal error; please report this with the stack",
+				"method", c.method, "panic", fault, "stack", string(debug.Stack()))
+			c.err = commands.Internal("")
+		}
+	}()
+	from.Method, from.Params, from.Cause = c.method, c.params, c.cause
+	result, err := h.dispatcher.Call(ctx, from)
+	if err != nil {
+		c.err = h.typed(ctx, c.method, err)
+		return
+	}
+	c.result = result
+}
+
+// typed makes sure that an error is one the API has.
+func (h *handler) typed(ctx context.Context, method string, err error) *commands.Error {
+	var refused *commands.Error
+	if errors.As(err, &refused) && refused != nil {
+		return refused
+	}
+	if ctx.Err() == nil {
+		h.log.ErrorContext(ctx, "a call failed unexpectedly and was answered Internal error", "method", method, "error", err)
+	}
+	return commands.Internal("")
+}
+
+func (h *handler) appendCall(out []byte, c *call) []byte {
+	if c.fault != nil {
+		return appendAnswer(out, c.id, nil, c.fault)
+	}
+	return appendAnswer(out, c.id, c.result, c.err)
+}
+
+// appendAnswer writes one answer; without an id it is null. The result goes out as it is.
+func appendAnswer(out, id []byte, result json.RawMessage, failed *commands.Error) []byte {
+	if id == nil {
+		id = null
+	}
+	if failed == nil {
+		if len(result) == 0 {
+			result = null
+		}
+		out = append(out, `{"jsonrpc":"2.0","result":`...)
+		out = append(out, result...)
+	} else {
+		out = append(out, `{"jsonrpc":"2.0","error":`...)
+		out = appendError(out, failed)
+	}
+	out = append(out, `,"id":`...)
+	out = append(out, id...)
+	return append(out, '}')
+}
+
+func appendError(out []byte, failed *commands.Error) []byte {
+	out = append(out, `{"code":`...)
+	out = strconv.AppendInt(out, int64(failed.Code), 10)
+	out = append(out, `,"message":`...)
+	message, err := plainJSON(failed.Message)
+	if err != nil {
+		message = []byte(`"Internal error"`)
+	}
+	out = append(out, message...)
+	if failed.Data != nil {
+		// Data that cannot be written as JSON is left out: the code and the message still say what happened.
+		if data, err := plainJSON(failed.Data); err == nil {
+			out = append(out, `,"data":`...)
+			out = append(out, data...)
+		}
+	}
+	return append(out, '}')
+}
+
+// plainJSON is json.Marshal without its escaping for HTML: what users brought comes back as they wrote it.
+func plainJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}

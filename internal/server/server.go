@@ -1,0 +1,239 @@
+// Package server puts the coordinator together: commands on Redis, projections, the monitor, and HTTP
+// over them. The program's `serve` and `up` use it, and the end-to-end tests use the same.
+//
+// Start refuses what configuration makes impossible and waits a little for Redis; after that neither
+// Redis nor Postgres going away stops it: commands answer typed errors, /readyz says what is missing, and
+// everything goes on when they are back.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/internal/monitor"
+	"github.com/claudebench/claudebench/internal/redisconn"
+	"github.com/claudebench/claudebench/internal/rpc"
+	"github.com/claudebench/claudebench/lua"
+	"github.com/claudebench/claudebench/projections"
+)
+
+const (
+	// startPatience is how long Start waits for Redis.
+	startPatience = 15 * time.Second
+	// drainPatience is how long Stop lets calls in flight finish: longer than the longest timeout of a method.
+	drainPatience = 12 * time.Second
+)
+
+// Options are what the settings do not say.
+type Options struct {
+	Logger *slog.Logger
+	// Embedded says that Redis is the one in this process, which needs no checks.
+	Embedded bool
+}
+
+// Server is a running coordinator.
+type Server struct {
+	addr     net.Addr
+	logger   *slog.Logger
+	http     *http.Server
+	redis    redis.UniversalClient
+	pool     *pgxpool.Pool      // nil without Postgres
+	tasks    *projections.Tasks // nil without Postgres
+	migrated atomic.Bool        // the database was seen to be
+	runner   *projections.Runner
+	stop     context.CancelFunc // of the background work
+	running  sync.WaitGroup
+	failed   chan error
+	draining chan struct{}
+}
+
+// Start starts a coordinator; when it returns, it listens. The caller stops it with Stop.
+func Start(ctx context.Context, cfg *config.Config, o Options) (*Server, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	s := &Server{logger: o.Logger, failed: make(chan error, 1), draining: make(chan struct{})}
+	if err := s.connect(ctx, cfg, o.Embedded); err != nil {
+		s.close()
+		return nil, err
+	}
+	handler, listener, err := s.assemble(ctx, cfg)
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	s.addr = listener.Addr()
+	s.http = &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+	}
+	s.running.Go(func() {
+		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- fmt.Errorf("serve HTTP: %w", err)
+		}
+	})
+	return s, nil
+}
+
+// connect opens the stores, and waits for Redis.
+func (s *Server) connect(ctx context.Context, cfg *config.Config, embedded bool) error {
+	var err error
+	if s.redis, err = redisconn.Open(cfg.RedisURL, cfg.Namespace); err != nil {
+		return err
+	}
+	if !embedded {
+		if err := s.checkRedis(ctx, cfg.AllowVolatile); err != nil {
+			return err
+		}
+	}
+	if cfg.DatabaseURL == "" {
+		s.logger.WarnContext(ctx, "no Postgres: task.list answers Postgres unavailable (give --database-url)")
+		return nil
+	}
+	s.pool, err = projections.OpenPool(ctx, cfg.DatabaseURL, cfg.Namespace)
+	return err
+}
+
+// checkRedis asks until Redis answers, and refuses one that cannot be trusted with the data.
+func (s *Server) checkRedis(ctx context.Context, allowVolatile bool) error {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	retry := time.NewTicker(250 * time.Millisecond)
+	defer retry.Stop()
+	for told := false; ; told = true {
+		warning, err := redisconn.Check(ctx, s.redis, allowVolatile)
+		if err == nil {
+			if warning != "" {
+				s.logger.WarnContext(ctx, warning)
+			}
+			return nil
+		}
+		if !redisconn.Temporary(err) {
+			return err
+		}
+		if !told {
+			s.logger.WarnContext(ctx, "waiting for Redis", "error", err, "at_most", startPatience.String())
+		}
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return fmt.Errorf("redis did not answer for %s: %w", startPatience, err)
+		}
+	}
+}
+
+// assemble builds the parts, starts those that work in the background, and opens the listener.
+func (s *Server) assemble(ctx context.Context, cfg *config.Config) (http.Handler, net.Listener, error) {
+	var view commands.TaskView
+	space, err := keys.New(cfg.Namespace)
+	if err != nil {
+		return nil, nil, err
+	}
+	redisConfig := projections.RedisConfig{Client: s.redis, Runner: lua.NewRunner(s.redis), Keys: space}
+	folds := []projections.Projection{projections.NewState(redisConfig), projections.NewMetrics(redisConfig)}
+	if s.pool != nil {
+		s.tasks = projections.NewTasks(projections.TasksConfig{Pool: s.pool, Namespace: cfg.Namespace, Logger: s.logger})
+		folds = append(folds, s.tasks)
+		view = taskView{s.tasks}
+	}
+	limits, err := rateLimits(cfg.RateLimits)
+	if err != nil {
+		return nil, nil, err
+	}
+	coordinator, err := commands.New(commands.Options{
+		Redis: s.redis, Namespace: cfg.Namespace, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
+		TaskRetention: cfg.TaskRetention, RateLimits: limits, Tasks: view, Logger: s.logger,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	s.runner, err = projections.NewRunner(projections.RunnerConfig{
+		Client: s.redis, Scripts: redisConfig.Runner, Namespace: cfg.Namespace, Projections: folds, Logger: s.logger,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	var listen net.ListenConfig
+	listener, err := listen.Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return nil, nil, fmt.Errorf("listen on %s: %w (another address: --listen, CB_LISTEN)", cfg.Listen, err)
+	}
+	handler, err := rpc.Guard(s.routes(coordinator), listener.Addr().String())
+	if err != nil {
+		_ = listener.Close()
+		return nil, nil, err
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	s.running.Go(func() { s.runner.Run(background) })
+	s.running.Go(func() { monitor.Run(background, coordinator.Sweep, cfg.MonitorInterval, s.logger) })
+	return handler, listener, nil
+}
+
+// rateLimits are the limits that differ from the documented ones.
+func rateLimits(r config.RateLimits) (map[string]int, error) {
+	limits := map[string]int{}
+	if r.Off {
+		names, err := commands.MethodNames()
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			limits[name] = 0
+		}
+	}
+	for method, n := range r.Methods {
+		limits[method] = n
+	}
+	return limits, nil
+}
+
+// Addr is the address that the server listens on.
+func (s *Server) Addr() string { return s.addr.String() }
+
+// Failed gives the error that ended the server by itself.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// Stop lets the calls in flight finish, then ends what works in the background.
+func (s *Server) Stop(ctx context.Context) error {
+	close(s.draining)
+	ctx, cancel := context.WithTimeout(ctx, drainPatience)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = fmt.Errorf("calls in flight did not finish: %w", errors.Join(err, s.http.Close()))
+	}
+	s.close()
+	return err
+}
+
+func (s *Server) close() {
+	if s.stop != nil {
+		s.stop()
+	}
+	s.running.Wait()
+	if s.pool != nil {
+		s.pool.Close()
+	}
+	if s.redis != nil {
+		_ = s.redis.Close()
+	}
+}

@@ -1,0 +1,155 @@
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/claudebench/claudebench/internal/devstack"
+	"github.com/jackc/pgx/v5"
+)
+
+var sharedPostgres = shared[*devstack.Postgres]{start: startPostgres}
+
+// Postgres is the URL of a fresh database on the test binary's shared server. The
+// database is dropped when the test ends, whoever is still connected.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	server := sharedPostgres.get(t)
+	name := Namespace(t)
+	// template0 is copied: template1 refuses while any session is connected to it.
+	if err := execute(server, "CREATE DATABASE "+name+" TEMPLATE template0"); err != nil {
+		t.Fatalf("create the test's database: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := execute(server, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Errorf("drop the test's database: %v", err)
+		}
+	})
+	return server.DatabaseURL(name)
+}
+
+// OwnPostgres starts a Postgres that the test may stop, kill and restart. It is gone,
+// with its folder, when the test ends. It keeps its data when it is killed.
+func OwnPostgres(t testing.TB) *devstack.Postgres {
+	t.Helper()
+	needMain(t)
+	p, err := startPostgres()
+	if err != nil {
+		fatal(t, err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		if err := p.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+		removeAll(t, p.Dir())
+	})
+	return p
+}
+
+func execute(server *devstack.Postgres, sql string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, server.DatabaseURL("postgres"))
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, sql)
+	return errors.Join(err, conn.Close(ctx))
+}
+
+func startPostgres() (*devstack.Postgres, error) {
+	template, err := postgresTemplate()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := tempDir("postgres")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	return devstack.StartPostgres(ctx, devstack.PostgresOptions{
+		Dir: dir, Template: template, Throwaway: true,
+		// Small, as several test binaries run side by side.
+		Settings: map[string]string{"shared_buffers": "32MB", "max_connections": "200"},
+	})
+}
+
+// postgresTemplate is a folder with an initialised server, kept between runs, as initdb
+// takes longer than most tests. Test binaries that come at the same time each make one;
+// the first to move it into place wins, and the rest use that.
+func postgresTemplate() (string, error) {
+	bindir, err := devstack.FindPostgres()
+	if err != nil {
+		return "", err
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return "", err
+	}
+	// An upgrade changes the folder of the binaries, or at least their age.
+	binary, err := os.Stat(filepath.Join(bindir, "postgres"))
+	if err != nil {
+		return "", fmt.Errorf("look at Postgres: %w", err)
+	}
+	place := filepath.Join(cache, fmt.Sprintf("postgres%s-%d", strings.NewReplacer("/", "-", " ", "-").Replace(bindir), binary.ModTime().Unix()))
+	if _, err := os.Stat(place); err == nil {
+		return place, nil
+	}
+
+	dir, err := tempDir("template")
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	p, err := devstack.StartPostgres(ctx, devstack.PostgresOptions{Dir: dir, Bindir: bindir, Throwaway: true})
+	if err != nil {
+		return "", err
+	}
+	if err := p.Stop(ctx); err != nil {
+		return "", err
+	}
+	// The cache may lie on another disk, where a rename does not reach.
+	fresh, err := os.MkdirTemp(cache, "new-")
+	if err != nil {
+		return "", fmt.Errorf("keep the Postgres template: %w", err)
+	}
+	defer os.RemoveAll(fresh)
+	if err := devstack.CopyPostgres(p.Dir(), fresh); err != nil {
+		return "", err
+	}
+	if err := os.Rename(fresh, place); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, syscall.ENOTEMPTY) {
+		return "", fmt.Errorf("keep the Postgres template: %w", err)
+	}
+	return place, nil
+}
+
+// cacheDir is where templates are kept. It holds their password, so it must be ours.
+func cacheDir() (string, error) {
+	base, err := os.UserCacheDir()
+	if err != nil { // no HOME
+		base = os.TempDir()
+	}
+	dir := filepath.Join(base, fmt.Sprintf("claudebench-testenv-%d", os.Geteuid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make the tests' cache: %w", err)
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return "", fmt.Errorf("make the tests' cache: %w", err)
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); !info.IsDir() || !ok || int(st.Uid) != os.Geteuid() || info.Mode().Perm()&0o077 != 0 {
+		return "", fmt.Errorf("%s, the tests' cache, must be a folder that is ours alone: remove it", dir)
+	}
+	return dir, nil
+}
