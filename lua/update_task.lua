@@ -2,9 +2,11 @@
 --- @include "lib/guard"
 --- @include "lib/task"
 --- @include "lib/conflict"
+--- @include "lib/fit"
 --- @include "lib/release"
 --- @include "lib/finish"
--- Changes a task's text, priority, metadata or status.
+-- Changes a task's text, priority, metadata or status. A task that is assigned, not yet claimed, and now
+-- asks for a role that its owner has not, goes back to where it waits.
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace
@@ -21,8 +23,9 @@
 -- ARGV[12] retention  ms that a finished task is kept
 -- Returns the task object
 -- Errors  RATE_LIMITED, NOT_FOUND, NOT_REGISTERED, METADATA_CHANGED (it is not what was read: read again),
---         CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED, NOT_ASSIGNED, TOO_MANY_ROLE_SETS)
--- Emits   task.updated, and what the new status means: task.unassigned (released), task.claimed,
+--         CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED, NOT_ASSIGNED, ROLES_MISSING,
+--         TOO_MANY_ROLE_SETS)
+-- Emits   task.updated, and what follows from it: task.unassigned (released, roles_changed), task.claimed,
 --         task.completed, task.failed
 local subject, calls, id = ARGV[2], ARGV[3], ARGV[4]
 local text, priority, status = ARGV[5], ARGV[6], ARGV[7]
@@ -46,6 +49,9 @@ if status ~= '' then
   end
 end
 local regroup = metadata ~= '' and roleset ~= (t.roleset or '')
+local unfit = regroup and t.status == 'pending' and t.assignedTo
+  and not fits(role_table(redis.call('HGET', prefix .. 'health:roles', t.assignedTo) or '[]'), roleset)
+if unfit and status ~= '' and status ~= 'pending' then return conflict('ROLES_MISSING', '"roles":' .. roleset) end
 if regroup and not t.completedAt and roleset_refused(roleset) then
   return conflict('TOO_MANY_ROLE_SETS', '"limit":' .. most_rolesets)
 end
@@ -97,6 +103,8 @@ end
 
 if status == 'pending' and t.assignedTo then
   release(t, 'released')
+elseif unfit then
+  release(t, 'roles_changed')
 elseif status == 'in_progress' and t.status == 'pending' then
   claim(t, t.assignedTo)
   withdraw(t.assignedTo, id)

@@ -38,7 +38,7 @@ its default.`,
 	)
 	for group, commands := range map[string][]*cobra.Command{
 		"run":   {newUp(), newServe()},
-		"use":   {newCall(), newTail(), newReady()},
+		"use":   {newCall(), newTail(), newReady(), newEnv()},
 		"audit": {newRebuild()},
 	} {
 		for _, c := range commands {

@@ -55,5 +55,6 @@ local function emit(type, payload, context)
   redis.call('XADD', prefix .. 'stream:events', event_id, 'data', data)
   redis.pcall('XADD', prefix .. 'stream:' .. type, 'MAXLEN', '~', topic_length, event_id, 'data', data)
   redis.call('HSET', KEYS[1], 'seq', n, 'ms', now_text)
+  if seq == 1 then redis.call('HSET', KEYS[1], 'base', n, 'term', '0') end
   return n
 end

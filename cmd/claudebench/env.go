@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claudebench/claudebench/internal/config"
+)
+
+func newEnv() *cobra.Command {
+	cfg := &config.Config{}
+	cmd := &cobra.Command{
+		Use:   "env",
+		Short: "Print the addresses of what 'up' runs, for a shell",
+		Long: `Print the addresses of what 'claudebench up' runs as shell variables: CB_URL, CB_REDIS_URL,
+CB_DATABASE_URL, CB_NAMESPACE. The tools of this program read them, and redis-cli and psql
+take them. They hold the passwords of the private servers.`,
+		Example: `  eval "$(claudebench env)"
+  redis-cli -u "$CB_REDIS_URL" XLEN cb:stream:events
+  psql "$CB_DATABASE_URL" -c 'SELECT * FROM tasks_by_status'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			running, err := readEndpoints(cfg.DataDir)
+			if errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("'claudebench up' does not run in %s (another folder: --data-dir)", cfg.DataDir)
+			}
+			if err != nil {
+				return err
+			}
+			return printEnv(cmd.OutOrStdout(), running)
+		},
+	}
+	cfg.BindDataDir(cmd.Flags())
+	return cmd
+}
+
+func printEnv(w io.Writer, e endpoints) error {
+	for _, v := range []struct{ name, value string }{
+		{"CB_URL", e.Address}, {"CB_REDIS_URL", e.RedisURL}, {"CB_DATABASE_URL", e.DatabaseURL}, {"CB_NAMESPACE", e.Namespace},
+	} {
+		if v.value == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "export %s='%s'\n", v.name, strings.ReplaceAll(v.value, "'", `'\''`)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
