@@ -52,6 +52,11 @@ check: ## Only the Go tests, with the race detector (PKG=./events/... for some)
 	@echo '==> go test -race $(PKG)'
 	@go test -race -timeout $(TEST_TIMEOUT) $(PKG)
 
+.PHONY: generate
+generate: ## Write docs/api.md from the list of commands
+	@echo '==> generate: docs/api.md'
+	@go test ./internal/apidoc -update
+
 .PHONY: fmt
 fmt: ## Format the Go code
 	@$(GOLANGCI) fmt

@@ -1,0 +1,127 @@
+// Package apidoc writes docs/api.md from the list of commands, so that what is documented is what is
+// decoded and checked. Its test fails when the file is not current; `make generate` writes it.
+package apidoc
+
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/commands"
+)
+
+// preface is what is the same for all methods.
+//
+//go:embed preface.md
+var preface string
+
+// Render gives the page.
+func Render(methods []*commands.Method) string {
+	var b strings.Builder
+	b.WriteString(preface)
+	b.WriteString("\n## Methods\n\nLimits are calls a minute for each actor.\n\n| method | limit | timeout |\n|---|---|---|\n")
+	for _, m := range methods {
+		fmt.Fprintf(&b, "| [`%s`](#%s) | %d | %s |\n", m.Name, strings.ReplaceAll(m.Name, ".", ""), m.Limit, seconds(m.Timeout))
+	}
+	for _, m := range methods {
+		fmt.Fprintf(&b, "\n### %s\n\n%s\n", m.Name, m.Description)
+		table(&b, "param", m.Params, true)
+		if slices.Contains(m.Result.Required, "attempt") {
+			b.WriteString("\nThe result is [the task](#the-task).\n")
+			continue
+		}
+		table(&b, "result", m.Result, false)
+	}
+	return b.String()
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%g s", d.Seconds()) }
+
+// table lists the properties of an object, in the order of the Go type, those of nested objects after a dot.
+func table(b *strings.Builder, what string, s *jsonschema.Schema, params bool) {
+	if len(s.Properties) == 0 {
+		if params {
+			b.WriteString("\nNo params.\n")
+		}
+		return
+	}
+	fmt.Fprintf(b, "\n| %s | type | |\n|---|---|---|\n", what)
+	rows(b, "", s)
+}
+
+func rows(b *strings.Builder, prefix string, s *jsonschema.Schema) {
+	for _, name := range s.PropertyOrder {
+		p := s.Properties[name]
+		notes := []string{}
+		if !slices.Contains(s.Required, name) {
+			notes = append(notes, "optional")
+		}
+		notes = append(notes, limits(p)...)
+		if p.Description != "" {
+			notes = append(notes, p.Description)
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s |\n", prefix+name, kind(p), strings.Join(notes, "; "))
+		if p.PropertyOrder != nil && len(p.Properties) > 0 {
+			rows(b, prefix+name+".", p)
+		}
+	}
+}
+
+func kind(s *jsonschema.Schema) string {
+	types := s.Types
+	if s.Type != "" {
+		types = []string{s.Type}
+	}
+	types = slices.DeleteFunc(slices.Clone(types), func(t string) bool { return t == "null" })
+	if len(types) == 0 {
+		return "any"
+	}
+	if s.Items != nil && types[0] == "array" {
+		if item := kind(s.Items); item != "any" {
+			return "array of " + item + "s"
+		}
+	}
+	return strings.Join(types, " or ")
+}
+
+func limits(s *jsonschema.Schema) []string {
+	var notes []string
+	switch {
+	case s.Minimum != nil && s.Maximum != nil && *s.Maximum < 1<<53:
+		notes = append(notes, fmt.Sprintf("%.0f to %.0f", *s.Minimum, *s.Maximum))
+	case s.Minimum != nil:
+		notes = append(notes, fmt.Sprintf("at least %.0f", *s.Minimum))
+	}
+	if s.MaxLength != nil {
+		unit := "characters"
+		if *s.MaxLength == 256 { // the limit of ids, which is one of bytes
+			unit = "bytes"
+		}
+		notes = append(notes, fmt.Sprintf("%d to %d %s", min(1, deref(s.MinLength)), *s.MaxLength, unit))
+	}
+	if s.MaxItems != nil {
+		notes = append(notes, fmt.Sprintf("at most %d", *s.MaxItems))
+	}
+	if s.Const != nil {
+		notes = append(notes, fmt.Sprintf("exactly `%v`", *s.Const))
+	}
+	if len(s.Enum) > 0 {
+		var names []string
+		for _, v := range s.Enum {
+			names = append(names, fmt.Sprintf("`%v`", v))
+		}
+		notes = append(notes, strings.Join(names, ", "))
+	}
+	return notes
+}
+
+func deref(n *int) int {
+	if n == nil {
+		return 0
+	}
+	return *n
+}

@@ -1,0 +1,233 @@
+package projections_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// history writes a lawful log and keeps what it must come to: a model that knows nothing of batches.
+type history struct {
+	events    []events.Envelope
+	now       int64
+	seq       int64
+	tasks     map[string]*task
+	ids       []string // of the tasks that are there
+	instances map[string][]string
+	leader    string
+	term      int64
+}
+
+type task struct {
+	id, status, assignedTo, text, metadata, result, err string
+	priority, attempt                                   int64
+	created, updated, claimed, completed                int64
+	waited, duration, seq                               int64
+}
+
+func newHistory() *history {
+	h := &history{now: 1_700_000_000_000}
+	h.clear()
+	return h
+}
+
+func (h *history) clear() {
+	h.tasks, h.ids, h.instances, h.leader, h.term = map[string]*task{}, nil, map[string][]string{}, "", 0
+}
+
+func (h *history) emit(typ events.Type, payload any) events.Envelope {
+	raw, err := events.EncodePayload(payload)
+	if err != nil {
+		panic(err)
+	}
+	h.seq++
+	id := events.ID{MS: h.now, Seq: h.seq}
+	e := events.Envelope{ID: id, Seq: id.Seq, Type: typ, V: 1, Timestamp: id.MS, Actor: "test", Payload: raw}
+	h.events = append(h.events, e)
+	return e
+}
+
+func (h *history) create(text string, priority int64, metadata string) string {
+	id := fmt.Sprintf("t-%d", h.seq+1)
+	null := json.RawMessage("null")
+	e := h.emit(events.TypeTaskCreated, events.TaskCreated{
+		ID: id, Text: text, Status: events.StatusPending, Priority: priority,
+		Metadata: json.RawMessage(metadata), Result: null, Error: null,
+	})
+	h.tasks[id] = &task{
+		id: id, status: events.StatusPending, text: text, metadata: metadata, priority: priority,
+		created: e.Timestamp, updated: e.Timestamp, seq: e.Seq,
+	}
+	h.ids = append(h.ids, id)
+	return id
+}
+
+func (h *history) touch(t *task, e events.Envelope) { t.updated, t.seq = e.Timestamp, e.Seq }
+
+func (h *history) update(id string, changes events.TaskChanges) {
+	t := h.tasks[id]
+	e := h.emit(events.TypeTaskUpdated, events.TaskUpdated{
+		ID: id, Changes: changes, PreviousPriority: t.priority, Status: t.status, UpdatedBy: "test",
+	})
+	if changes.Text != nil {
+		t.text = *changes.Text
+	}
+	if changes.Priority != nil {
+		t.priority = *changes.Priority
+	}
+	if changes.Metadata != nil {
+		t.metadata = string(changes.Metadata)
+	}
+	h.touch(t, e)
+}
+
+func (h *history) assign(id, instance string) {
+	t := h.tasks[id]
+	e := h.emit(events.TypeTaskAssigned, events.TaskAssigned{
+		TaskID: id, InstanceID: instance, PreviousAssignment: optional(t.assignedTo), Reason: events.ReasonRequested,
+		Status: events.StatusPending, PreviousStatus: t.status,
+	})
+	t.status, t.assignedTo = events.StatusPending, instance
+	h.touch(t, e)
+}
+
+func (h *history) unassign(id string) {
+	t := h.tasks[id]
+	e := h.emit(events.TypeTaskUnassigned, events.TaskUnassigned{
+		TaskID: id, InstanceID: t.assignedTo, PreviousAssignment: optional(t.assignedTo), Reason: events.ReasonReleased,
+		Status: events.StatusPending, PreviousStatus: t.status,
+	})
+	t.status, t.assignedTo = events.StatusPending, ""
+	h.touch(t, e)
+}
+
+func (h *history) claim(id, worker string) {
+	t := h.tasks[id]
+	e := h.emit(events.TypeTaskClaimed, events.TaskClaimed{
+		TaskID: id, WorkerID: worker, Attempt: t.attempt + 1, PreviousAssignment: optional(t.assignedTo),
+		Status: events.StatusInProgress, PreviousStatus: t.status, Waited: h.now - t.updated,
+	})
+	t.waited, t.claimed = h.now-t.updated, h.now
+	t.status, t.assignedTo, t.attempt = events.StatusInProgress, worker, t.attempt+1
+	h.touch(t, e)
+}
+
+// finish completes a task, or fails it if failure is not "".
+func (h *history) finish(id, result, failure string) {
+	t := h.tasks[id]
+	t.duration, t.completed, t.result, t.err = h.now-t.claimed, h.now, result, failure
+	var e events.Envelope
+	if failure == "" {
+		t.status = events.StatusCompleted
+		e = h.emit(events.TypeTaskCompleted, events.TaskCompleted{
+			ID: id, Status: t.status, WorkerID: t.assignedTo, Attempt: t.attempt, Duration: t.duration,
+			Result: json.RawMessage(result), PreviousStatus: events.StatusInProgress,
+		})
+	} else {
+		t.status = events.StatusFailed
+		e = h.emit(events.TypeTaskFailed, events.TaskFailed{
+			ID: id, Status: t.status, WorkerID: t.assignedTo, Attempt: t.attempt, Duration: t.duration,
+			Error: json.RawMessage(failure), Result: json.RawMessage(result), PreviousStatus: events.StatusInProgress,
+		})
+	}
+	h.touch(t, e)
+}
+
+func (h *history) remove(id string) {
+	t := h.tasks[id]
+	h.emit(events.TypeTaskDeleted, events.TaskDeleted{
+		ID: id, DeletedBy: "test", PreviousStatus: t.status, PreviousAssignment: optional(t.assignedTo),
+	})
+	delete(h.tasks, id)
+	for i, other := range h.ids {
+		if other == id {
+			h.ids = append(h.ids[:i:i], h.ids[i+1:]...)
+			break
+		}
+	}
+}
+
+func (h *history) register(id string, roles ...string) {
+	if roles == nil {
+		roles = []string{}
+	}
+	h.emit(events.TypeInstanceRegistered, events.InstanceRegistered{
+		ID: id, Roles: roles, BecameLeader: h.leader == "", Timestamp: h.now,
+		Metadata: json.RawMessage("null"), PreviousRoles: h.instances[id],
+	})
+	h.instances[id] = roles
+	if h.leader == "" {
+		h.elect(id)
+	}
+}
+
+func (h *history) elect(id string) {
+	h.term++
+	h.emit(events.TypeLeaderElected, events.LeaderElected{ID: id, Term: h.term, Previous: optional(h.leader)})
+	h.leader = id
+}
+
+func (h *history) leave(id string, failed bool) {
+	if failed {
+		h.emit(events.TypeInstanceFailed, events.InstanceFailed{ID: id, Roles: h.instances[id], TasksReassigned: 1})
+	} else {
+		h.emit(events.TypeInstanceUnregistered, events.InstanceUnregistered{ID: id, Roles: h.instances[id], TasksReassigned: 1})
+	}
+	delete(h.instances, id)
+	if h.leader == id {
+		h.leader = ""
+	}
+}
+
+func (h *history) flush(postgres bool) {
+	flushed := events.SystemFlushed{FirstSeq: 1, LastSeq: h.seq}
+	if postgres {
+		flushed.Postgres = &events.FlushedPostgres{TasksDeleted: int64(len(h.tasks))}
+	}
+	h.emit(events.TypeSystemFlushed, flushed)
+	h.clear()
+}
+
+// state is what the global state must hold, but for its last event.
+func (h *history) state() map[string]string {
+	counts := map[string]int{}
+	for _, status := range []string{"pending", "in_progress", "completed", "failed"} {
+		counts["tasks."+status] = 0
+	}
+	counts["tasks.total"], counts["tasks.assigned"], counts["instances"] = len(h.tasks), 0, len(h.instances)
+	for _, t := range h.tasks {
+		counts["tasks."+t.status]++
+		if t.status == events.StatusPending && t.assignedTo != "" {
+			counts["tasks.assigned"]++
+		}
+	}
+	for _, roles := range h.instances {
+		for _, role := range slices.Compact(slices.Sorted(slices.Values(roles))) { // each once
+			counts["role."+role]++
+		}
+	}
+	want := map[string]string{}
+	for field, n := range counts {
+		want[field] = fmt.Sprint(n)
+	}
+	last := h.events[len(h.events)-1]
+	want["version"], want["checkpoint"] = fmt.Sprint(last.Seq), last.ID.String()
+	want["lastEvent"], want["lastEventId"] = string(last.Type), last.ID.String()
+	want["lastEventAt"] = last.Time().Format(events.TimeLayout)
+	if h.leader != "" {
+		want["leader"] = h.leader
+	}
+	if h.term != 0 {
+		want["term"] = fmt.Sprint(h.term)
+	}
+	return want
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

@@ -1,0 +1,55 @@
+package projections
+
+import (
+	"context"
+
+	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// Metrics is the projection into the hashes of the metrics, which a flush deletes. Everything in them is
+// counted from events; a mean is a total divided by its count, which the reader does. Times are ms.
+//
+//	metrics:global
+//	  eventsProcessed, events.<type>                events folded, all and by type
+//	  lastEvent, lastEventId, lastEventAt           the last of them
+//	  tasksCreated, tasksUpdated, tasksDeleted, tasksAssigned, tasksUnassigned, tasksClaimed,
+//	  tasksCompleted, tasksFailed                   how often that happened
+//	  runCount, runTotalMs, runMaxMs                from a task's last claim to its end
+//	  finished.<minute modulo 60>                   `<minute>:<tasks>` finished in that minute since 1970
+//	metrics:queues
+//	  pending, assigned, inProgress                 tasks that are so now; pending includes assigned
+//	  waitCount, waitTotalMs, waitMaxMs             from a task's being queued to its claim
+//	  requeued                                      tasks that went from in progress back to a queue
+//	metrics:scaling
+//	  instances, workers                            registered now
+//	  instancesRegistered, instancesResumed, instancesUnregistered, instancesFailed, leaderElections,
+//	  tasksReassigned                               how often that happened
+//	  assigned.<id>, claimed.<id>, completed.<id>, failed.<id>
+//	                                                tasks, for each registered instance since it came
+//	metrics:events:<type>
+//	  count, lastId, lastAt
+type Metrics struct{ redisStore }
+
+// NewMetrics returns the projection.
+func NewMetrics(cfg RedisConfig) *Metrics {
+	const name = "metrics"
+	return &Metrics{redisStore{
+		name: name, cfg: cfg, script: lua.Named("aggregate_global_metrics"),
+		stored: func(ctx context.Context) (string, error) {
+			return cfg.Client.Get(ctx, cfg.Keys.Checkpoint(name)).Result()
+		},
+	}}
+}
+
+// Apply folds a batch and writes it in one step.
+func (m *Metrics) Apply(ctx context.Context, batch events.Batch) error {
+	if len(batch.Entries) == 0 {
+		return nil
+	}
+	fold := newMetricsFold()
+	if err := foldAll(m.name, batch, fold.add); err != nil {
+		return err
+	}
+	return m.write(ctx, batch, fold.anew, fold.changes())
+}

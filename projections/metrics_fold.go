@@ -1,0 +1,284 @@
+package projections
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// workerRole is the role of an instance that takes tasks.
+const workerRole = "worker"
+
+// ringMinutes is how many minutes of throughput are kept.
+const ringMinutes = 60
+
+// metricsFold is what a batch adds to the metrics.
+type metricsFold struct {
+	anew     bool // a flush is in the batch: only what follows it counts
+	last     events.Envelope
+	byType   map[events.Type]*typeCount
+	global   map[string]int64
+	queues   map[string]int64
+	scaling  map[string]int64
+	waitMax  int64
+	runMax   int64
+	finished map[int64]int64 // by minute since 1970
+	load     map[string]*load
+}
+
+type typeCount struct {
+	count int64
+	last  events.Envelope
+}
+
+// load is what a batch does to the counters of one instance: first before, which counts only if the
+// instance is known already, then presence, then after.
+type load struct {
+	before, after counters
+	presence      presence
+}
+
+type counters struct{ assigned, claimed, completed, failed int64 }
+
+type presence string
+
+const (
+	unchanged presence = ""
+	joined    presence = "join"  // registered again
+	fresh     presence = "new"   // registered, and was not before
+	gone      presence = "leave" // what it did before its end is of no interest any more
+)
+
+// metricsTask is what the metrics need of a task's event, under the names that any of them uses.
+type metricsTask struct {
+	previously
+	InstanceID string `json:"instanceId"`
+	WorkerID   string `json:"workerId"`
+	Waited     int64  `json:"waited"`
+	Duration   int64  `json:"duration"`
+}
+
+// metricsInstance is what the metrics need of an instance's event.
+type metricsInstance struct {
+	membership
+	Resumed         bool  `json:"resumed"`
+	TasksReassigned int64 `json:"tasksReassigned"`
+}
+
+func newMetricsFold() *metricsFold {
+	return &metricsFold{
+		byType: map[events.Type]*typeCount{}, global: map[string]int64{}, queues: map[string]int64{},
+		scaling: map[string]int64{}, finished: map[int64]int64{}, load: map[string]*load{},
+	}
+}
+
+func (f *metricsFold) add(e events.Envelope) error {
+	if e.Type == events.TypeSystemFlushed {
+		*f = *newMetricsFold()
+		f.anew = true
+	}
+	f.last = e
+	of := f.byType[e.Type]
+	if of == nil {
+		of = &typeCount{}
+		f.byType[e.Type] = of
+	}
+	of.count++
+	of.last = e
+
+	switch e.Type {
+	case events.TypeTaskCreated:
+		f.global["tasksCreated"]++
+		f.queues["pending"]++
+	case events.TypeTaskUpdated:
+		f.global["tasksUpdated"]++
+	case events.TypeTaskDeleted, events.TypeTaskAssigned, events.TypeTaskUnassigned, events.TypeTaskClaimed,
+		events.TypeTaskCompleted, events.TypeTaskFailed:
+		task, err := events.PayloadAs[metricsTask](e)
+		if err != nil {
+			return err
+		}
+		f.leaveQueue(e.Type, task.previously)
+		f.addTask(e, task)
+	case events.TypeInstanceRegistered, events.TypeInstanceUnregistered, events.TypeInstanceFailed:
+		return f.addInstance(e)
+	case events.TypeLeaderElected:
+		f.scaling["leaderElections"]++
+	}
+	return nil
+}
+
+func (f *metricsFold) leaveQueue(what events.Type, before previously) {
+	switch before.PreviousStatus {
+	case events.StatusPending:
+		f.queues["pending"]--
+		if before.PreviousAssignment != nil {
+			f.queues["assigned"]--
+		}
+	case events.StatusInProgress:
+		f.queues["inProgress"]--
+		if what == events.TypeTaskAssigned || what == events.TypeTaskUnassigned {
+			f.queues["requeued"]++
+		}
+	}
+}
+
+func (f *metricsFold) addTask(e events.Envelope, task metricsTask) {
+	switch e.Type {
+	case events.TypeTaskDeleted:
+		f.global["tasksDeleted"]++
+	case events.TypeTaskAssigned:
+		f.global["tasksAssigned"]++
+		f.queues["pending"]++
+		f.queues["assigned"]++
+		f.counters(task.InstanceID).assigned++
+	case events.TypeTaskUnassigned:
+		f.global["tasksUnassigned"]++
+		f.queues["pending"]++
+	case events.TypeTaskClaimed:
+		f.global["tasksClaimed"]++
+		f.queues["inProgress"]++
+		f.queues["waitCount"]++
+		f.queues["waitTotalMs"] += task.Waited
+		f.waitMax = max(f.waitMax, task.Waited)
+		f.counters(task.WorkerID).claimed++
+	case events.TypeTaskCompleted:
+		f.global["tasksCompleted"]++
+		f.counters(task.WorkerID).completed++
+		f.finish(e, task)
+	case events.TypeTaskFailed:
+		f.global["tasksFailed"]++
+		f.counters(task.WorkerID).failed++
+		f.finish(e, task)
+	}
+}
+
+func (f *metricsFold) finish(e events.Envelope, task metricsTask) {
+	f.global["runCount"]++
+	f.global["runTotalMs"] += task.Duration
+	f.runMax = max(f.runMax, task.Duration)
+	f.finished[e.Timestamp/60_000]++
+}
+
+func (f *metricsFold) addInstance(e events.Envelope) error {
+	instance, err := events.PayloadAs[metricsInstance](e)
+	if err != nil {
+		return err
+	}
+	l := f.loadOf(instance.ID)
+	switch e.Type {
+	case events.TypeInstanceRegistered:
+		f.scaling["instancesRegistered"]++
+		if instance.Resumed {
+			f.scaling["instancesResumed"]++
+		}
+		if instance.PreviousRoles == nil {
+			f.scaling["instances"]++
+			*l = load{presence: fresh}
+		} else if l.presence == unchanged {
+			l.presence = joined
+		}
+		f.scaling["workers"] += isWorker(instance.Roles) - isWorker(instance.PreviousRoles)
+	default:
+		if e.Type == events.TypeInstanceFailed {
+			f.scaling["instancesFailed"]++
+		} else {
+			f.scaling["instancesUnregistered"]++
+		}
+		f.scaling["instances"]--
+		f.scaling["workers"] -= isWorker(instance.Roles)
+		f.scaling["tasksReassigned"] += instance.TasksReassigned
+		*l = load{presence: gone}
+	}
+	return nil
+}
+
+func (f *metricsFold) loadOf(instance string) *load {
+	l := f.load[instance]
+	if l == nil {
+		l = &load{}
+		f.load[instance] = l
+	}
+	return l
+}
+
+// counters are where an instance's tasks count: nowhere once it has left, since its counters are gone
+// and must not come back for a task that it finishes late.
+func (f *metricsFold) counters(instance string) *counters {
+	switch l := f.loadOf(instance); l.presence {
+	case unchanged:
+		return &l.before
+	case gone:
+		return &counters{}
+	default:
+		return &l.after
+	}
+}
+
+func isWorker(roles []string) int64 {
+	if slices.Contains(roles, workerRole) {
+		return 1
+	}
+	return 0
+}
+
+// changes are the script's arguments: kind, hash, field, value.
+func (f *metricsFold) changes() []any {
+	args := make([]any, 0, 256)
+	put := func(kind, hash, field, value string) { args = append(args, kind, hash, field, value) }
+	var processed int64
+	for _, typ := range slices.Sorted(maps.Keys(f.byType)) {
+		of := f.byType[typ]
+		processed += of.count
+		hash := "events:" + string(typ)
+		put("+", "global", "events."+string(typ), number(of.count))
+		put("+", hash, "count", number(of.count))
+		put("=", hash, "lastId", of.last.ID.String())
+		put("=", hash, "lastAt", of.last.Time().Format(events.TimeLayout))
+	}
+	if processed > 0 {
+		put("+", "global", "eventsProcessed", number(processed))
+		put("=", "global", "lastEvent", string(f.last.Type))
+		put("=", "global", "lastEventId", f.last.ID.String())
+		put("=", "global", "lastEventAt", f.last.Time().Format(events.TimeLayout))
+	}
+	for hash, fields := range map[string]map[string]int64{"global": f.global, "queues": f.queues, "scaling": f.scaling} {
+		for field, by := range fields {
+			put("+", hash, field, number(by))
+		}
+	}
+	if f.queues["waitCount"] > 0 {
+		put("^", "queues", "waitMaxMs", number(f.waitMax))
+	}
+	if f.global["runCount"] > 0 {
+		put("^", "global", "runMaxMs", number(f.runMax))
+	}
+	// Oldest first: a slot that two minutes of the batch share keeps the younger one.
+	for _, minute := range slices.Sorted(maps.Keys(f.finished)) {
+		put("@", "global", "finished."+number(minute%ringMinutes), number(minute)+":"+number(f.finished[minute]))
+	}
+	for instance, l := range f.load {
+		l.before.changes(instance, put)
+		if l.presence != unchanged {
+			put(string(l.presence), "scaling", instance, "")
+		}
+		l.after.changes(instance, put)
+	}
+	return args
+}
+
+func (c counters) changes(instance string, put func(kind, hash, field, value string)) {
+	if c.assigned != 0 {
+		put("?", "scaling", "assigned."+instance, number(c.assigned))
+	}
+	if c.claimed != 0 {
+		put("?", "scaling", "claimed."+instance, number(c.claimed))
+	}
+	if c.completed != 0 {
+		put("?", "scaling", "completed."+instance, number(c.completed))
+	}
+	if c.failed != 0 {
+		put("?", "scaling", "failed."+instance, number(c.failed))
+	}
+}

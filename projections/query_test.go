@@ -1,0 +1,149 @@
+package projections_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/claudebench/claudebench/projections"
+)
+
+// listed gives the ids that a query finds, and the total.
+func (b *bundle) listed(t *testing.T, q projections.TaskQuery) ([]string, int64) {
+	t.Helper()
+	page, err := b.tasks.List(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := []string{}
+	for _, raw := range page.Tasks {
+		var task struct{ ID string }
+		if err := json.Unmarshal(raw, &task); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, task.ID)
+	}
+	return ids, page.Total
+}
+
+func TestListFiltersOrdersAndPages(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.prepare(t)
+	h := newHistory()
+	for i := range 12 { // t-1 … t-12, four priorities, two to the ms
+		h.create(fmt.Sprint("task ", i), int64(10*(i%4)), "null")
+		h.now += int64(i % 2)
+	}
+	for _, id := range []string{"t-3", "t-7"} {
+		h.assign(id, "w1")
+	}
+	h.claim("t-3", "w1")
+	h.finish("t-3", "null", "")
+	h.claim("t-4", "w2")
+	b.apply(t, oneBatch(h.events))
+
+	text, number := func(s string) *string { return &s }, func(n int64) *int64 { return &n }
+	for name, c := range map[string]struct {
+		q     projections.TaskQuery
+		ids   string
+		total int64
+	}{
+		"all":               {projections.TaskQuery{Limit: 3}, "t-1 t-2 t-3", 12},
+		"numbers, not text": {projections.TaskQuery{Limit: 3, Offset: 8}, "t-9 t-10 t-11", 12},
+		"last first":        {projections.TaskQuery{Limit: 2, Descending: true}, "t-12 t-11", 12},
+		"beyond the end":    {projections.TaskQuery{Limit: 2, Offset: 50}, "", 12},
+		"status":            {projections.TaskQuery{Limit: 10, Status: text("completed")}, "t-3", 1},
+		"assigned":          {projections.TaskQuery{Limit: 10, AssignedTo: text("w1")}, "t-3 t-7", 2},
+		"priority":          {projections.TaskQuery{Limit: 10, Priority: number(20)}, "t-3 t-7 t-11", 3},
+		"all three":         {projections.TaskQuery{Limit: 10, Priority: number(20), AssignedTo: text("w1"), Status: text("pending")}, "t-7", 1},
+		"none":              {projections.TaskQuery{Limit: 10, AssignedTo: text("w1' OR true --")}, "", 0},
+		"by priority":       {projections.TaskQuery{Limit: 4, OrderBy: "priority", Descending: true}, "t-12 t-8 t-4 t-11", 12},
+		"by status":         {projections.TaskQuery{Limit: 3, OrderBy: "status"}, "t-3 t-4 t-1", 12},
+		"by updatedAt":      {projections.TaskQuery{Limit: 3, OrderBy: "updatedAt"}, "t-1 t-2 t-5", 12},
+		"by completedAt":    {projections.TaskQuery{Limit: 2, OrderBy: "completedAt", Descending: true}, "t-3 t-12", 12},
+	} {
+		ids, total := b.listed(t, c.q)
+		if got := strings.Join(ids, " "); got != c.ids || total != c.total {
+			t.Errorf("%s: %d tasks, %q, want %d, %q", name, total, got, c.total, c.ids)
+		}
+	}
+	for _, order := range projections.TaskOrders() {
+		for _, descending := range []bool{false, true} {
+			var all []string
+			for offset := 0; offset < 12; offset += 5 {
+				ids, _ := b.listed(t, projections.TaskQuery{Limit: 5, Offset: offset, OrderBy: order, Descending: descending})
+				all = append(all, ids...)
+			}
+			if slices.Sort(all); len(slices.Compact(all)) != 12 {
+				t.Errorf("pages by %s overlap: %v", order, all)
+			}
+		}
+	}
+	if _, err := b.tasks.List(t.Context(), projections.TaskQuery{Limit: 1, OrderBy: "num; DROP TABLE tasks"}); err == nil {
+		t.Error("an unknown order is taken")
+	}
+}
+
+func TestViewsSayWhatTheRowsHold(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.prepare(t)
+	h := newHistory()
+	for i := range 4 {
+		id := h.create("x", int64(50+i%2), "null")
+		h.now += 100
+		h.claim(id, "w1")
+		h.now += 1000 * int64(i+1)
+		if i < 3 {
+			h.finish(id, "null", "")
+		}
+	}
+	b.apply(t, oneBatch(h.events))
+	for view, wanted := range map[string]string{
+		`SELECT string_agg(status || ':' || tasks || ':' || assigned, ' ' ORDER BY status) FROM tasks_by_status`:                              "completed:3:3 in_progress:1:1",
+		`SELECT string_agg(concat_ws(':', instance, waiting, running, completed, failed), ' ') FROM load_by_instance`:                         "w1:0:1:3:0",
+		`SELECT string_agg(concat_ws(':', minute AT TIME ZONE 'UTC', completed, failed, avg_run_ms), ' ') FROM throughput_by_minute`:          "2023-11-14 22:13:00:3:0:2000.0",
+		`SELECT concat_ws(':', tasks, avg_wait_ms, p50_run_ms, p95_run_ms, max_run_ms) FROM waiting_and_running_times WHERE priority IS NULL`: "3:100.0:2000:3000:3000",
+	} {
+		var got string
+		if err := b.pool.QueryRow(t.Context(), view).Scan(&got); err != nil || got != wanted {
+			t.Errorf("%s\ngives %q, want %q (%v)", view, got, wanted, err)
+		}
+	}
+}
+
+func TestWaitForTheView(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.prepare(t)
+	other := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Namespace: b.namespace, Logger: quiet})
+	h := newHistory()
+	h.create("x", 50, "null")
+	if err := b.tasks.WaitFor(t.Context(), 1, time.Millisecond); err != nil {
+		t.Errorf("waiting in vain is an error: %v", err)
+	}
+	for name, waiter := range map[string]*projections.Tasks{"the one that applies": b.tasks, "another": other} {
+		h.create("x", 50, "null")
+		at, err := b.tasks.Checkpoint(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- waiter.WaitFor(t.Context(), h.seq, time.Minute) }()
+		if err := b.tasks.Apply(t.Context(), batches(at, h.events[at.Seq:], func() int { return 10 })[0]); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s waits on", name)
+		}
+	}
+}

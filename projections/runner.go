@@ -1,0 +1,170 @@
+package projections
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/lua"
+)
+
+const (
+	// leaseTTL, renewEvery and askEvery make a coordinator that died be replaced within four seconds.
+	leaseTTL   = 3 * time.Second
+	renewEvery = time.Second
+	askEvery   = 250 * time.Millisecond
+
+	// batchSize bounds a batch: large enough that its transaction costs little for each event, small
+	// enough that reading it does not hold up Redis for longer than a millisecond or two.
+	batchSize = 2000
+	// linger gathers events at the log's end, so that a busy log makes few large batches.
+	linger = 20 * time.Millisecond
+	// block is how long a read waits for Redis at the log's end, and so how long a stop may take.
+	block = 500 * time.Millisecond
+
+	retryFirst = 50 * time.Millisecond
+	retryLast  = time.Second
+	// gapCheckEvery is how often a projection that stands before a gap looks whether it is still there.
+	gapCheckEvery = 5 * time.Second
+	// applyLimit bounds one batch, so that a store that hangs is tried again.
+	applyLimit = 30 * time.Second
+)
+
+// RunnerConfig is what a Runner works with.
+type RunnerConfig struct {
+	Client      redis.UniversalClient
+	Scripts     *lua.Runner
+	Namespace   string
+	Projections []Projection
+	// Holder names this coordinator in leases; by default host, process and a random part.
+	Holder string
+	Logger *slog.Logger // default slog.Default()
+}
+
+func (c *RunnerConfig) setDefaults() {
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Holder == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "unknown" // the random part alone makes the holder one of its kind
+		}
+		c.Holder = fmt.Sprintf("%s:%d:%s", host, os.Getpid(), rand.Text()[:8])
+	}
+}
+
+// Validate says what is missing or given twice.
+func (c RunnerConfig) Validate() error {
+	if c.Client == nil || c.Scripts == nil {
+		return errors.New("a projections' runner needs a Redis client and a runner of scripts")
+	}
+	seen := map[string]bool{}
+	for _, p := range c.Projections {
+		if seen[p.Name()] {
+			return fmt.Errorf("two projections are called %q", p.Name())
+		}
+		seen[p.Name()] = true
+	}
+	return nil
+}
+
+// Runner runs projections, each while this coordinator holds its lease, and each by itself: one that
+// cannot go on holds up none of the others. Whatever stops a projection is shown by Status, logged when
+// it begins and when it ends, and tried again until it is gone; no event is ever stepped over, but for
+// entries of the log that are none.
+type Runner struct {
+	cfg    RunnerConfig
+	reader *events.Reader
+	loops  []*loop
+}
+
+// NewRunner checks the configuration; it calls neither Redis nor Postgres.
+func NewRunner(cfg RunnerConfig) (*Runner, error) {
+	cfg.setDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	space, err := keys.New(cfg.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := events.NewReader(cfg.Client, readerConfig(cfg))
+	if err != nil {
+		return nil, err
+	}
+	r := &Runner{cfg: cfg, reader: reader}
+	for _, p := range cfg.Projections {
+		r.loops = append(r.loops, &loop{
+			projection: p, cfg: cfg, reader: reader,
+			log:   cfg.Logger.With("projection", p.Name()),
+			lease: lease{scripts: cfg.Scripts, log: space.Log(), name: p.Name(), holder: cfg.Holder},
+		})
+	}
+	return r, nil
+}
+
+func readerConfig(cfg RunnerConfig) events.ReaderConfig {
+	return events.ReaderConfig{
+		Namespace: cfg.Namespace, BatchSize: batchSize, Block: block, Linger: linger, Logger: cfg.Logger,
+	}
+}
+
+// Run runs the projections until ctx ends, then gives the leases back. It may be called once.
+func (r *Runner) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	for _, l := range r.loops {
+		running.Go(func() { l.run(ctx) })
+	}
+	running.Wait()
+}
+
+// Rebuild forgets a projection and folds it again from the log's start, until it has what was in the log
+// when Rebuild was called. It works with or without a Runner that runs somewhere; one that does may fold
+// at the same time, which costs no more than the work.
+func (r *Runner) Rebuild(ctx context.Context, name string) error {
+	for _, l := range r.loops {
+		if l.projection.Name() == name {
+			if err := r.rebuild(ctx, l.projection); err != nil {
+				return fmt.Errorf("rebuild %s: %w", name, err)
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("rebuild %s: there is no such projection", name)
+}
+
+func (r *Runner) rebuild(ctx context.Context, p Projection) error {
+	if err := p.Prepare(ctx); err != nil {
+		return err
+	}
+	bounds, err := r.reader.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.Reset(ctx, bounds.Base); err != nil {
+		return err
+	}
+	at, err := p.Checkpoint(ctx)
+	for err == nil && at.Seq < bounds.Last.Seq {
+		var batch events.Batch
+		if batch, err = r.reader.Read(ctx, at); err != nil {
+			break
+		}
+		err = p.Apply(ctx, batch)
+		at = batch.Last()
+		if errors.Is(err, ErrCheckpointMoved) {
+			at, err = p.Checkpoint(ctx)
+		}
+	}
+	return err
+}

@@ -1,0 +1,42 @@
+package projections
+
+import (
+	"context"
+	"time"
+
+	"github.com/claudebench/claudebench/lua"
+)
+
+var (
+	acquireLease = lua.Named("acquire_lease")
+	releaseLease = lua.Named("release_lease")
+)
+
+// lease is the right to run a projection. It spares work and protects nothing: two coordinators that both
+// believe to hold it fold each batch once, by the compare of the checkpoint.
+type lease struct {
+	scripts *lua.Runner
+	log     string // key of the log's hash
+	name    string
+	holder  string
+}
+
+// acquire takes or renews the lease, and says whether it is ours.
+func (l lease) acquire(ctx context.Context) (bool, error) {
+	reply, err := l.scripts.Run(ctx, acquireLease, []string{l.log}, l.name, l.holder, leaseTTL.Milliseconds())
+	if err != nil {
+		return false, err
+	}
+	return reply == int64(1), nil
+}
+
+// releaseWithin bounds a stop; a lease that could not be given back ends by itself.
+const releaseWithin = time.Second
+
+// release gives the lease back, also when ctx has ended.
+func (l lease) release(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseWithin)
+	defer cancel()
+	_, err := l.scripts.Run(ctx, releaseLease, []string{l.log}, l.name, l.holder)
+	return err
+}

@@ -1,0 +1,215 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// loop runs one projection: it waits for the lease, runs a session while it has it, and starts again.
+type loop struct {
+	projection Projection
+	cfg        RunnerConfig
+	reader     *events.Reader
+	log        *slog.Logger
+	lease      lease
+	progress
+}
+
+func (l *loop) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		held, err := l.lease.acquire(ctx)
+		if err != nil {
+			l.failed(ctx, l.log, stageLease, fmt.Errorf("take the lease: %w", err))
+		} else {
+			l.worked(l.log, stageLease)
+		}
+		if !held {
+			pause(ctx, askEvery)
+			continue
+		}
+		l.hold(true)
+		session, end := context.WithCancel(ctx)
+		keeper := make(chan struct{})
+		go func() {
+			defer close(keeper)
+			defer end()
+			l.keep(session)
+		}()
+		if err := l.session(session); err != nil {
+			l.failed(ctx, l.log, stageStart, err)
+			pause(session, retryLast)
+		}
+		end()
+		<-keeper
+		l.hold(false)
+	}
+	if err := l.lease.release(ctx); err != nil {
+		l.log.Debug("the lease was not given back and ends by itself", "error", err)
+	}
+}
+
+// keep renews the lease until the session ends, and ends it when the lease is lost or when the stored
+// checkpoint is not where the session stands: somebody reset the projection while the log was quiet.
+func (l *loop) keep(ctx context.Context) {
+	var strayed int
+	for {
+		pause(ctx, renewEvery)
+		if ctx.Err() != nil {
+			return
+		}
+		held, err := l.lease.acquire(ctx)
+		if err == nil && !held {
+			l.log.Info("another coordinator runs the projection now")
+			return
+		}
+		before := l.at()
+		stored, err := l.stored(ctx)
+		if err != nil || stored == before || l.at() != before {
+			strayed = 0
+			continue
+		}
+		// A batch that is being written looks like this for a moment; twice in a row is something else.
+		if strayed++; strayed == 2 {
+			l.log.Info("the checkpoint was moved from outside; going on from it", "was", before, "is", stored)
+			return
+		}
+	}
+}
+
+// stored is the checkpoint, unless the store takes so long that the lease would run out.
+func (l *loop) stored(ctx context.Context) (events.ID, error) {
+	ctx, cancel := context.WithTimeout(ctx, renewEvery)
+	defer cancel()
+	return l.projection.Checkpoint(ctx)
+}
+
+// session runs the projection as a handler of a Watermill router until ctx ends.
+func (l *loop) session(ctx context.Context) error {
+	subscriber, err := events.NewBatchSubscriber(l.cfg.Client, events.BatchSubscriberConfig{
+		ReaderConfig: readerConfig(l.cfg),
+		Name:         l.projection.Name(), Start: l.start, OnBroken: l.broken,
+		RetryDelay: retryFirst, RetryDelayMax: retryLast,
+	})
+	if err != nil {
+		return err
+	}
+	defer subscriber.Close()
+	// What the router tells at info is about itself, at each change of the lease.
+	logger := watermill.NewSlogLoggerWithLevelMapping(l.log, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug})
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: applyLimit}, logger)
+	if err != nil {
+		return fmt.Errorf("make the router: %w", err)
+	}
+	router.AddMiddleware(
+		l.report,
+		middleware.Retry{
+			// A hiccup is over at once. What lasts goes back to the subscriber, which asks for the
+			// checkpoint again before each new attempt.
+			MaxRetries: 2, InitialInterval: retryFirst, MaxInterval: 4 * retryFirst, Multiplier: 2,
+			ShouldRetry: func(p middleware.RetryParams) bool { return !hopeless(p.Err) },
+		}.Middleware,
+		middleware.Recoverer,
+	)
+	router.AddConsumerHandler(l.projection.Name(), events.All, subscriber, l.handle)
+	if err := router.Run(ctx); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("run the projection: %w", err)
+	}
+	return nil
+}
+
+// hopeless tells errors that the same batch would meet again.
+func hopeless(err error) bool {
+	return errors.Is(err, ErrCheckpointMoved) || errors.Is(err, events.ErrMalformed) ||
+		errors.Is(err, events.ErrUnknownVersion) || errors.Is(err, context.Canceled)
+}
+
+// start prepares the store, if that is due, and says where to read from.
+func (l *loop) start(ctx context.Context) (events.ID, error) {
+	if !l.isPrepared() {
+		if err := l.projection.Prepare(ctx); err != nil {
+			l.failed(ctx, l.log, stageStart, err)
+			return events.ID{}, err
+		}
+		l.prepare(true)
+	}
+	at, err := l.projection.Checkpoint(ctx)
+	if err != nil {
+		l.prepare(false)
+		l.failed(ctx, l.log, stageStart, err)
+		return events.ID{}, err
+	}
+	l.worked(l.log, stageStart)
+	l.moveTo(at)
+	return at, nil
+}
+
+func (l *loop) handle(m *message.Message) error {
+	batch, ok := events.BatchFrom(m)
+	if !ok {
+		return fmt.Errorf("message %s brings no batch", m.UUID)
+	}
+	ctx, cancel := context.WithTimeout(m.Context(), applyLimit)
+	defer cancel()
+	return l.projection.Apply(ctx, batch)
+}
+
+// report is the outermost middleware: it shows what became of a batch in the status, and logs a failure
+// once. It refuses the message itself, since the router would log it at every attempt.
+func (l *loop) report(next message.HandlerFunc) message.HandlerFunc {
+	return func(m *message.Message) ([]*message.Message, error) {
+		_, err := next(m)
+		batch, _ := events.BatchFrom(m)
+		switch {
+		case err == nil:
+			l.applied(l.log, batch)
+			return nil, nil
+		case errors.Is(err, ErrCheckpointMoved):
+			l.log.Info("reading the checkpoint again", "reason", err)
+		default:
+			l.prepare(false)
+			l.failed(m.Context(), l.log, stageBatch, err)
+		}
+		m.Nack()
+		return nil, nil
+	}
+}
+
+// broken is told that the log is not what was read before. A log that lost its end has lost what the
+// projection was made of: it is made again. At a gap it stands still, since what is missing there may
+// change everything behind it.
+func (l *loop) broken(ctx context.Context, broken error) error {
+	l.failed(ctx, l.log, stageBatch, broken)
+	var rolledBack *events.RolledBackError
+	if !errors.As(broken, &rolledBack) {
+		pause(ctx, gapCheckEvery)
+		return nil
+	}
+	bounds, err := l.reader.Bounds(ctx)
+	if err != nil {
+		return fmt.Errorf("rebuild after the log was rolled back: %w", err)
+	}
+	l.log.Warn("rebuilding from the log", "events", bounds.Seq-bounds.Base+1)
+	if err := l.projection.Reset(ctx, bounds.Base); err != nil {
+		return fmt.Errorf("rebuild after the log was rolled back: %w", err)
+	}
+	l.rebuilt()
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,184 @@
+package projections
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// Status is how a projection stands.
+type Status struct {
+	Name       string    `json:"name"`
+	Checkpoint events.ID `json:"checkpoint"`
+	// Lag is how many events of the log are not applied yet; -1 if Redis or the store cannot tell.
+	Lag int64 `json:"lag"`
+	// Holder says that this coordinator runs it.
+	Holder bool `json:"holder"`
+	// Applied counts the events that this coordinator has applied, BadEntries those it passed over because
+	// they are no events, and Rebuilds how often it began anew because the log was rolled back.
+	Applied    int64 `json:"applied"`
+	BadEntries int64 `json:"badEntries"`
+	Rebuilds   int64 `json:"rebuilds"`
+	// Error is why the projection does not move, or why Lag is unknown; "" when all is well.
+	Error string `json:"error,omitempty"`
+	// FailingSince is when Error began; zero when all is well.
+	FailingSince time.Time `json:"failingSince,omitzero"`
+}
+
+// Status asks the stores where each projection stands. Waiting for a store that is away ends with ctx.
+func (r *Runner) Status(ctx context.Context) []Status {
+	last, readErr := r.reader.Last(ctx)
+	all := make([]Status, len(r.loops))
+	var asked sync.WaitGroup
+	for i, l := range r.loops {
+		asked.Go(func() {
+			s := l.status()
+			s.Lag = -1
+			at, err := l.projection.Checkpoint(ctx)
+			switch {
+			case err != nil:
+				if s.Error == "" {
+					s.Error = err.Error()
+				}
+			case readErr != nil:
+				s.Checkpoint = at
+				if s.Error == "" {
+					s.Error = readErr.Error()
+				}
+			default:
+				s.Checkpoint = at
+				s.Lag = max(last.Seq-at.Seq, 0)
+			}
+			all[i] = s
+		})
+	}
+	asked.Wait()
+	return all
+}
+
+// progress is what a loop remembers of itself.
+type progress struct {
+	mu       sync.Mutex
+	position events.ID
+	prepared bool
+	holder   bool
+	count    int64
+	bad      int64
+	rebuilds int64
+	err      error
+	stage    stage // what must work for err to be over
+	since    time.Time
+}
+
+// stage orders what a projection needs in order to move.
+type stage int
+
+const (
+	stageLease stage = iota // Redis answers
+	stageStart              // the store answers
+	stageBatch              // a batch is applied
+)
+
+func (l *loop) status() Status {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := Status{
+		Name: l.projection.Name(), Checkpoint: l.position, Holder: l.holder,
+		Applied: l.count, BadEntries: l.bad, Rebuilds: l.rebuilds, FailingSince: l.since,
+	}
+	if l.err != nil {
+		s.Error = l.err.Error()
+	}
+	return s
+}
+
+func (p *progress) hold(held bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.holder = held
+}
+
+func (p *progress) at() events.ID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.position
+}
+
+// moveTo is where the projection starts from.
+func (p *progress) moveTo(at events.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.position = at
+}
+
+func (p *progress) isPrepared() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.prepared
+}
+
+func (p *progress) prepare(done bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.prepared = done
+}
+
+func (p *progress) rebuilt() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rebuilds++
+}
+
+// applied counts a batch, which ends any failure.
+func (p *progress) applied(log *slog.Logger, batch events.Batch) {
+	var bad []events.Entry
+	for _, entry := range batch.Entries {
+		if entry.Err != nil {
+			bad = append(bad, entry)
+		}
+	}
+	p.mu.Lock()
+	p.position = batch.Last()
+	p.count += int64(len(batch.Entries) - len(bad))
+	p.bad += int64(len(bad))
+	p.mu.Unlock()
+	p.worked(log, stageBatch)
+	for _, entry := range bad {
+		log.Error("passed over an entry of the log that is no event; something else writes to this stream",
+			"entry", entry.ID, "error", entry.Err)
+	}
+}
+
+// failed shows why the projection does not move, and logs it when it begins. The end of ctx is no failure.
+func (p *progress) failed(ctx context.Context, log *slog.Logger, at stage, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	p.mu.Lock()
+	begins := p.since.IsZero()
+	if begins {
+		p.since = time.Now()
+	}
+	p.err, p.stage = err, max(at, p.stage)
+	p.mu.Unlock()
+	if begins {
+		log.Error("the projection stands still; trying until it goes on", "error", err)
+	}
+}
+
+// worked ends a failure of this stage or an earlier one.
+func (p *progress) worked(log *slog.Logger, at stage) {
+	p.mu.Lock()
+	since := p.since
+	over := !since.IsZero() && p.stage <= at
+	if over {
+		p.err, p.stage, p.since = nil, stageLease, time.Time{}
+	}
+	p.mu.Unlock()
+	if over {
+		log.Info("the projection goes on", "after", time.Since(since).Round(time.Millisecond))
+	}
+}

@@ -1,0 +1,200 @@
+package projections
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// State is the projection into the hash of the global state, which survives a flush and starts anew at
+// it. Its fields:
+//
+//	version                      seq of the last event applied
+//	checkpoint                   its ID
+//	lastEvent, lastEventId, lastEventAt   its type, its ID, and its time as ISO 8601
+//	tasks.total                  tasks that were created and not deleted
+//	tasks.<status>               the same by status: pending, in_progress, completed, failed
+//	tasks.assigned               pending ones that are assigned to an instance
+//	instances, role.<role>       registered instances, all and by role; no field for a role nobody has
+//	leader, term                 the last leader elected and its term; no leader when that one has left
+type State struct{ redisStore }
+
+// NewState returns the projection.
+func NewState(cfg RedisConfig) *State {
+	return &State{redisStore{
+		name: "state", cfg: cfg, script: lua.Named("sync_global_state"),
+		stored: func(ctx context.Context) (string, error) {
+			return cfg.Client.HGet(ctx, cfg.Keys.State(), "checkpoint").Result()
+		},
+	}}
+}
+
+// Apply folds a batch and writes it in one step.
+func (s *State) Apply(ctx context.Context, batch events.Batch) error {
+	if len(batch.Entries) == 0 {
+		return nil
+	}
+	fold := newStateFold()
+	if err := foldAll(s.name, batch, fold.add); err != nil {
+		return err
+	}
+	return s.write(ctx, batch, fold.anew, fold.changes(batch.Last()))
+}
+
+// stateFold is what a batch changes: counts by how much, the leader by what it is after.
+type stateFold struct {
+	anew   bool // a flush is in the batch: only what follows it counts
+	counts stateCounts
+	roles  map[string]int64
+
+	term   int64 // 0: nobody was elected in this batch
+	leader string
+	left   []string // instances that left while it is not known who leads
+
+	last events.Envelope
+}
+
+type stateCounts struct{ total, pending, inProgress, completed, failed, assigned, instances int64 }
+
+func newStateFold() *stateFold { return &stateFold{roles: map[string]int64{}} }
+
+func (f *stateFold) add(e events.Envelope) error {
+	f.last = e
+	switch e.Type {
+	case events.TypeTaskCreated:
+		f.counts.total++
+		f.counts.pending++
+	case events.TypeTaskDeleted, events.TypeTaskAssigned, events.TypeTaskUnassigned, events.TypeTaskClaimed,
+		events.TypeTaskCompleted, events.TypeTaskFailed:
+		before, err := events.PayloadAs[previously](e)
+		if err != nil {
+			return err
+		}
+		f.moveTask(e.Type, before)
+	case events.TypeInstanceRegistered:
+		now, err := events.PayloadAs[membership](e)
+		if err != nil {
+			return err
+		}
+		if now.PreviousRoles == nil {
+			f.counts.instances++
+		}
+		f.countRoles(now.PreviousRoles, -1)
+		f.countRoles(now.Roles, +1)
+	case events.TypeInstanceUnregistered, events.TypeInstanceFailed:
+		gone, err := events.PayloadAs[membership](e)
+		if err != nil {
+			return err
+		}
+		f.counts.instances--
+		f.countRoles(gone.Roles, -1)
+		f.leave(gone.ID)
+	case events.TypeLeaderElected:
+		elected, err := events.PayloadAs[events.LeaderElected](e)
+		if err != nil {
+			return err
+		}
+		f.leader, f.term, f.left = elected.ID, elected.Term, nil
+	case events.TypeSystemFlushed:
+		*f = *newStateFold()
+		f.anew, f.last = true, e
+	}
+	return nil
+}
+
+// moveTask counts a task out of the status it had and into the one it has.
+func (f *stateFold) moveTask(what events.Type, before previously) {
+	switch before.PreviousStatus {
+	case events.StatusPending:
+		f.counts.pending--
+		if before.PreviousAssignment != nil {
+			f.counts.assigned--
+		}
+	case events.StatusInProgress:
+		f.counts.inProgress--
+	case events.StatusCompleted:
+		f.counts.completed--
+	case events.StatusFailed:
+		f.counts.failed--
+	}
+	switch what {
+	case events.TypeTaskDeleted:
+		f.counts.total--
+	case events.TypeTaskAssigned:
+		f.counts.pending++
+		f.counts.assigned++
+	case events.TypeTaskUnassigned:
+		f.counts.pending++
+	case events.TypeTaskClaimed:
+		f.counts.inProgress++
+	case events.TypeTaskCompleted:
+		f.counts.completed++
+	case events.TypeTaskFailed:
+		f.counts.failed++
+	}
+}
+
+// countRoles counts each role of an instance once, however often it names it.
+func (f *stateFold) countRoles(roles []string, by int64) {
+	for i, role := range roles {
+		if !slices.Contains(roles[:i], role) {
+			f.roles[role] += by
+		}
+	}
+}
+
+func (f *stateFold) leave(instance string) {
+	switch {
+	case f.term == 0:
+		f.left = append(f.left, instance)
+	case f.leader == instance:
+		f.leader = ""
+	}
+}
+
+// changes are the script's arguments: kind, field, value.
+func (f *stateFold) changes(to events.ID) []any {
+	args := make([]any, 0, 64)
+	put := func(kind, field, value string) { args = append(args, kind, field, value) }
+	c := f.counts
+	for _, count := range []struct {
+		field string
+		by    int64
+	}{
+		{"tasks.total", c.total},
+		{"tasks.pending", c.pending},
+		{"tasks.in_progress", c.inProgress},
+		{"tasks.completed", c.completed},
+		{"tasks.failed", c.failed},
+		{"tasks.assigned", c.assigned},
+		{"instances", c.instances},
+	} {
+		put("+", count.field, number(count.by))
+	}
+	for _, role := range slices.Sorted(maps.Keys(f.roles)) {
+		if by := f.roles[role]; by != 0 {
+			put("~", "role."+role, number(by))
+		}
+	}
+	for _, instance := range f.left {
+		put("-", "leader", instance)
+	}
+	if f.term != 0 {
+		put("=", "term", number(f.term))
+		if f.leader == "" {
+			put("x", "leader", "")
+		} else {
+			put("=", "leader", f.leader)
+		}
+	}
+	put("=", "version", number(to.Seq))
+	if f.last.Type != "" {
+		put("=", "lastEvent", string(f.last.Type))
+		put("=", "lastEventId", f.last.ID.String())
+		put("=", "lastEventAt", f.last.Time().Format(events.TimeLayout))
+	}
+	return args
+}

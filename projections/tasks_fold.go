@@ -1,0 +1,220 @@
+package projections
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// tasksFold is what a batch does to the rows: for each task one change, in the order they first came.
+type tasksFold struct {
+	emptied bool // a flush deleted all rows; only what follows it is in here
+	changes map[int64]*taskChange
+	order   []*taskChange
+	deleted []int64
+}
+
+// column is a bit for each column that a change may set in a row that is there already.
+type column int32
+
+const (
+	colStatus column = 1 << iota
+	colPriority
+	colAttempt
+	colAssignedTo
+	colText
+	colMetadata
+	colResult
+	colError
+	colClaimed // claimed_at, waited_ms
+	colCompleted
+)
+
+// taskChange is a whole row, when the batch created the task, or the columns of it that are in set.
+type taskChange struct {
+	num     int64
+	created bool
+	deleted bool
+	set     column
+
+	status      string
+	priority    int64
+	attempt     int64
+	assignedTo  *string
+	text        string
+	metadata    *string
+	result      *string
+	err         *string
+	createdAt   int64 // times in ms since 1970; 0 for none
+	updatedAt   int64
+	claimedAt   int64
+	completedAt int64
+	waited      int64
+	duration    int64
+	seq         int64
+}
+
+// What the fold reads of each payload; times are the envelope's own.
+type (
+	rowCreated struct {
+		ID       string          `json:"id"`
+		Text     string          `json:"text"`
+		Priority int64           `json:"priority"`
+		Metadata json.RawMessage `json:"metadata"`
+	}
+	rowUpdated struct {
+		ID      string             `json:"id"`
+		Changes events.TaskChanges `json:"changes"`
+	}
+	rowMoved struct {
+		TaskID     string `json:"taskId"`
+		InstanceID string `json:"instanceId"`
+	}
+	rowClaimed struct {
+		TaskID   string `json:"taskId"`
+		WorkerID string `json:"workerId"`
+		Attempt  int64  `json:"attempt"`
+		Waited   int64  `json:"waited"`
+	}
+	rowFinished struct {
+		ID       string          `json:"id"`
+		WorkerID string          `json:"workerId"`
+		Attempt  int64           `json:"attempt"`
+		Duration int64           `json:"duration"`
+		Result   json.RawMessage `json:"result"`
+		Error    json.RawMessage `json:"error"`
+	}
+	rowDeleted struct {
+		ID string `json:"id"`
+	}
+)
+
+func newTasksFold(size int) *tasksFold {
+	return &tasksFold{changes: make(map[int64]*taskChange, size)}
+}
+
+func (f *tasksFold) add(e events.Envelope) error {
+	switch e.Type {
+	case events.TypeTaskCreated:
+		return addRow(f, e, func(p *rowCreated) string { return p.ID }, (*taskChange).create)
+	case events.TypeTaskUpdated:
+		return addRow(f, e, func(p *rowUpdated) string { return p.ID }, (*taskChange).update)
+	case events.TypeTaskAssigned:
+		return addRow(f, e, func(p *rowMoved) string { return p.TaskID }, (*taskChange).assign)
+	case events.TypeTaskUnassigned:
+		return addRow(f, e, func(p *rowMoved) string { return p.TaskID }, (*taskChange).unassign)
+	case events.TypeTaskClaimed:
+		return addRow(f, e, func(p *rowClaimed) string { return p.TaskID }, (*taskChange).claim)
+	case events.TypeTaskCompleted, events.TypeTaskFailed:
+		return addRow(f, e, func(p *rowFinished) string { return p.ID }, (*taskChange).finish)
+	case events.TypeTaskDeleted:
+		return addRow(f, e, func(p *rowDeleted) string { return p.ID }, (*taskChange).drop)
+	case events.TypeSystemFlushed:
+		flushed, err := events.PayloadAs[events.SystemFlushed](e)
+		if err != nil {
+			return err
+		}
+		if flushed.Postgres != nil {
+			*f = *newTasksFold(0)
+			f.emptied = true
+		}
+	}
+	return nil
+}
+
+// addRow decodes a payload and merges it into the change of its task.
+func addRow[P any](f *tasksFold, e events.Envelope, id func(*P) string, merge func(*taskChange, *P, events.Envelope)) error {
+	payload, err := events.PayloadAs[P](e)
+	if err != nil {
+		return err
+	}
+	num, err := taskNumber(id(&payload))
+	if err != nil {
+		return err
+	}
+	c := f.changes[num]
+	if c == nil {
+		c = &taskChange{num: num}
+		f.changes[num] = c
+		f.order = append(f.order, c)
+	}
+	merge(c, &payload, e)
+	c.updatedAt, c.seq = e.Timestamp, e.Seq
+	if c.deleted {
+		f.deleted = append(f.deleted, num)
+	}
+	return nil
+}
+
+// taskNumber is the n of t-<n>.
+func taskNumber(id string) (int64, error) {
+	digits, ok := strings.CutPrefix(id, "t-")
+	num, err := strconv.ParseInt(digits, 10, 64)
+	if !ok || err != nil || num < 1 {
+		return 0, fmt.Errorf("%w: %q is no task's id", events.ErrMalformed, id)
+	}
+	return num, nil
+}
+
+func (c *taskChange) create(p *rowCreated, e events.Envelope) {
+	*c = taskChange{
+		num: c.num, created: true, status: events.StatusPending, priority: p.Priority,
+		text: p.Text, metadata: document(p.Metadata), createdAt: e.Timestamp,
+	}
+}
+
+func (c *taskChange) update(p *rowUpdated, _ events.Envelope) {
+	if p.Changes.Text != nil {
+		c.text = *p.Changes.Text
+		c.set |= colText
+	}
+	if p.Changes.Priority != nil {
+		c.priority = *p.Changes.Priority
+		c.set |= colPriority
+	}
+	if p.Changes.Metadata != nil {
+		c.metadata = document(p.Changes.Metadata)
+		c.set |= colMetadata
+	}
+}
+
+func (c *taskChange) assign(p *rowMoved, _ events.Envelope) {
+	c.status, c.assignedTo = events.StatusPending, &p.InstanceID
+	c.set |= colStatus | colAssignedTo
+}
+
+func (c *taskChange) unassign(_ *rowMoved, _ events.Envelope) {
+	c.status, c.assignedTo = events.StatusPending, nil
+	c.set |= colStatus | colAssignedTo
+}
+
+func (c *taskChange) claim(p *rowClaimed, e events.Envelope) {
+	c.status, c.assignedTo, c.attempt = events.StatusInProgress, &p.WorkerID, p.Attempt
+	c.claimedAt, c.waited = e.Timestamp, p.Waited
+	c.set |= colStatus | colAssignedTo | colAttempt | colClaimed
+}
+
+func (c *taskChange) finish(p *rowFinished, e events.Envelope) {
+	c.status = events.StatusCompleted
+	if e.Type == events.TypeTaskFailed {
+		c.status = events.StatusFailed
+	}
+	c.assignedTo, c.attempt = &p.WorkerID, p.Attempt
+	c.result, c.err = document(p.Result), document(p.Error)
+	c.completedAt, c.duration = e.Timestamp, p.Duration
+	c.set |= colStatus | colAssignedTo | colAttempt | colResult | colError | colCompleted
+}
+
+func (c *taskChange) drop(*rowDeleted, events.Envelope) { c.deleted = true }
+
+// document is a user's JSON as it came; nil for none and for null, which the API shows alike.
+func document(raw json.RawMessage) *string {
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil
+	}
+	text := string(raw)
+	return &text
+}

@@ -1,0 +1,178 @@
+package projections
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// TaskQuery says which tasks to list, and in what order. Nil filters take all.
+type TaskQuery struct {
+	Status     *string
+	AssignedTo *string
+	Priority   *int64
+	Limit      int    // at least 1
+	Offset     int    // from 0
+	OrderBy    string // one of TaskOrders; "" is createdAt
+	Descending bool
+}
+
+// TaskPage is a part of what a TaskQuery found.
+type TaskPage struct {
+	// Tasks are the API's task objects, the users' JSON in them as it was brought.
+	Tasks []json.RawMessage
+	// Total counts all that match, whatever the limit.
+	Total int64
+}
+
+// taskOrders are the columns that tasks can be listed by. Tasks are numbered as they are created, so
+// their numbers order them by createdAt and then by id.
+var taskOrders = map[string]string{
+	"createdAt": "num", "updatedAt": "updated_at", "completedAt": "completed_at", "priority": "priority", "status": "status",
+}
+
+// TaskOrders lists what tasks can be ordered by. Every order has the id as its tie-break.
+func TaskOrders() []string { return slices.Sorted(maps.Keys(taskOrders)) }
+
+// List reads a page and the total in one snapshot. An error other than that of an unknown order is
+// Postgres's.
+func (t *Tasks) List(ctx context.Context, q TaskQuery) (TaskPage, error) {
+	sql, args, err := q.sql()
+	if err != nil {
+		return TaskPage{}, err
+	}
+	rows, err := t.cfg.Pool.Query(ctx, sql, args...)
+	if err != nil {
+		return TaskPage{}, fmt.Errorf("list tasks: %w", err)
+	}
+	defer rows.Close()
+	page := TaskPage{Tasks: []json.RawMessage{}}
+	for rows.Next() {
+		var r taskRow
+		if err := rows.Scan(&page.Total, &r.id, &r.text, &r.status, &r.priority, &r.assignedTo, &r.attempt,
+			&r.metadata, &r.result, &r.err, &r.createdAt, &r.updatedAt, &r.completedAt); err != nil {
+			return TaskPage{}, fmt.Errorf("read a task: %w", err)
+		}
+		if r.id != nil { // the row that is there when the page is empty holds the total alone
+			page.Tasks = append(page.Tasks, r.json())
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return TaskPage{}, fmt.Errorf("list tasks: %w", err)
+	}
+	return page, nil
+}
+
+// sql is one statement for total and page, because one statement sees one snapshot.
+func (q TaskQuery) sql() (string, []any, error) {
+	orderBy := q.OrderBy
+	if orderBy == "" {
+		orderBy = "createdAt"
+	}
+	column, ok := taskOrders[orderBy]
+	if !ok {
+		return "", nil, fmt.Errorf("tasks cannot be ordered by %q, but by %s", q.OrderBy, strings.Join(TaskOrders(), ", "))
+	}
+	direction := " ASC"
+	if q.Descending {
+		direction = " DESC"
+	}
+	order := "num" + direction
+	if column != "num" {
+		order = column + direction + ", " + order
+	}
+	if column == "completed_at" {
+		order = column + direction + " NULLS LAST, num" + direction
+	}
+
+	var args []any
+	var conditions []string
+	filter := func(column string, value any) {
+		args = append(args, value)
+		conditions = append(conditions, column+" = $"+strconv.Itoa(len(args)))
+	}
+	if q.Status != nil {
+		filter("status", *q.Status)
+	}
+	if q.AssignedTo != nil {
+		filter("assigned_to", *q.AssignedTo)
+	}
+	if q.Priority != nil {
+		filter("priority", *q.Priority)
+	}
+	where := ""
+	if len(conditions) > 0 {
+		where = " WHERE " + strings.Join(conditions, " AND ")
+	}
+	args = append(args, q.Limit, q.Offset)
+	return fmt.Sprintf(`
+SELECT counted.total, p.id, p.text, p.status, p.priority, p.assigned_to, p.attempt, p.metadata::text, p.result::text,
+       p.error::text, p.created_at, p.updated_at, p.completed_at
+FROM (SELECT count(*) AS total FROM tasks%[1]s) counted
+LEFT JOIN (SELECT * FROM tasks%[1]s ORDER BY %[2]s LIMIT $%[3]d OFFSET $%[4]d) p ON true
+ORDER BY %[2]s`, where, order, len(args)-1, len(args)), args, nil
+}
+
+// taskRow is a row as List reads it; all but the total may be null, see there.
+type taskRow struct {
+	id, text, status      *string
+	priority, attempt     *int64
+	assignedTo            *string
+	metadata, result, err *string
+	createdAt, updatedAt  *time.Time
+	completedAt           *time.Time
+}
+
+// json writes the task object by hand: encoding/json would respell the users' JSON.
+func (r taskRow) json() json.RawMessage {
+	var b bytes.Buffer
+	text := func(name string, value *string) {
+		b.WriteString(name)
+		if value == nil {
+			b.WriteString("null")
+			return
+		}
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false)
+		_ = enc.Encode(*value) // a string always encodes
+		b.Truncate(b.Len() - 1)
+	}
+	document := func(name string, value *string) {
+		b.WriteString(name)
+		if value == nil {
+			b.WriteString("null")
+			return
+		}
+		b.WriteString(*value)
+	}
+	moment := func(name string, at *time.Time) {
+		b.WriteString(name)
+		if at == nil {
+			b.WriteString("null")
+			return
+		}
+		b.WriteString(at.UTC().Format(`"` + events.TimeLayout + `"`))
+	}
+	text(`{"id":`, r.id)
+	text(`,"text":`, r.text)
+	text(`,"status":`, r.status)
+	b.WriteString(`,"priority":` + number(*r.priority))
+	text(`,"assignedTo":`, r.assignedTo)
+	b.WriteString(`,"attempt":` + number(*r.attempt))
+	document(`,"metadata":`, r.metadata)
+	document(`,"result":`, r.result)
+	document(`,"error":`, r.err)
+	moment(`,"createdAt":`, r.createdAt)
+	moment(`,"updatedAt":`, r.updatedAt)
+	moment(`,"completedAt":`, r.completedAt)
+	b.WriteByte('}')
+	return b.Bytes()
+}

@@ -1,0 +1,95 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// ErrNoTaskViews says that the database has no task views: the projection has never run there.
+var ErrNoTaskViews = errors.New("the database has no task views")
+
+// TaskRow is a row of the table tasks as it stands there. JSON is text, byte for byte; nil is NULL.
+type TaskRow struct {
+	Num                     int64
+	ID                      string
+	Status                  string
+	Priority, Attempt       int64
+	AssignedTo              *string
+	Text                    string
+	Metadata, Result, Error *string
+	CreatedAt, UpdatedAt    time.Time
+	ClaimedAt, CompletedAt  *time.Time
+	Waited, Duration        *int64 // ms
+	Seq                     int64
+}
+
+// snapshotPage is how many rows are read at a time.
+const snapshotPage = 2000
+
+const selectTaskRows = `
+SELECT num, id, status, priority::bigint, attempt::bigint, assigned_to, text, metadata::text, result::text, error::text,
+       created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq
+FROM tasks WHERE num > $1 ORDER BY num LIMIT $2`
+
+// SnapshotTasks reads the task views as they are at one moment, in one transaction that writes nothing:
+// first the checkpoint, which goes to begin, then every row in order of Num. An error of begin or of row
+// ends it and is returned as it is. The error wraps ErrNoTaskViews if there are none. The pool must be
+// one of OpenPool.
+func SnapshotTasks(ctx context.Context, pool *pgxpool.Pool, begin func(events.ID) error, row func(TaskRow) error) error {
+	tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return fmt.Errorf("read the task views: %w", err)
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	checkpoint, err := snapshotCheckpoint(ctx, tx)
+	if err != nil {
+		return fmt.Errorf("read the task views: %w", err)
+	}
+	if err := begin(checkpoint); err != nil {
+		return err
+	}
+	for last := int64(math.MinInt64); ; {
+		rows, err := tx.Query(ctx, selectTaskRows, last, snapshotPage)
+		if err != nil {
+			return fmt.Errorf("read the task views: %w", err)
+		}
+		page, err := pgx.CollectRows(rows, pgx.RowToStructByPos[TaskRow])
+		if err != nil {
+			return fmt.Errorf("read the task views: %w", err)
+		}
+		for i := range page {
+			if err := row(page[i]); err != nil {
+				return err
+			}
+		}
+		if len(page) < snapshotPage {
+			return nil
+		}
+		last = page[len(page)-1].Num
+	}
+}
+
+// snapshotCheckpoint is the checkpoint inside of a transaction, the zero ID when there is none.
+func snapshotCheckpoint(ctx context.Context, tx pgx.Tx) (events.ID, error) {
+	var text string
+	err := tx.QueryRow(ctx, `SELECT id FROM projection_checkpoints WHERE name = 'tasks'`).Scan(&text)
+	var fault *pgconn.PgError
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return events.ID{}, nil
+	case errors.As(err, &fault) && (fault.Code == "42P01" || fault.Code == "3F000"):
+		return events.ID{}, ErrNoTaskViews
+	case err != nil:
+		return events.ID{}, fmt.Errorf("read the checkpoint: %w", err)
+	}
+	return events.ParseID(text)
+}

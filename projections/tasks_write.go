@@ -1,0 +1,125 @@
+package projections
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// Each statement takes its rows as one array a column: a statement for a batch, planned once for a
+// connection. JSON travels as text, for it must not be encoded again.
+const (
+	insertTasks = `
+INSERT INTO tasks (num, id, status, priority, attempt, assigned_to, text, metadata, result, error,
+                   created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq)
+SELECT num, 't-' || num, status, priority, attempt, assigned_to, text, metadata::json, result::json, error::json,
+       created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq
+FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+            $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::bigint[], $15::bigint[], $16::bigint[])
+  AS new (num, status, priority, attempt, assigned_to, text, metadata, result, error,
+          created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq)
+ON CONFLICT (num) DO UPDATE SET
+  status = excluded.status, priority = excluded.priority, attempt = excluded.attempt, assigned_to = excluded.assigned_to,
+  text = excluded.text, metadata = excluded.metadata, result = excluded.result, error = excluded.error,
+  created_at = excluded.created_at, updated_at = excluded.updated_at, claimed_at = excluded.claimed_at,
+  completed_at = excluded.completed_at, waited_ms = excluded.waited_ms, duration_ms = excluded.duration_ms, seq = excluded.seq`
+
+	// The bits are those of the type column.
+	updateTasks = `
+UPDATE tasks t SET
+  status       = CASE WHEN c.set & 1   <> 0 THEN c.status         ELSE t.status       END,
+  priority     = CASE WHEN c.set & 2   <> 0 THEN c.priority       ELSE t.priority     END,
+  attempt      = CASE WHEN c.set & 4   <> 0 THEN c.attempt        ELSE t.attempt      END,
+  assigned_to  = CASE WHEN c.set & 8   <> 0 THEN c.assigned_to    ELSE t.assigned_to  END,
+  text         = CASE WHEN c.set & 16  <> 0 THEN c.text           ELSE t.text         END,
+  metadata     = CASE WHEN c.set & 32  <> 0 THEN c.metadata::json ELSE t.metadata     END,
+  result       = CASE WHEN c.set & 64  <> 0 THEN c.result::json   ELSE t.result       END,
+  error        = CASE WHEN c.set & 128 <> 0 THEN c.error::json    ELSE t.error        END,
+  claimed_at   = CASE WHEN c.set & 256 <> 0 THEN c.claimed_at     ELSE t.claimed_at   END,
+  waited_ms    = CASE WHEN c.set & 256 <> 0 THEN c.waited_ms      ELSE t.waited_ms    END,
+  completed_at = CASE WHEN c.set & 512 <> 0 THEN c.completed_at   ELSE t.completed_at END,
+  duration_ms  = CASE WHEN c.set & 512 <> 0 THEN c.duration_ms    ELSE t.duration_ms  END,
+  updated_at   = c.updated_at,
+  seq          = c.seq
+FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+            $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::bigint[], $15::bigint[], $16::integer[])
+  AS c (num, status, priority, attempt, assigned_to, text, metadata, result, error,
+        updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq, set)
+WHERE t.num = c.num AND t.seq < c.seq`
+)
+
+// write queues what the fold found, and the checkpoint, in one round trip.
+func (t *Tasks) write(ctx context.Context, tx pgx.Tx, f *tasksFold, to events.ID) error {
+	var inserted, updated taskColumns
+	for _, c := range f.order {
+		switch {
+		case c.deleted:
+		case c.created:
+			inserted.add(c)
+		default:
+			updated.add(c)
+		}
+	}
+	var b pgx.Batch
+	if f.emptied {
+		b.Queue(`DELETE FROM tasks`)
+	}
+	if n := &inserted; len(n.num) > 0 {
+		b.Queue(insertTasks, n.num, n.status, n.priority, n.attempt, n.assignedTo, n.text, n.metadata, n.result, n.err,
+			n.createdAt, n.updatedAt, n.claimedAt, n.completedAt, n.waited, n.duration, n.seq)
+	}
+	if n := &updated; len(n.num) > 0 {
+		b.Queue(updateTasks, n.num, n.status, n.priority, n.attempt, n.assignedTo, n.text, n.metadata, n.result, n.err,
+			n.updatedAt, n.claimedAt, n.completedAt, n.waited, n.duration, n.seq, n.set)
+	}
+	if len(f.deleted) > 0 {
+		b.Queue(`DELETE FROM tasks WHERE num = ANY ($1)`, f.deleted)
+	}
+	b.Queue(setCheckpoint, t.Name(), to.String(), to.Seq, time.UnixMilli(to.MS))
+	return tx.SendBatch(ctx, &b).Close()
+}
+
+// taskColumns holds changes by column.
+type taskColumns struct {
+	num, seq                          []int64
+	status, text                      []string
+	priority                          []int16
+	attempt, set                      []int32
+	assignedTo, metadata, result, err []*string
+	createdAt, updatedAt              []time.Time
+	claimedAt, completedAt            []*time.Time
+	waited, duration                  []*int64
+}
+
+func (n *taskColumns) add(c *taskChange) {
+	n.num = append(n.num, c.num)
+	n.seq = append(n.seq, c.seq)
+	n.status = append(n.status, c.status)
+	n.text = append(n.text, c.text)
+	n.priority = append(n.priority, int16(c.priority)) //nolint:gosec // 0 to 100
+	n.attempt = append(n.attempt, int32(c.attempt))    //nolint:gosec // one for each claim
+	n.set = append(n.set, int32(c.set))
+	n.assignedTo = append(n.assignedTo, c.assignedTo)
+	n.metadata = append(n.metadata, c.metadata)
+	n.result = append(n.result, c.result)
+	n.err = append(n.err, c.err)
+	n.createdAt = append(n.createdAt, time.UnixMilli(c.createdAt))
+	n.updatedAt = append(n.updatedAt, time.UnixMilli(c.updatedAt))
+	var claimedAt, completedAt *time.Time
+	var waited, duration *int64
+	if c.claimedAt != 0 {
+		at := time.UnixMilli(c.claimedAt)
+		claimedAt, waited = &at, &c.waited
+	}
+	if c.completedAt != 0 {
+		at := time.UnixMilli(c.completedAt)
+		completedAt, duration = &at, &c.duration
+	}
+	n.claimedAt = append(n.claimedAt, claimedAt)
+	n.waited = append(n.waited, waited)
+	n.completedAt = append(n.completedAt, completedAt)
+	n.duration = append(n.duration, duration)
+}
