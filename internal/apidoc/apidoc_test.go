@@ -22,7 +22,7 @@ func TestThePageIsCurrent(t *testing.T) {
 	}
 	want := Render(methods)
 	if *update {
-		if err := os.WriteFile(page, []byte(want), 0o644) //nolint:gosec // a page for everybody; err != nil {
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil { //nolint:gosec // a page for everybody
 			t.Fatal(err)
 		}
 	}
