@@ -53,8 +53,8 @@ check: ## Only the Go tests, with the race detector (PKG=./events/... for some)
 	@go test -race -timeout $(TEST_TIMEOUT) $(PKG)
 
 .PHONY: generate
-generate: ## Write docs/api.md from the list of commands
-	@echo '==> generate: docs/api.md'
+generate: ## Write docs/api.md and docs/events.md from the code
+	@echo '==> generate: docs/api.md, docs/events.md'
 	@go test ./internal/apidoc -update
 
 .PHONY: fmt

@@ -1,9 +1,12 @@
-// Package apidoc writes docs/api.md from the list of commands, so that what is documented is what is
-// decoded and checked. Its test fails when the file is not current; `make generate` writes it.
+// Package apidoc writes docs/api.md from the list of commands, and docs/events.md from the registry of
+// events, so that what is documented is what is decoded and checked. Its test fails when a file is not
+// current; `make generate` writes them.
 package apidoc
 
 import (
+	"bytes"
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +15,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/events"
 )
 
 // preface is what is the same for all methods.
@@ -124,4 +128,27 @@ func deref(n *int) int {
 		return 0
 	}
 	return *n
+}
+
+// eventsPreface is what is the same for all events.
+//
+//go:embed events_preface.md
+var eventsPreface string
+
+// RenderEvents gives the page of the events; example gives the golden envelope of a type.
+func RenderEvents(types []events.Type, example func(events.Type) (events.Envelope, error)) (string, error) {
+	var b strings.Builder
+	b.WriteString(eventsPreface)
+	for _, t := range types {
+		envelope, err := example(t)
+		if err != nil {
+			return "", fmt.Errorf("example of %s: %w", t, err)
+		}
+		var payload bytes.Buffer
+		if err := json.Indent(&payload, envelope.Payload, "", "  "); err != nil {
+			return "", fmt.Errorf("example of %s: %w", t, err)
+		}
+		fmt.Fprintf(&b, "\n### %s\n\nVersion %d.\n\n```json\n%s\n```\n", t, envelope.V, payload.String())
+	}
+	return b.String(), nil
 }
