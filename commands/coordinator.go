@@ -68,7 +68,7 @@ func New(o Options) (*Coordinator, error) {
 		o.Logger = slog.Default()
 	}
 	c := &Coordinator{options: o, keys: space, scripts: lua.NewRunner(o.Redis), methods: map[string]*Method{}}
-	if c.list, err = methods(); err != nil {
+	if c.list, err = Methods(); err != nil {
 		return nil, err
 	}
 	for _, m := range c.list {

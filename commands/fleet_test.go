@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -29,8 +30,9 @@ type tb interface {
 // fleet is a coordinator in a namespace of its own.
 type fleet struct {
 	*Coordinator
-	t      tb
-	client *redis.Client
+	t        tb
+	client   *redis.Client
+	embedded bool // runs on the embedded Redis, which is slow
 }
 
 // clientOf is a client as the server makes it: it repeats nothing by itself.
@@ -48,12 +50,15 @@ func clientOf(t testing.TB, from *redis.Client) *redis.Client {
 	return client
 }
 
-func realRedis(t testing.TB) *redis.Client     { t.Helper(); return clientOf(t, testenv.Client(t)) }
-func embeddedRedis(t testing.TB) *redis.Client { t.Helper(); return clientOf(t, testenv.EmbeddedClient(t)) }
+func realRedis(t testing.TB) *redis.Client { t.Helper(); return clientOf(t, testenv.Client(t)) }
+func embeddedRedis(t testing.TB) *redis.Client {
+	t.Helper()
+	return clientOf(t, testenv.EmbeddedClient(t))
+}
 
 // unlimited switches every rate limit off.
 func unlimited() map[string]int {
-	list, err := methods()
+	list, err := Methods()
 	if err != nil {
 		panic(err)
 	}
@@ -73,6 +78,9 @@ func newFleet(t tb, client *redis.Client, o Options) *fleet {
 	}
 	if o.RateLimits == nil {
 		o.RateLimits = unlimited()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler) // what is wrong shows in the answers
 	}
 	c, err := New(o)
 	if err != nil {
@@ -96,6 +104,7 @@ func everywhere(t *testing.T, o Options, test func(t *testing.T, f *fleet)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, client(t), o)
+			f.embedded = name == "embedded"
 			test(t, f)
 			f.verify()
 		})
@@ -108,7 +117,7 @@ func (f *fleet) do(method, params string) (json.RawMessage, error) {
 }
 
 var resultSchemas = sync.OnceValue(func() map[string]*jsonschema.Resolved {
-	list, err := methods()
+	list, err := Methods()
 	if err != nil {
 		panic(err)
 	}

@@ -134,7 +134,7 @@ func (f *fold) apply(e event) {
 			ID: p.ID, Text: p.Text, Status: "pending", Priority: p.Priority, Metadata: text(p.Metadata),
 			CreatedAt: at, UpdatedAt: at, Seq: e.Seq,
 		}
-		t.Roleset, _ = roleset(Object(t.Metadata))
+		t.Roleset = roleset(Object(t.Metadata))
 		f.tasks[p.ID] = t
 	default:
 		f.applyTask(e, p, at)
@@ -203,7 +203,7 @@ func (f *fold) applyTask(e event, p payload, at string) {
 		}
 		if p.Changes.Metadata != nil {
 			t.Metadata = string(p.Changes.Metadata)
-			t.Roleset, _ = roleset(Object(t.Metadata))
+			t.Roleset = roleset(Object(t.Metadata))
 		}
 	case "task.assigned":
 		if !t.open() || !f.may(p.InstanceID, t) || str(p.PreviousAssignment) != owner(t) {

@@ -1,7 +1,7 @@
 package commands
 
-// methods is the list of all commands, in the order in which they are documented.
-func methods() ([]*Method, error) {
+// Methods is the list of all commands, in the order in which they are documented. An error is a fault in the list.
+func Methods() ([]*Method, error) {
 	var list []*Method
 	for _, define := range []func() (*Method, error){
 		systemRegister,
@@ -29,7 +29,7 @@ func methods() ([]*Method, error) {
 
 // MethodNames lists the names of all commands.
 func MethodNames() ([]string, error) {
-	list, err := methods()
+	list, err := Methods()
 	if err != nil {
 		return nil, err
 	}

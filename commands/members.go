@@ -65,7 +65,7 @@ func unquote(text []byte) string {
 }
 
 // merge puts the members of changes over those of object and leaves the others as they are, byte for
-// byte and in their order. Either may be empty.
+// byte and in their order. Either may be empty. Of members of one name the last counts.
 func merge(object, changes []byte) []byte {
 	if len(object) == 0 {
 		return changes
@@ -85,16 +85,20 @@ func merge(object, changes []byte) []byte {
 		}
 		out = append(append(append(out, quote(name)...), ':'), v...)
 	}
+	written := map[string]bool{}
 	for name, v := range members(object) {
-		if changed, ok := over[name]; ok {
-			v = changed
-			delete(over, name)
+		changed, ok := over[name]
+		switch {
+		case !ok:
+			add(name, v)
+		case !written[name]:
+			add(name, changed)
+			written[name] = true
 		}
-		add(name, v)
 	}
 	for _, name := range order {
-		if v, left := over[name]; left {
-			add(name, v)
+		if !written[name] {
+			add(name, over[name])
 		}
 	}
 	return append(out, '}')

@@ -158,13 +158,7 @@ func decoder(schema *jsonschema.Schema, t reflect.Type, path string) (func([]byt
 	case t == reflect.TypeFor[Value]():
 		return func(raw []byte, to reflect.Value) string { to.SetBytes(raw); return "" }, nil
 	case t == reflect.TypeFor[Object]():
-		return func(raw []byte, to reflect.Value) string {
-			if raw[0] != '{' {
-				return "must be an object"
-			}
-			to.SetBytes(raw)
-			return ""
-		}, nil
+		return objectDecoder(schema, path)
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -196,6 +190,49 @@ func decoder(schema *jsonschema.Schema, t reflect.Type, path string) (func([]byt
 	}
 	return nil, fmt.Errorf("%s: no decoder for %s", path, t)
 }
+
+// objectDecoder keeps an object as it is, and checks those of its members that the schema names.
+func objectDecoder(schema *jsonschema.Schema, path string) (func([]byte, reflect.Value) string, error) {
+	known := map[string]func([]byte) string{}
+	for name, property := range schema.Properties {
+		t := memberTypes[property.Type]
+		if property.Items != nil {
+			t = reflect.TypeFor[[]Role]()
+		}
+		if t == nil {
+			return nil, fmt.Errorf("%s.%s: no type for it", path, name)
+		}
+		into, err := decoder(property, t, path+"."+name)
+		if err != nil {
+			return nil, err
+		}
+		known[name] = func(raw []byte) string {
+			if slices.Contains(property.Types, "null") && raw[0] == 'n' {
+				return ""
+			}
+			return into(raw, reflect.New(t).Elem())
+		}
+	}
+	return func(raw []byte, to reflect.Value) string {
+		if raw[0] != '{' {
+			return "must be an object"
+		}
+		if len(known) > 0 {
+			for name, v := range members(raw) {
+				if check := known[name]; check != nil {
+					if wrong := check(v); wrong != "" {
+						return "is not valid: " + name + " " + wrong
+					}
+				}
+			}
+		}
+		to.SetBytes(raw)
+		return ""
+	}, nil
+}
+
+// memberTypes are the Go types by which members of objects are checked.
+var memberTypes = map[string]reflect.Type{"integer": reflect.TypeFor[int](), "string": reflect.TypeFor[string]()}
 
 // nested decodes an object that is a param itself; its sentence is put behind that param's name.
 func (o *object) nested(raw []byte, to reflect.Value) string {
@@ -266,6 +303,9 @@ func checkString(schema *jsonschema.Schema, allowed []string, s string) string {
 	return ""
 }
 
+// maxInteger is the greatest integer that a caller may give: beyond it, JSON's numbers are not exact.
+const maxInteger = 1 << 53
+
 func intDecoder(schema *jsonschema.Schema) func([]byte, reflect.Value) string {
 	low, high := math.Inf(-1), math.Inf(1)
 	must := "must be an integer"
@@ -275,13 +315,15 @@ func intDecoder(schema *jsonschema.Schema) func([]byte, reflect.Value) string {
 	}
 	if schema.Maximum != nil {
 		high = *schema.Maximum
+	}
+	if schema.Maximum != nil && high != maxInteger {
 		must = fmt.Sprintf("must be an integer from %.0f to %.0f", low, high)
 	}
 	return func(raw []byte, to reflect.Value) string {
 		n, err := strconv.ParseInt(string(raw), 10, 64)
 		if err != nil { // 50.0 and 5e1 are integers as well
 			f, err := strconv.ParseFloat(string(raw), 64)
-			if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+			if err != nil || f != math.Trunc(f) || math.Abs(f) > maxInteger {
 				return must
 			}
 			n = int64(f)

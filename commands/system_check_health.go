@@ -36,7 +36,7 @@ func systemCheckHealth() (*Method, error) {
 		limit:   100,
 		timeout: 5 * time.Second,
 		refine: func(p map[string]*jsonschema.Schema) {
-			p["timeout"].Minimum = new(0.0)
+			p["timeout"].Minimum, p["timeout"].Maximum = new(0.0), new(float64(maxInteger))
 		},
 	}, checkHealth)
 }

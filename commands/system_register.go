@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -57,10 +56,7 @@ func systemRegister() (*Method, error) {
 
 func register(ctx context.Context, c *call, p *RegisterParams) (json.RawMessage, error) {
 	id := string(p.ID)
-	maxTasks, session, err := instanceMetadata(p.Metadata)
-	if err != nil {
-		return nil, err
-	}
+	maxTasks, session := instanceMetadata(p.Metadata)
 	worker := slices.Contains(p.Roles, workerRole)
 	reply, err := c.run(ctx, registerInstance, id, id, jsonArray(p.Roles), flag(worker), string(p.Metadata), session,
 		maxTasks, ms(c.options.InstanceTTL))
@@ -103,28 +99,20 @@ func registration(reply any) (event string, setAside bool, err error) {
 	return event, values[1] == int64(1), nil
 }
 
-// instanceMetadata reads what the coordinator itself understands of an instance's metadata.
-func instanceMetadata(metadata Object) (maxTasks int, session string, err error) {
+// instanceMetadata reads what the coordinator itself understands of an instance's metadata, which has
+// been checked by its schema.
+func instanceMetadata(metadata Object) (maxTasks int, session string) {
 	maxTasks = defaultMaxTasks
 	for name, v := range members(metadata) {
-		if bytes.Equal(v, []byte("null")) {
-			continue
-		}
 		switch name {
 		case "maxTasks":
-			n, err := strconv.Atoi(string(v))
-			if err != nil || n < 0 || n > maxMaxTasks {
-				return 0, "", InvalidParams(fmt.Sprintf("metadata.maxTasks parameter must be an integer from 0 to %d", maxMaxTasks))
-			}
-			maxTasks = n
+			n, _ := strconv.ParseFloat(string(v), 64) // 5.0 is an integer as well
+			maxTasks = int(n)
 		case "sessionId":
-			if v[0] != '"' || len(v) > maxIDBytes+2 {
-				return 0, "", InvalidParams(fmt.Sprintf("metadata.sessionId parameter must be a string of at most %d bytes", maxIDBytes))
-			}
 			session = unquote(v)
 		}
 	}
-	return maxTasks, session, nil
+	return maxTasks, session
 }
 
 func flag(b bool) int {

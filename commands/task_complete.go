@@ -38,7 +38,7 @@ func taskComplete() (*Method, error) {
 		limit:       6000,
 		timeout:     5 * time.Second,
 		refine: func(p map[string]*jsonschema.Schema) {
-			p["attempt"].Minimum = new(0.0)
+			p["attempt"].Minimum, p["attempt"].Maximum = new(0.0), new(float64(maxInteger))
 			refineKey(p["idempotencyKey"])
 		},
 	}, complete)

@@ -13,7 +13,7 @@ import (
 // CreateTaskParams are the params of task.create.
 type CreateTaskParams struct {
 	Text           string `json:"text" jsonschema:"what is to be done"`
-	Priority       *int   `json:"priority,omitempty" jsonschema:"0 to 100, the highest first; 50 when left out"`
+	Priority       *int   `json:"priority,omitempty" jsonschema:"the highest first; 50 when left out"`
 	Metadata       Object `json:"metadata,omitempty" jsonschema:"whatever the task needs; roles (array of strings) are those a worker must have"`
 	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"makes a repeated call answer as the first did, for 24 hours"`
 }
@@ -42,15 +42,11 @@ func taskCreate() (*Method, error) {
 		if p.Priority != nil {
 			priority = *p.Priority
 		}
-		roles, err := roleset(p.Metadata)
-		if err != nil {
-			return nil, err
-		}
 		key, digest, err := c.once(p.IdempotencyKey)
 		if err != nil {
 			return nil, err
 		}
-		return c.decide(ctx, createTask, "", key, digest, p.Text, priority, []byte(p.Metadata), roles)
+		return c.decide(ctx, createTask, "", key, digest, p.Text, priority, []byte(p.Metadata), roleset(p.Metadata))
 	})
 }
 
@@ -66,6 +62,6 @@ func refineKey(s *jsonschema.Schema) { s.MinLength, s.MaxLength = new(1), new(ma
 // refineMetadata tells what the coordinator itself reads of a task's metadata.
 func refineMetadata(s *jsonschema.Schema) {
 	s.Properties = map[string]*jsonschema.Schema{
-		"roles": {Type: "array", MaxItems: new(maxRoles), Items: name("")},
+		"roles": {Types: []string{"null", "array"}, MaxItems: new(maxRoles), Items: name("")},
 	}
 }

@@ -73,7 +73,7 @@ func taskList() (*Method, error) {
 			p["status"].Enum = statuses
 			refinePriority(p["priority"])
 			p["limit"].Minimum, p["limit"].Maximum = new(1.0), new(float64(maxPage))
-			p["offset"].Minimum = new(0.0)
+			p["offset"].Minimum, p["offset"].Maximum = new(0.0), new(float64(maxInteger))
 			p["orderBy"].Enum = TaskOrders
 			p["order"].Enum = []any{"asc", "desc"}
 		},

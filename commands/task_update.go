@@ -56,9 +56,6 @@ func update(ctx context.Context, c *call, p *UpdateTaskParams) (json.RawMessage,
 	if u.Text == nil && u.Status == nil && u.Priority == nil && u.Metadata == nil {
 		return nil, InvalidParams("updates parameter must hold at least one of text, status, priority, metadata")
 	}
-	if _, err := roleset(u.Metadata); err != nil {
-		return nil, err
-	}
 	var priority string
 	if u.Priority != nil {
 		priority = fmt.Sprint(*u.Priority)
@@ -99,8 +96,7 @@ func (c *call) mergeMetadata(ctx context.Context, id TaskID, changes Object) (re
 		read = task.Metadata
 	}
 	merged = merge(read, changes)
-	roles, err = roleset(merged)
-	return read, merged, roles, err
+	return read, merged, roleset(merged), nil
 }
 
 func deref(s *string) string {

@@ -167,8 +167,11 @@ func (f *fleet) compareInstances(told *fold, held map[string]int, put func(queue
 			workers[id] = true
 		}
 		h := f.hash(f.keys.Instance(id))
-		if len(h) == 0 {
-			continue // expired, and nobody has come by yet
+		if len(h) == 0 { // expired, and nobody has come by yet
+			if n, ok := f.scores(f.keys.Available())[id]; ok {
+				put(f.keys.Available(), id, n)
+			}
+			continue
 		}
 		if i.worker() && held[id] < i.MaxTasks {
 			put(f.keys.Available(), id, float64(held[id]))

@@ -77,6 +77,12 @@ func (s Space) Gossip(id string) string { return s.prefix + "health:gossip:" + i
 // Alive is the liveness index: instance ids by when they were last seen (ms).
 func (s Space) Alive() string { return s.prefix + "health:alive" }
 
+// Workers is the same for the instances with the role worker.
+func (s Space) Workers() string { return s.prefix + "health:workers" }
+
+// Roles is the hash of the registered instances' roles (a JSON array each).
+func (s Space) Roles() string { return s.prefix + "health:roles" }
+
 // Leader is the hash of the leader's lease.
 func (s Space) Leader() string { return s.prefix + "health:leader" }
 

@@ -13,6 +13,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -190,17 +192,20 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config) (http.Handler
 
 // rateLimits are the limits that differ from the documented ones.
 func rateLimits(r config.RateLimits) (map[string]int, error) {
+	names, err := commands.MethodNames()
+	if err != nil {
+		return nil, err
+	}
 	limits := map[string]int{}
 	if r.Off {
-		names, err := commands.MethodNames()
-		if err != nil {
-			return nil, err
-		}
 		for _, name := range names {
 			limits[name] = 0
 		}
 	}
 	for method, n := range r.Methods {
+		if !slices.Contains(names, method) {
+			return nil, fmt.Errorf("--rate-limits: %s is no method; there are %s", method, strings.Join(names, ", "))
+		}
 		limits[method] = n
 	}
 	return limits, nil

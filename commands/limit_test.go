@@ -1,0 +1,130 @@
+package commands
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+type limitJSON struct{ Limit, WindowMs, RetryAfterMs int64 }
+
+// limited makes a call that must be refused for coming too soon.
+func (f *fleet) limited(r Request) limitJSON {
+	f.t.Helper()
+	before := f.seq()
+	result, err := f.Call(f.t.(*testing.T).Context(), r) //nolint:forcetypeassert // no model test
+	var known *Error
+	if !errors.As(err, &known) || known.Code != CodeRateLimited || known.Message != "Rate limit exceeded" {
+		f.t.Fatalf("%s answered %s, %v", r.Params, result, err)
+	}
+	if f.seq() != before {
+		f.t.Errorf("%s was refused and yet emitted", r.Params)
+	}
+	data, _ := known.Data.(json.RawMessage)
+	return decoded[limitJSON](f.t, data)
+}
+
+func TestRateLimit(t *testing.T) {
+	everywhere(t, Options{RateLimits: map[string]int{"system.heartbeat": 5, "task.create": 3, "task.get": 0}}, func(t *testing.T, f *fleet) {
+		f.register("a", `[]`, "")
+		for range 5 {
+			f.ok("system.heartbeat", `{"instanceId":"a"}`)
+		}
+		got := f.limited(Request{Method: "system.heartbeat", Params: json.RawMessage(`{"instanceId":"a"}`)})
+		if got.Limit != 5 || got.WindowMs != 60_000 || got.RetryAfterMs < 1 || got.RetryAfterMs > 60_000 {
+			t.Errorf("refused with %+v", got)
+		}
+		f.ok("system.heartbeat", `{"instanceId":"b"}`) // another instance has its own
+		for range 20 {
+			f.refused(CodeNotFound, `{"id":"t-99"}`, "task.get", `{"id":"t-99"}`)
+		}
+		// Who names no instance is counted by the token, else by the address.
+		create := func(caller, addr string) Request {
+			return Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Caller: caller, Addr: addr}
+		}
+		for _, who := range [][2]string{{"token", "192.0.2.7"}, {"", "192.0.2.7"}, {"", "192.0.2.8"}} {
+			for range 3 {
+				if _, err := f.Call(t.Context(), create(who[0], who[1])); err != nil {
+					t.Fatalf("%v: %v", who, err)
+				}
+			}
+			f.limited(create(who[0], who[1]))
+		}
+		f.limited(create("token", "192.0.2.9"))
+	})
+}
+
+// A repeated call is answered, not counted and not refused: it changes nothing.
+func TestRateLimitComesAfterTheIdempotencyKey(t *testing.T) {
+	everywhere(t, Options{RateLimits: map[string]int{"task.create": 2}}, func(t *testing.T, f *fleet) {
+		first := f.ok("task.create", `{"text":"x","idempotencyKey":"k"}`)
+		for range 5 {
+			if again := f.ok("task.create", `{"text":"x","idempotencyKey":"k"}`); string(again) != string(first) {
+				t.Errorf("answered %s", again)
+			}
+		}
+		f.ok("task.create", `{"text":"y"}`)
+		if again := f.ok("task.create", `{"text":"x","idempotencyKey":"k"}`); string(again) != string(first) {
+			t.Errorf("answered %s", again)
+		}
+		f.limited(Request{Method: "task.create", Params: json.RawMessage(`{"text":"z"}`), Addr: "192.0.2.1"})
+	})
+}
+
+// The window slides: half a minute after a full window, half of it counts, and the wait that is told is
+// the one after which a call passes.
+func TestRateLimitSlides(t *testing.T) {
+	everywhere(t, Options{RateLimits: map[string]int{"task.create": 10}}, func(t *testing.T, f *fleet) {
+		counters := f.keys.Prefix() + "ratelimit:task.create:192.0.2.1"
+		set := func(ago time.Duration, previous, current int) {
+			f.put([]any{"HSET", counters, "start", time.Now().Add(-ago).UnixMilli(), "previous", previous, "current", current})
+		}
+		create := Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1"}
+		passes := func(n int) {
+			t.Helper()
+			for i := range n {
+				if _, err := f.Call(t.Context(), create); err != nil {
+					t.Fatalf("call %d: %v", i, err)
+				}
+			}
+			if got := f.limited(create); got.RetryAfterMs > 60_000 || got.RetryAfterMs < 1 {
+				t.Errorf("wait for %d ms", got.RetryAfterMs)
+			}
+			t.Logf("%v", f.hash(counters))
+		}
+		set(31*time.Second, 10, 0) // 4.8 of the ten count
+		passes(6)
+		set(91*time.Second, 0, 10) // the window that was current is the one before: as above
+		passes(6)
+		set(125*time.Second, 10, 10) // nothing counts any more
+		passes(10)
+		set(-time.Hour, 10, 10) // the clock went back
+		passes(10)
+
+		set(30*time.Second, 10, 6)
+		wait := f.limited(create).RetryAfterMs
+		set(30*time.Second+time.Duration(wait+10)*time.Millisecond, 10, 6) // 10 ms for what passed before it was told
+		if _, err := f.Call(t.Context(), create); err != nil {
+			t.Errorf("after waiting %d ms as told: %v", wait, err)
+		}
+		set(10*time.Second, 0, 10)
+		if wait := f.limited(create).RetryAfterMs; wait < 49_000 || wait > 50_000 {
+			t.Errorf("wait for %d ms, want 50 s", wait)
+		}
+		if ttl := f.client.PTTL(t.Context(), counters).Val(); ttl <= 0 || ttl > 2*time.Minute {
+			t.Errorf("the counters are kept for %v", ttl)
+		}
+	})
+}
+
+func TestRateLimitsOfMethodsThatAreNotThere(t *testing.T) {
+	t.Parallel()
+	if _, err := New(Options{RateLimits: map[string]int{"task.nothing": 1}}); err == nil || !strings.Contains(err.Error(), "task.nothing") {
+		t.Errorf("a limit for no method: %v", err)
+	}
+	if _, err := New(Options{Namespace: "a:b"}); err == nil || !strings.Contains(err.Error(), "namespace") {
+		t.Errorf("a bad namespace: %v", err)
+	}
+}

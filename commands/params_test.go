@@ -1,0 +1,272 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/jsonschema-go/jsonschema"
+	"github.com/redis/go-redis/v9"
+	"pgregory.net/rapid"
+)
+
+// checker runs methods as far as their params are checked, and no further: there is no Redis.
+type checker struct {
+	*Coordinator
+	gone context.Context //nolint:containedctx // over before the first call
+}
+
+func newChecker(t *testing.T) *checker {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1})
+	t.Cleanup(func() { _ = client.Close() })
+	c, err := New(Options{Redis: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	return &checker{Coordinator: c, gone: gone}
+}
+
+// refuses gives the sentence by which params are refused, "" when they are not.
+func (c *checker) refuses(t tb, method, params string) string {
+	t.Helper()
+	_, err := c.Call(c.gone, Request{Method: method, Params: json.RawMessage(params)})
+	var known *Error
+	if !errors.As(err, &known) {
+		t.Fatalf("%s %s: %v", method, params, err)
+	}
+	switch known.Code {
+	case CodeInvalidParams:
+		return fmt.Sprint(known.Data)
+	case CodeInternal:
+		if known.Data == RedisUnavailable {
+			return ""
+		}
+	}
+	t.Fatalf("%s %s: %v", method, params, known)
+	return ""
+}
+
+func TestUnknownMethod(t *testing.T) {
+	t.Parallel()
+	_, err := newChecker(t).Call(t.Context(), Request{Method: "task.nothing"})
+	var known *Error
+	if !errors.As(err, &known) || known.Code != CodeMethodNotFound || known.Data != "task.nothing" {
+		t.Errorf("answered %v", err)
+	}
+}
+
+func TestParams(t *testing.T) {
+	t.Parallel()
+	c := newChecker(t)
+	long := strings.Repeat("x", 257)
+	wide := strings.Repeat("é", 129) // 258 bytes
+	orders := strings.Trim(strings.ReplaceAll(fmt.Sprint(TaskOrders), " ", ", "), "[]")
+	for _, test := range []struct{ method, params, want string }{
+		{"system.register", ``, "id parameter is required"},
+		{"system.register", `[]`, "params must be an object"},
+		{"system.register", `null`, "params must be an object"},
+		{"system.register", `"x"`, "params must be an object"},
+		{"system.register", `{`, "params must be JSON"},
+		{"system.register", `{"id":"a"}`, "roles parameter is required"},
+		{"system.register", `{"id":"","roles":[]}`, "id parameter must not be empty"},
+		{"system.register", `{"id":null,"roles":[]}`, "id parameter must be a string"},
+		{"system.register", `{"id":1,"roles":[]}`, "id parameter must be a string"},
+		{"system.register", `{"id":"a\u0000","roles":[]}`, "id parameter must not hold control characters"},
+		{"system.register", `{"id":"a\nb","roles":[]}`, "id parameter must not hold control characters"},
+		{"system.register", `{"id":"` + long + `","roles":[]}`, "id parameter must be at most 256 bytes long"},
+		{"system.register", `{"id":"` + wide + `","roles":[]}`, "id parameter must be at most 256 bytes long"},
+		{"system.register", `{"id":"` + wide[2:] + `","roles":[]}`, ""},
+		{"system.register", `{"id":"a","roles":"worker"}`, "roles parameter must be an array"},
+		{"system.register", `{"id":"a","roles":null}`, "roles parameter must be an array"},
+		{"system.register", `{"id":"a","roles":["b",""]}`, "roles parameter item 1 must not be empty"},
+		{"system.register", `{"id":"a","roles":["b",2]}`, "roles parameter item 1 must be a string"},
+		{"system.register", `{"id":"a","roles":[` + strings.Repeat(`"x",`, 64) + `"x"]}`, "roles parameter must hold at most 64 items, and holds 65"},
+		{"system.register", `{"id":"a","roles":[],"metadata":null}`, "metadata parameter must be an object"},
+		{"system.register", `{"id":"a","roles":[],"metadata":[]}`, "metadata parameter must be an object"},
+		{"system.register", `{"id":"a","roles":[],"metadata":{"maxTasks":-1}}`, "metadata parameter is not valid: maxTasks must be an integer from 0 to 10000"},
+		{"system.register", `{"id":"a","roles":[],"metadata":{"maxTasks":"5"}}`, "metadata parameter is not valid: maxTasks must be an integer from 0 to 10000"},
+		{"system.register", `{"id":"a","roles":[],"metadata":{"maxTasks":5.0}}`, ""},
+		{"system.register", `{"id":"a","roles":[],"metadata":{"sessionId":5}}`, "metadata parameter is not valid: sessionId must be a string"},
+		{"system.register", `{"id":"a","roles":[],"metadata":{"sessionId":"` + long + `"}}`, "metadata parameter is not valid: sessionId must be at most 256 bytes long"},
+		{"system.register", `{"id":"a","roles":[],"metadata":{"sessionId":"` + strings.Repeat(`\u0041`, 256) + `"}}`, ""},
+		{"system.register", `{"id":"a","roles":[],"metadata":{"other":[null]}}`, ""},
+		{"system.register", `{"id":"a","roles":[],"rôle":1}`, "unknown parameter 'rôle'"},
+		{"system.register", ` { "id" : "a" , "roles" : [ ] } `, ""},
+		{"system.heartbeat", `{}`, "instanceId parameter is required"},
+		{"system.heartbeat", `{"instanceId":"a","x":1}`, "unknown parameter 'x'"},
+		{"system.unregister", `{}`, "instanceId parameter is required"},
+		{"system.unregister", `{"instanceId":"a","sessionId":null}`, "sessionId parameter must be a string"},
+		{"system.unregister", `{"instanceId":"a","timestamp":{"any":"thing"}}`, ""},
+		{"system.check_health", ``, ""},
+		{"system.check_health", `{"timeout":0}`, ""},
+		{"system.check_health", `{"timeout":-1}`, "timeout parameter must be an integer of at least 0"},
+		{"system.check_health", `{"timeout":1.5}`, "timeout parameter must be an integer of at least 0"},
+		{"system.check_health", `{"timeout":1e300}`, "timeout parameter must be an integer of at least 0"},
+		{"system.check_health", `{"timeout":true}`, "timeout parameter must be an integer of at least 0"},
+		{"task.create", `{}`, "text parameter is required"},
+		{"task.create", `{"text":""}`, "text parameter must not be empty"},
+		{"task.create", `{"text":"` + strings.Repeat("😀", 500) + `"}`, ""},
+		{"task.create", `{"text":"` + strings.Repeat("😀", 501) + `"}`, "text parameter must be at most 500 characters long, and has 501"},
+		{"task.create", `{"text":"x","priority":100}`, ""},
+		{"task.create", `{"text":"x","priority":101}`, "priority parameter must be an integer from 0 to 100"},
+		{"task.create", `{"text":"x","priority":-1}`, "priority parameter must be an integer from 0 to 100"},
+		{"task.create", `{"text":"x","priority":null}`, "priority parameter must be an integer from 0 to 100"},
+		{"task.create", `{"text":"x","priority":5e1}`, ""},
+		{"task.create", `{"text":"x","metadata":"y"}`, "metadata parameter must be an object"},
+		{"task.create", `{"text":"x","metadata":{"roles":"y"}}`, "metadata parameter is not valid: roles must be an array"},
+		{"task.create", `{"text":"x","metadata":{"roles":[1]}}`, "metadata parameter is not valid: roles item 0 must be a string"},
+		{"task.create", `{"text":"x","metadata":{"roles":null}}`, ""},
+		{"task.create", `{"text":"x","idempotencyKey":""}`, "idempotencyKey parameter must not be empty"},
+		{"task.create", `{"text":"x","idempotencyKey":"` + long + `"}`, "idempotencyKey parameter must be at most 256 characters long, and has 257"},
+		{"task.create", `{"text":"x","status":"completed"}`, "unknown parameter 'status'"},
+		{"task.update", `{"id":"t-1"}`, "updates parameter is required"},
+		{"task.update", `{"id":"t-1","updates":{}}`, "updates parameter must hold at least one of text, status, priority, metadata"},
+		{"task.update", `{"id":"t-1","updates":[]}`, "updates parameter must be an object"},
+		{"task.update", `{"id":"t-1","updates":{"attempt":1}}`, "updates parameter is not valid: unknown parameter 'updates.attempt'"},
+		{"task.update", `{"id":"t-1","updates":{"text":""}}`, "updates parameter is not valid: updates.text parameter must not be empty"},
+		{"task.update", `{"id":"t-1","updates":{"status":"done"}}`, "updates parameter is not valid: updates.status parameter must be one of pending, in_progress, completed, failed"},
+		{"task.update", `{"id":"t-1","updates":{"status":null}}`, "updates parameter is not valid: updates.status parameter must be a string"},
+		{"task.assign", `{"taskId":"t-1"}`, "instanceId parameter is required"},
+		{"task.assign", `{"instanceId":"w"}`, "taskId parameter is required"},
+		{"task.unassign", `{"id":"t-1"}`, "unknown parameter 'id'"},
+		{"task.claim", `{"workerId":"w","maxTasks":0}`, "maxTasks parameter must be an integer from 1 to 10"},
+		{"task.claim", `{"workerId":"w","maxTasks":11}`, "maxTasks parameter must be an integer from 1 to 10"},
+		{"task.claim", `{"workerId":"w","maxTasks":10}`, ""},
+		{"task.complete", `{}`, "id parameter is required (taskId says the same)"},
+		{"task.complete", `{"id":"t-1","taskId":"t-2"}`, "taskId parameter must be the same as id when both are given"},
+		{"task.complete", `{"id":"t-1","taskId":"t-1","result":null,"error":null}`, ""},
+		{"task.complete", `{"id":"t-1","attempt":-1}`, "attempt parameter must be an integer of at least 0"},
+		{"task.list", `{"limit":1001}`, "limit parameter must be an integer from 1 to 1000"},
+		{"task.list", `{"limit":0}`, "limit parameter must be an integer from 1 to 1000"},
+		{"task.list", `{"offset":-1}`, "offset parameter must be an integer of at least 0"},
+		{"task.list", `{"orderBy":"drop table"}`, "orderBy parameter must be one of " + orders},
+		{"task.list", `{"order":"up"}`, "order parameter must be one of asc, desc"},
+		{"task.get", `{"id":"anything"}`, ""},
+		{"task.get", `{"id":["t-1"]}`, "id parameter must be a string"},
+		{"task.delete", `{"id":true}`, "id parameter must be a string"},
+	} {
+		if got := c.refuses(t, test.method, test.params); got != test.want {
+			t.Errorf("%s %.200s: %q, want %q", test.method, test.params, got, test.want)
+		}
+	}
+	for _, m := range c.list { // no method takes what it does not know
+		params := fmt.Sprintf(`{"unknown%s":1}`, strings.ReplaceAll(m.Name, ".", "_"))
+		if got := c.refuses(t, m.Name, params); !strings.HasPrefix(got, "unknown parameter 'unknown") {
+			t.Errorf("%s takes %s: %q", m.Name, params, got)
+		}
+	}
+}
+
+// What the schema of a method accepts, the method accepts, and nothing else: who validates by what
+// system.discover tells is never surprised. The one rule a schema cannot say is left out here: ids are
+// limited in bytes.
+func TestParamsAgreeWithTheirSchema(t *testing.T) {
+	t.Parallel()
+	c := newChecker(t)
+	for _, m := range c.list {
+		t.Run(m.Name, func(t *testing.T) {
+			t.Parallel()
+			schema, err := m.Params.Resolve(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rapid.Check(t, func(t *rapid.T) {
+				params := drawObject(t, m.Params, m.Params.Properties, m.Params.Required)
+				var instance any
+				if err := json.Unmarshal([]byte(params), &instance); err != nil {
+					t.Fatalf("%s: %v", params, err)
+				}
+				valid := schema.Validate(instance)
+				refused := c.refuses(t, m.Name, params)
+				switch refused {
+				case "id parameter is required (taskId says the same)", "taskId parameter must be the same as id when both are given":
+					return // a rule between params
+				}
+				if (valid == nil) != (refused == "") {
+					t.Fatalf("%.300s\nthe schema says %v\nthe method says %q", params, valid, refused)
+				}
+			})
+		})
+	}
+}
+
+// drawObject draws an object of which most members are lawful.
+func drawObject(t *rapid.T, schema *jsonschema.Schema, properties map[string]*jsonschema.Schema, required []string) string {
+	var names []string
+	for name := range properties {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var parts []string
+	for _, name := range names {
+		if slices.Contains(required, name) && rapid.IntRange(0, 19).Draw(t, "leave out") > 0 || rapid.Bool().Draw(t, name) {
+			parts = append(parts, jsonText(name)+":"+drawValue(t, properties[name]))
+		}
+	}
+	if rapid.IntRange(0, 9).Draw(t, "add") == 0 {
+		parts = append(parts, `"more":`+drawAny(t))
+	}
+	return "{" + strings.Join(rapid.Permutation(parts).Draw(t, "order"), rapid.SampledFrom([]string{",", " ,\n "}).Draw(t, "space")) + "}"
+}
+
+func drawAny(t *rapid.T) string {
+	return rapid.SampledFrom([]string{
+		`null`, `true`, `false`, `0`, `-0`, `1`, `50`, `5e1`, `50.0`, `1.5`, `-1`, `1e300`, `9007199254740992`, `9007199254740994`, `1e2`,
+		`""`, `"x"`, `"50"`, `"\u0000"`, `"a\u0085b"`, `"\ud800"`, `"t-1"`, `[]`, `[null]`, `["a"]`, `["a",""]`, `{}`, `{"a":1}`, `{"roles":[]}`,
+	}).Draw(t, "any")
+}
+
+func drawValue(t *rapid.T, schema *jsonschema.Schema) string {
+	if rapid.IntRange(0, 5).Draw(t, "unlawful") == 0 {
+		return drawAny(t)
+	}
+	if len(schema.Enum) > 0 {
+		return jsonText(fmt.Sprint(rapid.SampledFrom(schema.Enum).Draw(t, "enum")))
+	}
+	switch {
+	case schema.Type == "string":
+		n := 600
+		if schema.MaxLength != nil {
+			n = *schema.MaxLength
+		}
+		letter := rapid.SampledFrom([]string{"x", `\u0041`, "/", `\"`}).Draw(t, "letter")
+		if schema.Pattern != noControls {
+			letter = rapid.SampledFrom([]string{letter, "😀", `\ud83d\ude00`, "é", `\n`}).Draw(t, "letter")
+		}
+		return `"` + strings.Repeat(letter, rapid.SampledFrom([]int{0, 1, 2, n - 1, n, n + 1}).Draw(t, "length")) + `"`
+	case schema.Type == "integer":
+		low, high := -3.0, 1e9
+		if schema.Minimum != nil {
+			low = *schema.Minimum
+		}
+		if schema.Maximum != nil {
+			high = *schema.Maximum
+		}
+		n := rapid.SampledFrom([]float64{low - 1, low, low + 1, high - 1, high, high + 2}).Draw(t, "integer")
+		return rapid.SampledFrom([]string{fmt.Sprintf("%.0f", n), fmt.Sprintf("%.2f", n), fmt.Sprintf("%.17e", n)}).Draw(t, "form")
+	case schema.Items != nil:
+		most := 66
+		if schema.MaxItems != nil {
+			most = *schema.MaxItems + 1
+		}
+		n := rapid.SampledFrom([]int{0, 1, 2, 3, most - 1, most}).Draw(t, "items")
+		items := make([]string, n)
+		for i := range items {
+			items[i] = `"x"`
+			if i < 3 {
+				items[i] = drawValue(t, schema.Items)
+			}
+		}
+		return "[" + strings.Join(items, ",") + "]"
+	case schema.Type == "object":
+		return drawObject(t, schema, schema.Properties, schema.Required)
+	}
+	return drawAny(t)
+}

@@ -1,0 +1,273 @@
+package commands
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+func TestCheckHealth(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.register("dead", `["worker","x"]`, "")
+		claimed, assigned := f.create("claimed", ""), f.create("assigned", "")
+		if f.claim("dead") != claimed {
+			t.Fatal("not claimed")
+		}
+		f.ok("task.assign", `{"taskId":%q,"instanceId":"dead"}`, assigned)
+		f.register("lives", `["monitor"]`, "")
+		if got := f.checkHealth(60_000); len(got.Failed) != 0 || !slices.Equal(got.Healthy, []string{"lives", "dead"}) &&
+			!slices.Equal(got.Healthy, []string{"dead", "lives"}) {
+			t.Errorf("nobody has been silent: %+v", got)
+		}
+		seen := f.scores(f.keys.Alive())["dead"]
+		before := f.seq()
+		f.put([]any{"ZADD", f.keys.Alive(), "XX", 1000, "dead"})
+		result := decoded[CheckHealthResult](t, f.ok("system.check_health", `{}`))
+		if !slices.Equal(result.Failed, []string{"dead"}) || result.Reassigned["dead"] != 2 || !slices.Equal(result.Healthy, []string{"lives"}) {
+			t.Errorf("answered %+v (it was seen at %v)", result, seen)
+		}
+		events := f.emitted(before, "instance.failed", "task.unassigned", "task.unassigned")
+		f.holds(events[0], fmt.Sprintf(`{"id":"dead","roles":["worker","x"],"lastSeen":1000,"tasksReassigned":2,"timestamp":%d}`, events[0].Timestamp))
+		f.holds(events[1], fmt.Sprintf(`{"taskId":%q,"previousStatus":"in_progress","reason":"instance_failed"}`, claimed))
+		f.holds(events[2], fmt.Sprintf(`{"taskId":%q,"previousStatus":"pending","reason":"instance_failed"}`, assigned))
+		if events[1].Cause == nil || *events[1].Cause != events[0].ID {
+			t.Errorf("the envelope is %+v", events[1])
+		}
+		if got := decoded[CheckHealthResult](t, f.ok("system.check_health", `{}`)); len(got.Failed) != 0 {
+			t.Errorf("declared dead again: %+v", got)
+		}
+	})
+}
+
+// A dead worker's tasks go to those that live; what it still sends is refused.
+func TestCheckHealthHandsOver(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.register("dead", `["worker"]`, `,"metadata":{"sessionId":"s"}`)
+		var tasks []string
+		for range 4 {
+			tasks = append(tasks, f.create("x", ""))
+			f.claim("dead")
+		}
+		f.register("heir", `["worker"]`, `,"metadata":{"maxTasks":3}`)
+		testenv.Eventually(t, patience, func() (bool, string) {
+			f.ok("system.heartbeat", `{"instanceId":"heir"}`)
+			all := f.scores(f.keys.Alive())
+			return all["heir"] > all["dead"], "both were seen in one millisecond"
+		})
+		f.put([]any{"ZADD", f.keys.Alive(), "XX", 1000, "dead"})
+		if got := f.checkHealth(10_000); got.Reassigned["dead"] != 4 {
+			t.Errorf("answered %+v", got)
+		}
+		if got := f.zset(f.keys.Assigned("heir")); !slices.Equal(got, tasks[:3]) {
+			t.Errorf("the heir has %v", got)
+		}
+		if got := f.zset(f.keys.Pending()); !slices.Equal(got, tasks[3:]) {
+			t.Errorf("waiting are %v", got)
+		}
+		f.refused(CodeConflict, `{"reason":"NOT_OWNER","assignedTo":"heir"}`, "task.complete", `{"id":%q,"workerId":"dead"}`, tasks[0])
+		f.refused(CodeConflict, `{"reason":"NOT_ASSIGNED"}`, "task.complete", `{"id":%q,"workerId":"dead"}`, tasks[3])
+		f.refused(CodeNotRegistered, `{"instanceId":"dead"}`, "task.claim", `{"workerId":"dead"}`)
+		if f.claim("heir") != tasks[0] {
+			t.Fatal("the heir did not claim")
+		}
+		f.refused(CodeConflict, `{"reason":"STALE_ATTEMPT","attempt":2}`, "task.complete", `{"id":%q,"attempt":1}`, tasks[0])
+		// It was declared dead, and so has nothing to resume.
+		before := f.seq()
+		f.register("dead", `["worker"]`, `,"metadata":{"sessionId":"s"}`)
+		f.holds(f.since(before)[0], `{"resumed":false,"previousRoles":null}`)
+		if f.claim("dead") != tasks[3] {
+			t.Error("the waiting one was not given")
+		}
+	})
+}
+
+func TestCheckHealthWithTimeoutZero(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		for i := range 60 { // more than one script declares
+			f.register(fmt.Sprintf("w%d", i), `["worker"]`, "")
+		}
+		failed := map[string]bool{}
+		testenv.Eventually(t, patience, func() (bool, string) {
+			for _, id := range f.checkHealth(0).Failed {
+				if failed[id] {
+					t.Fatalf("%s died twice", id)
+				}
+				failed[id] = true
+			}
+			return len(failed) == 60, fmt.Sprintf("%d are dead", len(failed))
+		})
+		if got := f.checkHealth(0); len(got.Healthy) != 0 {
+			t.Errorf("alive are %v", got.Healthy)
+		}
+	})
+}
+
+func TestCheckHealthAtOnce(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		for i := range 30 {
+			f.register(fmt.Sprintf("w%d", i), `["worker"]`, "")
+			f.put([]any{"ZADD", f.keys.Alive(), "XX", 1000 + i, fmt.Sprintf("w%d", i)})
+		}
+		f.create("x", "")
+		f.register("heir", `["worker"]`, "")
+		before := f.seq()
+		coordinators := []*fleet{f, f.beside()}
+		var g errgroup.Group
+		for i := range 8 {
+			g.Go(func() error {
+				if i%2 == 0 {
+					_, err := coordinators[i/4].do("system.check_health", `{}`)
+					return err
+				}
+				return coordinators[i/4].Sweep(t.Context())
+			})
+		}
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		died := 0
+		for _, e := range f.since(before) {
+			if e.Type == "instance.failed" {
+				died++
+			}
+		}
+		if died != 30 {
+			t.Errorf("%d were declared dead, want 30", died)
+		}
+	})
+}
+
+// After a stop of the world the monitor waits for one TTL; system.check_health does not.
+func TestMonitorIsPatient(t *testing.T) {
+	everywhere(t, Options{InstanceTTL: 150 * time.Millisecond, MonitorInterval: time.Hour}, func(t *testing.T, f *fleet) {
+		monitor := f.keys.Prefix() + "health:monitor"
+		for _, stop := range []func(){
+			func() {}, // the very first start
+			func() { f.put([]any{"HSET", monitor, "tick", "1000"}) }, // all coordinators were down
+			func() { f.put([]any{"DEL", monitor}) },                  // a flush
+		} {
+			f.register("w", `["worker"]`, "")
+			f.put([]any{"ZADD", f.keys.Alive(), "XX", 1000, "w"})
+			stop()
+			before := f.seq()
+			start := time.Now()
+			testenv.Eventually(t, patience, func() (bool, string) {
+				if err := f.Sweep(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				return f.seq() > before, "nobody was declared dead"
+			})
+			if waited := time.Since(start); waited < 145*time.Millisecond {
+				t.Errorf("the monitor waited %v only", waited)
+			}
+			if e := f.emitted(before, "instance.failed")[0]; e.Actor != "coordinator" || e.Cause != nil {
+				t.Errorf("the envelope is %+v", e)
+			}
+		}
+		f.put([]any{"DEL", monitor})
+		f.register("w", `["worker"]`, "")
+		f.put([]any{"ZADD", f.keys.Alive(), "XX", 1000, "w"})
+		if err := f.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.checkHealth(10_000); !slices.Equal(got.Failed, []string{"w"}) {
+			t.Errorf("asked for it, and yet: %+v", got)
+		}
+	})
+}
+
+// A coordinator that stops between a script and the next leaves nothing behind: anybody goes on.
+func TestSweepGoesOnWhereAnotherStopped(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		steady := func() {
+			f.put([]any{"HSET", f.keys.Prefix() + "health:monitor", "tick", time.Now().Add(time.Minute).UnixMilli(), "patience", 0})
+		}
+		heir := func(n int) string { return fmt.Sprintf("heir%d", n) }
+		for n, crash := range []func(id string) error{
+			func(id string) error {
+				_, err := f.script(t.Context(), unregisterInstance, envelopeContext(id, "", ""), "", 0, id, "")
+				return err
+			},
+			func(id string) error {
+				f.put([]any{"ZADD", f.keys.Alive(), "XX", 1000, id})
+				_, err := f.script(t.Context(), reassignFailedTasks, envelopeContext(id, "", ""), "", 0, 20_000, 0, 30_000, 0)
+				return err
+			},
+			func(id string) error { // and once more in the middle of putting back
+				if _, err := f.script(t.Context(), unregisterInstance, envelopeContext(id, "", ""), "", 0, id, ""); err != nil {
+					return err
+				}
+				_, err := f.script(t.Context(), requeueOrphans)
+				return err
+			},
+		} {
+			id := fmt.Sprintf("w%d", n)
+			f.register(id, `["worker"]`, "")
+			for range 70 {
+				f.create("x", "")
+			}
+			for range 3 {
+				f.ok("task.claim", `{"workerId":%q,"maxTasks":10}`, id)
+			}
+			for _, task := range f.zset(f.keys.Pending())[:35] {
+				f.ok("task.assign", `{"taskId":%q,"instanceId":%q}`, task, id)
+			}
+			f.register(heir(n), `["worker"]`, `,"metadata":{"maxTasks":0}`)
+			f.register(heir(n), `["worker"]`, `,"metadata":{"maxTasks":100}`)
+			if err := crash(id); err != nil {
+				t.Fatal(err)
+			}
+			if f.exists(f.keys.Orphaned()) == 0 {
+				t.Fatal("nothing was left behind")
+			}
+			steady()
+			if err := f.beside().Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if f.exists(f.keys.Orphaned()) != 0 {
+				t.Error("orphans are left")
+			}
+			f.verify()
+			for _, task := range f.zset(f.keys.Assigned(id)) {
+				t.Errorf("%s is still with the one that left", task)
+			}
+			f.ok("system.unregister", `{"instanceId":%q}`, heir(n))
+		}
+	})
+}
+
+// What happens to an orphan before it is put back counts, and it is then left alone.
+func TestOrphansThatFoundAnotherWay(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.register("w", `["worker"]`, "")
+		var tasks []string
+		for range 6 {
+			tasks = append(tasks, f.create("x", ""))
+		}
+		f.ok("task.claim", `{"workerId":"w","maxTasks":6}`)
+		// Another process comes, and the coordinator stops right after it has registered.
+		_, err := f.script(t.Context(), registerInstance, envelopeContext("w", "", ""), "", 0, "w", `["worker"]`, 1, "", "", 10, 30_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.ok("task.complete", `{"id":%q,"workerId":"w"}`, tasks[0])
+		f.ok("task.delete", `{"id":%q}`, tasks[1])
+		f.ok("task.unassign", `{"taskId":%q}`, tasks[2])
+		f.ok("task.unassign", `{"taskId":%q}`, tasks[3])
+		f.ok("task.assign", `{"taskId":%q,"instanceId":"w"}`, tasks[3])
+		if f.claim("w") != tasks[3] {
+			t.Error("not claimed again")
+		}
+		f.ok("task.update", `{"id":%q,"updates":{"priority":99,"metadata":{"roles":["x"]}}}`, tasks[4])
+		before := f.seq()
+		f.verify() // puts back what is left
+		events := f.emitted(before, "task.unassigned", "task.assigned")
+		f.holds(events[0], fmt.Sprintf(`{"taskId":%q,"reason":"session_changed"}`, tasks[4])) // not fit for it any more
+		f.holds(events[1], fmt.Sprintf(`{"taskId":%q,"reason":"session_changed"}`, tasks[5]))
+	})
+}

@@ -1,0 +1,51 @@
+package events
+
+import (
+	"fmt"
+	"strings"
+)
+
+// All is the topic that stands for every event.
+const All = "*"
+
+// Filter says which types of event are wanted.
+type Filter struct {
+	all      bool
+	types    map[Type]bool
+	prefixes []string // with the dot: "task."
+}
+
+// ParseFilter reads a list of types and patterns, separated by commas:
+// `task.*,instance.failed`, or `*` for all. A type that this build does not
+// know is fine: the coordinator may be newer.
+func ParseFilter(list string) (Filter, error) {
+	f := Filter{types: map[Type]bool{}}
+	for item := range strings.SplitSeq(list, ",") {
+		item = strings.TrimSpace(item)
+		noun, wild := strings.CutSuffix(item, ".*")
+		switch {
+		case item == All:
+			f.all = true
+		case noun == "" || strings.ContainsAny(noun, "* \t\r\n"):
+			return Filter{}, fmt.Errorf("event types %q: %q is no type, no pattern like task.*, and not *", list, item)
+		case wild:
+			f.prefixes = append(f.prefixes, noun+".")
+		default:
+			f.types[Type(item)] = true
+		}
+	}
+	return f, nil
+}
+
+// Match says whether events of type t are wanted.
+func (f Filter) Match(t Type) bool {
+	if f.all || f.types[t] {
+		return true
+	}
+	for _, p := range f.prefixes {
+		if strings.HasPrefix(string(t), p) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,265 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill-redisstream/pkg/redisstream"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/internal/keys"
+)
+
+// GroupSubscriberConfig configures a [GroupSubscriber].
+type GroupSubscriberConfig struct {
+	Namespace string // the coordinator's --namespace
+	// Group is the consumer group: its members share the events. Required.
+	Group string
+	// Consumer is this member's name in the group; default a new one each
+	// time. Redis remembers every name ever used, so a stable one (the host's)
+	// is better.
+	Consumer string
+	// FromNow makes a group that does not exist yet start at the topic's end;
+	// default is the first event kept. A group that is lost while this
+	// subscriber runs starts at the first event kept in any case.
+	FromNow bool
+	// Block is how long one wait for an event lasts, default 1s; Close may
+	// take as long.
+	Block time.Duration
+	// ClaimAfter is how long a member may be silent about an event before
+	// another takes it over, default 1m. It must be longer than any handler
+	// takes.
+	ClaimAfter time.Duration
+	// ClaimEvery is how often that is looked for, default 5s.
+	ClaimEvery time.Duration
+	// NackDelay is the wait before an event that was refused comes again,
+	// default 100ms.
+	NackDelay time.Duration
+	// OnBadEvent is given what the topic holds and does not decode. Default:
+	// it is logged. It is acked in any case.
+	OnBadEvent func(topic string, raw []byte, err error)
+	Logger     *slog.Logger // default slog.Default()
+}
+
+func (c *GroupSubscriberConfig) setDefaults() {
+	if c.Consumer == "" {
+		c.Consumer = watermill.NewShortUUID()
+	}
+	for _, d := range []struct {
+		value   *time.Duration
+		initial time.Duration
+	}{
+		{&c.Block, time.Second},
+		{&c.ClaimAfter, time.Minute},
+		{&c.ClaimEvery, 5 * time.Second},
+		{&c.NackDelay, 100 * time.Millisecond},
+	} {
+		if *d.value == 0 {
+			*d.value = d.initial
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+}
+
+func (c GroupSubscriberConfig) validate(client redis.UniversalClient) error {
+	switch {
+	case client == nil:
+		return errors.New("a Redis client is required")
+	case c.Group == "":
+		return errors.New("a group is required")
+	case c.Block < time.Millisecond || c.ClaimAfter < time.Millisecond ||
+		c.ClaimEvery < time.Millisecond || c.NackDelay < time.Millisecond:
+		return errors.New("a duration is shorter than a millisecond")
+	}
+	return errors.Join(validateName(c.Group), validateName(c.Consumer))
+}
+
+// GroupSubscriber reads one topic, the stream of one type of event, as a member
+// of a Redis consumer group: the group's members share the work. It is Watermill's
+// Redis Streams subscriber, with what bites in it taken out: it passes over an
+// entry that does not decode, makes the group again when a flush removed it,
+// leaves the client open, never deletes a consumer, and gives an event that was
+// refused as it was.
+//
+// What remains, and why nothing that needs order uses it:
+//   - Events are shared out, so two members handle them side by side; and what a
+//     dead member left comes after ClaimAfter, behind newer events.
+//   - Delivery is at least once: an event whose handler takes longer than
+//     ClaimAfter goes to another member too, and a group that is made again
+//     starts at the first event the topic keeps.
+//   - Each event costs two round trips.
+//   - A topic is trimmed (about 10,000 entries): a group that falls behind
+//     further loses events. A [Subscriber] does not.
+type GroupSubscriber struct {
+	inner  *redisstream.Subscriber
+	client *groupClient
+	space  keys.Space
+	config GroupSubscriberConfig
+	*lifecycle
+}
+
+var _ message.Subscriber = (*GroupSubscriber)(nil)
+
+// NewGroupSubscriber checks the configuration; it does not call Redis. The
+// client stays the caller's.
+func NewGroupSubscriber(client redis.UniversalClient, config GroupSubscriberConfig) (*GroupSubscriber, error) {
+	config.setDefaults()
+	if err := config.validate(client); err != nil {
+		return nil, fmt.Errorf("new event group subscriber: %w", err)
+	}
+	space, err := keys.New(config.Namespace)
+	if err != nil {
+		return nil, fmt.Errorf("new event group subscriber: %w", err)
+	}
+	oldest := "0"
+	if config.FromNow {
+		oldest = "$"
+	}
+	s := &GroupSubscriber{lifecycle: newLifecycle(), space: space, config: config}
+	s.client = newGroupClient(s.closing, client, config.Logger)
+	s.inner, err = redisstream.NewSubscriber(redisstream.SubscriberConfig{
+		Client:          s.client,
+		Unmarshaller:    groupUnmarshaller{},
+		Consumer:        config.Consumer,
+		ConsumerGroup:   config.Group,
+		OldestId:        oldest,
+		BlockTime:       config.Block,
+		MaxIdleTime:     config.ClaimAfter,
+		ClaimInterval:   config.ClaimEvery,
+		NackResendSleep: config.NackDelay,
+		// Without it the first read blocks for ever, and Close with it.
+		DisableIndefiniteInitialBlock: true,
+	}, watermill.NewSlogLogger(config.Logger))
+	if err != nil {
+		return nil, fmt.Errorf("new event group subscriber: %w", err)
+	}
+	return s, nil
+}
+
+// Subscribe reads the topic of one type of event. Messages are as those of
+// [Subscriber].
+func (s *GroupSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	filter, err := ParseFilter(topic)
+	if err != nil || len(filter.types) != 1 || filter.all || len(filter.prefixes) > 0 {
+		return nil, fmt.Errorf("subscribe to %q: a consumer group reads the topic of one event type", topic)
+	}
+	// The inner subscription must end together with the goroutine that drains
+	// it, whichever of ctx and Close comes first.
+	ctx, cancel := context.WithCancel(ctx)
+	in, err := s.inner.Subscribe(ctx, s.space.Topic(topic))
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("subscribe to %s: %w", topic, err)
+	}
+	out := make(chan *message.Message)
+	err = s.start(ctx, func(ctx context.Context) {
+		defer cancel()
+		defer close(out)
+		s.pass(ctx, topic, in, out)
+	})
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("subscribe to %s: %w", topic, err)
+	}
+	return out, nil
+}
+
+// pass hands events on and keeps what is none to itself.
+func (s *GroupSubscriber) pass(ctx context.Context, topic string, in <-chan *message.Message, out chan<- *message.Message) {
+	for m := range in {
+		if why := m.Metadata.Get(metadataBad); why != "" {
+			if s.config.OnBadEvent != nil {
+				s.config.OnBadEvent(topic, m.Payload, errors.New(why))
+			} else {
+				s.config.Logger.Error("passed over an entry of a topic that is no event", "topic", topic, "reason", why)
+			}
+			m.Ack()
+			continue
+		}
+		// A copy, as after a nack the same message comes again, with whatever
+		// the handler has done to it.
+		own := m.Copy()
+		own.SetContext(m.Context())
+		acked, err := offer(ctx, out, own)
+		if err != nil {
+			return
+		}
+		if acked {
+			m.Ack()
+		} else {
+			m.Nack()
+		}
+	}
+}
+
+// Close ends all subscriptions and waits until their goroutines and their reads
+// are gone, which takes up to Block. It does not close the Redis client.
+func (s *GroupSubscriber) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.close()
+	err := s.inner.Close()
+	s.wg.Wait()
+	s.client.reads.Wait()
+	return err
+}
+
+// metadataBad marks what does not decode on its way from the unmarshaller,
+// whose errors would end the subscription, to pass.
+const metadataBad = "_claudebench_bad"
+
+// groupUnmarshaller reads our entries, which have one field.
+type groupUnmarshaller struct{}
+
+func (groupUnmarshaller) Unmarshal(values map[string]any) (*message.Message, error) {
+	data, ok := values["data"].(string)
+	reason := `the entry has no field "data"`
+	if ok {
+		raw := []byte(data)
+		envelope, err := Decode(raw)
+		if err == nil {
+			return newMessage(Entry{ID: envelope.ID, Envelope: envelope, Raw: raw}), nil
+		}
+		reason = err.Error()
+	}
+	m := message.NewMessage(watermill.NewUUID(), message.Payload(data))
+	m.Metadata.Set(metadataBad, reason)
+	return m, nil
+}
+
+// waits counts calls that block in Redis, so that Close can wait for them.
+type waits struct {
+	mu     sync.Mutex
+	closed bool
+	wg     sync.WaitGroup
+}
+
+// enter says whether the call may be made; then leave must follow.
+func (w *waits) enter(ctx context.Context) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed || ctx.Err() != nil {
+		return false
+	}
+	w.wg.Add(1)
+	return true
+}
+
+func (w *waits) leave() { w.wg.Done() }
+
+// Wait refuses further calls and waits for those under way.
+func (w *waits) Wait() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.wg.Wait()
+}

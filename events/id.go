@@ -1,0 +1,89 @@
+package events
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// ID names an event and its place in the log: `<ms>-<seq>`, the ID of its
+// entry in Redis Streams.
+//
+// MS is Redis's clock in milliseconds when the event happened and never goes
+// back. Seq counts events: it rises by exactly one with each and never starts
+// again, so it alone orders the log, and a missing one proves that an event is
+// missing. The zero ID lies before every event.
+type ID struct{ MS, Seq int64 }
+
+// ErrInvalidID is wrapped by every error of [ParseID].
+var ErrInvalidID = errors.New("not an event ID")
+
+// ParseID reads `<ms>-<seq>`, both decimal, not negative and without leading
+// zeros.
+func ParseID(s string) (ID, error) {
+	ms, seq, ok := strings.Cut(s, "-")
+	if !ok {
+		return ID{}, fmt.Errorf("%q: %w", s, ErrInvalidID)
+	}
+	id := ID{}
+	if id.MS, ok = parseCount(ms); !ok {
+		return ID{}, fmt.Errorf("%q: %w", s, ErrInvalidID)
+	}
+	if id.Seq, ok = parseCount(seq); !ok {
+		return ID{}, fmt.Errorf("%q: %w", s, ErrInvalidID)
+	}
+	return id, nil
+}
+
+// String gives `<ms>-<seq>`; the zero ID is `0-0`.
+func (id ID) String() string { return string(id.append(nil)) }
+
+// IsZero says whether id is the ID before every event.
+func (id ID) IsZero() bool { return id == ID{} }
+
+// Compare orders as Redis does: by MS, then by Seq. It gives -1, 0 or +1.
+func (id ID) Compare(other ID) int {
+	if c := cmp.Compare(id.MS, other.MS); c != 0 {
+		return c
+	}
+	return cmp.Compare(id.Seq, other.Seq)
+}
+
+// MarshalText gives what String gives.
+func (id ID) MarshalText() ([]byte, error) { return id.append(nil), nil }
+
+// UnmarshalText reads what [ParseID] reads.
+func (id *ID) UnmarshalText(text []byte) error {
+	parsed, err := ParseID(string(text))
+	if err != nil {
+		return err
+	}
+	*id = parsed
+	return nil
+}
+
+func (id ID) append(dst []byte) []byte {
+	dst = strconv.AppendInt(dst, id.MS, 10)
+	dst = append(dst, '-')
+	return strconv.AppendInt(dst, id.Seq, 10)
+}
+
+// parseCount reads a canonical decimal: strconv alone would let +1 and 01 by,
+// and two spellings of one ID must not exist.
+func parseCount[S string | []byte](s S) (int64, bool) {
+	if len(s) == 0 || len(s) > 19 || (s[0] == '0' && len(s) > 1) {
+		return 0, false
+	}
+	var n int64
+	for i := range len(s) {
+		c := s[i]
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	// Nineteen digits overflow at most once, into the negative.
+	return n, n >= 0
+}

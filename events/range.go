@@ -1,0 +1,151 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Bounds says what of the log there is.
+type Bounds struct {
+	First, Last ID    // the first and the last event kept; zero if there is none
+	Base        int64 // the first seq still kept; 1 if nothing was ever removed
+	Seq         int64 // the last seq given, kept or not
+}
+
+// Bounds reads the log's ends.
+func (r *Reader) Bounds(ctx context.Context) (Bounds, error) {
+	_, log, err := r.snapshot(ctx, "-", 1)
+	if err != nil {
+		return Bounds{}, fmt.Errorf("bounds of the log: %w", err)
+	}
+	b := Bounds{Base: log.base, Seq: log.seq}
+	if b.First, err = r.edge(ctx, true); err != nil {
+		return Bounds{}, fmt.Errorf("bounds of the log: %w", err)
+	}
+	if b.Last, err = r.edge(ctx, false); err != nil {
+		return Bounds{}, fmt.Errorf("bounds of the log: %w", err)
+	}
+	return b, nil
+}
+
+// Last is the ID of the log's last event, zero if there is none. Reading after
+// it gives what is new.
+func (r *Reader) Last(ctx context.Context) (ID, error) {
+	id, err := r.edge(ctx, false)
+	if err != nil {
+		return ID{}, fmt.Errorf("last event of the log: %w", err)
+	}
+	return id, nil
+}
+
+// edge finds the first or the last event, past foreign entries.
+func (r *Reader) edge(ctx context.Context, first bool) (ID, error) {
+	from, to := "-", "+"
+	for count := int64(1); ; count = int64(r.config.BatchSize) {
+		var page []redis.XMessage
+		var err error
+		if first {
+			page, err = r.client.XRangeN(ctx, r.space.Events(), from, to, count).Result()
+		} else {
+			page, err = r.client.XRevRangeN(ctx, r.space.Events(), to, from, count).Result()
+		}
+		if err != nil {
+			return ID{}, err
+		}
+		if len(page) == 0 {
+			return ID{}, nil
+		}
+		for _, m := range page {
+			if e, err := decodeEntry(m); err == nil {
+				return e.ID, nil
+			}
+		}
+		if first {
+			from = "(" + page[len(page)-1].ID
+		} else {
+			to = "(" + page[len(page)-1].ID
+		}
+	}
+}
+
+// Range gives the events from from to to, both inclusive, and ends; a zero ID
+// leaves that end open. A whole span of time is from {MS: a} to {MS: b, Seq:
+// math.MaxInt64}. One batch at a time is held in memory.
+//
+// A gap comes as a [*GapError] before the entry behind it, and the iteration
+// goes on if the caller does. Any other error is the last thing it gives.
+func (r *Reader) Range(ctx context.Context, from, to ID) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		err := r.rangeOver(ctx, from, to, yield)
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(Entry{}, fmt.Errorf("read the log from %s to %s: %w", from, to, err))
+		}
+	}
+}
+
+// errStopped ends a range whose caller wants no more.
+var errStopped = errors.New("stopped")
+
+func (r *Reader) rangeOver(ctx context.Context, from, to ID, yield func(Entry, error) bool) error {
+	start, stop := from.String(), "+"
+	if !to.IsZero() {
+		stop = to.String()
+	}
+	count := int64(r.config.BatchSize)
+	w := walk{limit: r.config.BatchSize}
+	if from.IsZero() {
+		_, log, err := r.snapshot(ctx, start, 1)
+		if err != nil {
+			return err
+		}
+		w.expected, w.floor = log.base, log.base
+	}
+	for {
+		page, err := r.client.XRangeN(ctx, r.space.Events(), start, stop, count).Result()
+		if err != nil {
+			return fmt.Errorf("XRANGE: %w", err)
+		}
+		if err := r.yieldPage(ctx, &w, page, yield); err != nil {
+			return err
+		}
+		if int64(len(page)) < count {
+			return nil
+		}
+		start = "(" + page[len(page)-1].ID
+	}
+}
+
+// yieldPage hands a page's entries on, and a gap where one is.
+func (r *Reader) yieldPage(ctx context.Context, w *walk, page []redis.XMessage, yield func(Entry, error) bool) error {
+	for len(page) > 0 {
+		w.batch.Entries = w.batch.Entries[:0]
+		seen := len(w.foreign)
+		gap := w.take(page)
+		page = page[len(w.batch.Entries)+len(w.foreign)-seen:]
+		for _, e := range w.batch.Entries {
+			if !yield(e, nil) {
+				return errStopped
+			}
+		}
+		if gap == nil {
+			break
+		}
+		// A flush or a trim that came between two pages explains a gap at
+		// its end.
+		_, log, err := r.snapshot(ctx, "+", 1)
+		if err != nil {
+			return err
+		}
+		if w.gap > log.base && !yield(Entry{}, gap) {
+			return errStopped
+		}
+		w.expected = w.gap
+	}
+	r.tellForeign(w.foreign)
+	w.foreign = nil
+	return nil
+}

@@ -1,0 +1,16 @@
+package events
+
+// SystemFlushed is the payload of system.flushed: everything before it was
+// removed. A fold starts anew at it.
+type SystemFlushed struct {
+	Redis     int64            `json:"redis"`              // keys deleted
+	Postgres  *FlushedPostgres `json:"postgres,omitempty"` // nil when Postgres was kept
+	Timestamp string           `json:"timestamp"`          // see TimeLayout
+	FirstSeq  int64            `json:"firstSeq"`           // the first event removed
+	LastSeq   int64            `json:"lastSeq"`            // the last event removed
+}
+
+// FlushedPostgres counts what a flush deleted in Postgres.
+type FlushedPostgres struct {
+	TasksDeleted int64 `json:"tasksDeleted"`
+}

@@ -1,0 +1,131 @@
+package events
+
+import "encoding/json"
+
+// TaskCreated is the payload of task.created: the task as it stands after.
+// Metadata, Result and Error are the caller's own JSON, untouched; the JSON
+// null where there is none.
+type TaskCreated struct {
+	ID          string          `json:"id"` // t-<seq of this event>
+	Text        string          `json:"text"`
+	Status      string          `json:"status"`
+	Priority    int64           `json:"priority"` // 0 to 100, the highest first
+	AssignedTo  *string         `json:"assignedTo"`
+	Attempt     int64           `json:"attempt"`
+	Metadata    json.RawMessage `json:"metadata"`
+	Result      json.RawMessage `json:"result"`
+	Error       json.RawMessage `json:"error"`
+	CreatedAt   string          `json:"createdAt"` // see TimeLayout, as every …At
+	UpdatedAt   string          `json:"updatedAt"`
+	CompletedAt *string         `json:"completedAt"`
+}
+
+// TaskUpdated is the payload of task.updated.
+type TaskUpdated struct {
+	ID               string      `json:"id"`
+	Changes          TaskChanges `json:"changes"`
+	PreviousPriority int64       `json:"previousPriority"`
+	// Status is the task's before any change of status: a change is an event
+	// of its own (claimed, unassigned, completed, failed) that follows at once.
+	Status    string `json:"status"`
+	UpdatedAt string `json:"updatedAt"`
+	UpdatedBy string `json:"updatedBy"`
+}
+
+// TaskChanges holds what an update changed; what is nil was left as it was.
+type TaskChanges struct {
+	Text     *string         `json:"text,omitempty"`
+	Priority *int64          `json:"priority,omitempty"`
+	Metadata json.RawMessage `json:"metadata,omitempty"` // the whole object after the merge
+	Status   *string         `json:"status,omitempty"`   // what was asked for; a fold leaves it to the next event
+}
+
+// TaskDeleted is the payload of task.deleted.
+type TaskDeleted struct {
+	ID                 string  `json:"id"`
+	DeletedAt          string  `json:"deletedAt"`
+	DeletedBy          string  `json:"deletedBy"`
+	PreviousStatus     string  `json:"previousStatus"`
+	PreviousAssignment *string `json:"previousAssignment"`
+}
+
+// TaskAssigned is the payload of task.assigned: the task is InstanceID's, to
+// be claimed.
+type TaskAssigned struct {
+	TaskID             string  `json:"taskId"`
+	InstanceID         string  `json:"instanceId"`
+	PreviousAssignment *string `json:"previousAssignment"`
+	Reason             string  `json:"reason"`
+	Status             string  `json:"status"`
+	PreviousStatus     string  `json:"previousStatus"`
+	AssignedAt         string  `json:"assignedAt"`
+}
+
+// TaskUnassigned is the payload of task.unassigned: the task went back to the
+// queue.
+type TaskUnassigned struct {
+	TaskID             string  `json:"taskId"`
+	InstanceID         string  `json:"instanceId"` // who lost it
+	PreviousAssignment *string `json:"previousAssignment"`
+	Reason             string  `json:"reason"`
+	Status             string  `json:"status"`
+	PreviousStatus     string  `json:"previousStatus"`
+	UnassignedAt       string  `json:"unassignedAt"`
+}
+
+// TaskClaimed is the payload of task.claimed: WorkerID works on the task.
+type TaskClaimed struct {
+	TaskID             string  `json:"taskId"`
+	WorkerID           string  `json:"workerId"`
+	Attempt            int64   `json:"attempt"` // the fencing token of this claim
+	PreviousAssignment *string `json:"previousAssignment"`
+	Status             string  `json:"status"`
+	PreviousStatus     string  `json:"previousStatus"`
+	Waited             int64   `json:"waited"` // ms since it was queued
+	ClaimedAt          string  `json:"claimedAt"`
+}
+
+// TaskCompleted is the payload of task.completed.
+type TaskCompleted struct {
+	ID             string          `json:"id"`
+	Status         string          `json:"status"`
+	WorkerID       string          `json:"workerId"`
+	Attempt        int64           `json:"attempt"`
+	Duration       int64           `json:"duration"` // ms since it was claimed
+	Result         json.RawMessage `json:"result"`
+	PreviousStatus string          `json:"previousStatus"`
+	CompletedAt    string          `json:"completedAt"`
+}
+
+// TaskFailed is the payload of task.failed: its worker gave it up with an
+// error.
+type TaskFailed struct {
+	ID             string          `json:"id"`
+	Status         string          `json:"status"`
+	WorkerID       string          `json:"workerId"`
+	Attempt        int64           `json:"attempt"`
+	Duration       int64           `json:"duration"` // ms since it was claimed
+	Error          json.RawMessage `json:"error"`
+	Result         json.RawMessage `json:"result"`
+	PreviousStatus string          `json:"previousStatus"`
+	CompletedAt    string          `json:"completedAt"`
+}
+
+// The statuses a task can have.
+const (
+	StatusPending    = "pending"
+	StatusInProgress = "in_progress"
+	StatusCompleted  = "completed"
+	StatusFailed     = "failed"
+)
+
+// The reasons of task.assigned and task.unassigned.
+const (
+	ReasonInstanceRegistered   = "instance_registered"
+	ReasonInstanceUnregistered = "instance_unregistered"
+	ReasonInstanceFailed       = "instance_failed"
+	ReasonSessionChanged       = "session_changed"
+	ReasonRebalanced           = "rebalanced"
+	ReasonRequested            = "requested"
+	ReasonReleased             = "released"
+)

@@ -1,0 +1,43 @@
+package events
+
+// Type names what happened: past tense, explicit, and fixed for ever. It is
+// never derived from a Go name.
+type Type string
+
+// The event types. Each has a payload struct of the same name in the file of
+// its noun.
+const (
+	TypeInstanceRegistered   Type = "instance.registered"
+	TypeInstanceUnregistered Type = "instance.unregistered"
+	TypeInstanceFailed       Type = "instance.failed"
+	TypeLeaderElected        Type = "leader.elected"
+	TypeTaskCreated          Type = "task.created"
+	TypeTaskUpdated          Type = "task.updated"
+	TypeTaskDeleted          Type = "task.deleted"
+	TypeTaskAssigned         Type = "task.assigned"
+	TypeTaskUnassigned       Type = "task.unassigned"
+	TypeTaskClaimed          Type = "task.claimed"
+	TypeTaskCompleted        Type = "task.completed"
+	TypeTaskFailed           Type = "task.failed"
+	TypeSystemFlushed        Type = "system.flushed"
+)
+
+// definitions lists every event: its type, its payload's struct at the current
+// version, and one up-caster for each older version (the first lifts v1 to v2,
+// and so on; the current version is their number plus one). A new event is a
+// constant, a struct, a line here, and a golden file in testdata.
+var definitions = mustIndex(
+	define[InstanceRegistered](TypeInstanceRegistered),
+	define[InstanceUnregistered](TypeInstanceUnregistered),
+	define[InstanceFailed](TypeInstanceFailed),
+	define[LeaderElected](TypeLeaderElected),
+	define[TaskCreated](TypeTaskCreated),
+	define[TaskUpdated](TypeTaskUpdated),
+	define[TaskDeleted](TypeTaskDeleted),
+	define[TaskAssigned](TypeTaskAssigned),
+	define[TaskUnassigned](TypeTaskUnassigned),
+	define[TaskClaimed](TypeTaskClaimed),
+	define[TaskCompleted](TypeTaskCompleted),
+	define[TaskFailed](TypeTaskFailed),
+	define[SystemFlushed](TypeSystemFlushed),
+)

@@ -1,0 +1,11 @@
+// Package audit is what auditors run on a namespace: Replay prints its log, Verify proves that the log is
+// whole and lawful and that everything kept beside it equals the log's fold, or names what breaks. The
+// commands `replay` and `verify` call it; nothing here writes anything.
+//
+// Verify does not stop the namespace. It folds the log in memory and reads the stored objects in lots,
+// each by a script that also tells the seq of the log's last event, so that a lot is one moment of the
+// log. The fold is brought to exactly that event, then the lot is compared. Lots come with rising seq.
+// The projections carry the seq of the last event they applied; they are compared at that.
+//
+// Redis or Postgres that cannot be reached is an error, and proves nothing either way.
+package audit

@@ -1,0 +1,202 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// Fold is the log folded in memory, event by event: what tasks and instances there are, who leads, which
+// task waits where. It depends on the events alone, so that the same events always give the same fold.
+// While it folds, it holds each event against those before and tells what is not lawful. An unlawful
+// event is folded all the same, so that what follows from it is told once. Not for concurrent use.
+type Fold struct {
+	tell func(violation string)
+
+	base int64 // events below it are not in the log
+	// whole says that nothing but what the log told can be there: its first event is the very first, or a
+	// flush. Otherwise objects may be older than the log.
+	whole bool
+	last  events.ID
+	// lastType is the last event's type.
+	lastType events.Type
+	count    int64 // events folded
+
+	tasks   map[int64]*Task
+	deleted map[int64]bool
+	// flushed is the seq of the last flush that deleted the task views too.
+	flushedViews int64
+
+	instances map[string]*Instance // also those that have left
+	living    int64
+	roles     map[string]int64 // registered instances by role
+
+	leader  string // "" once it has left
+	elected string // the last one elected, also when it has left
+	term    int64
+
+	byStatus map[string]int64
+	owned    int64 // pending tasks that are assigned
+	waiting  map[string]int64
+	rolesets map[string]int64 // open tasks by the set of roles they ask for
+	orphans  map[string]*orphans
+}
+
+// NewFold returns the fold of a log whose first event kept is base (1 if nothing was ever removed). What
+// is not lawful is told to tell, one plain sentence each.
+func NewFold(base int64, tell func(violation string)) *Fold {
+	f := &Fold{tell: tell, base: max(base, 1), whole: base <= 1}
+	f.reset()
+	return f
+}
+
+// reset forgets every object, as a flush does.
+func (f *Fold) reset() {
+	f.tasks, f.deleted = map[int64]*Task{}, map[int64]bool{}
+	f.instances, f.roles, f.living = map[string]*Instance{}, map[string]int64{}, 0
+	f.leader, f.elected = "", ""
+	f.byStatus, f.owned = map[string]int64{}, 0
+	f.waiting, f.rolesets = map[string]int64{}, map[string]int64{}
+	f.orphans = map[string]*orphans{}
+}
+
+// Last is the ID of the last event folded, zero before the first.
+func (f *Fold) Last() events.ID { return f.last }
+
+// Events is how many events were folded.
+func (f *Fold) Events() int64 { return f.count }
+
+// Leader is who leads and in which term; "" if the leader has left and nobody followed.
+func (f *Fold) Leader() (id string, term int64) { return f.leader, f.term }
+
+// Count is how many tasks have a status.
+func (f *Fold) Count(status string) int64 { return f.byStatus[status] }
+
+// Tasks are the tasks that were created and not deleted, in order of creation. Do not change them.
+func (f *Fold) Tasks() []*Task {
+	list := slices.Collect(maps.Values(f.tasks))
+	slices.SortFunc(list, func(a, b *Task) int { return int(a.Num - b.Num) })
+	return list
+}
+
+// Instances are the instances that are registered or were, by id. Do not change them.
+func (f *Fold) Instances() []*Instance {
+	list := make([]*Instance, 0, len(f.instances))
+	for _, id := range slices.Sorted(maps.Keys(f.instances)) {
+		list = append(list, f.instances[id])
+	}
+	return list
+}
+
+// Apply folds the next event.
+func (f *Fold) Apply(e events.Envelope) {
+	f.place(e)
+	s := step{Fold: f, e: e}
+	var err error
+	switch e.Type {
+	case events.TypeTaskCreated:
+		err = with(s, s.created)
+	case events.TypeTaskUpdated:
+		err = with(s, s.updated)
+	case events.TypeTaskDeleted:
+		err = with(s, s.deletedTask)
+	case events.TypeTaskAssigned:
+		err = with(s, s.assigned)
+	case events.TypeTaskUnassigned:
+		err = with(s, s.unassigned)
+	case events.TypeTaskClaimed:
+		err = with(s, s.claimed)
+	case events.TypeTaskCompleted, events.TypeTaskFailed:
+		err = with(s, s.finished)
+	case events.TypeInstanceRegistered:
+		err = with(s, s.registered)
+	case events.TypeInstanceUnregistered, events.TypeInstanceFailed:
+		err = with(s, s.departed)
+	case events.TypeLeaderElected:
+		err = with(s, s.elect)
+	case events.TypeSystemFlushed:
+		err = with(s, s.flushed)
+	}
+	if err != nil {
+		s.tell("cannot be read: %v", err)
+	}
+}
+
+// Unreadable passes over an entry that has its place in the log and does not decode.
+func (f *Fold) Unreadable(id events.ID, reason error) {
+	f.place(events.Envelope{ID: id, Seq: id.Seq, Timestamp: id.MS})
+	f.tell(fmt.Sprintf("log entry %s has an event's place and cannot be read: %v", id, reason))
+}
+
+// place holds an event's ID against the one before.
+func (f *Fold) place(e events.Envelope) {
+	expected := f.last.Seq + 1
+	if f.count == 0 {
+		expected = min(f.base, e.Seq) // less than base while a trim is still to come
+		f.base = max(e.Seq, 1)
+		f.whole = f.base == 1 || e.Type == events.TypeSystemFlushed
+	}
+	switch {
+	case e.Seq > expected && e.Type != events.TypeSystemFlushed:
+		f.tell(fmt.Sprintf("events with seq %d to %d are missing: %s comes where seq %d must", expected, e.Seq-1, e.ID, expected))
+	case e.Seq < expected:
+		f.tell(fmt.Sprintf("event %s comes where seq %d must: its seq does not rise", e.ID, expected))
+	}
+	if f.count > 0 && e.ID.MS < f.last.MS {
+		f.tell(fmt.Sprintf("event %s is earlier than %s, which comes before it", e.ID, f.last))
+	}
+	if e.Type != "" && (e.ID.Seq != e.Seq || e.ID.MS != e.Timestamp) {
+		f.tell(fmt.Sprintf("event %s says seq %d and timestamp %d", e.ID, e.Seq, e.Timestamp))
+	}
+	f.last, f.lastType = e.ID, e.Type
+	f.count++
+}
+
+// step is one event being folded.
+type step struct {
+	*Fold
+	e events.Envelope
+}
+
+// tell names the event in front of what is not lawful.
+func (s step) tell(format string, args ...any) {
+	s.Fold.tell(fmt.Sprintf("event %s %s: ", s.e.ID, s.e.Type) + fmt.Sprintf(format, args...))
+}
+
+// with decodes the event's payload for the function that folds it.
+func with[P any](s step, fold func(P)) error {
+	payload, err := events.PayloadAs[P](s.e)
+	if err != nil {
+		if errors.Is(err, events.ErrUnknownVersion) {
+			return fmt.Errorf("this program is older than the one that wrote it: %w", err)
+		}
+		return err
+	}
+	fold(payload)
+	return nil
+}
+
+// elect folds leader.elected.
+func (s step) elect(p events.LeaderElected) {
+	if p.Term <= s.term {
+		s.tell("term %d is not above the last one, %d", p.Term, s.term)
+	}
+	i := s.instance(p.ID)
+	if !i.Registered {
+		s.tell("%s is not registered", p.ID)
+	}
+	s.leader, s.Fold.elected, s.term = p.ID, p.ID, p.Term
+	i.Seq = s.e.Seq
+}
+
+// flushed folds system.flushed. Terms go on rising behind it.
+func (s step) flushed(p events.SystemFlushed) {
+	s.reset()
+	s.base, s.whole = s.e.Seq, true
+	if p.Postgres != nil {
+		s.flushedViews = s.e.Seq
+	}
+}

@@ -1,0 +1,166 @@
+package audit
+
+import (
+	"github.com/claudebench/claudebench/events"
+)
+
+// autoReasons are those of assignments that a claim which finds nothing may take away again.
+var autoReasons = map[string]bool{
+	events.ReasonInstanceRegistered: true, events.ReasonInstanceUnregistered: true, events.ReasonInstanceFailed: true,
+}
+
+// own changes a task's status and owner, and where it is.
+func (s step) own(t *Task, status, owner string, kind queueKind) *Instance {
+	s.take(t)
+	s.count1(t, -1)
+	t.Status, t.AssignedTo, t.Auto = status, owner, false
+	s.count1(t, +1)
+	s.touch(t)
+	var holder *Instance
+	if owner != "" {
+		holder = s.instance(owner)
+	}
+	if kind != kindNone {
+		s.put(t, kind, holder)
+	}
+	return holder
+}
+
+func (s step) assigned(p events.TaskAssigned) {
+	t := s.find(p.TaskID, Task{Status: p.PreviousStatus, AssignedTo: s.taken(p.Reason, p), Priority: -1, Attempt: -1})
+	if t == nil {
+		return
+	}
+	s.was(t, p.PreviousStatus)
+	again := p.Reason == events.ReasonSessionChanged || p.Reason == reasonRolesChanged
+	switch {
+	case !t.Open():
+		s.tell("task %s is finished: %s", p.TaskID, t.describe())
+	case t.AssignedTo == "":
+	case again && t.AssignedTo == p.InstanceID && t.in == kindOrphaned:
+	case p.Reason == events.ReasonRebalanced && t.AssignedTo != p.InstanceID && t.in == kindAssigned:
+		if deref(p.PreviousAssignment) != t.AssignedTo {
+			s.tell("task %s is taken from %s, but the event says from %s", p.TaskID, t.AssignedTo, orNobody(deref(p.PreviousAssignment)))
+		}
+		if !t.Auto && !t.partial {
+			s.tell("task %s is taken from %s, to whom it was given by request", p.TaskID, t.AssignedTo)
+		}
+	default:
+		s.tell("task %s is given to %s (%s) while it is %s", p.TaskID, p.InstanceID, p.Reason, t.describe())
+	}
+	victim := t.holder
+	if t.Status != events.StatusPending {
+		t.QueuedAt = s.e.Timestamp
+	}
+	i := s.own(t, events.StatusPending, p.InstanceID, kindAssigned)
+	s.fit(t, i)
+	if autoReasons[p.Reason] {
+		t.Auto = true
+		i.auto++
+	}
+	t.AssignedSeq, t.PreviousAssignment = s.e.Seq, ""
+	s.settle(p.InstanceID)
+	if victim != nil {
+		s.settle(victim.ID)
+	}
+}
+
+// taken is the owner that a task from before the log must have had.
+func (s step) taken(reason string, p events.TaskAssigned) string {
+	switch reason {
+	case events.ReasonRebalanced:
+		return deref(p.PreviousAssignment)
+	case events.ReasonSessionChanged, reasonRolesChanged:
+		return p.InstanceID
+	}
+	return ""
+}
+
+// fit holds an instance against the roles a task asks for.
+func (s step) fit(t *Task, i *Instance) {
+	switch {
+	case !i.Registered:
+		s.tell("task %s goes to %s, which is not registered", t.ID(), i.ID)
+	case !i.partial && !i.fits(t.Roleset):
+		s.tell("task %s asks for roles %s, and %s has %s", t.ID(), t.Roleset, i.ID, i.Roles)
+	}
+}
+
+func (s step) unassigned(p events.TaskUnassigned) {
+	t := s.find(p.TaskID, Task{Status: p.PreviousStatus, AssignedTo: p.InstanceID, Priority: -1, Attempt: -1})
+	if t == nil {
+		return
+	}
+	s.was(t, p.PreviousStatus)
+	if t.AssignedTo != p.InstanceID {
+		s.tell("task %s is taken from %s while it is %s", p.TaskID, p.InstanceID, t.describe())
+	}
+	if !t.Open() {
+		s.tell("task %s is finished: %s", p.TaskID, t.describe())
+	}
+	s.own(t, events.StatusPending, "", kindWaiting)
+	t.QueuedAt, t.ClaimedAt, t.AssignedSeq, t.PreviousAssignment = s.e.Timestamp, 0, 0, p.InstanceID
+	// What a dead or departed instance left is put back without it.
+	if p.Reason != events.ReasonInstanceFailed && p.Reason != events.ReasonInstanceUnregistered {
+		s.settle(p.InstanceID)
+	}
+}
+
+func (s step) claimed(p events.TaskClaimed) {
+	t := s.find(p.TaskID, Task{Status: events.StatusPending, Priority: -1, Attempt: p.Attempt - 1})
+	if t == nil {
+		return
+	}
+	switch {
+	case t.Status != events.StatusPending || p.PreviousStatus != events.StatusPending:
+		s.tell("task %s is claimed by %s while it is %s", p.TaskID, p.WorkerID, t.describe())
+	case t.AssignedTo != "" && t.AssignedTo != p.WorkerID:
+		s.tell("task %s is claimed by %s while it is assigned to %s", p.TaskID, p.WorkerID, t.AssignedTo)
+	}
+	if t.Attempt >= 0 && p.Attempt != t.Attempt+1 {
+		s.tell("task %s is claimed as attempt %d after attempt %d", p.TaskID, p.Attempt, t.Attempt)
+	}
+	if !t.partial && p.Waited != s.e.Timestamp-t.QueuedAt {
+		s.tell("task %s waited %d ms, but the event says %d", p.TaskID, s.e.Timestamp-t.QueuedAt, p.Waited)
+	}
+	waited := t.in == kindWaiting
+	i := s.own(t, events.StatusInProgress, p.WorkerID, kindActive)
+	if waited {
+		s.fit(t, i)
+	} else if !i.Registered {
+		s.tell("task %s goes to %s, which is not registered", p.TaskID, p.WorkerID)
+	}
+	t.Attempt, t.Waited = p.Attempt, p.Waited
+	t.ClaimedAt, t.LastClaim = s.e.Timestamp, s.e.Timestamp
+	t.AssignedSeq, t.PreviousAssignment = s.e.Seq, ""
+	s.settle(p.WorkerID)
+}
+
+// finished folds task.completed and task.failed, which differ in the error alone.
+func (s step) finished(p events.TaskFailed) {
+	t := s.find(p.ID, Task{Status: events.StatusInProgress, AssignedTo: p.WorkerID, Priority: -1, Attempt: p.Attempt})
+	if t == nil {
+		return
+	}
+	switch {
+	case !t.Open():
+		s.tell("task %s is finished a second time: it is %s", p.ID, t.describe())
+	case t.Status != events.StatusInProgress:
+		s.tell("task %s is finished by %s while it is %s", p.ID, p.WorkerID, t.describe())
+	case t.AssignedTo != p.WorkerID:
+		s.tell("task %s is finished by %s while it is %s", p.ID, p.WorkerID, t.describe())
+	case t.Attempt >= 0 && t.Attempt != p.Attempt:
+		s.tell("task %s is finished as attempt %d during attempt %d", p.ID, p.Attempt, t.Attempt)
+	}
+	if !t.partial && p.Duration != s.e.Timestamp-t.ClaimedAt {
+		s.tell("task %s ran for %d ms, but the event says %d", p.ID, s.e.Timestamp-t.ClaimedAt, p.Duration)
+	}
+	status := events.StatusCompleted
+	if s.e.Type == events.TypeTaskFailed {
+		status = events.StatusFailed
+	}
+	s.own(t, status, p.WorkerID, kindNone)
+	t.Result, t.Error = document(p.Result), document(p.Error)
+	t.Attempt, t.Duration, t.CompletedAt = p.Attempt, p.Duration, s.e.Timestamp
+	s.settle(p.WorkerID)
+}

@@ -1,0 +1,234 @@
+package audit
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// Task is a task as the log tells it. Times are ms since 1970, 0 for none; JSON is text, "" for none.
+type Task struct {
+	Num                     int64 // the number in its id
+	Text                    string
+	Status                  string
+	Priority                int64 // -1 when the log does not tell
+	AssignedTo              string
+	Attempt                 int64 // -1 when the log does not tell
+	Metadata, Result, Error string
+	CreatedAt, UpdatedAt    int64
+	CompletedAt             int64
+	Seq                     int64 // of the last event about it
+
+	QueuedAt, ClaimedAt int64
+	LastClaim           int64 // as ClaimedAt, but kept when the task goes back
+	Waited, Duration    int64 // ms, as the events told them
+	AssignedSeq         int64
+	PreviousAssignment  string
+	Roleset             string // of the roles asked for: sorted JSON array, "" for none
+	Auto                bool   // was auto-assigned, and may be taken away
+
+	// partial says that the task is older than the log, which tells only a part of it.
+	partial bool
+
+	in             queueKind
+	holder         *Instance // when in is assigned or active
+	set            *orphans  // when in is orphaned
+	orphanPriority int64     // when it was set aside
+}
+
+// ID is the task's id.
+func (t *Task) ID() string { return "t-" + strconv.FormatInt(t.Num, 10) }
+
+// Open says that the task is not finished.
+func (t *Task) Open() bool { return !finished(t.Status) }
+
+func finished(status string) bool {
+	return status == events.StatusCompleted || status == events.StatusFailed
+}
+
+// find gives a task that an event is about. One the log cannot know is taken as learn says; one that it
+// should know is told and taken the same way. The id is no task's: nil.
+func (s step) find(id string, learn Task) *Task {
+	num, ok := taskNumber(id)
+	if !ok {
+		s.tell("%q is no task's id", id)
+		return nil
+	}
+	if t := s.tasks[num]; t != nil {
+		return t
+	}
+	switch {
+	case s.Fold.deleted[num]:
+		s.tell("task %s was deleted before", id)
+	case s.whole || num >= s.base:
+		s.tell("task %s was never created", id)
+	}
+	delete(s.Fold.deleted, num)
+	t := &learn
+	t.Num, t.partial = num, true
+	s.tasks[num] = t
+	s.count1(t, +1)
+	if t.AssignedTo != "" && t.Open() {
+		kind := kindAssigned
+		if t.Status == events.StatusInProgress {
+			kind = kindActive
+		}
+		s.put(t, kind, s.instance(t.AssignedTo))
+	}
+	return t
+}
+
+func taskNumber(id string) (int64, bool) {
+	digits, ok := strings.CutPrefix(id, "t-")
+	num, err := strconv.ParseInt(digits, 10, 64)
+	return num, ok && err == nil && num > 0 && (digits[0] != '0' && digits[0] != '+')
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// document is JSON as text; none and null are alike.
+func document(raw json.RawMessage) string {
+	if string(raw) == "null" {
+		return ""
+	}
+	return string(raw)
+}
+
+// touch marks that an event changed the task.
+func (s step) touch(t *Task) { t.Seq, t.UpdatedAt = s.e.Seq, s.e.Timestamp }
+
+// was holds what an event says of a task's status against what it is.
+func (s step) was(t *Task, status string) {
+	if t.Status != status {
+		s.tell("it says that task %s was %s, which is %s", t.ID(), status, t.describe())
+	}
+}
+
+// describe tells a task's status and owner.
+func (t *Task) describe() string {
+	if t.AssignedTo == "" {
+		return t.Status
+	}
+	return fmt.Sprintf("%s with %s", t.Status, t.AssignedTo)
+}
+
+func (s step) created(p events.TaskCreated) {
+	num, ok := taskNumber(p.ID)
+	if !ok {
+		s.tell("%q is no task's id", p.ID)
+		return
+	}
+	if num != s.e.Seq {
+		s.tell("task %s is not named by the event's seq, %d", p.ID, s.e.Seq)
+	}
+	if t := s.tasks[num]; t != nil || s.Fold.deleted[num] {
+		s.tell("task %s was created before", p.ID)
+		if t != nil {
+			s.drop(t)
+		}
+	}
+	if p.Status != events.StatusPending || p.AssignedTo != nil || p.Attempt != 0 || p.CompletedAt != nil {
+		s.tell("task %s does not begin as pending, unassigned and never claimed", p.ID)
+	}
+	t := &Task{
+		Num: num, Text: p.Text, Status: events.StatusPending, Priority: p.Priority, Metadata: document(p.Metadata),
+		CreatedAt: s.e.Timestamp, QueuedAt: s.e.Timestamp,
+	}
+	t.Roleset = roleset(t.Metadata)
+	s.touch(t)
+	s.tasks[num] = t
+	s.count1(t, +1)
+	s.put(t, kindWaiting, nil)
+}
+
+func (s step) updated(p events.TaskUpdated) {
+	t := s.find(p.ID, Task{Status: p.Status, Priority: p.PreviousPriority, Attempt: -1})
+	if t == nil {
+		return
+	}
+	s.was(t, p.Status)
+	if t.Priority >= 0 && t.Priority != p.PreviousPriority {
+		s.tell("it says that the priority of task %s was %d, which is %d", p.ID, p.PreviousPriority, t.Priority)
+	}
+	s.touch(t)
+	if p.Changes.Text != nil {
+		t.Text = *p.Changes.Text
+	}
+	if p.Changes.Priority != nil {
+		t.Priority = *p.Changes.Priority
+	}
+	if p.Changes.Metadata != nil {
+		s.count1(t, -1)
+		waiting := t.in == kindWaiting
+		if waiting {
+			s.take(t)
+		}
+		t.Metadata = document(p.Changes.Metadata)
+		t.Roleset = roleset(t.Metadata)
+		if waiting {
+			s.put(t, kindWaiting, nil)
+		}
+		s.count1(t, +1)
+	}
+}
+
+func (s step) deletedTask(p events.TaskDeleted) {
+	t := s.find(p.ID, Task{Status: p.PreviousStatus, AssignedTo: deref(p.PreviousAssignment), Priority: -1, Attempt: -1})
+	if t == nil {
+		return
+	}
+	s.was(t, p.PreviousStatus)
+	if owner := deref(p.PreviousAssignment); owner != t.AssignedTo {
+		s.tell("it says that task %s was with %s, but it is %s", p.ID, orNobody(owner), t.describe())
+	}
+	open, owner := t.Open(), t.AssignedTo
+	s.drop(t)
+	s.Fold.deleted[t.Num] = true
+	if open && owner != "" {
+		s.settle(owner)
+	}
+}
+
+// drop forgets a task.
+func (s step) drop(t *Task) {
+	s.take(t)
+	s.count1(t, -1)
+	delete(s.tasks, t.Num)
+}
+
+func orNobody(id string) string {
+	if id == "" {
+		return "nobody"
+	}
+	return id
+}
+
+// count1 counts a task in (+1) or out (-1) of what is counted. A task is counted out before its status,
+// owner or roles change, and in again behind.
+func (s step) count1(t *Task, by int64) {
+	add(s.byStatus, t.Status, by)
+	if !t.Open() {
+		return
+	}
+	if t.Status == events.StatusPending && t.AssignedTo != "" {
+		s.owned += by
+	}
+	if t.Roleset != "" {
+		add(s.rolesets, t.Roleset, by)
+	}
+}
+
+// add changes a count and forgets it at zero.
+func add[K comparable](counts map[K]int64, key K, by int64) {
+	if counts[key] += by; counts[key] == 0 {
+		delete(counts, key)
+	}
+}

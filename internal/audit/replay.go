@@ -1,0 +1,113 @@
+package audit
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// ReplayOptions say which part of the log Replay prints. Redis is required.
+type ReplayOptions struct {
+	Redis     redis.UniversalClient
+	Namespace string
+	// From and To are both inclusive: an event's ID, a time (RFC 3339), or ms since 1970; "" for the
+	// log's end.
+	From, To string
+	// Types is a list as events.ParseFilter reads it: `task.*,instance.failed`; "" for all.
+	Types string
+}
+
+// Replayed counts what Replay came by.
+type Replayed struct {
+	Printed int64 // events printed
+	Other   int64 // events of other types
+	Foreign int64 // entries of the log that are no events; passed over
+}
+
+// Replay prints the log as JSON Lines, one envelope a line just as it is stored, one batch in memory at a
+// time. A log whose order is broken is an error (*events.GapError), after what comes before it.
+func Replay(ctx context.Context, w io.Writer, o ReplayOptions) (Replayed, error) {
+	var done Replayed
+	from, err := bound("--from", o.From, false)
+	if err != nil {
+		return done, err
+	}
+	to, err := bound("--to", o.To, true)
+	if err != nil {
+		return done, err
+	}
+	if o.Types == "" {
+		o.Types = events.All
+	}
+	filter, err := events.ParseFilter(o.Types)
+	if err != nil {
+		return done, err
+	}
+	reader, err := events.NewReader(o.Redis, events.ReaderConfig{
+		Namespace: o.Namespace,
+		OnForeign: func(events.ForeignEntry) { done.Foreign++ },
+		Logger:    slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return done, fmt.Errorf("replay: %w", err)
+	}
+	out := bufio.NewWriterSize(w, 1<<16)
+	for entry, err := range reader.Range(ctx, from, to) {
+		switch {
+		case err != nil:
+			if flushErr := out.Flush(); flushErr != nil {
+				return done, fmt.Errorf("replay: %w", flushErr)
+			}
+			return done, fmt.Errorf("replay: %w", err)
+		case entry.Err != nil:
+			done.Foreign++
+			continue
+		case !filter.Match(entry.Envelope.Type):
+			done.Other++
+			continue
+		}
+		done.Printed++
+		if _, err := out.Write(entry.Raw); err != nil {
+			return done, fmt.Errorf("replay: %w", err)
+		}
+		if err := out.WriteByte('\n'); err != nil {
+			return done, fmt.Errorf("replay: %w", err)
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return done, fmt.Errorf("replay: %w", err)
+	}
+	return done, nil
+}
+
+// bound reads one end of a span. A time stands for all events of its millisecond.
+func bound(flag, text string, end bool) (events.ID, error) {
+	if text == "" {
+		return events.ID{}, nil
+	}
+	if id, err := events.ParseID(text); err == nil {
+		return id, nil
+	}
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		var at time.Time
+		at, err = time.Parse(time.RFC3339Nano, text)
+		ms = at.UnixMilli()
+	}
+	if err != nil || ms < 0 {
+		return events.ID{}, fmt.Errorf("%s %q: want an event's ID (1700000000000-42), a time (2026-01-02T03:04:05Z) or milliseconds since 1970", flag, text)
+	}
+	if end {
+		return events.ID{MS: ms, Seq: math.MaxInt64}, nil
+	}
+	return events.ID{MS: ms}, nil
+}

@@ -1,0 +1,100 @@
+package audit
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// maxViolations is how many violations a report keeps; the others are counted.
+const maxViolations = 100
+
+// Report is what Verify found.
+type Report struct {
+	Namespace string    `json:"namespace"`
+	Base      int64     `json:"base"`  // seq of the first event in the log
+	Start     int64     `json:"start"` // seq of the log's last event when Verify began
+	Last      events.ID `json:"last"`  // the last event that was read
+	// What was held against the log.
+	Events     int64 `json:"events"`
+	Tasks      int64 `json:"tasks"`     // hashes of tasks, deleted ones included
+	Instances  int64 `json:"instances"` // hashes and indexes, of those that left too
+	Queues     int64 `json:"queues"`
+	Places     int64 `json:"places"` // entries of queues and indexes
+	Rows       int64 `json:"rows"`   // in Postgres
+	State      bool  `json:"state"`  // the global state was compared
+	Postgres   bool  `json:"postgres"`
+	DurationMS int64 `json:"durationMs"`
+	// Notes say what could not be compared, and why.
+	Notes []string `json:"notes"`
+	// Violations are the first hundred, Total counts them all.
+	Violations []string `json:"violations"`
+	Total      int64    `json:"total"`
+}
+
+// OK says that nothing is broken.
+func (r Report) OK() bool { return r.Total == 0 }
+
+func (r *Report) violation(format string, args ...any) {
+	r.Total++
+	if len(r.Violations) < maxViolations {
+		r.Violations = append(r.Violations, fmt.Sprintf(format, args...))
+	}
+}
+
+func (r *Report) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+// WriteJSON writes the report as indented JSON.
+func (r Report) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(r); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+// WriteTo writes the report for people.
+func (r Report) WriteTo(w io.Writer) (int64, error) {
+	var b strings.Builder
+	for _, v := range r.Violations {
+		fmt.Fprintf(&b, "✗ %s\n", v)
+	}
+	if more := r.Total - int64(len(r.Violations)); more > 0 {
+		fmt.Fprintf(&b, "✗ and %d more\n", more)
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(&b, "· %s\n", n)
+	}
+	fmt.Fprintf(&b, "Read %s, seq %d to %d. Compared %s, %s, %s in %s",
+		amount(r.Events, "event"), r.Base, r.Last.Seq, amount(r.Tasks, "task"), amount(r.Instances, "instance"),
+		amount(r.Places, "place"), amount(r.Queues, "queue"))
+	if r.State {
+		b.WriteString(", the global state")
+	}
+	if r.Postgres {
+		fmt.Fprintf(&b, ", %s in Postgres", amount(r.Rows, "row"))
+	}
+	fmt.Fprintf(&b, ", in %s.\n", (time.Duration(r.DurationMS) * time.Millisecond).Round(10*time.Millisecond))
+	if r.OK() {
+		b.WriteString("OK: what is stored equals the log.\n")
+	} else {
+		fmt.Fprintf(&b, "BROKEN: %s.\n", amount(r.Total, "violation"))
+	}
+	n, err := io.WriteString(w, b.String())
+	return int64(n), err
+}
+
+func amount(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,87 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// tail folds the log up to where it is asked to, and can be asked again as the log grows.
+type tail struct {
+	reader *events.Reader
+	fold   *Fold
+	next   func() (events.Entry, error, bool)
+	stop   func()
+	held   *events.Entry // read, and beyond what was asked for
+}
+
+// to folds up to seq. It says false if the log ends before.
+func (t *tail) to(ctx context.Context, seq int64) (bool, error) {
+	fresh := false
+	for t.fold.last.Seq < seq {
+		entry, err := t.pull(ctx, &fresh)
+		if err != nil {
+			return false, err
+		}
+		if entry == nil {
+			return false, nil
+		}
+		if entry.ID.Seq > seq {
+			t.held = entry
+			return t.fold.last.Seq == seq, nil
+		}
+		t.apply(entry)
+	}
+	return true, nil
+}
+
+func (t *tail) apply(entry *events.Entry) {
+	switch {
+	case entry.ID == t.fold.last: // read again to go on behind it
+	case entry.Err != nil:
+		t.fold.Unreadable(entry.ID, entry.Err)
+	default:
+		t.fold.Apply(entry.Envelope)
+	}
+}
+
+// pull gives the next entry, nil at the log's end. fresh is set once the log was asked anew.
+func (t *tail) pull(ctx context.Context, fresh *bool) (*events.Entry, error) {
+	if entry := t.held; entry != nil {
+		t.held = nil
+		return entry, nil
+	}
+	for {
+		if t.next == nil {
+			if *fresh {
+				return nil, nil
+			}
+			*fresh = true
+			t.next, t.stop = iter.Pull2(t.reader.Range(ctx, t.fold.last, events.ID{}))
+		}
+		entry, err, ok := t.next()
+		if !ok {
+			t.close()
+			continue
+		}
+		var gap *events.GapError
+		if errors.As(err, &gap) {
+			continue // the fold tells it
+		}
+		if err != nil {
+			t.close()
+			return nil, fmt.Errorf("fold the log: %w", err)
+		}
+		return &entry, nil
+	}
+}
+
+func (t *tail) close() {
+	if t.stop != nil {
+		t.stop()
+	}
+	t.next, t.stop = nil, nil
+}

@@ -1,0 +1,298 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// Options say what Verify compares. Redis is required; zero values take the defaults that are named.
+type Options struct {
+	Redis     redis.UniversalClient
+	Namespace string
+	// Postgres is what projections.OpenPool gave; nil leaves the task views out.
+	Postgres *pgxpool.Pool
+	// Wait is how long a projection that is behind is waited for. Default 10 s.
+	Wait time.Duration
+	// Progress is told what is being done, a line each; nil for nobody.
+	Progress io.Writer
+}
+
+const (
+	defaultWait = 10 * time.Second
+	// pollEvery is how often a projection that is behind is looked at.
+	pollEvery = 20 * time.Millisecond
+	// taskLot and instanceLot are how many objects a script reads at once: it takes about a millisecond.
+	taskLot, instanceLot = 200, 100
+)
+
+// The scripts, none of which writes.
+var (
+	readTasks     = lua.Named("read_tasks")
+	readInstances = lua.Named("read_instances")
+	readQueues    = lua.Named("read_queues")
+	readGlobals   = lua.Named("read_globals")
+)
+
+// verifier is one run of Verify.
+type verifier struct {
+	Options
+	keys    keys.Space
+	scripts *lua.Runner
+	fold    *Fold
+	tail    *tail
+	report  *Report
+
+	truncated bool            // the log was told to end too early
+	rolesets  map[string]bool // sets of roles that were seen
+	orphaned  map[string]bool // keys of orphans' queues that were listed
+}
+
+// Verify reads the log once and compares what is stored with its fold, while commands go on. Whatever is
+// wrong is in the report; the error is only that Redis or Postgres could not be read, or ctx's.
+func Verify(ctx context.Context, o Options) (*Report, error) {
+	began := time.Now()
+	if o.Wait == 0 {
+		o.Wait = defaultWait
+	}
+	if o.Progress == nil {
+		o.Progress = io.Discard
+	}
+	v, bounds, err := newVerifier(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("verify: %w", err)
+	}
+	defer v.tail.close()
+	for _, part := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{fmt.Sprintf("folding the log up to seq %d", bounds.Seq), func(ctx context.Context) error { return v.to(ctx, bounds.Seq) }},
+		{"comparing tasks", v.tasks},
+		{"comparing instances", v.instances},
+		{"comparing the log's own hash and the leader", v.globals},
+		{"comparing queues", v.queues},
+		{"comparing the global state", v.state},
+		{"comparing the task views in Postgres", v.rows},
+	} {
+		v.progress(part.what)
+		if err := part.do(ctx); err != nil {
+			return nil, fmt.Errorf("verify: %s: %w", part.what, err)
+		}
+	}
+	v.report.Base, v.report.Events, v.report.Last = v.fold.base, v.fold.count, v.fold.last
+	if !v.fold.whole {
+		v.report.note("The log begins at seq %d: objects older than that were compared as far as it tells, and counts were not.", v.fold.base)
+	}
+	v.report.DurationMS = time.Since(began).Milliseconds()
+	return v.report, nil
+}
+
+func newVerifier(ctx context.Context, o Options) (*verifier, events.Bounds, error) {
+	v := &verifier{
+		Options: o, scripts: lua.NewRunner(o.Redis), rolesets: map[string]bool{}, orphaned: map[string]bool{},
+		report: &Report{Namespace: o.Namespace, Notes: []string{}, Violations: []string{}},
+	}
+	reader, err := events.NewReader(o.Redis, events.ReaderConfig{
+		Namespace: o.Namespace, Logger: slog.New(slog.DiscardHandler), OnForeign: v.foreign,
+	})
+	if err != nil {
+		return nil, events.Bounds{}, err
+	}
+	if v.keys, err = keys.New(o.Namespace); err != nil {
+		return nil, events.Bounds{}, err
+	}
+	bounds, err := reader.Bounds(ctx)
+	if err != nil {
+		return nil, events.Bounds{}, err
+	}
+	bounds.Seq = max(bounds.Seq, bounds.Last.Seq)
+	v.report.Start = bounds.Seq
+	v.fold = NewFold(bounds.Base, func(violation string) { v.report.violation("%s", violation) })
+	v.tail = &tail{reader: reader, fold: v.fold}
+	return v, bounds, nil
+}
+
+func (v *verifier) foreign(f events.ForeignEntry) {
+	v.report.violation("log entry %s is no event: %v", f.EntryID, f.Reason)
+}
+
+func (v *verifier) progress(what string) {
+	fmt.Fprintf(v.Progress, "%s\n", what) //nolint:errcheck // nobody is worse off without it
+}
+
+// to folds the log up to the event that left things as they were read.
+func (v *verifier) to(ctx context.Context, seq int64) error {
+	there, err := v.tail.to(ctx, seq)
+	if err != nil {
+		return err
+	}
+	if !there && !v.truncated {
+		v.truncated = true
+		v.report.violation("the log ends at %s, but seq %d was given: events are missing at its end", v.fold.last, seq)
+	}
+	return nil
+}
+
+// lots runs a script for each list of arguments, one after the other, and gives each reply to compare once
+// the log is folded up to its moment. The next is read while one is compared.
+func (v *verifier) lots(ctx context.Context, script *lua.Script, args [][]any, compare func(lot int, reply []any) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type read struct {
+		reply []any
+		err   error
+	}
+	replies := make(chan read, 1)
+	go func() {
+		defer close(replies)
+		for _, a := range args {
+			reply, err := v.run(ctx, script, a...)
+			select {
+			case replies <- read{reply, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	lot := 0
+	for r := range replies {
+		if r.err != nil {
+			return r.err
+		}
+		if err := v.at(ctx, r.reply); err != nil {
+			return err
+		}
+		if err := compare(lot, r.reply[1:]); err != nil {
+			return err
+		}
+		lot++
+	}
+	return ctx.Err()
+}
+
+// run runs a script that only reads.
+func (v *verifier) run(ctx context.Context, script *lua.Script, args ...any) ([]any, error) {
+	reply, err := v.scripts.Run(ctx, script, []string{v.keys.Log()}, args...)
+	if err != nil {
+		return nil, err
+	}
+	list, ok := reply.([]any)
+	if !ok || len(list) == 0 {
+		return nil, fmt.Errorf("script %s returned %v", script.Name, reply)
+	}
+	return list, nil
+}
+
+// at folds the log up to the moment of a script's reply.
+func (v *verifier) at(ctx context.Context, reply []any) error {
+	seq, err := strconv.ParseInt(text(reply[0]), 10, 64)
+	if err != nil {
+		return fmt.Errorf("%s holds seq %q", v.keys.Log(), text(reply[0]))
+	}
+	return v.to(ctx, seq)
+}
+
+// await asks again and again whether a projection has got to where the log is folded, and says so if that
+// takes too long.
+func (v *verifier) await(ctx context.Context, projection string, reached func() (seq int64, ok bool, err error)) (bool, error) {
+	timeout := time.NewTimer(v.Wait)
+	defer timeout.Stop()
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for {
+		seq, ok, err := reached()
+		if err != nil || ok {
+			return ok, err
+		}
+		select {
+		case <-poll.C:
+		case <-timeout.C:
+			v.report.violation("projection %s is stuck at seq %d: %s later it has not got to seq %d", projection, seq, v.Wait, v.fold.last.Seq)
+			return false, nil
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
+// differs compares one field and tells if it is not what the log says. "" is a field that is not there.
+func (v *verifier) differs(object, field, log, stored string) {
+	if log == stored {
+		return
+	}
+	v.report.violation("%s: %s is %s, the log says %s", object, field, shown(stored), shown(log))
+}
+
+// maxShown is how much of a value a violation shows, in bytes.
+const maxShown = 80
+
+func shown(value string) string {
+	switch {
+	case value == "":
+		return "not set"
+	case len(value) > maxShown:
+		return fmt.Sprintf("%.*q… (%d bytes)", maxShown, value, len(value))
+	}
+	return strconv.Quote(value)
+}
+
+// text is a script's value as text, "" for nil.
+func text(value any) string {
+	switch value := value.(type) {
+	case string:
+		return value
+	case int64:
+		return strconv.FormatInt(value, 10)
+	}
+	return ""
+}
+
+// number is a script's value as a whole number, a score too; false if there is none.
+func number(value any) (int64, bool) {
+	switch value := value.(type) {
+	case int64:
+		return value, true
+	case string:
+		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
+			return n, true
+		}
+		f, err := strconv.ParseFloat(value, 64)
+		return int64(f), err == nil
+	}
+	return 0, false
+}
+
+func decimal(n int64) string { return strconv.FormatInt(n, 10) }
+
+// decimalSet is a number that counts from 1, "" for 0.
+func decimalSet(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return decimal(n)
+}
+
+// iso is a time in ms as it is stored, "" for 0.
+func iso(ms int64) string {
+	if ms == 0 {
+		return ""
+	}
+	return time.UnixMilli(ms).UTC().Format(events.TimeLayout)
+}
+
+var errBehind = errors.New("the projection is behind")

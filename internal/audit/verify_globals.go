@@ -1,0 +1,127 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// globals compares the log's own hash, the leader's lease, and how many tasks ask for each set of roles.
+func (v *verifier) globals(ctx context.Context) error {
+	reply, err := v.run(ctx, readGlobals)
+	if err != nil {
+		return err
+	}
+	if err := v.at(ctx, reply); err != nil {
+		return err
+	}
+	lists := make([][]any, len(reply))
+	for i := 1; i < len(reply); i++ {
+		lists[i], _ = reply[i].([]any)
+	}
+	if len(lists) != 5 || len(lists[1]) != 4 || len(lists[2]) != 2 || len(lists[3]) != 2 {
+		return fmt.Errorf("script %s returned %v", readGlobals.Name, reply)
+	}
+	v.log(lists[1], lists[2])
+	if v.fold.elected != "" {
+		v.differs(v.keys.Leader(), "id", v.fold.elected, text(lists[3][0]))
+		v.differs(v.keys.Leader(), "term", decimal(v.fold.term), text(lists[3][1]))
+	}
+	stored := map[string]string{}
+	for i := 0; i+1 < len(lists[4]); i += 2 {
+		stored[text(lists[4][i])] = text(lists[4][i+1])
+		v.rolesets[text(lists[4][i])] = true
+	}
+	for set := range v.fold.rolesets {
+		v.rolesets[set] = true
+	}
+	if v.fold.whole {
+		for _, set := range slices.Sorted(maps.Keys(v.rolesets)) {
+			v.differs(v.keys.RoleSets(), set, decimalSet(v.fold.rolesets[set]), stored[set])
+		}
+	}
+	return nil
+}
+
+// log compares the log's hash with its entries, folded up to the seq that it tells.
+func (v *verifier) log(hash, ends []any) {
+	object := v.keys.Log()
+	if v.fold.count > 0 {
+		v.differs(object, "seq", decimal(v.fold.last.Seq), text(hash[0]))
+		v.differs(object, "ms", decimal(v.fold.last.MS), text(hash[1]))
+	}
+	if last, err := events.ParseID(text(ends[1])); err == nil && last.Seq > v.fold.last.Seq {
+		v.report.violation("log entry %s was not written by a command: the last seq given is %s", last, text(hash[0]))
+	}
+	if first, err := events.ParseID(text(ends[0])); err == nil && text(hash[2]) != "" {
+		v.differs(object, "base", decimal(first.Seq), text(hash[2]))
+	}
+	if v.fold.term > 0 {
+		v.differs(object, "term", decimal(v.fold.term), text(hash[3]))
+	}
+}
+
+// state compares the global state at the event that it says it has applied.
+func (v *verifier) state(ctx context.Context) error {
+	var stored map[string]string
+	var version int64
+	reached, err := v.await(ctx, "state", func() (int64, bool, error) {
+		var err error
+		if stored, err = v.Redis.HGetAll(ctx, v.keys.State()).Result(); err != nil {
+			return 0, false, fmt.Errorf("read %s: %w", v.keys.State(), err)
+		}
+		version, _ = number(stored["version"])
+		return version, version >= v.fold.last.Seq, nil
+	})
+	if err != nil || !reached {
+		return err
+	}
+	if err := v.to(ctx, version); err != nil {
+		return err
+	}
+	v.report.State = true
+	f, object := v.fold, v.keys.State()
+	if f.count == 0 {
+		return nil
+	}
+	v.differs(object, "version", decimal(f.last.Seq), stored["version"])
+	v.differs(object, "checkpoint", f.last.String(), stored["checkpoint"])
+	if f.lastType != "" {
+		v.differs(object, "lastEvent", string(f.lastType), stored["lastEvent"])
+		v.differs(object, "lastEventId", f.last.String(), stored["lastEventId"])
+		v.differs(object, "lastEventAt", iso(f.last.MS), stored["lastEventAt"])
+	}
+	if !f.whole {
+		return nil
+	}
+	v.differs(object, "leader", f.leader, stored["leader"])
+	if f.elected != "" {
+		v.differs(object, "term", decimal(f.term), stored["term"])
+	}
+	counts := map[string]int64{
+		"tasks.total": int64(len(f.tasks)), "tasks.assigned": f.owned, "instances": f.living,
+	}
+	for _, status := range []string{events.StatusPending, events.StatusInProgress, events.StatusCompleted, events.StatusFailed} {
+		counts["tasks."+status] = f.byStatus[status]
+	}
+	for role, n := range f.roles {
+		counts["role."+role] = n
+	}
+	for field := range stored {
+		if strings.HasPrefix(field, "tasks.") || strings.HasPrefix(field, "role.") {
+			counts[field] += 0 // one that the log does not count is 0
+		}
+	}
+	for _, field := range slices.Sorted(maps.Keys(counts)) {
+		text := stored[field]
+		if text == "" {
+			text = "0" // a count that never moved
+		}
+		v.differs(object, field, decimal(counts[field]), text)
+	}
+	return nil
+}

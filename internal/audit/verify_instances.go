@@ -1,0 +1,168 @@
+package audit
+
+import (
+	"context"
+	"slices"
+)
+
+// The order in which read_instances gives what it reads.
+const (
+	instanceID = iota
+	instanceRoles
+	instanceStatus
+	instanceLastSeen
+	instanceLastHeartbeat
+	instanceRegisteredAt
+	instanceMetadata
+	instanceSession
+	instanceMaxTasks
+	instanceWorker
+	instanceSeq
+	indexAlive
+	indexWorkers
+	indexRoles
+	indexAvailable
+	indexStealable
+	lengthAssigned
+	lengthActive
+	lengthAuto
+
+	instanceFields = indexAlive
+)
+
+// instances compares the hashes and the places in the indexes of every instance that the log knows, also
+// of those that have left.
+func (v *verifier) instances(ctx context.Context) error {
+	lots := slices.Collect(slices.Chunk(v.fold.Instances(), instanceLot))
+	args := make([][]any, len(lots))
+	for i, lot := range lots {
+		for _, instance := range lot {
+			args[i] = append(args[i], instance.ID)
+		}
+	}
+	return v.lots(ctx, readInstances, args, func(i int, reply []any) error {
+		for n, instance := range lots[i] {
+			v.report.Instances++
+			stored, _ := reply[n].([]any)
+			// A flush may have come in between.
+			v.instance(v.fold.instance(instance.ID), stored)
+		}
+		return nil
+	})
+}
+
+func (v *verifier) instance(i *Instance, stored []any) {
+	object := "instance " + i.ID
+	there := slices.ContainsFunc(stored[:instanceFields], func(field any) bool { return field != nil })
+	get := func(field int) string { return text(stored[field]) }
+	if i.partial {
+		return
+	}
+	if !i.Registered {
+		if there {
+			v.report.violation("%s: the log says that it has left, but its hash is there", object)
+		}
+		for index, key := range map[int]string{
+			indexAlive: v.keys.Alive(), indexWorkers: v.keys.Workers(), indexRoles: v.keys.Roles(),
+			indexAvailable: v.keys.Available(), indexStealable: v.keys.Stealable(),
+		} {
+			if stored[index] != nil {
+				v.report.violation("%s: the log says that it has left, but it is in %s", object, key)
+			}
+		}
+	} else {
+		v.indexes(i, object, stored, there)
+		// Without heartbeats the hash expires, some time before the monitor finds out.
+		if there {
+			v.instanceHash(i, object, get)
+		}
+	}
+	for _, q := range []struct {
+		length int
+		key    string
+		log    int
+	}{
+		{lengthAssigned, v.keys.Assigned(i.ID), len(i.assigned)},
+		{lengthActive, v.keys.Active(i.ID), len(i.active)},
+		{lengthAuto, v.keys.Auto(i.ID), int(i.auto)},
+	} {
+		v.length(q.key, stored[q.length], int64(q.log))
+	}
+}
+
+// length compares how many entries a queue has.
+func (v *verifier) length(key string, stored any, log int64) {
+	if n, _ := number(stored); n != log && v.fold.whole {
+		v.report.violation("queue %s holds %d, the log says %d", key, n, log)
+	}
+}
+
+func (v *verifier) instanceHash(i *Instance, object string, get func(int) string) {
+	worker := "0"
+	if i.Worker {
+		worker = "1"
+	}
+	v.differs(object, "id", i.ID, get(instanceID))
+	v.differs(object, "roles", i.Roles, get(instanceRoles))
+	v.differs(object, "status", i.Status, get(instanceStatus))
+	v.differs(object, "registeredAt", iso(i.RegisteredAt), get(instanceRegisteredAt))
+	v.differs(object, "metadata", i.Metadata, get(instanceMetadata))
+	v.differs(object, "sessionId", i.Session, get(instanceSession))
+	v.differs(object, "maxTasks", decimal(i.MaxTasks), get(instanceMaxTasks))
+	v.differs(object, "worker", worker, get(instanceWorker))
+	// No event tells a heartbeat, but what it writes in two places must agree.
+	if seen, ok := number(get(instanceLastSeen)); ok {
+		v.differs(object, "lastHeartbeat", iso(seen), get(instanceLastHeartbeat))
+	} else {
+		v.report.violation("%s: lastSeen is %s, not a time in ms", object, shown(get(instanceLastSeen)))
+	}
+	// A script that gives tasks to several instances marks each with one of its events, not always the last
+	// about that instance.
+	if seq, ok := number(get(instanceSeq)); !ok || seq < i.Seq || seq > v.fold.last.Seq {
+		v.report.violation("%s: seq is %s, the log changed it last by seq %d and is at %d", object, shown(get(instanceSeq)), i.Seq, v.fold.last.Seq)
+	}
+}
+
+// indexes compares a registered instance's places.
+func (v *verifier) indexes(i *Instance, object string, stored []any, hash bool) {
+	v.differs(object, v.keys.Roles(), i.Roles, text(stored[indexRoles]))
+	if stored[indexAlive] == nil {
+		v.report.violation("%s: it is not in %s, the log says that it is registered", object, v.keys.Alive())
+	}
+	if worker := stored[indexWorkers] != nil; worker != i.Worker {
+		v.report.violation("%s: in %s it is %s, the log says %s", object, v.keys.Workers(), present(worker), present(i.Worker))
+	}
+	v.differs(object, "score in "+v.keys.Stealable(), decimalSet(i.auto), wholeText(stored[indexStealable]))
+	if !hash {
+		return // who has no hash is given nothing, and its room is not kept up
+	}
+	for _, index := range []struct {
+		key   string
+		entry any
+	}{{v.keys.Alive(), stored[indexAlive]}, {v.keys.Workers(), stored[indexWorkers]}} {
+		if seen := text(stored[instanceLastSeen]); index.entry != nil && wholeText(index.entry) != seen {
+			v.report.violation("%s: its score in %s is %s, its hash says %s", object, index.key, wholeText(index.entry), seen)
+		}
+	}
+	room := ""
+	if i.Worker && i.holds() < i.MaxTasks {
+		room = decimal(i.holds())
+	}
+	v.differs(object, "score in "+v.keys.Available(), room, wholeText(stored[indexAvailable]))
+}
+
+func present(there bool) string {
+	if there {
+		return "present"
+	}
+	return "not present"
+}
+
+// wholeText writes a score as a whole number, "" if there is none.
+func wholeText(value any) string {
+	n, ok := number(value)
+	if !ok {
+		return ""
+	}
+	return decimal(n)
+}

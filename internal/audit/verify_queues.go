@@ -1,0 +1,225 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+const (
+	// queuePage is how many entries a script reads at once, of all its queues together.
+	queuePage = 1000
+	// queueLot is how many queues a script reads at once.
+	queueLot = 25
+)
+
+// queue is a sorted set to be gone through.
+type queue struct {
+	key  string
+	from string // where its next page begins
+	// expect gives the score that the log has for an entry. It says no, and where the entry belongs, if
+	// the log does not have it here. unknown is a score that cannot be compared.
+	expect func(member string) (score int64, here bool, instead string)
+	// length is how many entries the log has, -1 if it does not tell.
+	length func() int64
+	// done is called, if it is set, when the last page was compared, at its moment.
+	done func()
+}
+
+const unknown = int64(-1)
+
+// queues goes through every queue and index that the log knows of, page by page, and compares what is in
+// them.
+func (v *verifier) queues(ctx context.Context) error {
+	list := v.globalQueues()
+	for _, i := range v.fold.Instances() {
+		list = append(list, v.instanceQueues(i.ID)...)
+	}
+	if err := v.walk(ctx, list); err != nil {
+		return err
+	}
+	var orphans []*queue
+	for _, key := range slices.Sorted(maps.Keys(v.orphaned)) {
+		orphans = append(orphans, v.orphansQueue(key))
+	}
+	return v.walk(ctx, orphans)
+}
+
+// walk goes through queues, several at a time.
+func (v *verifier) walk(ctx context.Context, list []*queue) error {
+	v.report.Queues += int64(len(list))
+	for len(list) > 0 {
+		lot := list[:min(len(list), queueLot)]
+		length := queuePage / len(lot)
+		args := []any{length}
+		for _, q := range lot {
+			args = append(args, q.key, q.from)
+		}
+		reply, err := v.run(ctx, readQueues, args...)
+		if err != nil {
+			return err
+		}
+		if err := v.at(ctx, reply); err != nil {
+			return err
+		}
+		var more []*queue
+		for n, q := range lot {
+			page, _ := reply[2+2*n].([]any)
+			if q.from == firstPage && q.length() != unknown {
+				v.length(q.key, reply[1+2*n], q.length())
+			}
+			v.page(q, page)
+			if len(page) == 2*length {
+				q.from = "(" + text(page[len(page)-1])
+				more = append(more, q)
+			} else if q.done != nil {
+				q.done()
+			}
+		}
+		list = append(more, list[len(lot):]...)
+	}
+	return nil
+}
+
+const firstPage = "-inf"
+
+// page compares a page of a queue.
+func (v *verifier) page(q *queue, page []any) {
+	for i := 0; i+1 < len(page); i += 2 {
+		v.report.Places++
+		member := text(page[i])
+		stored, _ := number(page[i+1])
+		log, here, instead := q.expect(member)
+		switch {
+		case !here:
+			v.report.violation("queue %s holds %s, the log says that %s", q.key, member, instead)
+		case log != unknown && log != stored:
+			v.report.violation("queue %s holds %s with score %d, the log says %d", q.key, member, stored, log)
+		}
+	}
+}
+
+// ofTasks is a queue of the tasks for which here holds.
+func (v *verifier) ofTasks(key string, length func() int64, here func(*Task) bool) *queue {
+	return &queue{key: key, from: firstPage, length: length, expect: func(member string) (int64, bool, string) {
+		num, ok := taskNumber(member)
+		t := v.fold.tasks[num]
+		switch {
+		case ok && t == nil && !v.fold.whole && num < v.fold.base:
+			return unknown, true, "" // older than the log
+		case !ok || t == nil && !v.fold.deleted[num]:
+			return 0, false, "there is no such task"
+		case t == nil:
+			return 0, false, "it is deleted"
+		case t.partial:
+			return unknown, true, ""
+		case !here(t):
+			return 0, false, t.whereabouts()
+		case key == v.keys.Open():
+			return score(t.Priority, t.Num), true, ""
+		}
+		return t.score(), true, ""
+	}}
+}
+
+// ofInstances is an index of the instances for which here holds.
+func (v *verifier) ofInstances(key string, length func() int64, here func(*Instance) bool, instead string) *queue {
+	return &queue{key: key, from: firstPage, length: length, expect: func(member string) (int64, bool, string) {
+		i := v.fold.instances[member]
+		return unknown, i == nil && !v.fold.whole || i != nil && (i.partial || here(i)), instead
+	}}
+}
+
+func (v *verifier) globalQueues() []*queue {
+	untold := func() int64 { return unknown }
+	list := []*queue{
+		v.ofTasks(v.keys.Open(), func() int64 {
+			return int64(len(v.fold.tasks)) - v.fold.byStatus["completed"] - v.fold.byStatus["failed"]
+		}, (*Task).Open),
+		{key: v.keys.Orphaned(), from: firstPage, length: untold, expect: v.expectOrphaned, done: v.unlisted},
+		v.ofInstances(v.keys.Alive(), func() int64 { return v.fold.living },
+			func(i *Instance) bool { return i.Registered }, "it is not registered"),
+		v.ofInstances(v.keys.Workers(), untold,
+			func(i *Instance) bool { return i.Registered && i.Worker }, "it is no registered worker"),
+		v.ofInstances(v.keys.Available(), untold,
+			func(i *Instance) bool { return i.Registered && i.Worker }, "it is no registered worker"),
+		v.ofInstances(v.keys.Stealable(), untold,
+			func(i *Instance) bool { return i.auto > 0 }, "nothing is auto-assigned to it"),
+	}
+	v.rolesets[""] = true
+	for _, set := range slices.Sorted(maps.Keys(v.rolesets)) {
+		list = append(list, v.ofTasks(v.waitingKey(set), func() int64 { return v.fold.waiting[set] },
+			func(t *Task) bool { return t.in == kindWaiting && t.Roleset == set }))
+	}
+	return list
+}
+
+// instanceQueues are the queues of an instance. Their lengths were compared with its hash.
+func (v *verifier) instanceQueues(id string) []*queue {
+	untold := func() int64 { return unknown }
+	held := func(kind queueKind) func(*Task) bool {
+		return func(t *Task) bool { return t.in == kind && t.holder.ID == id }
+	}
+	return []*queue{
+		v.ofTasks(v.keys.Assigned(id), untold, held(kindAssigned)),
+		v.ofTasks(v.keys.Active(id), untold, held(kindActive)),
+		v.ofTasks(v.keys.Auto(id), untold, func(t *Task) bool { return held(kindAssigned)(t) && t.Auto }),
+	}
+}
+
+// expectOrphaned reads an entry of the list of what was set aside.
+func (v *verifier) expectOrphaned(member string) (int64, bool, string) {
+	var entry struct {
+		Queue      string `json:"queue"`
+		InstanceID string `json:"instanceId"`
+		Reason     string `json:"reason"`
+	}
+	if err := json.Unmarshal([]byte(member), &entry); err != nil {
+		return 0, false, "an entry there is JSON"
+	}
+	o := v.fold.orphans[entry.Queue]
+	switch {
+	case o == nil && !v.fold.whole:
+		return unknown, true, ""
+	case o == nil:
+		return 0, false, "nothing was set aside then"
+	case o.instance != entry.InstanceID || o.reason != entry.Reason:
+		return 0, false, fmt.Sprintf("it was set aside from %s (%s)", o.instance, o.reason)
+	}
+	v.orphaned[v.keys.Orphans(o.name)] = true
+	return o.seq, true, ""
+}
+
+// unlisted tells what was set aside, is not yet put back, and is not on the list, so that nobody ever will.
+func (v *verifier) unlisted() {
+	for _, name := range slices.Sorted(maps.Keys(v.fold.orphans)) {
+		key := v.keys.Orphans(name)
+		if o := v.fold.orphans[name]; len(o.left) > 0 && !v.orphaned[key] {
+			v.orphaned[key] = true
+			v.report.violation("queue %s does not list %s, with %d tasks set aside from %s", v.keys.Orphaned(), key, len(o.left), o.instance)
+		}
+	}
+}
+
+// orphansQueue is one queue of what was set aside. What has been put back otherwise since then may still
+// be in it.
+func (v *verifier) orphansQueue(key string) *queue {
+	var set *orphans
+	for _, o := range v.fold.orphans {
+		if v.keys.Orphans(o.name) == key {
+			set = o
+		}
+	}
+	return &queue{key: key, from: firstPage, length: func() int64 { return unknown }, expect: func(member string) (int64, bool, string) {
+		num, _ := taskNumber(member)
+		if set == nil || !set.all[num] {
+			return 0, false, "it was not set aside then"
+		}
+		if t := set.left[num]; t != nil {
+			return t.score(), true, ""
+		}
+		return unknown, true, ""
+	}}
+}

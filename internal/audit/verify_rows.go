@@ -1,0 +1,134 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/projections"
+)
+
+// rows compares the task views in Postgres with the log as far as they have applied it.
+func (v *verifier) rows(ctx context.Context) error {
+	if v.Options.Postgres == nil {
+		v.report.note("Postgres was not checked: no database URL was given.")
+		return nil
+	}
+	var merge *rowMerge
+	reached, err := v.await(ctx, "tasks", func() (int64, bool, error) {
+		var at events.ID
+		err := projections.SnapshotTasks(ctx, v.Options.Postgres, func(checkpoint events.ID) error {
+			if at = checkpoint; at.Seq < v.fold.last.Seq {
+				return errBehind
+			}
+			if err := v.to(ctx, at.Seq); err != nil {
+				return err
+			}
+			if at != v.fold.last {
+				v.report.violation("projection tasks has its checkpoint at %s, the log is at %s there", at, v.fold.last)
+			}
+			merge = &rowMerge{verifier: v, tasks: v.fold.Tasks()}
+			return nil
+		}, func(row projections.TaskRow) error {
+			merge.add(&row)
+			return nil
+		})
+		if errors.Is(err, errBehind) || errors.Is(err, projections.ErrNoTaskViews) {
+			return at.Seq, false, nil
+		}
+		return at.Seq, err == nil, err
+	})
+	if err != nil || !reached {
+		return err
+	}
+	merge.missing(nil)
+	v.report.Postgres = true
+	return nil
+}
+
+// rowMerge holds rows against tasks, both in order of their number.
+type rowMerge struct {
+	*verifier
+	tasks []*Task // not met yet
+}
+
+func (m *rowMerge) add(row *projections.TaskRow) {
+	m.report.Rows++
+	m.missing(&row.Num)
+	if len(m.tasks) == 0 || m.tasks[0].Num != row.Num {
+		// What a flush left in Postgres is older than the log.
+		if row.Num < m.fold.base && row.Num > m.fold.flushedViews {
+			return
+		}
+		what := "knows no such task"
+		if m.fold.deleted[row.Num] {
+			what = "has deleted it"
+		}
+		m.report.violation("Postgres row %s: it is there, the log %s", row.ID, what)
+		return
+	}
+	m.row(m.tasks[0], row)
+	m.tasks = m.tasks[1:]
+}
+
+// missing tells the tasks before num, or all that are left, for which no row came.
+func (m *rowMerge) missing(num *int64) {
+	for len(m.tasks) > 0 && (num == nil || m.tasks[0].Num < *num) {
+		if t := m.tasks[0]; !t.partial {
+			m.report.violation("Postgres row %s: it is missing, the log says that the task is %s", t.ID(), t.describe())
+		}
+		m.tasks = m.tasks[1:]
+	}
+}
+
+func (m *rowMerge) row(t *Task, row *projections.TaskRow) {
+	object := "Postgres row " + t.ID()
+	differs := func(field, log, stored string) { m.differs(object, field, log, stored) }
+	differs("id", t.ID(), row.ID)
+	differs("status", t.Status, row.Status)
+	differs("updated_at", iso(t.UpdatedAt), when(&row.UpdatedAt))
+	differs("seq", decimal(t.Seq), decimal(row.Seq))
+	if t.partial {
+		return
+	}
+	differs("text", t.Text, row.Text)
+	differs("priority", decimal(t.Priority), decimal(row.Priority))
+	differs("attempt", decimal(t.Attempt), decimal(row.Attempt))
+	differs("assigned_to", t.AssignedTo, deref(row.AssignedTo))
+	differs("metadata", t.Metadata, deref(row.Metadata))
+	differs("result", t.Result, deref(row.Result))
+	differs("error", t.Error, deref(row.Error))
+	differs("created_at", iso(t.CreatedAt), when(&row.CreatedAt))
+	differs("claimed_at", iso(t.LastClaim), when(row.ClaimedAt))
+	differs("completed_at", iso(t.CompletedAt), when(row.CompletedAt))
+	claimed, ended := t.LastClaim != 0, t.CompletedAt != 0
+	differs("waited_ms", ifSo(claimed, t.Waited), count(row.Waited))
+	differs("duration_ms", ifSo(ended, t.Duration), count(row.Duration))
+}
+
+// when is a time of Postgres as the log writes it; one that is not in whole milliseconds shows all of it.
+func when(at *time.Time) string {
+	switch {
+	case at == nil:
+		return ""
+	case at.Nanosecond()%int(time.Millisecond) != 0:
+		return at.UTC().Format(time.RFC3339Nano)
+	}
+	return at.UTC().Format(events.TimeLayout)
+}
+
+func count(n *int64) string {
+	if n == nil {
+		return ""
+	}
+	return fmt.Sprint(*n)
+}
+
+func ifSo(so bool, n int64) string {
+	if !so {
+		return ""
+	}
+	return decimal(n)
+}

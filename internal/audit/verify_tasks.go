@@ -1,0 +1,132 @@
+package audit
+
+import (
+	"context"
+	"maps"
+	"slices"
+)
+
+// taskFields is how many fields of a task read_tasks gives, before the scores.
+const taskFields = 18
+
+// tasks compares the hash of every task that the log knows, and whether it is in its queues.
+func (v *verifier) tasks(ctx context.Context) error {
+	ids := slices.AppendSeq(slices.Collect(maps.Keys(v.fold.tasks)), maps.Keys(v.fold.deleted))
+	slices.Sort(ids)
+	// A task that was set aside between the asking and the answer is asked for once more, and so on.
+	for round := ids; len(round) > 0; {
+		var again []int64
+		nums := slices.Collect(slices.Chunk(round, taskLot))
+		args := make([][]any, len(nums))
+		for i, lot := range nums {
+			args[i] = make([]any, 0, 2*len(lot))
+			for _, num := range lot {
+				args[i] = append(args[i], (&Task{Num: num}).ID(), v.orphansOf(num))
+			}
+		}
+		err := v.lots(ctx, readTasks, args, func(i int, reply []any) error {
+			for n, num := range nums[i] {
+				asked, now := args[i][2*n+1], v.orphansOf(num)
+				if now != "" && now != asked {
+					again = append(again, num)
+					continue
+				}
+				v.report.Tasks++
+				values, _ := reply[n].([]any)
+				v.task(num, values)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		round = again
+	}
+	return nil
+}
+
+// orphansOf is the key of the orphans' queue that a task waits in, "" if in none.
+func (v *verifier) orphansOf(num int64) string {
+	if t := v.fold.tasks[num]; t != nil && t.in == kindOrphaned {
+		return v.keys.Orphans(t.set.name)
+	}
+	return ""
+}
+
+// task compares one task's hash.
+func (v *verifier) task(num int64, stored []any) {
+	t := v.fold.tasks[num]
+	there := slices.ContainsFunc(stored[:taskFields], func(field any) bool { return field != nil })
+	switch {
+	case t == nil && there:
+		v.report.violation("task t-%d: the log has deleted it, but its hash is there", num)
+		return
+	case t == nil, !there && !t.Open(): // a finished one goes after its retention
+		return
+	case !there:
+		v.report.violation("task %s: its hash is missing, the log says that it is %s", t.ID(), t.describe())
+		return
+	}
+	get := func(i int) string { return text(stored[i]) }
+	object := "task " + t.ID()
+	compare := func(field, log string, i int) { v.differs(object, field, log, get(i)) }
+	compare("id", t.ID(), 0)
+	compare("status", t.Status, 2)
+	compare("updatedAt", iso(t.UpdatedAt), 10)
+	compare("seq", decimal(t.Seq), 12)
+	if t.partial {
+		return
+	}
+	compare("text", t.Text, 1)
+	compare("priority", decimal(t.Priority), 3)
+	compare("assignedTo", t.AssignedTo, 4)
+	compare("attempt", decimal(t.Attempt), 5)
+	compare("metadata", t.Metadata, 6)
+	compare("result", t.Result, 7)
+	compare("error", t.Error, 8)
+	compare("createdAt", iso(t.CreatedAt), 9)
+	compare("completedAt", iso(t.CompletedAt), 11)
+	compare("queuedAt", decimal(t.QueuedAt), 13)
+	compare("claimedAt", decimalSet(t.ClaimedAt), 14)
+	compare("assignedSeq", decimalSet(t.AssignedSeq), 15)
+	compare("previousAssignment", t.PreviousAssignment, 16)
+	compare("roleset", t.Roleset, 17)
+	if t.Open() {
+		v.places(t, stored[taskFields:])
+	}
+}
+
+// places compares where an open task is with where the log has it. That it is nowhere else is found by
+// going through the queues.
+func (v *verifier) places(t *Task, scores []any) {
+	owner := t.AssignedTo
+	for i, p := range []struct {
+		key  string
+		in   bool
+		rank int64
+	}{
+		{v.keys.Open(), true, score(t.Priority, t.Num)},
+		{v.waitingKey(t.Roleset), t.in == kindWaiting, t.score()},
+		{v.keys.Assigned(owner), t.in == kindAssigned, t.score()},
+		{v.keys.Active(owner), t.in == kindActive, t.score()},
+		{v.keys.Auto(owner), t.in == kindAssigned && t.Auto, t.score()},
+		{v.orphansOf(t.Num), t.in == kindOrphaned, t.score()},
+	} {
+		stored, there := number(scores[i])
+		switch {
+		case !p.in:
+		case !there:
+			v.report.violation("task %s: it is not in queue %s, the log says that %s", t.ID(), p.key, t.whereabouts())
+		case stored != p.rank:
+			v.report.violation("task %s: its score in queue %s is %d, the log says %d", t.ID(), p.key, stored, p.rank)
+		}
+	}
+}
+
+// waitingKey is the queue where tasks wait that ask for a set of roles.
+func (v *verifier) waitingKey(roleset string) string {
+	if roleset == "" {
+		return v.keys.Pending()
+	}
+	return v.keys.RoleQueue(roleset)
+}

@@ -1,0 +1,222 @@
+package audit_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/audit"
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+// workload runs random commands. Most of what it asks for is refused; what is not must add up.
+type workload struct {
+	*bundle
+	random    *rand.Rand
+	instances int
+
+	mu    *sync.Mutex
+	known *[]string // ids of tasks
+}
+
+func newWorkload(b *bundle) *workload {
+	return &workload{bundle: b, instances: 6, mu: &sync.Mutex{}, known: &[]string{}}
+}
+
+func (w *workload) with(seed uint64) *workload {
+	copied := *w
+	copied.random = rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // a test's
+	return &copied
+}
+
+func (w *workload) task() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(*w.known) == 0 {
+		return "t-1"
+	}
+	// The last ones are more often still open.
+	n := min(len(*w.known), 40)
+	return (*w.known)[len(*w.known)-1-w.random.IntN(n)]
+}
+
+func (w *workload) instance() string { return fmt.Sprintf("w:%d", w.random.IntN(w.instances)) }
+
+var (
+	someMetadata = []object{
+		nil, nil, nil, {"roles": []string{"gpu"}}, {"roles": []string{"gpu", "cpu", "gpu"}}, {"note": "<é> & 12345678901234567890"},
+	}
+	someRoles = [][]string{{"worker"}, {"worker", "gpu"}, {"worker", "gpu", "cpu"}, {"observer"}, {}, {"worker", "worker", "cpu"}}
+)
+
+// step runs one command. Refusals are the rule; only faults of the coordinator's own come back.
+func (w *workload) step(ctx context.Context) error {
+	var err error
+	r := w.random
+	switch n := r.IntN(100); {
+	case n < 25:
+		params := object{"text": "a task", "priority": r.IntN(4) * 30}
+		if m := someMetadata[r.IntN(len(someMetadata))]; m != nil {
+			params["metadata"] = m
+		}
+		var result object
+		if result, err = w.try(ctx, "task.create", params); err == nil {
+			w.mu.Lock()
+			*w.known = append(*w.known, result["id"].(string))
+			w.mu.Unlock()
+		}
+	case n < 48:
+		_, err = w.try(ctx, "task.claim", object{"workerId": w.instance(), "maxTasks": 1 + r.IntN(3)})
+	case n < 66:
+		params := object{"id": w.task()}
+		switch r.IntN(3) {
+		case 0:
+			params["error"] = object{"why": "it broke"}
+		case 1:
+			params["result"] = []any{1, "é", nil}
+		}
+		_, err = w.try(ctx, "task.complete", params)
+	case n < 76:
+		updates := object{"priority": r.IntN(101)}
+		switch r.IntN(4) {
+		case 0:
+			updates = object{"status": []string{"pending", "in_progress", "completed", "failed"}[r.IntN(4)]}
+		case 1:
+			updates["metadata"] = object{"roles": someRoles[r.IntN(len(someRoles))], "seen": r.IntN(9)}
+		case 2:
+			updates["text"] = "another text"
+		}
+		_, err = w.try(ctx, "task.update", object{"id": w.task(), "updates": updates})
+	case n < 82:
+		_, err = w.try(ctx, "task.assign", object{"taskId": w.task(), "instanceId": w.instance()})
+	case n < 86:
+		_, err = w.try(ctx, "task.unassign", object{"taskId": w.task()})
+	case n < 88:
+		_, err = w.try(ctx, "task.delete", object{"id": w.task()})
+	case n < 92:
+		metadata := object{"maxTasks": r.IntN(5)}
+		if r.IntN(2) == 0 {
+			metadata["sessionId"] = fmt.Sprintf("s%d", r.IntN(2))
+		}
+		_, err = w.try(ctx, "system.register", object{"id": w.instance(), "roles": someRoles[r.IntN(len(someRoles))], "metadata": metadata})
+	case n < 97:
+		_, err = w.try(ctx, "system.heartbeat", object{"instanceId": w.instance()})
+	case n < 98:
+		_, err = w.try(ctx, "system.unregister", object{"instanceId": w.instance()})
+	case n < 99:
+		_, err = w.try(ctx, "system.check_health", object{"timeout": r.IntN(20)})
+	default:
+		err = w.coordinator.Sweep(ctx)
+	}
+	if isFault(err) {
+		return err
+	}
+	return nil
+}
+
+func isFault(err error) bool {
+	if err == nil {
+		return false
+	}
+	var code int
+	var method string
+	if n, _ := fmt.Sscanf(err.Error(), "%s %d", &method, &code); n == 2 {
+		return code == commands.CodeInternal
+	}
+	return true
+}
+
+func TestARandomWorkloadIsClean(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			b := newBundle(t, true)
+			w := newWorkload(b).with(seed)
+			for range 1500 {
+				if err := w.step(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.project(t)
+			report := b.verify(t)
+			clean(t, report)
+			if report.Events < 500 || report.Tasks < 100 || report.Instances < 5 || report.Rows < 100 || report.Places < 20 {
+				t.Errorf("too little was compared: %+v", report)
+			}
+		})
+	}
+}
+
+func TestVerifyFollowsWhileCommandsGoOn(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, true)
+	b.follow(t)
+	w := newWorkload(b)
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	var done atomic.Int64
+	for seed := range uint64(8) {
+		running.Go(func() {
+			w := w.with(seed)
+			for ctx.Err() == nil {
+				if err := w.step(t.Context()); err != nil {
+					t.Error(err)
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	defer running.Wait()
+	defer stop()
+	testenv.Eventually(t, 20*time.Second, func() (bool, string) { return done.Load() >= 500, "too few commands" })
+	for range 5 {
+		before := done.Load()
+		clean(t, b.verify(t))
+		if done.Load() == before {
+			t.Error("nothing went on meanwhile")
+		}
+	}
+}
+
+func TestHashesThatExpireAreNoViolation(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, false, func(o *commands.Options) {
+		o.InstanceTTL, o.TaskRetention = 30*time.Millisecond, 30*time.Millisecond
+	})
+	w := newWorkload(b).with(99)
+	for range 1500 {
+		if err := w.step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.project(t)
+	report := b.verify(t)
+	clean(t, report)
+}
+
+func TestAnEmptyNamespaceIsClean(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, true)
+	b.project(t)
+	report := b.verify(t)
+	clean(t, report)
+	if report.Events != 0 || !report.Postgres {
+		t.Errorf("%+v", report)
+	}
+}
+
+func TestWithoutPostgresItSaysSo(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, false)
+	report := b.verify(t, func(o *audit.Options) { o.Postgres = nil })
+	if len(report.Notes) != 1 || report.Postgres {
+		t.Errorf("notes %q, postgres %v", report.Notes, report.Postgres)
+	}
+}

@@ -1,0 +1,154 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+// client talks to one coordinator.
+type client struct {
+	url  string
+	http *http.Client
+}
+
+func newClient(t *testing.T, addr string) *client {
+	t.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &client{url: "http://" + addr, http: &http.Client{Transport: transport, Timeout: 30 * time.Second}}
+}
+
+// refusal is a JSON-RPC error as it came.
+type refusal struct {
+	Code    int             `json:"code"`
+	Message string          `json:"message"`
+	Data    json.RawMessage `json:"data"`
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("%s (%d): %s", r.Message, r.Code, r.Data) }
+
+// text is the error's data when it is a string.
+func (r *refusal) text() string {
+	var s string
+	_ = json.Unmarshal(r.Data, &s) // otherwise it is none
+	return s
+}
+
+// wireError is the error of a call that got no answer: the coordinator is gone.
+type wireError struct{ error }
+
+// ask makes one call. The error is a *refusal or a wireError.
+func (c *client) ask(method string, params any) (json.RawMessage, error) {
+	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+	if err != nil {
+		return nil, err
+	}
+	response, err := c.http.Post(c.url+"/rpc", "application/json", bytes.NewReader(body))
+	if err != nil {
+		return nil, wireError{err}
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, wireError{err}
+	}
+	var answer struct {
+		Result json.RawMessage `json:"result"`
+		Error  *refusal        `json:"error"`
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return nil, fmt.Errorf("%s answered status %d: %s", method, response.StatusCode, text)
+	}
+	if answer.Error != nil {
+		return nil, answer.Error
+	}
+	return answer.Result, nil
+}
+
+// call makes one call that must succeed, and decodes its result.
+func call[R any](t testing.TB, c *client, method string, params any) R {
+	t.Helper()
+	var result R
+	text, err := c.ask(method, params)
+	if err != nil {
+		t.Fatalf("%s %v: %v", method, params, err)
+	}
+	if err := json.Unmarshal(text, &result); err != nil {
+		t.Fatalf("%s %v answered %s: %v", method, params, text, err)
+	}
+	return result
+}
+
+// refused makes one call that must fail with a code.
+func refused(t testing.TB, c *client, code int, method string, params any) *refusal {
+	t.Helper()
+	text, err := c.ask(method, params)
+	r, ok := err.(*refusal)
+	if !ok || r.Code != code {
+		t.Fatalf("%s %v: %s, %v; want error %d", method, params, text, err, code)
+	}
+	return r
+}
+
+// get reads a path.
+func (c *client) get(t testing.TB, path string) (status int, body string) {
+	t.Helper()
+	response, err := c.http.Get(c.url + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+// readyz reads /readyz.
+func (c *client) readyz(t testing.TB) (int, readiness) {
+	t.Helper()
+	var r readiness
+	status, body := c.get(t, "/readyz")
+	if err := json.Unmarshal([]byte(body), &r); err != nil {
+		t.Fatalf("/readyz answered %s: %v", body, err)
+	}
+	return status, r
+}
+
+// ready waits until the coordinator is.
+func (c *client) ready(t testing.TB) {
+	t.Helper()
+	testenv.Eventually(t, 20*time.Second, func() (bool, string) {
+		status, r := c.readyz(t)
+		return status == http.StatusOK && r.Ready, fmt.Sprintf("/readyz answers %d, %+v", status, r)
+	})
+}
+
+type params map[string]any
+
+// object makes call's result a map.
+type object = map[string]any
+
+// page is the result of task.list.
+type page struct {
+	Tasks []struct {
+		ID, Status string
+		AssignedTo *string
+	}
+	TotalCount int
+	HasMore    bool
+}
+
+// create creates a task and gives its id.
+func (c *client) create(t testing.TB, p params) string {
+	t.Helper()
+	return call[struct{ ID string }](t, c, "task.create", p).ID
+}

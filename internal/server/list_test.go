@@ -1,0 +1,126 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+func ids(p page) []string {
+	var all []string
+	for _, t := range p.Tasks {
+		all = append(all, t.ID)
+	}
+	return all
+}
+
+// What was created before the call is in the list, whichever coordinator is asked: the one that runs the
+// projection, and the one that does not.
+func TestListReadsWhatWasJustCreated(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
+	both := []*client{start(t, cfg), start(t, cfg)}
+	for _, c := range both {
+		c.ready(t)
+	}
+	for n := range 30 {
+		writer, reader := both[n%2], both[n/2%2]
+		id := writer.create(t, params{"text": fmt.Sprint("task ", n)})
+		got := call[page](t, reader, "task.list", params{"limit": 1})
+		if got.TotalCount != n+1 || ids(got)[0] != id {
+			t.Fatalf("after %s was created the list has %d tasks, the newest %v", id, got.TotalCount, ids(got))
+		}
+	}
+}
+
+func TestListFiltersAndOrders(t *testing.T) {
+	t.Parallel()
+	c := start(t, settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) }))
+	c.ready(t)
+	for _, priority := range []int{10, 90, 50, 90, 10} {
+		c.create(t, params{"text": "t", "priority": priority, "metadata": params{"big": 12345678901234567}})
+	}
+	call[object](t, c, "system.register", params{"id": "w", "roles": []string{}})
+	for range 2 { // the two of priority 90: t-2 and t-4
+		call[object](t, c, "task.claim", params{"workerId": "w"})
+	}
+	call[object](t, c, "task.complete", params{"id": "t-2", "result": params{"ok": true}})
+	call[object](t, c, "task.update", params{"id": "t-3", "updates": params{"text": "changed"}})
+
+	for _, q := range []struct {
+		params params
+		want   []string
+	}{
+		{params{}, []string{"t-5", "t-4", "t-3", "t-2", "t-1"}},
+		{params{"order": "asc"}, []string{"t-1", "t-2", "t-3", "t-4", "t-5"}},
+		{params{"status": "pending"}, []string{"t-5", "t-3", "t-1"}},
+		{params{"status": "in_progress"}, []string{"t-4"}},
+		{params{"assignedTo": "w", "order": "asc"}, []string{"t-2", "t-4"}},
+		{params{"assignedTo": "w", "status": "completed"}, []string{"t-2"}},
+		{params{"assignedTo": "nobody"}, nil},
+		{params{"priority": 10}, []string{"t-5", "t-1"}},
+		{params{"orderBy": "priority"}, []string{"t-4", "t-2", "t-3", "t-5", "t-1"}},
+		{params{"orderBy": "priority", "order": "asc"}, []string{"t-1", "t-5", "t-3", "t-2", "t-4"}},
+		{params{"orderBy": "updatedAt", "limit": 2}, []string{"t-3", "t-2"}},
+	} {
+		got := call[page](t, c, "task.list", q.params)
+		if diff := cmp.Diff(q.want, ids(got)); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", q.params, diff)
+		}
+		if total := max(got.TotalCount, len(q.want)); q.params["limit"] == nil && (total != len(q.want) || got.HasMore) {
+			t.Errorf("%v: totalCount %d, hasMore %t", q.params, got.TotalCount, got.HasMore)
+		}
+	}
+	// The same object everywhere, to the last digit of what users brought.
+	var listed struct{ Tasks []json.RawMessage }
+	text, err := c.ask("task.list", params{"status": "completed"})
+	if err != nil || json.Unmarshal(text, &listed) != nil || len(listed.Tasks) != 1 {
+		t.Fatalf("%s, %v", text, err)
+	}
+	got, err := c.ask("task.get", params{"id": "t-2"})
+	if err != nil || !strings.Contains(string(got), "12345678901234567") {
+		t.Fatalf("%s, %v", got, err)
+	}
+	if diff := cmp.Diff(string(got), string(listed.Tasks[0])); diff != "" {
+		t.Errorf("task.get and task.list differ (-get +list):\n%s", diff)
+	}
+	for _, bad := range []params{{"limit": 0}, {"limit": 1001}, {"offset": -1}, {"orderBy": "text"}, {"order": "up"}, {"status": "done"}} {
+		refused(t, c, commands.CodeInvalidParams, "task.list", bad)
+	}
+}
+
+func TestPagesNeverOverlap(t *testing.T) {
+	t.Parallel()
+	c := start(t, settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) }))
+	c.ready(t)
+	const n = 25
+	for i := range n { // many of one priority and status: all ties
+		c.create(t, params{"text": "t", "priority": i % 2})
+	}
+	for _, orderBy := range commands.TaskOrders {
+		for _, order := range []string{"asc", "desc"} {
+			var all []string
+			for offset := 0; ; offset += 4 {
+				got := call[page](t, c, "task.list", params{"orderBy": orderBy, "order": order, "limit": 4, "offset": offset})
+				all = append(all, ids(got)...)
+				if got.TotalCount != n || got.HasMore != (offset+4 < n) {
+					t.Errorf("%s %s at %d: totalCount %d, hasMore %t", orderBy, order, offset, got.TotalCount, got.HasMore)
+				}
+				if !got.HasMore {
+					break
+				}
+			}
+			if slices.Sort(all); len(all) != n || len(slices.Compact(all)) != n {
+				t.Errorf("by %s %s the pages hold %v", orderBy, order, all)
+			}
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+// margin is what an answer may take beyond its method's timeout on a busy machine.
+const margin = 2 * time.Second
+
+// timeouts are those that the API documents.
+var timeouts = map[string]time.Duration{
+	"system.register": 5 * time.Second, "system.heartbeat": 2 * time.Second, "system.unregister": 5 * time.Second,
+	"system.check_health": 5 * time.Second, "task.create": 5 * time.Second, "task.update": 5 * time.Second,
+	"task.assign": 5 * time.Second, "task.unassign": 5 * time.Second, "task.claim": 5 * time.Second,
+	"task.complete": 5 * time.Second, "task.list": 10 * time.Second, "task.get": 5 * time.Second, "task.delete": 5 * time.Second,
+}
+
+// inTime asks, and holds the answer against what may come during an outage: a result, or one of the
+// three errors of infrastructure, within the method's timeout. Any other error is the caller's business.
+func inTime(t testing.TB, c *client, method string, p any) (json.RawMessage, error) {
+	asked := time.Now()
+	text, err := c.ask(method, p)
+	if took := time.Since(asked); took > timeouts[method]+margin {
+		t.Errorf("%s answered after %v (%v)", method, took, err)
+	}
+	var refused *refusal
+	if errors.As(err, &refused) && refused.Code == commands.CodeInternal && !passing(err) {
+		t.Errorf("%s: %v", method, err)
+	}
+	return text, err
+}
+
+// passing tells the errors after which an agent asks again.
+func passing(err error) bool {
+	var refused *refusal
+	if errors.As(err, &refused) {
+		return refused.Code == commands.CodeInternal && slices.Contains(
+			[]string{commands.RedisUnavailable, commands.PostgresUnavailable, commands.OutcomeUnknown}, refused.text())
+	}
+	var gone wireError
+	return errors.As(err, &gone)
+}
+
+// load is agents who create, claim and complete tasks, and repeat with the same idempotency key whatever
+// an outage keeps from them.
+type load struct {
+	t      *testing.T
+	target func() *client
+	stop   context.CancelFunc
+	agents sync.WaitGroup
+
+	acknowledged atomic.Int64 // commands
+	troubles     atomic.Int64 // answers that were an outage's
+
+	mu        sync.Mutex
+	created   map[string]int // how often a create of its own was answered with a task
+	completed map[string]int
+}
+
+// startLoad starts the agents; target gives the coordinator to ask.
+func startLoad(t *testing.T, agents int, target func() *client) *load {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	l := &load{t: t, target: target, stop: stop, created: map[string]int{}, completed: map[string]int{}}
+	for n := range agents {
+		l.agents.Go(func() { l.agent(ctx, fmt.Sprint("agent-", n)) })
+	}
+	t.Cleanup(l.end)
+	return l
+}
+
+// end lets the agents finish the command they are at.
+func (l *load) end() {
+	l.stop()
+	l.agents.Wait()
+}
+
+// progress waits until n more commands were acknowledged.
+func (l *load) progress(n int64) {
+	l.t.Helper()
+	want := l.acknowledged.Load() + n
+	testenv.Eventually(l.t, 30*time.Second, func() (bool, string) {
+		got := l.acknowledged.Load()
+		return got >= want, fmt.Sprintf("%d commands were acknowledged, %d are waited for", got, want)
+	})
+}
+
+// trouble waits until n more answers told of an outage.
+func (l *load) trouble(n int64) {
+	l.t.Helper()
+	want := l.troubles.Load() + n
+	testenv.Eventually(l.t, 30*time.Second, func() (bool, string) {
+		return l.troubles.Load() >= want, "no caller notices the outage"
+	})
+}
+
+// insist repeats a command until it is answered. Its key makes that safe.
+func (l *load) insist(method string, p params, key string) (json.RawMessage, error) {
+	p["idempotencyKey"] = key
+	for again := time.NewTicker(20 * time.Millisecond); ; <-again.C {
+		text, err := inTime(l.t, l.target(), method, p)
+		if !passing(err) {
+			if err == nil {
+				l.acknowledged.Add(1)
+			}
+			again.Stop()
+			return text, err
+		}
+		l.troubles.Add(1)
+	}
+}
+
+func (l *load) agent(ctx context.Context, id string) {
+	register := func() {
+		for again := time.NewTicker(20 * time.Millisecond); ; <-again.C {
+			_, err := inTime(l.t, l.target(), "system.register", params{"id": id, "roles": []string{}, "metadata": params{"sessionId": id}})
+			if !passing(err) {
+				if err != nil {
+					l.t.Errorf("system.register: %v", err)
+				}
+				again.Stop()
+				return
+			}
+		}
+	}
+	register()
+	for n := 0; ctx.Err() == nil; n++ {
+		text, err := l.insist("task.create", params{"text": fmt.Sprint(id, " ", n)}, fmt.Sprint(id, " create ", n))
+		var task struct{ ID string }
+		if err != nil || json.Unmarshal(text, &task) != nil {
+			l.t.Errorf("task.create: %s, %v", text, err)
+			return
+		}
+		l.note(l.created, task.ID)
+
+		text, err = l.insist("task.claim", params{"workerId": id}, fmt.Sprint(id, " claim ", n))
+		var refused *refusal
+		if errors.As(err, &refused) && refused.Code == commands.CodeNotRegistered {
+			register() // the outage was longer than the registration
+			continue
+		}
+		var claim struct {
+			TaskID string
+			Task   struct{ Attempt int }
+		}
+		if err != nil || json.Unmarshal(text, &claim) != nil || claim.TaskID == "" {
+			l.t.Errorf("task.claim: %s, %v", text, err)
+			return
+		}
+		text, err = l.insist("task.complete", params{"id": claim.TaskID, "workerId": id, "attempt": claim.Task.Attempt}, fmt.Sprint(id, " complete ", n))
+		if err != nil {
+			l.t.Errorf("task.complete: %s, %v", text, err)
+			return
+		}
+		l.note(l.completed, claim.TaskID)
+	}
+}
+
+func (l *load) note(in map[string]int, id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	in[id]++
+}
+
+// settled ends the load and proves that every acknowledged command is in the log, once, with nothing
+// beside it: no command was lost, and no repeat ran twice.
+func (l *load) settled(c *client, cfg *config.Config) {
+	l.t.Helper()
+	l.end()
+	counts := count(entries(l.t, cfg))
+	for event, told := range map[string]map[string]int{"task.created": l.created, "task.completed": l.completed} {
+		inLog := counts[events.Type(event)]
+		for id, n := range told {
+			if n != 1 || inLog[id] != 1 {
+				l.t.Errorf("%s of %s was acknowledged %d times and is in the log %d times", event, id, n, inLog[id])
+			}
+		}
+		if len(inLog) != len(told) {
+			l.t.Errorf("the log has %d tasks with %s, %d were acknowledged", len(inLog), event, len(told))
+		}
+	}
+	agree(l.t, c, cfg)
+}

@@ -1,0 +1,133 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+// childSettings, when set, makes the test binary a coordinator with the settings in it: one that tests
+// can kill.
+const childSettings = "CLAUDEBENCH_SERVER_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(childSettings); text != "" {
+		if err := child(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	testenv.Main(m)
+}
+
+// child runs a coordinator until SIGTERM, and prints its address when it listens.
+func child(text string) error {
+	cfg := &config.Config{}
+	if err := json.Unmarshal([]byte(text), cfg); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	s, err := Start(ctx, cfg, Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	fmt.Println(s.Addr())
+	<-ctx.Done()
+	return s.Stop(context.WithoutCancel(ctx))
+}
+
+// settings are those of a coordinator on the test binary's shared servers, in a namespace of its own,
+// without rate limits; change makes them the test's own.
+func settings(t *testing.T, change func(*config.Config)) *config.Config {
+	t.Helper()
+	cfg := &config.Config{
+		Listen: "127.0.0.1:0", Namespace: testenv.Namespace(t),
+		InstanceTTL: 30 * time.Second, MonitorInterval: 100 * time.Millisecond, TaskRetention: time.Hour,
+		RateLimits: config.RateLimits{Off: true},
+	}
+	if change != nil {
+		change(cfg)
+	}
+	if cfg.RedisURL == "" {
+		cfg.RedisURL = testenv.Redis(t).URL()
+	}
+	return cfg
+}
+
+// start starts a coordinator in this process and stops it when the test ends.
+func start(t *testing.T, cfg *config.Config) *client {
+	t.Helper()
+	s, err := Start(t.Context(), cfg, Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return newClient(t, s.Addr())
+}
+
+// process is a coordinator in a process of its own.
+type process struct {
+	*client
+	cmd *exec.Cmd
+}
+
+// spawn starts a coordinator in a process of its own, which is gone when the test ends.
+func spawn(t *testing.T, cfg *config.Config) *process {
+	t.Helper()
+	text, err := json.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), childSettings+"="+string(text))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{cmd: cmd}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // perhaps it has ended already
+		_ = cmd.Wait()
+	})
+	var addr string
+	if _, err := fmt.Fscanln(out, &addr); err != nil {
+		rest, _ := io.ReadAll(out)
+		t.Fatalf("the coordinator does not tell its address: %v %s", err, rest)
+	}
+	p.client = newClient(t, addr)
+	return p
+}
+
+// kill ends the process as a crash would.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.cmd.Wait() // it says that the process was killed
+}

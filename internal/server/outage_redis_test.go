@@ -1,0 +1,166 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/devstack"
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+// durable is a Redis of the test's own that confirms nothing it could lose.
+func durable(t *testing.T) *devstack.Redis {
+	t.Helper()
+	return testenv.OwnRedis(t, devstack.RedisOptions{AppendOnly: true, AppendFsync: "always"})
+}
+
+// one gives the same coordinator each time.
+func one(c *client) func() *client { return func() *client { return c } }
+
+func TestRedisIsKilledAndRestarted(t *testing.T) {
+	t.Parallel()
+	server := durable(t)
+	cfg := settings(t, func(c *config.Config) { c.RedisURL, c.DatabaseURL = server.URL(), testenv.Postgres(t) })
+	c := start(t, cfg)
+	c.ready(t)
+	l := startLoad(t, 6, one(c))
+	for range 2 {
+		l.progress(100)
+		if err := server.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		l.trouble(6)
+		if status, r := c.readyz(t); status != 503 || r.Redis != "unavailable" || r.Postgres != "ok" {
+			t.Errorf("/readyz without Redis: %d %+v", status, r)
+		}
+		if status, _ := c.get(t, "/healthz"); status != 200 {
+			t.Errorf("/healthz without Redis: %d", status)
+		}
+		if err := server.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		l.progress(100)
+	}
+	c.ready(t)
+	l.settled(c, cfg)
+}
+
+// A restart that is over soon is not even noticed by callers: what has certainly not run is tried again.
+func TestScriptsAreFlushed(t *testing.T) {
+	t.Parallel()
+	server := durable(t)
+	cfg := settings(t, func(c *config.Config) { c.RedisURL, c.DatabaseURL = server.URL(), testenv.Postgres(t) })
+	c := start(t, cfg)
+	c.ready(t)
+	l := startLoad(t, 6, one(c))
+	rdb := testenv.ClientOf(t, server)
+	for range 20 {
+		l.progress(20)
+		if err := rdb.ScriptFlush(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.progress(20)
+	if n := l.troubles.Load(); n != 0 {
+		t.Errorf("%d callers noticed", n)
+	}
+	l.settled(c, cfg)
+}
+
+// A Redis that hangs: every method answers a typed error within its timeout, and goes on afterwards.
+func TestRedisIsPaused(t *testing.T) {
+	t.Parallel()
+	server := durable(t)
+	cfg := settings(t, func(c *config.Config) { c.RedisURL, c.DatabaseURL = server.URL(), testenv.Postgres(t) })
+	c := start(t, cfg)
+	c.ready(t)
+	call[object](t, c, "system.register", params{"id": "i", "roles": []string{}})
+	c.create(t, params{"text": "one"})
+	l := startLoad(t, 4, one(c))
+	l.progress(50)
+	if err := server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	var asked sync.WaitGroup
+	for method, p := range map[string]params{
+		"system.register":     {"id": "j", "roles": []string{}},
+		"system.heartbeat":    {"instanceId": "i"},
+		"system.unregister":   {"instanceId": "j"},
+		"system.check_health": {},
+		"task.create":         {"text": "two"},
+		"task.update":         {"id": "t-3", "updates": params{"text": "changed"}},
+		"task.assign":         {"taskId": "t-3", "instanceId": "i"},
+		"task.unassign":       {"taskId": "t-3"},
+		"task.claim":          {"workerId": "i"},
+		"task.complete":       {"id": "t-3"},
+		"task.list":           {},
+		"task.get":            {"id": "t-3"},
+		"task.delete":         {"id": "t-3"},
+	} {
+		asked.Go(func() {
+			_, err := inTime(t, c, method, p)
+			var refused *refusal
+			switch {
+			case !errors.As(err, &refused) || !passing(err):
+				t.Errorf("%s while Redis hangs: %v", method, err)
+			case refused.text() == commands.PostgresUnavailable:
+				t.Errorf("%s blames Postgres: %v", method, err)
+			case refused.text() == commands.OutcomeUnknown && (method == "task.get" || method == "task.list"):
+				t.Errorf("%s, which changes nothing, says %v", method, err)
+			}
+		})
+	}
+	asked.Wait()
+	if status, r := c.readyz(t); status != 503 || r.Redis != "unavailable" || r.Postgres != "ok" {
+		t.Errorf("/readyz while Redis hangs: %d %+v", status, r)
+	}
+	if err := server.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	l.progress(50)
+	c.ready(t)
+	l.end()
+	agree(t, c, cfg) // what was answered Outcome unknown may have run, so the log alone is held to account
+	for id, n := range count(entries(t, cfg))["task.completed"] {
+		if n != 1 {
+			t.Errorf("%s was completed %d times", id, n)
+		}
+	}
+}
+
+// The coordinator waits for a Redis that is not there yet, and does without Postgres until it comes.
+func TestBothStoresComeLate(t *testing.T) {
+	t.Parallel()
+	redisServer, postgresServer := durable(t), testenv.OwnPostgres(t)
+	if err := errors.Join(redisServer.Kill(), postgresServer.Kill()); err != nil {
+		t.Fatal(err)
+	}
+	cfg := settings(t, func(c *config.Config) { c.RedisURL, c.DatabaseURL = redisServer.URL(), postgresServer.URL() })
+	restarted := make(chan error, 1)
+	waits := &told{want: "waiting for Redis", then: func() { restarted <- redisServer.Restart(t.Context()) }}
+	c := startLogged(t, cfg, waits)
+	if err := <-restarted; err != nil {
+		t.Fatal(err)
+	}
+	c.create(t, params{"text": "before Postgres"})
+	if status, r := c.readyz(t); status != 503 || r.Redis != "ok" || r.Postgres != "not migrated yet" {
+		t.Errorf("/readyz: %d %+v", status, r)
+	}
+	if err := refused(t, c, commands.CodeInternal, "task.list", params{}); err.text() != commands.PostgresUnavailable {
+		t.Errorf("task.list: %v", err)
+	}
+	if err := postgresServer.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.ready(t)
+	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
+		got := call[page](t, c, "task.list", params{})
+		return got.TotalCount == 1, fmt.Sprintf("%+v", got)
+	})
+	agree(t, c, cfg)
+}
