@@ -17,11 +17,51 @@ type Method struct {
 	Limit int
 	// Timeout is when a call is given up at the latest.
 	Timeout time.Duration
+	// Breaker says when the circuit breaker of the method opens, and for how long.
+	Breaker Breaker
+	// Roles are those of which a token must have one.
+	Roles []string
+	// Hidden methods are not offered to models by MCP.
+	Hidden bool
+	// Effect is what a call does to the world.
+	Effect Effect
 	// Params and Result are their schemas.
 	Params, Result *jsonschema.Schema
 
 	run func(context.Context, *call) (json.RawMessage, error)
 }
+
+// Breaker is the setting of a circuit breaker: so many failures of the infrastructure in a row open it.
+type Breaker struct {
+	Failures int
+	Open     time.Duration
+}
+
+// Effect tells what a call does, as MCP's annotations do.
+type Effect int
+
+// The effects of methods.
+const (
+	Reads    Effect = iota // changes nothing
+	Adds                   // each call adds something
+	Sets                   // the same call again changes nothing more
+	Destroys               // removes or overwrites
+)
+
+// The roles of tokens.
+const (
+	RoleAgent    = "agent"    // acts for its own instances and tasks
+	RoleOperator = "operator" // everything but flush
+	RoleAdmin    = "admin"    // everything
+	RoleAuditor  = "auditor"  // reads
+)
+
+// Who may call a method.
+var (
+	readers = []string{RoleAgent, RoleOperator, RoleAdmin, RoleAuditor}
+	writers = []string{RoleAgent, RoleOperator, RoleAdmin}
+	admins  = []string{RoleAdmin}
+)
 
 // spec is what the list says of a method beside its types.
 type spec struct {
@@ -29,6 +69,10 @@ type spec struct {
 	description string
 	limit       int
 	timeout     time.Duration
+	breaker     Breaker
+	roles       []string
+	hidden      bool
+	effect      Effect
 	// refine adds to the schema of the params what their Go type cannot say.
 	refine func(properties map[string]*jsonschema.Schema)
 }
@@ -45,7 +89,8 @@ func method[P, R any](s spec, handle func(context.Context, *call, *P) (json.RawM
 		return nil, fmt.Errorf("method %s: %w", s.name, err)
 	}
 	return &Method{
-		Name: s.name, Description: s.description, Limit: s.limit, Timeout: s.timeout, Params: params.schema, Result: result,
+		Name: s.name, Description: s.description, Limit: s.limit, Timeout: s.timeout, Breaker: s.breaker, Roles: s.roles,
+		Hidden: s.hidden, Effect: s.effect, Params: params.schema, Result: result,
 		run: func(ctx context.Context, c *call) (json.RawMessage, error) {
 			p, err := params.decode(c.Params)
 			if err != nil {

@@ -35,6 +35,9 @@ func systemCheckHealth() (*Method, error) {
 			"Lists at most 1,000 healthy ones.",
 		limit:   100,
 		timeout: 5 * time.Second,
+		breaker: Breaker{Failures: 5, Open: 30 * time.Second},
+		roles:   writers,
+		effect:  Sets,
 		refine: func(p map[string]*jsonschema.Schema) {
 			p["timeout"].Minimum, p["timeout"].Maximum = new(0.0), new(float64(maxInteger))
 		},

@@ -29,6 +29,9 @@ func systemHeartbeat() (*Method, error) {
 			"expired: then register again, with the same sessionId to go on with what it had.",
 		limit:   1000,
 		timeout: 2 * time.Second,
+		breaker: Breaker{Failures: 20, Open: 10 * time.Second},
+		roles:   writers,
+		effect:  Sets,
 	}, func(ctx context.Context, c *call, p *HeartbeatParams) (json.RawMessage, error) {
 		id := string(p.InstanceID)
 		return c.decide(ctx, instanceHeartbeat, id, id, ms(c.options.InstanceTTL))

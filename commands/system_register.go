@@ -44,6 +44,9 @@ func systemRegister() (*Method, error) {
 			"a worker is given waiting tasks. Send heartbeats, or the registration expires.",
 		limit:   10,
 		timeout: 5 * time.Second,
+		breaker: Breaker{Failures: 5, Open: 30 * time.Second},
+		roles:   writers,
+		effect:  Sets,
 		refine: func(p map[string]*jsonschema.Schema) {
 			p["roles"].MaxItems = new(maxRoles)
 			p["metadata"].Properties = map[string]*jsonschema.Schema{

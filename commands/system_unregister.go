@@ -30,6 +30,10 @@ func systemUnregister() (*Method, error) {
 		description: "Let an instance go. Its tasks, claimed ones too, go back to the queue and to live workers.",
 		limit:       10,
 		timeout:     5 * time.Second,
+		breaker:     Breaker{Failures: 5, Open: 30 * time.Second},
+		roles:       writers,
+		effect:      Destroys,
+		hidden:      true,
 	}, unregister)
 }
 

@@ -29,6 +29,9 @@ func taskAssign() (*Method, error) {
 		description: "Assign a waiting task to an instance that has the roles it asks for. It stays there until it is claimed or unassigned.",
 		limit:       6000,
 		timeout:     5 * time.Second,
+		breaker:     Breaker{Failures: 5, Open: 30 * time.Second},
+		roles:       writers,
+		effect:      Sets,
 	}, func(ctx context.Context, c *call, p *AssignTaskParams) (json.RawMessage, error) {
 		return c.decide(ctx, assignTask, "", string(p.TaskID), string(p.InstanceID))
 	})

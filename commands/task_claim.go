@@ -34,6 +34,9 @@ func taskClaim() (*Method, error) {
 			"the proof of ownership to give to task.complete.",
 		limit:   6000,
 		timeout: 5 * time.Second,
+		breaker: Breaker{Failures: 10, Open: 30 * time.Second},
+		roles:   writers,
+		effect:  Adds,
 		refine: func(p map[string]*jsonschema.Schema) {
 			p["maxTasks"].Minimum, p["maxTasks"].Maximum = new(1.0), new(10.0)
 			refineKey(p["idempotencyKey"])

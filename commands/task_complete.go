@@ -37,6 +37,9 @@ func taskComplete() (*Method, error) {
 		description: "Finish a task that has an owner: completed, or failed when an error is given.",
 		limit:       6000,
 		timeout:     5 * time.Second,
+		breaker:     Breaker{Failures: 5, Open: 30 * time.Second},
+		roles:       writers,
+		effect:      Sets,
 		refine: func(p map[string]*jsonschema.Schema) {
 			p["attempt"].Minimum, p["attempt"].Maximum = new(0.0), new(float64(maxInteger))
 			refineKey(p["idempotencyKey"])

@@ -31,6 +31,9 @@ func taskCreate() (*Method, error) {
 		description: "Create a task. It waits in the queue until it is claimed or assigned, the highest priority first.",
 		limit:       6000,
 		timeout:     5 * time.Second,
+		breaker:     Breaker{Failures: 5, Open: 30 * time.Second},
+		roles:       writers,
+		effect:      Adds,
 		refine: func(p map[string]*jsonschema.Schema) {
 			refineText(p["text"])
 			refinePriority(p["priority"])

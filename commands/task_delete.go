@@ -28,6 +28,9 @@ func taskDelete() (*Method, error) {
 		description: "Delete a task, whatever its status. Who works on it is told when finishing it.",
 		limit:       600,
 		timeout:     5 * time.Second,
+		breaker:     Breaker{Failures: 5, Open: 30 * time.Second},
+		roles:       writers,
+		effect:      Destroys,
 	}, func(ctx context.Context, c *call, p *DeleteTaskParams) (json.RawMessage, error) {
 		return c.decide(ctx, deleteTask, "", string(p.ID), quote(c.actor("")))
 	})

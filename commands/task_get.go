@@ -21,6 +21,9 @@ func taskGet() (*Method, error) {
 		description: "Read a task as it stands now. Finished ones are kept for a week; task.list has them for longer.",
 		limit:       6000,
 		timeout:     5 * time.Second,
+		breaker:     Breaker{Failures: 5, Open: 30 * time.Second},
+		roles:       readers,
+		effect:      Reads,
 	}, func(ctx context.Context, c *call, p *GetTaskParams) (json.RawMessage, error) {
 		return c.decide(ctx, getTask, "", string(p.ID))
 	})

@@ -69,6 +69,9 @@ func taskList() (*Method, error) {
 		description: "List tasks from the view in Postgres. Pages never overlap as long as the tasks stand still.",
 		limit:       600,
 		timeout:     10 * time.Second,
+		breaker:     Breaker{Failures: 5, Open: 30 * time.Second},
+		roles:       readers,
+		effect:      Reads,
 		refine: func(p map[string]*jsonschema.Schema) {
 			p["status"].Enum = statuses
 			refinePriority(p["priority"])

@@ -28,6 +28,9 @@ func taskUnassign() (*Method, error) {
 		description: "Take a task from its owner, claimed or not, and put it back with its priority and place.",
 		limit:       6000,
 		timeout:     5 * time.Second,
+		breaker:     Breaker{Failures: 5, Open: 30 * time.Second},
+		roles:       writers,
+		effect:      Sets,
 	}, func(ctx context.Context, c *call, p *UnassignTaskParams) (json.RawMessage, error) {
 		return c.decide(ctx, unassignTask, "", string(p.TaskID))
 	})

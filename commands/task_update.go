@@ -37,6 +37,9 @@ func taskUpdate() (*Method, error) {
 		description: "Change a task's text, priority, metadata (merged) or status. A finished task's status stays.",
 		limit:       6000,
 		timeout:     5 * time.Second,
+		breaker:     Breaker{Failures: 5, Open: 30 * time.Second},
+		roles:       writers,
+		effect:      Destroys,
 		refine: func(p map[string]*jsonschema.Schema) {
 			u := p["updates"]
 			u.MinProperties = new(1)
