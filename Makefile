@@ -71,8 +71,8 @@ bench: ## Measure the coordinator on a private Redis and print a table
 test: deps fmt-check vet lint vuln tidy-check compose-check check ## Everything CI checks; installs what is missing
 
 .PHONY: deps
-deps: ## Install redis-server, PostgreSQL and a C compiler where they are missing
-	@echo '==> deps: redis-server, PostgreSQL, a C compiler'
+deps: ## Install redis-server, PostgreSQL, a C compiler and Node.js where they are missing
+	@echo '==> deps: redis-server, PostgreSQL, a C compiler, Node.js'
 	@tools/deps.sh
 
 .PHONY: fmt-check

@@ -10,10 +10,12 @@ package commands
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -34,8 +36,14 @@ type Options struct {
 	TaskRetention time.Duration
 	// RateLimits replaces the limits of methods, in calls a minute and actor; 0 is none.
 	RateLimits map[string]int
+	// Tokens are those that callers must have one of; nil where none are in use, and everybody may do everything.
+	Tokens Tokens
 	// Tasks is the view that task.list reads; nil where there is no Postgres.
 	Tasks TaskView
+	// Rows are the rows of that view, for a flush; nil where there is no Postgres.
+	Rows TaskRows
+	// MCP says that the MCP endpoint is served, which system.health tells.
+	MCP bool
 	// Logger takes faults of ours. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -47,6 +55,16 @@ type Coordinator struct {
 	scripts *lua.Runner
 	list    []*Method
 	methods map[string]*Method
+	started time.Time
+
+	name    string                 // of this process, for leases
+	stopped context.Context        //nolint:containedctx // ends with the coordinator, not with a call
+	stop    context.CancelFunc     // see Stop
+	work    sync.RWMutex           // held for reading by work that goes on without its caller
+	dies    func(step string) bool // for tests: where a flush is left as by a coordinator that dies
+
+	// mcp counts the calls that came by MCP.
+	mcp callStats
 }
 
 // New returns a Coordinator, or says what is wrong with its options.
@@ -67,7 +85,8 @@ func New(o Options) (*Coordinator, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	c := &Coordinator{options: o, keys: space, scripts: lua.NewRunner(o.Redis), methods: map[string]*Method{}}
+	c := &Coordinator{options: o, keys: space, scripts: lua.NewRunner(o.Redis), methods: map[string]*Method{}, started: time.Now(), name: rand.Text()}
+	c.stopped, c.stop = context.WithCancel(context.Background())
 	if c.list, err = Methods(); err != nil {
 		return nil, err
 	}
@@ -86,6 +105,9 @@ func New(o Options) (*Coordinator, error) {
 	return c, nil
 }
 
+// Methods lists the methods with the limits in force. Nobody changes them.
+func (c *Coordinator) Methods() []*Method { return c.list }
+
 // Known tells whether there is such a method.
 func (c *Coordinator) Known(method string) bool { return c.methods[method] != nil }
 
@@ -95,9 +117,24 @@ func (c *Coordinator) Call(ctx context.Context, request Request) (json.RawMessag
 	if m == nil {
 		return nil, MethodNotFound(request.Method)
 	}
-	ctx, cancel := context.WithTimeout(ctx, m.Timeout)
+	began := time.Now()
+	result, err := c.perform(ctx, m, request, began)
+	m.stats.record(began, err)
+	if request.MCP {
+		c.mcp.record(began, err)
+	}
+	return result, err
+}
+
+// perform runs a command whose method there is.
+func (c *Coordinator) perform(ctx context.Context, m *Method, request Request, began time.Time) (json.RawMessage, error) {
+	ctx, cancel := context.WithDeadline(ctx, began.Add(m.Timeout))
 	defer cancel()
-	result, err := m.run(ctx, &call{Coordinator: c, Request: request, method: m})
+	token, err := c.authorize(request, m)
+	if err != nil {
+		return nil, err
+	}
+	result, err := m.run(ctx, &call{Coordinator: c, Request: request, method: m, token: token})
 	if err == nil {
 		return result, nil
 	}
@@ -114,11 +151,17 @@ type call struct {
 	*Coordinator
 	Request
 	method *Method
+	token  Token // zero where no tokens are in use
 }
 
 // run runs the script that decides the command: its arguments are the envelope's context and the rate
-// limit, then those given.
+// limit, then those given. instance is the one that the caller acts for, "" for none.
 func (c *call) run(ctx context.Context, script *lua.Script, instance string, args ...any) (any, error) {
+	if instance != "" {
+		if err := c.mayName(instance); err != nil {
+			return nil, err
+		}
+	}
 	full := make([]any, 0, 3+len(args))
 	full = append(full, c.context(instance, c.Cause), c.subject(instance), c.method.Limit)
 	return c.script(ctx, script, append(full, args...)...)
@@ -174,15 +217,13 @@ func quotedOrNull(s string) []byte {
 	return quote(s)
 }
 
-// subject is whose calls of the method the rate limit counts: the instance's, else the token's, else the address's.
+// subject is whose calls of the method the rate limit counts: the instance's, else the token's, else the address's. An
+// instance's are counted for each token, so that nobody uses up another's by naming its instances.
 func (c *call) subject(instance string) string {
-	switch {
-	case instance != "":
-		return c.Method + ":" + instance
-	case c.Caller != "":
-		return c.Method + ":" + c.Caller
+	if instance == "" && c.Caller == "" {
+		return c.Method + ":" + c.Addr
 	}
-	return c.Method + ":" + c.Addr
+	return c.Method + ":" + c.actor(instance)
 }
 
 func ms(d time.Duration) int64 { return d.Milliseconds() }

@@ -27,6 +27,7 @@ const (
 	RedisUnavailable    = "Redis unavailable"
 	PostgresUnavailable = "Postgres unavailable"
 	OutcomeUnknown      = "Outcome unknown"
+	CircuitBreakerOpen  = "Circuit breaker open"
 )
 
 // Error is an error as the API answers it. Data is anything that encodes to JSON.
@@ -57,6 +58,23 @@ func Internal(what string) *Error {
 	return &Error{Code: CodeInternal, Message: "Internal error", Data: what}
 }
 
+// Unauthorized refuses a caller; needed is a sentence that says what it takes.
+func Unauthorized(needed string) *Error {
+	return &Error{Code: CodeUnauthorized, Message: "Unauthorized", Data: needed}
+}
+
+// unauthorized is what a script says of a caller to whom an instance or a task does not belong. A script's detail is an
+// object; the caller gets the sentence in it, as from elsewhere.
+func unauthorized(refused *lua.Error) error {
+	var detail struct {
+		Needed string `json:"needed"`
+	}
+	if err := json.Unmarshal([]byte(refused.Detail), &detail); err != nil || detail.Needed == "" {
+		return refused
+	}
+	return Unauthorized("this needs " + detail.Needed)
+}
+
 // MethodNotFound says which method there is not.
 func MethodNotFound(method string) *Error {
 	return &Error{Code: CodeMethodNotFound, Message: "Method not found", Data: method}
@@ -72,6 +90,7 @@ var scriptErrors = map[string]struct {
 	"NOT_REGISTERED": {CodeNotRegistered, "Instance not registered"},
 	"NOT_FOUND":      {CodeNotFound, "Not found"},
 	"CONFLICT":       {CodeConflict, "Conflict"},
+	"UNAUTHORIZED":   {CodeUnauthorized, "Unauthorized"},
 }
 
 // apiError turns what running a script gave into what the caller is told. An error that is none of
@@ -85,6 +104,9 @@ func apiError(err error) error {
 		known, ok := scriptErrors[refused.Code]
 		if !ok || !json.Valid([]byte(refused.Detail)) {
 			return err
+		}
+		if known.code == CodeUnauthorized {
+			return unauthorized(refused)
 		}
 		return &Error{Code: known.code, Message: known.message, Data: json.RawMessage(refused.Detail)}
 	case errors.Is(err, lua.ErrOutcomeUnknown):

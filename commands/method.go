@@ -29,6 +29,8 @@ type Method struct {
 	Params, Result *jsonschema.Schema
 
 	run func(context.Context, *call) (json.RawMessage, error)
+	// stats counts the calls in the coordinator that this Method belongs to.
+	stats *callStats
 }
 
 // Breaker is the setting of a circuit breaker: so many failures of the infrastructure in a row open it.
@@ -90,7 +92,7 @@ func method[P, R any](s spec, handle func(context.Context, *call, *P) (json.RawM
 	}
 	return &Method{
 		Name: s.name, Description: s.description, Limit: s.limit, Timeout: s.timeout, Breaker: s.breaker, Roles: s.roles,
-		Hidden: s.hidden, Effect: s.effect, Params: params.schema, Result: result,
+		Hidden: s.hidden, Effect: s.effect, Params: params.schema, Result: result, stats: new(callStats),
 		run: func(ctx context.Context, c *call) (json.RawMessage, error) {
 			p, err := params.decode(c.Params)
 			if err != nil {

@@ -138,18 +138,19 @@ func (o *object) decode(raw []byte, to reflect.Value) string {
 	}
 	for _, name := range o.required {
 		if f := o.fields[name]; seen&(1<<f.index) == 0 {
-			return f.path + " parameter is required" + exactly(f.schema)
+			return f.path + " parameter " + missing(f.schema)
 		}
 	}
 	return ""
 }
 
-// exactly says of a param that has one lawful value which that is.
-func exactly(schema *jsonschema.Schema) string {
+// missing says what is wrong with a param that was not given; one that has a single lawful value is
+// refused in the same words whatever is wrong with it.
+func missing(schema *jsonschema.Schema) string {
 	if schema.Const == nil {
-		return ""
+		return "is required"
 	}
-	return fmt.Sprintf(": it must be exactly '%v'", *schema.Const)
+	return fmt.Sprintf("must be exactly '%v'", *schema.Const)
 }
 
 // decoder makes the decoder of a type within its schema.

@@ -15,4 +15,6 @@ type Request struct {
 	Cause string
 	// Trace is a W3C traceparent, "" when none came.
 	Trace string
+	// MCP says that the call came by MCP; such calls are counted by themselves as well.
+	MCP bool
 }

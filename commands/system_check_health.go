@@ -13,7 +13,7 @@ import (
 
 // CheckHealthParams are the params of system.check_health.
 type CheckHealthParams struct {
-	Timeout *int `json:"timeout,omitempty" jsonschema:"ms of silence after which an instance is dead; the instance TTL when left out"`
+	Timeout *int `json:"timeout,omitempty" jsonschema:"ms of silence after which an instance is dead; the instance TTL when left out, and a shorter one needs the role operator"`
 }
 
 // CheckHealthResult is the result of system.check_health.
@@ -49,6 +49,9 @@ func checkHealth(ctx context.Context, c *call, p *CheckHealthParams) (json.RawMe
 	if p.Timeout != nil {
 		timeout = int64(*p.Timeout)
 	}
+	if err := c.mayHurry(timeout); err != nil {
+		return nil, err
+	}
 	check := sweep{
 		envelope: c.context("", c.Cause), subject: c.subject(""), limit: c.method.Limit, timeout: timeout, healthy: maxHealthy,
 	}
@@ -60,13 +63,19 @@ func checkHealth(ctx context.Context, c *call, p *CheckHealthParams) (json.RawMe
 }
 
 // Sweep is one tick of the monitor: it declares dead who has been silent for the instance TTL, puts back
-// what they and others have left behind, and gives it to those that are alive. Any number of
-// coordinators may do it at once.
+// what they and others have left behind, and gives it to those that are alive. It also goes on with a
+// flush that was left behind. Any number of coordinators may do it at once.
 func (c *Coordinator) Sweep(ctx context.Context) error {
+	if isFenced, err := c.recoverFlush(ctx); isFenced || err != nil {
+		return err
+	}
 	tick := sweep{
 		envelope: envelopeContext("coordinator", "", ""), timeout: ms(c.options.InstanceTTL), interval: ms(c.options.MonitorInterval),
 	}
 	_, err := tick.run(ctx, c)
+	if flushUnderWay(err) {
+		return nil
+	}
 	return err
 }
 

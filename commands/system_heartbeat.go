@@ -34,6 +34,6 @@ func systemHeartbeat() (*Method, error) {
 		effect:  Sets,
 	}, func(ctx context.Context, c *call, p *HeartbeatParams) (json.RawMessage, error) {
 		id := string(p.InstanceID)
-		return c.decide(ctx, instanceHeartbeat, id, id, ms(c.options.InstanceTTL))
+		return c.decide(ctx, instanceHeartbeat, id, id, ms(c.options.InstanceTTL), c.agent())
 	})
 }

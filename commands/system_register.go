@@ -22,7 +22,7 @@ type RegisterParams struct {
 
 // RegisterResult is the result of system.register.
 type RegisterResult struct {
-	Registered bool `json:"registered"`
+	Registered bool `json:"registered" jsonschema:"false only when the id belongs to a live instance of another token"`
 }
 
 var (
@@ -62,13 +62,16 @@ func register(ctx context.Context, c *call, p *RegisterParams) (json.RawMessage,
 	maxTasks, session := instanceMetadata(p.Metadata)
 	worker := slices.Contains(p.Roles, workerRole)
 	reply, err := c.run(ctx, registerInstance, id, id, jsonArray(p.Roles), flag(worker), string(p.Metadata), session,
-		maxTasks, ms(c.options.InstanceTTL))
+		maxTasks, ms(c.options.InstanceTTL), c.Caller)
 	if err != nil {
 		return nil, err
 	}
 	event, setAside, err := registration(reply)
 	if err != nil {
 		return nil, err
+	}
+	if event == "" {
+		return json.RawMessage(`{"registered":false}`), nil
 	}
 	// The instance is registered. What follows is repeatable, and harmless if it never comes.
 	follow := func(err error) {
@@ -89,7 +92,7 @@ func register(ctx context.Context, c *call, p *RegisterParams) (json.RawMessage,
 	return json.RawMessage(`{"registered":true}`), nil
 }
 
-// registration reads the reply of register_instance.
+// registration reads the reply of register_instance; event is "" when the id is another token's.
 func registration(reply any) (event string, setAside bool, err error) {
 	values, ok := reply.([]any)
 	if !ok || len(values) != 2 {

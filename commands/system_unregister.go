@@ -39,7 +39,7 @@ func systemUnregister() (*Method, error) {
 
 func unregister(ctx context.Context, c *call, p *UnregisterParams) (json.RawMessage, error) {
 	id := string(p.InstanceID)
-	reply, err := c.run(ctx, unregisterInstance, id, id, p.SessionID)
+	reply, err := c.run(ctx, unregisterInstance, id, id, p.SessionID, c.agent())
 	if err != nil {
 		return nil, err
 	}

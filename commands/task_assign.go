@@ -33,6 +33,9 @@ func taskAssign() (*Method, error) {
 		roles:       writers,
 		effect:      Sets,
 	}, func(ctx context.Context, c *call, p *AssignTaskParams) (json.RawMessage, error) {
-		return c.decide(ctx, assignTask, "", string(p.TaskID), string(p.InstanceID))
+		if err := c.mayName(string(p.InstanceID)); err != nil {
+			return nil, err
+		}
+		return c.decide(ctx, assignTask, "", string(p.TaskID), string(p.InstanceID), c.agent())
 	})
 }

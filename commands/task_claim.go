@@ -51,6 +51,6 @@ func taskClaim() (*Method, error) {
 			return nil, err
 		}
 		worker := string(p.WorkerID)
-		return c.decide(ctx, claimTask, worker, key, digest, worker, most)
+		return c.decide(ctx, claimTask, worker, key, digest, worker, most, c.agent())
 	})
 }

@@ -67,7 +67,7 @@ func complete(ctx context.Context, c *call, p *CompleteTaskParams) (json.RawMess
 	}
 	worker := string(p.WorkerID)
 	return c.decide(ctx, completeTask, worker, key, digest, string(id), worker, attempt, notNull(p.Result), notNull(p.Error),
-		ms(c.options.TaskRetention))
+		ms(c.options.TaskRetention), c.agent())
 }
 
 // notNull is the text of a value that is given and not null.

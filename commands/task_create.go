@@ -49,7 +49,7 @@ func taskCreate() (*Method, error) {
 		if err != nil {
 			return nil, err
 		}
-		return c.decide(ctx, createTask, "", key, digest, p.Text, priority, []byte(p.Metadata), roleset(p.Metadata))
+		return c.decide(ctx, createTask, "", key, digest, p.Text, priority, []byte(p.Metadata), roleset(p.Metadata), c.Caller)
 	})
 }
 

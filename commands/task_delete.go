@@ -32,6 +32,6 @@ func taskDelete() (*Method, error) {
 		roles:       writers,
 		effect:      Destroys,
 	}, func(ctx context.Context, c *call, p *DeleteTaskParams) (json.RawMessage, error) {
-		return c.decide(ctx, deleteTask, "", string(p.ID), quote(c.actor("")))
+		return c.decide(ctx, deleteTask, "", string(p.ID), quote(c.actor("")), c.agent())
 	})
 }

@@ -46,6 +46,8 @@ type TaskView interface {
 	WaitFor(ctx context.Context, seq int64, atMost time.Duration) error
 	// List gives the tasks that match, each as a task object, and how many match in all.
 	List(ctx context.Context, q TaskQuery) (tasks []json.RawMessage, total int, err error)
+	// Ping asks whether the view can be read.
+	Ping(ctx context.Context) error
 }
 
 // ErrViewUnavailable is what a TaskView answers when its store cannot be reached.

@@ -32,6 +32,6 @@ func taskUnassign() (*Method, error) {
 		roles:       writers,
 		effect:      Sets,
 	}, func(ctx context.Context, c *call, p *UnassignTaskParams) (json.RawMessage, error) {
-		return c.decide(ctx, unassignTask, "", string(p.TaskID))
+		return c.decide(ctx, unassignTask, "", string(p.TaskID), c.agent())
 	})
 }

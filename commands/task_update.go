@@ -69,7 +69,7 @@ func update(ctx context.Context, c *call, p *UpdateTaskParams) (json.RawMessage,
 			return nil, err
 		}
 		result, err := c.decide(ctx, updateTask, "", string(p.ID), deref(u.Text), priority, deref(u.Status), merged, read, roles,
-			quote(c.actor("")), ms(c.options.TaskRetention))
+			quote(c.actor("")), ms(c.options.TaskRetention), c.agent())
 		var changed *lua.Error
 		if !errors.As(err, &changed) || changed.Code != "METADATA_CHANGED" {
 			return result, err

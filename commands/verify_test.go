@@ -151,7 +151,7 @@ func (f *fleet) compareTask(told *fold, t *foldTask) {
 	if h["roleset"] != t.Roleset {
 		told.broken = append(told.broken, t.ID+" asks for "+t.Roleset+" and is kept with "+h["roleset"])
 	}
-	for _, internal := range []string{"queuedAt", "claimedAt", "assignedSeq", "previousAssignment", "roleset"} {
+	for _, internal := range []string{"queuedAt", "claimedAt", "assignedSeq", "previousAssignment", "roleset", "creator"} {
 		delete(h, internal)
 	}
 	f.differ(told, f.keys.Task(t.ID), want, h)

@@ -1,4 +1,5 @@
 --- @include "lib/space"
+--- @include "lib/condemned"
 --- Adds what a batch of events counted to the metrics, and writes the checkpoint, in one step. What the
 --- events mean is folded in Go; here is only what must be atomic.
 --- KEYS[1] the log's hash
@@ -11,7 +12,7 @@
 ---          "join" makes the counters of the instance in field if they are not there, "new" makes them
 ---          zero, "leave" removes them
 --- Returns 1
---- Errors CHECKPOINT_MOVED {checkpoint}
+--- Errors CHECKPOINT_MOVED {checkpoint}, CONFLICT (FLUSH_IN_PROGRESS, once the flush deletes)
 --- Emits nothing
 local expected, checkpoint, anew = ARGV[1], ARGV[2], ARGV[3]
 local first_change = 4
@@ -19,6 +20,8 @@ local saved_at = prefix .. 'service:checkpoint:metrics'
 local hashes = prefix .. 'metrics:'
 local by_instance = { 'assigned.', 'claimed.', 'completed.', 'failed.' }
 
+local refused = condemned()
+if refused then return refused end
 local stored = redis.call('GET', saved_at) or ''
 if expected ~= '*' and stored ~= expected then
   return redis.error_reply('CHECKPOINT_MOVED {"checkpoint":"' .. stored .. '"}')

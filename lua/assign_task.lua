@@ -5,6 +5,7 @@
 --- @include "lib/fit"
 --- @include "lib/assign"
 --- @include "lib/settle"
+--- @include "lib/own_task"
 -- Assigns a waiting task to an instance, whatever that holds already.
 --
 -- KEYS[1] log
@@ -13,16 +14,19 @@
 -- ARGV[3] limit     calls a minute, 0 for none
 -- ARGV[4] id        of the task
 -- ARGV[5] instance
+-- ARGV[6] agent     name of an agent's token, '' for who may act for all
 -- Returns the method's result: {taskId, instanceId, assignedAt}
--- Errors  RATE_LIMITED, NOT_FOUND, NOT_REGISTERED, CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED,
---         ALREADY_ASSIGNED, ROLES_MISSING)
+-- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, NOT_REGISTERED, CONFLICT (FLUSH_IN_PROGRESS,
+--         ALREADY_FINISHED, ALREADY_ASSIGNED, ROLES_MISSING)
 -- Emits   task.assigned (requested)
-local subject, calls, id, instance = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local subject, calls, id, instance, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local refused = open_log() or limit(subject, calls)
 if refused then return refused end
 local t = read_task(id)
 if not t then return no_task(id) end
+refused = foreign_task(agent, t)
+if refused then return refused end
 if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end
 if t.assignedTo then return conflict('ALREADY_ASSIGNED', '"assignedTo":' .. quote(t.assignedTo)) end
 local roles = redis.call('HGET', prefix .. 'instance:' .. instance, 'roles')

@@ -7,6 +7,7 @@
 --- @include "lib/assign"
 --- @include "lib/claim"
 --- @include "lib/settle"
+--- @include "lib/own"
 -- Puts tasks to work with an instance: those assigned to it first, then the best that wait; when there
 -- are none, one that was auto-assigned to somebody else who has not claimed it yet.
 --
@@ -18,12 +19,13 @@
 -- ARGV[5] digest    of the params
 -- ARGV[6] worker    id of the instance
 -- ARGV[7] most      how many tasks, 1 to 10
+-- ARGV[8] agent     name of an agent's token, '' for who may act for all
 -- Returns the method's result: {claimed, taskId?, task?, tasks?}
--- Errors  RATE_LIMITED, NOT_REGISTERED, CONFLICT (FLUSH_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED)
+-- Errors  RATE_LIMITED, NOT_REGISTERED, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED)
 -- Emits   task.claimed for each, task.assigned (rebalanced) before the claim of one taken from another
 local subject, calls = ARGV[2], ARGV[3]
 local once, digest = ARGV[4], ARGV[5]
-local worker, most = ARGV[6], tonumber(ARGV[7])
+local worker, most, agent = ARGV[6], tonumber(ARGV[7]), ARGV[8]
 
 local refused = open_log()
 if refused then return refused end
@@ -31,6 +33,8 @@ local answer = recall(once, digest) or limit(subject, calls)
 if answer then return answer end
 local roles_text = redis.call('HGET', prefix .. 'instance:' .. worker, 'roles')
 if not roles_text then return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(worker) .. '}') end
+refused = foreign_instance(agent, worker)
+if refused then return refused end
 
 local claimed = {}
 local own = redis.call('ZRANGE', prefix .. 'queue:instance:' .. worker, 0, most - 1)

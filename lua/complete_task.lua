@@ -4,6 +4,7 @@
 --- @include "lib/task"
 --- @include "lib/conflict"
 --- @include "lib/finish"
+--- @include "lib/own"
 -- Ends a task for its owner.
 --
 -- KEYS[1] log
@@ -18,14 +19,15 @@
 -- ARGV[9] result    JSON text, or ''
 -- ARGV[10] failure  the error, JSON text, or '' when it succeeded
 -- ARGV[11] retention  ms that the finished task is kept
+-- ARGV[12] agent    name of an agent's token, '' for who may act for all
 -- Returns the method's result: {id, status, completedAt}
--- Errors  RATE_LIMITED, NOT_FOUND, NOT_REGISTERED, CONFLICT (FLUSH_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED,
---         ALREADY_FINISHED, NOT_ASSIGNED, NOT_OWNER, STALE_ATTEMPT)
+-- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, NOT_REGISTERED, CONFLICT (FLUSH_IN_PROGRESS,
+--         IDEMPOTENCY_KEY_REUSED, ALREADY_FINISHED, NOT_ASSIGNED, NOT_OWNER, STALE_ATTEMPT)
 -- Emits   task.completed or task.failed, task.claimed before it when the task was never claimed
 local subject, calls = ARGV[2], ARGV[3]
 local once, digest = ARGV[4], ARGV[5]
 local id, worker, attempt = ARGV[6], ARGV[7], ARGV[8]
-local result, failure, retention = ARGV[9], ARGV[10], ARGV[11]
+local result, failure, retention, agent = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 
 local refused = open_log()
 if refused then return refused end
@@ -33,10 +35,15 @@ local answer = recall(once, digest) or limit(subject, calls)
 if answer then return answer end
 local t = read_task(id)
 if not t then return no_task(id) end
+refused = worker ~= '' and foreign_instance(agent, worker)
+if refused then return refused end
 if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end
 if not t.assignedTo then return conflict('NOT_ASSIGNED') end
 if worker ~= '' and worker ~= t.assignedTo then return conflict('NOT_OWNER', '"assignedTo":' .. quote(t.assignedTo)) end
 if attempt ~= '' and attempt ~= t.attempt then return conflict('STALE_ATTEMPT', '"attempt":' .. t.attempt) end
+-- Last, so that an agent whose task has another owner by now is told that, and not that it may not.
+refused = foreign_instance(agent, t.assignedTo)
+if refused then return refused end
 if redis.call('EXISTS', prefix .. 'instance:' .. t.assignedTo) == 0 then
   return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(t.assignedTo) .. '}')
 end

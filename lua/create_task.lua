@@ -17,12 +17,13 @@
 -- ARGV[7] priority
 -- ARGV[8] metadata  JSON text, or ''
 -- ARGV[9] roleset   sorted JSON array of the roles asked for, or ''
+-- ARGV[10] creator  name of the caller's token, or ''
 -- Returns the task object
 -- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, TOO_MANY_ROLE_SETS)
 -- Emits   task.created
 local subject, calls = ARGV[2], ARGV[3]
 local once, digest = ARGV[4], ARGV[5]
-local text, priority, metadata, roleset = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local text, priority, metadata, roleset, creator = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 
 local refused = open_log()
 if refused then return refused end
@@ -43,6 +44,7 @@ else
   redis.call('HSET', key, 'id', id, 'text', text, 'status', 'pending', 'priority', priority, 'attempt', '0',
     'createdAt', at, 'updatedAt', at, 'queuedAt', now_text, 'seq', n, 'metadata', metadata, 'roleset', roleset)
 end
+if creator ~= '' then redis.call('HSET', key, 'creator', creator) end
 redis.call('ZADD', waiting_queue(roleset), place, id)
 redis.call('ZADD', prefix .. 'queue:open', place, id)
 hold_roleset(roleset)

@@ -5,6 +5,7 @@
 --- @include "lib/withdraw"
 --- @include "lib/rolesets"
 --- @include "lib/settle"
+--- @include "lib/own_task"
 -- Deletes a task, whatever its status.
 --
 -- KEYS[1] log
@@ -13,15 +14,18 @@
 -- ARGV[3] limit     calls a minute, 0 for none
 -- ARGV[4] id        of the task
 -- ARGV[5] actor     JSON text
+-- ARGV[6] agent     name of an agent's token, '' for who may act for all
 -- Returns the method's result: {id, deleted, deletedAt}
--- Errors  RATE_LIMITED, NOT_FOUND, CONFLICT (FLUSH_IN_PROGRESS)
+-- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS)
 -- Emits   task.deleted
-local subject, calls, id, actor = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local subject, calls, id, actor, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local refused = open_log() or limit(subject, calls)
 if refused then return refused end
 local t = read_task(id)
 if not t then return no_task(id) end
+refused = foreign_task(agent, t)
+if refused then return refused end
 
 emit('task.deleted', '{"id":"' .. t.id .. '","deletedAt":"' .. at .. '","deletedBy":' .. actor
   .. ',"previousStatus":"' .. t.status .. '","previousAssignment":' .. quoted(t.assignedTo) .. '}')

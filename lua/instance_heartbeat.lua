@@ -1,7 +1,9 @@
 --- @include "lib/log"
 --- @include "lib/guard"
 --- @include "lib/leader"
--- Renews an instance's registration, and its leadership; takes leadership when nobody has it.
+--- @include "lib/own"
+-- Renews an instance's registration, and its leadership; takes leadership when nobody has it. Behind the
+-- fence of a flush every instance is answered as if it were alive, and nothing is renewed.
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace
@@ -9,16 +11,24 @@
 -- ARGV[3] limit     calls a minute, 0 for none
 -- ARGV[4] id        of the instance
 -- ARGV[5] ttl       of the registration, ms
+-- ARGV[6] agent     name of an agent's token, '' for who may act for all
 -- Returns the method's result: {alive, isLeader?, term?}
--- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS)
+-- Errors  RATE_LIMITED, UNAUTHORIZED
 -- Emits   leader.elected when it became leader
-local subject, calls, id, ttl = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local subject, calls, id, ttl, agent = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 
-local refused = open_log() or limit(subject, calls)
+if open_log() then
+  local leader = redis.call('HMGET', prefix .. 'health:leader', 'id', 'term')
+  if leader[1] ~= id then return '{"alive":true}' end
+  return '{"alive":true,"isLeader":true,"term":' .. leader[2] .. '}'
+end
+local refused = limit(subject, calls)
 if refused then return refused end
 local key = prefix .. 'instance:' .. id
 local worker = redis.call('HGET', key, 'worker')
 if not worker then return '{"alive":false}' end
+refused = foreign_instance(agent, id)
+if refused then return refused end
 
 local state, term = lease(id)
 if state == 'free' then

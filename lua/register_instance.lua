@@ -3,9 +3,11 @@
 --- @include "lib/json"
 --- @include "lib/leader"
 --- @include "lib/orphan"
+--- @include "lib/failures"
 --- @include "lib/fit"
 --- @include "lib/settle"
--- Registers an instance, again or for the first time, and makes it leader when nobody is.
+-- Registers an instance, again or for the first time, and makes it leader when nobody is. The id of an
+-- instance that was registered with another token is refused as long as that is there.
 --
 -- With the session that it had it resumes what it holds. With another, or none, it is a new process:
 -- what the old one had claimed is set aside to go back to its assigned queue (requeue_orphans). When it
@@ -22,18 +24,21 @@
 -- ARGV[8] session   metadata.sessionId, or ''
 -- ARGV[9] most      tasks that auto-assignment may have it hold
 -- ARGV[10] ttl      of the registration, ms
--- Returns {ID of instance.registered, 1 when tasks were set aside else 0}
+-- ARGV[11] token    name of the caller's, which the instance belongs to then; '' where none is in use
+-- Returns {ID of instance.registered, or '' when the id is another token's; 1 when tasks were set aside else 0}
 -- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS)
--- Emits   instance.registered, leader.elected when it became leader
+-- Emits   instance.registered unless it is refused, leader.elected when it became leader
 local subject, calls = ARGV[2], ARGV[3]
 local id, roles, worker, metadata, session = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-local most, ttl = ARGV[9], tonumber(ARGV[10])
+local most, ttl, token = ARGV[9], tonumber(ARGV[10]), ARGV[11]
 
 local refused = open_log() or limit(subject, calls)
 if refused then return refused end
 
 local previous_roles = redis.call('HGET', prefix .. 'health:roles', id)
 local gossip = prefix .. 'health:gossip:' .. id
+local owner = token ~= '' and previous_roles and redis.call('HGET', gossip, 'owner')
+if owner and owner ~= token then return { '', 0 } end
 local resumed = previous_roles and session ~= '' and session == redis.call('HGET', gossip, 'sessionId')
 local lease_state, last_leader = lease(id)
 local elected = lease_state == 'free'
@@ -62,6 +67,7 @@ if metadata ~= '' then redis.call('HSET', key, 'metadata', metadata) end
 redis.call('PEXPIRE', key, ttl)
 redis.call('ZADD', prefix .. 'health:alive', seen, id)
 redis.call('HSET', prefix .. 'health:roles', id, roles)
+forget_failure(id)
 if worker == '1' then
   redis.call('ZADD', prefix .. 'health:workers', seen, id)
 else
@@ -73,6 +79,12 @@ if session ~= '' then
   redis.call('HSET', key, 'sessionId', session)
 else
   redis.call('HDEL', gossip, 'sessionId')
+end
+if token ~= '' then
+  redis.call('HSET', gossip, 'owner', token)
+  redis.call('HSET', key, 'owner', token)
+else
+  redis.call('HDEL', gossip, 'owner')
 end
 if elected then
   elect(id, last_leader, ttl)

@@ -1,4 +1,5 @@
 --- @include "lib/space"
+--- @include "lib/condemned"
 --- Gives a projection's lease back, if it is still held by the one that gives it.
 --- KEYS[1] the log's hash
 --- ARGV[1] the projection's name
@@ -9,7 +10,7 @@
 local name, holder = ARGV[1], ARGV[2]
 local lease = prefix .. 'service:lease:' .. name
 
-if redis.call('GET', lease) ~= holder then
+if condemned() or redis.call('GET', lease) ~= holder then
   return 0
 end
 redis.call('DEL', lease)

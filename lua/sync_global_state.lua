@@ -1,4 +1,5 @@
 --- @include "lib/space"
+--- @include "lib/condemned"
 --- Writes what a batch of events changed in the global state, and the checkpoint, in one step. What the
 --- events mean is folded in Go; here is only what must be atomic.
 --- KEYS[1] the log's hash
@@ -8,12 +9,14 @@
 --- ARGV[4…] changes, three each: kind, field, value. Kinds: "+" adds, "~" adds and removes the field at
 ---          zero, "=" sets, "-" removes the field if it holds the value, "x" removes it
 --- Returns 1
---- Errors CHECKPOINT_MOVED {checkpoint}
+--- Errors CHECKPOINT_MOVED {checkpoint}, CONFLICT (FLUSH_IN_PROGRESS, once the flush deletes)
 --- Emits nothing
 local expected, checkpoint, anew = ARGV[1], ARGV[2], ARGV[3]
 local first_change = 4
 local state = prefix .. 'state:global'
 
+local refused = condemned()
+if refused then return refused end
 local stored = redis.call('HGET', state, 'checkpoint') or ''
 if expected ~= '*' and stored ~= expected then
   return redis.error_reply('CHECKPOINT_MOVED {"checkpoint":"' .. stored .. '"}')

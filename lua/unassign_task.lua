@@ -3,6 +3,7 @@
 --- @include "lib/task"
 --- @include "lib/conflict"
 --- @include "lib/release"
+--- @include "lib/own_task"
 -- Takes a task from its owner, claimed or not, and puts it back in its place.
 --
 -- KEYS[1] log
@@ -10,15 +11,18 @@
 -- ARGV[2] subject   method:actor of the rate limit
 -- ARGV[3] limit     calls a minute, 0 for none
 -- ARGV[4] id        of the task
+-- ARGV[5] agent     name of an agent's token, '' for who may act for all
 -- Returns the method's result: {taskId, previousAssignment, unassignedAt}
--- Errors  RATE_LIMITED, NOT_FOUND, CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED, NOT_ASSIGNED)
+-- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED, NOT_ASSIGNED)
 -- Emits   task.unassigned (requested)
-local subject, calls, id = ARGV[2], ARGV[3], ARGV[4]
+local subject, calls, id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 local refused = open_log() or limit(subject, calls)
 if refused then return refused end
 local t = read_task(id)
 if not t then return no_task(id) end
+refused = foreign_task(agent, t)
+if refused then return refused end
 if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end
 if not t.assignedTo then return conflict('NOT_ASSIGNED') end
 

@@ -5,6 +5,7 @@
 --- @include "lib/fit"
 --- @include "lib/release"
 --- @include "lib/finish"
+--- @include "lib/own_task"
 -- Changes a task's text, priority, metadata or status. A task that is assigned, not yet claimed, and now
 -- asks for a role that its owner has not, goes back to where it waits.
 --
@@ -21,23 +22,24 @@
 -- ARGV[10] roleset  of the new metadata, or ''
 -- ARGV[11] actor    JSON text
 -- ARGV[12] retention  ms that a finished task is kept
+-- ARGV[13] agent    name of an agent's token, '' for who may act for all
 -- Returns the task object
--- Errors  RATE_LIMITED, NOT_FOUND, NOT_REGISTERED, METADATA_CHANGED (it is not what was read: read again),
---         CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED, NOT_ASSIGNED, ROLES_MISSING,
+-- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, NOT_REGISTERED, METADATA_CHANGED (it is not what was
+--         read: read again), CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED, NOT_ASSIGNED, ROLES_MISSING,
 --         TOO_MANY_ROLE_SETS)
 -- Emits   task.updated, and what follows from it: task.unassigned (released, roles_changed), task.claimed,
 --         task.completed, task.failed
 local subject, calls, id = ARGV[2], ARGV[3], ARGV[4]
 local text, priority, status = ARGV[5], ARGV[6], ARGV[7]
 local metadata, read, roleset = ARGV[8], ARGV[9], ARGV[10]
-local actor, retention = ARGV[11], ARGV[12]
+local actor, retention, agent = ARGV[11], ARGV[12], ARGV[13]
 
 local refused = open_log()
 if refused then return refused end
 local t = read_task(id)
 if not t then return limit(subject, calls) or no_task(id) end
 if metadata ~= '' and read ~= (t.metadata or '') then return redis.error_reply('METADATA_CHANGED {}') end
-refused = limit(subject, calls)
+refused = limit(subject, calls) or foreign_task(agent, t)
 if refused then return refused end
 if status ~= '' then
   if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end

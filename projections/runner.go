@@ -84,6 +84,7 @@ func (c RunnerConfig) Validate() error {
 // entries of the log that are none.
 type Runner struct {
 	cfg    RunnerConfig
+	log    string // key of the log's hash
 	reader *events.Reader
 	loops  []*loop
 }
@@ -102,7 +103,7 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Runner{cfg: cfg, reader: reader}
+	r := &Runner{cfg: cfg, log: space.Log(), reader: reader}
 	for _, p := range cfg.Projections {
 		r.loops = append(r.loops, &loop{
 			projection: p, cfg: cfg, reader: reader,
@@ -146,6 +147,14 @@ func (r *Runner) Rebuild(ctx context.Context, name string) error {
 func (r *Runner) rebuild(ctx context.Context, p Projection) error {
 	if err := p.Prepare(ctx); err != nil {
 		return err
+	}
+	// A flush that keeps Postgres has seen to it that the rows are complete, and deletes the log.
+	flushing, err := r.cfg.Client.HExists(ctx, r.log, "flush").Result()
+	if err != nil {
+		return fmt.Errorf("look for a flush: %w", err)
+	}
+	if flushing {
+		return errors.New("a flush is under way; try again when it is over")
 	}
 	bounds, err := r.reader.Bounds(ctx)
 	if err != nil {

@@ -68,7 +68,7 @@ func (l *loop) keep(ctx context.Context) {
 		}
 		held, err := l.lease.acquire(ctx)
 		if err == nil && !held {
-			l.log.Info("another coordinator runs the projection now")
+			l.log.Info("another coordinator runs the projection now, or nobody does while a flush deletes keys")
 			return
 		}
 		before := l.at()

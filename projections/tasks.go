@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,8 +35,8 @@ type Tasks struct {
 // mistake in the URL.
 func OpenPool(ctx context.Context, url, namespace string) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		return nil, fmt.Errorf("read the database URL: %w", err)
+	if err != nil || misread(cfg) {
+		return nil, unreadable(url, err)
 	}
 	if schema := migrations.Schema(namespace); schema != "" {
 		cfg.ConnConfig.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
@@ -51,6 +52,27 @@ func OpenPool(ctx context.Context, url, namespace string) (*pgxpool.Pool, error)
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	return pool, nil
+}
+
+// misread tells a URL in which a password was not encoded, so that its parts stand where others belong: the server's
+// errors would tell them.
+func misread(cfg *pgxpool.Config) bool {
+	for name := range cfg.ConnConfig.RuntimeParams {
+		if strings.Contains(name, "@") {
+			return true
+		}
+	}
+	return strings.Contains(cfg.ConnConfig.Database, "@")
+}
+
+// unreadable says what is wrong with a URL, but only where it cannot hold a password: nobody can tell which part of what cannot be
+// read is the password.
+func unreadable(url string, err error) error {
+	if err != nil && !strings.Contains(url, "@") && !strings.Contains(url, "password") {
+		return fmt.Errorf("read the database URL: %w", err)
+	}
+	return errors.New("read the database URL: it is not of the form postgres://user:password@host:port/database?sslmode=… " +
+		"(in a password, letters such as / ? # @ : and % are written %2F, %3F, %23, %40, %3A and %25; or give it as PGPASSWORD)")
 }
 
 // maxConnect bounds one attempt to connect, so that callers of a database that is gone are told soon.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go and does not find: redis-server (or
-# valkey-server), the PostgreSQL server's binaries, and a C compiler for the race
-# detector. The tests start servers of their own on private ports, so nothing here
+# valkey-server), the PostgreSQL server's binaries, a C compiler for the race
+# detector, and Node.js with npm for the conformance suite of MCP. The tests start servers of their own on private ports, so nothing here
 # is left running, and a service that already runs is left alone.
 set -euo pipefail
 
@@ -25,17 +25,27 @@ has_cc() {
   command -v "$cc" >/dev/null
 }
 
+# The conformance suite needs Node.js 20.
+has_node() {
+  local version
+  command -v npm >/dev/null && version=$(node --version 2>/dev/null) || return 1
+  version=${version#v}
+  [ "${version%%.*}" -ge 20 ]
+}
+
 missing() {
   has_redis || echo redis-server
   has_postgres || echo PostgreSQL
   has_cc || echo 'a C compiler'
+  has_node || echo 'Node.js 20 or newer with npm (https://nodejs.org)'
 }
 
-# Packages to install; $1 to $3 are what each of the three is called.
+# Packages to install; $1 to $4 are what each of the four is called.
 packages() {
   has_redis || echo "$1"
   has_postgres || echo "$2"
   has_cc || echo "$3"
+  has_node || echo "$4"
 }
 
 as_root() {
@@ -62,7 +72,7 @@ forbid_services() {
 
 with_apt() {
   local names
-  names=$(packages redis-server postgresql 'gcc libc6-dev' | xargs)
+  names=$(packages redis-server postgresql 'gcc libc6-dev' 'nodejs npm' | xargs)
   echo "installing by apt-get: $names"
   # shellcheck disable=SC2086 # several words on purpose
   forbid_services &&
@@ -72,7 +82,7 @@ with_apt() {
 
 with_brew() {
   local names
-  names=$(packages redis postgresql@17 '' | xargs)
+  names=$(packages redis postgresql@17 '' node | xargs)
   echo "installing by brew: $names"
   # shellcheck disable=SC2086 # several words on purpose
   quietly brew install $names

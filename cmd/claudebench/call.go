@@ -25,7 +25,10 @@ func newCall() *cobra.Command {
 		Short: "Make one JSON-RPC call",
 		Long: `Make one JSON-RPC call and print its result as JSON. PARAMS is a JSON object, or - to read
 one from standard input. On an error the error is printed to standard error, and the exit
-code is 1.`,
+code is 1.
+
+Where the coordinator asks for a token, it is taken from the environment variable CB_TOKEN.
+There is no flag for it: other users of the machine can read a program's arguments.`,
 		Example: `  claudebench call system.register '{"id":"worker-1","roles":["worker"]}'
   claudebench call task.create '{"text":"summarise chapter one","priority":80}'
   claudebench call task.list`,
@@ -82,6 +85,7 @@ func call(ctx context.Context, url, method string, params json.RawMessage, stdou
 		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
+	authorize(request)
 	text, err := send(request)
 	if err != nil {
 		return err
@@ -101,6 +105,13 @@ func call(ctx context.Context, url, method string, params json.RawMessage, stdou
 	}
 	_, err = fmt.Fprintf(stdout, "%s\n", answer.Result)
 	return err
+}
+
+// authorize adds the token of the environment, if there is one.
+func authorize(request *http.Request) {
+	if token := strings.TrimSpace(os.Getenv("CB_TOKEN")); token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
 }
 
 // send makes a request and reads its answer, whatever its status.

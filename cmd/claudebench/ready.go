@@ -24,6 +24,7 @@ checks of containers that hold nothing but this program.`,
 			if err != nil {
 				return err
 			}
+			authorize(request)
 			response, err := http.DefaultClient.Do(request)
 			if err != nil {
 				return fmt.Errorf("not ready: %w", err)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +22,7 @@ func newServe() *cobra.Command {
 		Short: "Run a coordinator on a Redis and a Postgres of your own",
 		Long: `Run a coordinator on a Redis and, for the task views, a Postgres of your own. Any number
 of coordinators may work on the same Redis. SIGTERM and Ctrl-C let the calls in flight
-finish; then it exits with 0.
+finish; then it exits with 0. SIGHUP makes it read the auth file and the certificate again.
 
 Redis 7.0 or Valkey, with maxmemory-policy noeviction; appendonly yes decides what a
 crash can lose. Postgres 14 or newer; it is migrated at the start.`,
@@ -32,7 +34,7 @@ crash can lose. Postgres 14 or newer; it is migrated at the start.`,
 			}
 			logger := newLogger(cfg)
 			return serve(cmd.Context(), cfg, server.Options{Logger: logger}, func(s *server.Server) {
-				logger.Info("listening", "address", "http://"+s.Addr(), "version", buildVersion())
+				logger.Info("listening", "address", s.URL(), "version", buildVersion())
 			})
 		},
 	}
@@ -45,11 +47,15 @@ crash can lose. Postgres 14 or newer; it is migrated at the start.`,
 // serve runs a coordinator until ctx ends or it fails; others are further reasons to stop.
 func serve(ctx context.Context, cfg *config.Config, o server.Options, started func(*server.Server), others ...<-chan error) error {
 	lessGarbageCollection()
+	o.Version = buildVersion()
 	s, err := server.Start(ctx, cfg, o)
 	if err != nil {
 		return err
 	}
 	started(s)
+	if cfg.Reloads() {
+		defer reloadOnHangup(s)()
+	}
 	failed := make(chan error, 1)
 	done := make(chan struct{})
 	defer close(done)
@@ -72,6 +78,28 @@ func serve(ctx context.Context, cfg *config.Config, o server.Options, started fu
 	case err = <-failed:
 		o.Logger.Error("stopping", slog.Any("error", err))
 		return errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
+	}
+}
+
+// reloadOnHangup reads again what can be, at each SIGHUP; what it returns ends that. Without anything to read again the signal
+// keeps its meaning, that the terminal is gone.
+func reloadOnHangup(s *server.Server) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-hangup:
+				_ = s.Reload(context.Background()) // it is in the log
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(done)
 	}
 }
 

@@ -62,11 +62,11 @@ func up(ctx context.Context, cfg *config.Config) (err error) {
 	}
 	cfg.RedisURL, cfg.DatabaseURL = stack.redisURL, stack.databaseURL
 	return serve(ctx, cfg, server.Options{Logger: logger, Embedded: stack.embedded != nil}, func(s *server.Server) {
-		e := endpoints{Address: "http://" + s.Addr(), RedisURL: cfg.RedisURL, DatabaseURL: cfg.DatabaseURL, Namespace: cfg.Namespace}
+		e := endpoints{Address: s.URL(), RedisURL: cfg.RedisURL, DatabaseURL: cfg.DatabaseURL, Namespace: cfg.Namespace}
 		if err := writeEndpoints(dir, e); err != nil {
 			logger.Warn("tail, replay and verify need --redis-url", "error", err)
 		}
-		greet(s.Addr(), cfg, stack)
+		greet(s.URL(), cfg, stack)
 	}, stack.failed())
 }
 
@@ -151,16 +151,16 @@ func (s *stack) stop() error {
 }
 
 // greet says where everything is and what to try.
-func greet(addr string, cfg *config.Config, s *stack) {
+func greet(url string, cfg *config.Config, s *stack) {
 	store := "Redis " + where(s.redis != nil, filepath.Join(s.dir, "redis"), "in this process")
 	views := "Postgres " + where(s.postgres != nil, filepath.Join(s.dir, "postgres"), "off")
-	fmt.Printf("\nClaudeBench is up at http://%s\n  %s\n  %s\n", addr, store, views)
+	fmt.Printf("\nClaudeBench is up at %s\n  %s\n  %s\n", url, store, views)
 	for _, note := range s.notes {
 		fmt.Println("  ! " + note)
 	}
 	program, flag := program(), ""
-	if addr != "127.0.0.1:3000" {
-		flag = " --url http://" + addr
+	if url != "http://127.0.0.1:3000" {
+		flag = " --url " + url
 	}
 	folder := ""
 	if cfg.DataDir != config.DefaultDataDir() {

@@ -3,7 +3,8 @@
 //	go run ./examples/feed LICENSE
 //
 // Each line has an idempotency key of its own, so feeding the same file again within a day, perhaps
-// because the first time broke off, makes no task twice.
+// because the first time broke off, makes no task twice. Where the coordinator asks for a token, it is taken from
+// CB_TOKEN.
 package main
 
 import (
@@ -94,7 +95,15 @@ func send(url string, requests []request) (created int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	response, err := http.Post(url+"/rpc", "application/json", bytes.NewReader(body))
+	call, err := http.NewRequest(http.MethodPost, url+"/rpc", bytes.NewReader(body)) //nolint:noctx // Ctrl-C ends it
+	if err != nil {
+		return 0, err
+	}
+	call.Header.Set("Content-Type", "application/json")
+	if token := os.Getenv("CB_TOKEN"); token != "" {
+		call.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := http.DefaultClient.Do(call)
 	if err != nil {
 		return 0, err
 	}

@@ -6,7 +6,8 @@
 //
 // What makes it safe to kill at any moment: it gives each claim's attempt back when it completes the task,
 // so that it cannot finish one that was given to another meanwhile; and it repeats a call whose answer
-// was lost under the same idempotency key, so that nothing happens twice.
+// was lost under the same idempotency key, so that nothing happens twice. Where the coordinator asks for a
+// token, it is taken from CB_TOKEN.
 package main
 
 import (
@@ -161,6 +162,9 @@ func (w worker) call(ctx context.Context, method string, params map[string]any, 
 		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
+	if token := os.Getenv("CB_TOKEN"); token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err

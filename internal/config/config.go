@@ -30,6 +30,9 @@ type Config struct {
 
 	AllowVolatile bool
 	Insecure      bool
+	AuthFile      string
+	TLSCert       string
+	TLSKey        string
 	DataDir       string
 
 	LogLevel  slog.Level
@@ -48,6 +51,9 @@ var variables = map[string]string{
 	"rate-limits":      "CB_RATE_LIMITS",
 	"allow-volatile":   "CB_ALLOW_VOLATILE",
 	"insecure":         "CB_INSECURE",
+	"auth-file":        "CB_AUTH_FILE",
+	"tls-cert":         "CB_TLS_CERT",
+	"tls-key":          "CB_TLS_KEY",
 	"data-dir":         "CB_DATA_DIR",
 	"log-level":        "CB_LOG_LEVEL",
 	"log-format":       "CB_LOG_FORMAT",
@@ -76,7 +82,11 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 	flags.DurationVar(&c.TaskRetention, "task-retention", 168*time.Hour, "how long finished tasks stay in Redis")
 	flags.Var(&c.RateLimits, "rate-limits", "calls a minute for each actor, as method=limit,…; 0 for none, 'off' for none at all")
 	flags.BoolVar(&c.AllowVolatile, "allow-volatile", false, "accept a Redis that may evict keys, and so lose data")
-	flags.BoolVar(&c.Insecure, "insecure", false, "listen beyond this machine although anybody who can connect may issue any command")
+	flags.BoolVar(&c.Insecure, "insecure", false,
+		"listen beyond this machine without an auth file, although anybody who can connect may issue any command")
+	flags.StringVar(&c.AuthFile, "auth-file", "", "YAML file of the tokens that callers must have one of; read again on SIGHUP")
+	flags.StringVar(&c.TLSCert, "tls-cert", "", "PEM file of the certificate, and those it depends on, to serve HTTPS with; read again on SIGHUP")
+	flags.StringVar(&c.TLSKey, "tls-key", "", "PEM file of the certificate's key")
 }
 
 // BindLog adds the flags of the log that the program itself writes.
@@ -127,12 +137,25 @@ func (c *Config) Check() error {
 	if err != nil {
 		return fmt.Errorf("--listen must be host:port, and is %q", c.Listen)
 	}
-	if !c.Insecure && !loopback(host) {
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return fmt.Errorf("--tls-cert and --tls-key go together: give both or neither")
+	}
+	if !c.Insecure && c.AuthFile == "" && !loopback(host) {
 		return fmt.Errorf("--listen %s can be reached from other machines, and anybody who can connect may issue any command: "+
-			"listen on 127.0.0.1, or add --insecure if that is meant", c.Listen)
+			"say who may with --auth-file ('claudebench token new' makes an entry), listen on 127.0.0.1, "+
+			"or add --insecure if that is meant", c.Listen)
 	}
 	return nil
 }
+
+// InTheClear tells that tokens come over the network and nothing encrypts them on this side.
+func (c *Config) InTheClear() bool {
+	host, _, err := net.SplitHostPort(c.Listen)
+	return c.AuthFile != "" && c.TLSCert == "" && err == nil && !loopback(host)
+}
+
+// Reloads tells that there is something to read again on SIGHUP.
+func (c *Config) Reloads() bool { return c.AuthFile != "" || c.TLSCert != "" }
 
 func loopback(host string) bool {
 	ip := net.ParseIP(host)

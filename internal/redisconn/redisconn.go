@@ -6,7 +6,6 @@ package redisconn
 import (
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -24,10 +23,13 @@ import (
 //	redis://[user:password@]host:port,host:port,…       a cluster, by its seeds
 //	redis+sentinel://[user:password@]host:port,…[/db]?master=NAME[&sentinel_password=…]
 func Open(rawURL, namespace string) (redis.UniversalClient, error) {
-	one, hosts := splitHosts(rawURL)
+	one, hosts, err := splitHosts(rawURL)
+	if err != nil {
+		return nil, err
+	}
 	u, err := url.Parse(one)
 	if err != nil {
-		return nil, fmt.Errorf("redis URL: %w", withoutURL(err))
+		return nil, errUnreadable
 	}
 	o := &redis.UniversalOptions{
 		Addrs:                 hosts,
@@ -53,7 +55,7 @@ func Open(rawURL, namespace string) (redis.UniversalClient, error) {
 	o.Password, _ = u.User.Password()
 	if db := strings.Trim(u.Path, "/"); db != "" {
 		if o.DB, err = strconv.Atoi(db); err != nil {
-			return nil, fmt.Errorf("redis URL: the database must be a number, and is %q", db)
+			return nil, errors.New("redis URL: the database, behind the host's /, must be a number")
 		}
 	}
 	if strings.HasPrefix(u.Scheme, "rediss") {
@@ -74,28 +76,27 @@ func Open(rawURL, namespace string) (redis.UniversalClient, error) {
 			return nil, errors.New("redis URL: Sentinel needs ?master=NAME")
 		}
 	default:
-		return nil, fmt.Errorf("redis URL: the scheme must be redis, rediss, redis+sentinel or rediss+sentinel, and is %q", u.Scheme)
+		return nil, errors.New("redis URL: the scheme must be redis, rediss, redis+sentinel or rediss+sentinel")
 	}
 	return redis.NewUniversalClient(o), nil
 }
 
+// errUnreadable tells nothing of what is in the URL: where a password is not encoded, any part of the URL may be the password's.
+var errUnreadable = errors.New("redis URL: it cannot be read as redis://[user:password@]host:port[/db] " +
+	"(in a password, letters such as / ? # @ : and % are written %2F, %3F, %23, %40, %3A and %25)")
+
 // splitHosts takes the hosts out of a URL, and leaves the first in it: net/url knows one host only.
-func splitHosts(rawURL string) (one string, hosts []string) {
+func splitHosts(rawURL string) (one string, hosts []string, err error) {
 	scheme, rest, _ := strings.Cut(rawURL, "://")
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
 		end = len(rest)
 	}
 	start := strings.LastIndexByte(rest[:end], '@') + 1
-	hosts = strings.Split(rest[start:end], ",")
-	return scheme + "://" + rest[:start] + hosts[0] + rest[end:], hosts
-}
-
-// withoutURL drops the URL from a parse error: it may hold a password.
-func withoutURL(err error) error {
-	var parse *url.Error
-	if errors.As(err, &parse) {
-		return parse.Err
+	if start == 0 && strings.Contains(rest[end:], "@") {
+		// The first part of a password would pass for the host, and be told with each error of the network.
+		return "", nil, errUnreadable
 	}
-	return err
+	hosts = strings.Split(rest[start:end], ",")
+	return scheme + "://" + rest[:start] + hosts[0] + rest[end:], hosts, nil
 }

@@ -50,13 +50,22 @@ func TestOpenRefusesAndKeepsThePasswordToItself(t *testing.T) {
 		"redis://:secret@local host:6379":      "redis URL",
 		"redis://:secret@localhost:6379x/%zz":  "redis URL",
 		"redis://user:secret@a:1, b:2/0?x=%zz": "namespace",
+		// Passwords with letters that mean something in a URL.
+		"redis://:sec/ret@localhost:6379/0": "%2F",
+		"redis://:12/secret@localhost:6379": "%2F",
+		"redis://:12?secret@localhost:6379": "%2F",
+		"redis://:12#secret@localhost:6379": "%2F",
+		"redis://:%secret@localhost:6379":   "%25",
+		"secret:secret@localhost":           "redis URL",
+		"secret":                            "redis URL",
+		"redis://:x@localhost/secret":       "number",
 	} {
 		_, err := Open(url, "")
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open(%q) = %v, want an error about %q", url, err, want)
 			continue
 		}
-		if strings.Contains(err.Error(), "secret") {
+		if strings.Contains(err.Error(), "sec") {
 			t.Errorf("Open(%q) tells the password: %v", url, err)
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -102,32 +100,8 @@ func (h *handler) call(ctx context.Context, c *call, from commands.Request) {
 		c.err = commands.Internal("")
 		return
 	}
-	defer func() {
-		if fault := recover(); fault != nil {
-			h.log.ErrorContext(ctx, "a call panicked and was answered Internal error; please report this with the stack",
-				"method", c.method, "panic", fault, "stack", string(debug.Stack()))
-			c.err = commands.Internal("")
-		}
-	}()
 	from.Method, from.Params, from.Cause = c.method, c.params, c.cause
-	result, err := h.dispatcher.Call(ctx, from)
-	if err != nil {
-		c.err = h.typed(ctx, c.method, err)
-		return
-	}
-	c.result = result
-}
-
-// typed makes sure that an error is one the API has.
-func (h *handler) typed(ctx context.Context, method string, err error) *commands.Error {
-	var refused *commands.Error
-	if errors.As(err, &refused) && refused != nil {
-		return refused
-	}
-	if ctx.Err() == nil {
-		h.log.ErrorContext(ctx, "a call failed unexpectedly and was answered Internal error", "method", method, "error", err)
-	}
-	return commands.Internal("")
+	c.result, c.err = Run(ctx, h.dispatcher, h.log, from)
 }
 
 func (h *handler) appendCall(out []byte, c *call) []byte {
@@ -150,14 +124,15 @@ func appendAnswer(out, id []byte, result json.RawMessage, failed *commands.Error
 		out = append(out, result...)
 	} else {
 		out = append(out, `{"jsonrpc":"2.0","error":`...)
-		out = appendError(out, failed)
+		out = AppendError(out, failed)
 	}
 	out = append(out, `,"id":`...)
 	out = append(out, id...)
 	return append(out, '}')
 }
 
-func appendError(out []byte, failed *commands.Error) []byte {
+// AppendError writes an error as {code, message, data}.
+func AppendError(out []byte, failed *commands.Error) []byte {
 	out = append(out, `{"code":`...)
 	out = strconv.AppendInt(out, int64(failed.Code), 10)
 	out = append(out, `,"message":`...)

@@ -71,10 +71,7 @@ type guard struct {
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if why := g.foreign(r); why != "" {
-		out := append([]byte(`{"error":`), appendError(nil, &commands.Error{Code: commands.CodeUnauthorized, Message: "Unauthorized", Data: why})...)
-		w.Header()["Content-Type"] = contentType
-		w.WriteHeader(http.StatusForbidden)
-		_, _ = w.Write(append(out, '}'))
+		WriteError(w, http.StatusForbidden, &commands.Error{Code: commands.CodeUnauthorized, Message: "Unauthorized", Data: why})
 		return
 	}
 	if r.Method != http.MethodPost {

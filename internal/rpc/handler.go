@@ -3,14 +3,8 @@ package rpc
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"log/slog"
-	"mime"
-	"net"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/claudebench/claudebench/commands"
@@ -67,9 +61,6 @@ func NewHandler(d Dispatcher, opts Options) http.Handler {
 	if h.concurrency <= 0 {
 		h.concurrency = defaultConcurrency
 	}
-	if h.caller == nil {
-		h.caller = func(*http.Request) string { return "" }
-	}
 	if h.known == nil {
 		h.known = func(string) bool { return true }
 	}
@@ -96,112 +87,27 @@ func (x *exchange) release() {
 	}
 }
 
-// A header's value as net/http wants it; made once, since nobody changes it.
-var contentType = []string{"application/json"}
-
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		refuse(w, http.StatusMethodNotAllowed, "JSON-RPC is sent by POST")
-		return
-	}
-	if why := unfit(r.Header); why != "" {
-		refuse(w, http.StatusUnsupportedMediaType, why)
-		return
-	}
-	body, err := read(r)
-	if errors.Is(err, errTooLong) {
-		// What is left of the body is not worth reading, so the connection cannot be used again.
-		w.Header().Set("Connection", "close")
-		refuse(w, http.StatusRequestEntityTooLarge, "a body has at most "+strconv.Itoa(MaxBody)+" bytes")
-		return
-	}
-	if err != nil {
-		w.Header().Set("Connection", "close")
-		refuse(w, http.StatusBadRequest, "the body broke off after "+strconv.Itoa(len(body))+" bytes")
+	body, refused := ReadBody(w, r)
+	if refused != nil {
+		refuse(w, refused)
 		return
 	}
 	x := exchanges.Get().(*exchange)
 	defer x.release()
-	h.answer(r.Context(), x, body, commands.Request{Caller: h.caller(r), Addr: address(r.RemoteAddr), Trace: traceparent(r.Header)})
+	h.answer(r.Context(), x, body, NewRequest(r, h.caller))
 	if len(x.out) == 0 {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	head := w.Header()
-	head["Content-Type"] = contentType
-	head["Content-Length"] = []string{strconv.Itoa(len(x.out))}
-	// A caller that is gone before its answer is no concern of ours.
-	_, _ = w.Write(x.out)
+	WriteResult(w, x.out)
 }
 
 // refuse answers what is refused before it is read. The body is a JSON-RPC answer as well, so that a client
 // that looks at nothing else finds what it expects.
-func refuse(w http.ResponseWriter, status int, why string) {
-	out := appendAnswer(nil, nil, nil, invalidRequest("%s", why))
+func refuse(w http.ResponseWriter, r *Refusal) {
+	out := appendAnswer(nil, nil, nil, r.Error())
 	w.Header()["Content-Type"] = contentType
-	w.WriteHeader(status)
+	w.WriteHeader(r.Status)
 	_, _ = w.Write(out)
-}
-
-// unfit says what is wrong with a body's type, "" if it is JSON: application/json or application/…+json, in UTF-8.
-func unfit(head http.Header) string {
-	if coding := head.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return "a body is sent without Content-Encoding"
-	}
-	given := head.Get("Content-Type")
-	if given == "application/json" {
-		return ""
-	}
-	kind, params, err := mime.ParseMediaType(given)
-	if err != nil || (kind != "application/json" && !(strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json"))) {
-		return "the Content-Type must be application/json"
-	}
-	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "utf8") {
-		return "the charset must be utf-8"
-	}
-	return ""
-}
-
-var errTooLong = errors.New("the body is too long")
-
-// firstRead is how much memory a caller gets for having announced a long body; more comes as it sends it.
-const firstRead = 64 << 10
-
-// read reads the body into memory of its own: the Dispatcher may keep parts of it.
-func read(r *http.Request) ([]byte, error) {
-	if r.ContentLength > MaxBody {
-		return nil, errTooLong
-	}
-	size := 1024
-	if r.ContentLength >= 0 {
-		// One byte more, so that the end is seen without growing.
-		size = min(int(r.ContentLength)+1, firstRead)
-	}
-	body := make([]byte, 0, size)
-	for {
-		n, err := r.Body.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		if len(body) > MaxBody {
-			return body, errTooLong
-		}
-		if err == io.EOF {
-			return body, nil
-		}
-		if err != nil {
-			return body, err
-		}
-		if len(body) == cap(body) {
-			body = append(body, 0)[:len(body)]
-		}
-	}
-}
-
-// address is a peer's address without its port. Headers that proxies set are not believed: anybody can send them.
-func address(remote string) string {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		return ""
-	}
-	return host
 }

@@ -18,7 +18,7 @@ type client struct {
 	http *http.Client
 }
 
-func newClient(t *testing.T, addr string) *client {
+func newClient(t testing.TB, addr string) *client {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)

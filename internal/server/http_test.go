@@ -152,13 +152,16 @@ func TestReadinessWithAPostgresThatHangs(t *testing.T) {
 func TestUnknownPathsAreNotFound(t *testing.T) {
 	t.Parallel()
 	c := start(t, settings(t, nil))
-	for _, path := range []string{"/", "/rpcs", "/rpc/", "/healthz/x", "/api/task/create"} {
+	for _, path := range []string{"/", "/rpcs", "/rpc/", "/healthz/x", "/api/task", "/mcp/x"} {
 		status, body := c.get(t, path)
 		if status != http.StatusNotFound || !json.Valid([]byte(body)) || !strings.Contains(body, path) {
 			t.Errorf("GET %s: %d %s", path, status, body)
 		}
 	}
-	for path, want := range map[string]int{"/rpc": http.StatusMethodNotAllowed, "/rpc/batch": http.StatusMethodNotAllowed} {
+	for path, want := range map[string]int{
+		"/rpc": http.StatusMethodNotAllowed, "/rpc/batch": http.StatusMethodNotAllowed, "/api/task/create": http.StatusMethodNotAllowed,
+		"/mcp": http.StatusMethodNotAllowed,
+	} {
 		if status, _ := c.get(t, path); status != want {
 			t.Errorf("GET %s: %d", path, status)
 		}
@@ -169,7 +172,7 @@ func TestForeignPagesAreRefusedOnEveryPath(t *testing.T) {
 	t.Parallel()
 	c := start(t, settings(t, nil))
 	port := c.url[strings.LastIndexByte(c.url, ':'):]
-	for _, path := range []string{"/rpc", "/rpc/batch", "/healthz", "/readyz", "/nothing"} {
+	for _, path := range []string{"/rpc", "/rpc/batch", "/api/task/create", "/mcp", "/healthz", "/readyz", "/nothing"} {
 		for name, change := range map[string]func(*http.Request){
 			"foreign host":         func(r *http.Request) { r.Host = "evil.example" + port },
 			"rebound, other port":  func(r *http.Request) { r.Host = "localhost:1" },

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -86,12 +87,16 @@ func TestRedisIsPaused(t *testing.T) {
 	if err := server.Pause(); err != nil {
 		t.Fatal(err)
 	}
+	reads := []string{"task.get", "task.list", "system.metrics", "system.get_state", "system.discover"}
 	var asked sync.WaitGroup
 	for method, p := range map[string]params{
 		"system.register":     {"id": "j", "roles": []string{}},
 		"system.heartbeat":    {"instanceId": "i"},
 		"system.unregister":   {"instanceId": "j"},
 		"system.check_health": {},
+		"system.metrics":      {"detailed": true},
+		"system.get_state":    {},
+		"system.discover":     {},
 		"task.create":         {"text": "two"},
 		"task.update":         {"id": "t-3", "updates": params{"text": "changed"}},
 		"task.assign":         {"taskId": "t-3", "instanceId": "i"},
@@ -110,7 +115,7 @@ func TestRedisIsPaused(t *testing.T) {
 				t.Errorf("%s while Redis hangs: %v", method, err)
 			case refused.text() == commands.PostgresUnavailable:
 				t.Errorf("%s blames Postgres: %v", method, err)
-			case refused.text() == commands.OutcomeUnknown && (method == "task.get" || method == "task.list"):
+			case refused.text() == commands.OutcomeUnknown && slices.Contains(reads, method):
 				t.Errorf("%s, which changes nothing, says %v", method, err)
 			}
 		})

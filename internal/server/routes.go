@@ -3,31 +3,52 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/auth"
+	"github.com/claudebench/claudebench/internal/mcp"
+	"github.com/claudebench/claudebench/internal/openrpc"
+	"github.com/claudebench/claudebench/internal/rest"
 	"github.com/claudebench/claudebench/internal/rpc"
 	"github.com/claudebench/claudebench/projections"
 )
 
 // routes are the paths of the server.
-func (s *Server) routes(coordinator *commands.Coordinator) http.Handler {
+func (s *Server) routes(coordinator *commands.Coordinator) (http.Handler, error) {
+	methods := coordinator.Methods()
+	document, err := openrpc.Document(methods, s.version)
+	if err != nil {
+		return nil, err
+	}
+	known := func(method string) bool { return method == openrpc.Method || coordinator.Known(method) }
+	calls := rpc.NewHandler(openrpc.NewDispatcher(coordinator, document), rpc.Options{Log: s.logger, Known: known, Caller: auth.Caller})
+	models, err := mcp.NewHandler(coordinator, methods, mcp.Options{Log: s.logger, Version: s.version, Caller: auth.Caller})
+	if err != nil {
+		return nil, fmt.Errorf("offer the methods by MCP: %w", err)
+	}
+	names := make([]string, len(methods))
+	for i, m := range methods {
+		names[i] = m.Name
+	}
 	mux := http.NewServeMux()
-	calls := rpc.NewHandler(coordinator, rpc.Options{Log: s.logger, Known: coordinator.Known})
 	mux.Handle("/rpc", calls)
 	mux.Handle("/rpc/batch", calls)
+	mux.Handle(rest.Prefix, rest.NewHandler(coordinator, names, rest.Options{Log: s.logger, Caller: auth.Caller}))
+	mux.Handle("/mcp", models)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, http.StatusNotFound, map[string]any{"error": &commands.Error{
+		rpc.WriteError(w, http.StatusNotFound, &commands.Error{
 			Code: commands.CodeNotFound, Message: "Not found", Data: "there is no " + r.URL.Path + "; commands go to POST /rpc",
-		}})
+		})
 	})
-	return mux
+	return mux, nil
 }
 
 // readiness is what /readyz answers.
@@ -66,6 +87,11 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusOK
 	if !answer.Ready {
 		status = http.StatusServiceUnavailable
+	}
+	if s.tokens != nil && auth.Name(r.Context()) == "" {
+		// How the fleet is doing is for those who belong to it.
+		writeJSON(w, status, map[string]bool{"ready": answer.Ready})
+		return
 	}
 	writeJSON(w, status, answer)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/monitor"
@@ -35,31 +36,38 @@ import (
 const (
 	// startPatience is how long Start waits for Redis.
 	startPatience = 15 * time.Second
-	// drainPatience is how long Stop lets calls in flight finish: longer than the longest timeout of a method.
+	// drainPatience is how long Stop lets calls in flight finish: longer than the longest timeout of a method but
+	// a flush's, which another coordinator goes on with.
 	drainPatience = 12 * time.Second
 )
 
 // Options are what the settings do not say.
 type Options struct {
 	Logger *slog.Logger
+	// Version is the program's, which the API's descriptions tell.
+	Version string
 	// Embedded says that Redis is the one in this process, which needs no checks.
 	Embedded bool
 }
 
 // Server is a running coordinator.
 type Server struct {
-	addr     net.Addr
-	logger   *slog.Logger
-	http     *http.Server
-	redis    redis.UniversalClient
-	pool     *pgxpool.Pool      // nil without Postgres
-	tasks    *projections.Tasks // nil without Postgres
-	migrated atomic.Bool        // the database was seen to be
-	runner   *projections.Runner
-	stop     context.CancelFunc // of the background work
-	running  sync.WaitGroup
-	failed   chan error
-	draining chan struct{}
+	addr        net.Addr
+	logger      *slog.Logger
+	version     string
+	tokens      *auth.Store  // nil where none are in use
+	certificate *certificate // nil without TLS
+	http        *http.Server
+	redis       redis.UniversalClient
+	pool        *pgxpool.Pool      // nil without Postgres
+	tasks       *projections.Tasks // nil without Postgres
+	migrated    atomic.Bool        // the database was seen to be
+	runner      *projections.Runner
+	stop        context.CancelFunc // of the background work
+	endWork     func()             // of what goes on without its caller, a flush
+	running     sync.WaitGroup
+	failed      chan error
+	draining    chan struct{}
 }
 
 // Start starts a coordinator; when it returns, it listens. The caller stops it with Stop.
@@ -67,7 +75,10 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (*Server, error) 
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	s := &Server{logger: o.Logger, failed: make(chan error, 1), draining: make(chan struct{})}
+	s := &Server{logger: o.Logger, version: o.Version, failed: make(chan error, 1), draining: make(chan struct{})}
+	if err := s.protect(ctx, cfg); err != nil {
+		return nil, err
+	}
 	if err := s.connect(ctx, cfg, o.Embedded); err != nil {
 		s.close()
 		return nil, err
@@ -88,7 +99,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (*Server, error) 
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}
 	s.running.Go(func() {
-		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- fmt.Errorf("serve HTTP: %w", err)
 		}
 	})
@@ -145,6 +156,7 @@ func (s *Server) checkRedis(ctx context.Context, allowVolatile bool) error {
 // assemble builds the parts, starts those that work in the background, and opens the listener.
 func (s *Server) assemble(ctx context.Context, cfg *config.Config) (http.Handler, net.Listener, error) {
 	var view commands.TaskView
+	var rows commands.TaskRows
 	space, err := keys.New(cfg.Namespace)
 	if err != nil {
 		return nil, nil, err
@@ -154,7 +166,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config) (http.Handler
 	if s.pool != nil {
 		s.tasks = projections.NewTasks(projections.TasksConfig{Pool: s.pool, Namespace: cfg.Namespace, Logger: s.logger})
 		folds = append(folds, s.tasks)
-		view = taskView{s.tasks}
+		view, rows = taskView{s.tasks}, taskView{s.tasks}
 	}
 	limits, err := rateLimits(cfg.RateLimits)
 	if err != nil {
@@ -162,11 +174,13 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config) (http.Handler
 	}
 	coordinator, err := commands.New(commands.Options{
 		Redis: s.redis, Namespace: cfg.Namespace, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
-		TaskRetention: cfg.TaskRetention, RateLimits: limits, Tasks: view, Logger: s.logger,
+		TaskRetention: cfg.TaskRetention, RateLimits: limits, Tasks: view, Rows: rows, Logger: s.logger, MCP: true,
+		Tokens: s.callers(),
 	})
 	if err != nil {
 		return nil, nil, err
 	}
+	s.endWork = coordinator.Stop
 	s.runner, err = projections.NewRunner(projections.RunnerConfig{
 		Client: s.redis, Scripts: redisConfig.Runner, Namespace: cfg.Namespace, Projections: folds, Logger: s.logger,
 	})
@@ -178,7 +192,13 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config) (http.Handler
 	if err != nil {
 		return nil, nil, fmt.Errorf("listen on %s: %w (another address: --listen, CB_LISTEN)", cfg.Listen, err)
 	}
-	handler, err := rpc.Guard(s.routes(coordinator), listener.Addr().String())
+	var handler http.Handler
+	if handler, err = s.routes(coordinator); err == nil && s.tokens != nil {
+		handler = s.tokens.Require(handler, "/healthz", "/readyz")
+	}
+	if err == nil {
+		handler, err = rpc.Guard(handler, listener.Addr().String(), s.certifiedNames()...)
+	}
 	if err != nil {
 		_ = listener.Close()
 		return nil, nil, err
@@ -233,6 +253,9 @@ func (s *Server) Stop(ctx context.Context) error {
 func (s *Server) close() {
 	if s.stop != nil {
 		s.stop()
+	}
+	if s.endWork != nil {
+		s.endWork() // another coordinator goes on with it
 	}
 	s.running.Wait()
 	if s.pool != nil {

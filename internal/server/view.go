@@ -13,7 +13,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// taskView lets task.list read the projection.
+// taskView lets commands read the projection.
 type taskView struct{ tasks *projections.Tasks }
 
 func (v taskView) WaitFor(ctx context.Context, seq int64, atMost time.Duration) error {
@@ -33,6 +33,31 @@ func (v taskView) List(ctx context.Context, q commands.TaskQuery) ([]json.RawMes
 	}
 	page, err := v.tasks.List(ctx, query)
 	return page.Tasks, int(page.Total), unavailable(err)
+}
+
+// Ping reads the checkpoint: that needs the database, and that it has been migrated.
+func (v taskView) Ping(ctx context.Context) error {
+	_, err := v.tasks.Checkpoint(ctx)
+	return unavailable(err)
+}
+
+// Position, Flush and Decide make it what a flush works on.
+func (v taskView) Position(ctx context.Context) (seq, at int64, err error) {
+	id, err := v.tasks.Checkpoint(ctx)
+	return id.Seq, id.MS, unavailable(err)
+}
+
+func (v taskView) Flush(ctx context.Context, id string, upTo int64) (int64, error) {
+	n, err := v.tasks.Flush(ctx, id, upTo)
+	if errors.Is(err, projections.ErrRowsKept) {
+		err = fmt.Errorf("%w: %w", commands.ErrRowsKept, err)
+	}
+	return n, unavailable(err)
+}
+
+func (v taskView) Decide(ctx context.Context, id string) (tasks int64, deleted bool, err error) {
+	tasks, deleted, err = v.tasks.Decide(ctx, id)
+	return tasks, deleted, unavailable(err)
 }
 
 // unavailable tells a Postgres that cannot be reached, or has not been migrated yet, from a fault of ours.

@@ -2,6 +2,7 @@
 --- @include "lib/json"
 --- @include "lib/leader"
 --- @include "lib/orphan"
+--- @include "lib/failures"
 -- depart removes an instance that left or died. Its queues become orphans' queues in one step, however
 -- long they are; requeue_orphans works them off. The event is emitted before.
 
@@ -21,5 +22,6 @@ local function depart(id, reason)
   redis.call('HDEL', prefix .. 'health:roles', id)
   redis.call('HSET', prefix .. 'health:gossip:' .. id, 'status', 'offline')
   redis.call('PEXPIRE', prefix .. 'health:gossip:' .. id, 86400000)
+  if reason == 'instance_failed' then note_failure(id) end
   resign(id)
 end

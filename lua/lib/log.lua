@@ -14,11 +14,18 @@ local now, now_text  -- the time of this script's events in ms: the clock, but n
 local at             -- the same as ISO 8601
 local event_id       -- ID of the last event that this script emitted
 
--- recover_log finds the log's position again when its hash is gone: the stream is what happened.
+-- recover_log finds the log's position again when its hash is gone: the stream is what happened. Where a
+-- flush has removed the stream, the global state, which survives it, tells how far the log had got.
 local function recover_log()
   local stream = prefix .. 'stream:events'
   local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
-  if not last then return '0', '0' end
+  if not last then
+    local folded = redis.call('HMGET', prefix .. 'state:global', 'checkpoint', 'term')
+    local ms, n = string.match(folded[1] or '', '^(%d+)-(%d+)$')
+    if not ms then return '0', '0' end
+    redis.call('HSET', KEYS[1], 'seq', n, 'ms', ms, 'base', int(n + 1), 'term', folded[2] or '0')
+    return n, ms
+  end
   local ms, n = string.match(last[1], '^(%d+)-(%d+)$')
   local base = string.match(redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1][1], '-(%d+)$')
   local term = '0'
@@ -30,10 +37,11 @@ local function recover_log()
   return n, ms
 end
 
--- open_log reads where the log stands. It returns an error reply while a flush fences commands off.
-local function open_log()
+-- open_log reads where the log stands. It returns an error reply while a flush fences commands off,
+-- unless it is the one that asks.
+local function open_log(flush)
   local log = redis.call('HMGET', KEYS[1], 'seq', 'ms', 'fence')
-  if log[3] then
+  if log[3] and log[3] ~= flush then
     return redis.error_reply('CONFLICT {"reason":"FLUSH_IN_PROGRESS"}')
   end
   local n, ms = log[1], log[2]

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/auth"
+)
+
+func newToken() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "token",
+		Short: "Make tokens for the auth file",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newTokenNew())
+	return cmd
+}
+
+func newTokenNew() *cobra.Command {
+	var name, prefix string
+	var roles []string
+	cmd := &cobra.Command{
+		Use:   "new --name NAME --role ROLE",
+		Short: "Make a token and its entry for the auth file",
+		Long: `Make a token. The token is printed to standard output, once and nowhere else; its entry for
+the auth file, which holds only a hash of it, to standard error. Nothing is stored.
+
+Roles: agent acts for its own instances and tasks; operator does everything but flush;
+admin everything; auditor reads.`,
+		Example: `  claudebench token new --name fleet-1 --role agent --instance-prefix fleet-1:
+  claudebench token new --name ops --role operator > ops.token 2>> tokens.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			entry, secret, err := newEntry(name, roles, prefix, cmd.Flags().Changed("instance-prefix"))
+			if err != nil {
+				return err
+			}
+			// Standard error is YAML as a whole, so that it can be appended to the file as it is.
+			if _, err := fmt.Fprintf(cmd.ErrOrStderr(), `# The token of %[1]s is on standard output: give it to its bearer, as CB_TOKEN or in the header
+# "Authorization: Bearer …"; it is shown this once. What follows belongs into the auth file, which is
+# read at the start and on SIGHUP.
+%[2]s`, name, entry); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), secret)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "who the bearer is; it stands in each event as the actor, before the instance")
+	cmd.Flags().StringSliceVar(&roles, "role", nil, strings.Join(commands.Roles(), ", ")+"; again for another")
+	cmd.Flags().StringVar(&prefix, "instance-prefix", "", "the bearer may name only instances whose ids begin so")
+	for _, flag := range []string{"name", "role"} {
+		if err := cmd.MarkFlagRequired(flag); err != nil {
+			panic(err) // there is no such flag
+		}
+	}
+	return cmd
+}
+
+// newEntry makes a token and its entry, or says what is wrong with it before anything is printed.
+func newEntry(name string, roles []string, prefix string, withPrefix bool) (entry, secret string, err error) {
+	if err := auth.CheckName(name); err != nil {
+		return "", "", fmt.Errorf("--name: %w", err)
+	}
+	if err := auth.CheckRoles(roles); err != nil {
+		return "", "", fmt.Errorf("--role: %w", err)
+	}
+	if withPrefix {
+		if err := auth.CheckPrefix(prefix); err != nil {
+			return "", "", fmt.Errorf("--instance-prefix: %w", err)
+		}
+	}
+	return auth.NewEntry(commands.Token{Name: name, Roles: roles, InstancePrefix: prefix})
+}

@@ -1,0 +1,463 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/claudebench/claudebench/internal/testenv"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// Behind the fence every command gets the conflict and nothing is written, but for those by which one sees
+// that the coordinator lives.
+func TestFence(t *testing.T) {
+	for _, step := range []string{"fenced", "rows", "deleting", "deleted"} {
+		t.Run(step, func(t *testing.T) {
+			everywhere(t, Options{RateLimits: map[string]int{}}, func(t *testing.T, f *fleet) {
+				f.withRows(1)
+				f.populate()
+				f.crashed(step, confirmed)
+				f.snapshotted(t, func() {
+					answered := map[string]bool{"system.health": true, "system.metrics": true, "system.discover": true, "system.heartbeat": true}
+					for method, params := range examples(t, f) {
+						result, err := f.do(method, params)
+						var known *Error
+						switch {
+						case answered[method] && err != nil:
+							t.Errorf("%s: %v", method, err)
+						case answered[method]:
+						case !errors.As(err, &known) || known.Code != CodeConflict || fmt.Sprintf("%s", known.Data) != `{"reason":"FLUSH_IN_PROGRESS"}`:
+							t.Errorf("%s answered %s, %v", method, result, err)
+						}
+					}
+					// The leader's heartbeat says so, as long as it is known who leads.
+					beat := string(f.ok("system.heartbeat", `{"instanceId":"w"}`))
+					if beat != `{"alive":true,"isLeader":true,"term":1}` && (step == "fenced" || step == "rows" || beat != `{"alive":true}`) {
+						t.Errorf("a heartbeat is answered %s", beat)
+					}
+					if err := f.Sweep(t.Context()); err != nil { // the lease has not ended
+						t.Errorf("the monitor: %v", err)
+					}
+				})
+				f.expire()
+				f.sweep()
+			})
+		})
+	}
+}
+
+// examples are params for every method.
+func examples(t *testing.T, f *fleet) map[string]string {
+	t.Helper()
+	params := map[string]string{}
+	given := map[string]string{
+		"system.register": `{"id":"n","roles":["worker"]}`, "system.heartbeat": `{"instanceId":"nobody"}`,
+		"system.unregister": `{"instanceId":"w"}`, "system.batch.process": `{"batchId":"b","instanceId":"w","items":[1]}`,
+		"system.quorum.vote": `{"instanceId":"w","decision":"d","value":"v"}`, "system.flush": confirmed,
+		"task.create": `{"text":"x"}`, "task.update": `{"id":"t-3","updates":{"text":"y"}}`, "task.assign": `{"taskId":"t-3","instanceId":"w"}`,
+		"task.unassign": `{"taskId":"t-3"}`, "task.claim": `{"workerId":"w"}`, "task.complete": `{"id":"t-3"}`, "task.get": `{"id":"t-3"}`,
+		"task.delete": `{"id":"t-3"}`,
+	}
+	for _, m := range f.list {
+		params[m.Name] = given[m.Name]
+	}
+	return params
+}
+
+// sweep is a tick of another coordinator's monitor.
+func (f *fleet) sweep() {
+	f.t.Helper()
+	other := f.beside()
+	if err := other.Sweep(f.t.(*testing.T).Context()); err != nil { //nolint:forcetypeassert // no model test
+		f.t.Fatalf("sweep: %v", err)
+	}
+}
+
+// Whatever step a coordinator dies at, another one finishes the flush or undoes it, once it can.
+func TestFlushIsLeftBehind(t *testing.T) {
+	redisOnly := `{"confirm":"FLUSH_ALL_DATA","includePostgres":false}`
+	for _, test := range []struct {
+		step, params string
+		postgres     bool
+		finished     bool
+		needs        bool // Postgres, to go on
+	}{
+		{"begun", confirmed, true, false, false},
+		{"fenced", confirmed, true, false, true},
+		{"settled", confirmed, true, false, true},
+		{"rows", confirmed, true, true, true},
+		{"deleting", confirmed, true, true, false},
+		{"deleted", confirmed, true, true, false},
+		{"begun", redisOnly, true, false, false},
+		{"fenced", redisOnly, true, false, false},
+		{"settled", redisOnly, true, false, false},
+		{"deleting", redisOnly, true, true, false},
+		{"deleted", redisOnly, true, true, false},
+		{"fenced", confirmed, false, false, false},
+		{"deleting", confirmed, false, true, false},
+	} {
+		for _, away := range []bool{false, true} {
+			if away && !test.postgres {
+				continue
+			}
+			name := fmt.Sprintf("%s/all=%t/postgres=%t/away=%t", test.step, test.params == confirmed, test.postgres, away)
+			t.Run(name, func(t *testing.T) {
+				everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+					var rows *rowsOfATest
+					if test.postgres {
+						rows = f.withRows(9)
+					}
+					f.populate()
+					f.put([]any{"HSET", f.keys.Prefix() + "health:monitor", "tick", time.Now().UnixMilli(), "patience", 0},
+						[]any{"HSET", f.keys.Leader(), "until", time.Now().Add(patience10).UnixMilli()}) // it was not heard of for a while
+					keys, last, before := f.flushable(), f.seq(), f.snapshot()
+					f.crashed(test.step, test.params)
+					f.sweep() // its lease has not ended
+					if f.hash(f.keys.Log())["flush"] == "" {
+						t.Fatal("it is over before its lease")
+					}
+					if away {
+						rows.away.Store(true)
+					}
+					f.expire()
+					if away && test.needs {
+						other := f.beside()
+						for range 2 {
+							if err := other.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), "until Postgres") {
+								t.Fatalf("without Postgres: %v", err)
+							}
+							f.refused(CodeConflict, `{"reason":"FLUSH_IN_PROGRESS"}`, "task.create", `{"text":"x"}`)
+						}
+						// A coordinator without any Postgres must not decide either.
+						blind := f.beside()
+						blind.options.Rows = nil
+						if err := blind.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), "--database-url") {
+							t.Fatalf("without a database: %v", err)
+						}
+						rows.away.Store(false)
+					}
+					f.sweep()
+					if test.finished {
+						f.wasFlushed(t, last, int64(len(keys)), rows, test.params == confirmed && test.postgres)
+					} else {
+						f.wasUndone(t, before, rows, test.step != "begun")
+					}
+					f.register("later", `[]`, "")
+					f.create("later", "")
+				})
+			})
+		}
+	}
+}
+
+func (f *fleet) wasFlushed(t *testing.T, last, keys int64, rows *rowsOfATest, all bool) {
+	t.Helper()
+	postgres := ""
+	if all {
+		postgres = `"postgres":{"tasksDeleted":9},`
+	}
+	// The monitor's sweep behind it has begun to be patient.
+	event := f.emitted(last, "system.flushed")[0]
+	want := fmt.Sprintf(`{"redis":%d,%s"timestamp":`, keys, postgres)
+	if !strings.HasPrefix(string(event.Payload), want) || event.Actor != "anonymous" || *event.Cause != "req-1" {
+		t.Errorf("payload %s of %s, want %s", event.Payload, event.Actor, want)
+	}
+	if rows != nil && (rows.tasks == 0) != all {
+		t.Errorf("%d rows are left", rows.tasks)
+	}
+	if log := f.hash(f.keys.Log()); log["fence"] != "" || log["flush"] != "" || log["flushes"] == "" {
+		t.Errorf("the log's hash is %v", log)
+	}
+}
+
+func (f *fleet) wasUndone(t *testing.T, before map[string]any, rows *rowsOfATest, wasFenced bool) {
+	t.Helper()
+	after := f.snapshot()
+	monitor := f.keys.Prefix() + "health:monitor"
+	patience, leader := after[monitor], after[f.keys.Leader()]
+	for _, all := range []map[string]any{before, after} {
+		delete(all, monitor)
+		delete(all, f.keys.Leader())
+	}
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("undone, and changed: %s", diff)
+	}
+	if rows != nil && rows.tasks != 9 {
+		t.Errorf("%d rows are left", rows.tasks)
+	}
+	if !wasFenced {
+		return
+	}
+	// For one TTL nobody dies and the leader leads.
+	soon := time.Now().Add(f.options.InstanceTTL - patience10).UnixMilli()
+	for what, fields := range map[string]any{"patience": patience, "until": leader} {
+		var until int64
+		if _, err := fmt.Sscan(fields.(map[string]string)[what], &until); err != nil || until < soon {
+			t.Errorf("%s %v ends before %d (%v)", what, fields, soon, err)
+		}
+	}
+	if ttl := f.client.PTTL(t.Context(), f.keys.Instance("w")).Val(); ttl < f.options.InstanceTTL-patience10 || ttl > f.options.InstanceTTL {
+		t.Errorf("the instance expires in %v", ttl)
+	}
+}
+
+// patience10 is how long ago something may be that has just happened, on a busy machine.
+const patience10 = 10 * time.Second
+
+// No registration runs out behind the fence, however long it stands: agents' heartbeats renew nothing there.
+func TestNobodyExpiresBehindTheFence(t *testing.T) {
+	everywhere(t, Options{InstanceTTL: 200 * time.Millisecond}, func(t *testing.T, f *fleet) {
+		f.withRows(9)
+		for n := range 1100 {
+			f.put([]any{"ZADD", f.keys.Alive(), n, fmt.Sprint("filler-", n)})
+		}
+		f.register("z", `["worker"]`, "") // comes after them in the index
+		f.create("x", "")
+		if f.claim("z") == "" {
+			t.Fatal("nothing claimed")
+		}
+		f.crashed("fenced", confirmed)
+		if ttl := f.client.PTTL(t.Context(), f.keys.Instance("z")).Val(); ttl > 0 {
+			t.Errorf("it would expire in %v", ttl)
+		}
+		f.expire()
+		f.sweep()
+		if ttl := f.client.PTTL(t.Context(), f.keys.Instance("z")).Val(); ttl <= 0 || ttl > 200*time.Millisecond {
+			t.Errorf("it expires in %v", ttl)
+		}
+		f.put([]any{"DEL", f.keys.Alive()}, []any{"ZADD", f.keys.Alive(), time.Now().UnixMilli(), "z"})
+	})
+}
+
+// A coordinator that was taken for dead before it deleted the rows deletes nothing any more.
+func TestFlushOfACoordinatorTakenForDead(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		rows := f.withRows(9)
+		f.populate()
+		before := f.snapshot()
+		rows.before = func(string) {
+			f.expire()
+			f.sweep() // decides that the rows stay
+		}
+		_, err := f.do("system.flush", confirmed)
+		var known *Error
+		if !errors.As(err, &known) || known.Code == CodeInvalidParams {
+			t.Errorf("answered %v", err)
+		}
+		rows.before = nil
+		delete(before, f.keys.Prefix()+"health:monitor")
+		f.wasUndone(t, before, rows, true)
+	})
+}
+
+// One that was taken for dead behind the point of no return answers what the flush came to.
+func TestFlushIsFinishedByAnother(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.withRows(9)
+		f.populate()
+		keys, last := f.flushable(), f.seq()
+		var once sync.Once
+		f.dies = func(step string) bool {
+			if step == "deleting" {
+				once.Do(func() {
+					f.expire()
+					f.sweep()
+				})
+			}
+			return false
+		}
+		got := f.flush(confirmed)
+		f.dies = nil
+		if got.Redis.KeysDeleted != int64(len(keys)) || got.Postgres == nil || got.Postgres.TasksDeleted != 9 {
+			t.Errorf("answered %+v", got)
+		}
+		f.emitted(last, "system.flushed")
+	})
+}
+
+// Postgres that commits and does not say so is asked.
+func TestFlushWhoseCommitIsNotConfirmed(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		rows := f.withRows(9)
+		f.populate()
+		rows.after = func(string, error) error { return errors.New("connection reset") }
+		if got := f.flush(confirmed); got.Postgres == nil || got.Postgres.TasksDeleted != 9 {
+			t.Errorf("answered %+v", got)
+		}
+	})
+}
+
+// A run that has lost its lease changes nothing in Redis, whatever it was about to do.
+func TestFlushScriptsCheckWhoRunsThem(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.withRows(9)
+		f.populate()
+		for _, step := range []string{"begun", "fenced", "deleting", "deleted"} {
+			f.crashed(step, confirmed)
+			id := f.hash(f.keys.Log())["flush"]
+			f.put([]any{"HSET", f.keys.Log(), "flushUntil", time.Now().Add(time.Hour).UnixMilli()})
+			f.snapshotted(t, func() {
+				for _, who := range [][2]string{{id, "run:another"}, {"another", "run:" + id}} {
+					id, holder := who[0], who[1]
+					for script, args := range map[*lua.Script][]any{
+						fenceFlush: {id, holder, 5000}, spareInstances: {id, holder, 0, 0}, deleteFlushedKeys: {id, holder, 5000, "", "0"},
+						finishFlush: {id, holder},
+					} {
+						_, err := f.script(t.Context(), script, args...)
+						if !lost(t.Context(), err) {
+							t.Errorf("%s after %s as %v: %v", script.Name, step, who, err)
+						}
+					}
+					for _, phase := range []string{draining, fenced, deleting} {
+						_, err := f.script(t.Context(), undoFlush, id, holder, phase, 1000)
+						if holder == "run:another" && !lost(t.Context(), err) {
+							t.Errorf("undone after %s as %v: %v", step, who, err)
+						}
+					}
+				}
+				now := f.hash(f.keys.Log())
+				for _, phase := range []string{draining, fenced, deleting} {
+					if phase == now["flushPhase"] && phase != deleting {
+						continue
+					}
+					// What has got further than was thought, or deletes keys, is not undone.
+					_, err := f.script(t.Context(), undoFlush, id, now["flushHolder"], phase, 1000)
+					if !lost(t.Context(), err) {
+						t.Errorf("undone after %s as if it were %s: %v", step, phase, err)
+					}
+				}
+				if reply, err := f.script(t.Context(), holdFlush, "run:another", 5000); err != nil || reply.([]any)[0] != int64(0) {
+					t.Errorf("held after %s: %v, %v", step, reply, err)
+				}
+			})
+			f.expire()
+			f.sweep()
+			f.populate()
+		}
+	})
+}
+
+// A flush that has begun goes on when its caller has gone.
+func TestFlushGoesOnWithoutItsCaller(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.withRows(9)
+		f.populate()
+		ctx, leave := context.WithCancel(t.Context())
+		defer leave()
+		f.dies = func(string) bool {
+			leave()
+			return false
+		}
+		result, err := f.Call(ctx, Request{Method: "system.flush", Params: json.RawMessage(confirmed)})
+		if err != nil || decoded[FlushResult](t, result).Postgres.TasksDeleted != 9 {
+			t.Errorf("answered %s, %v", result, err)
+		}
+	})
+}
+
+// A coordinator that stops leaves the flush to the others at once.
+func TestFlushIsHandedOver(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		rows := f.withRows(9)
+		f.populate()
+		last := f.seq()
+		stopped := make(chan struct{})
+		f.dies = func(step string) bool {
+			if step == "deleting" {
+				go func() {
+					defer close(stopped)
+					f.Stop()
+				}()
+				<-f.stopped.Done()
+			}
+			return false
+		}
+		f.refusedAs(Internal(OutcomeUnknown), "system.flush", confirmed)
+		<-stopped
+		f.sweep()
+		f.emitted(last, "system.flushed")
+		if rows.tasks != 0 {
+			t.Errorf("%d rows are left", rows.tasks)
+		}
+	})
+}
+
+func (f *fleet) refusedAs(want *Error, method, params string) {
+	f.t.Helper()
+	_, err := f.do(method, params)
+	if diff := cmp.Diff(error(want), err); diff != "" {
+		f.t.Errorf("%s: %s", method, diff)
+	}
+}
+
+// A flush while commands hammer: each of them happened before it, or after it, or was refused.
+func TestFlushWhileCommandsHammer(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.withRows(9)
+		f.populate()
+		stop := make(chan struct{})
+		var hammering sync.WaitGroup
+		for n := range 4 {
+			hammering.Go(func() {
+				worker := fmt.Sprint("hammer-", n)
+				for i := 0; ; i++ {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					for _, c := range []struct{ method, params string }{
+						{"task.create", fmt.Sprintf(`{"text":"x","idempotencyKey":"%d-%d"}`, n, i)},
+						{"system.register", fmt.Sprintf(`{"id":%q,"roles":["worker"]}`, worker)},
+						{"task.claim", fmt.Sprintf(`{"workerId":%q}`, worker)},
+						{"system.heartbeat", fmt.Sprintf(`{"instanceId":%q}`, worker)},
+						{"system.check_health", `{}`},
+					} {
+						if _, err := f.do(c.method, c.params); err != nil {
+							var known *Error
+							if !errors.As(err, &known) || known.Code != CodeConflict && known.Code != CodeNotRegistered {
+								t.Errorf("%s: %v", c.method, err)
+							}
+						}
+					}
+				}
+			})
+		}
+		flushes := 5
+		for range flushes {
+			before := f.seq()
+			testenv.Eventually(t, patience, func() (bool, string) { return f.seq() > before+50, "nothing happens" })
+			f.flush(confirmed)
+		}
+		close(stop)
+		hammering.Wait()
+		events := f.events() // complains of any gap
+		if events[0].Type != "system.flushed" || fmt.Sprint(events[0].Seq) != f.hash(f.keys.Log())["base"] {
+			t.Errorf("the log begins with %+v", events[0])
+		}
+	})
+}
+
+// The hash of the log may be lost even behind a flush, and the count still does not begin anew.
+func TestLogHashLostBehindAFlush(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.populate()
+		last := f.seq()
+		f.put([]any{"HSET", f.keys.State(), "checkpoint", f.events()[last-1].ID, "term", 1})
+		f.crashed("deleting", confirmed)
+		f.put([]any{"DEL", f.keys.Log()})
+		f.create("after", "")
+		if log := f.hash(f.keys.Log()); log["seq"] != fmt.Sprint(last+1) || log["base"] != log["seq"] || log["term"] != "1" {
+			t.Errorf("the log's hash is %v", log)
+		}
+		*f = *newFleet(t, f.client, Options{})
+	})
+}

@@ -1,0 +1,229 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/devstack"
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+// view is a task view of one task that answers a ping as the test says.
+type view struct {
+	ping func(context.Context) error
+	task json.RawMessage
+}
+
+func (v *view) WaitFor(context.Context, int64, time.Duration) error { return nil }
+
+func (v *view) List(context.Context, TaskQuery) ([]json.RawMessage, int, error) {
+	return []json.RawMessage{v.task}, 1, nil
+}
+
+func (v *view) Ping(ctx context.Context) error {
+	if v.ping == nil {
+		return nil
+	}
+	return v.ping(ctx)
+}
+
+func hangs(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// healthJSON is the answer of system.health.
+func healthJSON(status string, redis, postgres, mcp bool) string {
+	return fmt.Sprintf(`{"status":%q,"services":{"redis":%t,"postgres":%t,"mcp":%t}}`, status, redis, postgres, mcp)
+}
+
+func (f *fleet) health(want string) {
+	f.t.Helper()
+	if got := string(f.ok("system.health", `{}`)); got != want {
+		f.t.Errorf("system.health answers %s, want %s", got, want)
+	}
+}
+
+// buryAll waits until every instance is declared dead.
+func (f *fleet) buryAll(t *testing.T) {
+	t.Helper()
+	testenv.Eventually(t, patience, func() (bool, string) {
+		f.checkHealth(0)
+		alive := f.zset(f.keys.Alive())
+		return len(alive) == 0, fmt.Sprint(alive, " are alive")
+	})
+}
+
+func TestHealth(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.health(healthJSON("degraded", true, false, false))
+		f.options.MCP = true
+		f.health(healthJSON("degraded", true, false, true))
+		f.options.Tasks = &view{}
+		f.health(healthJSON("healthy", true, true, true))
+		f.options.Tasks = &view{ping: func(context.Context) error { return errors.New("gone") }}
+		f.health(healthJSON("degraded", true, false, true))
+		f.options.Tasks, f.options.MCP = &view{}, false
+		f.health(healthJSON("degraded", true, true, false))
+		if f.seq() != 0 {
+			t.Error("system.health emitted an event")
+		}
+	})
+}
+
+// An instance that failed shows for five minutes, or until it is back. One that left does not.
+func TestHealthTellsOfFailures(t *testing.T) {
+	everywhere(t, Options{MCP: true, Tasks: &view{}}, func(t *testing.T, f *fleet) {
+		healthy, degraded := healthJSON("healthy", true, true, true), healthJSON("degraded", true, true, true)
+		failed := f.keys.Prefix() + "health:failed"
+		f.register("a", `["worker"]`, "")
+		f.register("b", `[]`, "")
+		f.register("c", `[]`, "")
+		f.ok("system.unregister", `{"instanceId":"c"}`)
+		f.health(healthy)
+		f.buryAll(t)
+		f.health(degraded)
+		f.register("a", `[]`, "")
+		f.health(degraded)
+		f.register("b", `[]`, "")
+		f.health(healthy)
+		if got := f.zset(failed); len(got) != 0 {
+			t.Errorf("%v are still in the index", got)
+		}
+		f.buryAll(t)
+		f.register("a", `[]`, "")
+		f.health(degraded)
+		now := f.client.Time(t.Context()).Val()
+		f.put([]any{"ZADD", failed, now.Add(-5*time.Minute + 20*time.Second).UnixMilli(), "b"})
+		f.health(degraded)
+		f.put([]any{"ZADD", failed, now.Add(-5 * time.Minute).UnixMilli(), "b"})
+		f.health(healthy)
+		// What is too old goes as others come, and the whole of it with time.
+		f.buryAll(t)
+		if got := f.zset(failed); len(got) != 1 || got[0] != "a" {
+			t.Errorf("the index holds %v, want a alone", got)
+		}
+		if ttl := f.client.PTTL(t.Context(), failed).Val(); ttl < 4*time.Minute || ttl > 5*time.Minute {
+			t.Errorf("the index is kept for %v", ttl)
+		}
+		// It never grows beyond its bound, the oldest go.
+		args, ago := []any{"ZADD", failed}, f.client.Time(t.Context()).Val().Add(-time.Minute).UnixMilli()
+		for n := range 10_000 {
+			args = append(args, ago, fmt.Sprint("x", n))
+		}
+		f.put(args)
+		f.register("a", `[]`, "")
+		f.register("b", `[]`, "")
+		f.buryAll(t)
+		if got := f.zset(failed); len(got) != 10_000 || got[0] == "x0" {
+			t.Errorf("the index holds %d, the oldest %s", len(got), got[0])
+		}
+	})
+}
+
+// The limit holds when Redis answers; another actor has its own.
+func TestHealthIsLimited(t *testing.T) {
+	everywhere(t, Options{RateLimits: map[string]int{"system.health": 3}}, func(t *testing.T, f *fleet) {
+		for range 3 {
+			f.ok("system.health", `{}`)
+		}
+		f.limited(Request{Method: "system.health", Addr: "192.0.2.1"})
+		if _, err := f.Call(t.Context(), Request{Method: "system.health", Addr: "192.0.2.2"}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// It answers while Redis hangs and while it is gone, in time, and while Postgres hangs as well; what the
+// other service says does not suffer.
+func TestHealthWithoutRedis(t *testing.T) {
+	t.Parallel()
+	server := testenv.OwnRedis(t, devstack.RedisOptions{})
+	f := newFleet(t, clientOf(t, testenv.ClientOf(t, server)), Options{MCP: true, Tasks: &view{}, RateLimits: map[string]int{"system.health": 1}})
+	stuck := f.beside()
+	stuck.options.Tasks = &view{ping: hangs}
+	unhealthy := func(why string) {
+		t.Helper()
+		var asked sync.WaitGroup
+		for range 2 { // more than the limit, which is Redis's
+			for of, postgres := range map[*fleet]bool{f: true, stuck: false} {
+				asked.Go(func() {
+					began := time.Now()
+					got, err := of.do("system.health", `{}`)
+					if want := healthJSON("unhealthy", false, postgres, true); string(got) != want || err != nil {
+						t.Errorf("%s: answered %s, %v; want %s", why, got, err, want)
+					}
+					if took := time.Since(began); took > 2*healthPatience {
+						t.Errorf("%s: answered after %v", why, took)
+					}
+				})
+			}
+		}
+		asked.Wait()
+	}
+	f.health(healthJSON("healthy", true, true, true))
+	other := Request{Method: "system.health", Addr: "192.0.2.9"} // with a limit of its own
+	if got, err := stuck.Call(t.Context(), other); string(got) != healthJSON("degraded", true, false, true) {
+		t.Errorf("with a Postgres that hangs: %s, %v", got, err)
+	}
+
+	if err := server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	// Others wait for Redis, too, and hold the way to it.
+	var waiting []chan struct{}
+	for range 4 {
+		done := make(chan struct{})
+		waiting = append(waiting, done)
+		go func() {
+			defer close(done)
+			_, _ = f.do("task.create", `{"text":"x"}`)
+		}()
+	}
+	unhealthy("Redis hangs")
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	unhealthy("Redis is gone")
+	for _, done := range waiting {
+		<-done
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	testenv.Eventually(t, patience, func() (bool, string) {
+		n++
+		got, err := f.Call(t.Context(), Request{Method: "system.health", Addr: fmt.Sprint("192.0.2.", n)})
+		return string(got) == healthJSON("healthy", true, true, true), fmt.Sprintf("%s, %v", got, err)
+	})
+}
+
+// A fault of ours is told as one, not as a Redis that is away.
+func TestHealthWithAForeignKey(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.put([]any{"SET", f.keys.Prefix() + "health:failed", "no sorted set"})
+		if result, err := f.do("system.health", `{}`); outcomeOf(err) != OutcomeFault {
+			t.Errorf("answered %s, %v", result, err)
+		}
+		f.put([]any{"DEL", f.keys.Prefix() + "health:failed"})
+	})
+}
+
+// A flush fences commands off; those that watch go on.
+func TestFenceLetsThoseWhoWatchPass(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.register("a", `[]`, "")
+		f.put([]any{"HSET", f.keys.Log(), "fence", "1"})
+		f.ok("system.health", `{}`)
+		f.ok("system.metrics", `{"detailed":true}`)
+		f.ok("system.discover", `{}`)
+		f.refused(CodeConflict, `{"reason":"FLUSH_IN_PROGRESS"}`, "system.get_state", `{}`)
+		f.put([]any{"HDEL", f.keys.Log(), "fence"})
+	})
+}

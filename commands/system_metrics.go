@@ -1,0 +1,133 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"runtime/metrics"
+	"sync"
+	"time"
+
+	"github.com/claudebench/claudebench/lua"
+)
+
+// MetricsParams are the params of system.metrics.
+type MetricsParams struct {
+	Detailed bool `json:"detailed,omitempty" jsonschema:"add the breakdown by queue, event, method and circuit"`
+}
+
+var getSystemMetrics = lua.Named("get_system_metrics")
+
+func systemMetrics() (*Method, error) {
+	return method[MetricsParams, MetricsResult](spec{
+		name: "system.metrics",
+		description: "Measure the system: events and tasks counted from the log, queues as they are now, and the calls and memory of " +
+			"the coordinator that answers, since it started.",
+		limit:   20,
+		timeout: 3 * time.Second,
+		breaker: Breaker{Failures: 5, Open: 30 * time.Second},
+		roles:   readers,
+		effect:  Reads,
+	}, measure)
+}
+
+func measure(ctx context.Context, c *call, p *MetricsParams) (json.RawMessage, error) {
+	services := HealthServices{Redis: true, MCP: c.options.MCP}
+	var asked sync.WaitGroup
+	if p.Detailed {
+		asked.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, healthPatience)
+			defer cancel()
+			services.Postgres = c.postgresAnswers(ctx)
+		})
+	}
+	reply, err := c.run(ctx, getSystemMetrics, "", ms(c.options.InstanceTTL), flag(p.Detailed))
+	asked.Wait()
+	if err != nil {
+		return nil, err
+	}
+	fold, err := readMetrics(reply, p.Detailed)
+	if err != nil {
+		return nil, err
+	}
+	stats := c.Stats()
+	calls := sumOf(stats)
+	result := MetricsResult{
+		EventsProcessed: fold.global["eventsProcessed"],
+		TasksCompleted:  fold.global["tasksCompleted"],
+		TasksFailed:     fold.global["tasksFailed"],
+		TasksOpen:       fold.open,
+		Instances:       fold.instances,
+		Throughput:      fold.throughput(),
+		AverageLatency:  milliseconds(calls.Latency.Mean()),
+		TotalCalls:      calls.Calls,
+		MemoryUsage:     megabytes(memory()),
+		Uptime:          int64(time.Since(c.started).Seconds()),
+	}
+	if p.Detailed {
+		fold.detail(&result)
+		result.CircuitBreaker, result.Handlers = c.handlers(stats)
+		result.Counters = &CallCounters{ByOutcome: map[string]uint64{}, P99: milliseconds(calls.Latency.Quantile(0.99))}
+		for _, o := range Outcomes() {
+			result.Counters.ByOutcome[o.String()] = calls.Outcomes[o]
+		}
+		mcp := c.mcp.snapshot("")
+		result.MCPCalls = &MCPCalls{TotalCalls: mcp.Calls, SuccessCount: mcp.Outcomes[OutcomeOK], ErrorCount: mcp.Errors()}
+		result.SystemHealthCheck = &HealthCheck{HealthResult: healthOf(services, fold.failed), FailedInstances: fold.failed}
+	}
+	return json.Marshal(result)
+}
+
+// sumOf adds up the statistics of methods.
+func sumOf(stats []CallStats) CallStats {
+	var sum CallStats
+	for _, s := range stats {
+		sum.Calls += s.Calls
+		for i, n := range s.Outcomes {
+			sum.Outcomes[i] += n
+		}
+		sum.Latency.add(&s.Latency)
+	}
+	return sum
+}
+
+// handlers tells of each method how it was called and how its circuit breaker stands.
+func (c *Coordinator) handlers(stats []CallStats) (*CircuitMetrics, map[string]HandlerMetrics) {
+	circuits := &CircuitMetrics{NotClosed: map[string]string{}}
+	handlers := make(map[string]HandlerMetrics, len(stats))
+	for _, s := range stats {
+		h := HandlerMetrics{
+			TotalCalls: s.Calls, SuccessCount: s.Outcomes[OutcomeOK], ErrorCount: s.Errors(),
+			AvgResponseTime: milliseconds(s.Latency.Mean()), P99: milliseconds(s.Latency.Quantile(0.99)),
+			CircuitState: c.circuitState(s.Method), RateLimitHits: s.Outcomes[OutcomeRateLimited],
+		}
+		if !s.Last.IsZero() {
+			h.LastCalled = s.Last.Format(isoLayout)
+		}
+		handlers[s.Method] = h
+		if h.CircuitState == circuitClosed {
+			circuits.Closed++
+		} else {
+			circuits.NotClosed[s.Method] = h.CircuitState
+		}
+		circuits.Rejected += s.Outcomes[OutcomeCircuitOpen]
+	}
+	return circuits, handlers
+}
+
+// isoLayout is how moments are told.
+const isoLayout = "2006-01-02T15:04:05.000Z"
+
+// memory is how many bytes the process has from the operating system and has not given back.
+func memory() uint64 {
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(samples)
+	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
+}
+
+func milliseconds(d time.Duration) float64 { return rounded(float64(d) / float64(time.Millisecond)) }
+
+func megabytes(bytes uint64) float64 { return rounded(float64(bytes) / (1 << 20)) }
+
+// rounded gives three digits behind the point: more are noise.
+func rounded(f float64) float64 { return math.Round(f*1000) / 1000 }

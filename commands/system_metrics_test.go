@@ -1,0 +1,180 @@
+package commands
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func (f *fleet) metrics() MetricsResult {
+	f.t.Helper()
+	return decoded[MetricsResult](f.t, f.ok("system.metrics", `{"detailed":true}`))
+}
+
+// Of a system in which nothing has happened, and where no projection has run.
+func TestMetricsOfNothing(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		got := decoded[map[string]float64](t, f.ok("system.metrics", `{}`))
+		if got["memoryUsage"] < 1 || got["memoryUsage"] > 100_000 {
+			t.Errorf("the process has %v MB", got["memoryUsage"])
+		}
+		delete(got, "memoryUsage")
+		delete(got, "uptime")
+		want := map[string]float64{
+			"eventsProcessed": 0, "tasksCompleted": 0, "tasksFailed": 0, "tasksOpen": 0, "instances": 0, "throughput": 0,
+			"averageLatency": 0, "totalCalls": 0,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("-want +got\n%s", diff)
+		}
+		if f.seq() != 0 {
+			t.Error("system.metrics emitted an event")
+		}
+	})
+}
+
+// The queues and the living are counted as they are now, whether or not a projection runs.
+func TestMetricsOfTheQueues(t *testing.T) {
+	everywhere(t, Options{MCP: true, Tasks: &view{}}, func(t *testing.T, f *fleet) {
+		for range 3 {
+			f.create("x", "")
+		}
+		f.create("x", `,"metadata":{"roles":["b","a"]}`)
+		f.create("x", `,"metadata":{"roles":["a","b"]}`)
+		f.create("x", `,"metadata":{"roles":["z"]}`)
+		f.register("w", `["worker"]`, `,"metadata":{"maxTasks":0}`)
+		f.register("v", `[]`, "")
+		f.claim("w")
+		f.claim("v")
+		got := f.metrics()
+		if got.TasksOpen != 6 || got.Instances != 2 || got.Queue.Pending != 1 || got.Queue.Orphaned != 0 {
+			t.Errorf("open %d, alive %d, pending %d, orphaned %d", got.TasksOpen, got.Instances, got.Queue.Pending, got.Queue.Orphaned)
+		}
+		waiting := map[string]int64{}
+		for _, q := range got.Queue.Roles {
+			waiting[fmt.Sprint(q.Roles)] = q.Tasks
+		}
+		if diff := cmp.Diff(map[string]int64{"[a b]": 2, "[z]": 1}, waiting); diff != "" {
+			t.Errorf("role queues: -want +got\n%s", diff)
+		}
+		if c := got.Current; c.Leader != "w" || c.Term != 1 || c.Workers != 1 || c.LastSeq != f.seq() || c.EventsLag != f.seq() {
+			t.Errorf("now: %+v, and the log ends with %d", c, f.seq())
+		}
+		if got.Scaling.OpenTasksPerWorker != 6 {
+			t.Errorf("%v open tasks for each worker", got.Scaling.OpenTasksPerWorker)
+		}
+		if want := (HealthCheck{HealthResult: HealthResult{"healthy", HealthServices{true, true, true}}}); *got.SystemHealthCheck != want {
+			t.Errorf("health: %+v", *got.SystemHealthCheck)
+		}
+		// What a dead worker left behind counts until it is put back; leadership ends with the lease.
+		for f.client.ZCard(t.Context(), f.keys.Alive()).Val() > 0 {
+			if _, err := f.script(t.Context(), reassignFailedTasks, envelopeContext("x", "", ""), "", 0, 0, 0, 0, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got = f.metrics()
+		if got.Queue.Orphaned != 2 || got.Queue.OrphanQueues != 2 || got.Instances != 0 || got.Current.Leader != "" || got.Current.Workers != 0 {
+			t.Errorf("after the death: %+v, %+v", *got.Queue, *got.Current)
+		}
+		if h := got.SystemHealthCheck; h.Status != "degraded" || h.FailedInstances != 2 {
+			t.Errorf("health after the death: %+v", *h)
+		}
+	})
+}
+
+// Each call shows under its method, and those that came by MCP by themselves.
+func TestMetricsOfHandlers(t *testing.T) {
+	everywhere(t, Options{RateLimits: map[string]int{"task.get": 2}}, func(t *testing.T, f *fleet) {
+		began := time.Now().Truncate(time.Millisecond)
+		for range 5 {
+			_, _ = f.Call(t.Context(), Request{Method: "task.get", Params: []byte(`{"id":"t-1"}`), MCP: true})
+		}
+		f.create("x", "")
+		_, _ = f.Call(t.Context(), Request{Method: "task.create", Params: []byte(`{"text":"y"}`), MCP: true})
+		took := milliseconds(time.Since(began))
+		got := f.metrics()
+		if len(got.Handlers) != len(f.list) || got.CircuitBreaker.Closed != len(f.list) {
+			t.Errorf("%d of %d methods, %d circuits closed", len(got.Handlers), len(f.list), got.CircuitBreaker.Closed)
+		}
+		for name, want := range map[string]HandlerMetrics{
+			"task.get":    {TotalCalls: 5, ErrorCount: 5, RateLimitHits: 3, CircuitState: "CLOSED"},
+			"task.create": {TotalCalls: 2, SuccessCount: 2, CircuitState: "CLOSED"},
+			"task.delete": {CircuitState: "CLOSED"},
+		} {
+			h := got.Handlers[name]
+			if h.TotalCalls > 0 {
+				last, err := time.Parse(isoLayout, h.LastCalled)
+				if err != nil || last.Before(began) || last.After(time.Now()) {
+					t.Errorf("%s was called last at %s, %v", name, h.LastCalled, err)
+				}
+				if h.AvgResponseTime <= 0 || h.AvgResponseTime > took || h.P99 < h.AvgResponseTime || h.P99 > took*1.126 {
+					t.Errorf("%s took %v ms, p99 %v, of %v in all", name, h.AvgResponseTime, h.P99, took)
+				}
+			}
+			h.LastCalled, h.AvgResponseTime, h.P99 = "", 0, 0
+			if diff := cmp.Diff(want, h); diff != "" {
+				t.Errorf("%s: -want +got\n%s", name, diff)
+			}
+		}
+		if want := (MCPCalls{TotalCalls: 6, SuccessCount: 1, ErrorCount: 5}); *got.MCPCalls != want {
+			t.Errorf("by MCP: %+v", *got.MCPCalls)
+		}
+		if got.TotalCalls != 7 || got.AverageLatency <= 0 || got.AverageLatency > took {
+			t.Errorf("%d calls took %v ms on average", got.TotalCalls, got.AverageLatency)
+		}
+		want := map[string]uint64{"ok": 2, "rate_limited": 3, "refused": 2}
+		for name, n := range got.Counters.ByOutcome {
+			if n != want[name] {
+				t.Errorf("%d calls ended as %s, want %d", n, name, want[name])
+			}
+		}
+	})
+}
+
+// The sliding minute: all of this calendar minute, and of the one before what is within; older ones and
+// those of an hour ago, which have the same place in the ring, are not.
+func TestThroughput(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		clock int64
+		ring  map[string]string
+		want  float64
+	}{
+		{600_000, nil, 0},
+		{600_000, map[string]string{"finished.10": "10:7"}, 7},
+		{600_000, map[string]string{"finished.9": "9:8", "finished.10": "10:7"}, 15},
+		{615_000, map[string]string{"finished.9": "9:8", "finished.10": "10:7"}, 13},
+		{659_999, map[string]string{"finished.9": "9:8", "finished.10": "10:7"}, 7},
+		{615_000, map[string]string{"finished.8": "8:8", "finished.10": "70:7", "finished.9": "nonsense"}, 0},
+	} {
+		m := measured{clock: test.clock, text: test.ring}
+		if got := m.throughput(); got != test.want {
+			t.Errorf("at %d with %v: %v, want %v", test.clock, test.ring, got, test.want)
+		}
+	}
+}
+
+// Without Redis there is nothing to tell, and the caller is told so.
+func TestMetricsWithoutRedis(t *testing.T) {
+	t.Parallel()
+	c := newChecker(t)
+	var asked sync.WaitGroup
+	for _, method := range []string{"system.metrics", "system.get_state", "system.discover"} {
+		asked.Go(func() {
+			began := time.Now()
+			_, err := c.Call(t.Context(), Request{Method: method})
+			var known *Error
+			if !errors.As(err, &known) || known.Code != CodeInternal || known.Data != RedisUnavailable {
+				t.Errorf("%s answers %v", method, err)
+			}
+			if took := time.Since(began); took > c.methods[method].Timeout {
+				t.Errorf("%s took %v", method, took)
+			}
+		})
+	}
+	asked.Wait()
+}

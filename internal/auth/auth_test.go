@@ -1,0 +1,349 @@
+package auth
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/claudebench/claudebench/commands"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// hashes are two that are no token's.
+var (
+	hash1 = "sha256:" + strings.Repeat("1a", 32)
+	hash2 = "sha256:" + strings.Repeat("2b", 32)
+)
+
+// write makes an auth file.
+func write(t *testing.T, path, format string, args ...any) string {
+	t.Helper()
+	if path == "" {
+		path = filepath.Join(t.TempDir(), "tokens.yaml")
+	}
+	if err := os.WriteFile(path, fmt.Appendf(nil, format, args...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func open(t *testing.T, format string, args ...any) *Store {
+	t.Helper()
+	s, err := Open(write(t, "", format, args...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestFile(t *testing.T) {
+	t.Parallel()
+	s := open(t, `# the fleet's
+- name: fleet-1
+  token: %s
+  roles: [agent]
+  instancePrefix: "fleet-1:"
+- {name: ops, roles: [operator, auditor], token: "%s"}
+`, hash1, "sha256:"+strings.ToUpper(hash2[7:]))
+	if got, ok := s.Token("fleet-1"); !ok || got.Name != "fleet-1" || !slices.Equal(got.Roles, []string{"agent"}) || got.InstancePrefix != "fleet-1:" {
+		t.Errorf("fleet-1 is %+v, %t", got, ok)
+	}
+	if got, ok := s.Token("ops"); !ok || !slices.Equal(got.Roles, []string{"operator", "auditor"}) || got.InstancePrefix != "" {
+		t.Errorf("ops is %+v, %t", got, ok)
+	}
+	if _, ok := s.Token(""); ok || s.Len() != 2 {
+		t.Errorf("a token without a name: %t; %d tokens", ok, s.Len())
+	}
+}
+
+// Whatever is not understood stops the start, and the error says where.
+func TestFileRefused(t *testing.T) {
+	t.Parallel()
+	secret, _ := NewSecret()
+	good := "- name: a\n  token: " + hash1 + "\n  roles: [agent]\n"
+	for name, wire := range map[string]struct{ text, want string }{
+		"unknown field":     {good + "  role: admin\n", `line 4, entry 1 (a): there is no field "role"`},
+		"duplicate name":    {good + "- name: a\n  token: " + hash2 + "\n  roles: [agent]\n", "line 4, entry 2 (a): line 1 has the same name"},
+		"duplicate token":   {good + "- name: b\n  token: " + hash1 + "\n  roles: [agent]\n", "line 4, entry 2 (b): line 1 has the same token"},
+		"duplicate field":   {good + "  roles: [admin]\n", `line 4, entry 1 (a): "roles" is there twice`},
+		"no roles":          {"- name: a\n  token: " + hash1 + "\n  roles: []\n", "line 3, entry 1 (a): it has no roles; there are agent, operator, admin, auditor"},
+		"roles missing":     {"- name: a\n  token: " + hash1 + "\n", "line 1, entry 1 (a): roles is missing"},
+		"unknown role":      {"- name: a\n  token: " + hash1 + "\n  roles: [agent, root]\n", `line 3, entry 1 (a): there is no role "root"`},
+		"role twice":        {"- name: a\n  token: " + hash1 + "\n  roles: [agent, agent]\n", "the role agent twice"},
+		"roles no list":     {"- name: a\n  token: " + hash1 + "\n  roles: agent\n", "roles must be a list"},
+		"role no text":      {"- name: a\n  token: " + hash1 + "\n  roles: [1]\n", "a role must be text"},
+		"name missing":      {"- token: " + hash1 + "\n  roles: [agent]\n", "line 1, entry 1: name is missing"},
+		"name of two words": {"- name: a/b\n  token: " + hash1 + "\n  roles: [agent]\n", "line 1, entry 1: the name must be"},
+		"name of another":   {"- name: coordinator\n  token: " + hash1 + "\n  roles: [agent]\n", "means somebody else in the log"},
+		"name a number":     {"- name: 12\n  token: " + hash1 + "\n  roles: [agent]\n", "name must be text"},
+		"token missing":     {"- name: a\n  roles: [agent]\n", "token is missing"},
+		"token in clear":    {"- name: a\n  token: " + secret + "\n  roles: [agent]\n", "line 2, entry 1 (a): token must be sha256: and 64 hex digits, the hash of the token and not the token itself"},
+		"token as name":     {"- name: " + secret + "\n  token: " + hash1 + "\n  roles: [agent]\n", "line 1, entry 1: the name must not begin as tokens do"},
+		"token as role":     {"- name: a\n  token: " + hash1 + "\n  roles: [" + secret + "]\n", "there is no role of that name"},
+		"token as field":    {good + "  " + secret + ": 1\n", "there is no field of that name"},
+		"hash as field":     {good + "  " + hash1[7:] + ": 1\n", "there is no field of that name"},
+		"hash too short":    {"- name: a\n  token: sha256:abcd\n  roles: [agent]\n", "64 hex digits"},
+		"hash of nothing":   {"- name: a\n  token: 'sha256:'\n  roles: [agent]\n", "64 hex digits"},
+		"empty prefix":      {good + "  instancePrefix: \"\"\n", "line 4, entry 1 (a): instancePrefix must be"},
+		"prefix a list":     {good + "  instancePrefix: [x]\n", "instancePrefix must be text"},
+		"prefix controls":   {good + "  instancePrefix: \"a\\nb\"\n", "instancePrefix must be"},
+		"no list":           {"tokens:\n" + good, "it must be a list of tokens"},
+		"no entry":          {"- just text\n", "line 1, entry 1: it must have the fields"},
+		"empty":             {"", "it must be a list of tokens"},
+		"an empty list":     {"[]\n", "it names no token"},
+		"two documents":     {good + "---\n" + good, "one YAML document"},
+		"no YAML":           {good + "\t- x: [", "line 4"},
+		"anchors":           {"- &a\n  name: a\n  token: " + hash1 + "\n  roles: [agent]\n- *a\n", "entry 2: it must have the fields"},
+		"merge":             {good + "  <<: {roles: [admin]}\n", `there is no field "<<"`},
+		"huge":              {good + strings.Repeat("# filler\n", maxFile/9+1), "at most"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Open(write(t, "", "%s", wire.text))
+			if err == nil || !strings.Contains(err.Error(), wire.want) || !strings.Contains(err.Error(), "tokens.yaml") {
+				t.Fatalf("%v, want %s", err, wire.want)
+			}
+			for _, told := range []string{secret[:12], hash1[7:15]} {
+				if strings.Contains(err.Error(), told) {
+					t.Errorf("the error tells what it must not: %v", err)
+				}
+			}
+		})
+	}
+	if _, err := Open(filepath.Join(t.TempDir(), "none.yaml")); err == nil || !strings.Contains(err.Error(), "none.yaml") {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+func TestSecrets(t *testing.T) {
+	t.Parallel()
+	secret, hash := NewSecret()
+	other, _ := NewSecret()
+	sum := sha256.Sum256([]byte(secret))
+	if secret == other || hash != "sha256:"+hex.EncodeToString(sum[:]) || !wellFormed(secret) || !wellFormed(other) {
+		t.Fatalf("%s %s", secret, hash)
+	}
+	if len(secret) < len("cbt_")+256/5 {
+		t.Errorf("%d letters are fewer than 256 bits", len(secret))
+	}
+	for _, s := range []string{"", "cbt_", secret[4:], secret + "A", secret[:len(secret)-1], secret[:len(secret)-1] + "1", strings.ToLower(secret), "hunter2"} {
+		if wellFormed(s) {
+			t.Errorf("%q passes for a token", s)
+		}
+	}
+}
+
+// A password that somebody chose cannot be made a token by putting its hash into the file.
+func TestOnlyMadeTokensAreTokens(t *testing.T) {
+	t.Parallel()
+	sum := sha256.Sum256([]byte("hunter2"))
+	s := open(t, "- {name: a, token: 'sha256:%x', roles: [admin]}\n", sum)
+	if name, ok := s.identify("hunter2"); ok {
+		t.Errorf("hunter2 is %s", name)
+	}
+}
+
+// Entries whose hashes begin alike are told apart by the whole of them, in constant time and nothing else.
+func TestIdentifyComparesWholeHashes(t *testing.T) {
+	t.Parallel()
+	secret, hash := NewSecret()
+	begins := hash[:7+16]
+	s := open(t, "- {name: a, token: '%s%s', roles: [admin]}\n- {name: b, token: '%s', roles: [agent]}\n- {name: c, token: '%s', roles: [agent]}\n",
+		begins, strings.Repeat("0", 48), hash, begins+strings.Repeat("f", 48))
+	if name, ok := s.identify(secret); !ok || name != "b" {
+		t.Errorf("it is %q, %t", name, ok)
+	}
+	if other, _ := NewSecret(); true {
+		if name, ok := s.identify(other); ok {
+			t.Errorf("another is %q", name)
+		}
+	}
+
+	// The only comparison of a hash in the package is subtle's: none by ==, bytes.Equal or as a map's key (but for its beginning).
+	files, err := parser.ParseFile(token.NewFileSet(), "store.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	constant := 0
+	ast.Inspect(files, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.SelectorExpr:
+			if n.Sel.Name == "ConstantTimeCompare" {
+				constant++
+			}
+			if n.Sel.Name == "Equal" || n.Sel.Name == "EqualFold" {
+				t.Errorf("store.go compares with %s", n.Sel.Name)
+			}
+		case *ast.BinaryExpr:
+			for _, side := range []ast.Expr{n.X, n.Y} {
+				if sel, ok := side.(*ast.SelectorExpr); ok && sel.Sel.Name == "hash" {
+					t.Error("store.go compares a hash by an operator")
+				}
+				if id, ok := side.(*ast.Ident); ok && (id.Name == "hash" || id.Name == "secret") {
+					t.Errorf("store.go compares %s by an operator", id.Name)
+				}
+			}
+		}
+		return true
+	})
+	if constant != 1 {
+		t.Errorf("store.go compares in constant time in %d places", constant)
+	}
+}
+
+// A reload replaces the tokens at once; a file that is wrong replaces nothing.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	first, hash := NewSecret()
+	second, hashed := NewSecret()
+	path := write(t, "", "- {name: a, token: '%s', roles: [agent]}\n", hash)
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := func(secret string) bool { _, ok := s.identify(secret); return ok }
+	write(t, path, "- {name: a, token: '%s', roles: [root]}\n", hashed)
+	if err := s.Reload(); err == nil || !strings.Contains(err.Error(), `no role "root"`) {
+		t.Errorf("a bad file: %v", err)
+	}
+	if !known(first) || known(second) {
+		t.Error("a bad file changed the tokens")
+	}
+	write(t, path, "- {name: b, token: '%s', roles: [admin]}\n", hashed)
+	if err := s.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.Token("a"); ok || known(first) || !known(second) {
+		t.Error("the tokens are still the old ones")
+	}
+}
+
+func TestRequire(t *testing.T) {
+	t.Parallel()
+	secret, hash := NewSecret()
+	stranger, _ := NewSecret()
+	s := open(t, "- {name: a, token: '%s', roles: [agent]}\n", hash)
+	h := s.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s|%s", Caller(r), Name(r.Context()))
+	}), "/healthz")
+	for name, wire := range map[string]struct {
+		path      string
+		header    []string
+		status    int
+		body      string
+		challenge string
+	}{
+		"token":                   {"/rpc", []string{"Bearer " + secret}, 200, "a|a", ""},
+		"scheme in small letters": {"/rpc", []string{"bearer  " + secret}, 200, "a|a", ""},
+		"none":                    {"/rpc", nil, 401, "Authorization: Bearer", `Bearer realm="claudebench"`},
+		"empty":                   {"/rpc", []string{""}, 401, "Authorization: Bearer", `Bearer realm="claudebench"`},
+		"another's":               {"/rpc", []string{"Bearer " + stranger}, 401, "in use", `Bearer realm="claudebench", error="invalid_token"`},
+		"no secret":               {"/rpc", []string{"Bearer"}, 401, "in use", `Bearer realm="claudebench", error="invalid_token"`},
+		"the hash":                {"/rpc", []string{"Bearer " + hash}, 401, "in use", `Bearer realm="claudebench", error="invalid_token"`},
+		"basic":                   {"/rpc", []string{"Basic " + secret}, 401, "must be one", `Bearer realm="claudebench", error="invalid_token"`},
+		"two":                     {"/rpc", []string{"Bearer " + secret, "Bearer " + secret}, 401, "must be one", `Bearer realm="claudebench", error="invalid_token"`},
+		"no such path":            {"/nothing", nil, 401, "token", `Bearer realm="claudebench"`},
+		"below an open path":      {"/healthz/x", nil, 401, "token", `Bearer realm="claudebench"`},
+		"open":                    {"/healthz", nil, 200, "|", ""},
+		"open, wrong token":       {"/healthz", []string{"Bearer " + stranger}, 200, "|", ""},
+		"open, token":             {"/healthz", []string{"Bearer " + secret}, 200, "a|a", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := httptest.NewRequest(http.MethodPost, wire.path, nil)
+			for _, value := range wire.header {
+				r.Header.Add("Authorization", value)
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != wire.status || !strings.Contains(w.Body.String(), wire.body) || w.Header().Get("WWW-Authenticate") != wire.challenge {
+				t.Errorf("%d %s %q", w.Code, w.Body, w.Header().Get("WWW-Authenticate"))
+			}
+			if w.Code != http.StatusUnauthorized {
+				return
+			}
+			var answer struct {
+				Error struct {
+					Code          int
+					Message, Data string
+				}
+			}
+			if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.Error.Code != commands.CodeUnauthorized ||
+				answer.Error.Message != "Unauthorized" || answer.Error.Data == "" {
+				t.Errorf("the body is %s", w.Body)
+			}
+			for _, told := range []string{secret, stranger, hash[7:]} {
+				if strings.Contains(w.Body.String(), told) {
+					t.Errorf("the answer repeats what was sent: %s", w.Body)
+				}
+			}
+		})
+	}
+}
+
+// Calls and reloads at once: each call sees one file or the other.
+func TestReloadUnderLoad(t *testing.T) {
+	t.Parallel()
+	secret, hash := NewSecret()
+	path := write(t, "", "- {name: a, token: '%s', roles: [agent]}\n", hash)
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for range 2000 {
+				if name, ok := s.identify(secret); !ok || name != "a" {
+					t.Errorf("it is %q, %t", name, ok)
+					return
+				}
+			}
+		})
+	}
+	for range 50 {
+		if err := s.Reload(); err != nil {
+			t.Error(err)
+		}
+	}
+	group.Wait()
+}
+
+func BenchmarkIdentify(b *testing.B) {
+	const many = 10_000
+	var secret string
+	var file []byte
+	for i := range many {
+		made, hash := NewSecret()
+		secret = made
+		file = fmt.Appendf(file, "- {name: a%d, token: '%s', roles: [agent]}\n", i, hash)
+	}
+	path := filepath.Join(b.TempDir(), "tokens.yaml")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	s, err := Open(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, ok := s.identify(secret); !ok {
+			b.Fatal("unknown")
+		}
+	}
+}

@@ -1,0 +1,230 @@
+package auth
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/claudebench/claudebench/commands"
+)
+
+// entry is a token in the file.
+type entry struct {
+	commands.Token
+	hash [sha256.Size]byte
+	line int
+}
+
+// maxFile is how long an auth file may be, in bytes: room for some ten thousand tokens.
+const maxFile = 4 << 20
+
+// maxPrefix is how long an instance's id may be.
+const maxPrefix = 256
+
+// tokenName keeps names apart from the instance that follows them in an event's actor.
+var tokenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// reserved are the actors that are no token.
+var reserved = []string{"coordinator", "anonymous"}
+
+// CheckName says what is wrong with a token's name.
+func CheckName(name string) error {
+	if !tokenName.MatchString(name) {
+		return fmt.Errorf("the name must be 1 to 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit")
+	}
+	if strings.HasPrefix(name, secretPrefix) {
+		return fmt.Errorf("the name must not begin as tokens do; a name stands in every event")
+	}
+	if slices.Contains(reserved, name) {
+		return fmt.Errorf("the name %s means somebody else in the log", name)
+	}
+	return nil
+}
+
+// CheckRoles says what is wrong with a token's roles.
+func CheckRoles(roles []string) error {
+	all := strings.Join(commands.Roles(), ", ")
+	if len(roles) == 0 {
+		return fmt.Errorf("it has no roles; there are %s", all)
+	}
+	for i, role := range roles {
+		switch {
+		case !slices.Contains(commands.Roles(), role):
+			return fmt.Errorf("there is no role %s; there are %s", shown(role), all)
+		case slices.Contains(roles[:i], role):
+			return fmt.Errorf("it has the role %s twice", role)
+		}
+	}
+	return nil
+}
+
+// CheckPrefix says what is wrong with what the ids of a token's instances begin with.
+func CheckPrefix(prefix string) error {
+	if prefix == "" || len(prefix) > maxPrefix || strings.ContainsFunc(prefix, unicode.IsControl) {
+		return fmt.Errorf("instancePrefix must be 1 to %d bytes without control characters; leave it out for no limit", maxPrefix)
+	}
+	return nil
+}
+
+// readFile reads an auth file. Its error names the line; it never repeats what a token or its hash might be.
+func readFile(path string) ([]entry, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxFile {
+		return nil, fmt.Errorf("%s: an auth file has at most %d bytes", path, maxFile)
+	}
+	entries, err := parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return entries, nil
+}
+
+// parse reads a list of tokens, and refuses whatever it does not understand: a field misspelt must not pass for a token with
+// more rights than was meant.
+func parse(text []byte) ([]entry, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	var document yaml.Node
+	if err := decoder.Decode(&document); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("it must be one YAML document")
+	}
+	if len(document.Content) != 1 || document.Content[0].Kind != yaml.SequenceNode {
+		return nil, errors.New("it must be a list of tokens, each with name, token and roles ('claudebench token new' makes one)")
+	}
+	var entries []entry
+	names, hashes := map[string]int{}, map[[sha256.Size]byte]int{}
+	for i, node := range document.Content[0].Content {
+		e, err := parseEntry(node)
+		if err == nil && names[e.Name] > 0 {
+			err = fmt.Errorf("line %d has the same name", names[e.Name])
+		}
+		if err == nil && hashes[e.hash] > 0 {
+			err = fmt.Errorf("line %d has the same token", hashes[e.hash])
+		}
+		if err != nil {
+			who := fmt.Sprintf("entry %d", i+1)
+			if e.Name != "" {
+				who += " (" + e.Name + ")"
+			}
+			return nil, fmt.Errorf("line %d, %s: %w", e.line, who, err)
+		}
+		names[e.Name], hashes[e.hash] = e.line, e.line
+		entries = append(entries, e)
+	}
+	if len(entries) == 0 {
+		return nil, errors.New("it names no token, and nobody could do anything ('claudebench token new' makes one)")
+	}
+	return entries, nil
+}
+
+// parseEntry reads one token. With an error the entry has its line, and its name if that was read before.
+func parseEntry(node *yaml.Node) (entry, error) {
+	e := entry{line: node.Line}
+	if node.Kind != yaml.MappingNode {
+		return e, errors.New("it must have the fields name, token and roles")
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		field, value := node.Content[i], node.Content[i+1]
+		e.line = field.Line
+		if seen[field.Value] {
+			return e, fmt.Errorf("%s is there twice", shown(field.Value))
+		}
+		seen[field.Value] = true
+		if err := e.set(field, value); err != nil {
+			return e, err
+		}
+	}
+	e.line = node.Line
+	for _, field := range []string{"name", "token", "roles"} {
+		if !seen[field] {
+			return e, fmt.Errorf("%s is missing", field)
+		}
+	}
+	return e, nil
+}
+
+func (e *entry) set(field, value *yaml.Node) (err error) {
+	switch field.Value {
+	case "name":
+		name, err := text(value, "name")
+		if err == nil {
+			err = CheckName(name)
+		}
+		if err == nil {
+			e.Name = name
+		}
+		return err
+	case "token":
+		e.hash, err = parseHash(value)
+		return err
+	case "roles":
+		if value.Kind != yaml.SequenceNode {
+			return errors.New("roles must be a list, as [agent]")
+		}
+		for _, item := range value.Content {
+			role, err := text(item, "a role")
+			if err != nil {
+				return err
+			}
+			e.Roles = append(e.Roles, role)
+		}
+		return CheckRoles(e.Roles)
+	case "instancePrefix":
+		if e.InstancePrefix, err = text(value, "instancePrefix"); err != nil {
+			return err
+		}
+		return CheckPrefix(e.InstancePrefix)
+	}
+	return fmt.Errorf("there is no field %s; there are name, token, roles and instancePrefix", shown(field.Value))
+}
+
+// shown is a text of the file as an error may repeat it: not when it has come to the wrong place and is a token, or a hash.
+func shown(text string) string {
+	if len(text) > 20 || strings.Contains(text, secretPrefix) {
+		return "of that name"
+	}
+	return strconv.Quote(text)
+}
+
+func text(node *yaml.Node, what string) (string, error) {
+	if node.Kind != yaml.ScalarNode || node.Tag != "!!str" {
+		return "", fmt.Errorf("%s must be text (in quotes, if it looks like a number)", what)
+	}
+	return node.Value, nil
+}
+
+// parseHash reads a token's hash. Who wrote the token itself there is told so, and not what it was.
+func parseHash(node *yaml.Node) (hash [sha256.Size]byte, err error) {
+	value, err := text(node, "token")
+	if err != nil {
+		return hash, err
+	}
+	digits, ok := strings.CutPrefix(value, hashScheme)
+	sum, err := hex.DecodeString(digits)
+	if !ok || err != nil || len(sum) != len(hash) {
+		return hash, errors.New("token must be sha256: and 64 hex digits, the hash of the token and not the token itself ('claudebench token new' prints both)")
+	}
+	return [sha256.Size]byte(sum), nil
+}

@@ -1,0 +1,55 @@
+package auth
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/claudebench/claudebench/commands"
+)
+
+const (
+	// secretPrefix makes a token known for what it is, to people and to programs that look for secrets that got out.
+	secretPrefix = "cbt_"
+	// secretLetters are two texts of rand.Text: 52 letters of 5 bits.
+	secretLetters = 52
+	// hashScheme is what a token's hash in the file begins with.
+	hashScheme = "sha256:"
+)
+
+// NewSecret makes a token, and its hash as the auth file has it.
+func NewSecret() (secret, hash string) {
+	secret = secretPrefix + rand.Text() + rand.Text()
+	sum := sha256.Sum256([]byte(secret))
+	return secret, hashScheme + hex.EncodeToString(sum[:])
+}
+
+// wellFormed tells whether a text is of NewSecret's form. It says nothing about whether it is a token.
+func wellFormed(secret string) bool {
+	letters, ok := strings.CutPrefix(secret, secretPrefix)
+	if !ok || len(letters) != secretLetters {
+		return false
+	}
+	return strings.Trim(letters, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+}
+
+// NewEntry makes a token with a secret of its own, and its entry for the auth file, a YAML list of one.
+func NewEntry(t commands.Token) (entry, secret string, err error) {
+	secret, hash := NewSecret()
+	var list [1]struct {
+		Name           string   `yaml:"name"`
+		Token          string   `yaml:"token"`
+		Roles          []string `yaml:"roles,flow"`
+		InstancePrefix string   `yaml:"instancePrefix,omitempty"`
+	}
+	list[0].Name, list[0].Token, list[0].Roles, list[0].InstancePrefix = t.Name, hash, t.Roles, t.InstancePrefix
+	text, err := yaml.Marshal(list)
+	if err != nil {
+		return "", "", fmt.Errorf("write the entry of %s: %w", t.Name, err)
+	}
+	return string(text), secret, nil
+}

@@ -1,0 +1,65 @@
+package mcp
+
+import (
+	"encoding/json"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/rpc"
+)
+
+// explain writes an error for a model: the error as every other transport answers it, and what to do next.
+func explain(failed *commands.Error) string {
+	return string(rpc.AppendError(nil, failed)) + "\nNext: " + next(failed)
+}
+
+// next says what a caller does about an error.
+func next(failed *commands.Error) string {
+	switch failed.Code {
+	case commands.CodeInvalidParams:
+		return "correct the argument that data names, by the tool's input schema, and call again."
+	case commands.CodeRateLimited:
+		return "wait retryAfterMs milliseconds, then call again. To bring in many items at once, use system_batch_process."
+	case commands.CodeUnauthorized:
+		return "do not repeat it: this token may not. Ask the operator for what data names."
+	case commands.CodeNotRegistered:
+		return "call system_register for this instance, keep it alive with system_heartbeat, then call again."
+	case commands.CodeNotFound:
+		return "check the id; what was deleted, or finished long ago, is gone. task_list shows the tasks there are."
+	case commands.CodeConflict:
+		return nextOfConflict(failed.Data)
+	}
+	switch what, _ := failed.Data.(string); what {
+	case commands.OutcomeUnknown:
+		return "it may or may not have happened. Repeat it with the same idempotencyKey if it had one; else look at what there is first (task_get, task_list)."
+	case commands.RedisUnavailable, commands.PostgresUnavailable, commands.CircuitBreakerOpen:
+		return "nothing has changed. Wait half a minute, then call again; system_health tells what is down."
+	}
+	return "this is a fault of the coordinator, and its log says which. Repeating it may not help; tell the operator."
+}
+
+// conflicts say what to do about each reason of a conflict.
+var conflicts = map[string]string{
+	"ALREADY_FINISHED":       "the task is finished; leave it, and claim another with task_claim.",
+	"NOT_ASSIGNED":           "the task has no owner; take tasks with task_claim, or give it to an instance with task_assign.",
+	"NOT_OWNER":              "the task belongs to assignedTo now; drop the work, and claim another with task_claim.",
+	"STALE_ATTEMPT":          "the task was given out again after this attempt; drop the work, and claim another with task_claim.",
+	"ALREADY_ASSIGNED":       "the task has an owner; leave it, or call task_unassign first.",
+	"ROLES_MISSING":          "choose an instance that has all the roles that data names.",
+	"TOO_MANY_ROLE_SETS":     "use a set of roles that other open tasks ask for, or wait until some are finished.",
+	"IDEMPOTENCY_KEY_REUSED": "the key was used with other arguments; choose a new one.",
+	"METADATA_CHANGED":       "others changed the task at the same moment; read it with task_get, then call again.",
+	"FLUSH_IN_PROGRESS":      "everything is being deleted; wait a minute, register again, and take nothing from before for granted.",
+}
+
+func nextOfConflict(data any) string {
+	var told struct {
+		Reason string `json:"reason"`
+	}
+	if text, err := json.Marshal(data); err == nil {
+		_ = json.Unmarshal(text, &told) // without a reason the general advice holds
+	}
+	if next := conflicts[told.Reason]; next != "" {
+		return next
+	}
+	return "the state is not what the call takes it for; data has the reason. Look at what there is (task_get), then decide."
+}

@@ -1,0 +1,38 @@
+package mcp_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/mcp"
+)
+
+// What a tool's call costs beside the command.
+func BenchmarkCall(b *testing.B) {
+	methods, err := commands.Methods()
+	if err != nil {
+		b.Fatal(err)
+	}
+	h, err := mcp.NewHandler(dispatch(func(context.Context, commands.Request) (json.RawMessage, error) {
+		return json.RawMessage(`{"claimed":false}`), nil
+	}), methods, mcp.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, body := range map[string]string{
+		"call": `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"task_claim","arguments":{"workerId":"w"}}}`,
+		"list": `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if w := post(h, body); w.Code != http.StatusOK {
+					b.Fatal(w.Body)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,352 @@
+package mcp_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/mcp"
+	"github.com/claudebench/claudebench/internal/rpc"
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+// dispatch is a Dispatcher made of a function.
+type dispatch func(context.Context, commands.Request) (json.RawMessage, error)
+
+func (f dispatch) Call(ctx context.Context, request commands.Request) (json.RawMessage, error) {
+	return f(ctx, request)
+}
+
+func handler(t *testing.T, d dispatch, methods []*commands.Method, caller func(*http.Request) string) http.Handler {
+	t.Helper()
+	if methods == nil {
+		var err error
+		if methods, err = commands.Methods(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h, err := mcp.NewHandler(d, methods, mcp.Options{Log: slog.New(slog.DiscardHandler), Caller: caller, Version: "v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func post(h http.Handler, body string, head ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/mcp", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Accept", "application/json, text/event-stream")
+	r.Header.Set("Mcp-Protocol-Version", "2025-11-25")
+	for i := 0; i < len(head); i += 2 {
+		r.Header.Set(head[i], head[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// answer is what a request was answered.
+type answer[R any] struct {
+	Result R
+	Error  *struct {
+		Code    int
+		Message string
+		Data    json.RawMessage
+	}
+}
+
+func ask[R any](t *testing.T, h http.Handler, method, params string, head ...string) answer[R] {
+	t.Helper()
+	w := post(h, fmt.Sprintf(`{"jsonrpc":"2.0","id":7,"method":%q,"params":%s}`, method, params), head...)
+	var a answer[R]
+	if err := json.Unmarshal(w.Body.Bytes(), &a); w.Code != http.StatusOK || err != nil {
+		t.Fatalf("%s %s: %d %s", method, params, w.Code, w.Body)
+	}
+	return a
+}
+
+// called is the result of a tool.
+type called struct {
+	Content           []struct{ Type, Text string }
+	StructuredContent json.RawMessage
+	IsError           bool
+}
+
+type listing struct {
+	Tools []struct {
+		Name, Description         string
+		InputSchema, OutputSchema json.RawMessage
+		Annotations               map[string]any
+	}
+}
+
+// maxTools is how much of a model's context the tools may take, in bytes.
+const maxTools = 16 << 10
+
+// Every visible method is a tool, with its schemas and its effect, and all of them leave the model room to think.
+func TestTools(t *testing.T) {
+	t.Parallel()
+	list, err := commands.Methods()
+	if err != nil {
+		t.Fatal(err)
+	}
+	visible := map[string]*commands.Method{}
+	for _, m := range list {
+		if !m.Hidden {
+			visible[strings.ReplaceAll(m.Name, ".", "_")] = m
+		}
+	}
+	size := 0
+	dotted := regexp.MustCompile(`\b(task|system)\.[a-z]`)
+	for _, tool := range ask[listing](t, handler(t, nil, nil, nil), "tools/list", "{}").Result.Tools {
+		m := visible[tool.Name]
+		if m == nil {
+			t.Errorf("%s is offered", tool.Name)
+			continue
+		}
+		delete(visible, tool.Name)
+		size += len(tool.Name) + len(tool.Description) + len(tool.InputSchema)
+		want := map[string]any{
+			"readOnlyHint": m.Effect == commands.Reads, "destructiveHint": m.Effect == commands.Destroys,
+			"idempotentHint": m.Effect == commands.Reads || m.Effect == commands.Sets, "openWorldHint": false,
+		}
+		if diff := cmp.Diff(want, tool.Annotations); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tool.Name, diff)
+		}
+		if len(tool.Description) != len(m.Description) {
+			t.Errorf("%s: %s", tool.Name, tool.Description)
+		}
+		if name := dotted.FindString(tool.Description + string(tool.InputSchema)); name != "" {
+			t.Errorf("%s names a method, and models know tools: %s…", tool.Name, name)
+		}
+		for what, schema := range map[string]struct {
+			given json.RawMessage
+			of    *jsonschema.Schema
+		}{"input": {tool.InputSchema, m.Params}, "output": {tool.OutputSchema, m.Result}} {
+			if names := properties(t, schema.given); len(names) != len(schema.of.Properties) {
+				t.Errorf("%s, %s: %v", tool.Name, what, names)
+			}
+			if where := boolean(t, "", schema.given); where != "" {
+				t.Errorf("%s, %s: the schema of %s is true, which not every client reads", tool.Name, what, where)
+			}
+		}
+	}
+	for name := range visible {
+		t.Errorf("%s is missing", name)
+	}
+	t.Logf("names, descriptions and input schemas: %d bytes", size)
+	if size > maxTools {
+		t.Errorf("names, descriptions and input schemas have %d bytes, and may have %d", size, maxTools)
+	}
+}
+
+func properties(t *testing.T, schema json.RawMessage) []string {
+	t.Helper()
+	var s struct{ Properties map[string]json.RawMessage }
+	if err := json.Unmarshal(schema, &s); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for name := range s.Properties {
+		names = append(names, name)
+	}
+	return names
+}
+
+// boolean finds a property whose schema is true or false.
+func boolean(t *testing.T, path string, schema json.RawMessage) string {
+	t.Helper()
+	if schema[0] != '{' {
+		return path
+	}
+	var s struct {
+		Properties map[string]json.RawMessage
+		Items      json.RawMessage
+	}
+	if err := json.Unmarshal(schema, &s); err != nil {
+		t.Fatal(err)
+	}
+	if s.Items != nil {
+		s.Properties = map[string]json.RawMessage{"items": s.Items}
+	}
+	for name, p := range s.Properties {
+		if where := boolean(t, path+"."+name, p); where != "" {
+			return where
+		}
+	}
+	return ""
+}
+
+func TestHiddenMethodsCannotBeCalled(t *testing.T) {
+	t.Parallel()
+	h := handler(t, func(_ context.Context, r commands.Request) (json.RawMessage, error) {
+		t.Errorf("%s was run", r.Method)
+		return nil, nil
+	}, nil, nil)
+	list, err := commands.Methods()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden := 0
+	for _, m := range list {
+		if !m.Hidden {
+			continue
+		}
+		hidden++
+		for _, name := range []string{m.Name, strings.ReplaceAll(m.Name, ".", "_")} {
+			if a := ask[called](t, h, "tools/call", fmt.Sprintf(`{"name":%q,"arguments":{}}`, name)); a.Error == nil || a.Error.Code != commands.CodeInvalidParams {
+				t.Errorf("%s: %+v", name, a)
+			}
+		}
+	}
+	if hidden == 0 {
+		t.Error("no method is hidden: this tests nothing")
+	}
+}
+
+func TestACallGoesThroughAsItIs(t *testing.T) {
+	t.Parallel()
+	var got commands.Request
+	const result = `{"n":12345678901234567,"t":"<&> ä","f":1.0}`
+	h := handler(t, func(_ context.Context, r commands.Request) (json.RawMessage, error) {
+		got = r
+		return json.RawMessage(result), nil
+	}, nil, func(*http.Request) string { return "ops" })
+	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	a := ask[called](t, h, "tools/call", `{"name":"task_create","arguments":{ "text": "<b> \u00e4", "priority": 1e1 }}`, "X-Correlation-Id", "c 7", "Traceparent", trace)
+	if a.Error != nil || a.Result.IsError || len(a.Result.Content) != 1 || a.Result.Content[0].Text != result {
+		t.Errorf("%+v", a)
+	}
+	if !strings.Contains(string(a.Result.StructuredContent), `"n":12345678901234567`) || !strings.Contains(string(a.Result.StructuredContent), `"f":1.0`) {
+		t.Errorf("structured: %s", a.Result.StructuredContent)
+	}
+	want := commands.Request{
+		Method: "task.create", Params: json.RawMessage(`{"text":"<b> \u00e4","priority":1e1}`),
+		Caller: "ops", Addr: "192.0.2.1", Cause: "c 7", Trace: trace, MCP: true,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the call (-want +got):\n%s", diff)
+	}
+	ask[called](t, h, "tools/call", `{"name":"task_list"}`)
+	if len(got.Params) > 0 && string(got.Params) != "{}" || got.Cause == "" || got.Cause == "c 7" {
+		t.Errorf("a call with nothing: %+v", got)
+	}
+}
+
+// An error is a tool's error: what it is, and what to do next.
+func TestErrorsTellWhatToDoNext(t *testing.T) {
+	t.Parallel()
+	conflict := func(reason string) error {
+		return &commands.Error{Code: commands.CodeConflict, Message: "Conflict", Data: json.RawMessage(`{"reason":"` + reason + `","assignedTo":"w2"}`)}
+	}
+	for name, tc := range map[string]struct {
+		err  error
+		want []string
+	}{
+		"invalid":        {commands.InvalidParams("text parameter is required"), []string{"-32602", "text parameter is required", "correct the argument"}},
+		"too many":       {&commands.Error{Code: commands.CodeRateLimited, Message: "Rate limit exceeded", Data: json.RawMessage(`{"retryAfterMs":90}`)}, []string{"-32000", `"retryAfterMs":90`, "wait retryAfterMs"}},
+		"may not":        {&commands.Error{Code: commands.CodeUnauthorized, Message: "Unauthorized", Data: "role operator"}, []string{"-32002", "role operator", "do not repeat"}},
+		"not registered": {&commands.Error{Code: commands.CodeNotRegistered, Message: "Instance not registered"}, []string{"-32003", "system_register"}},
+		"not found":      {&commands.Error{Code: commands.CodeNotFound, Message: "Not found"}, []string{"-32004", "task_list"}},
+		"not the owner":  {conflict("NOT_OWNER"), []string{"-32005", `"assignedTo":"w2"`, "drop the work"}},
+		"flush":          {conflict("FLUSH_IN_PROGRESS"), []string{"register again"}},
+		"a new reason":   {conflict("SOMETHING_NEW"), []string{"SOMETHING_NEW", "data has the reason"}},
+		"Redis is gone":  {commands.Internal(commands.RedisUnavailable), []string{"Redis unavailable", "nothing has changed"}},
+		"perhaps":        {commands.Internal(commands.OutcomeUnknown), []string{"may or may not have happened", "idempotencyKey"}},
+		"our fault":      {io.ErrUnexpectedEOF, []string{"-32603", "tell the operator"}},
+	} {
+		h := handler(t, func(context.Context, commands.Request) (json.RawMessage, error) { return nil, tc.err }, nil, nil)
+		a := ask[called](t, h, "tools/call", `{"name":"task_claim","arguments":{}}`)
+		if a.Error != nil || !a.Result.IsError || len(a.Result.Content) != 1 || a.Result.StructuredContent != nil {
+			t.Errorf("%s: %+v", name, a)
+			continue
+		}
+		text := a.Result.Content[0].Text
+		for _, want := range append(tc.want, "\nNext: ") {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: %q says nothing of %q", name, text, want)
+			}
+		}
+		if strings.Contains(text, "EOF") {
+			t.Errorf("%s gives away the inside: %s", name, text)
+		}
+	}
+}
+
+func TestAPanicIsAToolsError(t *testing.T) {
+	t.Parallel()
+	h := handler(t, func(context.Context, commands.Request) (json.RawMessage, error) { panic("the secret") }, nil, nil)
+	if a := ask[called](t, h, "tools/call", `{"name":"task_claim","arguments":{}}`); !a.Result.IsError || strings.Contains(fmt.Sprint(a), "secret") {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestWhatIsRefusedBeforeTheProtocol(t *testing.T) {
+	t.Parallel()
+	h := handler(t, nil, nil, nil)
+	const good = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+	nested := func(n int) string {
+		return `{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":` + strings.Repeat(`{"a":`, n) + "1" + strings.Repeat("}", n) + "}}"
+	}
+	for name, tc := range map[string]struct {
+		body   string
+		head   []string
+		status int
+	}{
+		"as it should be":        {good, nil, 200},
+		"as deep as may be":      {nested(62), nil, 200},
+		"too deep":               {nested(63), nil, 400},
+		"not UTF-8":              {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"params\":{\"_meta\":\"\xff\"}}", nil, 400},
+		"not JSON":               {`{"jsonrpc":`, nil, 400},
+		"empty":                  {``, nil, 400},
+		"too long":               {good + strings.Repeat(" ", rpc.MaxBody), nil, 413},
+		"a form":                 {good, []string{"Content-Type", "text/plain"}, 415},
+		"a correlation too long": {good, []string{"X-Correlation-Id", strings.Repeat("x", 257)}, 400},
+		"a batch of old": {
+			"[" + good + strings.Repeat(","+good, rpc.MaxCalls-1) + "]", []string{"Mcp-Protocol-Version", "2025-03-26"}, 200,
+		},
+		"a batch too long": {
+			"[" + good + strings.Repeat(","+good, rpc.MaxCalls) + "]", []string{"Mcp-Protocol-Version", "2025-03-26"}, 400,
+		},
+	} {
+		if w := post(h, tc.body, tc.head...); w.Code != tc.status || !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	for _, method := range []string{http.MethodGet, http.MethodDelete, http.MethodPut} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "/mcp", nil))
+		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "POST" {
+			t.Errorf("%s: %d %q", method, w.Code, w.Header())
+		}
+	}
+}
+
+// Whatever session a client believes to have, any coordinator answers it: none of them keeps one.
+func TestNoSessions(t *testing.T) {
+	t.Parallel()
+	for range 2 {
+		h := handler(t, nil, nil, nil)
+		w := post(h, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}`)
+		if w.Code != 200 || w.Header().Get("Mcp-Session-Id") != "" {
+			t.Errorf("%d %q", w.Code, w.Header())
+		}
+		other := handler(t, nil, nil, nil)
+		if w := post(other, `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, "Mcp-Session-Id", "of-a-coordinator-that-is-gone"); w.Code != 200 {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+}

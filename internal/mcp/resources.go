@@ -1,0 +1,115 @@
+package mcp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/claudebench/claudebench/commands"
+)
+
+// The resources. Each is the result of a method, with its limits and rights.
+const (
+	stateURI  = "claudebench://state"
+	eventsURI = "claudebench://events/recent"
+	taskURI   = "claudebench://task/{id}"
+)
+
+const mimeJSON = "application/json"
+
+// addResources offers those resources whose method there is.
+func (h *handler) addResources(server *sdk.Server) {
+	if h.known["system.get_state"] {
+		server.AddResource(&sdk.Resource{
+			URI: stateURI, Name: "state", Title: "The state of the fleet", MIMEType: mimeJSON,
+			Description: "Open tasks, live instances and the last events, in one snapshot.",
+		}, h.read(func(ctx context.Context, _ string) (json.RawMessage, *commands.Error) {
+			return h.run(ctx, "system.get_state", nil)
+		}))
+		server.AddResource(&sdk.Resource{
+			URI: eventsURI, Name: "recent events", Title: "The last events", MIMEType: mimeJSON,
+			Description: "The newest events of the log, the newest first.",
+		}, h.read(h.recentEvents))
+	}
+	if h.known["task.get"] {
+		server.AddResourceTemplate(&sdk.ResourceTemplate{
+			URITemplate: taskURI, Name: "task", Title: "A task", MIMEType: mimeJSON,
+			Description: "A task as it is now, by its id.",
+		}, h.read(h.task))
+	}
+}
+
+// read is a resource's handler: what get gives, as JSON.
+func (h *handler) read(get func(ctx context.Context, uri string) (json.RawMessage, *commands.Error)) sdk.ResourceHandler {
+	return func(ctx context.Context, r *sdk.ReadResourceRequest) (*sdk.ReadResourceResult, error) {
+		text, failed := get(ctx, r.Params.URI)
+		switch {
+		case failed == nil:
+			return &sdk.ReadResourceResult{Contents: []*sdk.ResourceContents{{URI: r.Params.URI, MIMEType: mimeJSON, Text: string(text)}}}, nil
+		case failed.Code == commands.CodeNotFound:
+			return nil, notFound(r.Params.URI)
+		}
+		data, err := json.Marshal(failed.Data)
+		if err != nil {
+			data = nil
+		}
+		return nil, &jsonrpc.Error{Code: int64(failed.Code), Message: failed.Message + ". Next: " + next(failed), Data: data}
+	}
+}
+
+// notFound says which resource there is not.
+func notFound(uri string) error {
+	data, err := json.Marshal(map[string]string{"uri": uri})
+	if err != nil {
+		data = nil
+	}
+	return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "Resource not found", Data: data}
+}
+
+// answerable is middleware. The SDK (v1.8.0) quotes an unknown resource's URI as Go does, and where that is no JSON (a control
+// character) the error cannot be written and the request is never answered.
+func answerable(next sdk.MethodHandler) sdk.MethodHandler {
+	return func(ctx context.Context, method string, r sdk.Request) (sdk.Result, error) {
+		result, err := next(ctx, method, r)
+		var failed *jsonrpc.Error
+		if errors.As(err, &failed) && failed.Data != nil && !json.Valid(failed.Data) {
+			return nil, &jsonrpc.Error{Code: failed.Code, Message: failed.Message}
+		}
+		return result, err
+	}
+}
+
+func (h *handler) recentEvents(ctx context.Context, _ string) (json.RawMessage, *commands.Error) {
+	text, failed := h.run(ctx, "system.get_state", nil)
+	if failed != nil {
+		return nil, failed
+	}
+	var state struct {
+		RecentEvents json.RawMessage `json:"recentEvents"`
+	}
+	if err := json.Unmarshal(text, &state); err != nil {
+		h.options.Log.ErrorContext(ctx, "the state has no events that can be read", "error", err)
+		return nil, commands.Internal("")
+	}
+	if state.RecentEvents == nil { // an empty list is left out of the state
+		return json.RawMessage("[]"), nil
+	}
+	return state.RecentEvents, nil
+}
+
+func (h *handler) task(ctx context.Context, uri string) (json.RawMessage, *commands.Error) {
+	id, err := url.PathUnescape(strings.TrimPrefix(uri, strings.TrimSuffix(taskURI, "{id}")))
+	if err != nil {
+		return nil, &commands.Error{Code: commands.CodeNotFound}
+	}
+	params, err := json.Marshal(map[string]string{"id": id})
+	if err != nil {
+		return nil, &commands.Error{Code: commands.CodeNotFound}
+	}
+	return h.run(ctx, "task.get", params)
+}

@@ -1,0 +1,183 @@
+package mcp_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// suite is the public conformance suite, installed on this machine at the version that conformance/ pins.
+type suite struct{ folder string }
+
+const (
+	oldestNode = 20
+	// installTime is for some 120 packages over a slow line; runTime for all scenarios on a busy machine.
+	installTime = 4 * time.Minute
+	runTime     = 2 * time.Minute
+)
+
+// pinned are the files that say what is installed.
+var pinned = []string{"package.json", "package-lock.json", "node20.mjs"}
+
+// conformance installs the suite into the user's cache, where the next run finds it, and gives it.
+func conformance(t *testing.T) suite {
+	t.Helper()
+	needNode(t)
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatalf("no folder for the conformance suite: %v", err)
+	}
+	digest := sha256.New()
+	files := map[string][]byte{}
+	for _, name := range pinned {
+		if files[name], err = os.ReadFile(filepath.Join("conformance", name)); err != nil {
+			t.Fatal(err)
+		}
+		digest.Write(files[name])
+	}
+	parent := filepath.Join(cache, "claudebench")
+	s := suite{filepath.Join(parent, "mcp-conformance-"+hex.EncodeToString(digest.Sum(nil))[:16])}
+	if _, err := os.Stat(s.folder); err == nil {
+		return s
+	}
+	if err := os.MkdirAll(parent, 0o755); err != nil { //nolint:gosec // a cache holds no secrets
+		t.Fatal(err)
+	}
+	// Installed beside it and then renamed: what has the name is whole, also when two tests install at once.
+	fresh, err := os.MkdirTemp(parent, "installing-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(fresh) })
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(fresh, name), text, 0o644); err != nil { //nolint:gosec // likewise
+			t.Fatal(err)
+		}
+	}
+	if out, err := run(t, installTime, fresh, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"); err != nil {
+		t.Fatalf("npm ci could not install the conformance suite (the first run needs the npm registry): %v\n%s", err, out)
+	}
+	if err := os.Rename(fresh, s.folder); err != nil && !errors.Is(err, fs.ErrExist) {
+		if _, missing := os.Stat(s.folder); missing != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+func needNode(t *testing.T) {
+	t.Helper()
+	const install = "the conformance suite for MCP servers needs Node.js 20 or newer with npm; `make deps` installs them, else https://nodejs.org"
+	for _, program := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Fatalf("%s is missing: %s", program, install)
+		}
+	}
+	out, err := run(t, runTime, "", "node", "--version")
+	major, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(string(out)), "v"), ".")
+	if n, bad := strconv.Atoi(major); err != nil || bad != nil || n < oldestNode {
+		t.Fatalf("node is %s: %s", bytes.TrimSpace(out), install)
+	}
+}
+
+func run(t *testing.T, atMost time.Duration, folder, program string, args ...string) ([]byte, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), atMost)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = folder
+	return cmd.CombinedOutput()
+}
+
+func (s suite) run(t *testing.T, args ...string) ([]byte, error) {
+	t.Helper()
+	program := filepath.Join("node_modules", "@modelcontextprotocol", "conformance", "dist", "index.js")
+	return run(t, runTime, s.folder, "node", append([]string{"--import", "./node20.mjs", program}, args...)...)
+}
+
+var listed = regexp.MustCompile(`(?m)^  - (\S+)`)
+
+// scenarios are the names of all server scenarios.
+func (s suite) scenarios(t *testing.T) []string {
+	t.Helper()
+	out, err := s.run(t, "list", "--server")
+	if err != nil {
+		t.Fatalf("list the scenarios: %v\n%s", err, out)
+	}
+	var names []string
+	for _, m := range listed.FindAllSubmatch(out, -1) {
+		names = append(names, string(m[1]))
+	}
+	if len(names) == 0 {
+		t.Fatalf("the suite lists no scenarios:\n%s", out)
+	}
+	return names
+}
+
+// check is one thing that a scenario looked at.
+type check struct {
+	ID, Status, ErrorMessage string
+	Details                  json.RawMessage
+}
+
+var reported = regexp.MustCompile(`^server-(.+)-\d{4}-\d\d-\d\dT[-0-9]+Z$`)
+
+// against runs every scenario against a server and gives what each has found. The suite's own exit code
+// counts scenarios that do not apply, so it is not looked at.
+func (s suite) against(t *testing.T, url string) map[string][]check {
+	t.Helper()
+	results := t.TempDir()
+	out, _ := s.run(t, "server", "--url", url, "--suite", "all", "--output-dir", results)
+	folders, err := os.ReadDir(results)
+	if err != nil || len(folders) == 0 {
+		t.Fatalf("the suite left no results: %v\n%s", err, out)
+	}
+	found := map[string][]check{}
+	for _, f := range folders {
+		m := reported.FindStringSubmatch(f.Name())
+		if m == nil {
+			t.Fatalf("the suite left %s", f.Name())
+		}
+		text, err := os.ReadFile(filepath.Join(results, f.Name(), "checks.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var checks []check
+		if err := json.Unmarshal(text, &checks); err != nil {
+			t.Fatalf("the results of %s: %v\n%s", m[1], err, text)
+		}
+		found[m[1]] = checks
+	}
+	return found
+}
+
+// passed says what is wrong with a scenario's checks, nil if there were some and all succeeded.
+func passed(checks []check) error {
+	succeeded := 0
+	for _, c := range checks {
+		switch c.Status {
+		case "SUCCESS":
+			succeeded++
+		case "INFO":
+		default:
+			return fmt.Errorf("%s %s: %s %s", c.ID, c.Status, c.ErrorMessage, c.Details)
+		}
+	}
+	if succeeded == 0 {
+		return errors.New("it checked nothing")
+	}
+	return nil
+}

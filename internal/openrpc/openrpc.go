@@ -1,0 +1,171 @@
+// Package openrpc describes the API as an OpenRPC document (https://spec.open-rpc.org, version 1.3.2), made from the
+// list of commands, and answers `rpc.discover` with it. Its caller is internal/server.
+//
+// The document is made once, at the start, so the answer needs no Redis, counts against no limit, and comes also
+// while every other method fails. Methods that MCP hides from models are in it: it is for people and their tools.
+package openrpc
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/rpc"
+)
+
+// Method is the name under which OpenRPC has every service give its document.
+const Method = "rpc.discover"
+
+// version is that of the OpenRPC specification.
+const version = "1.3.2"
+
+type document struct {
+	OpenRPC    string     `json:"openrpc"`
+	Info       info       `json:"info"`
+	Methods    []method   `json:"methods"`
+	Components components `json:"components"`
+}
+
+type info struct {
+	Title       string `json:"title"`
+	Description string `json:"description"`
+	Version     string `json:"version"`
+}
+
+type method struct {
+	Name           string      `json:"name"`
+	Description    string      `json:"description"`
+	Tags           []tag       `json:"tags,omitempty"`
+	ParamStructure string      `json:"paramStructure"`
+	Params         []content   `json:"params"`
+	Result         content     `json:"result"`
+	Errors         []reference `json:"errors,omitempty"`
+	// What OpenRPC has no member for: calls a minute and actor (0: no limit), ms, and the roles of which a token needs one.
+	RateLimit int      `json:"x-rateLimit"`
+	TimeoutMs int64    `json:"x-timeoutMs,omitempty"`
+	Roles     []string `json:"x-roles,omitempty"`
+}
+
+type tag struct {
+	Name string `json:"name"`
+}
+
+// content is a content descriptor: a param, or a result.
+type content struct {
+	Name        string             `json:"name"`
+	Description string             `json:"description,omitempty"`
+	Required    bool               `json:"required,omitempty"`
+	Schema      *jsonschema.Schema `json:"schema"`
+}
+
+type reference struct {
+	Ref string `json:"$ref"`
+}
+
+type components struct {
+	Errors map[string]failure `json:"errors"`
+}
+
+type failure struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+}
+
+// failures are the errors that any command may answer; those of JSON-RPC itself are not a method's.
+var failures = []struct {
+	name string
+	failure
+}{
+	{"InvalidParams", failure{commands.CodeInvalidParams, "Invalid params"}},
+	{"Internal", failure{commands.CodeInternal, "Internal error"}},
+	{"RateLimited", failure{commands.CodeRateLimited, "Rate limit exceeded"}},
+	{"Unauthorized", failure{commands.CodeUnauthorized, "Unauthorized"}},
+	{"NotRegistered", failure{commands.CodeNotRegistered, "Instance not registered"}},
+	{"NotFound", failure{commands.CodeNotFound, "Not found"}},
+	{"Conflict", failure{commands.CodeConflict, "Conflict"}},
+}
+
+// Document is the OpenRPC document of methods; release is the program's version. An error is a fault in the list.
+func Document(methods []*commands.Method, release string) (json.RawMessage, error) {
+	d := document{
+		OpenRPC: version,
+		Info: info{
+			Title:       "ClaudeBench",
+			Description: "Coordinates a fleet of AI agents: they register, send heartbeats, claim tasks and finish them. Params are named.",
+			Version:     release,
+		},
+		Methods:    make([]method, 0, len(methods)+1),
+		Components: components{Errors: map[string]failure{}},
+	}
+	var errors []reference
+	for _, f := range failures {
+		d.Components.Errors[f.name] = f.failure
+		errors = append(errors, reference{"#/components/errors/" + f.name})
+	}
+	for _, m := range methods {
+		domain, _, _ := strings.Cut(m.Name, ".")
+		d.Methods = append(d.Methods, method{
+			Name: m.Name, Description: m.Description, Tags: []tag{{domain}}, ParamStructure: "by-name",
+			Params: params(m.Params), Result: content{Name: "result", Required: true, Schema: m.Result},
+			Errors: errors, RateLimit: m.Limit, TimeoutMs: m.Timeout.Milliseconds(), Roles: m.Roles,
+		})
+	}
+	d.Methods = append(d.Methods, method{
+		Name: Method, Description: "Describe the API: this OpenRPC document.", Tags: []tag{{"rpc"}}, ParamStructure: "by-name",
+		Params: []content{}, Result: content{Name: "OpenRPC Schema", Required: true, Schema: &jsonschema.Schema{Ref: "https://meta.open-rpc.org/"}},
+	})
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(d); err != nil {
+		return nil, fmt.Errorf("write the OpenRPC document: %w", err)
+	}
+	return bytes.TrimSpace(text.Bytes()), nil
+}
+
+// params are the properties of an object as the specification wants them: those that are required first.
+func params(object *jsonschema.Schema) []content {
+	all := make([]content, 0, len(object.PropertyOrder))
+	for _, name := range object.PropertyOrder {
+		all = append(all, content{
+			Name: name, Description: object.Properties[name].Description,
+			Required: slices.Contains(object.Required, name), Schema: object.Properties[name],
+		})
+	}
+	slices.SortStableFunc(all, func(a, b content) int {
+		switch {
+		case a.Required == b.Required:
+			return 0
+		case a.Required:
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+type dispatcher struct {
+	next     rpc.Dispatcher
+	document json.RawMessage
+}
+
+// NewDispatcher answers Method with a document, and hands on every other call.
+func NewDispatcher(next rpc.Dispatcher, document json.RawMessage) rpc.Dispatcher {
+	return dispatcher{next: next, document: document}
+}
+
+func (d dispatcher) Call(ctx context.Context, request commands.Request) (json.RawMessage, error) {
+	if request.Method != Method {
+		return d.next.Call(ctx, request)
+	}
+	if len(request.Params) > 0 && string(request.Params) != "{}" {
+		return nil, commands.InvalidParams("rpc.discover takes no params")
+	}
+	return d.document, nil
+}

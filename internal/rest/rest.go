@@ -1,0 +1,131 @@
+// Package rest is the API over plain HTTP: POST /api/<domain>/<action>, for callers that have no JSON-RPC client.
+// Its paths are made from the list of commands: task.create is /api/task/create, system.batch.process is
+// /api/system/batch/process. The body holds the params, an empty one means {}; the answer's body is the result, or
+// {"error": {code, message, data}} with a status that says as much (Status). Its caller is internal/server.
+//
+// It shares with internal/rpc how bodies are read and calls are run, and so its limits, its byte for byte
+// answers and its errors; it has no dependency that can fail but the Dispatcher. An X-Correlation-Id header is the cause of
+// what a call does, else an id made here; the answer names it in the same header.
+package rest
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/rpc"
+)
+
+// Prefix is where the paths of commands begin.
+const Prefix = "/api/"
+
+// Options of a handler; the zero value serves.
+type Options struct {
+	// Log gets what goes wrong inside; nil is slog.Default().
+	Log *slog.Logger
+	// Caller gives the name of the caller's token, which becomes Request.Caller; nil where there are no tokens.
+	Caller func(*http.Request) string
+}
+
+type handler struct {
+	dispatcher rpc.Dispatcher
+	options    Options
+	methods    map[string]string // by path
+}
+
+// NewHandler serves the methods that are named, each on its Path; whatever else it is asked for is not found.
+func NewHandler(d rpc.Dispatcher, methods []string, o Options) http.Handler {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	h := &handler{dispatcher: d, options: o, methods: map[string]string{}}
+	for _, name := range methods {
+		h.methods[Path(name)] = name
+	}
+	return h
+}
+
+// Path is where a method is called.
+func Path(method string) string { return Prefix + strings.ReplaceAll(method, ".", "/") }
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	method, known := h.methods[r.URL.Path]
+	if !known {
+		fail(w, commands.MethodNotFound("there is no "+r.URL.Path+"; a method's dots are slashes in its path: task.create is "+Path("task.create")))
+		return
+	}
+	body, refused := rpc.ReadBody(w, r)
+	if refused != nil {
+		rpc.WriteError(w, refused.Status, refused.Error())
+		return
+	}
+	request := rpc.NewRequest(r, h.options.Caller)
+	request.Method = method
+	if request.Cause, refused = rpc.Correlation(w, r); refused != nil {
+		rpc.WriteError(w, refused.Status, refused.Error())
+		return
+	}
+	if len(bytes.TrimSpace(body)) > 0 {
+		var unread *commands.Error
+		if request.Params, unread = rpc.Compact(body); unread != nil {
+			fail(w, unread)
+			return
+		}
+	}
+	result, failed := rpc.Run(r.Context(), h.dispatcher, h.options.Log, request)
+	if failed != nil {
+		fail(w, failed)
+		return
+	}
+	rpc.WriteResult(w, result)
+}
+
+func fail(w http.ResponseWriter, failed *commands.Error) {
+	if seconds := retryAfter(failed); seconds > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	}
+	rpc.WriteError(w, Status(failed), failed)
+}
+
+// Status is the HTTP status that fits an error. What is tried again as it is (503) is told from what may have
+// happened already (500, `Outcome unknown`).
+func Status(failed *commands.Error) int {
+	switch failed.Code {
+	case commands.CodeParse, commands.CodeInvalidRequest, commands.CodeInvalidParams:
+		return http.StatusBadRequest
+	case commands.CodeUnauthorized:
+		return http.StatusForbidden
+	case commands.CodeMethodNotFound, commands.CodeNotRegistered, commands.CodeNotFound:
+		return http.StatusNotFound
+	case commands.CodeConflict:
+		return http.StatusConflict
+	case commands.CodeRateLimited:
+		return http.StatusTooManyRequests
+	}
+	if what, ok := failed.Data.(string); ok && (strings.HasSuffix(what, " unavailable") || what == commands.CircuitBreakerOpen) {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// retryAfter is how many seconds a caller who made too many calls is to wait, 0 for any other error.
+func retryAfter(failed *commands.Error) int {
+	if failed.Code != commands.CodeRateLimited {
+		return 0
+	}
+	text, err := json.Marshal(failed.Data)
+	if err != nil {
+		return 0
+	}
+	var data struct {
+		RetryAfterMs int `json:"retryAfterMs"`
+	}
+	if json.Unmarshal(text, &data) != nil {
+		return 0
+	}
+	return (data.RetryAfterMs + 999) / 1000
+}

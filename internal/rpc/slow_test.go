@@ -1,0 +1,43 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/claudebench/claudebench/commands"
+)
+
+// slow answers once the server's timeouts are over.
+type slow struct{ takes time.Duration }
+
+func (s slow) Call(context.Context, commands.Request) (json.RawMessage, error) {
+	timer := time.NewTimer(s.takes)
+	defer timer.Stop()
+	<-timer.C
+	return json.RawMessage(`"late"`), nil
+}
+
+// A call may take longer than the server lets a request take: a flush does.
+func TestAnswerAfterTheServersTimeouts(t *testing.T) {
+	t.Parallel()
+	const timeout = 100 * time.Millisecond
+	server := httptest.NewUnstartedServer(NewHandler(slow{4 * timeout}, Options{}))
+	server.Config.ReadTimeout, server.Config.WriteTimeout = timeout, timeout
+	server.Start()
+	defer server.Close()
+	response, err := server.Client().Post(server.URL, "application/json", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"m"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(body), `"late"`) {
+		t.Errorf("answered %d %s, %v", response.StatusCode, body, err)
+	}
+}

@@ -1,0 +1,140 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/auth"
+	"github.com/claudebench/claudebench/internal/config"
+)
+
+// certificate is the server's own, from two files that can be read again while connections are made.
+type certificate struct {
+	certFile, keyFile string
+	current           atomic.Pointer[tls.Certificate]
+}
+
+func openCertificate(certFile, keyFile string) (*certificate, error) {
+	c := &certificate{certFile: certFile, keyFile: keyFile}
+	if err := c.reload(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// reload reads the files again. What was served stays when it returns an error.
+func (c *certificate) reload() error {
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return fmt.Errorf("read the certificate %s and its key %s: %w", c.certFile, c.keyFile, err)
+	}
+	c.current.Store(&pair)
+	return nil
+}
+
+// config is for a listener: TLS 1.2 or newer, and Go's choice of ciphers, which keeps up with the times.
+func (c *certificate) config() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return c.current.Load(), nil
+		},
+	}
+}
+
+// names are those that the certificate is for, to be told with it.
+func (c *certificate) names() []string {
+	names := slices.Clone(c.leaf().DNSNames)
+	for _, ip := range c.leaf().IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
+}
+
+func (c *certificate) leaf() *x509.Certificate { return c.current.Load().Leaf }
+
+// protect reads who may call and with what the server proves itself.
+func (s *Server) protect(ctx context.Context, cfg *config.Config) error {
+	var err error
+	if cfg.AuthFile != "" {
+		if s.tokens, err = auth.Open(cfg.AuthFile); err != nil {
+			return err
+		}
+	}
+	if cfg.TLSCert != "" {
+		if s.certificate, err = openCertificate(cfg.TLSCert, cfg.TLSKey); err != nil {
+			return err
+		}
+	}
+	if cfg.InTheClear() {
+		s.logger.WarnContext(ctx, "tokens come over the network unencrypted: give --tls-cert and --tls-key, or put a proxy with TLS in front",
+			"listen", cfg.Listen)
+	}
+	return nil
+}
+
+// certifiedNames are those that the certificate proves to be the server's, so that requests may be sent to them. A wildcard
+// proves no single name.
+func (s *Server) certifiedNames() []string {
+	if s.certificate == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(s.certificate.leaf().DNSNames), func(name string) bool { return strings.Contains(name, "*") })
+}
+
+// callers are the tokens that the coordinator asks for; nil, and not an interface that holds nil, where none are in use.
+func (s *Server) callers() commands.Tokens {
+	if s.tokens == nil {
+		return nil
+	}
+	return s.tokens
+}
+
+// Reload reads the auth file and the certificate again, and logs what came of it: what is wrong leaves in force what was.
+func (s *Server) Reload(ctx context.Context) error {
+	var failed error
+	if s.tokens != nil {
+		if err := s.tokens.Reload(); err != nil {
+			s.logger.ErrorContext(ctx, "the auth file is not taken over; the tokens read before stay in force", "error", err)
+			failed = err
+		} else {
+			s.logger.InfoContext(ctx, "the auth file was read again", "tokens", s.tokens.Len())
+		}
+	}
+	if s.certificate != nil {
+		if err := s.certificate.reload(); err != nil {
+			s.logger.ErrorContext(ctx, "the certificate is not taken over; the one read before is still served", "error", err)
+			failed = errors.Join(failed, err)
+		} else {
+			s.logger.InfoContext(ctx, "the certificate was read again", slog.Any("names", s.certificate.names()),
+				"until", s.certificate.leaf().NotAfter)
+		}
+	}
+	return failed
+}
+
+// serve answers what comes to a listener until the server is shut down.
+func (s *Server) serve(listener net.Listener) error {
+	if s.certificate == nil {
+		return s.http.Serve(listener)
+	}
+	s.http.TLSConfig = s.certificate.config()
+	return s.http.ServeTLS(listener, "", "")
+}
+
+// URL is where the server is.
+func (s *Server) URL() string {
+	if s.certificate != nil {
+		return "https://" + s.Addr()
+	}
+	return "http://" + s.Addr()
+}

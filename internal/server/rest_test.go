@@ -1,0 +1,96 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+func TestPlainHTTP(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t, func(c *config.Config) {
+		c.RateLimits = config.RateLimits{Methods: map[string]int{"task.get": 1, "task.create": 0}}
+	})
+	c := start(t, cfg)
+	for _, wire := range []struct {
+		name, path, body string
+		status           int
+		want             string
+	}{
+		{"a result", "/api/task/create", `{"text":"one","metadata":{ "big": 12345678901234567, "t": "<&>" }}`, 200, `{"id":"t-1","text":"one"`},
+		{"byte for byte", "/api/task/create", `{"text":"two","metadata":{ "big": 12345678901234567, "t": "<&>" }}`, 200, `"metadata":{"big":12345678901234567,"t":"<&>"}`},
+		{"an underscore", "/api/system/check_health", ``, 200, `"healthy"`},
+		{"invalid params", "/api/task/create", `{}`, 400, `"code":-32602`},
+		{"params that are no object", "/api/task/create", `[1]`, 400, `"code":-32602`},
+		{"not JSON", "/api/task/create", `{`, 400, `"code":-32700`},
+		{"no such method", "/api/task/dance", `{}`, 404, `"code":-32601`},
+		{"not found", "/api/task/get", `{"id":"t-99"}`, 404, `{"error":{"code":-32004,"message":"Not found","data":{"id":"t-99"}}}`},
+		{"too many", "/api/task/get", `{"id":"t-99"}`, 429, `"code":-32000`},
+		{"not registered", "/api/task/claim", `{"workerId":"nobody"}`, 404, `"code":-32003`},
+		{"a conflict", "/api/task/complete", `{"id":"t-1"}`, 409, `"reason":"NOT_ASSIGNED"`},
+		{"without Postgres", "/api/task/list", ``, 503, `"Postgres unavailable"`},
+	} {
+		status, answer := c.post(t, wire.path, wire.body, nil)
+		if status != wire.status || !strings.Contains(answer, wire.want) {
+			t.Errorf("%s: %d %s, want %d %s", wire.name, status, answer, wire.status, wire.want)
+		}
+	}
+}
+
+// Who makes too many calls is told, in the header that HTTP has for it, when to come back.
+func TestPlainHTTPSaysWhenToComeBack(t *testing.T) {
+	t.Parallel()
+	c := start(t, settings(t, func(c *config.Config) {
+		c.RateLimits = config.RateLimits{Methods: map[string]int{"task.create": 1}}
+	}))
+	for n, want := range []int{200, 429} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.url+"/api/task/create", strings.NewReader(`{"text":"x"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		response, err := c.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if after := response.Header.Get("Retry-After"); response.StatusCode != want || (after != "") != (want == 429) || after == "0" {
+			t.Errorf("call %d: %d, Retry-After %q", n, response.StatusCode, after)
+		}
+	}
+}
+
+// What a call by plain HTTP or MCP did is found in the log by the correlation that the caller gave.
+func TestTheCorrelationIsInTheLog(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t, nil)
+	c := start(t, cfg)
+	named := func(cause string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Header.Set("X-Correlation-Id", cause)
+			r.Header.Set("Accept", "application/json, text/event-stream")
+		}
+	}
+	c.post(t, "/api/task/create", `{"text":"by plain HTTP"}`, named("order-7"))
+	c.post(t, "/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"task_create","arguments":{"text":"by MCP"}}}`, named("order-8"))
+	entries, err := testenv.Client(t).XRange(t.Context(), "cb:{"+cfg.Namespace+"}:stream:task.created", "-", "+").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var causes []string
+	for _, entry := range entries {
+		var envelope struct{ Cause string }
+		if err := json.Unmarshal([]byte(entry.Values["data"].(string)), &envelope); err != nil {
+			t.Fatal(err)
+		}
+		causes = append(causes, envelope.Cause)
+	}
+	if !slices.Equal(causes, []string{"order-7", "order-8"}) {
+		t.Errorf("causes %v", causes)
+	}
+}

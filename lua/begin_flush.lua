@@ -1,0 +1,39 @@
+--- @include "lib/flush"
+-- Begins a flush: it notes that one is under way, and changes nothing else. Repeated with the same id it
+-- changes nothing.
+--
+-- KEYS[1] log
+-- ARGV[1] context   inside of the envelope: actor, cause, trace
+-- ARGV[2] subject   not used: the limit is for the whole namespace
+-- ARGV[3] limit     flushes a minute, 0 for none; they count from their end
+-- ARGV[4] id        of the flush
+-- ARGV[5] holder    the run that carries it out
+-- ARGV[6] lease     of the holder, ms
+-- ARGV[7] postgres  1 when the task view's rows are deleted as well, else 0
+-- Returns 1
+-- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS)
+-- Emits   nothing
+local context, calls = ARGV[1], tonumber(ARGV[3])
+local id, holder, lease, postgres = ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7]
+
+local window = 60000 -- ms
+
+local under_way = redis.call('HMGET', KEYS[1], 'flush', 'flushes')
+if under_way[1] == id then return 1 end
+if under_way[1] then return redis.error_reply('CONFLICT {"reason":"FLUSH_IN_PROGRESS"}') end
+if calls > 0 then
+  local recent = {}
+  for ended in string.gmatch(under_way[2] or '', '%d+') do
+    ended = tonumber(ended)
+    if ended <= clock and ended > clock - window then recent[#recent + 1] = ended end
+  end
+  if #recent >= calls then
+    local wait = recent[#recent - calls + 1] + window - clock
+    return redis.error_reply(string.format('RATE_LIMITED {"limit":%d,"windowMs":%d,"retryAfterMs":%d}', calls, window, wait))
+  end
+end
+
+redis.call('HSET', KEYS[1], 'flush', id, 'flushPhase', 'draining', 'flushHolder', holder, 'flushPostgres', postgres,
+  'flushContext', context, 'flushKeys', '0')
+hold(lease)
+return 1

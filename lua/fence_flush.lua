@@ -1,0 +1,21 @@
+--- @include "lib/log"
+--- @include "lib/flush"
+-- Fences commands off. No event is emitted from here on, so that projections can reach the log's end.
+--
+-- KEYS[1] log
+-- ARGV[1] id        of the flush
+-- ARGV[2] holder    the run that carries it out
+-- ARGV[3] lease     of the holder, ms
+-- Returns the seq of the log's last event
+-- Errors  FLUSH_LOST
+-- Emits   nothing
+local id, holder, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
+
+local refused = lost_flush(id, holder) or open_log(id)
+if refused then return refused end
+hold(lease)
+if redis.call('HGET', KEYS[1], 'flushPhase') == 'draining' then
+  redis.call('HSET', KEYS[1], 'flushPhase', 'fenced', 'fence', id, 'flushFencedAt', int(clock),
+    'flushFirst', redis.call('HGET', KEYS[1], 'base') or '1', 'flushLast', int(seq))
+end
+return int(seq)
