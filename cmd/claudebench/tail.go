@@ -114,7 +114,11 @@ func (t *tail) start(ctx context.Context, after string) (events.ID, error) {
 	case "0":
 		return events.ID{}, nil
 	}
-	return events.ParseID(after)
+	id, err := events.ParseID(after)
+	if err != nil {
+		return id, fmt.Errorf("--after: %w", err)
+	}
+	return id, nil
 }
 
 // broken says what to do about a log that is not what was read before.

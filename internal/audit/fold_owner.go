@@ -12,9 +12,9 @@ var autoReasons = map[string]bool{
 // own changes a task's status and owner, and where it is.
 func (s step) own(t *Task, status, owner string, kind queueKind) *Instance {
 	s.take(t)
-	s.count1(t, -1)
+	s.tally(t, -1)
 	t.Status, t.AssignedTo, t.Auto = status, owner, false
-	s.count1(t, +1)
+	s.tally(t, +1)
 	s.touch(t)
 	var holder *Instance
 	if owner != "" {
