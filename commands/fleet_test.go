@@ -74,7 +74,7 @@ func newFleet(t tb, client *redis.Client, o Options) *fleet {
 	t.Helper()
 	o.Redis = client
 	if o.Namespace == "" {
-		o.Namespace = testenv.Namespace(nil)
+		o.Namespace = testenv.Namespace(nil) // which asks nothing of a test
 	}
 	if o.RateLimits == nil {
 		o.RateLimits = unlimited()
@@ -239,19 +239,6 @@ func (f *fleet) claim(worker string) string {
 func (f *fleet) checkHealth(timeout int) CheckHealthResult {
 	f.t.Helper()
 	return decoded[CheckHealthResult](f.t, f.ok("system.check_health", `{"timeout":%d}`, timeout))
-}
-
-// bury waits until an instance is declared dead by a check with timeout 0, which hits every instance
-// that has not been seen within this very millisecond; keep is heartbeaten before each check.
-func (f *fleet) bury(t *testing.T, id string) CheckHealthResult {
-	t.Helper()
-	var result CheckHealthResult
-	testenv.Eventually(t, patience, func() (bool, string) {
-		result = f.checkHealth(0)
-		_, dead := result.Reassigned[id]
-		return dead, id + " is alive"
-	})
-	return result
 }
 
 // exists tells which of some keys there are.

@@ -112,7 +112,7 @@ func (s step) registered(p enrolled) {
 		s.setAside(i, kindActive, events.ReasonSessionChanged)
 	}
 	if previous != "" && !(&Instance{roles: roles}).fits(previous) {
-		s.setAside(i, kindAssigned, reasonRolesChanged)
+		s.setAside(i, kindAssigned, events.ReasonRolesChanged)
 	}
 	if i.Registered {
 		s.enrol(i, -1)
