@@ -33,7 +33,7 @@ func counts() *Script { return script("redis.call('INCR', KEYS[1])\nreturn ARGV[
 func clientTo(t testing.TB, addr, password string) *redis.Client {
 	t.Helper()
 	c := redis.NewClient(&redis.Options{
-		Addr: addr, Password: password, MaxRetries: -1, DisableIdentity: true, DialTimeout: time.Second,
+		Addr: addr, Password: password, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true, DialTimeout: time.Second,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	t.Cleanup(func() { _ = c.Close() })

@@ -47,7 +47,7 @@ func serve(ctx context.Context, cfg *config.Config, o server.Options, started fu
 	lessGarbageCollection()
 	s, err := server.Start(ctx, cfg, o)
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	started(s)
 	failed := make(chan error, 1)
@@ -73,6 +73,14 @@ func serve(ctx context.Context, cfg *config.Config, o server.Options, started fu
 		o.Logger.Error("stopping", slog.Any("error", err))
 		return errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}
+}
+
+// unlessStopped is the error of a start, or nil when it failed because the program was told to stop.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
 }
 
 // lessGarbageCollection lets the heap grow further between collections than Go does by itself. The live

@@ -108,7 +108,7 @@ func TestServeOutlivesRedisQuietly(t *testing.T) {
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	for range 3 { // each takes two seconds
+	for range 2 { // each takes two seconds
 		if r := execute(t, nil, "call", "--url", addr, "task.create", `{"text":"t"}`); r.code != 1 || r.out != "" ||
 			!strings.Contains(r.log, `"data":"Redis unavailable"`) && !strings.Contains(r.log, `"data":"Outcome unknown"`) {
 			t.Errorf("call without Redis: %+v", r)
@@ -133,4 +133,18 @@ func TestServeOutlivesRedisQuietly(t *testing.T) {
 		t.Errorf("exit code %d:\n%s", code, c.log)
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// Stopped while it waits for Redis, the program ends at once, as it was told.
+func TestTerminationWhileWaitingForRedis(t *testing.T) {
+	t.Parallel()
+	c := launch(t, nil, "serve", "--listen", "127.0.0.1:0", "--redis-url", "redis://127.0.0.1:1")
+	testenv.Eventually(t, 20*time.Second, func() (bool, string) {
+		return strings.Contains(c.log.String(), "waiting for Redis"), c.log.String()
+	})
+	c.signal(t, syscall.SIGTERM)
+	told := time.Now()
+	if code := c.ended(t); code != 0 || time.Since(told) > 5*time.Second {
+		t.Errorf("exit code %d after %v:\n%s", code, time.Since(told), c.log)
+	}
 }

@@ -17,12 +17,16 @@ func TestHelpTeaches(t *testing.T) {
 		"--data-dir": "CB_DATA_DIR", "--log-level": "CB_LOG_LEVEL", "--log-format": "CB_LOG_FORMAT", "--url": "CB_URL",
 	}
 	has := map[string][]string{
-		"serve": {"--listen", "--redis-url", "--database-url", "--namespace", "--instance-ttl", "--monitor-interval", "--task-retention",
-			"--rate-limits", "--allow-volatile", "--insecure", "--log-level", "--log-format"},
+		"serve": {
+			"--listen", "--redis-url", "--database-url", "--namespace", "--instance-ttl", "--monitor-interval", "--task-retention",
+			"--rate-limits", "--allow-volatile", "--insecure", "--log-level", "--log-format",
+		},
 		"up":      {"--listen", "--data-dir", "--namespace", "--rate-limits", "--log-level"},
 		"call":    {"--url"},
 		"ready":   {"--url"},
 		"tail":    {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level"},
+		"replay":  {"--redis-url", "--namespace", "--data-dir", "--log-level"},
+		"verify":  {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level"},
 		"rebuild": {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level"},
 	}
 	root, err := inProcess(t.Context(), "--help")

@@ -75,7 +75,7 @@ func (t *tail) run(ctx context.Context, after string) error {
 		batch, err := t.reader.Read(ctx, at)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // Ctrl-C is how it ends
 		case events.IsBroken(err):
 			return t.broken(err)
 		case err != nil:
@@ -133,7 +133,7 @@ func (t *tail) broken(err error) error {
 func (t *tail) print(entry events.Entry) error {
 	if entry.Err != nil {
 		t.logger.Warn("an entry of the log is no event", "id", entry.ID.String(), "error", entry.Err)
-		return nil
+		return nil //nolint:nilerr // it is told, and passed over
 	}
 	e := entry.Envelope
 	if !t.filter.Match(e.Type) {

@@ -72,7 +72,7 @@ func up(ctx context.Context, cfg *config.Config, on servers, out io.Writer) (err
 	stack := &stack{dir: dir, logger: logger}
 	defer func() { err = errors.Join(err, stack.stop()) }()
 	if err := stack.start(ctx, on); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	cfg.RedisURL, cfg.DatabaseURL = stack.redisURL, stack.databaseURL
 	return serve(ctx, cfg, server.Options{Logger: logger, Embedded: stack.embedded != nil}, func(s *server.Server) {

@@ -120,6 +120,10 @@ func TestUp(t *testing.T) {
 		t.Errorf("tail, after Ctrl-C: %v", err)
 	}
 
+	if r := finish(t, shell(`sh -c 'eval "$("$0" env --data-dir "$1")" && echo "$CB_URL"' `+shellWord(os.Args[0])+" "+shellWord(dir))); r.out != url+"\n" {
+		t.Errorf("env, in a shell: %+v", r)
+	}
+
 	// A second one in the same folder is told who has it.
 	second := execute(t, nil, "up", "--listen", "127.0.0.1:0", "--data-dir", dir)
 	for _, want := range []string{"in use", fmt.Sprint(first.Process.Pid), "--data-dir"} {
@@ -255,8 +259,8 @@ func TestCommandsShownCanBeCopied(t *testing.T) {
 	for exe, want := range map[string]bool{
 		"/tmp/go-build1483323511/b001/exe/claudebench":                                                              true,
 		"/home/u/.cache/go-build/41/414d09537e052624131b25d2ff9bcda51d680df8ab5bba70221e514757ab8fa5-d/claudebench": true,
-		"/usr/local/bin/claudebench": false,
-		"/tmp/x/y/claudebench":       false,
+		"/usr/local/bin/claudebench":                                                                                false,
+		"/tmp/x/y/claudebench":                                                                                      false,
 	} {
 		if got := builtByRun.MatchString(exe); got != want {
 			t.Errorf("%s is taken for one of go run: %t", exe, got)
