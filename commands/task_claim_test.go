@@ -232,7 +232,7 @@ func TestClaimAgainstReleaseAndDeath(t *testing.T) {
 		const tasks, workers = 60, 6
 		turns := 40
 		if f.embedded {
-			turns = 12
+			turns = 8
 		}
 		for range tasks {
 			f.create("x", "")
