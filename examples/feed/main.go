@@ -9,12 +9,13 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"log"
+	"log" //nolint:depguard // an example for people to read, in a terminal
 	"net/http"
 	"os"
 	"strings"
@@ -94,7 +95,12 @@ func send(url string, requests []request) (created int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	response, err := http.Post(url+"/rpc", "application/json", bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url+"/rpc", bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return 0, err
 	}
