@@ -9,6 +9,7 @@
 --- @include "lib/settle"
 -- Puts tasks to work with an instance: those assigned to it first, then the best that wait; when there
 -- are none, one that was auto-assigned to somebody else who has not claimed it yet.
+--- @lot 4
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace

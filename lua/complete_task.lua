@@ -5,6 +5,7 @@
 --- @include "lib/conflict"
 --- @include "lib/finish"
 -- Ends a task for its owner.
+--- @lot 16
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace

@@ -6,6 +6,7 @@
 --- @include "lib/rolesets"
 --- @include "lib/conflict"
 -- Creates a task and puts it where it waits for a worker.
+--- @lot 16
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace

@@ -3,6 +3,7 @@
 --- @include "lib/fence"
 -- Reads a task. Nothing but the rate limit's counters changes.
 --- @readonly
+--- @lot 16
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope, not used

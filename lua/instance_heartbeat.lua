@@ -2,6 +2,7 @@
 --- @include "lib/guard"
 --- @include "lib/leader"
 -- Renews an instance's registration, and its leadership; takes leadership when nobody has it.
+--- @lot 16
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace
