@@ -39,7 +39,8 @@ type fleet struct {
 func clientOf(t testing.TB, from *redis.Client) *redis.Client {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{
-		Addr: from.Options().Addr, Password: from.Options().Password, MaxRetries: -1, DisableIdentity: true,
+		Addr: from.Options().Addr, Password: from.Options().Password, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true,
+		ReadTimeout:              time.Minute,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	t.Cleanup(func() {
@@ -74,7 +75,7 @@ func newFleet(t tb, client *redis.Client, o Options) *fleet {
 	t.Helper()
 	o.Redis = client
 	if o.Namespace == "" {
-		o.Namespace = testenv.Namespace(nil)
+		o.Namespace = testenv.Namespace(nil) // which asks nothing of a test
 	}
 	if o.RateLimits == nil {
 		o.RateLimits = unlimited()
@@ -91,8 +92,9 @@ func newFleet(t tb, client *redis.Client, o Options) *fleet {
 
 // beside is a second coordinator in the fleet's namespace.
 func (f *fleet) beside() *fleet {
-	o := f.options
-	return newFleet(f.t, f.client, o)
+	other := newFleet(f.t, f.client, f.options)
+	other.unhurried()
+	return other
 }
 
 // everywhere runs a test on the real Redis and on the embedded one. In the end the log must tell how the
@@ -105,9 +107,18 @@ func everywhere(t *testing.T, o Options, test func(t *testing.T, f *fleet)) {
 			t.Parallel()
 			f := newFleet(t, client(t), o)
 			f.embedded = name == "embedded"
+			f.unhurried()
 			test(t, f)
 			f.verify()
 		})
+	}
+}
+
+// unhurried gives every command a minute, so that a busy machine is no outage. How long commands may take
+// is for the tests of outages.
+func (f *fleet) unhurried() {
+	for _, m := range f.list {
+		m.Timeout = time.Minute
 	}
 }
 
@@ -239,19 +250,6 @@ func (f *fleet) claim(worker string) string {
 func (f *fleet) checkHealth(timeout int) CheckHealthResult {
 	f.t.Helper()
 	return decoded[CheckHealthResult](f.t, f.ok("system.check_health", `{"timeout":%d}`, timeout))
-}
-
-// bury waits until an instance is declared dead by a check with timeout 0, which hits every instance
-// that has not been seen within this very millisecond; keep is heartbeaten before each check.
-func (f *fleet) bury(t *testing.T, id string) CheckHealthResult {
-	t.Helper()
-	var result CheckHealthResult
-	testenv.Eventually(t, patience, func() (bool, string) {
-		result = f.checkHealth(0)
-		_, dead := result.Reassigned[id]
-		return dead, id + " is alive"
-	})
-	return result
 }
 
 // exists tells which of some keys there are.

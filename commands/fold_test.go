@@ -228,7 +228,7 @@ func (f *fold) applyTask(e event, p payload, at string) {
 		t.Status, t.Previous, t.AssignedTo, t.Auto = "pending", t.AssignedTo, "", false
 	case "task.claimed":
 		if t.AssignedTo != "" && t.AssignedTo != p.WorkerID || !f.may(p.WorkerID, t) || p.Attempt != t.Attempt+1 ||
-			t.Status != "pending" || str(p.PreviousAssignment) != owner(t) || p.Waited == nil || *p.Waited < 0 {
+			t.Status != "pending" || str(p.PreviousAssignment) != t.AssignedTo || p.Waited == nil || *p.Waited < 0 {
 			f.breaks(e, "the task was %+v, the instance %+v", before, f.instances[p.WorkerID])
 		}
 		t.Status, t.AssignedTo, t.Attempt, t.Previous, t.Auto = "in_progress", p.WorkerID, p.Attempt, "", false

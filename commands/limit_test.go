@@ -92,7 +92,6 @@ func TestRateLimitSlides(t *testing.T) {
 			if got := f.limited(create); got.RetryAfterMs > 60_000 || got.RetryAfterMs < 1 {
 				t.Errorf("wait for %d ms", got.RetryAfterMs)
 			}
-			t.Logf("%v", f.hash(counters))
 		}
 		set(31*time.Second, 10, 0) // 4.8 of the ten count
 		passes(6)

@@ -36,6 +36,34 @@ func TestLogHashLost(t *testing.T) {
 	})
 }
 
+// A fence that no flush of ours put up, as a newer coordinator's, holds commands and the monitor off all the same.
+func TestFenceOfAnother(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.options.Tasks = &view{}
+		f.register("w", `["worker"]`, "")
+		id, other := f.create("x", ""), f.create("y", "")
+		f.claim("w")
+		f.put([]any{"HSET", f.keys.Log(), "fence", "1"})
+		for method, params := range map[string]string{
+			"system.register": `{"id":"v","roles":[]}`, "system.unregister": `{"instanceId":"w"}`, "system.check_health": `{"timeout":0}`,
+			"task.create": `{"text":"x"}`, "task.update": fmt.Sprintf(`{"id":%q,"updates":{"text":"z"}}`, id), "task.claim": `{"workerId":"w"}`,
+			"task.assign": fmt.Sprintf(`{"taskId":%q,"instanceId":"w"}`, other), "task.unassign": fmt.Sprintf(`{"taskId":%q}`, id),
+			"task.complete": fmt.Sprintf(`{"id":%q}`, id), "task.delete": fmt.Sprintf(`{"id":%q}`, id), "task.get": fmt.Sprintf(`{"id":%q}`, id),
+			"task.list": `{}`,
+		} {
+			before := f.snapshot()
+			f.refused(CodeConflict, `{"reason":"FLUSH_IN_PROGRESS"}`, method, "%s", params)
+			if diff := cmp.Diff(before, f.snapshot()); diff != "" {
+				t.Errorf("%s changed: %s", method, diff)
+			}
+		}
+		if err := f.Sweep(t.Context()); err == nil {
+			t.Error("the monitor passed the fence")
+		}
+		f.put([]any{"HDEL", f.keys.Log(), "fence"})
+	})
+}
+
 // Time in the log never goes back, also when Redis's clock does.
 func TestLogTimeNeverGoesBack(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {

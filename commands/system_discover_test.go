@@ -197,7 +197,7 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			}
 			result := f.ok(step.method, "%s", params)
 			if step.method == "task.get" {
-				v.task = result
+				v.tasks, v.total = []json.RawMessage{result}, 1
 			}
 			if err := schema.output.Validate(decoded[any](t, result)); err != nil {
 				t.Errorf("%s: the schema refuses the result %s: %v", step.method, result, err)

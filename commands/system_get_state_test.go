@@ -118,7 +118,7 @@ func TestGetState(t *testing.T) {
 		}
 		// Nobody leads any more, and who is silent is not alive.
 		f.ok("system.unregister", `{"instanceId":"lead/a:b"}`)
-		f.bury(t, "other")
+		f.buryAll(t)
 		if s := f.state(); len(s.Instances) != 0 || len(s.Tasks) != 2 {
 			t.Errorf("instances %v, tasks %v", s.instanceIDs(), s.taskIDs())
 		}

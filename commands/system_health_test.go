@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -13,25 +12,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// view is a task view of one task that answers a ping as the test says.
-type view struct {
-	ping func(context.Context) error
-	task json.RawMessage
-}
-
-func (v *view) WaitFor(context.Context, int64, time.Duration) error { return nil }
-
-func (v *view) List(context.Context, TaskQuery) ([]json.RawMessage, int, error) {
-	return []json.RawMessage{v.task}, 1, nil
-}
-
-func (v *view) Ping(ctx context.Context) error {
-	if v.ping == nil {
-		return nil
-	}
-	return v.ping(ctx)
-}
-
+// hangs is an answer that never comes.
 func hangs(ctx context.Context) error {
 	<-ctx.Done()
 	return ctx.Err()

@@ -74,7 +74,7 @@ func TestHeartbeatTakesAFreeLease(t *testing.T) {
 
 // With real time: the lease and the registration of a silent leader run out, another's do not.
 func TestHeartbeatKeepsAliveByTheClock(t *testing.T) {
-	everywhere(t, Options{InstanceTTL: 200 * time.Millisecond}, func(t *testing.T, f *fleet) {
+	everywhere(t, Options{InstanceTTL: time.Second}, func(t *testing.T, f *fleet) {
 		f.register("silent", `["worker"]`, `,"metadata":{"sessionId":"s"}`)
 		f.register("lively", `["worker"]`, "")
 		task := f.create("x", "")

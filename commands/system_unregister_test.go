@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 
@@ -79,6 +80,27 @@ func TestUnregisterAnotherSession(t *testing.T) {
 		f.ok("system.unregister", `{"instanceId":"plain","sessionId":"any"}`)
 		f.ok("system.unregister", `{"instanceId":"w"}`) // none is said
 		f.emitted(before, "instance.registered", "instance.unregistered", "instance.unregistered")
+	})
+}
+
+// Who and what caused a departure is told with each task that is put back, whatever it holds.
+func TestUnregisterKeepsTheContext(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		id, trace := `,"cause":"x",%d,"trace":1`, `a,b","trace":"c`
+		f.ok("system.register", `{"id":%s,"roles":["worker"]}`, jsonText(id))
+		f.create("x", "")
+		f.ok("task.claim", `{"workerId":%s}`, jsonText(id))
+		before := f.seq()
+		_, err := f.Call(t.Context(), Request{
+			Method: "system.unregister", Params: json.RawMessage(`{"instanceId":` + jsonText(id) + `}`), Trace: trace, Cause: `,"trace":null`,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		events := f.emitted(before, "instance.unregistered", "task.unassigned")
+		if e := events[1]; e.Actor != id || *e.Cause != events[0].ID || *e.Trace != trace {
+			t.Errorf("the envelope is %+v", e)
+		}
 	})
 }
 

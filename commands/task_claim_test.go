@@ -169,13 +169,13 @@ func TestClaimAgain(t *testing.T) {
 // The race: each task has one owner, and none is left.
 func TestClaimRace(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
-		const claimers = 32
-		tasks := 2000
+		claimers, tasks := 32, 2000
 		if f.embedded {
-			tasks = 200
+			claimers, tasks = 8, 64
 		}
 		coordinators := []*fleet{f, f.beside()}
 		var fill errgroup.Group
+		fill.SetLimit(4 * claimers)
 		for worker := range claimers {
 			fill.Go(func() error {
 				_, err := f.do("system.register", fmt.Sprintf(`{"id":"w%d","roles":["worker"]}`, worker))
@@ -230,6 +230,10 @@ func TestClaimAgainstReleaseAndDeath(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
 		coordinators := []*fleet{f, f.beside()}
 		const tasks, workers = 60, 6
+		turns := 40
+		if f.embedded {
+			turns = 8
+		}
 		for range tasks {
 			f.create("x", "")
 		}
@@ -246,7 +250,7 @@ func TestClaimAgainstReleaseAndDeath(t *testing.T) {
 		for w := range workers {
 			g.Go(func() error {
 				c, id := coordinators[w%2], fmt.Sprintf("w%d", w)
-				for i := range 40 {
+				for i := range turns {
 					result, err := c.do("task.claim", fmt.Sprintf(`{"workerId":%q}`, id))
 					if err := lawful(err); err != nil {
 						return err
@@ -270,7 +274,7 @@ func TestClaimAgainstReleaseAndDeath(t *testing.T) {
 		}
 		for c := range 2 {
 			g.Go(func() error {
-				for i := range 80 {
+				for i := range 2 * turns {
 					_, err := coordinators[c].do("task.unassign", fmt.Sprintf(`{"taskId":"t-%d"}`, 1+(i*7)%tasks))
 					if err := lawful(err); err != nil {
 						return err
@@ -279,7 +283,7 @@ func TestClaimAgainstReleaseAndDeath(t *testing.T) {
 				return nil
 			})
 			g.Go(func() error {
-				for range 10 {
+				for range turns / 4 {
 					if _, err := coordinators[c].do("system.check_health", `{"timeout":3}`); err != nil {
 						return err
 					}

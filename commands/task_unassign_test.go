@@ -38,7 +38,7 @@ func TestUnassign(t *testing.T) {
 		if f.claim("w") != a {
 			t.Error("it did not come back to its place")
 		}
-		f.holds(f.emitted(before, "task.claimed")[0], `{"attempt":2,"previousAssignment":"w"}`)
+		f.holds(f.emitted(before, "task.claimed")[0], `{"attempt":2,"previousAssignment":null}`)
 
 		f.refused(CodeNotFound, `{"id":"t-99"}`, "task.unassign", `{"taskId":"t-99"}`)
 		f.refused(CodeConflict, `{"reason":"NOT_ASSIGNED"}`, "task.unassign", `{"taskId":%q}`, c)

@@ -16,11 +16,11 @@ type Role string
 // TaskID is t-<number>. Another text is no task's id, and so not found rather than invalid.
 type TaskID string
 
-// Object is a JSON object, Value any JSON value; what users bring is kept byte for byte.
-type (
-	Object json.RawMessage
-	Value  json.RawMessage
-)
+// Object is a JSON object that a user brings; it is kept byte for byte.
+type Object json.RawMessage
+
+// Value is any JSON value that a user brings, kept alike.
+type Value json.RawMessage
 
 // MarshalJSON gives the text itself.
 func (o Object) MarshalJSON() ([]byte, error) { return json.RawMessage(o).MarshalJSON() }

@@ -10,11 +10,19 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// BatchReader reads the log as [Reader.Read] does.
+type BatchReader interface {
+	Read(ctx context.Context, after ID) (Batch, error)
+}
+
 // BatchSubscriberConfig configures a [BatchSubscriber].
 type BatchSubscriberConfig struct {
 	ReaderConfig
 
 	Name string // for the logs
+	// Reader reads the log in place of one made from the ReaderConfig, so that
+	// several subscribers can read together.
+	Reader BatchReader
 	// Start gives the event after which to read: the handler's own checkpoint,
 	// as its store has it. It is asked at the start, after a nack, and after
 	// OnBroken; on its error it is asked again, later and later. Required.
@@ -49,7 +57,7 @@ func (c *BatchSubscriberConfig) setDefaults() {
 type BatchSubscriber struct {
 	*lifecycle
 	config BatchSubscriberConfig
-	reader *Reader
+	reader BatchReader
 }
 
 var _ message.Subscriber = (*BatchSubscriber)(nil)
@@ -58,9 +66,12 @@ var _ message.Subscriber = (*BatchSubscriber)(nil)
 // client stays the caller's.
 func NewBatchSubscriber(client redis.UniversalClient, config BatchSubscriberConfig) (*BatchSubscriber, error) {
 	config.setDefaults()
-	reader, err := NewReader(client, config.ReaderConfig)
-	if err != nil {
-		return nil, err
+	reader := config.Reader
+	if reader == nil {
+		var err error
+		if reader, err = NewReader(client, config.ReaderConfig); err != nil {
+			return nil, err
+		}
 	}
 	switch {
 	case config.Start == nil:

@@ -15,7 +15,7 @@ type fed struct {
 // feed reads on from an event, one batch ahead of its consumer, over any
 // outage of Redis.
 type feed struct {
-	reader *Reader
+	reader BatchReader
 	logger *slog.Logger
 }
 

@@ -47,7 +47,7 @@ func (r *Reader) poll(ctx context.Context, after ID) (batch Batch, cursor string
 			}
 			return Batch{}, "", r.rolledBack(ctx, after)
 		}
-		w.expected, w.floor = log.base, log.base
+		w.startAt(log)
 	}
 
 	for {
@@ -88,6 +88,7 @@ func (r *Reader) poll(ctx context.Context, after ID) (batch Batch, cursor string
 
 // logState is what cb:log says, and how many entries there are.
 type logState struct {
+	known  bool  // cb:log is there
 	base   int64 // the first seq still kept
 	seq    int64 // the last seq given
 	ms     int64
@@ -120,6 +121,7 @@ func (r *Reader) snapshot(ctx context.Context, start string, count int64) ([]red
 			return nil, logState{}, fmt.Errorf("%s holds %q: %w", r.space.Log(), text, err)
 		}
 	}
+	log.known = log.seq > 0
 	log.base = max(log.base, 1)
 	return page.Val(), log, nil
 }
@@ -144,6 +146,14 @@ type walk struct {
 	badLast bool  // the entry before counts but does not decode
 	gap     int64 // the seq that came where another was expected
 	foreign []ForeignEntry
+}
+
+// startAt expects the first event that the log keeps. Where cb:log is lost, that
+// is whatever comes first, which is also what the scripts take for it.
+func (w *walk) startAt(log logState) {
+	if log.known {
+		w.expected, w.floor = log.base, log.base
+	}
 }
 
 // take adds entries to the batch up to a gap, the limit, or the page's end.

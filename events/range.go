@@ -102,7 +102,7 @@ func (r *Reader) rangeOver(ctx context.Context, from, to ID, yield func(Entry, e
 		if err != nil {
 			return err
 		}
-		w.expected, w.floor = log.base, log.base
+		w.startAt(log)
 	}
 	for {
 		page, err := r.client.XRangeN(ctx, r.space.Events(), start, stop, count).Result()

@@ -3,14 +3,14 @@ package events
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -272,152 +272,6 @@ func TestReadWhileFlushed(t *testing.T) {
 	}
 }
 
-func TestForeignAndBadEntries(t *testing.T) {
-	t.Parallel()
-	log := newTestLog(t)
-	var foreign []string
-	r := log.reader(ReaderConfig{BatchSize: 3, OnForeign: func(f ForeignEntry) {
-		if f.Reason == nil {
-			t.Error("no reason")
-		}
-		foreign = append(foreign, f.EntryID)
-	}})
-	next := func() string { log.last.MS += 2; return fmt.Sprintf("%d-0", log.last.MS-1) }
-
-	want := log.add(TypeTaskCreated, 2)
-	var strangers []string
-	for range 8 { // more than a whole page
-		id := next()
-		log.raw(id, "hello", "world")
-		strangers = append(strangers, id)
-	}
-	id := next()
-	log.raw(id, "data", string(mustEncode(t, want[0]))) // an event's copy
-	strangers = append(strangers, id)
-	want = append(want, log.add(TypeTaskCreated, 1)...)
-	bad := log.bad()
-	want = append(want, bad)
-	want = append(want, log.add(TypeTaskCreated, 2)...)
-	// One that guessed the seq of the event to come is taken for a bad event,
-	// and stops nobody.
-	log.last.MS++
-	guess := ID{MS: log.last.MS, Seq: log.last.Seq + 1}
-	log.raw(guess.String(), "data", "?")
-	log.last.MS++
-	want = append(want, guess)
-	want = append(want, log.add(TypeTaskCreated, 1)...)
-
-	var got []Entry
-	after := ID{}
-	for len(got) < len(want) {
-		b := mustRead(t, r, after)
-		got, after = append(got, b.Entries...), b.Last()
-	}
-	if diff := cmp.Diff(want, entryIDs(got)); diff != "" {
-		t.Fatal(diff)
-	}
-	for _, e := range got {
-		if (e.Err != nil) != (e.ID == bad || e.ID == guess) {
-			t.Errorf("%s: %v", e.ID, e.Err)
-		}
-		if len(e.Raw) == 0 {
-			t.Errorf("%s: nothing raw", e.ID)
-		}
-	}
-	if diff := cmp.Diff(strangers, foreign); diff != "" {
-		t.Error(diff)
-	}
-	last, err := r.Last(testContext(t))
-	if err != nil || last != log.last {
-		t.Errorf("last: %s, %v", last, err)
-	}
-	var ranged []ID
-	for e, err := range r.Range(testContext(t), ID{}, ID{}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		ranged = append(ranged, e.ID)
-	}
-	if diff := cmp.Diff(want, ranged); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func mustEncode(t *testing.T, id ID) []byte {
-	t.Helper()
-	data, err := Envelope{ID: id, Seq: id.Seq, Type: TypeTaskCreated, V: 1, Timestamp: id.MS, Payload: []byte("{}")}.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
-func TestRangeAndBounds(t *testing.T) {
-	t.Parallel()
-	log := newTestLog(t)
-	r := log.reader(ReaderConfig{BatchSize: 4})
-	collect := func(from, to ID) (got []ID, gaps []GapError) {
-		t.Helper()
-		for e, err := range r.Range(testContext(t), from, to) {
-			var gap *GapError
-			switch {
-			case errors.As(err, &gap):
-				gaps = append(gaps, *gap)
-			case err != nil:
-				t.Fatal(err)
-			default:
-				got = append(got, e.ID)
-			}
-		}
-		return got, gaps
-	}
-	if got, gaps := collect(ID{}, ID{}); len(got)+len(gaps) != 0 {
-		t.Errorf("an empty log gave %v, %v", got, gaps)
-	}
-	if b, err := r.Bounds(testContext(t)); err != nil || b != (Bounds{Base: 1}) {
-		t.Errorf("got %+v, %v", b, err)
-	}
-	ids := log.add(TypeTaskCreated, 23)
-	for _, c := range []struct {
-		from, to ID
-		want     []ID
-	}{
-		{ID{}, ID{}, ids},
-		{ids[3], ids[16], ids[3:17]},
-		{ID{}, ids[7], ids[:8]},
-		{ids[22], ID{}, ids[22:]},
-		{ID{MS: ids[0].MS}, ID{MS: ids[22].MS, Seq: math.MaxInt64}, ids},
-	} {
-		got, gaps := collect(c.from, c.to)
-		if diff := cmp.Diff(c.want, got); diff != "" || gaps != nil {
-			t.Errorf("%s to %s: %s, %v", c.from, c.to, diff, gaps)
-		}
-	}
-	for e, err := range r.Range(testContext(t), ID{}, ID{}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e.ID == ids[5] {
-			break
-		}
-	}
-	// A gap is told, and the rest follows.
-	if err := log.client.XDel(testContext(t), log.space.Events(), ids[10].String(), ids[0].String()).Err(); err != nil {
-		t.Fatal(err)
-	}
-	got, gaps := collect(ID{}, ID{})
-	if diff := cmp.Diff([]GapError{{1, 2, ids[1]}, {11, 12, ids[11]}}, gaps); diff != "" {
-		t.Error(diff)
-	}
-	if len(got) != 21 {
-		t.Errorf("%d events beside the gaps", len(got))
-	}
-	log.trim(ids[15])
-	if b, err := r.Bounds(testContext(t)); err != nil || b != (Bounds{First: ids[15], Last: ids[22], Base: 16, Seq: 23}) {
-		t.Errorf("got %+v, %v", b, err)
-	}
-}
-
 func TestNewReaderRefuses(t *testing.T) {
 	client := redis.NewClient(&redis.Options{})
 	defer client.Close()
@@ -440,23 +294,44 @@ func TestNewReaderRefuses(t *testing.T) {
 	}
 }
 
-func BenchmarkReader(b *testing.B) {
-	log := newTestLog(b)
-	const events = 20000
-	for range events / 1000 {
-		log.add(TypeTaskCreated, 1000)
+func TestReadWithoutTheLogsHash(t *testing.T) {
+	t.Parallel()
+	log := newTestLog(t)
+	ids := log.add(TypeTaskCreated, 5)
+	log.trim(ids[2])
+	if err := log.client.Del(testContext(t), log.space.Log()).Err(); err != nil {
+		t.Fatal(err)
 	}
-	r := log.reader(ReaderConfig{})
-	b.ResetTimer()
-	read := 0
-	for b.Loop() {
-		for after := (ID{}); after.Seq < events; {
-			batch, err := r.Read(context.Background(), after)
-			if err != nil {
-				b.Fatal(err)
-			}
-			read, after = read+len(batch.Entries), batch.Last()
+	for _, after := range []ID{{}, ids[2]} {
+		b := mustRead(t, log.reader(ReaderConfig{}), after)
+		if diff := cmp.Diff(ids[max(after.Seq, 2):], entryIDs(b.Entries)); diff != "" {
+			t.Error(diff)
 		}
 	}
-	b.ReportMetric(float64(read)/b.Elapsed().Seconds(), "events/s")
+}
+
+func TestReadFromCluster(t *testing.T) {
+	t.Parallel()
+	server := testenv.OwnRedis(t, devstack.RedisOptions{Extra: []string{"cluster-enabled yes"}})
+	node := testenv.ClientOf(t, server)
+	if err := node.ClusterAddSlotsRange(testContext(t), 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, wait, func() (bool, string) {
+		info, err := node.ClusterInfo(testContext(t)).Result()
+		return err == nil && strings.Contains(info, "cluster_state:ok"), info
+	})
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{server.Addr()}, Password: server.Password()})
+	t.Cleanup(func() {
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	log := newTestLogOn(t, client, testenv.Namespace(t))
+	ids := log.add(TypeTaskCreated, 3)
+	s := log.subscribe(t, All, SubscriberConfig{Name: "svc"})
+	s.take(ids...)
+	s.take(log.add(TypeTaskCreated, 3)...)
+	group := log.group(t, "task.created", GroupSubscriberConfig{Group: "g"})
+	group.take(ids...)
 }

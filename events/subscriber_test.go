@@ -145,6 +145,19 @@ func TestSubscriberResumes(t *testing.T) {
 	log.subscribe(t, All, SubscriberConfig{Name: "svc", FromNow: true}).take(newer...)
 }
 
+func TestSaverSavesEachHundred(t *testing.T) {
+	var store MemoryCheckpoints
+	s := saver{name: "svc", store: &store}
+	for seq := int64(1); seq <= 250; seq++ {
+		s.moved(ID{MS: 1, Seq: seq})
+		s.handled(testContext(t))
+		at, _, err := store.Load(testContext(t), "svc")
+		if want := seq - seq%saveEvery; err != nil || at.Seq != want {
+			t.Fatalf("after %d: saved %d, %v, want %d", seq, at.Seq, err, want)
+		}
+	}
+}
+
 func TestSubscriberStarts(t *testing.T) {
 	t.Parallel()
 	log := newTestLog(t)

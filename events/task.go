@@ -50,7 +50,8 @@ type TaskDeleted struct {
 }
 
 // TaskAssigned is the payload of task.assigned: the task is InstanceID's, to
-// be claimed.
+// be claimed. PreviousAssignment is who had it last, also when it has waited for
+// a worker since then; null when nobody ever had it.
 type TaskAssigned struct {
 	TaskID             string  `json:"taskId"`
 	InstanceID         string  `json:"instanceId"`
@@ -125,6 +126,7 @@ const (
 	ReasonInstanceUnregistered = "instance_unregistered"
 	ReasonInstanceFailed       = "instance_failed"
 	ReasonSessionChanged       = "session_changed"
+	ReasonRolesChanged         = "roles_changed"
 	ReasonRebalanced           = "rebalanced"
 	ReasonRequested            = "requested"
 	ReasonReleased             = "released"

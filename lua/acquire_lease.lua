@@ -1,13 +1,14 @@
 --- @include "lib/space"
 --- @include "lib/condemned"
---- Takes or renews a projection's lease, so that one coordinator runs it and the others wait.
---- KEYS[1] the log's hash
---- ARGV[1] the projection's name
---- ARGV[2] the coordinator that asks
---- ARGV[3] how long the lease lasts, in ms
---- Returns 1 when it is held by the one that asked, else 0; nobody holds one while a flush deletes
---- Errors none
---- Emits nothing
+-- Takes or renews a projection's lease, so that one coordinator runs it and the others wait.
+--
+-- KEYS[1] log
+-- ARGV[1] name      of the projection
+-- ARGV[2] holder    the coordinator that asks
+-- ARGV[3] ttl       how long the lease lasts, ms
+-- Returns 1 when it is held by the one that asked, else 0; nobody holds one while a flush deletes
+-- Errors  none
+-- Emits   nothing
 local name, holder, ttl = ARGV[1], ARGV[2], ARGV[3]
 local lease = prefix .. 'service:lease:' .. name
 

@@ -1,26 +1,27 @@
 --- @include "lib/space"
 --- @include "lib/condemned"
---- Adds what a batch of events counted to the metrics, and writes the checkpoint, in one step. What the
---- events mean is folded in Go; here is only what must be atomic.
---- KEYS[1] the log's hash
---- ARGV[1] the checkpoint that the batch starts from, "" for the log's start, "*" for any
---- ARGV[2] the checkpoint after the batch; "" only deletes the metrics (ARGV[3] is "1" then)
---- ARGV[3] "1" when the metrics start anew before the changes, else "0"
---- ARGV[4…] changes, four each: kind, hash, field, value. The hash is what follows `metrics:` in its key.
----          Kinds: "+" adds, "=" sets, "^" keeps the greater, "@" counts in a ring's slot (value
----          `turn:count`; a slot of another turn starts again), "?" adds if the field is there,
----          "join" makes the counters of the instance in field if they are not there, "new" makes them
----          zero, "leave" removes them
---- Returns 1
---- Errors CHECKPOINT_MOVED {checkpoint}, CONFLICT (FLUSH_IN_PROGRESS, once the flush deletes)
---- Emits nothing
+-- Adds what a batch of events counted to the metrics, and writes the checkpoint, in one step. What the
+-- events mean is folded in Go; here is only what must be atomic.
+--
+-- KEYS[1] log
+-- ARGV[1] expected    the checkpoint that the batch starts from, "" for the log's start, "*" for any
+-- ARGV[2] checkpoint  after the batch; "" only deletes the metrics (anew is "1" then)
+-- ARGV[3] anew        "1" when the metrics start anew before the changes, else "0"
+-- ARGV[4…] change     four each: kind, hash, field, value. The hash is what follows `metrics:` in its key.
+--                     Kinds: "+" adds, "=" sets, "^" keeps the greater, "@" counts in a ring's slot (value
+--                     `turn:count`; a slot of another turn starts again), "?" adds if the field is there,
+--                     "join" makes the counters of the instance in field if they are not there, "new" makes
+--                     them zero, "leave" removes them
+-- Returns 1
+-- Errors  CHECKPOINT_MOVED {checkpoint}, CONFLICT (FLUSH_IN_PROGRESS, once the flush deletes)
+-- Emits   nothing
 local expected, checkpoint, anew = ARGV[1], ARGV[2], ARGV[3]
 local first_change = 4
 local saved_at = prefix .. 'service:checkpoint:metrics'
 local hashes = prefix .. 'metrics:'
 local by_instance = { 'assigned.', 'claimed.', 'completed.', 'failed.' }
 
-local refused = condemned()
+local refused = refuse_condemned()
 if refused then return refused end
 local stored = redis.call('GET', saved_at) or ''
 if expected ~= '*' and stored ~= expected then

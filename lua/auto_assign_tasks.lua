@@ -3,7 +3,7 @@
 --- @include "lib/best"
 --- @include "lib/assign"
 --- @include "lib/settle"
--- Gives waiting tasks to workers with room, the best task first, 50 a call: to one worker, or to all of
+-- Gives waiting tasks to workers with room, the best task first, 25 a call: to one worker, or to all of
 -- them evenly, the least loaded first.
 --
 -- A worker is given no more than its fair share, open tasks ÷ live workers rounded up, and no more than
@@ -19,7 +19,7 @@
 -- Emits   task.assigned for each
 local instance, reason, ttl = ARGV[2], ARGV[3], tonumber(ARGV[4])
 
-local most = 50
+local most = 25
 
 local refused = open_log()
 if refused then return refused end

@@ -5,7 +5,7 @@
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace
 -- ARGV[2] subject   not used: the limit is for the whole namespace
--- ARGV[3] limit     flushes a minute, 0 for none; they count from their end
+-- ARGV[3] calls     flushes a minute, 0 for none; they count from their end
 -- ARGV[4] id        of the flush
 -- ARGV[5] holder    the run that carries it out
 -- ARGV[6] lease     of the holder, ms
@@ -13,7 +13,7 @@
 -- Returns 1
 -- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS)
 -- Emits   nothing
-local context, calls = ARGV[1], tonumber(ARGV[3])
+local context, subject, calls = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local id, holder, lease, postgres = ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7]
 
 local window = 60000 -- ms

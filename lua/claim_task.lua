@@ -10,11 +10,12 @@
 --- @include "lib/own"
 -- Puts tasks to work with an instance: those assigned to it first, then the best that wait; when there
 -- are none, one that was auto-assigned to somebody else who has not claimed it yet.
+--- @lot 4
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace
 -- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[3] calls     a minute and actor, 0 for no limit
 -- ARGV[4] once      hash of the idempotency key, or ''
 -- ARGV[5] digest    of the params
 -- ARGV[6] worker    id of the instance

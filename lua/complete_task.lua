@@ -6,11 +6,12 @@
 --- @include "lib/finish"
 --- @include "lib/own"
 -- Ends a task for its owner.
+--- @lot 16
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace
 -- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[3] calls     a minute and actor, 0 for no limit
 -- ARGV[4] once      hash of the idempotency key, or ''
 -- ARGV[5] digest    of the params
 -- ARGV[6] id        of the task

@@ -11,8 +11,9 @@
 -- Emits   nothing
 local id, holder, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
-local refused = lost_flush(id, holder) or open_log(id)
+local refused = lost_flush(id, holder)
 if refused then return refused end
+if not log_opened(id) then return redis.error_reply('FLUSH_LOST {}') end
 hold(lease)
 if redis.call('HGET', KEYS[1], 'flushPhase') == 'draining' then
   redis.call('HSET', KEYS[1], 'flushPhase', 'fenced', 'fence', id, 'flushFencedAt', int(clock),

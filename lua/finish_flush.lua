@@ -15,8 +15,9 @@ local most_remembered = 1000
 
 local over = redis.call('HMGET', KEYS[1], 'flushed', 'flushedKeys', 'flushedTasks', 'flushedAt')
 if over[1] == id then return { over[2], over[3], over[4] } end
-local refused = lost_flush(id, holder) or open_log(id)
+local refused = lost_flush(id, holder)
 if refused then return refused end
+if not log_opened(id) then return redis.error_reply('FLUSH_LOST {}') end
 local flush = redis.call('HMGET', KEYS[1], 'flushPhase', 'flushContext', 'flushFirst', 'flushLast', 'flushTasks', 'flushKeys',
   'flushes')
 if flush[1] ~= 'deleting' then return redis.error_reply('FLUSH_LOST {}') end

@@ -3,11 +3,12 @@
 --- @include "lib/fence"
 -- Reads a task. Nothing but the rate limit's counters changes.
 --- @readonly
+--- @lot 16
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope, not used
 -- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[3] calls     a minute and actor, 0 for no limit
 -- ARGV[4] id        of the task
 -- Returns the task object
 -- Errors  RATE_LIMITED, NOT_FOUND, CONFLICT (FLUSH_IN_PROGRESS)

@@ -4,11 +4,12 @@
 --- @include "lib/own"
 -- Renews an instance's registration, and its leadership; takes leadership when nobody has it. Behind the
 -- fence of a flush every instance is answered as if it were alive, and nothing is renewed.
+--- @lot 16
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace
 -- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[3] calls     a minute and actor, 0 for no limit
 -- ARGV[4] id        of the instance
 -- ARGV[5] ttl       of the registration, ms
 -- ARGV[6] agent     name of an agent's token, '' for who may act for all
@@ -17,7 +18,7 @@
 -- Emits   leader.elected when it became leader
 local subject, calls, id, ttl, agent = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 
-if open_log() then
+if not log_opened() then
   local leader = redis.call('HMGET', prefix .. 'health:leader', 'id', 'term')
   if leader[1] ~= id then return '{"alive":true}' end
   return '{"alive":true,"isLeader":true,"term":' .. leader[2] .. '}'

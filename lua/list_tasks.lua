@@ -7,7 +7,7 @@
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope, not used
 -- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[3] calls     a minute and actor, 0 for no limit
 -- Returns the seq of the last event
 -- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS)
 -- Emits   nothing

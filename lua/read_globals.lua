@@ -3,18 +3,17 @@
 --- @readonly
 --
 -- KEYS[1] log
--- Returns {seq of the last event, {the log's seq, ms, base, term}, {ID of its first entry, of its last},
+-- Returns {seq of the last event, {the log's seq, ms, base, term}, {ID of its first entry},
 --         {the leader's id, term}, {set of roles, open tasks that ask for it, …}};
 --         what is not there is nil
 -- Errors  none
 -- Emits   nothing
 local stream = prefix .. 'stream:events'
 local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
-local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
 return {
   moment(),
   redis.call('HMGET', KEYS[1], 'seq', 'ms', 'base', 'term'),
-  { first and first[1] or false, last and last[1] or false },
+  { first and first[1] or false },
   redis.call('HMGET', prefix .. 'health:leader', 'id', 'term'),
   redis.call('HGETALL', prefix .. 'queue:rolesets'),
 }

@@ -9,7 +9,7 @@
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace
 -- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[3] calls     a minute and actor, 0 for no limit
 -- ARGV[4] timeout   ms of silence
 -- ARGV[5] interval  of the monitor's ticks, ms; 0 when it is not the monitor who asks
 -- ARGV[6] ttl       of registrations, ms

@@ -1,12 +1,13 @@
 --- @include "lib/space"
 --- @include "lib/condemned"
---- Gives a projection's lease back, if it is still held by the one that gives it.
---- KEYS[1] the log's hash
---- ARGV[1] the projection's name
---- ARGV[2] the coordinator that holds it
---- Returns 1 when it was given back, else 0
---- Errors none
---- Emits nothing
+-- Gives a projection's lease back, if it is still held by the one that gives it.
+--
+-- KEYS[1] log
+-- ARGV[1] name      of the projection
+-- ARGV[2] holder    the coordinator that holds it
+-- Returns 1 when it was given back, else 0
+-- Errors  none
+-- Emits   nothing
 local name, holder = ARGV[1], ARGV[2]
 local lease = prefix .. 'service:lease:' .. name
 

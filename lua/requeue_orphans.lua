@@ -4,7 +4,7 @@
 --- @include "lib/unassign"
 --- @include "lib/fit"
 --- @include "lib/settle"
--- Works off the queues that instances left behind, the oldest first, 50 tasks a call. A task goes back to
+-- Works off the queues that instances left behind, the oldest first, 25 tasks a call. A task goes back to
 -- where it waits for a worker; when its instance is only another process or has other roles
 -- (session_changed, roles_changed) it goes back to that instance's assigned queue, as long as that is
 -- registered and fit for it.
@@ -13,7 +13,7 @@
 -- Returns {tasks put back, 1 when there are more else 0, the reason of the last queue}
 -- Errors  CONFLICT (FLUSH_IN_PROGRESS)
 -- Emits   task.unassigned or task.assigned for each
-local most = 50
+local most = 25
 
 local refused = open_log()
 if refused then return refused end

@@ -170,46 +170,41 @@ func (r *Runner) send(batch []*call) {
 		}
 		return
 	}
-	unknown := r.exchange(ctx, node, batch, func(pipe redis.Pipeliner, c *call) *redis.Cmd {
-		return pipe.EvalSha(ctx, c.script.SHA, c.keys, c.args...)
+	unknown := r.exchange(ctx, node, lots(batch), func(pipe redis.Pipeliner, l lot) *redis.Cmd {
+		return pipe.EvalSha(ctx, l.script.SHA, l.calls[0].keys, l.args()...)
 	})
 	if len(unknown) == 0 {
 		return
 	}
-	unknown = r.exchange(ctx, node, unknown, func(pipe redis.Pipeliner, c *call) *redis.Cmd {
-		return pipe.Eval(ctx, c.script.Source, c.keys, c.args...)
+	unknown = r.exchange(ctx, node, unknown, func(pipe redis.Pipeliner, l lot) *redis.Cmd {
+		return pipe.Eval(ctx, l.script.Source, l.calls[0].keys, l.args()...)
 	})
-	for _, c := range unknown { // EVAL knows no NOSCRIPT
-		c.err = fmt.Errorf("%w: the script could not be loaded", ErrUnavailable)
-		close(c.done)
+	for _, l := range unknown { // EVAL knows no NOSCRIPT
+		l.settle(nil, fmt.Errorf("%w: the script could not be loaded", ErrUnavailable))
 	}
 }
 
-// exchange sends calls, settles those that were answered, and returns those that Redis has no script for.
-func (r *Runner) exchange(ctx context.Context, node redis.UniversalClient, calls []*call,
-	add func(redis.Pipeliner, *call) *redis.Cmd,
-) []*call {
-	var unknown []*call
-	settle := func(c *call, cmd *redis.Cmd) {
-		c.reply, c.err = cmd.Result()
-		if c.err != nil && redis.HasErrorPrefix(c.err, "NOSCRIPT") {
-			unknown = append(unknown, c)
-			return
-		}
-		c.err = classify(c.script, c.err)
-		if moved(c.err) {
-			r.reload(ctx)
-		}
-		close(c.done)
-	}
+// exchange sends lots, settles those that were answered, and returns those that Redis has no script for.
+func (r *Runner) exchange(ctx context.Context, node redis.UniversalClient, lots []lot,
+	add func(redis.Pipeliner, lot) *redis.Cmd,
+) []lot {
 	pipe := node.Pipeline()
-	cmds := make([]*redis.Cmd, len(calls))
-	for i, c := range calls {
-		cmds[i] = add(pipe, c)
+	cmds := make([]*redis.Cmd, len(lots))
+	for i, l := range lots {
+		cmds[i] = add(pipe, l)
 	}
 	_, _ = pipe.Exec(ctx) // each command holds its own error
-	for i, c := range calls {
-		settle(c, cmds[i])
+	var unknown []lot
+	for i, l := range lots {
+		reply, err := cmds[i].Result()
+		if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
+			unknown = append(unknown, l)
+			continue
+		}
+		if moved(err) {
+			r.reload(ctx)
+		}
+		l.settle(reply, err)
 	}
 	return unknown
 }
@@ -243,6 +238,9 @@ var notRun = []string{
 func classify(script *Script, err error) error {
 	if err == nil || errors.Is(err, redis.Nil) {
 		return nil
+	}
+	if errors.Is(err, ErrUnavailable) {
+		return err
 	}
 	var reply redis.Error
 	if errors.As(err, &reply) {

@@ -20,6 +20,7 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -35,7 +36,14 @@ type Script struct {
 	// ReadOnly says that it writes nothing, so that a lost reply has lost nothing. Its header says so in
 	// a line of its own: `--- @readonly`.
 	ReadOnly bool
+	// LotSize is how many calls of it may be run by one EVALSHA, 0 when each is run by its own. The header
+	// says so in a line of its own: `--- @lot 16`. Commands that come often have one.
+	LotSize int
+	// Lot is the script that runs a lot: ARGV[1] calls, ARGV[2] arguments of each, then the arguments.
+	Lot *Script
 }
+
+var lotLine = regexp.MustCompile(`(?m)^--- @lot (\d+)$`)
 
 var includeLine = regexp.MustCompile(`(?m)^--- @include "(lib/[a-z_]+)"$`)
 
@@ -67,38 +75,80 @@ func mustLoad(fsys fs.FS) map[string]*Script {
 	}
 	loaded := make(map[string]*Script, len(entries))
 	for _, file := range entries {
-		var out strings.Builder
-		if err := include(fsys, file, map[string]bool{}, &out); err != nil {
+		name := strings.TrimSuffix(path.Base(file), ".lua")
+		s, err := load(fsys, name, file)
+		if err != nil {
 			panic(fmt.Sprintf("lua: %s: %v", file, err))
 		}
-		source := out.String()
-		sum := sha1.Sum([]byte(source)) //nolint:gosec // see above
-		name := strings.TrimSuffix(path.Base(file), ".lua")
-		loaded[name] = &Script{
-			Name: name, Source: source, SHA: hex.EncodeToString(sum[:]),
-			ReadOnly: strings.Contains(source, "\n--- @readonly\n"),
-		}
+		loaded[name] = s
 	}
 	return loaded
 }
 
-// include writes a file behind the libraries it asks for, each of them once.
-func include(fsys fs.FS, file string, seen map[string]bool, out *strings.Builder) error {
+func load(fsys fs.FS, name, file string) (*Script, error) {
 	source, err := fs.ReadFile(fsys, file)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, match := range includeLine.FindAllStringSubmatch(string(source), -1) {
+	var libraries strings.Builder
+	if err := include(fsys, string(source), map[string]bool{}, &libraries); err != nil {
+		return nil, err
+	}
+	body := includeLine.ReplaceAllString(string(source), "") + "\n"
+	s := newScript(name, libraries.String()+body)
+	if match := lotLine.FindStringSubmatch(body); match != nil {
+		if s.LotSize, err = strconv.Atoi(match[1]); err != nil {
+			return nil, err
+		}
+		s.Lot = newScript(name, libraries.String()+"local function command()\n"+body+"end\n"+lotDriver)
+	}
+	return s, nil
+}
+
+func newScript(name, source string) *Script {
+	sum := sha1.Sum([]byte(source)) //nolint:gosec // see above
+	return &Script{
+		Name: name, Source: source, SHA: hex.EncodeToString(sum[:]),
+		ReadOnly: strings.Contains(source, "\n--- @readonly\n"),
+	}
+}
+
+// lotDriver runs a command for each call of a lot, with ARGV as the call alone would have it. What goes
+// wrong in one is the reply to that one.
+const lotDriver = `
+local calls, width = tonumber(ARGV[1]), tonumber(ARGV[2])
+local given = {}
+for i = #ARGV, 1, -1 do
+  given[i] = ARGV[i]
+  ARGV[i] = nil
+end
+local replies = {}
+for call = 0, calls - 1 do
+  for i = 1, width do ARGV[i] = given[2 + call * width + i] end
+  local ok, reply = pcall(command)
+  if not ok and type(reply) ~= 'table' then reply = { err = 'ERR ' .. tostring(reply) } end
+  replies[call + 1] = reply or false
+end
+return replies
+`
+
+// include writes the libraries that a source asks for, each of them once.
+func include(fsys fs.FS, source string, seen map[string]bool, out *strings.Builder) error {
+	for _, match := range includeLine.FindAllStringSubmatch(source, -1) {
 		lib := match[1] + ".lua"
 		if seen[lib] {
 			continue
 		}
 		seen[lib] = true
-		if err := include(fsys, lib, seen, out); err != nil {
+		library, err := fs.ReadFile(fsys, lib)
+		if err != nil {
 			return err
 		}
+		if err := include(fsys, string(library), seen, out); err != nil {
+			return err
+		}
+		out.WriteString(includeLine.ReplaceAllString(string(library), ""))
+		out.WriteByte('\n')
 	}
-	out.WriteString(includeLine.ReplaceAllString(string(source), ""))
-	out.WriteByte('\n')
 	return nil
 }

@@ -1,21 +1,22 @@
 --- @include "lib/space"
 --- @include "lib/condemned"
---- Writes what a batch of events changed in the global state, and the checkpoint, in one step. What the
---- events mean is folded in Go; here is only what must be atomic.
---- KEYS[1] the log's hash
---- ARGV[1] the checkpoint that the batch starts from, "" for the log's start, "*" for any
---- ARGV[2] the checkpoint after the batch; "" only deletes the state (ARGV[3] is "1" then)
---- ARGV[3] "1" when the state starts anew before the changes, else "0"
---- ARGV[4…] changes, three each: kind, field, value. Kinds: "+" adds, "~" adds and removes the field at
----          zero, "=" sets, "-" removes the field if it holds the value, "x" removes it
---- Returns 1
---- Errors CHECKPOINT_MOVED {checkpoint}, CONFLICT (FLUSH_IN_PROGRESS, once the flush deletes)
---- Emits nothing
+-- Writes what a batch of events changed in the global state, and the checkpoint, in one step. What the
+-- events mean is folded in Go; here is only what must be atomic.
+--
+-- KEYS[1] log
+-- ARGV[1] expected    the checkpoint that the batch starts from, "" for the log's start, "*" for any
+-- ARGV[2] checkpoint  after the batch; "" only deletes the state (anew is "1" then)
+-- ARGV[3] anew        "1" when the state starts anew before the changes, else "0"
+-- ARGV[4…] change     three each: kind, field, value. Kinds: "+" adds, "~" adds and removes the field at
+--                     zero, "=" sets, "-" removes the field if it holds the value, "x" removes it
+-- Returns 1
+-- Errors  CHECKPOINT_MOVED {checkpoint}, CONFLICT (FLUSH_IN_PROGRESS, once the flush deletes)
+-- Emits   nothing
 local expected, checkpoint, anew = ARGV[1], ARGV[2], ARGV[3]
 local first_change = 4
 local state = prefix .. 'state:global'
 
-local refused = condemned()
+local refused = refuse_condemned()
 if refused then return refused end
 local stored = redis.call('HGET', state, 'checkpoint') or ''
 if expected ~= '*' and stored ~= expected then

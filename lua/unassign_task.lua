@@ -9,7 +9,7 @@
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace
 -- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[3] calls     a minute and actor, 0 for no limit
 -- ARGV[4] id        of the task
 -- ARGV[5] agent     name of an agent's token, '' for who may act for all
 -- Returns the method's result: {taskId, previousAssignment, unassignedAt}

@@ -6,7 +6,7 @@
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace
 -- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] limit     calls a minute, 0 for none
+-- ARGV[3] calls     a minute and actor, 0 for no limit
 -- ARGV[4] id        of the instance
 -- ARGV[5] session   that it must have registered with, if it gave one; '' for any
 -- ARGV[6] agent     name of an agent's token, '' for who may act for all

@@ -21,10 +21,10 @@ type history struct {
 }
 
 type task struct {
-	id, status, assignedTo, text, metadata, result, err string
-	priority, attempt                                   int64
-	created, updated, claimed, completed                int64
-	waited, duration, seq                               int64
+	id, status, assignedTo, lastOwner, text, metadata, result, err string
+	priority, attempt                                              int64
+	created, updated, claimed, completed                           int64
+	waited, duration, seq                                          int64
 }
 
 func newHistory() *history {
@@ -83,10 +83,16 @@ func (h *history) update(id string, changes events.TaskChanges) {
 	h.touch(t, e)
 }
 
+// assign assigns a task as the scripts do: the event names who had the task last, and its reason tells
+// whether it is taken from somebody now.
 func (h *history) assign(id, instance string) {
 	t := h.tasks[id]
+	last, reason := t.lastOwner, events.ReasonRequested
+	if t.assignedTo != "" {
+		last, reason = t.assignedTo, events.ReasonRebalanced
+	}
 	e := h.emit(events.TypeTaskAssigned, events.TaskAssigned{
-		TaskID: id, InstanceID: instance, PreviousAssignment: optional(t.assignedTo), Reason: events.ReasonRequested,
+		TaskID: id, InstanceID: instance, PreviousAssignment: optional(last), Reason: reason,
 		Status: events.StatusPending, PreviousStatus: t.status,
 	})
 	t.status, t.assignedTo = events.StatusPending, instance
@@ -99,7 +105,7 @@ func (h *history) unassign(id string) {
 		TaskID: id, InstanceID: t.assignedTo, PreviousAssignment: optional(t.assignedTo), Reason: events.ReasonReleased,
 		Status: events.StatusPending, PreviousStatus: t.status,
 	})
-	t.status, t.assignedTo = events.StatusPending, ""
+	t.status, t.assignedTo, t.lastOwner = events.StatusPending, "", t.assignedTo
 	h.touch(t, e)
 }
 

@@ -113,7 +113,7 @@ func (f *metricsFold) leaveQueue(what events.Type, before previously) {
 	switch before.PreviousStatus {
 	case events.StatusPending:
 		f.queues["pending"]--
-		if before.PreviousAssignment != nil {
+		if before.assigned(what) {
 			f.queues["assigned"]--
 		}
 	case events.StatusInProgress:

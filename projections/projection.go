@@ -68,6 +68,20 @@ func foldAll(name string, batch events.Batch, add func(events.Envelope) error) e
 type previously struct {
 	PreviousStatus     string  `json:"previousStatus"`
 	PreviousAssignment *string `json:"previousAssignment"`
+	Reason             string  `json:"reason"`
+}
+
+// assigned tells whether the task was assigned to somebody until this event, and waited to be claimed.
+// An assignment names who had the task last, also when it has waited for a worker since: there the reason
+// tells whether it was taken from somebody just now.
+func (p previously) assigned(what events.Type) bool {
+	if p.PreviousStatus != events.StatusPending {
+		return false
+	}
+	if what == events.TypeTaskAssigned {
+		return p.Reason == events.ReasonRebalanced || p.Reason == events.ReasonRolesChanged
+	}
+	return p.PreviousAssignment != nil
 }
 
 // membership is the part of an instance's event that tells who came or went, and as what.

@@ -104,9 +104,10 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 		return nil, err
 	}
 	r := &Runner{cfg: cfg, log: space.Log(), reader: reader}
+	together := &sharedReader{reader: reader}
 	for _, p := range cfg.Projections {
 		r.loops = append(r.loops, &loop{
-			projection: p, cfg: cfg, reader: reader,
+			projection: p, cfg: cfg, reader: reader, together: together,
 			log:   cfg.Logger.With("projection", p.Name()),
 			lease: lease{scripts: cfg.Scripts, log: space.Log(), name: p.Name(), holder: cfg.Holder},
 		})

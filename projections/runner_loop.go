@@ -19,6 +19,7 @@ type loop struct {
 	projection Projection
 	cfg        RunnerConfig
 	reader     *events.Reader
+	together   *sharedReader // shared by all projections of the runner
 	log        *slog.Logger
 	lease      lease
 	progress
@@ -51,6 +52,9 @@ func (l *loop) run(ctx context.Context) {
 		end()
 		<-keeper
 		l.hold(false)
+		if view, ok := l.projection.(interface{ back() }); ok {
+			view.back() // what others apply from now on, this process does not see
+		}
 	}
 	if err := l.lease.release(ctx); err != nil {
 		l.log.Debug("the lease was not given back and ends by itself", "error", err)
@@ -95,8 +99,8 @@ func (l *loop) stored(ctx context.Context) (events.ID, error) {
 // session runs the projection as a handler of a Watermill router until ctx ends.
 func (l *loop) session(ctx context.Context) error {
 	subscriber, err := events.NewBatchSubscriber(l.cfg.Client, events.BatchSubscriberConfig{
-		ReaderConfig: readerConfig(l.cfg),
-		Name:         l.projection.Name(), Start: l.start, OnBroken: l.broken,
+		ReaderConfig: readerConfig(l.cfg), Reader: l.together,
+		Name: l.projection.Name(), Start: l.start, OnBroken: l.broken,
 		RetryDelay: retryFirst, RetryDelayMax: retryLast,
 	})
 	if err != nil {

@@ -110,7 +110,7 @@ func (f *stateFold) moveTask(what events.Type, before previously) {
 	switch before.PreviousStatus {
 	case events.StatusPending:
 		f.counts.pending--
-		if before.PreviousAssignment != nil {
+		if before.assigned(what) {
 			f.counts.assigned--
 		}
 	case events.StatusInProgress:

@@ -94,7 +94,7 @@ func call(ctx context.Context, url, method string, params json.RawMessage, stdou
 		Result json.RawMessage `json:"result"`
 		Error  json.RawMessage `json:"error"`
 	}
-	if err := json.Unmarshal(text, &answer); err != nil {
+	if err := json.Unmarshal(text, &answer); err != nil || answer.Error == nil && answer.Result == nil {
 		return fmt.Errorf("%s does not answer as a coordinator does: %.200s", url, text)
 	}
 	if answer.Error != nil {

@@ -24,7 +24,7 @@ func newRebuild() *cobra.Command {
 from a projection is incomplete until it is done.`,
 		Example: `  claudebench rebuild tasks
   claudebench rebuild all`,
-		Args:      cobra.MinimumNArgs(1),
+		Args:      cobra.MatchAll(cobra.MinimumNArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"state", "metrics", "tasks", "all"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return rebuild(cmd.Context(), cfg, args, func(format string, a ...any) {

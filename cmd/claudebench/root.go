@@ -39,7 +39,7 @@ its default.`,
 	for group, commands := range map[string][]*cobra.Command{
 		"run":   {newUp(), newServe()},
 		"use":   {newCall(), newTail(), newReady(), newEnv()},
-		"audit": {newRebuild(), newToken()},
+		"audit": {newReplay(), newVerify(), newRebuild(), newToken()},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

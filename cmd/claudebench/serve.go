@@ -50,7 +50,7 @@ func serve(ctx context.Context, cfg *config.Config, o server.Options, started fu
 	o.Version = buildVersion()
 	s, err := server.Start(ctx, cfg, o)
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	started(s)
 	if cfg.Reloads() {
@@ -101,6 +101,14 @@ func reloadOnHangup(s *server.Server) (stop func()) {
 		signal.Stop(hangup)
 		close(done)
 	}
+}
+
+// unlessStopped is the error of a start, or nil when it failed because the program was told to stop.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
 }
 
 // lessGarbageCollection lets the heap grow further between collections than Go does by itself. The live

@@ -39,6 +39,7 @@ func openStores(cfg *config.Config) (redis.UniversalClient, error) {
 			cfg.DatabaseURL = running.DatabaseURL
 		}
 	}
+	redisconn.LogTo(newLogger(cfg))
 	return redisconn.Open(cfg.RedisURL, cfg.Namespace)
 }
 

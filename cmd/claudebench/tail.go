@@ -75,7 +75,7 @@ func (t *tail) run(ctx context.Context, after string) error {
 		batch, err := t.reader.Read(ctx, at)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // Ctrl-C is how it ends
 		case events.IsBroken(err):
 			return t.broken(err)
 		case err != nil:
@@ -114,7 +114,11 @@ func (t *tail) start(ctx context.Context, after string) (events.ID, error) {
 	case "0":
 		return events.ID{}, nil
 	}
-	return events.ParseID(after)
+	id, err := events.ParseID(after)
+	if err != nil {
+		return id, fmt.Errorf("--after: %w", err)
+	}
+	return id, nil
 }
 
 // broken says what to do about a log that is not what was read before.
@@ -129,7 +133,7 @@ func (t *tail) broken(err error) error {
 func (t *tail) print(entry events.Entry) error {
 	if entry.Err != nil {
 		t.logger.Warn("an entry of the log is no event", "id", entry.ID.String(), "error", entry.Err)
-		return nil
+		return nil //nolint:nilerr // it is told, and passed over
 	}
 	e := entry.Envelope
 	if !t.filter.Match(e.Type) {

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,7 +34,9 @@ Ctrl-C ends all of it.`,
 		Example: `  claudebench up
   claudebench up --listen 127.0.0.1:4000 --data-dir ./fleet`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return up(cmd.Context(), cfg) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return up(cmd.Context(), cfg, machine, cmd.OutOrStdout())
+		},
 	}
 	cfg.BindCoordinator(cmd.Flags())
 	cfg.BindDataDir(cmd.Flags())
@@ -40,7 +45,16 @@ Ctrl-C ends all of it.`,
 	return cmd
 }
 
-func up(ctx context.Context, cfg *config.Config) (err error) {
+// servers start what is on a machine; the errors wrap devstack.ErrNotInstalled for what is not.
+type servers struct {
+	redis    func(context.Context, devstack.RedisOptions) (*devstack.Redis, error)
+	postgres func(context.Context, devstack.PostgresOptions) (*devstack.Postgres, error)
+}
+
+// machine is the one that the program runs on.
+var machine = servers{devstack.StartRedis, devstack.StartPostgres}
+
+func up(ctx context.Context, cfg *config.Config, on servers, out io.Writer) (err error) {
 	if err := cfg.Check(); err != nil {
 		return err
 	}
@@ -57,8 +71,8 @@ func up(ctx context.Context, cfg *config.Config) (err error) {
 
 	stack := &stack{dir: dir, logger: logger}
 	defer func() { err = errors.Join(err, stack.stop()) }()
-	if err := stack.start(ctx); err != nil {
-		return err
+	if err := stack.start(ctx, on); err != nil {
+		return unlessStopped(ctx, err)
 	}
 	cfg.RedisURL, cfg.DatabaseURL = stack.redisURL, stack.databaseURL
 	return serve(ctx, cfg, server.Options{Logger: logger, Embedded: stack.embedded != nil}, func(s *server.Server) {
@@ -66,7 +80,9 @@ func up(ctx context.Context, cfg *config.Config) (err error) {
 		if err := writeEndpoints(dir, e); err != nil {
 			logger.Warn("tail, replay and verify need --redis-url", "error", err)
 		}
-		greet(s.URL(), cfg, stack)
+		if _, err := io.WriteString(out, greeting(s.URL(), cfg, stack)); err != nil {
+			logger.Warn("nobody reads the greeting", "error", err)
+		}
 	}, stack.failed())
 }
 
@@ -82,11 +98,12 @@ type stack struct {
 	notes                 []string // what the user should know
 }
 
-func (s *stack) start(ctx context.Context) error {
+func (s *stack) start(ctx context.Context, on servers) error {
 	var err error
-	s.redis, err = devstack.StartRedis(ctx, devstack.RedisOptions{Dir: filepath.Join(s.dir, "redis"), AppendOnly: true})
+	s.redis, err = on.redis(ctx, devstack.RedisOptions{Dir: filepath.Join(s.dir, "redis"), AppendOnly: true})
 	switch {
 	case errors.Is(err, devstack.ErrNotInstalled):
+		s.redis = nil
 		if s.embedded, err = devstack.StartEmbedded(); err != nil {
 			return fmt.Errorf("start the embedded Redis: %w", err)
 		}
@@ -98,7 +115,7 @@ func (s *stack) start(ctx context.Context) error {
 		s.redisURL = s.redis.URL()
 	}
 
-	s.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{Dir: filepath.Join(s.dir, "postgres")})
+	s.postgres, err = on.postgres(ctx, devstack.PostgresOptions{Dir: filepath.Join(s.dir, "postgres")})
 	switch {
 	case errors.Is(err, devstack.ErrNotInstalled):
 		s.postgres = nil
@@ -150,39 +167,54 @@ func (s *stack) stop() error {
 	return errors.Join(err, removeEndpoints(s.dir))
 }
 
-// greet says where everything is and what to try.
-func greet(url string, cfg *config.Config, s *stack) {
-	store := "Redis " + where(s.redis != nil, filepath.Join(s.dir, "redis"), "in this process")
-	views := "Postgres " + where(s.postgres != nil, filepath.Join(s.dir, "postgres"), "off")
-	fmt.Printf("\nClaudeBench is up at %s\n  %s\n  %s\n", url, store, views)
+// greeting says where everything is and what to try.
+func greeting(url string, cfg *config.Config, s *stack) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "\nClaudeBench is up at %s\n", url)
+	fmt.Fprintf(&text, "  Redis %s\n", where(s.redis != nil, filepath.Join(s.dir, "redis"), "in this process"))
+	fmt.Fprintf(&text, "  Postgres %s\n", where(s.postgres != nil, filepath.Join(s.dir, "postgres"), "off"))
 	for _, note := range s.notes {
-		fmt.Println("  ! " + note)
+		fmt.Fprintf(&text, "  ! %s\n", note)
 	}
-	program, flag := program(), ""
+	flag, folder := "", ""
 	if url != "http://127.0.0.1:3000" {
 		flag = " --url " + url
 	}
-	folder := ""
 	if cfg.DataDir != config.DefaultDataDir() {
-		folder = " --data-dir " + cfg.DataDir
+		folder = " --data-dir " + shellWord(cfg.DataDir)
 	}
-	fmt.Printf(`
+	fmt.Fprintf(&text, `
 Try, in another terminal:
   %[1]s tail%[3]s
   %[1]s call%[2]s system.register '{"id":"worker-1","roles":["worker"]}'
   %[1]s call%[2]s task.create '{"text":"say hello"}'
 
 Ctrl-C ends everything.
-`, program, flag, folder)
+`, program(), flag, folder)
+	return text.String()
 }
 
 // program is how this program was started, so that the commands shown work as they are.
 func program() string {
-	if exe, err := os.Executable(); err == nil && filepath.Dir(filepath.Dir(filepath.Dir(exe))) == filepath.Clean(os.TempDir()) {
+	if exe, err := os.Executable(); err == nil && builtByRun.MatchString(filepath.ToSlash(exe)) {
 		return "go run ./cmd/claudebench"
 	}
-	return os.Args[0]
+	return shellWord(os.Args[0])
 }
+
+// builtByRun matches where `go run` puts what it builds: a folder of the build's own, and the second time
+// its cache.
+var builtByRun = regexp.MustCompile(`/go-build\d+/b001/exe/[^/]+$|/[0-9a-f]{64}-d/[^/]+$`)
+
+// shellWord writes a word so that a shell reads it as one.
+func shellWord(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
 
 func where(there bool, path, otherwise string) string {
 	if there {

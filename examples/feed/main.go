@@ -10,12 +10,13 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"log"
+	"log" //nolint:depguard // an example for people to read, in a terminal
 	"net/http"
 	"os"
 	"strings"
@@ -95,15 +96,15 @@ func send(url string, requests []request) (created int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	call, err := http.NewRequest(http.MethodPost, url+"/rpc", bytes.NewReader(body)) //nolint:noctx // Ctrl-C ends it
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url+"/rpc", bytes.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
-	call.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Content-Type", "application/json")
 	if token := os.Getenv("CB_TOKEN"); token != "" {
-		call.Header.Set("Authorization", "Bearer "+token)
+		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	response, err := http.DefaultClient.Do(call)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return 0, err
 	}

@@ -15,9 +15,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
-	"log"
+	"log" //nolint:depguard // an example for people to read, in a terminal
 	"net/http"
 	"os"
 	"os/signal"
@@ -141,7 +142,8 @@ const internalError = -32603
 func (w worker) repeat(ctx context.Context, method string, params map[string]any, result any) error {
 	for {
 		err := w.call(ctx, method, params, result)
-		if refused, ok := err.(*rpcError); err == nil || ok && refused.Code != internalError {
+		var refused *rpcError
+		if err == nil || errors.As(err, &refused) && refused.Code != internalError {
 			return err
 		}
 		log.Print(err)

@@ -249,7 +249,7 @@ func TestRedisDamageIsNamed(t *testing.T) {
 			func(t *testing.T, d *day) {
 				d.forge(t, events.TypeTaskUnassigned, fmt.Sprintf(`{"taskId":%q,"instanceId":"w1","previousAssignment":"w1","reason":"requested","status":"pending","previousStatus":"in_progress"}`, d.active), 1)
 			},
-			func(*day) []string { return []string{"was not written by a command"} },
+			func(d *day) []string { return []string{d.space.Log(), `seq is "21", the log says "22"`} },
 		},
 		"seq that jumps": {
 			func(t *testing.T, d *day) {

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -27,7 +28,7 @@ type Fold struct {
 
 	tasks   map[int64]*Task
 	deleted map[int64]bool
-	// flushed is the seq of the last flush that deleted the task views too.
+	// flushedViews is the seq of the last flush that deleted the task views too, 0 if none did.
 	flushedViews int64
 
 	instances map[string]*Instance // also those that have left
@@ -78,7 +79,7 @@ func (f *Fold) Count(status string) int64 { return f.byStatus[status] }
 // Tasks are the tasks that were created and not deleted, in order of creation. Do not change them.
 func (f *Fold) Tasks() []*Task {
 	list := slices.Collect(maps.Values(f.tasks))
-	slices.SortFunc(list, func(a, b *Task) int { return int(a.Num - b.Num) })
+	slices.SortFunc(list, func(a, b *Task) int { return cmp.Compare(a.Num, b.Num) })
 	return list
 }
 

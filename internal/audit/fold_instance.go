@@ -19,7 +19,7 @@ type Instance struct {
 	MaxTasks     int64
 	Worker       bool
 	Status       string // ACTIVE, IDLE or BUSY
-	Seq          int64  // of the last event that changed it
+	Seq          int64  // of its registration, or of its election since; a change of status may have come later
 
 	// partial says that it registered before the log begins.
 	partial  bool
@@ -62,7 +62,6 @@ func (s step) settle(id string) {
 	if len(i.active) > 0 {
 		i.Status = statusBusy
 	}
-	i.Seq = s.e.Seq
 }
 
 // holds is how many tasks it has.
@@ -112,7 +111,7 @@ func (s step) registered(p enrolled) {
 		s.setAside(i, kindActive, events.ReasonSessionChanged)
 	}
 	if previous != "" && !(&Instance{roles: roles}).fits(previous) {
-		s.setAside(i, kindAssigned, reasonRolesChanged)
+		s.setAside(i, kindAssigned, events.ReasonRolesChanged)
 	}
 	if i.Registered {
 		s.enrol(i, -1)

@@ -12,9 +12,9 @@ var autoReasons = map[string]bool{
 // own changes a task's status and owner, and where it is.
 func (s step) own(t *Task, status, owner string, kind queueKind) *Instance {
 	s.take(t)
-	s.count1(t, -1)
+	s.tally(t, -1)
 	t.Status, t.AssignedTo, t.Auto = status, owner, false
-	s.count1(t, +1)
+	s.tally(t, +1)
 	s.touch(t)
 	var holder *Instance
 	if owner != "" {
@@ -32,7 +32,7 @@ func (s step) assigned(p events.TaskAssigned) {
 		return
 	}
 	s.was(t, p.PreviousStatus)
-	again := p.Reason == events.ReasonSessionChanged || p.Reason == reasonRolesChanged
+	again := p.Reason == events.ReasonSessionChanged || p.Reason == events.ReasonRolesChanged
 	switch {
 	case !t.Open():
 		s.tell("task %s is finished: %s", p.TaskID, t.describe())
@@ -70,7 +70,7 @@ func (s step) taken(reason string, p events.TaskAssigned) string {
 	switch reason {
 	case events.ReasonRebalanced:
 		return deref(p.PreviousAssignment)
-	case events.ReasonSessionChanged, reasonRolesChanged:
+	case events.ReasonSessionChanged, events.ReasonRolesChanged:
 		return p.InstanceID
 	}
 	return ""

@@ -17,10 +17,6 @@ const (
 	kindOrphaned           // set aside until it is put back
 )
 
-// reasonRolesChanged is why a task is set aside, or given back, when its instance registered with fewer
-// roles.
-const reasonRolesChanged = "roles_changed"
-
 // orphans are tasks that were set aside in one step when their instance left, died, or came back as
 // another process or with other roles.
 type orphans struct {

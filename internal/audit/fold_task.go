@@ -70,7 +70,7 @@ func (s step) find(id string, learn Task) *Task {
 	t := &learn
 	t.Num, t.partial = num, true
 	s.tasks[num] = t
-	s.count1(t, +1)
+	s.tally(t, +1)
 	if t.AssignedTo != "" && t.Open() {
 		kind := kindAssigned
 		if t.Status == events.StatusInProgress {
@@ -145,7 +145,7 @@ func (s step) created(p events.TaskCreated) {
 	t.Roleset = roleset(t.Metadata)
 	s.touch(t)
 	s.tasks[num] = t
-	s.count1(t, +1)
+	s.tally(t, +1)
 	s.put(t, kindWaiting, nil)
 }
 
@@ -166,7 +166,7 @@ func (s step) updated(p events.TaskUpdated) {
 		t.Priority = *p.Changes.Priority
 	}
 	if p.Changes.Metadata != nil {
-		s.count1(t, -1)
+		s.tally(t, -1)
 		waiting := t.in == kindWaiting
 		if waiting {
 			s.take(t)
@@ -176,7 +176,7 @@ func (s step) updated(p events.TaskUpdated) {
 		if waiting {
 			s.put(t, kindWaiting, nil)
 		}
-		s.count1(t, +1)
+		s.tally(t, +1)
 	}
 }
 
@@ -200,7 +200,7 @@ func (s step) deletedTask(p events.TaskDeleted) {
 // drop forgets a task.
 func (s step) drop(t *Task) {
 	s.take(t)
-	s.count1(t, -1)
+	s.tally(t, -1)
 	delete(s.tasks, t.Num)
 }
 
@@ -211,9 +211,9 @@ func orNobody(id string) string {
 	return id
 }
 
-// count1 counts a task in (+1) or out (-1) of what is counted. A task is counted out before its status,
+// tally counts a task in (+1) or out (-1) of what is counted. A task is counted out before its status,
 // owner or roles change, and in again behind.
-func (s step) count1(t *Task, by int64) {
+func (s step) tally(t *Task, by int64) {
 	add(s.byStatus, t.Status, by)
 	if !t.Open() {
 		return

@@ -38,6 +38,21 @@ func (t *tail) to(ctx context.Context, seq int64) (bool, error) {
 	return true, nil
 }
 
+// look reads on to the next event, which it keeps for later, so that the reader tells of whatever else
+// there is before it.
+func (t *tail) look(ctx context.Context) error {
+	for fresh := false; ; {
+		entry, err := t.pull(ctx, &fresh)
+		if err != nil || entry == nil {
+			return err
+		}
+		if entry.ID != t.fold.last {
+			t.held = entry
+			return nil
+		}
+	}
+}
+
 func (t *tail) apply(entry *events.Entry) {
 	switch {
 	case entry.ID == t.fold.last: // read again to go on behind it

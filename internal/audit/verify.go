@@ -34,7 +34,7 @@ const (
 	// pollEvery is how often a projection that is behind is looked at.
 	pollEvery = 20 * time.Millisecond
 	// taskLot and instanceLot are how many objects a script reads at once: it takes about a millisecond.
-	taskLot, instanceLot = 200, 100
+	taskLot, instanceLot = 100, 50
 )
 
 // The scripts, none of which writes.
@@ -85,6 +85,7 @@ func Verify(ctx context.Context, o Options) (*Report, error) {
 		{"comparing queues", v.queues},
 		{"comparing the global state", v.state},
 		{"comparing the task views in Postgres", v.rows},
+		{"looking at the log's end", v.tail.look},
 	} {
 		v.progress(part.what)
 		if err := part.do(ctx); err != nil {
@@ -129,7 +130,7 @@ func (v *verifier) foreign(f events.ForeignEntry) {
 }
 
 func (v *verifier) progress(what string) {
-	fmt.Fprintf(v.Progress, "%s\n", what) //nolint:errcheck // nobody is worse off without it
+	fmt.Fprintf(v.Progress, "%s\n", what)
 }
 
 // to folds the log up to the event that left things as they were read.

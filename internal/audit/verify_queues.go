@@ -10,7 +10,7 @@ import (
 
 const (
 	// queuePage is how many entries a script reads at once, of all its queues together.
-	queuePage = 1000
+	queuePage = 500
 	// queueLot is how many queues a script reads at once.
 	queueLot = 25
 )

@@ -6,51 +6,32 @@ import (
 	"slices"
 )
 
-// taskFields is how many fields of a task read_tasks gives, before the scores.
-const taskFields = 18
+const (
+	// taskFields is how many fields of a task read_tasks gives, before the scores.
+	taskFields = 18
+	// orphansScore and orphansName are where, behind them, the orphans' queue stands that it was found in.
+	orphansScore, orphansName = 5, 6
+)
 
 // tasks compares the hash of every task that the log knows, and whether it is in its queues.
 func (v *verifier) tasks(ctx context.Context) error {
 	ids := slices.AppendSeq(slices.Collect(maps.Keys(v.fold.tasks)), maps.Keys(v.fold.deleted))
 	slices.Sort(ids)
-	// A task that was set aside between the asking and the answer is asked for once more, and so on.
-	for round := ids; len(round) > 0; {
-		var again []int64
-		nums := slices.Collect(slices.Chunk(round, taskLot))
-		args := make([][]any, len(nums))
-		for i, lot := range nums {
-			args[i] = make([]any, 0, 2*len(lot))
-			for _, num := range lot {
-				args[i] = append(args[i], (&Task{Num: num}).ID(), v.orphansOf(num))
-			}
+	lots := slices.Collect(slices.Chunk(ids, taskLot))
+	args := make([][]any, len(lots))
+	for i, lot := range lots {
+		for _, num := range lot {
+			args[i] = append(args[i], (&Task{Num: num}).ID())
 		}
-		err := v.lots(ctx, readTasks, args, func(i int, reply []any) error {
-			for n, num := range nums[i] {
-				asked, now := args[i][2*n+1], v.orphansOf(num)
-				if now != "" && now != asked {
-					again = append(again, num)
-					continue
-				}
-				v.report.Tasks++
-				values, _ := reply[n].([]any)
-				v.task(num, values)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
+	}
+	return v.lots(ctx, readTasks, args, func(i int, reply []any) error {
+		for n, num := range lots[i] {
+			v.report.Tasks++
+			stored, _ := reply[n].([]any)
+			v.task(num, stored)
 		}
-		round = again
-	}
-	return nil
-}
-
-// orphansOf is the key of the orphans' queue that a task waits in, "" if in none.
-func (v *verifier) orphansOf(num int64) string {
-	if t := v.fold.tasks[num]; t != nil && t.in == kindOrphaned {
-		return v.keys.Orphans(t.set.name)
-	}
-	return ""
+		return nil
+	})
 }
 
 // task compares one task's hash.
@@ -99,7 +80,13 @@ func (v *verifier) task(num int64, stored []any) {
 // places compares where an open task is with where the log has it. That it is nowhere else is found by
 // going through the queues.
 func (v *verifier) places(t *Task, scores []any) {
-	owner := t.AssignedTo
+	owner, orphans := t.AssignedTo, ""
+	if t.in == kindOrphaned {
+		orphans = t.set.name
+		if text(scores[orphansName]) != orphans {
+			scores[orphansScore] = nil
+		}
+	}
 	for i, p := range []struct {
 		key  string
 		in   bool
@@ -110,7 +97,7 @@ func (v *verifier) places(t *Task, scores []any) {
 		{v.keys.Assigned(owner), t.in == kindAssigned, t.score()},
 		{v.keys.Active(owner), t.in == kindActive, t.score()},
 		{v.keys.Auto(owner), t.in == kindAssigned && t.Auto, t.score()},
-		{v.orphansOf(t.Num), t.in == kindOrphaned, t.score()},
+		{v.keys.Orphans(orphans), t.in == kindOrphaned, t.score()},
 	} {
 		stored, there := number(scores[i])
 		switch {

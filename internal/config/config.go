@@ -192,7 +192,7 @@ func (r *RateLimits) Set(text string) error {
 		}
 		method, limit, ok := strings.Cut(part, "=")
 		n, err := strconv.Atoi(limit)
-		if !ok || err != nil || n < 0 {
+		if !ok || method == "" || err != nil || n < 0 {
 			return fmt.Errorf("%q is neither off nor method=calls-a-minute", part)
 		}
 		r.Methods[method] = n

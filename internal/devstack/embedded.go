@@ -28,7 +28,7 @@ func StartEmbedded() (*Embedded, error) {
 }
 
 // URL is the address with the password.
-func (e *Embedded) URL() string { return "redis://:" + e.password + "@" + e.Addr() + "/0" }
+func (e *Embedded) URL() string { return "redis://default:" + e.password + "@" + e.Addr() + "/0" }
 
 // Addr is host:port.
 func (e *Embedded) Addr() string { return e.mini.Addr() }

@@ -88,7 +88,7 @@ func TestPostgresFromInitdbIsPrivate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.Stop(t.Context())
+	defer func() { _ = p.Stop(t.Context()) }()
 	for sql, want := range map[string]string{
 		"SELECT current_database()":    "claudebench",
 		"SHOW server_encoding":         "UTF8",

@@ -176,7 +176,7 @@ func (r *Redis) ready(ctx context.Context, c *child) (bool, error) {
 }
 
 // URL is the address with the password, for redis.ParseURL and redis-cli -u.
-func (r *Redis) URL() string { return "redis://:" + r.password + "@" + r.Addr() + "/0" }
+func (r *Redis) URL() string { return "redis://default:" + r.password + "@" + r.Addr() + "/0" }
 
 // Addr is host:port.
 func (r *Redis) Addr() string { return loopback(r.port) }

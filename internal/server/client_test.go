@@ -2,7 +2,9 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -50,7 +52,12 @@ func (c *client) ask(method string, params any) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	response, err := c.http.Post(c.url+"/rpc", "application/json", bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, c.url+"/rpc", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, wireError{err}
 	}
@@ -90,8 +97,8 @@ func call[R any](t testing.TB, c *client, method string, params any) R {
 func refused(t testing.TB, c *client, code int, method string, params any) *refusal {
 	t.Helper()
 	text, err := c.ask(method, params)
-	r, ok := err.(*refusal)
-	if !ok || r.Code != code {
+	var r *refusal
+	if !errors.As(err, &r) || r.Code != code {
 		t.Fatalf("%s %v: %s, %v; want error %d", method, params, text, err, code)
 	}
 	return r
@@ -100,7 +107,11 @@ func refused(t testing.TB, c *client, code int, method string, params any) *refu
 // get reads a path.
 func (c *client) get(t testing.TB, path string) (status int, body string) {
 	t.Helper()
-	response, err := c.http.Get(c.url + path)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := c.http.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,13 +150,12 @@ type object = map[string]any
 
 // page is the result of task.list.
 type page struct {
-	Tasks []struct {
-		ID, Status string
-		AssignedTo *string
-	}
+	Tasks      []listedTask
 	TotalCount int
 	HasMore    bool
 }
+
+type listedTask struct{ ID, UpdatedAt string }
 
 // create creates a task and gives its id.
 func (c *client) create(t testing.TB, p params) string {

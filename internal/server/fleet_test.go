@@ -15,6 +15,7 @@ import (
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/redisconn"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -112,6 +113,15 @@ func redisOf(t testing.TB, cfg *config.Config) redis.UniversalClient {
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
 	return rdb
+}
+
+func keysOf(t testing.TB, cfg *config.Config) keys.Space {
+	t.Helper()
+	space, err := keys.New(cfg.Namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return space
 }
 
 // count tells how often each event was, by type and by the id in its payload.

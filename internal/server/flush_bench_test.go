@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -129,5 +128,3 @@ func startBench(b *testing.B, cfg *config.Config) *client {
 	})
 	return newClient(b, s.Addr())
 }
-
-var quiet = slog.New(slog.DiscardHandler)

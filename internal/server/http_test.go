@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -21,7 +20,7 @@ import (
 // post sends a body as it is.
 func (c *client) post(t *testing.T, path, body string, change func(*http.Request)) (status int, answer string) {
 	t.Helper()
-	r, err := http.NewRequest(http.MethodPost, c.url+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.url+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,21 +45,27 @@ func TestJSONRPCOnBothPaths(t *testing.T) {
 	c := start(t, settings(t, nil))
 	for _, path := range []string{"/rpc", "/rpc/batch"} {
 		for _, wire := range []struct{ name, body, want string }{
-			{"unknown method", `{"jsonrpc":"2.0","id":1,"method":"task.dance"}`,
-				`{"jsonrpc":"2.0","error":{"code":-32601,"message":"Method not found","data":"task.dance"},"id":1}`},
+			{
+				"unknown method", `{"jsonrpc":"2.0","id":1,"method":"task.dance"}`,
+				`{"jsonrpc":"2.0","error":{"code":-32601,"message":"Method not found","data":"task.dance"},"id":1}`,
+			},
 			{"not JSON", `{"jsonrpc":`, `"code":-32700,"message":"Parse error"`},
 			{"not a request", `{"id":1}`, `"code":-32600,"message":"Invalid Request"`},
 			{"empty batch", `[]`, `"code":-32600`},
 			{"unknown param", `{"jsonrpc":"2.0","id":1,"method":"task.get","params":{"id":"t-1","colour":1}}`, `colour`},
 			{"missing param", `{"jsonrpc":"2.0","id":"a","method":"task.create","params":{}}`, `"code":-32602,"message":"Invalid params"`},
 			{"not found", `{"jsonrpc":"2.0","id":null,"method":"task.get","params":{"id":"t-999"}}`, `{"code":-32004,"message":"Not found","data":{"id":"t-999"}}`},
-			{"not registered", `{"jsonrpc":"2.0","id":2,"method":"task.claim","params":{"workerId":"nobody"}}`,
-				`{"code":-32003,"message":"Instance not registered","data":{"instanceId":"nobody"}}`},
-			{"a batch in order, its notification unanswered",
+			{
+				"not registered", `{"jsonrpc":"2.0","id":2,"method":"task.claim","params":{"workerId":"nobody"}}`,
+				`{"code":-32003,"message":"Instance not registered","data":{"instanceId":"nobody"}}`,
+			},
+			{
+				"a batch in order, its notification unanswered",
 				`[{"jsonrpc":"2.0","id":"x","method":"system.heartbeat","params":{"instanceId":"i"}},` +
 					`{"jsonrpc":"2.0","method":"system.heartbeat","params":{"instanceId":"i"}},` +
 					`{"jsonrpc":"2.0","id":"y","method":"nope"}]`,
-				`[{"jsonrpc":"2.0","result":{"alive":false},"id":"x"},{"jsonrpc":"2.0","error":{"code":-32601,"message":"Method not found","data":"nope"},"id":"y"}]`},
+				`[{"jsonrpc":"2.0","result":{"alive":false},"id":"x"},{"jsonrpc":"2.0","error":{"code":-32601,"message":"Method not found","data":"nope"},"id":"y"}]`,
+			},
 		} {
 			status, answer := c.post(t, path, wire.body, nil)
 			if plain := strings.ReplaceAll(answer, " ", ""); status != http.StatusOK || !strings.Contains(plain, strings.ReplaceAll(wire.want, " ", "")) {
@@ -227,7 +232,7 @@ func TestRateLimitsOfTheOperator(t *testing.T) {
 		call[object](t, c, "system.register", params{"id": "i", "roles": []string{}})
 	}
 	// Both coordinators of a fleet count together.
-	refused(t, start(t, cfg), commands.CodeRateLimited, "task.create", params{"text": "4"})
+	_ = refused(t, start(t, cfg), commands.CodeRateLimited, "task.create", params{"text": "4"})
 }
 
 func TestNamespacesAreApart(t *testing.T) {
@@ -260,7 +265,7 @@ func TestBadSettingsStopTheStart(t *testing.T) {
 		"database URL":   {func(c *config.Config) { c.DatabaseURL = "postgres://%zz" }, "database URL"},
 		"port taken":     {func(c *config.Config) { c.Listen = testenv.Redis(t).Addr() }, "--listen"},
 	} {
-		s, err := Start(t.Context(), settings(t, bad.change), Options{Logger: slog.New(slog.DiscardHandler)})
+		s, err := Start(t.Context(), settings(t, bad.change), Options{Logger: quiet})
 		if err == nil {
 			t.Errorf("%s: it started", name)
 			_ = s.Stop(t.Context())

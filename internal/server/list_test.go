@@ -69,7 +69,7 @@ func TestListFiltersAndOrders(t *testing.T) {
 		{params{"priority": 10}, []string{"t-5", "t-1"}},
 		{params{"orderBy": "priority"}, []string{"t-4", "t-2", "t-3", "t-5", "t-1"}},
 		{params{"orderBy": "priority", "order": "asc"}, []string{"t-1", "t-5", "t-3", "t-2", "t-4"}},
-		{params{"orderBy": "updatedAt", "limit": 2}, []string{"t-3", "t-2"}},
+		{params{"orderBy": "priority", "limit": 2, "offset": 1}, []string{"t-2", "t-3"}},
 	} {
 		got := call[page](t, c, "task.list", q.params)
 		if diff := cmp.Diff(q.want, ids(got)); diff != "" {
@@ -78,6 +78,10 @@ func TestListFiltersAndOrders(t *testing.T) {
 		if total := max(got.TotalCount, len(q.want)); q.params["limit"] == nil && (total != len(q.want) || got.HasMore) {
 			t.Errorf("%v: totalCount %d, hasMore %t", q.params, got.TotalCount, got.HasMore)
 		}
+	}
+	byChange := call[page](t, c, "task.list", params{"orderBy": "updatedAt", "order": "asc"})
+	if !slices.IsSortedFunc(byChange.Tasks, func(a, b listedTask) int { return strings.Compare(a.UpdatedAt, b.UpdatedAt) }) {
+		t.Errorf("by updatedAt: %+v", byChange.Tasks)
 	}
 	// The same object everywhere, to the last digit of what users brought.
 	var listed struct{ Tasks []json.RawMessage }
@@ -93,7 +97,7 @@ func TestListFiltersAndOrders(t *testing.T) {
 		t.Errorf("task.get and task.list differ (-get +list):\n%s", diff)
 	}
 	for _, bad := range []params{{"limit": 0}, {"limit": 1001}, {"offset": -1}, {"orderBy": "text"}, {"order": "up"}, {"status": "done"}} {
-		refused(t, c, commands.CodeInvalidParams, "task.list", bad)
+		_ = refused(t, c, commands.CodeInvalidParams, "task.list", bad)
 	}
 }
 

@@ -21,6 +21,9 @@ import (
 // can kill.
 const childSettings = "CLAUDEBENCH_SERVER_TEST_CHILD"
 
+// quiet is a log that nobody reads.
+var quiet = slog.New(slog.DiscardHandler)
+
 func TestMain(m *testing.M) {
 	if text := os.Getenv(childSettings); text != "" {
 		if err := child(text); err != nil {
@@ -40,7 +43,7 @@ func child(text string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	s, err := Start(ctx, cfg, Options{Logger: slog.New(slog.DiscardHandler)})
+	s, err := Start(ctx, cfg, Options{Logger: quiet})
 	if err != nil {
 		return err
 	}
@@ -70,7 +73,7 @@ func settings(t *testing.T, change func(*config.Config)) *config.Config {
 // start starts a coordinator in this process and stops it when the test ends.
 func start(t *testing.T, cfg *config.Config) *client {
 	t.Helper()
-	s, err := Start(t.Context(), cfg, Options{Logger: slog.New(slog.DiscardHandler)})
+	s, err := Start(t.Context(), cfg, Options{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -74,13 +75,13 @@ func TestAnInstanceFailsOnceUnderManyMonitors(t *testing.T) {
 		call[object](t, all[n%3], "system.register", params{"id": fmt.Sprint("i", n), "roles": []string{"worker"}})
 		all[n%3].create(t, params{"text": "t"})
 	}
-	rdb := redisOf(t, cfg)
+	rdb, failures := redisOf(t, cfg), keysOf(t, cfg).Topic(string(events.TypeInstanceFailed))
 	testenv.Eventually(t, 15*time.Second, func() (bool, string) {
-		n := rdb.XLen(t.Context(), "cb:{"+cfg.Namespace+"}:stream:instance.failed").Val()
+		n := rdb.XLen(t.Context(), failures).Val()
 		return n >= instances, fmt.Sprintf("%d of %d failed", n, instances)
 	})
 	// Whoever comes late finds nobody left.
-	if late := call[struct{ Failed, Healthy []string }](t, all[0], "system.check_health", nil); len(late.Failed)+len(late.Healthy) != 0 {
+	if late := call[struct{ Failed, Healthy []string }](t, all[0], "system.check_health", params{}); len(late.Failed)+len(late.Healthy) != 0 {
 		t.Errorf("system.check_health still finds %+v", late)
 	}
 	counts := count(entries(t, cfg))

@@ -108,6 +108,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (*Server, error) 
 
 // connect opens the stores, and waits for Redis.
 func (s *Server) connect(ctx context.Context, cfg *config.Config, embedded bool) error {
+	redisconn.LogTo(s.logger)
 	var err error
 	if s.redis, err = redisconn.Open(cfg.RedisURL, cfg.Namespace); err != nil {
 		return err
@@ -127,12 +128,12 @@ func (s *Server) connect(ctx context.Context, cfg *config.Config, embedded bool)
 
 // checkRedis asks until Redis answers, and refuses one that cannot be trusted with the data.
 func (s *Server) checkRedis(ctx context.Context, allowVolatile bool) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	patience, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	retry := time.NewTicker(250 * time.Millisecond)
 	defer retry.Stop()
 	for told := false; ; told = true {
-		warning, err := redisconn.Check(ctx, s.redis, allowVolatile)
+		warning, err := redisconn.Check(patience, s.redis, allowVolatile)
 		if err == nil {
 			if warning != "" {
 				s.logger.WarnContext(ctx, warning)
@@ -147,7 +148,10 @@ func (s *Server) checkRedis(ctx context.Context, allowVolatile bool) error {
 		}
 		select {
 		case <-retry.C:
-		case <-ctx.Done():
+		case <-patience.Done():
+			if ctx.Err() != nil {
+				return fmt.Errorf("wait for Redis: %w", ctx.Err())
+			}
 			return fmt.Errorf("redis did not answer for %s: %w", startPatience, err)
 		}
 	}

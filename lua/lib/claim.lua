@@ -5,9 +5,8 @@
 -- the queue it was in. The attempt it raises is the fencing token. Emits task.claimed.
 local function claim(t, worker)
   local attempt = int(t.attempt + 1)
-  local previous = t.assignedTo or t.previousAssignment
   local n = emit('task.claimed', '{"taskId":"' .. t.id .. '","workerId":' .. quote(worker) .. ',"attempt":' .. attempt
-    .. ',"previousAssignment":' .. quoted(previous) .. ',"status":"in_progress","previousStatus":"pending","waited":'
+    .. ',"previousAssignment":' .. quoted(t.assignedTo) .. ',"status":"in_progress","previousStatus":"pending","waited":'
     .. int(now - t.queuedAt) .. ',"claimedAt":"' .. at .. '"}')
   local key = prefix .. 'task:' .. t.id
   redis.call('ZADD', prefix .. 'queue:active:' .. worker, score(t.priority, t.id), t.id)

@@ -20,7 +20,9 @@ local function limit(subject, calls)
   if elapsed < 0 or elapsed >= 2 * rate_window then
     start, current, previous, elapsed, begun = clock, 0, 0, 0, false
   elseif elapsed >= rate_window then
-    start, current, previous, elapsed, begun = start + rate_window, 0, current, elapsed - rate_window, false
+    -- In lines of their own: the embedded Redis' Lua does not assign such a list at once.
+    previous = current
+    start, current, elapsed, begun = start + rate_window, 0, elapsed - rate_window, false
   end
   if previous * (1 - elapsed / rate_window) + current >= calls then
     local wait = rate_window - elapsed

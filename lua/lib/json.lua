@@ -1,13 +1,13 @@
 -- JSON text of what users bring and of what may be missing.
 
-local escapes = { ['"'] = '\\"', ['\\'] = '\\\\' }
+-- Redis' cjson writes '/' as '\/', the embedded one's does not: there a '\/' is the end of an escaped '\'.
+local slash_escaped = cjson.encode('/') == '"\\/"'
 
--- quote gives a string as JSON. Not by cjson, which writes '/' as '\/', and other letters otherwise
--- elsewhere.
+-- quote gives a string as JSON.
 local function quote(s)
-  return '"' .. string.gsub(s, '[%c"\\]', function(c)
-    return escapes[c] or string.format('\\u%04x', string.byte(c))
-  end) .. '"'
+  local text = cjson.encode(s)
+  if slash_escaped then text = string.gsub(text, '\\/', '/') end
+  return text
 end
 
 -- quoted gives a string as JSON, or null when it is missing (nil, false or empty).

@@ -37,30 +37,35 @@ local function recover_log()
   return n, ms
 end
 
--- open_log reads where the log stands. It returns an error reply while a flush fences commands off,
--- unless it is the one that asks.
-local function open_log(flush)
+-- log_opened reads where the log stands, once for a lot of commands. It returns false while a flush fences
+-- commands off, unless it is the one that asks.
+local function log_opened(flush)
+  if seq then return true end
   local log = redis.call('HMGET', KEYS[1], 'seq', 'ms', 'fence')
-  if log[3] and log[3] ~= flush then
-    return redis.error_reply('CONFLICT {"reason":"FLUSH_IN_PROGRESS"}')
-  end
+  if log[3] and log[3] ~= flush then return false end
   local n, ms = log[1], log[2]
   if not n or not ms then n, ms = recover_log() end
   seq = tonumber(n)
   now = math.max(clock, tonumber(ms))
   now_text = int(now)
   at = iso(now)
+  return true
+end
+
+-- open_log opens the log for a command. It returns an error reply while a flush fences commands off.
+local function open_log()
+  if not log_opened() then return redis.error_reply('CONFLICT {"reason":"FLUSH_IN_PROGRESS"}') end
 end
 
 -- emit appends an event whose payload is JSON text and returns its seq as text. The context is the
 -- inside of the envelope that tells the actor, the cause and the trace; ARGV[1] unless another is given.
 local function emit(type, payload, context)
-  seq = seq + 1
-  local n = int(seq)
+  local n = int(seq + 1)
   event_id = now_text .. '-' .. n
   local data = '{"id":"' .. event_id .. '","seq":' .. n .. ',"type":"' .. type .. '","v":1,"timestamp":' .. now_text
     .. ',' .. (context or ARGV[1]) .. ',"payload":' .. payload .. '}'
   redis.call('XADD', prefix .. 'stream:events', event_id, 'data', data)
+  seq = seq + 1
   redis.pcall('XADD', prefix .. 'stream:' .. type, 'MAXLEN', '~', topic_length, event_id, 'data', data)
   redis.call('HSET', KEYS[1], 'seq', n, 'ms', now_text)
   if seq == 1 then redis.call('HSET', KEYS[1], 'base', n, 'term', '0') end

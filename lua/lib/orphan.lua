@@ -7,7 +7,7 @@ local function orphan(id, queue, reason)
   if redis.call('EXISTS', from) == 0 then return end
   local name = int(seq) .. ':' .. queue
   redis.call('RENAME', from, prefix .. 'queue:orphans:' .. name)
-  local actor, trace = string.match(ARGV[1], '^("actor":.-),"cause":.*,("trace":[^,]*)$')
+  local actor, trace = string.match(ARGV[1], '^("actor":.-),"cause":.*,("trace":.*)$')
   local entry = '{"queue":"' .. name .. '","instanceId":' .. quote(id) .. ',"reason":"' .. reason .. '","context":'
     .. quote(actor .. ',"cause":"' .. event_id .. '",' .. trace) .. '}'
   redis.call('ZADD', prefix .. 'queue:orphaned', seq, entry)

@@ -1,9 +1,10 @@
 --- @include "lib/log"
 -- settle brings what is derived from an instance's queues up to date after they have changed: its
--- status, and whether it has room for another task. Nothing is done for one that is not registered.
+-- status (with the seq of the event that changed it), and whether it has room for another task. Nothing is
+-- done for one that is not registered.
 local function settle(id)
   local key = prefix .. 'instance:' .. id
-  local instance = redis.call('HMGET', key, 'maxTasks', 'worker')
+  local instance = redis.call('HMGET', key, 'maxTasks', 'worker', 'status')
   if not instance[1] then return end
   local active = redis.call('ZCARD', prefix .. 'queue:active:' .. id)
   if instance[2] == '1' then
@@ -16,5 +17,6 @@ local function settle(id)
   else
     redis.call('ZREM', prefix .. 'queue:available', id)
   end
-  redis.call('HSET', key, 'status', active > 0 and 'BUSY' or 'IDLE', 'seq', int(seq))
+  local status = active > 0 and 'BUSY' or 'IDLE'
+  if status ~= instance[3] then redis.call('HSET', key, 'status', status, 'seq', int(seq)) end
 end

@@ -3,5 +3,5 @@ local prefix = string.sub(KEYS[1], 1, -4)
 
 -- int writes a whole number in full; tostring keeps 14 digits only.
 local function int(n)
-  return string.format('%.0f', n)
+  return string.format('%d', n)
 end

@@ -2,16 +2,15 @@
 --- @include "lib/json"
 -- A task's hash, read into a table by field names, and the task object of the API made from it.
 
-local task_fields = { 'id', 'text', 'status', 'priority', 'assignedTo', 'attempt', 'metadata', 'result', 'error',
-  'createdAt', 'updatedAt', 'completedAt', 'roleset', 'queuedAt', 'claimedAt', 'assignedSeq', 'previousAssignment' }
-
 -- read_task returns a task's fields (those that are not set are false), or nil when there is no such task.
 local function read_task(id)
-  local values = redis.call('HMGET', prefix .. 'task:' .. id, unpack(task_fields))
-  if not values[1] then return nil end
-  local task = {}
-  for i, field in ipairs(task_fields) do task[field] = values[i] end
-  return task
+  local t = redis.call('HMGET', prefix .. 'task:' .. id, 'id', 'text', 'status', 'priority', 'assignedTo', 'attempt',
+    'metadata', 'result', 'error', 'createdAt', 'updatedAt', 'completedAt', 'roleset', 'queuedAt', 'claimedAt',
+    'assignedSeq', 'previousAssignment')
+  if not t[1] then return nil end
+  return { id = t[1], text = t[2], status = t[3], priority = t[4], assignedTo = t[5], attempt = t[6],
+    metadata = t[7], result = t[8], error = t[9], createdAt = t[10], updatedAt = t[11], completedAt = t[12],
+    roleset = t[13], queuedAt = t[14], claimedAt = t[15], assignedSeq = t[16], previousAssignment = t[17] }
 end
 
 local function task_object(t)

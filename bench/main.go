@@ -1,0 +1,151 @@
+// Command bench measures the coordinator on a private Redis and a private Postgres, and prints a table
+// of the figures it must reach. `make bench` runs it; README.md says what each figure means.
+//
+// A fault of any kind (a call that fails, a server that ends) stops it with exit code 1: figures are
+// printed only of work that was done. A figure that is missed is not a fault, unless --strict is given.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	var err error
+	if role := os.Getenv(roleVariable); role != "" {
+		err = coordinate(role, os.Args[1:])
+	} else {
+		err = run()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is one run.
+type bench struct {
+	*site
+	duration time.Duration // of one measurement
+	rounds   int
+	began    time.Time
+	results  []result
+}
+
+// result is a line of the table.
+type result struct {
+	figure          string
+	ours, reference string
+	ratio           string
+	mark            string // what must be reached
+	reached         bool
+}
+
+// figure is a measurement, which may give several lines of the table.
+type figure struct {
+	name    string // for --only
+	about   string
+	measure func(*bench, context.Context) error
+}
+
+func figures() []figure {
+	return []figure{
+		{"single", "single task.create calls over HTTP", (*bench).singles},
+		{"batch", "task.create in batches of 100", (*bench).batches},
+		{"script", "the bare script against a minimal one", (*bench).script},
+		{"asynq", "create, claim and complete against asynq", (*bench).asynq},
+		{"size", "the time of a call in a large fleet against a small one", (*bench).size},
+		{"rebuild", "rebuild of the Postgres tasks", (*bench).rebuild},
+		{"lag", "lag of the task view after 30 s of batches", (*bench).lag},
+		{"death", "an instance with 10,000 tasks dies", (*bench).death},
+	}
+}
+
+func run() error {
+	all := figures()
+	names := make([]string, len(all))
+	for i, f := range all {
+		names[i] = f.name
+	}
+	only := flag.String("only", "", "figures to measure, with ',' between: "+strings.Join(names, ", "))
+	seconds := flag.Float64("seconds", 3, "how long one measurement takes")
+	rounds := flag.Int("rounds", 3, "how often each measurement is taken; the median counts")
+	profiles := flag.String("profile", "", "folder for CPU profiles of the coordinators")
+	strict := flag.Bool("strict", false, "exit with 1 when a figure is missed")
+	flag.Parse()
+	if flag.NArg() > 0 || *seconds <= 0 || *rounds < 1 {
+		return errors.New("wrong arguments: see --help")
+	}
+	if *only != "" {
+		for name := range strings.SplitSeq(*only, ",") {
+			if !slices.Contains(names, name) {
+				return fmt.Errorf("there is no figure %q: there are %s", name, strings.Join(names, ", "))
+			}
+		}
+		all = slices.DeleteFunc(all, func(f figure) bool { return !slices.Contains(strings.Split(*only, ","), f.name) })
+	}
+	if *profiles != "" {
+		if err := os.MkdirAll(*profiles, 0o750); err != nil {
+			return fmt.Errorf("make the folder for profiles: %w", err)
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	b := &bench{duration: time.Duration(*seconds * float64(time.Second)), rounds: *rounds, began: time.Now()}
+	err := b.all(ctx, all, *profiles)
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	if err != nil {
+		return err
+	}
+	missed := b.print(os.Stdout)
+	if missed > 0 && *strict {
+		return fmt.Errorf("%d figures missed", missed)
+	}
+	return nil
+}
+
+func (b *bench) all(ctx context.Context, figures []figure, profiles string) (err error) {
+	b.say("building claudebench, starting Postgres")
+	b.site, err = newSite(ctx, profiles)
+	defer func() { err = errors.Join(err, b.site.close()) }()
+	if err != nil {
+		return err
+	}
+	for i, f := range figures {
+		b.say("%d/%d %s: %s", i+1, len(figures), f.name, f.about)
+		first := len(b.results)
+		if err := f.measure(b, ctx); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		for _, r := range b.results[first:] {
+			b.say("  %s: %s", r.figure, r.verdict())
+		}
+	}
+	return nil
+}
+
+// say tells on stderr how far the run is.
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%4.0fs  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// with runs a measurement on a Redis of its own.
+func (b *bench) with(ctx context.Context, name string, measure func(*stack) error) (err error) {
+	st, err := b.newStack(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.close()) }()
+	return measure(st)
+}

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/bench/wire"
+	"github.com/claudebench/claudebench/internal/devstack"
+	"github.com/claudebench/claudebench/internal/redisconn"
+)
+
+// patience bounds what should take a moment: a start, a drain, a backlog.
+const patience = 60 * time.Second
+
+// pollEvery is how often something is asked until it is so.
+const pollEvery = 10 * time.Millisecond
+
+// site is what all figures share: a folder, the binary to measure, and one Postgres, in which each
+// namespace has a schema of its own.
+type site struct {
+	dir      string
+	binary   string // claudebench, as users build it
+	profiles string // folder for CPU profiles; "" for none
+	postgres *devstack.Postgres
+}
+
+func newSite(ctx context.Context, profiles string) (*site, error) {
+	dir, err := os.MkdirTemp("", "claudebench-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder: %w", err)
+	}
+	s := &site{dir: dir, binary: filepath.Join(dir, "claudebench"), profiles: profiles}
+	// Postgres may run as another user, who must get through.
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // others may pass, and read nothing
+		return s, err
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-o", s.binary, "./cmd/claudebench")
+	build.Dir = ".."
+	if out, err := build.CombinedOutput(); err != nil {
+		return s, fmt.Errorf("build claudebench: %w\n%s", err, out)
+	}
+	// As `claudebench up` starts it.
+	s.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{Dir: filepath.Join(dir, "postgres")})
+	if err != nil {
+		return s, err
+	}
+	return s, nil
+}
+
+func (s *site) close() error {
+	if s == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var err error
+	if s.postgres != nil {
+		err = s.postgres.Stop(ctx)
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
+}
+
+// stack is one private Redis, and what was started beside it; a figure has one for itself, so that it
+// begins with an empty one.
+type stack struct {
+	*site
+	name     string
+	server   *devstack.Redis
+	client   redis.UniversalClient
+	programs []*program
+}
+
+func (s *site) newStack(ctx context.Context, name string) (*stack, error) {
+	server, err := devstack.StartRedis(ctx, devstack.RedisOptions{
+		Dir: filepath.Join(s.dir, "redis-"+name), AppendOnly: true,
+		// A rewrite of the append-only file falls on one side or the other by chance.
+		Extra: []string{"auto-aof-rewrite-percentage 0"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	st := &stack{site: s, name: name, server: server}
+	if st.client, err = redisconn.Open(server.URL(), ""); err != nil {
+		return st, errors.Join(err, st.close())
+	}
+	return st, nil
+}
+
+// close ends everything and deletes the data.
+func (st *stack) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var err error
+	for _, p := range st.programs {
+		err = errors.Join(err, p.stop())
+	}
+	if st.client != nil {
+		_ = st.client.Close()
+	}
+	// What it holds is worth nothing: no orderly end.
+	return errors.Join(err, st.server.Kill(), ctx.Err(), os.RemoveAll(st.server.Dir()))
+}
+
+func (st *stack) dial(ctx context.Context) (*wire.Redis, error) {
+	return wire.DialRedis(ctx, st.server.Addr(), st.server.Password())
+}
+
+// coordinator says which coordinator a figure wants.
+type coordinator struct {
+	namespace string
+	bare      bool          // without projections, and so without Postgres
+	ttl       time.Duration // of instances; long when it is 0, since most figures send no heartbeats
+}
+
+// program is a coordinator that runs as a process of its own.
+type program struct {
+	addr string
+	cmd  *exec.Cmd
+	log  string
+	done chan error
+}
+
+// serve starts a coordinator and returns when it is ready. It is the binary that users run; only what
+// that binary does not offer (no projections, a profile) makes it this program in its second role.
+func (st *stack) serve(ctx context.Context, c coordinator) (*program, error) {
+	port, err := devstack.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	if c.ttl == 0 {
+		c.ttl = time.Hour
+	}
+	p := &program{addr: "127.0.0.1:" + strconv.Itoa(port), done: make(chan error, 1)}
+	args := []string{
+		"--listen", p.addr, "--redis-url", st.server.URL(), "--namespace", c.namespace, "--rate-limits", "off",
+		"--instance-ttl", c.ttl.String(), "--log-level", "warn",
+	}
+	if !c.bare {
+		args = append(args, "--database-url", st.postgres.URL())
+	}
+	env := os.Environ()
+	if c.bare || st.profiles != "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("find this program: %w", err)
+		}
+		role := roleFull
+		if c.bare {
+			role = roleBare
+		}
+		env = append(env, roleVariable+"="+role)
+		if st.profiles != "" {
+			env = append(env, profileVariable+"="+filepath.Join(st.profiles, c.namespace+".prof"))
+		}
+		p.cmd = exec.Command(self, args...)
+	} else {
+		p.cmd = exec.Command(st.binary, append([]string{"serve"}, args...)...)
+	}
+	p.log = filepath.Join(st.dir, c.namespace+".log")
+	out, err := os.Create(p.log)
+	if err != nil {
+		return nil, fmt.Errorf("make the coordinator's log: %w", err)
+	}
+	defer out.Close()
+	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = env, out, out
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the coordinator: %w", err)
+	}
+	go func() { p.done <- p.cmd.Wait() }()
+	st.programs = append(st.programs, p)
+	if err := p.ready(ctx); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// ready waits until the coordinator takes commands.
+func (p *program) ready(ctx context.Context) error {
+	return until(ctx, pollEvery, func() (bool, error) {
+		select {
+		case err := <-p.done:
+			p.done <- err
+			text, _ := os.ReadFile(p.log)
+			return false, fmt.Errorf("the coordinator ended: %w\n%s", err, text)
+		default:
+		}
+		_, err := get(ctx, "http://"+p.addr+"/readyz")
+		return err == nil, nil
+	})
+}
+
+// get fetches what is answered with status 200.
+func get(ctx context.Context, url string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answered %s: %s", url, answer.Status, body)
+	}
+	return body, nil
+}
+
+func (p *program) stop() error {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case err := <-p.done:
+		p.done <- nil
+		if err != nil {
+			return fmt.Errorf("the coordinator did not end well: %w", err)
+		}
+		return nil
+	case <-timer.C:
+		_ = p.cmd.Process.Kill()
+		return fmt.Errorf("the coordinator did not end within %s of SIGTERM", patience)
+	}
+}
+
+// until asks again and again, for as long as patience lasts.
+func until(ctx context.Context, every time.Duration, done func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		ok, err := done()
+		if ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waited too long: %w", ctx.Err())
+		case <-ticker.C:
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+// The auditors' tools on what a coordinator has made: replay prints the log, verify proves it, rebuild
+// folds it again, and a state that somebody changed behind its back is named.
+func TestReplayVerifyAndRebuild(t *testing.T) {
+	t.Parallel()
+	namespace := testenv.Namespace(t)
+	stores := []string{
+		"CB_REDIS_URL=" + testenv.Redis(t).URL(), "CB_DATABASE_URL=" + testenv.Postgres(t), "CB_NAMESPACE=" + namespace,
+		"CB_LISTEN=127.0.0.1:0",
+	}
+	url := "CB_URL=" + launch(t, stores, "serve").address(t)
+	for _, c := range [][2]string{
+		{"system.register", `{"id":"w","roles":["worker"]}`},
+		{"task.create", `{"text":"one"}`},
+		{"task.claim", `{"workerId":"w"}`},
+		{"task.complete", `{"id":"t-3"}`},
+		{"task.list", `{}`}, // the views have all of it
+	} {
+		if r := execute(t, []string{url}, "call", c[0], c[1]); r.code != 0 {
+			t.Fatalf("%s: %+v", c[0], r)
+		}
+	}
+
+	types := func(out string) (all []string) {
+		t.Helper()
+		for line := range strings.Lines(out) {
+			var e struct{ Type string }
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Errorf("no JSON: %s", line)
+			}
+			all = append(all, e.Type)
+		}
+		return all
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "instance.registered leader.elected task.created task.claimed task.completed"},
+		{[]string{"--types", "task.*"}, "task.created task.claimed task.completed"},
+		{[]string{"--types", "leader.elected", "--to", "2000-01-01T00:00:00Z"}, ""},
+	} {
+		if r := execute(t, stores, append([]string{"replay"}, c.args...)...); r.code != 0 || strings.Join(types(r.out), " ") != c.want {
+			t.Errorf("replay %v: %+v", c.args, r)
+		}
+	}
+
+	if r := execute(t, stores, "verify"); r.code != 0 || !strings.Contains(r.out, "OK") || !strings.Contains(r.out, "1 row in Postgres") {
+		t.Errorf("verify: %+v", r)
+	}
+	space, err := keys.New(namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := testenv.Client(t).HSet(t.Context(), space.State(), "tasks.completed", 7).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if r := execute(t, stores, "verify", "--quiet"); r.code != 1 || !strings.Contains(r.out, "tasks.completed") || r.log != "" {
+		t.Errorf("verify of a state that was changed: %+v", r)
+	}
+	if r := execute(t, stores, "rebuild", "all"); r.code != 0 || !strings.Contains(r.log, "tasks: done") {
+		t.Errorf("rebuild: %+v", r)
+	}
+	if r := execute(t, stores, "verify", "--json"); r.code != 0 || !json.Valid([]byte(r.out)) {
+		t.Errorf("verify after rebuild: %+v", r)
+	}
+	if r := execute(t, []string{"CB_REDIS_URL=redis://127.0.0.1:1"}, "verify"); r.code != 1 || !strings.Contains(r.log, "127.0.0.1:1") || strings.Contains(r.log, "pool.go") {
+		t.Errorf("verify without Redis: %+v", r)
+	}
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claudebench/claudebench/internal/audit"
+	"github.com/claudebench/claudebench/internal/config"
+)
+
+func newReplay() *cobra.Command {
+	cfg := &config.Config{}
+	var o audit.ReplayOptions
+	cmd := &cobra.Command{
+		Use:   "replay",
+		Short: "Print the log as JSON Lines",
+		Long: `Print the events of the log, oldest first, one JSON envelope a line, just as they are stored.
+It ends at the log's end, and holds one batch in memory at a time. How many there were is
+told on standard error.`,
+		Example: `  claudebench replay > log.jsonl
+  claudebench replay --from 2026-11-22T00:00:00Z --to 2026-11-22T01:00:00Z --types 'task.*'
+  claudebench replay --types task.completed | jq -r .payload.workerId | sort | uniq -c`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := openStores(cfg)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = client.Close() }()
+			o.Redis, o.Namespace = client, cfg.Namespace
+			out := bufio.NewWriter(cmd.OutOrStdout())
+			replayed, err := audit.Replay(cmd.Context(), out, o)
+			if flushed := out.Flush(); err == nil {
+				err = flushed
+			}
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%d events", replayed.Printed)
+			if replayed.Other > 0 {
+				_, err = fmt.Fprintf(cmd.ErrOrStderr(), ", %d of other types", replayed.Other)
+			}
+			if replayed.Foreign > 0 {
+				_, err = fmt.Fprintf(cmd.ErrOrStderr(), ", %d entries that are no events", replayed.Foreign)
+			}
+			_, _ = fmt.Fprintln(cmd.ErrOrStderr())
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&o.From, "from", "", "the first: an event's ID, a time (RFC 3339), or ms since 1970; the log's start when not given")
+	cmd.Flags().StringVar(&o.To, "to", "", "the last, likewise; the log's end when not given")
+	cmd.Flags().StringVar(&o.Types, "types", "", "which events: types and patterns, as task.*,instance.failed; all when not given")
+	bindStores(cmd, cfg)
+	cfg.BindLog(cmd.Flags())
+	return cmd
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/devstack"
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+func TestServeRefusesARedisThatEvicts(t *testing.T) {
+	t.Parallel()
+	server := testenv.OwnRedis(t, devstack.RedisOptions{Extra: []string{"maxmemory 50mb", "maxmemory-policy allkeys-lru"}})
+	args := []string{"serve", "--listen", "127.0.0.1:0", "--redis-url", server.URL()}
+	r := execute(t, nil, args...)
+	for _, want := range []string{"allkeys-lru", "noeviction", "--allow-volatile"} {
+		if r.code != 1 || !strings.Contains(r.log, want) {
+			t.Errorf("code %d, %q: want %s in it", r.code, r.log, want)
+		}
+	}
+	c := launch(t, nil, append(args, "--allow-volatile")...)
+	c.address(t)
+	if log := c.log.String(); !strings.Contains(log, "may evict keys") || !strings.Contains(log, "append-only") {
+		t.Errorf("started without telling what can be lost: %s", log)
+	}
+}
+
+// A call whose body is still coming when SIGTERM arrives is answered; nobody new gets in; then the
+// program ends with 0.
+func TestTerminationDrainsCallsInFlight(t *testing.T) {
+	t.Parallel()
+	for _, stop := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(stop.String(), func(t *testing.T) {
+			t.Parallel()
+			c := launch(t, nil, "serve", "--listen", "127.0.0.1:0", "--redis-url", testenv.Redis(t).URL(), "--namespace", testenv.Namespace(t))
+			addr := c.address(t)
+
+			inFlight := make(chan struct{})
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got100Continue: func() { close(inFlight) }})
+			body, write := io.Pipe()
+			request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/rpc", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Content-Type", "application/json")
+			request.Header.Set("Expect", "100-continue") // answered when the call's handler reads the body
+			transport := &http.Transport{ExpectContinueTimeout: time.Minute}
+			defer transport.CloseIdleConnections()
+			answer := make(chan string, 1)
+			go func() {
+				response, err := transport.RoundTrip(request)
+				if err != nil {
+					answer <- err.Error()
+					return
+				}
+				defer response.Body.Close()
+				text, err := io.ReadAll(response.Body)
+				answer <- fmt.Sprint(response.StatusCode, " ", string(text), " ", err)
+			}()
+			<-inFlight
+			c.signal(t, stop)
+			testenv.Eventually(t, 10*time.Second, func() (bool, string) {
+				conn, err := net.DialTimeout("tcp", addr, time.Second)
+				if err == nil {
+					conn.Close()
+				}
+				return err != nil, "new connections are accepted"
+			})
+			select {
+			case <-c.done:
+				t.Fatalf("it ended with a call in flight:\n%s", c.log)
+			default:
+			}
+			if _, err := write.Write([]byte(`{"jsonrpc":"2.0","id":1,"method":"task.create","params":{"text":"the last one"}}`)); err != nil {
+				t.Fatal(err)
+			}
+			write.Close()
+			if got := <-answer; !strings.HasPrefix(got, "200 ") || !strings.Contains(got, `"id":"t-1"`) {
+				t.Errorf("the call in flight was answered %s", got)
+			}
+			if code := c.ended(t); code != 0 {
+				t.Errorf("exit code %d:\n%s", code, c.log)
+			}
+		})
+	}
+}
+
+// Without Redis the program stays up, says so once for each part and not at each attempt, and goes on
+// by itself.
+func TestServeOutlivesRedisQuietly(t *testing.T) {
+	t.Parallel()
+	server := testenv.OwnRedis(t, devstack.RedisOptions{AppendOnly: true, AppendFsync: "always"})
+	c := launch(t, nil, "serve", "--listen", "127.0.0.1:0", "--redis-url", server.URL(), "--monitor-interval", "10ms")
+	addr := c.address(t)
+	if r := execute(t, nil, "ready", "--url", addr); r.code != 0 || r.out != "ready\n" {
+		t.Errorf("ready: %+v", r)
+	}
+	before := len(c.log.lines())
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // each takes two seconds
+		if r := execute(t, nil, "call", "--url", addr, "task.create", `{"text":"t"}`); r.code != 1 || r.out != "" ||
+			!strings.Contains(r.log, `"data":"Redis unavailable"`) && !strings.Contains(r.log, `"data":"Outcome unknown"`) {
+			t.Errorf("call without Redis: %+v", r)
+		}
+	}
+	if r := execute(t, nil, "ready", "--url", addr); r.code != 1 || !strings.Contains(r.log, "503") {
+		t.Errorf("ready without Redis: %+v", r)
+	}
+	if n := len(c.log.lines()) - before; n == 0 || n > 10 {
+		t.Errorf("the outage made %d lines of log:\n%s", n, c.log)
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
+		var out bytes.Buffer
+		err := call(context.Background(), "http://"+addr, "task.create", []byte(`{"text":"t"}`), &out, &out)
+		return err == nil, out.String()
+	})
+	c.signal(t, syscall.SIGTERM)
+	if code := c.ended(t); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, c.log)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// Stopped while it waits for Redis, the program ends at once, as it was told.
+func TestTerminationWhileWaitingForRedis(t *testing.T) {
+	t.Parallel()
+	c := launch(t, nil, "serve", "--listen", "127.0.0.1:0", "--redis-url", "redis://127.0.0.1:1")
+	testenv.Eventually(t, 20*time.Second, func() (bool, string) {
+		return strings.Contains(c.log.String(), "waiting for Redis"), c.log.String()
+	})
+	c.signal(t, syscall.SIGTERM)
+	told := time.Now()
+	if code := c.ended(t); code != 0 || time.Since(told) > 5*time.Second {
+		t.Errorf("exit code %d after %v:\n%s", code, time.Since(told), c.log)
+	}
+}

@@ -1,0 +1,199 @@
+package commands
+
+import (
+	"fmt"
+	"strings"
+
+	"pgregory.net/rapid"
+)
+
+func (m *model) doUpdate(t *rapid.T) {
+	id, task := m.drawTask(t)
+	var updates []string
+	if rapid.Bool().Draw(t, "priority") {
+		updates = append(updates, fmt.Sprintf(`"priority":%d`, rapid.IntRange(0, 100).Draw(t, "priority")))
+	}
+	roleset := ""
+	if task != nil {
+		roleset = task.Roleset
+	}
+	if rapid.IntRange(0, 2).Draw(t, "metadata") == 0 {
+		roles := drawRoles(t, "x", "y")
+		updates = append(updates, fmt.Sprintf(`"metadata":{"k%d":1.0,"roles":%s}`, m.told.seq, roles))
+		if roleset = roles; roles == "[]" {
+			roleset = ""
+		}
+	}
+	status := ""
+	if rapid.Bool().Draw(t, "status") || len(updates) == 0 {
+		status = rapid.SampledFrom([]string{"pending", "in_progress", "completed", "failed"}).Draw(t, "status")
+		updates = append(updates, fmt.Sprintf(`"status":%q`, status))
+	}
+	want := ""
+	switch {
+	case task == nil:
+		want = "Not found"
+	case status != "" && !task.open():
+		want = "ALREADY_FINISHED"
+	case status != "" && status != "pending" && task.AssignedTo == "":
+		want = "NOT_ASSIGNED"
+	case status != "" && status != "pending" && task.Status == "pending" && !m.told.may(task.AssignedTo, &foldTask{Roleset: roleset}):
+		want = "ROLES_MISSING"
+	}
+	result, _ := m.call(t, want, "task.update", fmt.Sprintf(`{"id":%q,"updates":{%s}}`, id, strings.Join(updates, ",")))
+	if want == "" {
+		m.sameTask(t, decoded[taskJSON](t, result))
+		if status != "" && task.Status != status {
+			t.Fatalf("%s is %s, want %s", id, task.Status, status)
+		}
+	}
+}
+
+// sameTask compares a task that was answered with what the log tells.
+func (m *model) sameTask(t *rapid.T, got taskJSON) {
+	told := m.told.tasks[got.ID]
+	if told == nil || got.Status != told.Status || got.AssignedTo != told.AssignedTo || int64(got.Attempt) != told.Attempt ||
+		got.Priority != told.Priority || text(got.Metadata) != told.Metadata || got.UpdatedAt != told.UpdatedAt || got.CompletedAt != told.CompletedAt {
+		t.Fatalf("answered %+v, the log tells of %+v", got, told)
+	}
+}
+
+func (m *model) doAssign(t *rapid.T) {
+	id, task := m.drawTask(t)
+	instance := m.drawInstance(t)
+	want := ""
+	switch {
+	case task == nil:
+		want = "Not found"
+	case !task.open():
+		want = "ALREADY_FINISHED"
+	case task.AssignedTo != "":
+		want = "ALREADY_ASSIGNED"
+	case m.told.instances[instance] == nil:
+		want = "Instance not registered"
+	case !m.told.may(instance, task):
+		want = "ROLES_MISSING"
+	}
+	m.call(t, want, "task.assign", fmt.Sprintf(`{"taskId":%q,"instanceId":%s}`, id, jsonText(instance)))
+	if want == "" && task.AssignedTo != instance {
+		t.Fatalf("it is with %q", task.AssignedTo)
+	}
+}
+
+func (m *model) doUnassign(t *rapid.T) {
+	id, task := m.drawTask(t)
+	want := ""
+	switch {
+	case task == nil:
+		want = "Not found"
+	case !task.open():
+		want = "ALREADY_FINISHED"
+	case task.AssignedTo == "":
+		want = "NOT_ASSIGNED"
+	}
+	m.call(t, want, "task.unassign", fmt.Sprintf(`{"taskId":%q}`, id))
+}
+
+func (m *model) doClaim(t *rapid.T) {
+	worker, most := m.drawInstance(t), rapid.IntRange(1, 3).Draw(t, "most")
+	params := fmt.Sprintf(`{"workerId":%s,"maxTasks":%d}`, jsonText(worker), most)
+	if m.told.instances[worker] == nil {
+		m.call(t, "Instance not registered", "task.claim", params)
+		return
+	}
+	want := m.sorted(func(t *foldTask) bool { return t.Status == "pending" && t.AssignedTo == worker })
+	want = append(want, m.waiting(worker)...)
+	want = want[:min(most, len(want))]
+	lawful := map[string]bool{}
+	if len(want) == 0 { // one from the instance that has most that can be taken
+		counts, can := map[string]int{}, map[string][]string{}
+		for id, task := range m.told.tasks {
+			if task.Auto && task.AssignedTo != worker {
+				counts[task.AssignedTo]++
+				if m.told.may(worker, task) {
+					can[task.AssignedTo] = append(can[task.AssignedTo], id)
+				}
+			}
+		}
+		greatest := 0
+		for victim := range can {
+			greatest = max(greatest, counts[victim])
+		}
+		for victim, ids := range can {
+			for _, id := range ids {
+				lawful[id] = counts[victim] == greatest
+			}
+		}
+	}
+	result, _ := m.call(t, "", "task.claim", params)
+	claim := decoded[claimJSON](t, result)
+	tasks := claim.Tasks
+	if most == 1 && claim.Claimed {
+		tasks = []taskJSON{claim.Task}
+	}
+	if claim.Claimed != (len(want) > 0 || len(lawful) > 0) || claim.Claimed && tasks[0].ID != claim.TaskID {
+		t.Fatalf("claimed %s, want %v or one of %v", result, want, lawful)
+	}
+	if len(want) == 0 && claim.Claimed && (len(tasks) != 1 || !lawful[claim.TaskID]) {
+		t.Fatalf("took %s, want one of %v", result, lawful)
+	}
+	for i, task := range want {
+		if len(tasks) != len(want) || tasks[i].ID != task.ID {
+			t.Fatalf("claimed %s, want %v", result, want)
+		}
+	}
+	for _, task := range tasks {
+		m.sameTask(t, task)
+	}
+}
+
+func (m *model) doComplete(t *rapid.T) {
+	id, task := m.drawTask(t)
+	params := fmt.Sprintf(`"id":%q`, id)
+	worker, attempt := "", int64(-1)
+	if rapid.Bool().Draw(t, "worker") {
+		if worker = m.drawInstance(t); task != nil && task.AssignedTo != "" && rapid.Bool().Draw(t, "owner") {
+			worker = task.AssignedTo
+		}
+		params += `,"workerId":` + jsonText(worker)
+	}
+	if rapid.Bool().Draw(t, "attempt") {
+		if attempt = rapid.Int64Range(0, 2).Draw(t, "attempt"); task != nil && rapid.Bool().Draw(t, "right") {
+			attempt = task.Attempt
+		}
+		params += fmt.Sprintf(`,"attempt":%d`, attempt)
+	}
+	failed := rapid.Bool().Draw(t, "failed")
+	if failed {
+		params += `,"error":{"why":[]}`
+	}
+	want := ""
+	switch {
+	case task == nil:
+		want = "Not found"
+	case !task.open():
+		want = "ALREADY_FINISHED"
+	case task.AssignedTo == "":
+		want = "NOT_ASSIGNED"
+	case worker != "" && worker != task.AssignedTo:
+		want = "NOT_OWNER"
+	case attempt >= 0 && attempt != task.Attempt:
+		want = "STALE_ATTEMPT"
+	}
+	m.call(t, want, "task.complete", "{"+params+"}")
+	if want == "" && (task.Status == "failed") != failed {
+		t.Fatalf("%s is %s", id, task.Status)
+	}
+}
+
+func (m *model) doDelete(t *rapid.T) {
+	id, task := m.drawTask(t)
+	want := ""
+	if task == nil {
+		want = "Not found"
+	}
+	m.call(t, want, "task.delete", fmt.Sprintf(`{"id":%q}`, id))
+	if m.told.tasks[id] != nil {
+		t.Fatalf("%s is there", id)
+	}
+}

@@ -1,0 +1,290 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"pgregory.net/rapid"
+)
+
+// Random commands by several actors through two coordinators. What each must answer is told beforehand by
+// the fold of the log; each event must be lawful; in the end the fold must equal all that is in Redis.
+func TestModel(t *testing.T) {
+	t.Parallel()
+	for name, connect := range map[string]func(testing.TB) *redis.Client{"redis": realRedis, "embedded": embeddedRedis} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := connect(t)
+			rapid.Check(t, func(t *rapid.T) {
+				if name == "embedded" && rapid.IntRange(0, 9).Draw(t, "pass over") > 0 {
+					return // it is ten times slower
+				}
+				f := newFleet(t, client, Options{})
+				m := &model{fleet: f, other: f.beside(), told: newFold(), last: "-"}
+				t.Repeat(map[string]func(*rapid.T){
+					"register": m.doRegister, "again": m.doRegister, "heartbeat": m.doHeartbeat, "unregister": m.doUnregister,
+					"create": m.doCreate, "create more": m.doCreate, "update": m.doUpdate, "assign": m.doAssign, "unassign": m.doUnassign,
+					"claim": m.doClaim, "claim more": m.doClaim, "complete": m.doComplete, "delete": m.doDelete, "die": m.doDie, "crash": m.doCrash,
+				})
+				told := f.verify()
+				if told.seq != m.told.seq {
+					t.Fatalf("the log went on to %d behind the model, which is at %d", told.seq, m.told.seq)
+				}
+			})
+		})
+	}
+}
+
+type model struct {
+	*fleet
+	other *fleet // a second coordinator
+	told  *fold
+	last  string // ID of the last event taken in
+}
+
+// call runs a command through either coordinator, takes in what it emitted, and holds its error against
+// the one that must come: "" for none, else the reason of a conflict or the error's message.
+func (m *model) call(t *rapid.T, want, method, params string) (json.RawMessage, []event) {
+	m.t, m.other.t = t, t
+	through := m.fleet
+	if rapid.Bool().Draw(t, "other coordinator") {
+		through = m.other
+	}
+	result, err := through.do(method, params)
+	got := ""
+	var known *Error
+	if errors.As(err, &known) {
+		got = known.Message
+		if data, ok := known.Data.(json.RawMessage); ok && known.Code == CodeConflict {
+			got = decoded[struct{ Reason string }](t, data).Reason
+		}
+	}
+	if got != want {
+		t.Fatalf("%s %s answered %s, %v; want error %q", method, params, result, err, want)
+	}
+	events := m.catchUp(t)
+	if want != "" && len(events) > 0 {
+		t.Fatalf("%s %s was refused and emitted %v", method, params, events)
+	}
+	return result, events
+}
+
+// catchUp takes in the new events.
+func (m *model) catchUp(t *rapid.T) []event {
+	after := "-"
+	if m.last != "-" {
+		after = "(" + m.last
+	}
+	entries, err := m.client.XRange(context.Background(), m.keys.Events(), after, "+").Result()
+	if err != nil {
+		t.Fatalf("read the log: %v", err)
+	}
+	events := make([]event, 0, len(entries))
+	for _, entry := range entries {
+		e := m.decodeEntry(entry)
+		if e.Seq != m.told.seq+1 {
+			t.Fatalf("event %s follows %d", e.ID, m.told.seq)
+		}
+		m.told.apply(e)
+		m.last = e.ID
+		events = append(events, e)
+	}
+	if len(m.told.broken) > 0 {
+		t.Fatalf("unlawful: %s", strings.Join(m.told.broken, "\n"))
+	}
+	return events
+}
+
+func (m *model) drawInstance(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"a", "b:c", "d\"", "e"}).Draw(t, "instance")
+}
+
+// drawTask draws a task, mostly one that is there.
+func (m *model) drawTask(t *rapid.T) (string, *foldTask) {
+	ids := append(slices.Sorted(maps.Keys(m.told.tasks)), "t-0")
+	id := rapid.SampledFrom(ids).Draw(t, "task")
+	return id, m.told.tasks[id]
+}
+
+func drawRoles(t *rapid.T, from ...string) string {
+	var roles []string
+	for _, role := range from {
+		if rapid.IntRange(0, 2).Draw(t, role) == 0 {
+			roles = append(roles, role)
+		}
+	}
+	return jsonArray(roles)
+}
+
+// waiting lists the tasks that wait for an instance, best first; those it may take.
+func (m *model) waiting(instance string) []*foldTask {
+	return m.sorted(func(t *foldTask) bool {
+		return t.Status == "pending" && t.AssignedTo == "" && m.told.may(instance, t)
+	})
+}
+
+func (m *model) held(instance string) int {
+	return len(m.sorted(func(t *foldTask) bool { return t.open() && t.AssignedTo == instance }))
+}
+
+func (m *model) sorted(which func(*foldTask) bool) []*foldTask {
+	var list []*foldTask
+	for _, t := range m.told.tasks {
+		if which(t) {
+			list = append(list, t)
+		}
+	}
+	slices.SortFunc(list, func(a, b *foldTask) int {
+		if place(a) < place(b) {
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
+// room is how many more tasks auto-assignment may give a worker now.
+func (m *model) room(id string) int {
+	workers := 0
+	for _, i := range m.told.instances {
+		if i.worker() {
+			workers++
+		}
+	}
+	i := m.told.instances[id]
+	if i == nil || !i.worker() {
+		return 0
+	}
+	open := len(m.sorted((*foldTask).open))
+	return max(0, min((open+workers-1)/workers, i.MaxTasks)-m.held(id))
+}
+
+func (m *model) doRegister(t *rapid.T) {
+	id := m.drawInstance(t)
+	metadata := ""
+	if rapid.Bool().Draw(t, "with metadata") {
+		metadata = fmt.Sprintf(`,"metadata":{"sessionId":%q,"maxTasks":%d}`,
+			rapid.SampledFrom([]string{"", "s1", "s2"}).Draw(t, "session"), rapid.IntRange(0, 5).Draw(t, "maxTasks"))
+	}
+	roles := drawRoles(t, "worker", "worker", "x", "y")
+	_, events := m.call(t, "", "system.register", fmt.Sprintf(`{"id":%s,"roles":%s%s}`, jsonText(id), roles, metadata))
+	if m.told.leader == "" {
+		t.Fatalf("registered, and nobody leads: %v", events)
+	}
+	if i := m.told.instances[id]; i.worker() && m.room(id) > 0 && len(m.waiting(id)) > 0 {
+		t.Fatalf("%s has room for %d, and %d wait", id, m.room(id), len(m.waiting(id)))
+	}
+}
+
+func (m *model) doHeartbeat(t *rapid.T) {
+	id := m.drawInstance(t)
+	result, events := m.call(t, "", "system.heartbeat", fmt.Sprintf(`{"instanceId":%s}`, jsonText(id)))
+	want := `{"alive":false}`
+	if m.told.instances[id] != nil {
+		want = `{"alive":true}`
+		if m.told.leader == id {
+			want = fmt.Sprintf(`{"alive":true,"isLeader":true,"term":%d}`, m.told.term)
+		}
+	}
+	if string(result) != want || m.told.instances[id] != nil && m.told.leader == "" {
+		t.Fatalf("answered %s, want %s; emitted %v", result, want, events)
+	}
+}
+
+func (m *model) doUnregister(t *rapid.T) {
+	id, session := m.drawInstance(t), rapid.SampledFrom([]string{"", "s1", "s2"}).Draw(t, "session")
+	held, i := m.held(id), m.told.instances[id]
+	leaves := i != nil && (session == "" || i.Session == "" || session == i.Session)
+	if !leaves {
+		held = 0
+	}
+	result, events := m.call(t, "", "system.unregister", fmt.Sprintf(`{"instanceId":%s,"sessionId":%q}`, jsonText(id), session))
+	if want := fmt.Sprintf(`{"unregistered":true,"tasksReassigned":%d}`, held); string(result) != want || leaves != (len(events) > 0) {
+		t.Fatalf("answered %s, want %s; emitted %v", result, want, events)
+	}
+	m.left(t, held > 0, id)
+}
+
+// left checks that nothing stays with who is gone, and that others were given what they had room for.
+func (m *model) left(t *rapid.T, something bool, gone ...string) {
+	for _, id := range gone {
+		if m.told.instances[id] == nil && m.held(id) > 0 {
+			t.Fatalf("%s is gone and holds %d", id, m.held(id))
+		}
+	}
+	for id := range m.told.instances {
+		if something && m.room(id) > 0 && len(m.waiting(id)) > 0 {
+			t.Fatalf("%s has room for %d, and %d wait", id, m.room(id), len(m.waiting(id)))
+		}
+	}
+}
+
+// doDie lets some instances fall silent, and asks who is dead, or lets the monitor find out.
+func (m *model) doDie(t *rapid.T) {
+	var dead []string
+	held := 0
+	for _, id := range slices.Sorted(maps.Keys(m.told.instances)) {
+		if rapid.Bool().Draw(t, id) {
+			dead = append(dead, id)
+			held += m.held(id)
+			m.put([]any{"ZADD", m.keys.Alive(), "XX", 1000 + len(dead), id})
+		}
+	}
+	if rapid.Bool().Draw(t, "monitor") {
+		m.sweep(t)
+		m.catchUp(t)
+	} else {
+		result, _ := m.call(t, "", "system.check_health", `{"timeout":20000}`)
+		answer := decoded[CheckHealthResult](t, result)
+		reassigned := 0
+		for _, n := range answer.Reassigned {
+			reassigned += n
+		}
+		if !slices.Equal(answer.Failed, dead) && len(dead) > 0 || reassigned != held || len(answer.Healthy) != len(m.told.instances) {
+			t.Fatalf("answered %s; dead are %v, who held %d", result, dead, held)
+		}
+	}
+	for _, id := range dead {
+		if m.told.instances[id] != nil {
+			t.Fatalf("%s is not dead", id)
+		}
+	}
+	m.left(t, held > 0, dead...)
+}
+
+func (m *model) sweep(t *rapid.T) {
+	m.put([]any{"HSET", m.keys.Prefix() + "health:monitor", "tick", "99999999999999", "patience", 0}) // it has been there all the time
+	if err := m.other.Sweep(context.Background()); err != nil {
+		t.Fatalf("sweep: %v", err)
+	}
+}
+
+// doCrash lets the coordinator stop right after the script by which an instance leaves; another goes on.
+func (m *model) doCrash(t *rapid.T) {
+	id := m.drawInstance(t)
+	held := m.held(id)
+	if _, err := m.script(context.Background(), unregisterInstance, envelopeContext(id, "", ""), "", 0, id, ""); err != nil {
+		t.Fatalf("unregister: %v", err)
+	}
+	m.sweep(t)
+	m.catchUp(t)
+	m.left(t, held > 0, id)
+}
+
+func (m *model) doCreate(t *rapid.T) {
+	metadata := ""
+	if rapid.IntRange(0, 2).Draw(t, "roles") == 0 {
+		metadata = fmt.Sprintf(`,"metadata":{"n":%d,"roles":%s}`, m.told.seq, drawRoles(t, "x", "y"))
+	}
+	result, _ := m.call(t, "", "task.create", fmt.Sprintf(`{"text":"x","priority":%d%s}`, rapid.SampledFrom([]int{0, 50, 50, 100}).Draw(t, "priority"), metadata))
+	if id := decoded[taskJSON](t, result).ID; m.told.tasks[id] == nil || id != fmt.Sprintf("t-%d", m.told.seq) {
+		t.Fatalf("answered %s at %d", result, m.told.seq)
+	}
+}

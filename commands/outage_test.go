@@ -1,0 +1,153 @@
+package commands
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/claudebench/claudebench/internal/devstack"
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+// ownFleet is a fleet on a Redis of its own.
+func ownFleet(t *testing.T) (*fleet, *devstack.Redis) {
+	t.Helper()
+	server := testenv.OwnRedis(t, devstack.RedisOptions{AppendOnly: true, AppendFsync: "always"})
+	return newFleet(t, clientOf(t, testenv.ClientOf(t, server)), Options{}), server
+}
+
+func internalError(err error, what any) bool {
+	var known *Error
+	return errors.As(err, &known) && known.Code == CodeInternal && known.Data == what
+}
+
+// While Redis is gone every command answers within its time, and when it is back nothing that was
+// acknowledged is lost and nothing is there twice.
+func TestRedisGoneAndBack(t *testing.T) {
+	t.Parallel()
+	f, server := ownFleet(t)
+	f.register("w", `["worker"]`, "")
+	kept := f.create("kept", "")
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	var g errgroup.Group
+	for method, params := range map[string]string{
+		"task.create": `{"text":"x"}`, "task.get": `{"id":"t-1"}`, "task.claim": `{"workerId":"w"}`, "system.heartbeat": `{"instanceId":"w"}`,
+		"system.register": `{"id":"v","roles":[]}`, "system.check_health": `{}`, "task.update": `{"id":"t-1","updates":{"metadata":{"a":1}}}`,
+	} {
+		g.Go(func() error {
+			start := time.Now()
+			_, err := f.do(method, params)
+			if !internalError(err, RedisUnavailable) && !internalError(err, OutcomeUnknown) {
+				return fmt.Errorf("%s: %w", method, err)
+			}
+			if took := time.Since(start); took > f.methods[method].Timeout+500*time.Millisecond {
+				return fmt.Errorf("%s answered after %v", method, took)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sweep(t.Context()); err == nil {
+		t.Error("the monitor did not notice")
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, patience, func() (bool, string) {
+		_, err := f.do("system.heartbeat", `{"instanceId":"w"}`)
+		return err == nil, fmt.Sprint(err)
+	})
+	// A pool that has found Redis gone says so for up to a second more.
+	f = newFleet(t, clientOf(t, testenv.ClientOf(t, server)), f.options)
+	if got := f.get(kept); got.Text != "kept" {
+		t.Errorf("the task is %+v", got)
+	}
+	if f.claim("w") != kept || f.claim("w") != "" {
+		t.Error("something else was done meanwhile")
+	}
+	f.verify()
+}
+
+// A command whose reply is lost says so; repeated with its key it gives the answer, and nothing happens twice.
+func TestReplyLost(t *testing.T) {
+	t.Parallel()
+	plain := realRedis(t)
+	direct := newFleet(t, plain, Options{})
+	direct.register("w", `["worker"]`, "")
+
+	// A server that takes everything in and closes the connection once Redis has answered.
+	swallower, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			client, err := swallower.Accept()
+			if err != nil {
+				return
+			}
+			relay(client, plain.Options().Addr)
+		}
+	}()
+	t.Cleanup(func() { _ = swallower.Close(); <-done })
+	client := redis.NewClient(&redis.Options{
+		Addr: swallower.Addr().String(), Password: plain.Options().Password, MaxRetries: -1, DisableIdentity: true, PoolSize: 1,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	t.Cleanup(func() { _ = client.Close() })
+	lossy := newFleet(t, client, Options{Namespace: direct.options.Namespace})
+
+	create := `{"text":"x","idempotencyKey":"k"}`
+	if _, err := lossy.do("task.create", create); !internalError(err, OutcomeUnknown) {
+		t.Fatalf("answered %v", err)
+	}
+	var first json.RawMessage
+	testenv.Eventually(t, patience, func() (bool, string) { // Redis may get to it a little later
+		return direct.seq() == 3, fmt.Sprint(direct.seq())
+	})
+	if first = direct.ok("task.create", "%s", create); decoded[taskJSON](t, first).ID != "t-3" || direct.seq() != 3 {
+		t.Errorf("repeated, it answered %s", first)
+	}
+	direct.verify()
+}
+
+// relay passes on a connection until an EVAL was answered; that answer it keeps.
+func relay(client net.Conn, to string) {
+	defer client.Close()
+	server, err := net.Dial("tcp", to)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	buffer := make([]byte, 256<<10)
+	for {
+		n, err := client.Read(buffer)
+		if err != nil {
+			return
+		}
+		eval := bytes.Contains(bytes.ToLower(buffer[:n]), []byte("\r\neval"))
+		if _, err := server.Write(buffer[:n]); err != nil {
+			return
+		}
+		if n, err = server.Read(buffer); err != nil || eval && buffer[0] != '-' {
+			return
+		}
+		if _, err := client.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package events
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestForeignAndBadEntries(t *testing.T) {
+	t.Parallel()
+	log := newTestLog(t)
+	var foreign []string
+	r := log.reader(ReaderConfig{BatchSize: 1, OnForeign: func(f ForeignEntry) {
+		if f.Reason == nil {
+			t.Error("no reason")
+		}
+		foreign = append(foreign, f.EntryID)
+	}})
+	next := func() string { log.last.MS += 2; return fmt.Sprintf("%d-0", log.last.MS-1) }
+
+	want := log.add(TypeTaskCreated, 2)
+	var strangers []string
+	for range 8 { // more than a whole page
+		id := next()
+		log.raw(id, "hello", "world")
+		strangers = append(strangers, id)
+	}
+	id := next()
+	log.raw(id, "data", string(mustEncode(t, want[0]))) // an event's copy
+	strangers = append(strangers, id)
+	want = append(want, log.add(TypeTaskCreated, 1)...)
+	bad := log.bad()
+	want = append(want, bad)
+	want = append(want, log.add(TypeTaskCreated, 2)...)
+	// One that guessed the seq of the event to come is taken for a bad event,
+	// and stops nobody.
+	log.last.MS++
+	guess := ID{MS: log.last.MS, Seq: log.last.Seq + 1}
+	log.raw(guess.String(), "data", "?")
+	log.last.MS++
+	want = append(want, guess)
+	want = append(want, log.add(TypeTaskCreated, 1)...)
+
+	var got []Entry
+	after := ID{}
+	for len(got) < len(want) {
+		b := mustRead(t, r, after)
+		got, after = append(got, b.Entries...), b.Last()
+	}
+	if diff := cmp.Diff(want, entryIDs(got)); diff != "" {
+		t.Fatal(diff)
+	}
+	for _, e := range got {
+		if (e.Err != nil) != (e.ID == bad || e.ID == guess) {
+			t.Errorf("%s: %v", e.ID, e.Err)
+		}
+		if len(e.Raw) == 0 {
+			t.Errorf("%s: nothing raw", e.ID)
+		}
+	}
+	if diff := cmp.Diff(strangers, foreign); diff != "" {
+		t.Error(diff)
+	}
+	last, err := r.Last(testContext(t))
+	if err != nil || last != log.last {
+		t.Errorf("last: %s, %v", last, err)
+	}
+	var ranged []ID
+	for e, err := range r.Range(testContext(t), ID{}, ID{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ranged = append(ranged, e.ID)
+	}
+	if diff := cmp.Diff(want, ranged); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func mustEncode(t *testing.T, id ID) []byte {
+	t.Helper()
+	data, err := Envelope{ID: id, Seq: id.Seq, Type: TypeTaskCreated, V: 1, Timestamp: id.MS, Payload: []byte("{}")}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}

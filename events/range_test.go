@@ -1,0 +1,75 @@
+package events
+
+import (
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestRangeAndBounds(t *testing.T) {
+	t.Parallel()
+	log := newTestLog(t)
+	r := log.reader(ReaderConfig{BatchSize: 4})
+	collect := func(from, to ID) (got []ID, gaps []GapError) {
+		t.Helper()
+		for e, err := range r.Range(testContext(t), from, to) {
+			var gap *GapError
+			switch {
+			case errors.As(err, &gap):
+				gaps = append(gaps, *gap)
+			case err != nil:
+				t.Fatal(err)
+			default:
+				got = append(got, e.ID)
+			}
+		}
+		return got, gaps
+	}
+	if got, gaps := collect(ID{}, ID{}); len(got)+len(gaps) != 0 {
+		t.Errorf("an empty log gave %v, %v", got, gaps)
+	}
+	if b, err := r.Bounds(testContext(t)); err != nil || b != (Bounds{Base: 1}) {
+		t.Errorf("got %+v, %v", b, err)
+	}
+	ids := log.add(TypeTaskCreated, 23)
+	for _, c := range []struct {
+		from, to ID
+		want     []ID
+	}{
+		{ID{}, ID{}, ids},
+		{ids[3], ids[16], ids[3:17]},
+		{ID{}, ids[7], ids[:8]},
+		{ids[22], ID{}, ids[22:]},
+		{ID{MS: ids[0].MS}, ID{MS: ids[22].MS, Seq: math.MaxInt64}, ids},
+	} {
+		got, gaps := collect(c.from, c.to)
+		if diff := cmp.Diff(c.want, got); diff != "" || gaps != nil {
+			t.Errorf("%s to %s: %s, %v", c.from, c.to, diff, gaps)
+		}
+	}
+	for e, err := range r.Range(testContext(t), ID{}, ID{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.ID == ids[5] {
+			break
+		}
+	}
+	// A gap is told, and the rest follows.
+	if err := log.client.XDel(testContext(t), log.space.Events(), ids[10].String(), ids[0].String()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	got, gaps := collect(ID{}, ID{})
+	if diff := cmp.Diff([]GapError{{1, 2, ids[1]}, {11, 12, ids[11]}}, gaps); diff != "" {
+		t.Error(diff)
+	}
+	if len(got) != 21 {
+		t.Errorf("%d events beside the gaps", len(got))
+	}
+	log.trim(ids[15])
+	if b, err := r.Bounds(testContext(t)); err != nil || b != (Bounds{First: ids[15], Last: ids[22], Base: 16, Seq: 23}) {
+		t.Errorf("got %+v, %v", b, err)
+	}
+}

@@ -1,0 +1,269 @@
+package lua
+
+import (
+	"io/fs"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// header is what a script says of itself, read from its file.
+type header struct {
+	keys, args []string // names of the slots
+	returns    string
+	errors     []string // codes, and reasons of conflicts
+	emits      []string // event types
+	code       string   // the file without its comments
+	rest       string   // the last slot, when any number of them follow
+}
+
+var (
+	slotLine   = regexp.MustCompile(`^-- (KEYS|ARGV)\[(\d+)(…?)\] ([a-z]+)(\s|$)`)
+	partLine   = regexp.MustCompile(`^-- (Returns|Errors|Emits) +(.+)$`)
+	moreLine   = regexp.MustCompile(`^--   +(.+)$`)
+	upperWord  = regexp.MustCompile(`[A-Z][A-Z]+(?:_[A-Z]+)*`)
+	eventType  = regexp.MustCompile(`[a-z]+\.[a-z]+`)
+	parenthese = regexp.MustCompile(`\([^)]*\)`)
+	comment    = regexp.MustCompile(`(?m)--.*$`)
+)
+
+func readHeader(t *testing.T, file string) header {
+	t.Helper()
+	source, err := fs.ReadFile(files, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := header{code: comment.ReplaceAllString(string(source), "")}
+	parts := map[string]string{}
+	part := ""
+	for line := range strings.Lines(string(source)) {
+		line = strings.TrimRight(line, "\n")
+		if !strings.HasPrefix(line, "--") {
+			break // the header ends with its first line of code
+		}
+		if m := slotLine.FindStringSubmatch(line); m != nil {
+			slots := &h.args
+			if m[1] == "KEYS" {
+				slots = &h.keys
+			}
+			*slots = append(*slots, m[4])
+			if n, _ := strconv.Atoi(m[2]); n != len(*slots) {
+				t.Errorf("%s: %s is out of order", file, line)
+			}
+			if m[3] != "" {
+				h.rest = m[4]
+			}
+			part = ""
+			continue
+		}
+		if strings.HasPrefix(line, "-- KEYS") || strings.HasPrefix(line, "-- ARGV") {
+			t.Errorf("%s: %q is not `-- ARGV[n] name  what it is`", file, line)
+		}
+		if m := partLine.FindStringSubmatch(line); m != nil {
+			part = m[1]
+			if parts[part] != "" {
+				t.Errorf("%s: %s twice", file, part)
+			}
+			parts[part] = m[2]
+		} else if m := moreLine.FindStringSubmatch(line); m != nil && part != "" {
+			parts[part] += " " + m[1]
+		}
+	}
+	for _, name := range []string{"Returns", "Errors", "Emits"} {
+		if parts[name] == "" {
+			t.Errorf("%s: its header has no %s", file, name)
+		}
+	}
+	h.returns = parts["Returns"]
+	h.errors = upperWord.FindAllString(parts["Errors"], -1)
+	h.emits = eventType.FindAllString(parenthese.ReplaceAllString(parts["Emits"], ""), -1)
+	return h
+}
+
+func scriptFiles(t *testing.T) []string {
+	t.Helper()
+	list, err := fs.Glob(files, "*.lua")
+	if err != nil || len(list) != len(scripts) {
+		t.Fatalf("%v, %v", list, err)
+	}
+	return list
+}
+
+// The locals of a script name its slots as its header does, in order and each of them.
+func TestHeadersNameTheSlots(t *testing.T) {
+	t.Parallel()
+	binding := regexp.MustCompile(`(?m)^local ([a-z_, ]+) = (.*ARGV\[.*)$`)
+	slot := regexp.MustCompile(`ARGV\[(\d+)\]`)
+	for _, file := range scriptFiles(t) {
+		h := readHeader(t, file)
+		if !slices.Equal(h.keys, []string{"log"}) {
+			t.Errorf("%s: its keys are %v, want the log's hash alone", file, h.keys)
+		}
+		bound := map[int]string{}
+		last := 0
+		for _, m := range binding.FindAllStringSubmatch(h.code, -1) {
+			names, slots := strings.Split(m[1], ", "), slot.FindAllStringSubmatch(m[2], -1)
+			if len(names) != len(slots) {
+				t.Errorf("%s: %q does not bind a slot to each name", file, m[0])
+				continue
+			}
+			for i, name := range names {
+				n, _ := strconv.Atoi(slots[i][1])
+				if n <= last {
+					t.Errorf("%s: %q is out of order", file, m[0])
+				}
+				last, bound[n] = n, name
+			}
+		}
+		for i, name := range h.args {
+			n := i + 1
+			if name == "context" && n == 1 && bound[n] == "" {
+				continue // the envelope's context is lib/log's
+			}
+			if name == h.rest && n == len(h.args) {
+				// The rest is read by its number.
+				all := n == 1 && strings.Contains(h.code, "ipairs(ARGV)")
+				if !all && !regexp.MustCompile(`(?:local first_[a-z]+|for i) = `+strconv.Itoa(n)+`\b`).MatchString(h.code) {
+					t.Errorf("%s: nothing reads ARGV from %d on", file, n)
+				}
+				continue
+			}
+			if bound[n] != name {
+				t.Errorf("%s: ARGV[%d] is %s in the header and %q in the code", file, n, name, bound[n])
+			}
+			delete(bound, n)
+		}
+		for n, name := range bound {
+			if n > len(h.args) || h.args[n-1] != name {
+				t.Errorf("%s: ARGV[%d], %s, is not in the header", file, n, name)
+			}
+		}
+	}
+}
+
+// errorsOf lists the codes that a source can return, and the reasons of its conflicts. A library's
+// functions count only where they are called.
+var (
+	returnedCode   = regexp.MustCompile(`error_reply\((?:string\.format\()?'([A-Z_]+) `)
+	returnedReason = regexp.MustCompile(`(?:conflict\('|"reason":")([A-Z_]+)`)
+	emitted        = regexp.MustCompile(`emit\('([a-z.]+)'( \.\. status)?`)
+	functionStart  = regexp.MustCompile(`(?m)^local function ([a-z_]+)\(.*\n(?:(?:[ \t].*)?\n)*?end$`)
+	called         = regexp.MustCompile(`\b([a-z_]+)\(`)
+)
+
+// reached gives the code that a script runs: its own, and the functions of libraries that it calls.
+func reached(t *testing.T, name string) string {
+	t.Helper()
+	source := comment.ReplaceAllString(Named(name).Source, "")
+	functions := map[string]string{}
+	rest := functionStart.ReplaceAllStringFunc(source, func(f string) string {
+		functions[functionStart.FindStringSubmatch(f)[1]] = f
+		return ""
+	})
+	code := rest
+	seen := map[string]bool{}
+	for todo := []string{rest}; len(todo) > 0; todo = todo[1:] {
+		for _, m := range called.FindAllStringSubmatch(todo[0], -1) {
+			if f := functions[m[1]]; f != "" && !seen[m[1]] {
+				seen[m[1]] = true
+				code += "\n" + f
+				todo = append(todo, f)
+			}
+		}
+	}
+	return code
+}
+
+func TestHeadersNameTheErrors(t *testing.T) {
+	t.Parallel()
+	for _, file := range scriptFiles(t) {
+		name := strings.TrimSuffix(file, ".lua")
+		h, code := readHeader(t, file), reached(t, name)
+		var can []string
+		for _, pattern := range []*regexp.Regexp{returnedCode, returnedReason} {
+			for _, m := range pattern.FindAllStringSubmatch(code, -1) {
+				can = append(can, m[1])
+			}
+		}
+		if strings.Contains(code, "conflict(") {
+			can = append(can, "CONFLICT")
+		}
+		compareSets(t, file, "error", h.errors, can)
+	}
+}
+
+func TestHeadersNameTheEvents(t *testing.T) {
+	t.Parallel()
+	for _, file := range scriptFiles(t) {
+		name := strings.TrimSuffix(file, ".lua")
+		h, code := readHeader(t, file), reached(t, name)
+		var can []string
+		for _, m := range emitted.FindAllStringSubmatch(code, -1) {
+			if m[2] != "" {
+				can = append(can, m[1]+"completed", m[1]+"failed")
+				continue
+			}
+			can = append(can, m[1])
+		}
+		compareSets(t, file, "event", h.emits, can)
+	}
+}
+
+func compareSets(t *testing.T, file, what string, says, can []string) {
+	t.Helper()
+	for _, one := range says {
+		if !slices.Contains(can, one) {
+			t.Errorf("%s: the header names the %s %s, and nothing in the script gives it", file, what, one)
+		}
+	}
+	for _, one := range can {
+		if !slices.Contains(says, one) {
+			t.Errorf("%s: the script can give the %s %s, and the header does not say so", file, what, one)
+		}
+	}
+}
+
+// One place writes to streams, and no script looks through the keys but the one that deletes all of them.
+func TestScriptsKeepOff(t *testing.T) {
+	t.Parallel()
+	all, err := fs.Glob(files, "*/*.lua")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forbidden := regexp.MustCompile(`(?i)'(KEYS|SCAN|FLUSHALL|FLUSHDB|RANDOMKEY)'`)
+	for _, file := range append(all, scriptFiles(t)...) {
+		source, err := fs.ReadFile(files, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code := comment.ReplaceAllString(string(source), "")
+		if strings.Contains(code, "'XADD'") != (file == "lib/log.lua") {
+			t.Errorf("%s: XADD belongs to lib/log.lua alone", file)
+		}
+		if file == "delete_flushed_keys.lua" {
+			code = strings.Replace(code, "'SCAN'", "", 1)
+		}
+		if m := forbidden.FindString(code); m != "" {
+			t.Errorf("%s uses %s", file, m)
+		}
+		if strings.HasPrefix(string(source), "#!") {
+			t.Errorf("%s begins with a #! line, which the embedded Redis does not know", file)
+		}
+	}
+}
+
+// A script that only reads is run again when its reply is lost, so it had better write nothing but the
+// counters of the rate limit.
+func TestReadOnlyScriptsOnlyRead(t *testing.T) {
+	t.Parallel()
+	write := regexp.MustCompile(`'(SET|HSET|HDEL|HINCRBY|ZADD|ZREM|DEL|UNLINK|RENAME|XADD|PEXPIRE|HSETNX)'`)
+	for _, name := range Names() {
+		code := reached(t, name)
+		code = regexp.MustCompile(`(?s)local function limit\(.*?\nend\n`).ReplaceAllString(code+"\n", "")
+		if writes := write.MatchString(code); writes == Named(name).ReadOnly {
+			t.Errorf("%s is marked as reading only: %t; it writes: %t", name, Named(name).ReadOnly, writes)
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package lua
+
+import "fmt"
+
+// lot is one EVALSHA: a call, or several of one script, which cost less together. Each is atomic by itself
+// and has an answer of its own, as if it had been sent alone.
+type lot struct {
+	script *Script // the calls' own, or the one that runs lots of them
+	calls  []*call
+}
+
+// lots puts the calls of a batch together as their scripts allow.
+func lots(batch []*call) []lot {
+	all := make([]lot, 0, len(batch))
+	open := map[*Script]int{} // the lot of a script that has room, by its place
+	for _, c := range batch {
+		if i, ok := open[c.script]; ok && len(all[i].calls) < c.script.LotSize && all[i].takes(c) {
+			all[i].calls = append(all[i].calls, c)
+			all[i].script = c.script.Lot
+			continue
+		}
+		if c.script.LotSize > 1 {
+			open[c.script] = len(all)
+		}
+		all = append(all, lot{script: c.script, calls: []*call{c}})
+	}
+	return all
+}
+
+// takes tells whether a call can go with the others: same keys, as many arguments.
+func (l lot) takes(c *call) bool {
+	first := l.calls[0]
+	return len(c.keys) == 1 && len(first.keys) == 1 && c.keys[0] == first.keys[0] && len(c.args) == len(first.args)
+}
+
+func (l lot) args() []any {
+	if len(l.calls) == 1 {
+		return l.calls[0].args
+	}
+	width := len(l.calls[0].args)
+	args := append(make([]any, 0, 2+len(l.calls)*width), len(l.calls), width)
+	for _, c := range l.calls {
+		args = append(args, c.args...)
+	}
+	return args
+}
+
+// settle gives each call its answer.
+func (l lot) settle(reply any, err error) {
+	replies, ok := reply.([]any)
+	for i, c := range l.calls {
+		switch {
+		case err != nil || len(l.calls) == 1:
+			c.reply, c.err = reply, err
+		case !ok || len(replies) != len(l.calls):
+			c.err = fmt.Errorf("a lot of %d calls was answered %T", len(l.calls), reply)
+		default:
+			c.reply = replies[i]
+			if failed, ok := c.reply.(error); ok {
+				c.reply, c.err = nil, failed
+			}
+		}
+		c.err = classify(c.script, c.err)
+		close(c.done)
+	}
+}

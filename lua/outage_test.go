@@ -1,0 +1,318 @@
+package lua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/claudebench/claudebench/internal/devstack"
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+func TestRunWithoutRedis(t *testing.T) {
+	t.Parallel()
+	port, err := devstack.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewRunner(clientTo(t, fmt.Sprintf("127.0.0.1:%d", port), ""))
+	for _, d := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond, 3 * time.Second} {
+		start := time.Now()
+		_, err := r.Run(within(t, d), counts(), []string{"n"}, 1)
+		took := time.Since(start)
+		if !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrOutcomeUnknown) || took > d+time.Second {
+			t.Errorf("within %v: %v after %v", d, err, took)
+		}
+		if d > retryFor && !errors.Is(err, ErrUnavailable) {
+			t.Errorf("nothing was sent, and yet: %v", err)
+		}
+	}
+}
+
+// A Redis that comes back while a call still has time runs it.
+func TestRunWaitsForARestart(t *testing.T) {
+	t.Parallel()
+	server := testenv.OwnRedis(t, devstack.RedisOptions{})
+	c := clientTo(t, server.Addr(), server.Password())
+	r, s := NewRunner(c), counts()
+	if _, err := r.Run(within(t, patience), s, []string{"n"}, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// What finds the old connections dead may not know whether it ran; after that it is certain.
+	testenv.Eventually(t, patience, func() (bool, string) {
+		_, err := r.Run(within(t, 100*time.Millisecond), s, []string{"n"}, 1)
+		return errors.Is(err, ErrUnavailable), fmt.Sprint(err)
+	})
+	var g errgroup.Group
+	for range 50 {
+		g.Go(func() error {
+			for { // each turn of Run has its own patience
+				_, err := r.Run(t.Context(), s, []string{"after"}, 1)
+				if !errors.Is(err, ErrUnavailable) {
+					return err
+				}
+			}
+		})
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if n := counter(t, c, "after"); n != 50 {
+		t.Errorf("ran %d times", n)
+	}
+}
+
+// proxy passes on what a client sends, and the replies until it is told to swallow them.
+type proxy struct {
+	net.Listener
+	to      string
+	swallow atomic.Bool
+	mu      sync.Mutex
+	open    []net.Conn
+}
+
+func newProxy(t *testing.T, to string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{Listener: l, to: to}
+	var g sync.WaitGroup
+	g.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			p.mu.Lock()
+			p.open = append(p.open, client, server)
+			p.mu.Unlock()
+			g.Go(func() { _, _ = io.Copy(server, client) })
+			g.Go(func() {
+				buffer := make([]byte, 64<<10)
+				for {
+					n, err := server.Read(buffer)
+					if err != nil {
+						return
+					}
+					if p.swallow.Load() { // the reply came, and nobody hears it
+						p.cut()
+						return
+					}
+					if _, err := client.Write(buffer[:n]); err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		p.cut()
+		g.Wait()
+	})
+	return p
+}
+
+// cut ends all connections.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.open {
+		_ = c.Close()
+	}
+	p.open = nil
+}
+
+// A reply that was lost is neither a success nor a failure, and the script is not run again.
+func TestRunReplyLost(t *testing.T) {
+	t.Parallel()
+	server := testenv.Redis(t)
+	p := newProxy(t, server.Addr())
+	c, direct, key := clientTo(t, p.Addr().String(), server.Password()), shared(t), testenv.Namespace(t)
+	r, s := NewRunner(c), counts()
+	if _, err := r.Run(within(t, patience), s, []string{key}, 1); err != nil {
+		t.Fatal(err)
+	}
+	p.swallow.Store(true)
+	_, err := r.Run(within(t, patience), s, []string{key}, 1)
+	if !errors.Is(err, ErrOutcomeUnknown) || errors.Is(err, ErrUnavailable) {
+		t.Errorf("answered %v", err)
+	}
+	p.swallow.Store(false)
+	if _, err := r.Run(within(t, patience), s, []string{key}, 1); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	if n := counter(t, direct, key); n != 3 {
+		t.Errorf("ran %d times, want 3", n)
+	}
+
+	// One that only reads has lost nothing, and is simply asked again.
+	reads := script("return redis.call('GET', KEYS[1])\n--- @readonly\n")
+	if !reads.ReadOnly {
+		t.Fatal("not marked")
+	}
+	if _, err := r.Run(within(t, patience), reads, []string{key}); err != nil {
+		t.Fatal(err)
+	}
+	p.swallow.Store(true)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		reply, err := r.Run(ctx, reads, []string{key})
+		if err == nil && reply != "3" {
+			err = fmt.Errorf("read %v", reply)
+		}
+		done <- err
+	}()
+	testenv.Eventually(t, patience, func() (bool, string) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.open) == 0, "nothing was swallowed"
+	})
+	p.swallow.Store(false)
+	if err := <-done; err != nil {
+		t.Errorf("a script that only reads: %v", err)
+	}
+}
+
+// A Redis that hangs: every caller is told by its deadline, and who was told that nothing was done
+// finds that nothing was done, also when Redis goes on.
+func TestRunWhileRedisHangs(t *testing.T) {
+	t.Parallel()
+	server := testenv.OwnRedis(t, devstack.RedisOptions{})
+	c := clientTo(t, server.Addr(), server.Password())
+	r := NewRunner(c)
+	adds := script("redis.call('SADD', KEYS[1], ARGV[1])\nreturn 1\n")
+	if _, err := r.Run(within(t, patience), adds, []string{"ran"}, "first"); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	told := map[string]error{}
+	var g sync.WaitGroup
+	for i := range 300 {
+		g.Go(func() {
+			start := time.Now()
+			_, err := r.Run(within(t, 300*time.Millisecond), adds, []string{"ran"}, i)
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("answered after %v", took)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			told[fmt.Sprint(i)] = err
+		})
+	}
+	g.Wait()
+	if err := server.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	// Whatever is still on its way has arrived when a later call has.
+	testenv.Eventually(t, patience, func() (bool, string) {
+		_, err := r.Run(within(t, time.Second), adds, []string{"ran"}, "last")
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return err == nil && r.inFlight == 0 && len(r.waiting) == 0, fmt.Sprint(err)
+	})
+	ran := map[string]bool{}
+	for _, member := range c.SMembers(t.Context(), "ran").Val() {
+		ran[member] = true
+	}
+	unavailable, unknown := 0, 0
+	for member, err := range told {
+		switch {
+		case errors.Is(err, ErrUnavailable):
+			unavailable++
+			if ran[member] {
+				t.Errorf("%s was told %v, and ran", member, err)
+			}
+		case errors.Is(err, ErrOutcomeUnknown):
+			unknown++
+		default:
+			t.Errorf("%s was told %v", member, err)
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s was told %v", member, err)
+		}
+	}
+	if unavailable == 0 || unknown == 0 {
+		t.Errorf("%d were told that nothing was done, %d that it is not known", unavailable, unknown)
+	}
+}
+
+// loading counts the calls that Redis refused because it loads its data.
+type loading struct{ n atomic.Int32 }
+
+func (*loading) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (*loading) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (l *loading) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		for _, cmd := range cmds {
+			if redis.HasErrorPrefix(cmd.Err(), "LOADING") {
+				l.n.Add(1)
+			}
+		}
+		return err
+	}
+}
+
+// While Redis loads its data it runs nothing: calls wait for it.
+func TestRunWhileRedisLoads(t *testing.T) {
+	t.Parallel()
+	// Slow, and answering in between: it looks at its clients after every 1,024 commands.
+	server := testenv.OwnRedis(t, devstack.RedisOptions{AppendOnly: true, AppendFsync: "always", Extra: []string{"key-load-delay 60"}})
+	c := clientTo(t, server.Addr(), server.Password())
+	r, s := NewRunner(c), counts()
+	fill := script("for i = 1, 10000 do redis.call('SET', KEYS[1] .. i, 'x') end")
+	if _, err := r.Run(within(t, patience), fill, []string{"k"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan error, 1)
+	go func() { started <- server.Restart(t.Context()) }()
+	testenv.Eventually(t, patience, func() (bool, string) {
+		err := c.Ping(t.Context()).Err()
+		return redis.HasErrorPrefix(err, "LOADING"), fmt.Sprint(err)
+	})
+	refusals := &loading{}
+	c.AddHook(refusals)
+	if _, err := r.Run(within(t, patience), s, []string{"n"}, 1); err != nil {
+		t.Errorf("while it loads: %v", err)
+	}
+	if refusals.n.Load() == 0 {
+		t.Error("it had loaded already")
+	}
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	if n := counter(t, c, "n"); n != 1 {
+		t.Errorf("ran %d times", n)
+	}
+}

@@ -1,0 +1,58 @@
+package lua
+
+import (
+	"crypto/sha1" //nolint:gosec // Redis names scripts by SHA-1
+	"encoding/hex"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+func TestIncludesResolve(t *testing.T) {
+	t.Parallel()
+	for _, name := range Names() {
+		s := Named(name)
+		if strings.Contains(s.Source, "@include") {
+			t.Errorf("%s still holds an include", name)
+		}
+		sum := sha1.Sum([]byte(s.Source)) //nolint:gosec // see above
+		if s.SHA != hex.EncodeToString(sum[:]) || s.Name != name {
+			t.Errorf("%s is %s with the SHA %s", name, s.Name, s.SHA)
+		}
+		// Each library once, however many ask for it.
+		if n := strings.Count(s.Source, "\nlocal prefix ="); n > 1 {
+			t.Errorf("%s holds lib/space %d times", name, n)
+		}
+	}
+}
+
+func TestIncludeOrder(t *testing.T) {
+	t.Parallel()
+	loaded := mustLoad(fstest.MapFS{
+		"a.lua":       {Data: []byte("--- @include \"lib/one\"\n--- @include \"lib/two\"\nreturn 1\n")},
+		"b.lua":       {Data: []byte("-- Reads.\n--- @readonly\nreturn 2\n")},
+		"lib/one.lua": {Data: []byte("--- @include \"lib/two\"\nlocal one\n")},
+		"lib/two.lua": {Data: []byte("local two\n")},
+	})
+	if got := strings.Fields(loaded["a"].Source); strings.Join(got, " ") != "local two local one return 1" {
+		t.Errorf("a is %q", loaded["a"].Source)
+	}
+	if loaded["a"].ReadOnly || !loaded["b"].ReadOnly {
+		t.Error("the mark of reading only was not seen")
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	t.Parallel()
+	panics := func(f func()) (message any) {
+		defer func() { message = recover() }()
+		f()
+		return nil
+	}
+	if got := panics(func() { mustLoad(fstest.MapFS{"a.lua": {Data: []byte("--- @include \"lib/nothing\"\n")}}) }); got == nil {
+		t.Error("an include of nothing was taken")
+	}
+	if got := panics(func() { Named("nothing") }); got == nil {
+		t.Error("a name of nothing was taken")
+	}
+}
