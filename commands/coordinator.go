@@ -95,7 +95,10 @@ func (c *Coordinator) Call(ctx context.Context, request Request) (json.RawMessag
 	if m == nil {
 		return nil, MethodNotFound(request.Method)
 	}
-	ctx, cancel := context.WithTimeout(ctx, m.Timeout)
+	if request.Received.IsZero() {
+		request.Received = time.Now()
+	}
+	ctx, cancel := context.WithDeadline(ctx, request.Received.Add(m.Timeout))
 	defer cancel()
 	result, err := m.run(ctx, &call{Coordinator: c, Request: request, method: m})
 	if err == nil {

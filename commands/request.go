@@ -1,6 +1,9 @@
 package commands
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Request is one call of one method, whatever transport it came by.
 type Request struct {
@@ -15,4 +18,6 @@ type Request struct {
 	Cause string
 	// Trace is a W3C traceparent, "" when none came.
 	Trace string
+	// Received is when the request came; the method's timeout counts from then. Zero is now.
+	Received time.Time
 }

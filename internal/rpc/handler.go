@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/claudebench/claudebench/commands"
 )
@@ -100,6 +101,7 @@ func (x *exchange) release() {
 var contentType = []string{"application/json"}
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	received := time.Now()
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		refuse(w, http.StatusMethodNotAllowed, "JSON-RPC is sent by POST")
@@ -123,7 +125,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x := exchanges.Get().(*exchange)
 	defer x.release()
-	h.answer(r.Context(), x, body, commands.Request{Caller: h.caller(r), Addr: address(r.RemoteAddr), Trace: traceparent(r.Header)})
+	h.answer(r.Context(), x, body, commands.Request{Caller: h.caller(r), Addr: address(r.RemoteAddr), Trace: traceparent(r.Header), Received: received})
 	if len(x.out) == 0 {
 		w.WriteHeader(http.StatusNoContent)
 		return
