@@ -118,7 +118,10 @@ func (c *Coordinator) Call(ctx context.Context, request Request) (json.RawMessag
 		return nil, MethodNotFound(request.Method)
 	}
 	began := time.Now()
-	result, err := c.perform(ctx, m, request, began)
+	if request.Received.IsZero() {
+		request.Received = began
+	}
+	result, err := c.perform(ctx, m, request)
 	m.stats.record(began, err)
 	if request.MCP {
 		c.mcp.record(began, err)
@@ -127,8 +130,8 @@ func (c *Coordinator) Call(ctx context.Context, request Request) (json.RawMessag
 }
 
 // perform runs a command whose method there is.
-func (c *Coordinator) perform(ctx context.Context, m *Method, request Request, began time.Time) (json.RawMessage, error) {
-	ctx, cancel := context.WithDeadline(ctx, began.Add(m.Timeout))
+func (c *Coordinator) perform(ctx context.Context, m *Method, request Request) (json.RawMessage, error) {
+	ctx, cancel := context.WithDeadline(ctx, request.Received.Add(m.Timeout))
 	defer cancel()
 	token, err := c.authorize(request, m)
 	if err != nil {

@@ -32,9 +32,9 @@ const (
 
 // Error is an error as the API answers it. Data is anything that encodes to JSON.
 type Error struct {
-	Code    int
-	Message string
-	Data    any
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+	Data    any    `json:"data,omitempty"`
 }
 
 func (e *Error) Error() string {

@@ -12,7 +12,7 @@ import (
 // undoes it before. It tells whether commands are fenced off when it returns.
 func (c *Coordinator) recoverFlush(ctx context.Context) (isFenced bool, err error) {
 	f := &flush{Coordinator: c, holder: "monitor:" + c.name, rows: c.options.Rows, log: c.options.Logger}
-	state, err := f.look(ctx, f.holder, fmt.Sprint(ms(flushLease)))
+	state, err := f.glance(ctx, f.holder, fmt.Sprint(ms(flushLease)))
 	if err != nil || state.id == "" {
 		return false, err
 	}

@@ -25,11 +25,24 @@ type flushState struct {
 
 // look reads the state. With a lease in ms it renews that of the holder, or takes one that has ended;
 // "0" gives it back.
-func (f *flush) look(ctx context.Context, holder, lease string) (s flushState, err error) {
+func (f *flush) look(ctx context.Context, holder, lease string) (flushState, error) {
 	reply, err := f.insist(ctx, holdFlush, holder, lease)
 	if err != nil {
-		return s, err
+		return flushState{}, err
 	}
+	return readFlushState(reply)
+}
+
+// glance is look asked once: it says so when Redis cannot be reached.
+func (f *flush) glance(ctx context.Context, holder, lease string) (flushState, error) {
+	reply, err := f.script(ctx, holdFlush, holder, lease)
+	if err != nil {
+		return flushState{}, err
+	}
+	return readFlushState(reply)
+}
+
+func readFlushState(reply any) (s flushState, err error) {
 	values, ok := reply.([]any)
 	if !ok || len(values) != 12 {
 		return s, fmt.Errorf("hold_flush returned %v", reply)

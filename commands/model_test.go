@@ -270,7 +270,7 @@ func (m *model) sweep(t *rapid.T) {
 func (m *model) doCrash(t *rapid.T) {
 	id := m.drawInstance(t)
 	held := m.held(id)
-	if _, err := m.script(context.Background(), unregisterInstance, envelopeContext(id, "", ""), "", 0, id, ""); err != nil {
+	if _, err := m.script(context.Background(), unregisterInstance, envelopeContext(id, "", ""), "", 0, id, "", ""); err != nil {
 		t.Fatalf("unregister: %v", err)
 	}
 	m.sweep(t)

@@ -32,16 +32,17 @@ func (c *Coordinator) requeueOrphans(ctx context.Context) (moved int64, err erro
 
 // autoAssign gives waiting tasks to a worker, or to all that have room when instance is "".
 func (c *Coordinator) autoAssign(ctx context.Context, envelope, instance, reason string) error {
+	var from int64
 	for more := true; more; {
-		reply, err := c.script(ctx, autoAssignTasks, envelope, instance, reason, ms(c.options.InstanceTTL))
+		reply, err := c.script(ctx, autoAssignTasks, envelope, instance, reason, ms(c.options.InstanceTTL), from)
 		if err != nil {
 			return err
 		}
-		n, err := integers(reply, 3)
+		n, err := integers(reply, 4)
 		if err != nil {
 			return fmt.Errorf("auto_assign_tasks: %w", err)
 		}
-		more = n[2] == 1
+		more, from = n[2] == 1, n[3]
 	}
 	return nil
 }

@@ -129,7 +129,7 @@ func (o *object) decode(raw []byte, to reflect.Value) string {
 	for name, v := range members(raw) {
 		f := o.fields[name]
 		if f == nil {
-			return fmt.Sprintf("unknown parameter '%s'", o.path+name)
+			return fmt.Sprintf("unknown parameter '%s': there are %s", o.path+name, strings.Join(o.names(), ", "))
 		}
 		seen |= 1 << f.index
 		if wrong := f.into(v, to.Field(f.index)); wrong != "" {
@@ -142,6 +142,19 @@ func (o *object) decode(raw []byte, to reflect.Value) string {
 		}
 	}
 	return ""
+}
+
+// names lists the params there are, in order.
+func (o *object) names() []string {
+	if len(o.fields) == 0 {
+		return []string{"none"}
+	}
+	names := make([]string, 0, len(o.fields))
+	for _, f := range o.fields {
+		names = append(names, f.path)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // missing says what is wrong with a param that was not given; one that has a single lawful value is

@@ -22,7 +22,7 @@ type checker struct {
 
 func newChecker(t *testing.T) *checker {
 	t.Helper()
-	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1})
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialerRetries: 1})
 	t.Cleanup(func() { _ = client.Close() })
 	c, err := New(Options{Redis: client})
 	if err != nil {
@@ -101,10 +101,10 @@ func TestParams(t *testing.T) {
 		{"system.register", `{"id":"a","roles":[],"metadata":{"sessionId":"` + long + `"}}`, "metadata parameter is not valid: sessionId must be at most 256 bytes long"},
 		{"system.register", `{"id":"a","roles":[],"metadata":{"sessionId":"` + strings.Repeat(`\u0041`, 256) + `"}}`, ""},
 		{"system.register", `{"id":"a","roles":[],"metadata":{"other":[null]}}`, ""},
-		{"system.register", `{"id":"a","roles":[],"rôle":1}`, "unknown parameter 'rôle'"},
+		{"system.register", `{"id":"a","roles":[],"rôle":1}`, "unknown parameter 'rôle': there are id, metadata, roles"},
 		{"system.register", ` { "id" : "a" , "roles" : [ ] } `, ""},
 		{"system.heartbeat", `{}`, "instanceId parameter is required"},
-		{"system.heartbeat", `{"instanceId":"a","x":1}`, "unknown parameter 'x'"},
+		{"system.heartbeat", `{"instanceId":"a","x":1}`, "unknown parameter 'x': there are instanceId"},
 		{"system.unregister", `{}`, "instanceId parameter is required"},
 		{"system.unregister", `{"instanceId":"a","sessionId":null}`, "sessionId parameter must be a string"},
 		{"system.unregister", `{"instanceId":"a","timestamp":{"any":"thing"}}`, ""},
@@ -134,17 +134,17 @@ func TestParams(t *testing.T) {
 		{"task.create", `{"text":"x","metadata":{"roles":null}}`, ""},
 		{"task.create", `{"text":"x","idempotencyKey":""}`, "idempotencyKey parameter must not be empty"},
 		{"task.create", `{"text":"x","idempotencyKey":"` + long + `"}`, "idempotencyKey parameter must be at most 256 characters long, and has 257"},
-		{"task.create", `{"text":"x","status":"completed"}`, "unknown parameter 'status'"},
+		{"task.create", `{"text":"x","status":"completed"}`, "unknown parameter 'status': there are idempotencyKey, metadata, priority, text"},
 		{"task.update", `{"id":"t-1"}`, "updates parameter is required"},
 		{"task.update", `{"id":"t-1","updates":{}}`, "updates parameter must hold at least one of text, status, priority, metadata"},
 		{"task.update", `{"id":"t-1","updates":[]}`, "updates parameter must be an object"},
-		{"task.update", `{"id":"t-1","updates":{"attempt":1}}`, "updates parameter is not valid: unknown parameter 'updates.attempt'"},
+		{"task.update", `{"id":"t-1","updates":{"attempt":1}}`, "updates parameter is not valid: unknown parameter 'updates.attempt': there are updates.metadata, updates.priority, updates.status, updates.text"},
 		{"task.update", `{"id":"t-1","updates":{"text":""}}`, "updates parameter is not valid: updates.text parameter must not be empty"},
 		{"task.update", `{"id":"t-1","updates":{"status":"done"}}`, "updates parameter is not valid: updates.status parameter must be one of pending, in_progress, completed, failed"},
 		{"task.update", `{"id":"t-1","updates":{"status":null}}`, "updates parameter is not valid: updates.status parameter must be a string"},
 		{"task.assign", `{"taskId":"t-1"}`, "instanceId parameter is required"},
 		{"task.assign", `{"instanceId":"w"}`, "taskId parameter is required"},
-		{"task.unassign", `{"id":"t-1"}`, "unknown parameter 'id'"},
+		{"task.unassign", `{"id":"t-1"}`, "unknown parameter 'id': there are taskId"},
 		{"task.claim", `{"workerId":"w","maxTasks":0}`, "maxTasks parameter must be an integer from 1 to 10"},
 		{"task.claim", `{"workerId":"w","maxTasks":11}`, "maxTasks parameter must be an integer from 1 to 10"},
 		{"task.claim", `{"workerId":"w","maxTasks":10}`, ""},

@@ -1,6 +1,9 @@
 package commands
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Request is one call of one method, whatever transport it came by.
 type Request struct {
@@ -17,4 +20,6 @@ type Request struct {
 	Trace string
 	// MCP says that the call came by MCP; such calls are counted by themselves as well.
 	MCP bool
+	// Received is when the request came; the method's timeout counts from then. Zero is now.
+	Received time.Time
 }

@@ -56,8 +56,11 @@ func checkHealth(ctx context.Context, c *call, p *CheckHealthParams) (json.RawMe
 		envelope: c.context("", c.Cause), subject: c.subject(""), limit: c.method.Limit, timeout: timeout, healthy: maxHealthy,
 	}
 	result, err := check.run(ctx, c.Coordinator)
-	if err != nil {
+	if err != nil && len(result.Failed) == 0 {
 		return nil, err
+	}
+	if err != nil {
+		c.options.Logger.WarnContext(ctx, "tasks of instances that died are not all put back yet; the monitor goes on", "error", err)
 	}
 	return json.Marshal(result)
 }
@@ -87,23 +90,24 @@ type sweep struct {
 	healthy           int
 }
 
+// run gives what it found also with an error: those are declared dead.
 func (s sweep) run(ctx context.Context, c *Coordinator) (*CheckHealthResult, error) {
 	result := &CheckHealthResult{Healthy: []string{}, Failed: []string{}, Reassigned: map[string]int{}}
 	for more := true; more; {
 		reply, err := c.script(ctx, reassignFailedTasks, s.envelope, s.subject, s.limit, s.timeout, s.interval,
 			ms(c.options.InstanceTTL), s.healthy)
 		if err != nil {
-			return nil, err
+			return result, err
 		}
 		if more, err = result.add(reply); err != nil {
-			return nil, err
+			return result, err
 		}
 		s.limit = 0 // one call, however many turns it takes
 	}
 	// Also when nobody died: somebody may have stopped before all was put back.
 	moved, err := c.requeueOrphans(ctx)
 	if err != nil {
-		return nil, err
+		return result, err
 	}
 	if moved > 0 || len(result.Failed) > 0 {
 		err = c.autoAssign(ctx, s.envelope, "", "instance_failed")

@@ -190,7 +190,7 @@ func TestSweepGoesOnWhereAnotherStopped(t *testing.T) {
 		heir := func(n int) string { return fmt.Sprintf("heir%d", n) }
 		for n, crash := range []func(id string) error{
 			func(id string) error {
-				_, err := f.script(t.Context(), unregisterInstance, envelopeContext(id, "", ""), "", 0, id, "")
+				_, err := f.script(t.Context(), unregisterInstance, envelopeContext(id, "", ""), "", 0, id, "", "")
 				return err
 			},
 			func(id string) error {
@@ -199,7 +199,7 @@ func TestSweepGoesOnWhereAnotherStopped(t *testing.T) {
 				return err
 			},
 			func(id string) error { // and once more in the middle of putting back
-				if _, err := f.script(t.Context(), unregisterInstance, envelopeContext(id, "", ""), "", 0, id, ""); err != nil {
+				if _, err := f.script(t.Context(), unregisterInstance, envelopeContext(id, "", ""), "", 0, id, "", ""); err != nil {
 					return err
 				}
 				_, err := f.script(t.Context(), requeueOrphans)
@@ -250,7 +250,7 @@ func TestOrphansThatFoundAnotherWay(t *testing.T) {
 		}
 		f.ok("task.claim", `{"workerId":"w","maxTasks":6}`)
 		// Another process comes, and the coordinator stops right after it has registered.
-		_, err := f.script(t.Context(), registerInstance, envelopeContext("w", "", ""), "", 0, "w", `["worker"]`, 1, "", "", 10, 30_000)
+		_, err := f.script(t.Context(), registerInstance, envelopeContext("w", "", ""), "", 0, "w", `["worker"]`, 1, "", "", 10, 30_000, "")
 		if err != nil {
 			t.Fatal(err)
 		}

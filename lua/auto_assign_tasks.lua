@@ -14,10 +14,11 @@
 -- ARGV[2] instance  the worker, or '' for all
 -- ARGV[3] reason    why now
 -- ARGV[4] ttl       of registrations, ms
--- Returns {tasks assigned, tasks that were open, 1 when there may be more to do else 0}
+-- ARGV[5] from      how many of the workers, the least loaded first, have been looked at in vain; for all
+-- Returns {tasks assigned, tasks that were open, 1 when there may be more to do else 0, from for the next call}
 -- Errors  CONFLICT (FLUSH_IN_PROGRESS)
 -- Emits   task.assigned for each
-local instance, reason, ttl = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local instance, reason, ttl, from = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local most = 25
 
@@ -26,7 +27,7 @@ if refused then return refused end
 local open = redis.call('ZCARD', prefix .. 'queue:open')
 local oldest = int(clock - ttl)
 local workers = redis.call('ZCOUNT', prefix .. 'health:workers', oldest, '+inf')
-if open == 0 or workers == 0 then return { 0, open, 0 } end
+if open == 0 or workers == 0 then return { 0, open, 0, 0 } end
 local share = math.ceil(open / workers)
 
 -- candidates: workers with room, as {id, held, room, roles}, the least loaded first.
@@ -34,7 +35,7 @@ local candidates = {}
 local available = prefix .. 'queue:available'
 local heads
 if instance == '' then
-  heads = redis.call('ZRANGE', available, 0, most - 1, 'WITHSCORES')
+  heads = redis.call('ZRANGE', available, from, from + most - 1, 'WITHSCORES')
 else
   heads = { instance, redis.call('ZSCORE', available, instance) }
 end
@@ -79,4 +80,7 @@ for _, worker in ipairs(candidates) do
     settle(worker.id)
   end
 end
-return { assigned, open, (assigned == most or (instance == '' and #heads == 2 * most and assigned > 0)) and 1 or 0 }
+-- Behind a worker that holds its share, all hold theirs.
+local further = instance == '' and #heads == 2 * most and tonumber(heads[#heads]) < share
+if assigned > 0 then return { assigned, open, (assigned == most or further) and 1 or 0, 0 } end
+return { 0, open, further and 1 or 0, further and from + most or 0 }

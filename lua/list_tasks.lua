@@ -15,4 +15,6 @@ local subject, calls = ARGV[2], ARGV[3]
 
 local refused = fenced() or limit(subject, calls)
 if refused then return refused end
-return redis.call('HGET', KEYS[1], 'seq') or '0'
+-- While the log's hash is lost, the stream is what happened.
+local last = redis.call('XREVRANGE', prefix .. 'stream:events', '+', '-', 'COUNT', 1)[1]
+return redis.call('HGET', KEYS[1], 'seq') or last and string.match(last[1], '-(%d+)$') or '0'

@@ -316,3 +316,33 @@ func TestRunWhileRedisLoads(t *testing.T) {
 		t.Errorf("ran %d times", n)
 	}
 }
+
+// What could not even be sent has certainly not run: a new connection that hangs, or is refused, leaves no
+// outcome unknown.
+func TestAConnectionThatCannotBeHadLeavesNothingUnknown(t *testing.T) {
+	t.Parallel()
+	server := testenv.OwnRedis(t, devstack.RedisOptions{})
+	if err := server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	r := NewRunner(clientTo(t, server.Addr(), server.Password()))
+	_, err := r.Run(within(t, 3*time.Second), counts(), []string{"n"}, 1)
+	if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrOutcomeUnknown) {
+		t.Errorf("a Redis that hangs: %v", err)
+	}
+	if err := server.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	admin := testenv.ClientOf(t, server)
+	if err := admin.ConfigSet(t.Context(), "maxclients", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	full := NewRunner(clientTo(t, server.Addr(), server.Password()))
+	_, err = full.Run(within(t, 3*time.Second), counts(), []string{"n"}, 1)
+	if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrOutcomeUnknown) {
+		t.Errorf("a Redis that is full: %v", err)
+	}
+	if n, err := admin.Exists(t.Context(), "n").Result(); err != nil || n != 0 {
+		t.Errorf("%d calls ran, %v", n, err)
+	}
+}

@@ -54,7 +54,9 @@ if not resumed and redis.call('EXISTS', prefix .. 'queue:active:' .. id) == 1 th
 end
 if previous_roles and not fits(role_table(roles), previous_roles) and redis.call('EXISTS', prefix .. 'queue:instance:' .. id) == 1 then
   orphan(id, 'instance', 'roles_changed')
-  redis.call('UNLINK', prefix .. 'queue:auto:' .. id)
+  if redis.call('EXISTS', prefix .. 'queue:auto:' .. id) == 1 then
+    redis.call('RENAME', prefix .. 'queue:auto:' .. id, prefix .. 'queue:orphans:' .. int(seq) .. ':auto')
+  end
   redis.call('ZREM', prefix .. 'queue:stealable', id)
   set_aside = 1
 end
@@ -86,6 +88,7 @@ if token ~= '' then
 else
   redis.call('HDEL', gossip, 'owner')
 end
+redis.call('PEXPIRE', gossip, 86400000)
 if elected then
   elect(id, last_leader, ttl)
 elseif lease_state == 'own' then

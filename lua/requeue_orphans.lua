@@ -7,7 +7,7 @@
 -- Works off the queues that instances left behind, the oldest first, 25 tasks a call. A task goes back to
 -- where it waits for a worker; when its instance is only another process or has other roles
 -- (session_changed, roles_changed) it goes back to that instance's assigned queue, as long as that is
--- registered and fit for it.
+-- registered and fit for it; what was auto-assigned to one with other roles now goes to whoever comes first.
 --
 -- KEYS[1] log
 -- Returns {tasks put back, 1 when there are more else 0, the reason of the last queue}
@@ -23,6 +23,7 @@ if not entry then return { 0, 0, '' } end
 local left = cjson.decode(entry)
 local orphans = prefix .. 'queue:orphans:' .. left.queue
 local since = tonumber(string.match(left.queue, '^%d+'))
+local auto = prefix .. 'queue:orphans:' .. int(since) .. ':auto'
 local roles
 if left.reason == 'session_changed' or left.reason == 'roles_changed' then
   local text = redis.call('HGET', prefix .. 'instance:' .. left.instanceId, 'roles')
@@ -34,7 +35,7 @@ for _, id in ipairs(redis.call('ZRANGE', orphans, 0, most - 1)) do
   local t = read_task(id)
   -- A task that was finished, deleted or given to somebody since then is not an orphan any more.
   if t and not t.completedAt and t.assignedTo == left.instanceId and tonumber(t.assignedSeq) <= since then
-    if roles and fits(roles, t.roleset) then
+    if roles and fits(roles, t.roleset) and not redis.call('ZSCORE', auto, id) then
       assign(t, left.instanceId, left.reason, left.context)
     else
       unassign(t, left.reason, left.context)
@@ -44,5 +45,8 @@ for _, id in ipairs(redis.call('ZRANGE', orphans, 0, most - 1)) do
   redis.call('ZREM', orphans, id)
 end
 if roles and moved > 0 then settle(left.instanceId) end
-if redis.call('EXISTS', orphans) == 0 then redis.call('ZREM', list, entry) end
+if redis.call('EXISTS', orphans) == 0 then
+  redis.call('ZREM', list, entry)
+  redis.call('UNLINK', auto)
+end
 return { moved, redis.call('EXISTS', list), left.reason }

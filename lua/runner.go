@@ -31,6 +31,8 @@ const (
 	// retryFor bounds how long a call that certainly has not run is tried again: long enough for a restart
 	// of Redis, short enough that callers of a Redis that is gone are told soon.
 	retryFor = 2 * time.Second
+	// reachTimeout bounds the question whether Redis is there at all.
+	reachTimeout = time.Second
 	// sendTimeout bounds a round trip, and so how long a Redis that hangs holds up the calls behind.
 	sendTimeout = 5 * time.Second
 )
@@ -43,10 +45,13 @@ type Runner struct {
 	mu       sync.Mutex
 	waiting  []*call
 	inFlight int
+	// doubt is set until Redis has answered, and again after a connection broke: calls are not sent then
+	// before a PING came back, so that a connection that cannot be had leaves nothing unknown.
+	doubt bool
 }
 
 // NewRunner returns a Runner on a client.
-func NewRunner(client redis.UniversalClient) *Runner { return &Runner{client: client} }
+func NewRunner(client redis.UniversalClient) *Runner { return &Runner{client: client, doubt: true} }
 
 type callState int
 
@@ -125,15 +130,65 @@ func (r *Runner) once(ctx context.Context, script *Script, keys []string, args [
 // flush sends what waits until nothing does.
 func (r *Runner) flush() {
 	for {
-		batch := r.take()
-		if batch == nil {
+		key, ok := r.next()
+		if !ok {
 			return
 		}
-		r.send(batch)
+		if err := r.reach(key); err != nil {
+			for _, c := range r.take() {
+				c.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+				close(c.done)
+			}
+			continue
+		}
+		r.send(r.take())
 	}
 }
 
-// take removes up to maxBatch calls from the queue, or gives up the flusher's place when there are none.
+// next gives the key that the first call in the queue goes by, or gives up the flusher's place.
+func (r *Runner) next() (key string, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.waiting) == 0 {
+		r.inFlight--
+		return "", false
+	}
+	return r.waiting[0].keys[0], true
+}
+
+// reach makes sure that there is a connection that works, when the last one did not. Whoever gives up
+// meanwhile was never sent.
+func (r *Runner) reach(key string) error {
+	r.mu.Lock()
+	doubt := r.doubt
+	r.mu.Unlock()
+	if !doubt {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), reachTimeout)
+	defer cancel()
+	node, err := r.node(ctx, key)
+	if err == nil {
+		// In a pipeline, because the client keeps connections for these apart.
+		_, err = node.Pipelined(ctx, func(pipe redis.Pipeliner) error { return pipe.Ping(ctx).Err() })
+	}
+	var answered redis.Error
+	if errors.As(err, &answered) && !redis.IsMaxClientsError(err) {
+		err = nil // it is there; what it has to say, it says to the script
+	}
+	if err == nil {
+		r.setDoubt(false)
+	}
+	return err
+}
+
+func (r *Runner) setDoubt(doubt bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.doubt = doubt
+}
+
+// take removes up to maxBatch calls from the queue.
 func (r *Runner) take() []*call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -148,10 +203,6 @@ func (r *Runner) take() []*call {
 	rest := copy(r.waiting, r.waiting[n:])
 	clear(r.waiting[rest:])
 	r.waiting = r.waiting[:rest]
-	if len(batch) == 0 && rest == 0 {
-		r.inFlight--
-		return nil
-	}
 	return batch
 }
 
@@ -204,6 +255,9 @@ func (r *Runner) exchange(ctx context.Context, node redis.UniversalClient, lots 
 		if moved(err) {
 			r.reload(ctx)
 		}
+		if err != nil && !isReply(err) {
+			r.setDoubt(true)
+		}
 		l.settle(reply, err)
 	}
 	return unknown
@@ -224,6 +278,12 @@ func (r *Runner) reload(ctx context.Context) {
 	}
 }
 
+// isReply tells an error that Redis answered from one of the connection.
+func isReply(err error) bool {
+	var reply redis.Error
+	return errors.As(err, &reply)
+}
+
 func moved(err error) bool {
 	return err != nil && (redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK") || redis.HasErrorPrefix(err, "READONLY"))
 }
@@ -231,7 +291,7 @@ func moved(err error) bool {
 // notRun are the replies by which Redis says that it did not run the script, for now.
 var notRun = []string{
 	"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY", "OOM", "MISCONF",
-	"NOREPLICAS", "NOSCRIPT", "NOAUTH", "WRONGPASS", "NOPERM", "ERR max number of clients",
+	"NOREPLICAS", "NOSCRIPT", "NOAUTH", "WRONGPASS", "NOPERM", "max number of clients",
 }
 
 // classify tells what an error of a sent call means.

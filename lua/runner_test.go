@@ -104,12 +104,12 @@ func TestRunCoalesces(t *testing.T) {
 	t.Parallel()
 	c, key := shared(t), testenv.Namespace(t)
 	s := counts()
-	if _, err := NewRunner(c).Run(within(t, patience), s, []string{key}, 0); err != nil { // loads it
+	r := NewRunner(c)
+	if _, err := r.Run(within(t, patience), s, []string{key}, 0); err != nil { // loads it, and finds Redis there
 		t.Fatal(err)
 	}
 	hook := &trips{pipelines: make(chan int, 100), commands: make(chan int)}
 	c.AddHook(hook)
-	r := NewRunner(c)
 	var g errgroup.Group
 	run := func() error {
 		_, err := r.Run(within(t, patience), s, []string{key}, "x")

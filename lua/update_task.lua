@@ -54,7 +54,7 @@ local regroup = metadata ~= '' and roleset ~= (t.roleset or '')
 local unfit = regroup and t.status == 'pending' and t.assignedTo
   and not fits(role_table(redis.call('HGET', prefix .. 'health:roles', t.assignedTo) or '[]'), roleset)
 if unfit and status ~= '' and status ~= 'pending' then return conflict('ROLES_MISSING', '"roles":' .. roleset) end
-if regroup and not t.completedAt and roleset_refused(roleset) then
+if regroup and not t.completedAt and roleset_refused(roleset, t.roleset) then
   return conflict('TOO_MANY_ROLE_SETS', '"limit":' .. most_rolesets)
 end
 

@@ -31,6 +31,10 @@ const (
 	// block is how long a read waits for Redis at the log's end, and so how long a stop may take.
 	block = 500 * time.Millisecond
 
+	// yieldFor is how long a coordinator that cannot run a projection leaves it to the others before it
+	// tries again: longer than they take to ask.
+	yieldFor = 2 * time.Second
+
 	retryFirst = 50 * time.Millisecond
 	retryLast  = time.Second
 	// gapCheckEvery is how often a projection that stands before a gap looks whether it is still there.

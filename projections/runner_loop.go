@@ -52,19 +52,21 @@ func (l *loop) run(ctx context.Context) {
 		end()
 		<-keeper
 		l.hold(false)
+		if l.keepsFailing() {
+			pause(ctx, yieldFor)
+		}
 		if view, ok := l.projection.(interface{ back() }); ok {
 			view.back() // what others apply from now on, this process does not see
 		}
 	}
-	if err := l.lease.release(ctx); err != nil {
-		l.log.Debug("the lease was not given back and ends by itself", "error", err)
-	}
+	l.yield(ctx)
 }
 
 // keep renews the lease until the session ends, and ends it when the lease is lost or when the stored
 // checkpoint is not where the session stands: somebody reset the projection while the log was quiet.
 func (l *loop) keep(ctx context.Context) {
 	var strayed int
+	began := time.Now()
 	for {
 		pause(ctx, renewEvery)
 		if ctx.Err() != nil {
@@ -73,6 +75,11 @@ func (l *loop) keep(ctx context.Context) {
 		held, err := l.lease.acquire(ctx)
 		if err == nil && !held {
 			l.log.Info("another coordinator runs the projection now, or nobody does while a flush deletes keys")
+			return
+		}
+		if time.Since(began) > leaseTTL && l.keepsFailing() {
+			// It may be this coordinator alone that cannot reach the store, or is too old for an event.
+			l.yield(ctx)
 			return
 		}
 		before := l.at()
@@ -86,6 +93,13 @@ func (l *loop) keep(ctx context.Context) {
 			l.log.Info("the checkpoint was moved from outside; going on from it", "was", before, "is", stored)
 			return
 		}
+	}
+}
+
+// yield gives the lease to whoever asks for it next.
+func (l *loop) yield(ctx context.Context) {
+	if err := l.lease.release(ctx); err != nil {
+		l.log.Debug("the lease was not given back and ends by itself", "error", err)
 	}
 }
 

@@ -71,6 +71,7 @@ type progress struct {
 	err      error
 	stage    stage // what must work for err to be over
 	since    time.Time
+	failedAt time.Time // the last time
 }
 
 // stage orders what a projection needs in order to move.
@@ -100,6 +101,17 @@ func (p *progress) hold(held bool) {
 	defer p.mu.Unlock()
 	p.holder = held
 }
+
+// keepsFailing tells whether the projection has stood still for longer than a lease lasts and failed again
+// just now. A long migration behind a failure is not one more failure.
+func (p *progress) keepsFailing() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.since.IsZero() && time.Since(p.since) > leaseTTL && time.Since(p.failedAt) < failedJustNow
+}
+
+// failedJustNow is longer than it takes from one attempt to the end of the next, at a store that hangs.
+const failedJustNow = maxConnect + 2*time.Second
 
 func (p *progress) at() events.ID {
 	p.mu.Lock()
@@ -162,7 +174,7 @@ func (p *progress) failed(ctx context.Context, log *slog.Logger, at stage, err e
 	if begins {
 		p.since = time.Now()
 	}
-	p.err, p.stage = err, max(at, p.stage)
+	p.err, p.stage, p.failedAt = err, max(at, p.stage), time.Now()
 	p.mu.Unlock()
 	if begins {
 		log.Error("the projection stands still; trying until it goes on", "error", err)

@@ -25,7 +25,7 @@ func newCall() *cobra.Command {
 		Short: "Make one JSON-RPC call",
 		Long: `Make one JSON-RPC call and print its result as JSON. PARAMS is a JSON object, or - to read
 one from standard input. On an error the error is printed to standard error, and the exit
-code is 1.
+code is 1. docs/api.md lists the methods.
 
 Where the coordinator asks for a token, it is taken from the environment variable CB_TOKEN.
 There is no flag for it: other users of the machine can read a program's arguments.`,
@@ -46,7 +46,7 @@ There is no flag for it: other users of the machine can read a program's argumen
 				params = string(text)
 			}
 			if !json.Valid([]byte(params)) {
-				return fmt.Errorf("PARAMS is not JSON: %s", params)
+				return fmt.Errorf("PARAMS is not JSON: %q; give an object in single quotes, as '{\"id\":\"t-1\"}'", params)
 			}
 			return call(cmd.Context(), baseURL(url), args[0], json.RawMessage(params), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

@@ -162,7 +162,10 @@ func summary(payload json.RawMessage) string {
 		if !ok || string(v) == "null" || string(v) == "false" {
 			continue
 		}
-		text := strings.Trim(string(v), `"`)
+		text := string(v)
+		if !strings.ContainsAny(text, " =") {
+			text = strings.Trim(text, `"`)
+		}
 		if runes := []rune(text); len(runes) > 60 {
 			text = string(runes[:59]) + "…"
 		}

@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -77,7 +80,7 @@ func up(ctx context.Context, cfg *config.Config, on servers, out io.Writer) (err
 	cfg.RedisURL, cfg.DatabaseURL = stack.redisURL, stack.databaseURL
 	return serve(ctx, cfg, server.Options{Logger: logger, Embedded: stack.embedded != nil}, func(s *server.Server) {
 		e := endpoints{Address: s.URL(), RedisURL: cfg.RedisURL, DatabaseURL: cfg.DatabaseURL, Namespace: cfg.Namespace}
-		if err := writeEndpoints(dir, e); err != nil {
+		if err := errors.Join(writeEndpoints(dir, e), writePorts(dir, e)); err != nil {
 			logger.Warn("tail, replay and verify need --redis-url", "error", err)
 		}
 		if _, err := io.WriteString(out, greeting(s.URL(), cfg, stack)); err != nil {
@@ -100,7 +103,8 @@ type stack struct {
 
 func (s *stack) start(ctx context.Context, on servers) error {
 	var err error
-	s.redis, err = on.redis(ctx, devstack.RedisOptions{Dir: filepath.Join(s.dir, "redis"), AppendOnly: true})
+	ports := readPorts(s.dir)
+	s.redis, err = on.redis(ctx, devstack.RedisOptions{Dir: filepath.Join(s.dir, "redis"), AppendOnly: true, Port: ports.Redis})
 	switch {
 	case errors.Is(err, devstack.ErrNotInstalled):
 		s.redis = nil
@@ -115,7 +119,7 @@ func (s *stack) start(ctx context.Context, on servers) error {
 		s.redisURL = s.redis.URL()
 	}
 
-	s.postgres, err = on.postgres(ctx, devstack.PostgresOptions{Dir: filepath.Join(s.dir, "postgres")})
+	s.postgres, err = on.postgres(ctx, devstack.PostgresOptions{Dir: filepath.Join(s.dir, "postgres"), Port: ports.Postgres})
 	switch {
 	case errors.Is(err, devstack.ErrNotInstalled):
 		s.postgres = nil
@@ -221,6 +225,51 @@ func where(there bool, path, otherwise string) string {
 		return path
 	}
 	return otherwise
+}
+
+// ports are those that the servers had the last time. They keep them while nobody else takes them, so that
+// a tail, or a shell that knows the addresses, goes on after a restart.
+type ports struct {
+	Redis    int `json:"redis"`
+	Postgres int `json:"postgres"`
+}
+
+const portsFile = "ports.json"
+
+// readPorts gives the ports that are free again; 0 stands for any.
+func readPorts(dir string) ports {
+	var p ports
+	text, err := os.ReadFile(filepath.Join(dir, portsFile))
+	if err != nil || json.Unmarshal(text, &p) != nil {
+		return ports{} // the first start
+	}
+	for _, port := range []*int{&p.Redis, &p.Postgres} {
+		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(*port)))
+		if err != nil {
+			*port = 0
+			continue
+		}
+		_ = listener.Close()
+	}
+	return p
+}
+
+// writePorts remembers the ports in the URLs of the servers.
+func writePorts(dir string, e endpoints) error {
+	text, err := json.Marshal(ports{Redis: portOf(e.RedisURL), Postgres: portOf(e.DatabaseURL)})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, portsFile), append(text, '\n'), 0o600)
+}
+
+func portOf(address string) int {
+	u, err := url.Parse(address)
+	if err != nil {
+		return 0
+	}
+	port, _ := strconv.Atoi(u.Port()) // 0 where there is none
+	return port
 }
 
 const endpointsFile = "endpoints.json"

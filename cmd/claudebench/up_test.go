@@ -257,8 +257,10 @@ func TestUpSaysWhyAServerDoesNotStart(t *testing.T) {
 func TestCommandsShownCanBeCopied(t *testing.T) {
 	t.Parallel()
 	for exe, want := range map[string]bool{
-		"/tmp/go-build1483323511/b001/exe/claudebench":                                                              true,
+		"/tmp/go-build1483323511/b001/exe/claudebench": true,
+
 		"/home/u/.cache/go-build/41/414d09537e052624131b25d2ff9bcda51d680df8ab5bba70221e514757ab8fa5-d/claudebench": true,
+
 		"/usr/local/bin/claudebench": false,
 		"/tmp/x/y/claudebench":       false,
 	} {

@@ -83,7 +83,7 @@ func feed(url, path string, priority int) error {
 	if err := flush(); err != nil {
 		return err
 	}
-	fmt.Printf("%d lines, %d tasks\n", number, created)
+	fmt.Printf("%d lines, %d tasks (a line that was fed before is the task that it was)\n", number, created)
 	return nil
 }
 

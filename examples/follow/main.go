@@ -1,13 +1,16 @@
 // Command follow is a small service on ClaudeBench's event log: it prints what
 // happens, one line an event, and after a restart goes on where it stopped.
 //
-//	go run ./examples/follow --redis-url redis://127.0.0.1:6379 --types 'task.*' --name my-service
+//	eval "$(go run ./cmd/claudebench env)"
+//	go run ./examples/follow --types 'task.*' --name my-service
 //
+// It reads the Redis of CB_REDIS_URL, which `env` gives for what `up` runs.
 // While Redis is away it waits. When the log was rolled back, or has a gap, it
 // says so and exits with status 1.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -44,7 +47,7 @@ func main() {
 func run(ctx context.Context, args []string, out, logs io.Writer) (err error) {
 	flags := flag.NewFlagSet("follow", flag.ContinueOnError)
 	flags.SetOutput(logs)
-	redisURL := flags.String("redis-url", "redis://127.0.0.1:6379", "the Redis of the coordinator")
+	redisURL := flags.String("redis-url", cmp.Or(os.Getenv("CB_REDIS_URL"), "redis://127.0.0.1:6379"), "the Redis of the coordinator")
 	namespace := flags.String("namespace", "", "the coordinator's --namespace")
 	types := flags.String("types", events.All, "event types and patterns, separated by commas")
 	name := flags.String("name", "", "this service's name: its checkpoint is kept under it (required)")

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/claudebench/claudebench/commands"
 )
@@ -88,6 +89,7 @@ func (x *exchange) release() {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	received := time.Now()
 	body, refused := ReadBody(w, r)
 	if refused != nil {
 		refuse(w, refused)
@@ -95,7 +97,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x := exchanges.Get().(*exchange)
 	defer x.release()
-	h.answer(r.Context(), x, body, NewRequest(r, h.caller))
+	request := NewRequest(r, h.caller)
+	request.Received = received
+	h.answer(r.Context(), x, body, request)
 	if len(x.out) == 0 {
 		w.WriteHeader(http.StatusNoContent)
 		return

@@ -43,6 +43,14 @@ func (s *Server) routes(coordinator *commands.Coordinator) (http.Handler, error)
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
 	mux.HandleFunc("GET /readyz", s.ready)
+	for _, path := range []string{"/healthz", "/readyz"} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Allow", "GET, HEAD")
+			writeJSON(w, http.StatusMethodNotAllowed, map[string]any{"error": &commands.Error{
+				Code: commands.CodeInvalidRequest, Message: "Invalid Request", Data: r.URL.Path + " is read by GET, not " + r.Method,
+			}})
+		})
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		rpc.WriteError(w, http.StatusNotFound, &commands.Error{
 			Code: commands.CodeNotFound, Message: "Not found", Data: "there is no " + r.URL.Path + "; commands go to POST /rpc",

@@ -136,7 +136,7 @@ func (s *Server) checkRedis(ctx context.Context, allowVolatile bool) error {
 		warning, err := redisconn.Check(patience, s.redis, allowVolatile)
 		if err == nil {
 			if warning != "" {
-				s.logger.WarnContext(ctx, warning)
+				s.logger.InfoContext(ctx, warning)
 			}
 			return nil
 		}

@@ -4,10 +4,14 @@
 
 local most_rolesets = 64
 
--- roleset_refused tells whether a set would be one too many.
-local function roleset_refused(set)
+-- roleset_refused tells whether a set would be one too many, in place of another one (or none) that the
+-- task asked for until now.
+local function roleset_refused(set, before)
   local key = prefix .. 'queue:rolesets'
-  return set ~= '' and redis.call('HEXISTS', key, set) == 0 and redis.call('HLEN', key) >= most_rolesets
+  if set == '' or redis.call('HEXISTS', key, set) == 1 then return false end
+  local sets = redis.call('HLEN', key)
+  if before and before ~= '' and redis.call('HGET', key, before) == '1' then sets = sets - 1 end
+  return sets >= most_rolesets
 end
 
 local function hold_roleset(set)
