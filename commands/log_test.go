@@ -57,8 +57,12 @@ func TestFenceOfAnother(t *testing.T) {
 				t.Errorf("%s changed: %s", method, diff)
 			}
 		}
-		if err := f.Sweep(t.Context()); err == nil {
-			t.Error("the monitor passed the fence")
+		before := f.snapshot()
+		if err := f.Sweep(t.Context()); err != nil {
+			t.Errorf("the monitor calls a fence a fault: %v", err)
+		}
+		if diff := cmp.Diff(before, f.snapshot()); diff != "" {
+			t.Errorf("the monitor passed the fence and changed: %s", diff)
 		}
 		f.put([]any{"HDEL", f.keys.Log(), "fence"})
 	})

@@ -44,19 +44,7 @@ func newBundle(t testing.TB, postgres bool, options ...func(*commands.Options)) 
 	if b.space, err = keys.New(b.namespace); err != nil {
 		t.Fatal(err)
 	}
-	o := commands.Options{Redis: b.client, Namespace: b.namespace, RateLimits: map[string]int{}, Logger: quiet}
-	for _, method := range []string{
-		"system.register", "system.heartbeat", "system.unregister", "system.check_health", "task.create", "task.update",
-		"task.assign", "task.unassign", "task.claim", "task.complete", "task.delete",
-	} {
-		o.RateLimits[method] = 0
-	}
-	for _, option := range options {
-		option(&o)
-	}
-	if b.coordinator, err = commands.New(o); err != nil {
-		t.Fatal(err)
-	}
+	b.again(t, options...)
 	scripts := lua.NewRunner(b.client)
 	all := []projections.Projection{projections.NewState(projections.RedisConfig{Client: b.client, Runner: scripts, Keys: b.space})}
 	if postgres {
@@ -73,6 +61,25 @@ func newBundle(t testing.TB, postgres bool, options ...func(*commands.Options)) 
 		t.Fatal(err)
 	}
 	return b
+}
+
+// again makes the bundle's coordinator, another one if there is one.
+func (b *bundle) again(t testing.TB, options ...func(*commands.Options)) {
+	t.Helper()
+	o := commands.Options{Redis: b.client, Namespace: b.namespace, RateLimits: map[string]int{}, Logger: quiet}
+	for _, method := range []string{
+		"system.register", "system.heartbeat", "system.unregister", "system.check_health", "system.flush", "task.create",
+		"task.update", "task.assign", "task.unassign", "task.claim", "task.complete", "task.delete",
+	} {
+		o.RateLimits[method] = 0
+	}
+	for _, option := range options {
+		option(&o)
+	}
+	var err error
+	if b.coordinator, err = commands.New(o); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // project folds the log into the projections once.

@@ -20,7 +20,7 @@ import (
 func (d *day) abandon(t *testing.T) (active, assigned string) {
 	t.Helper()
 	reply, err := lua.NewRunner(d.client).Run(t.Context(), lua.Named("unregister_instance"), []string{d.space.Log()},
-		`"actor":"w1","cause":null,"trace":null`, "x", 0, "w1", "s1")
+		`"actor":"w1","cause":null,"trace":null`, "x", 0, "w1", "s1", "")
 	if err != nil || reply.([]any)[0] != int64(2) {
 		t.Fatal(reply, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/audit"
 	"github.com/claudebench/claudebench/internal/testenv"
+	"github.com/claudebench/claudebench/projections"
 )
 
 // workload runs random commands. Most of what it asks for is refused; what is not must add up.
@@ -185,6 +186,49 @@ func TestVerifyFollowsWhileCommandsGoOn(t *testing.T) {
 	}
 	if during == 0 {
 		t.Error("nothing went on while it was verified")
+	}
+}
+
+// flushedRows are the task views as a flush works on them.
+type flushedRows struct{ *projections.Tasks }
+
+func (r flushedRows) Position(ctx context.Context) (seq, at int64, err error) {
+	id, err := r.Checkpoint(ctx)
+	return id.Seq, id.MS, err
+}
+
+// What a flush left is compared with the log that begins with it; its rows stay or go as it was asked.
+func TestAFlushIsNoViolation(t *testing.T) {
+	t.Parallel()
+	for name, rows := range map[string]bool{"rows kept": false, "rows deleted": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBundle(t, true)
+			views := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Namespace: b.namespace, Logger: quiet})
+			b.again(t, func(o *commands.Options) { o.Rows = flushedRows{views} })
+			b.follow(t)
+			w := newWorkload(b).with(5)
+			for range 2 {
+				for range 300 {
+					if err := w.step(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				clean(t, b.verify(t))
+				b.do(t, "system.flush", object{"confirm": "FLUSH_ALL_DATA", "includePostgres": rows})
+				clean(t, b.verify(t))
+			}
+			for range 300 {
+				if err := w.step(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			report := b.verify(t)
+			clean(t, report)
+			if report.Tasks < 10 || !report.Postgres {
+				t.Errorf("too little was compared: %+v", report)
+			}
+		})
 	}
 }
 
