@@ -14,6 +14,9 @@ func newToken() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token",
 		Short: "Make tokens for the auth file",
+		Long: `Make tokens for the auth file. Without --auth-file a coordinator asks for none; with it, each
+call must bring one that the file knows.`,
+		Example: `  claudebench token new --name fleet-1 --role agent --instance-prefix fleet-1:`,
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
