@@ -17,8 +17,8 @@ func newToken() *cobra.Command {
 		Long: `Make tokens for the auth file. Without --auth-file a coordinator asks for none; with it, each
 call must bring one that the file knows.`,
 		Example: `  claudebench token new --name fleet-1 --role agent --instance-prefix fleet-1:`,
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newTokenNew())
 	return cmd

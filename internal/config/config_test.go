@@ -57,6 +57,7 @@ func TestEveryFlagHasItsVariable(t *testing.T) {
 		"namespace": {"a", "b"}, "instance-ttl": {"1s", "2s"}, "monitor-interval": {"1ms", "2ms"}, "task-retention": {"1h0m0s", "2h0m0s"},
 		"rate-limits": {"task.get=1", "task.get=2"}, "allow-volatile": {"true", "false"}, "insecure": {"true", "false"},
 		"data-dir": {"/a", "/b"}, "log-level": {"DEBUG", "ERROR"}, "log-format": {"json", "text"},
+		"auth-file": {"/a", "/b"}, "tls-cert": {"/a", "/b"}, "tls-key": {"/a", "/b"},
 	}
 	_, all := bound()
 	all.VisitAll(func(f *pflag.Flag) {
