@@ -25,19 +25,19 @@ has_cc() {
   command -v "$cc" >/dev/null
 }
 
-# The conformance suite needs Node.js 20.
+# npm installs the conformance suite, and with it the Node.js that runs it.
 has_node() {
   local version
   command -v npm >/dev/null && version=$(node --version 2>/dev/null) || return 1
   version=${version#v}
-  [ "${version%%.*}" -ge 20 ]
+  [ "${version%%.*}" -ge 18 ]
 }
 
 missing() {
   has_redis || echo redis-server
   has_postgres || echo PostgreSQL
   has_cc || echo 'a C compiler'
-  has_node || echo 'Node.js 20 or newer with npm (https://nodejs.org)'
+  has_node || echo 'Node.js 18 or newer with npm (https://nodejs.org)'
 }
 
 # Packages to install; $1 to $4 are what each of the four is called.

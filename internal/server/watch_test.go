@@ -90,10 +90,10 @@ func TestMetricsOfARun(t *testing.T) {
 			call[object](t, c, "task.complete", params{"id": id, "error": "bad"})
 		}
 	}
-	refused(t, c, commands.CodeInvalidParams, "task.create", params{})
-	refused(t, c, commands.CodeNotFound, "task.get", params{"id": "t-0"})
-	refused(t, c, commands.CodeNotFound, "task.get", params{"id": "t-0"})
-	refused(t, c, commands.CodeRateLimited, "task.get", params{"id": "t-0"})
+	_ = refused(t, c, commands.CodeInvalidParams, "task.create", params{})
+	_ = refused(t, c, commands.CodeNotFound, "task.get", params{"id": "t-0"})
+	_ = refused(t, c, commands.CodeNotFound, "task.get", params{"id": "t-0"})
+	_ = refused(t, c, commands.CodeRateLimited, "task.get", params{"id": "t-0"})
 	call[object](t, c, "system.unregister", params{"instanceId": "v"})
 	took := float64(time.Since(began)) / float64(time.Millisecond)
 	caughtUp(t, c)
