@@ -142,6 +142,8 @@ func (f *fold) apply(e event) {
 		seq := f.seq
 		*f = *newFold()
 		f.seq, f.afterFlush = seq, true
+	case "batch.started", "batch.progressed", "batch.completed", "quorum.voted", "quorum.decision.made":
+		// They change no task and no instance; the tasks of a batch have events of their own.
 	default:
 		f.applyTask(e, p, at)
 	}

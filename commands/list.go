@@ -11,6 +11,8 @@ func Methods() ([]*Method, error) {
 		systemCheckHealth,
 		systemMetrics,
 		systemGetState,
+		systemBatchProcess,
+		systemQuorumVote,
 		systemDiscover,
 		systemFlush,
 		taskCreate,

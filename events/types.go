@@ -19,6 +19,11 @@ const (
 	TypeTaskClaimed          Type = "task.claimed"
 	TypeTaskCompleted        Type = "task.completed"
 	TypeTaskFailed           Type = "task.failed"
+	TypeBatchStarted         Type = "batch.started"
+	TypeBatchProgressed      Type = "batch.progressed"
+	TypeBatchCompleted       Type = "batch.completed"
+	TypeQuorumVoted          Type = "quorum.voted"
+	TypeQuorumDecisionMade   Type = "quorum.decision.made"
 	TypeSystemFlushed        Type = "system.flushed"
 )
 
@@ -39,5 +44,10 @@ var definitions = mustIndex(
 	define[TaskClaimed](TypeTaskClaimed),
 	define[TaskCompleted](TypeTaskCompleted),
 	define[TaskFailed](TypeTaskFailed),
+	define[BatchStarted](TypeBatchStarted),
+	define[BatchProgressed](TypeBatchProgressed),
+	define[BatchCompleted](TypeBatchCompleted),
+	define[QuorumVoted](TypeQuorumVoted),
+	define[QuorumDecisionMade](TypeQuorumDecisionMade),
 	define[SystemFlushed](TypeSystemFlushed),
 )

@@ -1,9 +1,7 @@
 --- @include "lib/log"
 --- @include "lib/guard"
 --- @include "lib/once"
---- @include "lib/json"
---- @include "lib/queue"
---- @include "lib/rolesets"
+--- @include "lib/create"
 --- @include "lib/conflict"
 -- Creates a task and puts it where it waits for a worker.
 --- @lot 16
@@ -32,21 +30,4 @@ local answer = recall(once, digest) or limit(subject, calls)
 if answer then return answer end
 if roleset_refused(roleset) then return conflict('TOO_MANY_ROLE_SETS', '"limit":' .. most_rolesets) end
 
-local id = 't-' .. int(seq + 1)
-local object = '{"id":"' .. id .. '","text":' .. quote(text) .. ',"status":"pending","priority":' .. priority
-  .. ',"assignedTo":null,"attempt":0,"metadata":' .. raw(metadata) .. ',"result":null,"error":null,"createdAt":"' .. at
-  .. '","updatedAt":"' .. at .. '","completedAt":null}'
-local n = emit('task.created', object)
-local key, place = prefix .. 'task:' .. id, score(priority, id)
-if metadata == '' then
-  redis.call('HSET', key, 'id', id, 'text', text, 'status', 'pending', 'priority', priority, 'attempt', '0',
-    'createdAt', at, 'updatedAt', at, 'queuedAt', now_text, 'seq', n)
-else
-  redis.call('HSET', key, 'id', id, 'text', text, 'status', 'pending', 'priority', priority, 'attempt', '0',
-    'createdAt', at, 'updatedAt', at, 'queuedAt', now_text, 'seq', n, 'metadata', metadata, 'roleset', roleset)
-end
-if creator ~= '' then redis.call('HSET', key, 'creator', creator) end
-redis.call('ZADD', waiting_queue(roleset), place, id)
-redis.call('ZADD', prefix .. 'queue:open', place, id)
-hold_roleset(roleset)
-return remember(once, digest, object)
+return remember(once, digest, create(text, priority, metadata, roleset, creator))

@@ -24,7 +24,7 @@ var (
 	partLine   = regexp.MustCompile(`^-- (Returns|Errors|Emits) +(.+)$`)
 	moreLine   = regexp.MustCompile(`^--   +(.+)$`)
 	upperWord  = regexp.MustCompile(`[A-Z][A-Z]+(?:_[A-Z]+)*`)
-	eventType  = regexp.MustCompile(`[a-z]+\.[a-z]+`)
+	eventType  = regexp.MustCompile(`[a-z]+(?:\.[a-z]+)+`)
 	parenthese = regexp.MustCompile(`\([^)]*\)`)
 	comment    = regexp.MustCompile(`(?m)--.*$`)
 )

@@ -118,3 +118,11 @@ func (s Space) Orphaned() string { return s.prefix + "queue:orphaned" }
 
 // Orphans is one such queue, named by the seq of the event that left it.
 func (s Space) Orphans(seq string) string { return s.prefix + "queue:orphans:" + seq }
+
+// Batch is one of a batch's keys: its part is lock, processor, progress or status.
+func (s Space) Batch(id, part string) string { return s.prefix + "batch:" + id + ":" + part }
+
+// Quorum is one of a decision's keys: its part is votes, tally, result or metadata.
+func (s Space) Quorum(decision, part string) string {
+	return s.prefix + "quorum:" + decision + ":" + part
+}

@@ -1,0 +1,315 @@
+package commands
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// itemsOf is a JSON array of n items.
+func itemsOf(n int) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf(`{"n":%d}`, i)
+	}
+	return "[" + strings.Join(list, ",") + "]"
+}
+
+// process processes the batch b for an instance.
+func (f *fleet) process(instance, items string) ProcessBatchResult {
+	f.t.Helper()
+	return decoded[ProcessBatchResult](f.t, f.ok("system.batch.process", `{"batchId":"b","instanceId":%q,"items":%s}`, instance, items))
+}
+
+// begun is a batch b of which an instance has the lock and has made the first items into tasks, one chunk for each
+// number, before its coordinator died. It gives the last fencing token.
+func (f *fleet) begun(t *testing.T, instance, items string, chunks ...int) string {
+	t.Helper()
+	c, p, tasks := f.batchCall(t, instance, items)
+	digest, err := digestOf(p.Items)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := c.run(t.Context(), coordinateBatch, instance, "b", instance, digest, len(p.Items), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, done, answer, err := taken(reply)
+	if err != nil || answer != nil {
+		t.Fatalf("the lock was not taken: %s, %v", answer, err)
+	}
+	for _, n := range chunks {
+		if answer, err := c.processChunk(t.Context(), p, token, done, tasks[4*done:4*(done+n)]); err != nil || answer != nil {
+			t.Fatalf("a chunk: %s, %v", answer, err)
+		}
+		done += n
+	}
+	return token
+}
+
+func (f *fleet) batchCall(t *testing.T, instance, items string) (*call, *ProcessBatchParams, []any) {
+	t.Helper()
+	p := &ProcessBatchParams{BatchID: "b", InstanceID: ID(instance), Items: decoded[[]Value](t, json.RawMessage(items))}
+	tasks, err := batchTasks(nil, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &call{Coordinator: f.Coordinator, Request: Request{Method: "system.batch.process"}, method: f.methods["system.batch.process"]}, p, tasks
+}
+
+// made tells whether each of n items has become one task, in order.
+func (f *fleet) made(n int) {
+	f.t.Helper()
+	var got []string
+	for _, e := range f.events() {
+		if e.Type == "task.created" {
+			got = append(got, string(decoded[taskJSON](f.t, e.Payload).Metadata))
+		}
+	}
+	want := make([]string, n)
+	for i := range want {
+		want[i] = fmt.Sprintf(`{"item":{"n":%d}}`, i)
+	}
+	if !slices.Equal(got, want) {
+		f.t.Errorf("%d tasks were created, want one for each of %d items, in order: %.300q", len(got), n, got)
+	}
+}
+
+// UnmarshalJSON keeps the text: for tests alone, as the methods have a decoder of their own.
+func (v *Value) UnmarshalJSON(text []byte) error { *v = slices.Clone(text); return nil }
+
+func TestBatch(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.register("w", `[]`, "")
+		items := `[{"text":"a/b","priority":70,"metadata":{"roles":["go"],"k":1.0}},"x/\u00e9",{"text":"plain"},null,{"n":[1.0,{}]},7]`
+		before := f.seq()
+		first := f.process("w", items)
+		if first != (ProcessBatchResult{true, "w", 6, 6}) {
+			t.Errorf("answered %+v", first)
+		}
+		es := f.emitted(before, "batch.started", "task.created", "task.created", "task.created", "task.created", "task.created",
+			"task.created", "batch.progressed", "batch.completed")
+		f.holds(es[0], `{"batchId":"b","processorId":"w","itemsProcessed":0,"total":6}`)
+		f.holds(es[1], `{"text":"a/b","priority":70,"metadata":{"roles":["go"],"k":1.0},"status":"pending"}`)
+		f.holds(es[2], `{"text":"batch b item 2 of 6","priority":50,"metadata":{"item":"x/\u00e9"}}`)
+		f.holds(es[3], `{"text":"plain","priority":50,"metadata":null}`)
+		f.holds(es[4], `{"metadata":{"item":null}}`)
+		f.holds(es[5], `{"metadata":{"item":{"n":[1.0,{}]}}}`)
+		f.holds(es[6], `{"metadata":{"item":7}}`)
+		f.holds(es[7], `{"batchId":"b","processorId":"w","itemsProcessed":6,"total":6}`)
+		f.holds(es[8], `{"batchId":"b","processorId":"w","itemsProcessed":6,"total":6}`)
+		if es[0].Actor != "w" || *es[8].Cause != "req-1" {
+			t.Errorf("the envelopes are %+v, %+v", es[0], es[8])
+		}
+		// A finished batch answers as it did, whoever asks, and however the members are ordered.
+		f.register("v", `[]`, "")
+		before = f.seq()
+		same := strings.Replace(items, `"text":"a/b","priority":70`, `"priority":70, "text":"a\/b"`, 1)
+		for _, instance := range []string{"w", "v"} {
+			if again := f.process(instance, same); again != first {
+				t.Errorf("%s is answered %+v", instance, again)
+			}
+		}
+		if f.seq() != before {
+			t.Error("a finished batch emitted")
+		}
+		f.refused(CodeConflict, `{"reason":"BATCH_ITEMS_DIFFER"}`, "system.batch.process", `{"batchId":"b","instanceId":"w","items":[1]}`)
+		if f.exists(f.keys.Batch("b", "lock")) != 0 {
+			t.Error("the lock is still there")
+		}
+		for _, part := range []string{"processor", "progress", "status"} {
+			if left := f.client.PTTL(t.Context(), f.keys.Batch("b", part)).Val(); left < 6*24*time.Hour {
+				t.Errorf("%s is kept for %s", part, left)
+			}
+		}
+	})
+}
+
+func TestBatchIsRefusedWhole(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		const method = "system.batch.process"
+		f.refused(CodeNotRegistered, `{"instanceId":"w"}`, method, `{"batchId":"b","instanceId":"w","items":[1]}`)
+		f.register("w", `[]`, "")
+		for items, sentence := range map[string]string{
+			`[]`:                              "items parameter must hold at least 1 items",
+			itemsOf(10_001):                   "items parameter must hold at most 10000 items, and holds 10001",
+			`{}`:                              "items parameter must be an array",
+			`[1,{"text":""}]`:                 "items parameter is not valid: item 1: text parameter must not be empty",
+			`[1,{"text":"x","priority":101}]`: "items parameter is not valid: item 1: priority parameter must be an integer from 0 to 100",
+			`[{"text":"x","metadata":[]}]`:    "items parameter is not valid: item 0: metadata parameter must be an object",
+			`[{"text":"x","more":1}]`:         "items parameter is not valid: item 0: unknown parameter 'more'",
+			`[{"text":5}]`:                    "items parameter is not valid: item 0: text parameter must be a string",
+		} {
+			f.refused(CodeInvalidParams, string(quote(sentence)), method, `{"batchId":"b","instanceId":"w","items":%s}`, items)
+		}
+		var sets []string
+		for i := range 65 {
+			sets = append(sets, fmt.Sprintf(`{"text":"x","metadata":{"roles":["r%d"]}}`, i))
+		}
+		f.refused(CodeInvalidParams, `"items parameter must ask for at most 64 different sets of roles, and asks for 65"`, method,
+			`{"batchId":"b","instanceId":"w","items":[%s]}`, strings.Join(sets, ","))
+		if f.exists(f.keys.Batch("b", "status"), f.keys.Batch("b", "lock")) != 0 {
+			t.Error("a refused call left a batch")
+		}
+		// One set too many for what others have: the chunk is refused, and goes through once there is a place.
+		id := f.create("x", `,"metadata":{"roles":["other"]}`)
+		items := "[" + strings.Join(sets[:32], ",") + "," + strings.Join(sets[:18], ",") + "," + strings.Join(sets[32:64], ",") + "]"
+		_, err := f.do(method, `{"batchId":"b","instanceId":"w","items":`+items+`}`)
+		if err == nil || !strings.Contains(err.Error(), "TOO_MANY_ROLE_SETS") {
+			t.Errorf("65 sets: %v", err)
+		}
+		if n, _ := f.client.Get(t.Context(), f.keys.Batch("b", "progress")).Int(); n != 50 {
+			t.Errorf("%d items were processed", n)
+		}
+		f.ok("task.delete", `{"id":%q}`, id)
+		if got := f.process("w", items); got != (ProcessBatchResult{true, "w", 82, 82}) {
+			t.Errorf("answered %+v", got)
+		}
+	})
+}
+
+// A coordinator dies between two chunks: nobody else gets in before the lock's end, the instance itself does at once.
+func TestBatchGoesOn(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.register("w", `[]`, "")
+		f.register("v", `[]`, "")
+		items := itemsOf(120)
+		f.begun(t, "w", items, 50)
+		before := f.seq()
+		if got := f.process("v", items); got != (ProcessBatchResult{false, "w", 50, 120}) || f.seq() != before {
+			t.Errorf("another is answered %+v", got)
+		}
+		f.refused(CodeConflict, `{"reason":"BATCH_ITEMS_DIFFER"}`, "system.batch.process", `{"batchId":"b","instanceId":"v","items":[1]}`)
+		if left := f.client.PTTL(t.Context(), f.keys.Batch("b", "lock")).Val(); left <= 0 || left > time.Minute {
+			t.Errorf("the lock lasts %s", left)
+		}
+		if got := f.beside().process("w", items); got != (ProcessBatchResult{true, "w", 120, 120}) {
+			t.Errorf("the same instance is answered %+v", got)
+		}
+		f.holds(f.since(before)[0], `{"batchId":"b","processorId":"w","itemsProcessed":50,"total":120}`)
+		f.made(120)
+	})
+}
+
+// The lock's end: another goes on, and what the one before still sends is worth nothing.
+func TestBatchIsTakenOver(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.register("w", `[]`, "")
+		f.register("v", `[]`, "")
+		items := itemsOf(170)
+		token := f.begun(t, "w", items, 50, 50)
+		f.put([]any{"DEL", f.keys.Batch("b", "lock")}) // as after a minute
+		newer := f.begun(t, "v", items, 50)
+		c, p, tasks := f.batchCall(t, "w", items)
+		before := f.seq()
+		for _, at := range []int{100, 150} {
+			answer, err := c.processChunk(t.Context(), p, token, at, tasks[4*at:4*at+4])
+			if err != nil || string(answer) != `{"processed":false,"processorId":"v","itemsProcessed":150,"total":170}` {
+				t.Errorf("the one before is answered %s, %v", answer, err)
+			}
+		}
+		if answer, err := c.processChunk(t.Context(), p, newer, 100, tasks[400:404]); err != nil || answer == nil { // done already
+			t.Errorf("a chunk that was done is answered %s, %v", answer, err)
+		}
+		if f.seq() != before {
+			t.Error("a refused chunk emitted")
+		}
+		if got := f.process("v", items); got != (ProcessBatchResult{true, "v", 170, 170}) {
+			t.Errorf("answered %+v", got)
+		}
+		answer, err := c.processChunk(t.Context(), p, token, 100, tasks[400:404])
+		if err != nil || string(answer) != `{"processed":true,"processorId":"v","itemsProcessed":170,"total":170}` {
+			t.Errorf("after the end the one before is answered %s, %v", answer, err)
+		}
+		f.made(170)
+	})
+}
+
+func TestBatchAtOnce(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		coordinators := []*fleet{f, f.beside()}
+		instances := []string{"w", "w", "v", "u"}
+		for _, id := range instances[1:] {
+			f.register(id, `[]`, "")
+		}
+		items := itemsOf(300)
+		var mu sync.Mutex
+		done := map[string]bool{}
+		var g errgroup.Group
+		for i, instance := range instances {
+			g.Go(func() error {
+				result, err := coordinators[i%2].do("system.batch.process", fmt.Sprintf(`{"batchId":"b","instanceId":%q,"items":%s}`, instance, items))
+				mu.Lock()
+				defer mu.Unlock()
+				if strings.HasPrefix(string(result), `{"processed":true`) {
+					done[string(result)] = true
+				}
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if len(done) != 1 {
+			t.Errorf("finished with %v", done)
+		}
+		f.made(300)
+	})
+}
+
+// The end of a call's time is no failure: it tells how far it is, and the next call goes on.
+func TestBatchRunsOutOfTime(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.register("w", `[]`, "")
+		items := itemsOf(101)
+		m := f.methods["system.batch.process"]
+		whole := m.Timeout
+		m.Timeout = batchReserve // too short for more than a chunk
+		if got := f.process("w", items); got != (ProcessBatchResult{false, "w", 50, 101}) {
+			t.Errorf("answered %+v", got)
+		}
+		m.Timeout = whole
+		if got := f.process("w", items); got != (ProcessBatchResult{true, "w", 101, 101}) {
+			t.Errorf("answered %+v", got)
+		}
+		f.made(101)
+	})
+}
+
+// A flush takes an unfinished batch with it; who still works on it is told.
+func TestBatchThatIsGone(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.register("w", `[]`, "")
+		items := itemsOf(60)
+		token := f.begun(t, "w", items, 50)
+		f.flush(confirmed)
+		c, p, tasks := f.batchCall(t, "w", items)
+		answer, err := c.processChunk(t.Context(), p, token, 50, tasks[200:])
+		if err == nil || !strings.Contains(err.Error(), `NOT_FOUND {"id":"b"}`) {
+			t.Errorf("answered %s, %v", answer, err)
+		}
+	})
+}
+
+func TestBatchBelongsToTokens(t *testing.T) {
+	everywhere(t, Options{Tokens: fleetTokens()}, func(t *testing.T, f *fleet) {
+		f.may("alice", "system.register", `{"id":"w","roles":[]}`)
+		needed := "the token that registered instance w"
+		f.mayNot("bob", needed, "system.batch.process", `{"batchId":"b","instanceId":"w","items":[1]}`)
+		f.mayNot("bob", needed, "system.quorum.vote", `{"instanceId":"w","decision":"d","value":1}`)
+		f.mayNot("north", "north:", "system.batch.process", `{"batchId":"b","instanceId":"w","items":[1]}`)
+		f.mayNot("north", "north:", "system.quorum.vote", `{"instanceId":"w","decision":"d","value":1}`)
+		before := f.seq()
+		f.may("alice", "system.batch.process", `{"batchId":"b","instanceId":"w","items":[1]}`)
+		f.may("alice", "system.quorum.vote", `{"instanceId":"w","decision":"d","value":1}`)
+		id := decoded[taskJSON](t, f.since(before)[1].Payload).ID
+		f.mayNot("bob", "the token that created task "+id, "task.delete", `{"id":%q}`, id)
+		f.may("alice", "task.delete", `{"id":%q}`, id)
+	})
+}

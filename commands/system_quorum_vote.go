@@ -1,0 +1,84 @@
+package commands
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/lua"
+)
+
+// VoteParams are the params of system.quorum.vote.
+type VoteParams struct {
+	InstanceID     ID    `json:"instanceId" jsonschema:"the instance that votes"`
+	Decision       ID    `json:"decision" jsonschema:"the name of what is decided"`
+	Value          Value `json:"value" jsonschema:"what it votes for: any JSON but null, up to 1024 bytes; objects are equal whatever the order of their members"`
+	TotalInstances *int  `json:"totalInstances,omitempty" jsonschema:"how many instances vote, fixed by the first vote; 3 when that does not say"`
+}
+
+// VoteResult is the result of system.quorum.vote; FinalDecision is there when one value has the quorum.
+type VoteResult struct {
+	Voted         bool  `json:"voted"`
+	QuorumReached bool  `json:"quorumReached"`
+	FinalDecision Value `json:"finalDecision,omitempty"`
+	VoteCount     int   `json:"voteCount"`
+}
+
+var addQuorumVote = lua.Named("add_quorum_vote")
+
+const (
+	defaultVoters = 3
+	maxVoteBytes  = 1024
+)
+
+func systemQuorumVote() (*Method, error) {
+	return method[VoteParams, VoteResult](spec{
+		name: "system.quorum.vote",
+		description: "Vote on a decision, once and for ever. It is made when more than half of totalInstances have voted for one value; " +
+			"voted is false for who has voted before, or comes after the decision. A decision is known for 7 days after its last vote.",
+		limit:   50,
+		timeout: 5 * time.Second,
+		breaker: Breaker{Failures: 5, Open: 30 * time.Second},
+		roles:   writers,
+		effect:  Sets,
+		refine: func(p map[string]*jsonschema.Schema) {
+			p["value"].Types = []string{"string", "number", "boolean", "object", "array"}
+			p["totalInstances"].Minimum, p["totalInstances"].Maximum = new(1.0), new(float64(maxInteger))
+		},
+	}, func(ctx context.Context, c *call, p *VoteParams) (json.RawMessage, error) {
+		if string(p.Value) == "null" {
+			return nil, InvalidParams("value parameter must not be null")
+		}
+		value, err := canonicalJSON(p.Value)
+		if err != nil {
+			return nil, err
+		}
+		if len(p.Value) > maxVoteBytes || len(value) > maxVoteBytes {
+			return nil, InvalidParams(fmt.Sprintf("value parameter must be at most %d bytes long", maxVoteBytes))
+		}
+		given := ""
+		if p.TotalInstances != nil {
+			given = fmt.Sprint(*p.TotalInstances)
+		}
+		instance := string(p.InstanceID)
+		return c.decide(ctx, addQuorumVote, instance, instance, string(p.Decision), value, given, defaultVoters, c.agent())
+	})
+}
+
+// canonicalJSON gives one text for what is equal but for the order of members and how characters are written. Numbers are
+// equal when they are written alike.
+func canonicalJSON(v Value) ([]byte, error) {
+	var decoded any
+	if err := decodeNumbers(v, &decoded); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(decoded)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}

@@ -1,0 +1,130 @@
+package commands
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// votes has an instance vote on the decision d, and compares the answer.
+func (f *fleet) votes(instance, value, more, want string) {
+	f.t.Helper()
+	if got := string(f.ok("system.quorum.vote", `{"instanceId":%q,"decision":"d","value":%s%s}`, instance, value, more)); got != want {
+		f.t.Errorf("%s votes %s: %s, want %s", instance, value, got, want)
+	}
+}
+
+func (f *fleet) voters(ids string) {
+	f.t.Helper()
+	for id := range strings.FieldsSeq(ids) {
+		f.register(id, `[]`, "")
+	}
+}
+
+func TestVote(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.refused(CodeNotRegistered, `{"instanceId":"a"}`, "system.quorum.vote", `{"instanceId":"a","decision":"d","value":1}`)
+		f.voters("a b c")
+		before := f.seq()
+		f.votes("a", `{"x":[1.0],"y":"<é/>"}`, "", `{"voted":true,"quorumReached":false,"voteCount":1}`)
+		f.votes("a", `"no"`, "", `{"voted":false,"quorumReached":false,"voteCount":1}`)
+		f.votes("b", `{"y":"<\u00e9\/>", "x":[1.0]}`, `,"totalInstances":3`,
+			`{"voted":true,"quorumReached":true,"finalDecision":{"x":[1.0],"y":"<é/>"},"voteCount":2}`)
+		f.votes("c", `"no"`, "", `{"voted":false,"quorumReached":true,"finalDecision":{"x":[1.0],"y":"<é/>"},"voteCount":2}`)
+		f.votes("a", `"no"`, "", `{"voted":false,"quorumReached":true,"finalDecision":{"x":[1.0],"y":"<é/>"},"voteCount":2}`)
+		es := f.emitted(before, "quorum.voted", "quorum.voted", "quorum.decision.made")
+		f.holds(es[0], `{"decision":"d","instanceId":"a","value":{"x":[1.0],"y":"<é/>"},"voteCount":1,"totalInstances":3}`)
+		f.holds(es[1], `{"decision":"d","instanceId":"b","voteCount":2}`)
+		f.holds(es[2], `{"decision":"d","value":{"x":[1.0],"y":"<é/>"},"voteCount":2,"quorum":2}`)
+		f.refused(CodeConflict, `{"reason":"TOTAL_INSTANCES_DIFFER","totalInstances":3}`, "system.quorum.vote",
+			`{"instanceId":"c","decision":"d","value":1,"totalInstances":4}`)
+		for _, part := range []string{"votes", "tally", "result", "metadata"} {
+			if left := f.client.PTTL(t.Context(), f.keys.Quorum("d", part)).Val(); left < 6*24*time.Hour {
+				t.Errorf("%s is kept for %s", part, left)
+			}
+		}
+	})
+}
+
+func TestVoteWithoutMajority(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.voters("a b c d e")
+		before := f.seq()
+		// Half is no majority.
+		f.votes("a", `true`, `,"totalInstances":4`, `{"voted":true,"quorumReached":false,"voteCount":1}`)
+		f.votes("b", `true`, "", `{"voted":true,"quorumReached":false,"voteCount":2}`)
+		f.votes("c", `"true"`, "", `{"voted":true,"quorumReached":false,"voteCount":3}`) // a text is no boolean
+		f.votes("d", `1`, "", `{"voted":true,"quorumReached":false,"voteCount":4}`)
+		f.votes("e", `true`, "", `{"voted":false,"quorumReached":false,"voteCount":4}`)
+		es := f.emitted(before, "quorum.voted", "quorum.voted", "quorum.voted", "quorum.voted", "quorum.decision.made")
+		f.holds(es[4], `{"decision":"d","value":null,"voteCount":4,"quorum":3}`)
+		f.ok("system.quorum.vote", `{"instanceId":"a","decision":"alone","value":"","totalInstances":1}`)
+		f.emitted(before+5, "quorum.voted", "quorum.decision.made")
+	})
+}
+
+func TestVoteParams(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		f.voters("a")
+		for more, sentence := range map[string]string{
+			``:                                "value parameter is required",
+			`,"value":null`:                   "value parameter must not be null",
+			`,"value":"x","totalInstances":0`: "totalInstances parameter must be an integer of at least 1",
+			`,"value":"` + strings.Repeat("x", 1023) + `"`: "value parameter must be at most 1024 bytes long",
+		} {
+			f.refused(CodeInvalidParams, string(quote(sentence)), "system.quorum.vote", `{"instanceId":"a","decision":"d"%s}`, more)
+		}
+	})
+}
+
+// However many vote at the same moment, each vote counts once and the decision is made once.
+func TestVotesAtOnce(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		const n = 50
+		coordinators := []*fleet{f, f.beside()}
+		for i := range n {
+			f.register(fmt.Sprintf("i%d", i), `[]`, "")
+		}
+		before := f.seq()
+		var mu sync.Mutex
+		var voted, reached int
+		var g errgroup.Group
+		for i := range 2 * n { // each twice
+			g.Go(func() error {
+				result, err := coordinators[i%2].do("system.quorum.vote",
+					fmt.Sprintf(`{"instanceId":"i%d","decision":"d","value":%t,"totalInstances":%d}`, i/2, i/2%5 != 0, n))
+				if err != nil {
+					return err
+				}
+				vote := decoded[VoteResult](t, result)
+				mu.Lock()
+				defer mu.Unlock()
+				if vote.Voted {
+					voted++
+					if vote.QuorumReached {
+						reached++
+					}
+				}
+				if vote.QuorumReached && string(vote.FinalDecision) != "true" {
+					t.Errorf("decided %s", result)
+				}
+				return nil
+			})
+		}
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		counts := map[string]int{}
+		for _, e := range f.since(before) {
+			counts[e.Type]++
+		}
+		if reached != 1 || counts["quorum.decision.made"] != 1 || counts["quorum.voted"] != voted || voted < n/2+1 {
+			t.Errorf("%d voted, %d of them decided; events: %v", voted, reached, counts)
+		}
+		f.votes("i0", `false`, "", fmt.Sprintf(`{"voted":false,"quorumReached":true,"finalDecision":true,"voteCount":%d}`, voted))
+	})
+}

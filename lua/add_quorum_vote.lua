@@ -1,0 +1,72 @@
+--- @include "lib/log"
+--- @include "lib/guard"
+--- @include "lib/json"
+--- @include "lib/conflict"
+--- @include "lib/own"
+-- Counts an instance's vote. A decision is made by the vote that gives one value more than half of all,
+-- and ends without one when all have voted and no value has.
+--
+-- KEYS[1] log
+-- ARGV[1] context   inside of the envelope: actor, cause, trace
+-- ARGV[2] subject   method:actor of the rate limit
+-- ARGV[3] calls     a minute and actor, 0 for no limit
+-- ARGV[4] instance  who votes
+-- ARGV[5] decision  what on
+-- ARGV[6] value     JSON text, the same for equal values
+-- ARGV[7] given     how many instances vote, or '' for what was fixed
+-- ARGV[8] usual     the same for a first vote that does not say
+-- ARGV[9] agent     name of an agent's token, '' for who may act for all
+-- Returns the method's result: {voted, quorumReached, finalDecision?, voteCount}
+-- Errors  RATE_LIMITED, NOT_REGISTERED, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, TOTAL_INSTANCES_DIFFER)
+-- Emits   quorum.voted, and quorum.decision.made when that ends it
+local subject, calls = ARGV[2], ARGV[3]
+local instance, decision, value, given, usual, agent = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+
+local kept = 604800000 -- ms that a decision is known after its last vote
+
+local refused = open_log()
+if refused then return refused end
+refused = limit(subject, calls)
+if refused then return refused end
+if redis.call('EXISTS', prefix .. 'instance:' .. instance) == 0 then
+  return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(instance) .. '}')
+end
+refused = foreign_instance(agent, instance)
+if refused then return refused end
+
+local key = prefix .. 'quorum:' .. decision
+local total = redis.call('HGET', key .. ':metadata', 'totalInstances')
+if total and given ~= '' and given ~= total then
+  return conflict('TOTAL_INSTANCES_DIFFER', '"totalInstances":' .. total)
+end
+local result = redis.call('HMGET', key .. ':result', 'decided', 'value')
+local votes = redis.call('HLEN', key .. ':votes')
+
+local function answer(voted)
+  return '{"voted":' .. voted .. ',"quorumReached":' .. (result[2] and 'true,"finalDecision":' .. result[2] or 'false')
+    .. ',"voteCount":' .. int(votes) .. '}'
+end
+if result[1] or redis.call('HEXISTS', key .. ':votes', instance) == 1 then return answer('false') end
+
+if not total then total = given ~= '' and given or usual end
+local quorum = int(math.floor(total / 2) + 1)
+votes = votes + 1
+local n = emit('quorum.voted', '{"decision":' .. quote(decision) .. ',"instanceId":' .. quote(instance) .. ',"value":' .. value
+  .. ',"voteCount":' .. int(votes) .. ',"totalInstances":' .. total .. '}')
+redis.call('HSET', key .. ':votes', instance, value)
+local majority = redis.call('HINCRBY', key .. ':tally', value, 1) >= tonumber(quorum)
+if majority or votes >= tonumber(total) then
+  n = emit('quorum.decision.made', '{"decision":' .. quote(decision) .. ',"value":' .. (majority and value or 'null')
+    .. ',"voteCount":' .. int(votes) .. ',"quorum":' .. quorum .. '}')
+  redis.call('HSET', key .. ':result', 'decided', at, 'voteCount', int(votes), 'seq', n)
+  if majority then
+    redis.call('HSET', key .. ':result', 'value', value)
+    result[2] = value
+  end
+  redis.call('PEXPIRE', key .. ':result', kept)
+end
+redis.call('HSET', key .. ':metadata', 'totalInstances', total, 'quorum', quorum, 'lastVote', at, 'seq', n)
+redis.call('PEXPIRE', key .. ':votes', kept)
+redis.call('PEXPIRE', key .. ':tally', kept)
+redis.call('PEXPIRE', key .. ':metadata', kept)
+return answer('true')
