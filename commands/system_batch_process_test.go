@@ -143,7 +143,7 @@ func TestBatchIsRefusedWhole(t *testing.T) {
 			`[1,{"text":""}]`:                 "items parameter is not valid: item 1: text parameter must not be empty",
 			`[1,{"text":"x","priority":101}]`: "items parameter is not valid: item 1: priority parameter must be an integer from 0 to 100",
 			`[{"text":"x","metadata":[]}]`:    "items parameter is not valid: item 0: metadata parameter must be an object",
-			`[{"text":"x","more":1}]`:         "items parameter is not valid: item 0: unknown parameter 'more'",
+			`[{"text":"x","more":1}]`:         "items parameter is not valid: item 0: unknown parameter 'more': there are metadata, priority, text",
 			`[{"text":5}]`:                    "items parameter is not valid: item 0: text parameter must be a string",
 		} {
 			f.refused(CodeInvalidParams, string(quote(sentence)), method, `{"batchId":"b","instanceId":"w","items":%s}`, items)
