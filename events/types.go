@@ -19,6 +19,8 @@ const (
 	TypeTaskClaimed          Type = "task.claimed"
 	TypeTaskCompleted        Type = "task.completed"
 	TypeTaskFailed           Type = "task.failed"
+	TypeCircuitOpened        Type = "circuit.opened"
+	TypeCircuitClosed        Type = "circuit.closed"
 	TypeSystemFlushed        Type = "system.flushed"
 )
 
@@ -39,5 +41,7 @@ var definitions = mustIndex(
 	define[TaskClaimed](TypeTaskClaimed),
 	define[TaskCompleted](TypeTaskCompleted),
 	define[TaskFailed](TypeTaskFailed),
+	define[CircuitOpened](TypeCircuitOpened),
+	define[CircuitClosed](TypeCircuitClosed),
 	define[SystemFlushed](TypeSystemFlushed),
 )
