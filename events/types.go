@@ -24,8 +24,6 @@ const (
 	TypeBatchCompleted       Type = "batch.completed"
 	TypeQuorumVoted          Type = "quorum.voted"
 	TypeQuorumDecisionMade   Type = "quorum.decision.made"
-	TypeCircuitOpened        Type = "circuit.opened"
-	TypeCircuitClosed        Type = "circuit.closed"
 	TypeSystemFlushed        Type = "system.flushed"
 )
 
@@ -51,7 +49,5 @@ var definitions = mustIndex(
 	define[BatchCompleted](TypeBatchCompleted),
 	define[QuorumVoted](TypeQuorumVoted),
 	define[QuorumDecisionMade](TypeQuorumDecisionMade),
-	define[CircuitOpened](TypeCircuitOpened),
-	define[CircuitClosed](TypeCircuitClosed),
 	define[SystemFlushed](TypeSystemFlushed),
 )
