@@ -370,13 +370,16 @@ func TestFlushIsHandedOver(t *testing.T) {
 		f.populate()
 		last := f.seq()
 		stopped := make(chan struct{})
+		var first sync.Once // whoever goes on with the deleting passes here again
 		f.dies = func(step string) bool {
 			if step == "deleting" {
-				go func() {
-					defer close(stopped)
-					f.Stop()
-				}()
-				<-f.stopped.Done()
+				first.Do(func() {
+					go func() {
+						defer close(stopped)
+						f.Stop()
+					}()
+					<-f.stopped.Done()
+				})
 			}
 			return false
 		}
