@@ -57,14 +57,14 @@ func history(ctx context.Context, st *stack, namespace string) (int64, error) {
 	prepare := func(name string, args ...string) ([]byte, error) {
 		return bareScript(ctx, st, lua.Named(name), namespace, args...)
 	}
-	register, err := prepare("register_instance", "", "0", worker, `["worker"]`, "1", "", "", "10", "3600000")
+	register, err := prepare("register_instance", "", "0", worker, `["worker"]`, "1", "", "", "10", "3600000", "")
 	if err != nil {
 		return 0, err
 	}
 	if err := pipeline(ctx, st, 1, func(b []byte, _ int) []byte { return append(b, register...) }); err != nil {
 		return 0, err
 	}
-	claim, err := prepare("claim_task", "", "0", "", "", worker, "1")
+	claim, err := prepare("claim_task", "", "0", "", "", worker, "1", "")
 	if err != nil {
 		return 0, err
 	}
@@ -86,7 +86,7 @@ func history(ctx context.Context, st *stack, namespace string) (int64, error) {
 		}
 		err = pipeline(ctx, st, n, func(b []byte, i int) []byte {
 			return wire.AppendCommand(b, "EVALSHA", finish.SHA, "1", space.Log(), `"actor":"agent","cause":"1","trace":null`, "", "0", "", "",
-				"t-"+strconv.Itoa(last+1+i), worker, "1", `{"pages":3,"words":1200}`, "", "604800000")
+				"t-"+strconv.Itoa(last+1+i), worker, "1", `{"pages":3,"words":1200}`, "", "604800000", "")
 		})
 		if err != nil {
 			return 0, err
