@@ -3,9 +3,10 @@
 // documentation derive from it.
 //
 // Transports call Coordinator.Call, the monitor calls Coordinator.Sweep. Nothing here keeps state of its
-// own: everything is decided by the scripts in Redis, so any number of coordinators work side by side.
-// When Redis cannot be reached, Call answers "Redis unavailable" within the method's timeout, or
-// "Outcome unknown" when a script was sent and its reply was lost.
+// own but the circuit breakers: everything is decided by the scripts in Redis, so any number of
+// coordinators work side by side. When Redis cannot be reached, Call answers "Redis unavailable" within the
+// method's timeout, or "Outcome unknown" when a script was sent and its reply was lost; after some of these
+// in a row, "Circuit breaker open" at once, for the method's time.
 package commands
 
 import (
@@ -36,6 +37,8 @@ type Options struct {
 	TaskRetention time.Duration
 	// RateLimits replaces the limits of methods, in calls a minute and actor; 0 is none.
 	RateLimits map[string]int
+	// BreakerOpen replaces the time that circuit breakers stay open; 0 leaves each method its own. For tests.
+	BreakerOpen time.Duration
 	// Tokens are those that callers must have one of; nil where none are in use, and everybody may do everything.
 	Tokens Tokens
 	// Tasks is the view that task.list reads; nil where there is no Postgres.
@@ -62,6 +65,8 @@ type Coordinator struct {
 	stop    context.CancelFunc     // see Stop
 	work    sync.RWMutex           // held for reading by work that goes on without its caller
 	dies    func(step string) bool // for tests: where a flush is left as by a coordinator that dies
+
+	reporting sync.Mutex // held while circuits' changes are reported
 
 	// mcp counts the calls that came by MCP.
 	mcp callStats
@@ -95,6 +100,12 @@ func New(o Options) (*Coordinator, error) {
 			return nil, fmt.Errorf("method %s is in the list twice", m.Name)
 		}
 		c.methods[m.Name] = m
+		if o.BreakerOpen > 0 {
+			m.Breaker.Open = o.BreakerOpen
+		}
+		if m.Breaker.Failures > 0 {
+			m.circuit = newCircuit(m, o.Logger)
+		}
 	}
 	for name, limit := range o.RateLimits {
 		if c.methods[name] == nil {
@@ -131,7 +142,7 @@ func (c *Coordinator) Call(ctx context.Context, request Request) (json.RawMessag
 
 // perform runs a command whose method there is.
 func (c *Coordinator) perform(ctx context.Context, m *Method, request Request) (json.RawMessage, error) {
-	ctx, cancel := context.WithDeadline(ctx, request.Received.Add(m.Timeout))
+	ctx, cancel := context.WithDeadlineCause(ctx, request.Received.Add(m.Timeout), errMethodTimeout)
 	defer cancel()
 	token, err := c.authorize(request, m)
 	if err != nil {

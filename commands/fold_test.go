@@ -138,6 +138,7 @@ func (f *fold) apply(e event) {
 		}
 		t.Roleset = roleset(Object(t.Metadata))
 		f.tasks[p.ID] = t
+	case "circuit.opened", "circuit.closed": // is no business of tasks and instances
 	case "system.flushed":
 		seq := f.seq
 		*f = *newFold()

@@ -31,9 +31,11 @@ type Method struct {
 	run func(context.Context, *call) (json.RawMessage, error)
 	// stats counts the calls in the coordinator that this Method belongs to.
 	stats *callStats
+	// circuit guards the method in that coordinator; nil for no breaker.
+	circuit *circuit
 }
 
-// Breaker is the setting of a circuit breaker: so many failures of the infrastructure in a row open it.
+// Breaker is the setting of a circuit breaker: so many failures of the infrastructure in a row open it; 0 is no breaker.
 type Breaker struct {
 	Failures int
 	Open     time.Duration
@@ -98,7 +100,7 @@ func method[P, R any](s spec, handle func(context.Context, *call, *P) (json.RawM
 			if err != nil {
 				return nil, err
 			}
-			return handle(ctx, c, p)
+			return c.guarded(ctx, func() (json.RawMessage, error) { return handle(ctx, c, p) })
 		},
 	}, nil
 }

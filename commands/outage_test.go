@@ -2,6 +2,7 @@ package commands
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,7 +60,9 @@ func TestRedisGoneAndBack(t *testing.T) {
 	if err := g.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Sweep(t.Context()); err == nil {
+	tick, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := f.Sweep(tick); err == nil {
 		t.Error("the monitor did not notice")
 	}
 	if err := server.Restart(t.Context()); err != nil {

@@ -67,7 +67,7 @@ func checkHealth(ctx context.Context, c *call, p *CheckHealthParams) (json.RawMe
 
 // Sweep is one tick of the monitor: it declares dead who has been silent for the instance TTL, puts back
 // what they and others have left behind, and gives it to those that are alive. It also goes on with a
-// flush that was left behind. Any number of coordinators may do it at once.
+// flush that was left behind, and tells what this coordinator's circuit breakers did. Any number of coordinators may do it at once.
 func (c *Coordinator) Sweep(ctx context.Context) error {
 	if isFenced, err := c.recoverFlush(ctx); isFenced || err != nil {
 		return err
@@ -76,6 +76,9 @@ func (c *Coordinator) Sweep(ctx context.Context) error {
 		envelope: envelopeContext("coordinator", "", ""), timeout: ms(c.options.InstanceTTL), interval: ms(c.options.MonitorInterval),
 	}
 	_, err := tick.run(ctx, c)
+	if err == nil {
+		err = c.reportCircuits(ctx)
+	}
 	if flushUnderWay(err) {
 		return nil
 	}

@@ -99,7 +99,7 @@ func (c *Coordinator) handlers(stats []CallStats) (*CircuitMetrics, map[string]H
 		h := HandlerMetrics{
 			TotalCalls: s.Calls, SuccessCount: s.Outcomes[OutcomeOK], ErrorCount: s.Errors(),
 			AvgResponseTime: milliseconds(s.Latency.Mean()), P99: milliseconds(s.Latency.Quantile(0.99)),
-			CircuitState: c.circuitState(s.Method), RateLimitHits: s.Outcomes[OutcomeRateLimited],
+			CircuitState: c.methods[s.Method].circuit.state(), RateLimitHits: s.Outcomes[OutcomeRateLimited],
 		}
 		if !s.Last.IsZero() {
 			h.LastCalled = s.Last.Format(isoLayout)

@@ -24,6 +24,8 @@ const (
 	TypeBatchCompleted       Type = "batch.completed"
 	TypeQuorumVoted          Type = "quorum.voted"
 	TypeQuorumDecisionMade   Type = "quorum.decision.made"
+	TypeCircuitOpened        Type = "circuit.opened"
+	TypeCircuitClosed        Type = "circuit.closed"
 	TypeSystemFlushed        Type = "system.flushed"
 )
 
@@ -49,5 +51,7 @@ var definitions = mustIndex(
 	define[BatchCompleted](TypeBatchCompleted),
 	define[QuorumVoted](TypeQuorumVoted),
 	define[QuorumDecisionMade](TypeQuorumDecisionMade),
+	define[CircuitOpened](TypeCircuitOpened),
+	define[CircuitClosed](TypeCircuitClosed),
 	define[SystemFlushed](TypeSystemFlushed),
 )

@@ -27,9 +27,10 @@ var preface string
 func Render(methods []*commands.Method) string {
 	var b strings.Builder
 	b.WriteString(preface)
-	b.WriteString("\n## Methods\n\nLimits are calls a minute for each actor.\n\n| method | limit | timeout |\n|---|---|---|\n")
+	b.WriteString("\n## Methods\n\nLimits are calls a minute for each actor. A circuit breaker opens after so many failures of Redis or Postgres in a row,\nfor a time in which calls are refused at once.\n\n| method | limit | timeout | breaker |\n|---|---|---|---|\n")
 	for _, m := range methods {
-		fmt.Fprintf(&b, "| [`%s`](#%s) | %d | %s |\n", m.Name, strings.ReplaceAll(m.Name, ".", ""), m.Limit, seconds(m.Timeout))
+		fmt.Fprintf(&b, "| [`%s`](#%s) | %d | %s | %d → %s |\n", m.Name, strings.ReplaceAll(m.Name, ".", ""), m.Limit, seconds(m.Timeout),
+			m.Breaker.Failures, seconds(m.Breaker.Open))
 	}
 	for _, m := range methods {
 		fmt.Fprintf(&b, "\n### %s\n\n%s\n", m.Name, m.Description)

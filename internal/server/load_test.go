@@ -30,7 +30,7 @@ var timeouts = map[string]time.Duration{
 }
 
 // inTime asks, and holds the answer against what may come during an outage: a result, or one of the
-// three errors of infrastructure, within the method's timeout. Any other error is the caller's business.
+// errors of infrastructure, within the method's timeout. Any other error is the caller's business.
 func inTime(t testing.TB, c *client, method string, p any) (json.RawMessage, error) {
 	asked := time.Now()
 	text, err := c.ask(method, p)
@@ -49,7 +49,7 @@ func passing(err error) bool {
 	var refused *refusal
 	if errors.As(err, &refused) {
 		return refused.Code == commands.CodeInternal && slices.Contains(
-			[]string{commands.RedisUnavailable, commands.PostgresUnavailable, commands.OutcomeUnknown}, refused.text())
+			[]string{commands.RedisUnavailable, commands.PostgresUnavailable, commands.OutcomeUnknown, commands.CircuitBreakerOpen}, refused.text())
 	}
 	var gone wireError
 	return errors.As(err, &gone)

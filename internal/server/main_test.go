@@ -21,6 +21,9 @@ import (
 // can kill.
 const childSettings = "CLAUDEBENCH_SERVER_TEST_CHILD"
 
+// briefly is how long circuit breakers stay open in tests: an outage in them is over long before half a minute.
+const briefly = 500 * time.Millisecond
+
 // quiet is a log that nobody reads.
 var quiet = slog.New(slog.DiscardHandler)
 
@@ -43,7 +46,7 @@ func child(text string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	s, err := Start(ctx, cfg, Options{Logger: quiet})
+	s, err := Start(ctx, cfg, Options{Logger: quiet, BreakerOpen: briefly})
 	if err != nil {
 		return err
 	}
@@ -73,7 +76,7 @@ func settings(t *testing.T, change func(*config.Config)) *config.Config {
 // start starts a coordinator in this process and stops it when the test ends.
 func start(t *testing.T, cfg *config.Config) *client {
 	t.Helper()
-	s, err := Start(t.Context(), cfg, Options{Logger: quiet})
+	s, err := Start(t.Context(), cfg, Options{Logger: quiet, BreakerOpen: briefly})
 	if err != nil {
 		t.Fatal(err)
 	}

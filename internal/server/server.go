@@ -48,6 +48,8 @@ type Options struct {
 	Version string
 	// Embedded says that Redis is the one in this process, which needs no checks.
 	Embedded bool
+	// BreakerOpen replaces the time that circuit breakers stay open; 0 leaves each method its own. For tests.
+	BreakerOpen time.Duration
 }
 
 // Server is a running coordinator.
@@ -83,7 +85,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (*Server, error) 
 		s.close()
 		return nil, err
 	}
-	handler, listener, err := s.assemble(ctx, cfg)
+	handler, listener, err := s.assemble(ctx, cfg, o.BreakerOpen)
 	if err != nil {
 		s.close()
 		return nil, err
@@ -158,7 +160,7 @@ func (s *Server) checkRedis(ctx context.Context, allowVolatile bool) error {
 }
 
 // assemble builds the parts, starts those that work in the background, and opens the listener.
-func (s *Server) assemble(ctx context.Context, cfg *config.Config) (http.Handler, net.Listener, error) {
+func (s *Server) assemble(ctx context.Context, cfg *config.Config, breakerOpen time.Duration) (http.Handler, net.Listener, error) {
 	var view commands.TaskView
 	var rows commands.TaskRows
 	space, err := keys.New(cfg.Namespace)
@@ -179,7 +181,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config) (http.Handler
 	coordinator, err := commands.New(commands.Options{
 		Redis: s.redis, Namespace: cfg.Namespace, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
 		TaskRetention: cfg.TaskRetention, RateLimits: limits, Tasks: view, Rows: rows, Logger: s.logger, MCP: true,
-		Tokens: s.callers(),
+		Tokens: s.callers(), BreakerOpen: breakerOpen,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -1,0 +1,60 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// BenchmarkGuard creates tasks with and without what guards a command: the rate limit, which its script counts, and the
+// circuit breaker. They take turns, so that a busy machine hinders them alike; what counts are the medians, in µs a call.
+func BenchmarkGuard(b *testing.B) {
+	request := Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1"}
+	client := realRedis(b)
+	for name, load := range map[string]struct{ callers, calls int }{"alone": {1, 50}, "busy": {64, 10}} {
+		b.Run(name, func(b *testing.B) {
+			guards := []struct {
+				name           string
+				limit, breaker bool
+				fleet          *fleet
+				took           []time.Duration
+			}{{name: "none"}, {name: "limit", limit: true}, {name: "breaker", breaker: true}, {name: "both", limit: true, breaker: true}}
+			for i := range guards {
+				g := &guards[i]
+				g.fleet = newFleet(b, client, Options{})
+				create := g.fleet.methods[request.Method]
+				if g.limit {
+					create.Limit = 1_000_000_000
+				}
+				if !g.breaker {
+					create.circuit = nil
+				}
+			}
+			for n := range b.N {
+				for turn := range guards {
+					g := &guards[(n+turn)%len(guards)]
+					began := time.Now()
+					var callers sync.WaitGroup
+					for range load.callers {
+						callers.Go(func() {
+							for range load.calls {
+								if _, err := g.fleet.Call(context.Background(), request); err != nil {
+									b.Error(err)
+								}
+							}
+						})
+					}
+					callers.Wait()
+					g.took = append(g.took, time.Since(began)/time.Duration(load.callers*load.calls))
+				}
+			}
+			for i := range guards {
+				slices.Sort(guards[i].took)
+				b.ReportMetric(float64(guards[i].took[len(guards[i].took)/2])/float64(time.Microsecond), guards[i].name+"-µs/call")
+			}
+		})
+	}
+}

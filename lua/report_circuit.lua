@@ -1,0 +1,41 @@
+--- @include "lib/log"
+--- @include "lib/json"
+-- Notes how the circuit breaker of a method stands in a coordinator, for a while. Repeated, it changes
+-- nothing: a report whose reply was lost is made again.
+--
+-- KEYS[1] log
+-- ARGV[1] context       inside of the envelope: actor, cause, trace
+-- ARGV[2] method        whose calls the breaker guards
+-- ARGV[3] coordinator   in which it does
+-- ARGV[4] state         OPEN or CLOSED
+-- ARGV[5] failures      in a row, that opened it
+-- ARGV[6] over          when it lets a call through again, or did, ms
+-- ARGV[7] moment        when it changed by the coordinator's clock, ms
+-- ARGV[8] ttl           how long the note is kept, ms
+-- Returns 1, or 0 when it was noted already
+-- Errors  CONFLICT (FLUSH_IN_PROGRESS)
+-- Emits   circuit.opened, circuit.closed
+local context, method, coordinator, state = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local failures, over, moment, ttl = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
+
+local refused = open_log()
+if refused then return refused end
+local key = prefix .. 'circuit:' .. method
+local note = '{"state":"' .. state .. '","failures":' .. failures .. ',"until":' .. over .. ',"at":' .. moment .. '}'
+if redis.call('HGET', key, coordinator) == note then return 0 end
+
+local payload = '{"method":' .. quote(method) .. ',"failures":' .. failures .. ',"until":' .. over
+  .. ',"coordinator":' .. quote(coordinator) .. ',"timestamp":' .. moment .. '}'
+if state == 'OPEN' then
+  emit('circuit.opened', payload, context)
+else
+  emit('circuit.closed', payload, context)
+end
+-- Coordinators that are gone would stay as long as others report.
+local notes = redis.call('HGETALL', key)
+for i = 1, #notes, 2 do
+  if tonumber(string.match(notes[i + 1], '"at":(%d+)') or 0) < clock - ttl then redis.call('HDEL', key, notes[i]) end
+end
+redis.call('HSET', key, coordinator, note)
+redis.call('PEXPIRE', key, ttl)
+return 1
