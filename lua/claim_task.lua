@@ -1,6 +1,7 @@
 --- @include "lib/log"
 --- @include "lib/guard"
 --- @include "lib/once"
+--- @include "lib/waiting"
 --- @include "lib/task"
 --- @include "lib/best"
 --- @include "lib/withdraw"
@@ -8,6 +9,7 @@
 --- @include "lib/claim"
 --- @include "lib/settle"
 --- @include "lib/own"
+--- @include "lib/registered"
 -- Puts tasks to work with an instance: those assigned to it first, then the best that wait; when there
 -- are none, one that was auto-assigned to somebody else who has not claimed it yet.
 --- @lot 4
@@ -32,7 +34,7 @@ local refused = open_log()
 if refused then return refused end
 local answer = recall(once, digest) or limit(subject, calls)
 if answer then return answer end
-local roles_text = redis.call('HGET', prefix .. 'instance:' .. worker, 'roles')
+local roles_text = registered(worker)
 if not roles_text then return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(worker) .. '}') end
 refused = foreign_instance(agent, worker)
 if refused then return refused end
@@ -40,7 +42,7 @@ if refused then return refused end
 local claimed = {}
 local own = redis.call('ZRANGE', prefix .. 'queue:instance:' .. worker, 0, most - 1)
 for _, id in ipairs(own) do
-  local t = read_task(id)
+  local t = read_waiting(id)
   claim(t, worker)
   withdraw(worker, id)
   claimed[#claimed + 1] = t
@@ -50,9 +52,9 @@ local roles
 if #claimed < most then
   roles = role_table(roles_text)
   for _, found in ipairs(best(roles, most - #claimed)) do
-    local t = read_task(found[1])
+    local t = read_waiting(found[1])
     claim(t, worker)
-    redis.call('ZREM', found[3], t.id)
+    dequeue(found[3], t.id)
     claimed[#claimed + 1] = t
   end
 end
@@ -62,13 +64,13 @@ local function steal()
   for _, victim in ipairs(redis.call('ZREVRANGE', prefix .. 'queue:stealable', 0, 9)) do
     if victim ~= worker then
       for _, id in ipairs(redis.call('ZRANGE', prefix .. 'queue:auto:' .. victim, 0, 9)) do
-        local t = read_task(id)
+        local t = read_waiting(id)
         if fits(roles, t.roleset) then
           assign(t, worker, 'rebalanced')
           withdraw(victim, id)
           claim(t, worker)
           withdraw(worker, id)
-          settle(victim)
+          settle_later(victim)
           return t
         end
       end
@@ -78,9 +80,8 @@ end
 if #claimed == 0 then claimed[1] = steal() end
 
 if #claimed == 0 then return remember(once, digest, '{"claimed":false}') end
-settle(worker)
+settle_later(worker)
 local objects = {}
 for i, t in ipairs(claimed) do objects[i] = task_object(t) end
-local result = '{"claimed":true,"taskId":"' .. claimed[1].id .. '","task":' .. objects[1]
-if most > 1 then result = result .. ',"tasks":[' .. table.concat(objects, ',') .. ']' end
-return remember(once, digest, result .. '}')
+local all = most > 1 and ',"tasks":[' .. table.concat(objects, ',') .. ']}' or '}'
+return remember(once, digest, '{"claimed":true,"taskId":"' .. claimed[1].id .. '","task":' .. objects[1] .. all)

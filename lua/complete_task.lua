@@ -1,10 +1,12 @@
 --- @include "lib/log"
 --- @include "lib/guard"
 --- @include "lib/once"
+--- @include "lib/place"
 --- @include "lib/task"
 --- @include "lib/conflict"
 --- @include "lib/finish"
 --- @include "lib/own"
+--- @include "lib/registered"
 -- Ends a task for its owner.
 --- @lot 16
 --
@@ -34,7 +36,7 @@ local refused = open_log()
 if refused then return refused end
 local answer = recall(once, digest) or limit(subject, calls)
 if answer then return answer end
-local t = read_task(id)
+local t = read_place(id)
 if not t then return no_task(id) end
 refused = worker ~= '' and foreign_instance(agent, worker)
 if refused then return refused end
@@ -45,7 +47,7 @@ if attempt ~= '' and attempt ~= t.attempt then return conflict('STALE_ATTEMPT', 
 -- Last, so that an agent whose task has another owner by now is told that, and not that it may not.
 refused = foreign_instance(agent, t.assignedTo)
 if refused then return refused end
-if redis.call('EXISTS', prefix .. 'instance:' .. t.assignedTo) == 0 then
+if not registered(t.assignedTo) then
   return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(t.assignedTo) .. '}')
 end
 

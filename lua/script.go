@@ -91,16 +91,24 @@ func load(fsys fs.FS, name, file string) (*Script, error) {
 		return nil, err
 	}
 	var libraries strings.Builder
-	if err := include(fsys, string(source), map[string]bool{}, &libraries); err != nil {
+	libraries.WriteString(shortcuts)
+	seen := map[string]bool{}
+	if err := include(fsys, string(source), seen, &libraries); err != nil {
 		return nil, err
 	}
 	body := includeLine.ReplaceAllString(string(source), "") + "\n"
+	command := libraries.String() + "local function command()\n" + body + "end\n" + attempt
+	closing := ""
 	s := newScript(name, libraries.String()+body)
+	if seen["lib/closing.lua"] {
+		closing = closer
+		s = newScript(name, command+"local reply = attempt()\n"+closing+"return reply\n")
+	}
 	if match := lotLine.FindStringSubmatch(body); match != nil {
 		if s.LotSize, err = strconv.Atoi(match[1]); err != nil {
 			return nil, err
 		}
-		s.Lot = newScript(name, libraries.String()+"local function command()\n"+body+"end\n"+lotDriver)
+		s.Lot = newScript(name, lotArguments+command+lotDriver+closing+"return replies\n")
 	}
 	return s, nil
 }
@@ -113,24 +121,35 @@ func newScript(name, source string) *Script {
 	}
 }
 
-// lotDriver runs a command for each call of a lot, with ARGV as the call alone would have it. What goes
-// wrong in one is the reply to that one.
-const lotDriver = `
-local calls, width = tonumber(ARGV[1]), tonumber(ARGV[2])
-local given = {}
-for i = #ARGV, 1, -1 do
-  given[i] = ARGV[i]
-  ARGV[i] = nil
+// shortcuts spare the scripts a lookup among the global names at each use.
+const shortcuts = "local redis, string, math = redis, string, math\n"
+
+// attempt runs the command. What goes wrong in it is its reply.
+const attempt = `
+local function attempt()
+  local ok, reply = pcall(command)
+  if not ok and type(reply) ~= 'table' then reply = { err = 'ERR ' .. tostring(reply) } end
+  return reply
 end
+`
+
+// closer writes what lib/closing.lua leaves for the end.
+const closer = `
+for _, close in ipairs(closing) do close() end
+`
+
+// A lot runs a command for each of its calls, with ARGV as the call alone would have it.
+const (
+	lotArguments = "local given, ARGV = ARGV, {}\n"
+	lotDriver    = `
+local calls, width = tonumber(given[1]), tonumber(given[2])
 local replies = {}
 for call = 0, calls - 1 do
   for i = 1, width do ARGV[i] = given[2 + call * width + i] end
-  local ok, reply = pcall(command)
-  if not ok and type(reply) ~= 'table' then reply = { err = 'ERR ' .. tostring(reply) } end
-  replies[call + 1] = reply or false
+  replies[call + 1] = attempt() or false
 end
-return replies
 `
+)
 
 // include writes the libraries that a source asks for, each of them once.
 func include(fsys fs.FS, source string, seen map[string]bool, out *strings.Builder) error {

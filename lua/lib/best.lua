@@ -3,6 +3,7 @@
 -- best returns up to n waiting tasks that an instance with these roles may take, best first, each as
 -- {id, score, queue}. It looks at the heads of at most 65 queues.
 local function best(roles, n)
+  write_queues()
   local found = {}
   local function heads(queue)
     local head = redis.call('ZRANGE', queue, 0, n - 1, 'WITHSCORES')

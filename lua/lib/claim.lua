@@ -9,7 +9,7 @@ local function claim(t, worker)
     .. ',"previousAssignment":' .. quoted(t.assignedTo) .. ',"status":"in_progress","previousStatus":"pending","waited":'
     .. int(now - t.queuedAt) .. ',"claimedAt":"' .. at .. '"}')
   local key = prefix .. 'task:' .. t.id
-  redis.call('ZADD', prefix .. 'queue:active:' .. worker, score(t.priority, t.id), t.id)
+  enqueue(prefix .. 'queue:active:' .. worker, score(t.priority, t.id), t.id)
   redis.call('HSET', key, 'status', 'in_progress', 'assignedTo', worker, 'assignedSeq', n, 'attempt', attempt,
     'claimedAt', now_text, 'updatedAt', at, 'seq', n)
   if t.previousAssignment then redis.call('HDEL', key, 'previousAssignment') end

@@ -19,8 +19,8 @@ local function create(text, priority, metadata, roleset, creator)
       'createdAt', at, 'updatedAt', at, 'queuedAt', now_text, 'seq', n, 'metadata', metadata, 'roleset', roleset)
   end
   if creator ~= '' then redis.call('HSET', key, 'creator', creator) end
-  redis.call('ZADD', waiting_queue(roleset), place, id)
-  redis.call('ZADD', prefix .. 'queue:open', place, id)
+  enqueue(waiting_queue(roleset), place, id)
+  enqueue(prefix .. 'queue:open', place, id)
   hold_roleset(roleset)
   return object
 end

@@ -28,10 +28,10 @@ local function finish(t, status, result, failure, retention)
   end
   redis.call('HSET', key, unpack(fields))
   redis.call('PEXPIRE', key, retention)
-  redis.call('ZREM', prefix .. 'queue:active:' .. owner, t.id)
-  redis.call('ZREM', prefix .. 'queue:open', t.id)
+  dequeue(prefix .. 'queue:active:' .. owner, t.id)
+  dequeue(prefix .. 'queue:open', t.id)
   release_roleset(t.roleset)
-  settle(owner)
+  settle_later(owner)
   t.status, t.completedAt, t.updatedAt = status, at, at
   t.result, t.error = result, failure
 end

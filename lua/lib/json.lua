@@ -6,7 +6,7 @@ local slash_escaped = cjson.encode('/') == '"\\/"'
 -- quote gives a string as JSON.
 local function quote(s)
   local text = cjson.encode(s)
-  if slash_escaped then text = string.gsub(text, '\\/', '/') end
+  if slash_escaped and string.find(text, '/', 1, true) then text = string.gsub(text, '\\/', '/') end
   return text
 end
 

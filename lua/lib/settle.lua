@@ -1,8 +1,10 @@
 --- @include "lib/log"
+--- @include "lib/queue"
 -- settle brings what is derived from an instance's queues up to date after they have changed: its
 -- status (with the seq of the event that changed it), and whether it has room for another task. Nothing is
 -- done for one that is not registered.
-local function settle(id)
+local function settle(id, n)
+  write_queues()
   local key = prefix .. 'instance:' .. id
   local instance = redis.call('HMGET', key, 'maxTasks', 'worker', 'status')
   if not instance[1] then return end
@@ -18,5 +20,15 @@ local function settle(id)
     redis.call('ZREM', prefix .. 'queue:available', id)
   end
   local status = active > 0 and 'BUSY' or 'IDLE'
-  if status ~= instance[3] then redis.call('HSET', key, 'status', status, 'seq', int(seq)) end
+  if status ~= instance[3] then redis.call('HSET', key, 'status', status, 'seq', n or int(seq)) end
+end
+
+-- settle_later settles an instance, as of the last event, when the commands are done.
+local unsettled = {}
+local function settle_later(id)
+  unsettled[id] = int(seq)
+end
+
+closing[#closing + 1] = function()
+  for id, n in pairs(unsettled) do settle(id, n) end
 end

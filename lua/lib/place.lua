@@ -1,0 +1,9 @@
+--- @include "lib/space"
+-- read_place returns what tells where a task stands, as read_task does, and nothing that users wrote: ending a task needs no more.
+local function read_place(id)
+  local t = redis.call('HMGET', prefix .. 'task:' .. id, 'id', 'status', 'priority', 'assignedTo', 'attempt', 'completedAt',
+    'roleset', 'queuedAt', 'claimedAt', 'previousAssignment')
+  if not t[1] then return nil end
+  return { id = t[1], status = t[2], priority = t[3], assignedTo = t[4], attempt = t[5], completedAt = t[6], roleset = t[7],
+    queuedAt = t[8], claimedAt = t[9], previousAssignment = t[10] }
+end
