@@ -34,6 +34,9 @@ func (l *loop) run(ctx context.Context) {
 			l.worked(l.log, stageLease)
 		}
 		if !held {
+			if err == nil {
+				l.relieved()
+			}
 			pause(ctx, askEvery)
 			continue
 		}

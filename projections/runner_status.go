@@ -181,6 +181,13 @@ func (p *progress) failed(ctx context.Context, log *slog.Logger, at stage, err e
 	}
 }
 
+// relieved ends any failure: another coordinator runs the projection now, and how it fares is for that one to tell.
+func (p *progress) relieved() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err, p.stage, p.since = nil, stageLease, time.Time{}
+}
+
 // worked ends a failure of this stage or an earlier one.
 func (p *progress) worked(log *slog.Logger, at stage) {
 	p.mu.Lock()

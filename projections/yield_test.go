@@ -18,4 +18,6 @@ func TestACoordinatorThatCannotReachTheStoreYields(t *testing.T) {
 	status(t, first, "tasks", func(s projections.Status) bool { return s.Holder && s.Error != "" })
 	second, _ := good.start(t, "can")
 	status(t, second, "tasks", func(s projections.Status) bool { return s.Holder && s.Checkpoint.Seq == h.seq })
+	// How the view fares is now for the second to tell.
+	status(t, first, "tasks", func(s projections.Status) bool { return !s.Holder && s.FailingSince.IsZero() })
 }
