@@ -80,7 +80,7 @@ func (h *Histogram) Buckets() iter.Seq2[time.Duration, uint64] {
 }
 
 // AtMost is how many are not longer than a duration. It is exact where that is the end of a bucket, as each power of two from
-// 2^10 to 2^40 ns is; else it counts up to the end of the bucket that the duration lies in.
+// 2^10 to 2^39 ns is; else it counts up to the end of the bucket that the duration lies in.
 func (h *Histogram) AtMost(d time.Duration) uint64 {
 	var sum uint64
 	for _, n := range h.bucket[:bucketOf(d)+1] {
