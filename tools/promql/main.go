@@ -24,8 +24,15 @@ type query struct {
 
 // selector picks the series of a metric by their labels.
 type selector struct {
-	Metric   string            `json:"metric"`
-	Matchers map[string]string `json:"matchers"` // by label, as `=value`
+	Metric   string    `json:"metric"`
+	Matchers []matcher `json:"matchers"`
+}
+
+// matcher picks series by one label. Kind is one of = != =~ !~.
+type matcher struct {
+	Label string `json:"label"`
+	Kind  string `json:"kind"`
+	Value string `json:"value"`
 }
 
 func main() {
@@ -59,13 +66,13 @@ func parse(text string) query {
 	parser.Inspect(expression, func(node parser.Node, _ []parser.Node) error {
 		switch n := node.(type) {
 		case *parser.VectorSelector:
-			s := selector{Matchers: map[string]string{}}
+			s := selector{Matchers: []matcher{}}
 			for _, m := range n.LabelMatchers {
 				if m.Name == labels.MetricName {
 					s.Metric = m.Value
 					continue
 				}
-				s.Matchers[m.Name] = m.Type.String() + m.Value
+				s.Matchers = append(s.Matchers, matcher{m.Name, m.Type.String(), m.Value})
 			}
 			q.Selectors = append(q.Selectors, s)
 		case *parser.AggregateExpr:
