@@ -72,7 +72,9 @@ func newRegistry(s Sources) (*prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
-		callCollector{s.Commands}, progressCollector{s.Projections}, &storeCollector{Sources: s},
+		callCollector{s.Commands},
+		progressCollector{s.Projections},
+		&storeCollector{Sources: s},
 	} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register the metrics: %w", err)

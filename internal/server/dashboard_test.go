@@ -282,8 +282,11 @@ func TestMetricsPage(t *testing.T) {
 		t.Errorf("what is told, and what docs/metrics.md says: -want +got\n%s", diff)
 	}
 	for _, label := range []struct{ metric, label string }{
-		{"claudebench_commands_total", "outcome"}, {"claudebench_queue_tasks", "queue"}, {"claudebench_tasks", "status"},
-		{"claudebench_circuit_state", "state"}, {"claudebench_projection_lag_events", "projection"},
+		{"claudebench_commands_total", "outcome"},
+		{"claudebench_queue_tasks", "queue"},
+		{"claudebench_tasks", "status"},
+		{"claudebench_circuit_state", "state"},
+		{"claudebench_projection_lag_events", "projection"},
 	} {
 		for _, series := range s.series()[label.metric] {
 			if value := "`" + series[label.label] + "`"; !strings.Contains(string(page), value) {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
@@ -68,7 +67,7 @@ func parse(text string) query {
 		case *parser.VectorSelector:
 			s := selector{Matchers: []matcher{}}
 			for _, m := range n.LabelMatchers {
-				if m.Name == labels.MetricName {
+				if m.Name == "__name__" {
 					s.Metric = m.Value
 					continue
 				}
