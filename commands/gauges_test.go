@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -101,6 +102,43 @@ func TestGaugesOfTheGone(t *testing.T) {
 			t.Errorf("%+v", g)
 		}
 	})
+}
+
+// Nobody is behind by more than there is: a flush takes away what was before it.
+func TestGaugesOfALogThatWasCut(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, realRedis(t), Options{})
+	for range 5 {
+		f.create("x", "")
+	}
+	for kept := int64(2); kept >= 0; kept -= 2 {
+		if err := f.client.XTrimMaxLen(t.Context(), f.keys.Events(), kept).Err(); err != nil {
+			t.Fatal(err)
+		}
+		g := f.gauges("1-1")
+		if g.Seq != 5 || g.Kept != kept || len(g.Lags) != 3 {
+			t.Errorf("%+v", g)
+		}
+		for name, lag := range g.Lags {
+			if lag.Events != kept {
+				t.Errorf("%s is behind by %d of the %d there are", name, lag.Events, kept)
+			}
+		}
+	}
+}
+
+// Whoever has not been heard of for the TTL does not live, also when nobody has noticed yet.
+func TestGaugesOfTheSilent(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, realRedis(t), Options{InstanceTTL: time.Millisecond})
+	f.register("w", `["worker"]`, "")
+	testenv.Eventually(t, patience, func() (bool, string) {
+		g := f.gauges("")
+		return g.Instances == 0 && g.Workers == 0, fmt.Sprintf("%+v", g)
+	})
+	if n := f.client.ZCard(t.Context(), f.keys.Alive()).Val(); n != 1 {
+		t.Errorf("%d are in the index", n)
+	}
 }
 
 // A Redis that hangs is given up when the time is over.
