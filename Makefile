@@ -22,8 +22,8 @@ VULN_DB ?= optional
 # The name of the container image that `make image` builds.
 IMAGE ?= claudebench:dev
 
-# The folders with Go code of ours: bench is a module of its own.
-MODULES := . $(patsubst %/go.mod,%,$(wildcard bench/go.mod))
+# The folders with Go code of ours: bench and tools/promql are modules of their own.
+MODULES := . $(patsubst %/go.mod,%,$(wildcard bench/go.mod tools/promql/go.mod))
 
 LDFLAGS := $(if $(VERSION),-X main.version=$(VERSION))
 TOOL := go tool -modfile='$(CURDIR)/tools/go.mod'

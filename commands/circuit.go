@@ -137,6 +137,17 @@ func (c *circuit) state() string {
 	}
 }
 
+// CircuitStates are the states that a circuit may have.
+func CircuitStates() []string { return []string{circuitClosed, circuitOpen, circuitHalfOpen} }
+
+// Circuit is how the method's circuit stands in the coordinator that gave the method; "" where it has none.
+func (m *Method) Circuit() string {
+	if m.circuit == nil {
+		return ""
+	}
+	return m.circuit.state()
+}
+
 // changed notes a change of state, so that it is reported. The breaker calls it with its own lock held.
 func (c *circuit) changed(from, to gobreaker.State) {
 	c.mu.Lock()

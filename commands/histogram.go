@@ -9,16 +9,17 @@ import (
 
 // The buckets of a histogram are log-linear, as those of http://hdrhistogram.org: each power of two is cut
 // into equal parts, so that a duration is known to an eighth of itself, from a microsecond to the longest
-// timeout, in two kilobytes.
+// timeout, in two kilobytes. The end of a bucket lies in it, as in Prometheus.
 const (
 	subBits   = 3  // a power of two has 2^subBits buckets
-	firstBits = 10 // durations below 2^firstBits ns share the first bucket
-	lastBits  = 40 // those from 2^lastBits ns (18 minutes) on are in the last
+	firstBits = 10 // durations up to 2^firstBits ns share the first bucket
+	lastBits  = 40 // those beyond 2^lastBits ns (18 minutes) are in the last
 	buckets   = 1 + (lastBits-firstBits)<<subBits
 )
 
 // bucketOf is the number of the bucket that a duration falls in.
 func bucketOf(d time.Duration) int {
+	d-- // so that a bucket's end lies in it
 	if d < 1<<firstBits {
 		return 0
 	}
@@ -29,7 +30,7 @@ func bucketOf(d time.Duration) int {
 	return 1 + (power-firstBits)<<subBits + int(d>>(power-subBits))&(1<<subBits-1)
 }
 
-// bucketEnd is the first duration beyond a bucket.
+// bucketEnd is the longest duration that lies in a bucket.
 func bucketEnd(bucket int) time.Duration {
 	if bucket == 0 {
 		return 1 << firstBits
@@ -66,8 +67,8 @@ type Histogram struct {
 	bucket [buckets]uint64
 }
 
-// Buckets gives the buckets that hold a duration, the shortest first: the first duration beyond it, and how
-// many it holds.
+// Buckets gives the buckets that hold a duration, the shortest first: the longest duration that lies in it, and
+// how many it holds.
 func (h *Histogram) Buckets() iter.Seq2[time.Duration, uint64] {
 	return func(yield func(time.Duration, uint64) bool) {
 		for i, n := range h.bucket {
@@ -76,6 +77,16 @@ func (h *Histogram) Buckets() iter.Seq2[time.Duration, uint64] {
 			}
 		}
 	}
+}
+
+// AtMost is how many are not longer than a duration. It is exact where that is the end of a bucket, as each power of two from
+// 2^10 to 2^39 ns is; else it counts up to the end of the bucket that the duration lies in.
+func (h *Histogram) AtMost(d time.Duration) uint64 {
+	var sum uint64
+	for _, n := range h.bucket[:bucketOf(d)+1] {
+		sum += n
+	}
+	return sum
 }
 
 // Mean is the mean duration, exact; 0 when there is none.

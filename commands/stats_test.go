@@ -15,19 +15,41 @@ import (
 func TestHistogramBuckets(t *testing.T) {
 	t.Parallel()
 	for i := range buckets - 1 {
-		if end := bucketEnd(i); bucketOf(end-1) != i || bucketOf(end) != i+1 {
-			t.Fatalf("bucket %d ends with %d ns, but %d lies in %d and %d in %d", i, end, end-1, bucketOf(end-1), end, bucketOf(end))
+		if end := bucketEnd(i); bucketOf(end) != i || bucketOf(end+1) != i+1 {
+			t.Fatalf("bucket %d ends with %d ns, but %d lies in %d and %d in %d", i, end, end, bucketOf(end), end+1, bucketOf(end+1))
 		}
 	}
-	for d, want := range map[time.Duration]int{-1: 0, 0: 0, 1: 0, 1023: 0, 1024: 1, math.MaxInt64: buckets - 1} {
+	for d, want := range map[time.Duration]int{-1: 0, 0: 0, 1: 0, 1024: 0, 1025: 1, math.MaxInt64: buckets - 1} {
 		if got := bucketOf(d); got != want {
 			t.Errorf("%d ns lies in bucket %d, want %d", d, got, want)
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		d := time.Duration(rapid.Int64Range(1<<firstBits, 1<<lastBits-1).Draw(t, "ns"))
-		if end := bucketEnd(bucketOf(d)); end <= d || float64(end) > float64(d)*1.125 {
+		d := time.Duration(rapid.Int64Range(1<<firstBits+1, 1<<lastBits).Draw(t, "ns"))
+		if end := bucketEnd(bucketOf(d)); end < d || float64(end) > float64(d)*1.125 {
 			t.Fatalf("%d ns lies in a bucket that ends with %d", d, end)
+		}
+	})
+}
+
+// What Prometheus is told: how many are not longer than a power of two, to the nanosecond.
+func TestHistogramCountsUpToPowersOfTwo(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var c counts
+		power := rapid.IntRange(firstBits, lastBits-1).Draw(t, "power")
+		var want uint64
+		for _, d := range rapid.SliceOf(rapid.OneOf(
+			rapid.Int64Range(0, 1<<lastBits+1),
+			rapid.Int64Range(1<<power-2, 1<<power+2),
+		)).Draw(t, "durations") {
+			c.add(time.Duration(d))
+			if d <= 1<<power {
+				want++
+			}
+		}
+		if h := c.snapshot(); h.AtMost(1<<power) != want {
+			t.Fatalf("%d are not longer than 2^%d ns, want %d", h.AtMost(1<<power), power, want)
 		}
 	})
 }

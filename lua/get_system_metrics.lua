@@ -1,5 +1,6 @@
 --- @include "lib/pass"
 --- @include "lib/failures"
+--- @include "lib/depths"
 -- Reads what the metrics projection has counted, and how long the queues are now. The number of
 -- instances does not matter to it, nor that of tasks. It answers during a flush as well. Nothing but the
 -- rate limit's counters changes.
@@ -20,7 +21,6 @@
 -- Emits   nothing
 local subject, calls, ttl, detailed = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 
-local most_orphans = 100
 -- Beside these there are four for each instance, too many to read.
 local scaling_fields = { 'instances', 'workers', 'instancesRegistered', 'instancesResumed', 'instancesUnregistered',
   'instancesFailed', 'leaderElections', 'tasksReassigned' }
@@ -43,13 +43,9 @@ for i, field in ipairs(scaling_fields) do
   scaling[2 * i] = counted[i] or '0'
 end
 local roles = {}
-for _, set in ipairs(redis.call('HKEYS', prefix .. 'queue:rolesets')) do
-  roles[#roles + 1] = set
-  roles[#roles + 1] = redis.call('ZCARD', prefix .. 'queue:roles:' .. set)
-end
-local orphans = 0
-for _, entry in ipairs(redis.call('ZRANGE', prefix .. 'queue:orphaned', 0, most_orphans - 1)) do
-  orphans = orphans + redis.call('ZCARD', prefix .. 'queue:orphans:' .. cjson.decode(entry).queue)
+for _, queue in ipairs(role_queues()) do
+  roles[#roles + 1] = queue[1]
+  roles[#roles + 1] = queue[2]
 end
 for _, value in ipairs({
   redis.call('ZCOUNT', prefix .. 'health:workers', oldest, '+inf'),
@@ -59,7 +55,7 @@ for _, value in ipairs({
   scaling,
   redis.call('ZCARD', prefix .. 'queue:tasks:pending'),
   roles,
-  orphans,
+  orphaned(),
   redis.call('ZCARD', prefix .. 'queue:orphaned'),
   recent_failures(),
   redis.call('HMGET', prefix .. 'health:leader', 'id', 'term', 'until'),

@@ -36,7 +36,6 @@ func (r *Runner) Status(ctx context.Context) []Status {
 	for i, l := range r.loops {
 		asked.Go(func() {
 			s := l.status()
-			s.Lag = -1
 			at, err := l.projection.Checkpoint(ctx)
 			switch {
 			case err != nil:
@@ -56,6 +55,16 @@ func (r *Runner) Status(ctx context.Context) []Status {
 		})
 	}
 	asked.Wait()
+	return all
+}
+
+// Progress is what this coordinator knows of each projection by itself; it asks no store. Lag is -1, and Checkpoint
+// where this coordinator was when it last ran the projection.
+func (r *Runner) Progress() []Status {
+	all := make([]Status, len(r.loops))
+	for i, l := range r.loops {
+		all[i] = l.status()
+	}
 	return all
 }
 
@@ -87,7 +96,7 @@ func (l *loop) status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := Status{
-		Name: l.projection.Name(), Checkpoint: l.position, Holder: l.holder,
+		Name: l.projection.Name(), Checkpoint: l.position, Lag: -1, Holder: l.holder,
 		Applied: l.count, BadEntries: l.bad, Rebuilds: l.rebuilds, FailingSince: l.since,
 	}
 	if l.err != nil {

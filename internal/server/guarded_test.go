@@ -300,6 +300,22 @@ func TestSecretsAreNotShown(t *testing.T) {
 		status, answer := c.post(t, path, body, bearing(token))
 		fmt.Fprintln(&shown, path, status, answer)
 	}
+	read := func(path, token string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bearing(token)(r)
+		response, err := c.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if err := response.Write(&shown); err != nil {
+			t.Fatal(err)
+		}
+	}
 	all := func() {
 		t.Helper()
 		for _, token := range []string{"", "Bearer", tokens["agent"] + "x", tokens["agent"], tokens["auditor"], tokens["admin"]} {
@@ -312,19 +328,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 			show("/api/task/create", `{"text":"x"}`, token)
 			show("/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"task_list","arguments":{}}}`, token)
 			for _, path := range []string{"/readyz", "/metrics", "/healthz", "/nothing"} {
-				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+path, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				bearing(token)(r)
-				response, err := c.http.Do(r)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := response.Write(&shown); err != nil {
-					t.Fatal(err)
-				}
-				_ = response.Body.Close()
+				read(path, token)
 			}
 		}
 	}
@@ -349,10 +353,14 @@ func TestSecretsAreNotShown(t *testing.T) {
 	}
 	show("/rpc", `{"jsonrpc":"2.0","id":1,"method":"task.create","params":{"text":"x"}}`, tokens["agent"])
 	show("/readyz", ``, tokens["agent"])
+	read("/metrics", tokens["auditor"])
 	testenv.Eventually(t, 30*time.Second, func() (bool, string) {
 		return strings.Contains(log.String(), "refused"), "the log says nothing of Redis: " + log.String()
 	})
 
+	if n := strings.Count(shown.String(), "\nclaudebench_redis_up"); n != 7 || !strings.Contains(shown.String(), "\nclaudebench_redis_up 0\n") {
+		t.Errorf("/metrics was shown %d times: %s", n, shown.String())
+	}
 	if !strings.Contains(shown.String(), "Redis unavailable") {
 		t.Errorf("nothing went wrong: %s", shown.String())
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/mcp"
+	"github.com/claudebench/claudebench/internal/metrics"
 	"github.com/claudebench/claudebench/internal/openrpc"
 	"github.com/claudebench/claudebench/internal/rest"
 	"github.com/claudebench/claudebench/internal/rpc"
@@ -30,6 +31,14 @@ func (s *Server) routes(coordinator *commands.Coordinator) (http.Handler, error)
 	if err != nil {
 		return nil, fmt.Errorf("offer the methods by MCP: %w", err)
 	}
+	watched := metrics.Sources{Commands: coordinator, Projections: s.runner.Progress, Version: s.version, Logger: s.logger}
+	if s.tasks != nil {
+		watched.View = s.tasks.Checkpoint
+	}
+	measures, err := metrics.NewHandler(watched)
+	if err != nil {
+		return nil, err
+	}
 	names := make([]string, len(methods))
 	for i, m := range methods {
 		names[i] = m.Name
@@ -43,7 +52,8 @@ func (s *Server) routes(coordinator *commands.Coordinator) (http.Handler, error)
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
 	mux.HandleFunc("GET /readyz", s.ready)
-	for _, path := range []string{"/healthz", "/readyz"} {
+	mux.Handle("GET /metrics", measures)
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Allow", "GET, HEAD")
 			writeJSON(w, http.StatusMethodNotAllowed, map[string]any{"error": &commands.Error{

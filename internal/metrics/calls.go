@@ -1,0 +1,59 @@
+package metrics
+
+import (
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/claudebench/claudebench/commands"
+)
+
+// The ends of the buckets of durations are powers of two of a nanosecond, from an eighth of a millisecond to nine minutes. They
+// are ends of the buckets that commands count in as well, so that what is told is exact.
+const (
+	firstPower = 17
+	lastPower  = 39
+)
+
+var (
+	calls = prometheus.NewDesc("claudebench_commands_total",
+		"Calls of commands that this coordinator has ended, by method and outcome.", []string{"method", "outcome"}, nil)
+	durations = prometheus.NewDesc("claudebench_command_duration_seconds",
+		"How long calls of commands took in this coordinator, whatever their outcome.", []string{"method"}, nil)
+	circuits = prometheus.NewDesc("claudebench_circuit_state",
+		"1 for the state that the method's circuit breaker is in, in this coordinator.", []string{"method", "state"}, nil)
+)
+
+// callCollector tells of the commands of this coordinator.
+type callCollector struct{ Commands }
+
+func (c callCollector) Describe(to chan<- *prometheus.Desc) { describe(to, calls, durations, circuits) }
+
+func (c callCollector) Collect(to chan<- prometheus.Metric) {
+	for _, s := range c.Stats() {
+		for _, o := range commands.Outcomes() {
+			to <- counter(calls, float64(s.Outcomes[o]), s.Method, o.String())
+		}
+		to <- prometheus.MustNewConstHistogram(durations, s.Latency.Count, s.Latency.Sum.Seconds(), cumulative(&s.Latency), s.Method)
+	}
+	for _, m := range c.Methods() {
+		at := m.Circuit()
+		if at == "" {
+			continue
+		}
+		for _, state := range commands.CircuitStates() {
+			to <- gauge(circuits, flag(state == at), m.Name, strings.ToLower(state))
+		}
+	}
+}
+
+// cumulative counts the durations that are not longer than the end of each bucket, by that end in seconds.
+func cumulative(h *commands.Histogram) map[float64]uint64 {
+	counts := make(map[float64]uint64, lastPower-firstPower+1)
+	for power := firstPower; power <= lastPower; power++ {
+		end := time.Duration(1 << power)
+		counts[end.Seconds()] = h.AtMost(end)
+	}
+	return counts
+}

@@ -1,0 +1,99 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/projections"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// store is a Redis that answers when it is let to, or with an error.
+type store struct {
+	most, now atomic.Int64
+	answer    chan struct{} // nil: at once
+	err       error
+}
+
+func (*store) Methods() []*commands.Method { return nil }
+func (*store) Stats() []commands.CallStats { return nil }
+
+func (s *store) Gauges(context.Context, string) (*commands.Gauges, error) {
+	if now := s.now.Add(1); now > s.most.Load() {
+		s.most.Store(now)
+	}
+	defer s.now.Add(-1)
+	if s.answer != nil {
+		<-s.answer
+	}
+	return &commands.Gauges{}, s.err
+}
+
+func handler(t *testing.T, s *store, log io.Writer) http.Handler {
+	t.Helper()
+	h, err := NewHandler(Sources{
+		Commands: s, Projections: func() []projections.Status { return nil }, Logger: slog.New(slog.NewTextHandler(log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func read(h http.Handler) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return w
+}
+
+// However many scrape while Redis hangs, it is asked by one of them at a time.
+func TestScrapesDoNotPileUp(t *testing.T) {
+	t.Parallel()
+	const scrapers = 50
+	s := &store{answer: make(chan struct{})}
+	h := handler(t, s, io.Discard)
+	var came, answered sync.WaitGroup
+	came.Add(scrapers)
+	for range scrapers {
+		answered.Go(func() {
+			came.Done()
+			if w := read(h); w.Code != http.StatusOK {
+				t.Errorf("status %d", w.Code)
+			}
+		})
+	}
+	came.Wait()
+	s.answer <- struct{}{} // somebody asks
+	close(s.answer)
+	answered.Wait()
+	if n := s.most.Load(); n != 1 {
+		t.Errorf("it is asked by %d at once", n)
+	}
+}
+
+// A fault of ours is logged, leaves out what is not known, and does not say that Redis is down.
+func TestFaultsAreLogged(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	w := read(handler(t, &store{err: errors.New("the script is wrong")}, &log))
+	body := w.Body.String()
+	if w.Code != http.StatusOK || !strings.Contains(body, "\nclaudebench_redis_up 1\n") || strings.Contains(body, "claudebench_tasks_open") ||
+		!strings.Contains(body, `claudebench_build_info{version="unknown"} 1`) {
+		t.Errorf("%d %s", w.Code, body)
+	}
+	if !strings.Contains(log.String(), "the script is wrong") {
+		t.Errorf("logged %q", &log)
+	}
+}

@@ -1,0 +1,136 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// patience is how long each store has to answer.
+const patience = time.Second
+
+var (
+	redisUp = prometheus.NewDesc("claudebench_redis_up",
+		"1 if Redis answered within a second.", nil, nil)
+	postgresUp = prometheus.NewDesc("claudebench_postgres_up",
+		"1 if Postgres answered within a second, and has been migrated.", nil, nil)
+
+	logSeq = prometheus.NewDesc("claudebench_log_last_seq",
+		"Number of the log's last event.", nil, nil)
+	logEvents = prometheus.NewDesc("claudebench_log_events",
+		"Events that the log keeps.", nil, nil)
+	counted = prometheus.NewDesc("claudebench_events_total",
+		"Events since the last flush, by type, as the metrics projection has counted them.", []string{"type"}, nil)
+	lagEvents = prometheus.NewDesc("claudebench_projection_lag_events",
+		"Events of the log that the projection has not applied.", byProjection, nil)
+	lagSeconds = prometheus.NewDesc("claudebench_projection_lag_seconds",
+		"Age of the oldest event that the projection has not applied; 0 when it has all.", byProjection, nil)
+
+	instances = prometheus.NewDesc("claudebench_instances",
+		"Instances that live.", nil, nil)
+	workers = prometheus.NewDesc("claudebench_workers",
+		"Live instances with the role worker.", nil, nil)
+	failed = prometheus.NewDesc("claudebench_instances_failed_recently",
+		"Instances that failed less than five minutes ago and are not back.", nil, nil)
+
+	open = prometheus.NewDesc("claudebench_tasks_open",
+		"Tasks that are not finished.", nil, nil)
+	tasks = prometheus.NewDesc("claudebench_tasks",
+		"Tasks by status, as the state projection has counted them.", []string{"status"}, nil)
+	queued = prometheus.NewDesc("claudebench_queue_tasks",
+		"Tasks that wait to be claimed, or to be put back into a queue, by where they wait.", []string{"queue"}, nil)
+	roleSets = prometheus.NewDesc("claudebench_queue_role_sets",
+		"Sets of roles that open tasks ask for; there can be 64.", nil, nil)
+	orphanQueues = prometheus.NewDesc("claudebench_orphan_queues",
+		"Queues of instances that are gone, whose tasks are yet to be put back.", nil, nil)
+	waits = prometheus.NewDesc("claudebench_task_wait_seconds",
+		"How long tasks had waited when they were claimed, since the last flush.", nil, nil)
+	runs = prometheus.NewDesc("claudebench_task_run_seconds",
+		"How long finished tasks took from their last claim, since the last flush.", nil, nil)
+
+	fenced = prometheus.NewDesc("claudebench_flush_fenced",
+		"1 while a flush keeps commands off.", nil, nil)
+)
+
+// storeCollector tells what Redis and Postgres hold. Every coordinator tells the same.
+type storeCollector struct{ Sources }
+
+func (c *storeCollector) Describe(to chan<- *prometheus.Desc) {
+	describe(to, redisUp, postgresUp, logSeq, logEvents, counted, lagEvents, lagSeconds, instances, workers, failed, open, tasks,
+		queued, roleSets, orphanQueues, waits, runs, fenced)
+}
+
+func (c *storeCollector) Collect(to chan<- prometheus.Metric) {
+	// Postgres first: Redis then tells how far the view is behind the log, which goes on meanwhile.
+	view := c.view(to)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	g, err := c.Commands.Gauges(ctx, view)
+	to <- gauge(redisUp, flag(!errors.Is(err, lua.ErrUnavailable)))
+	switch {
+	case err == nil:
+		collectGauges(to, g)
+	case !errors.Is(err, lua.ErrUnavailable): // that one is known from elsewhere, and told at each scrape
+		c.Logger.Error("what Redis holds is missing in /metrics by a fault of ours", "error", err)
+	}
+}
+
+// view asks for the checkpoint of the task view, "" when that is not known.
+func (c *storeCollector) view(to chan<- prometheus.Metric) string {
+	if c.View == nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	id, err := c.View(ctx)
+	to <- gauge(postgresUp, flag(err == nil))
+	if err != nil {
+		return ""
+	}
+	return id.String()
+}
+
+func collectGauges(to chan<- prometheus.Metric, g *commands.Gauges) {
+	for _, one := range []struct {
+		desc  *prometheus.Desc
+		value int64
+	}{
+		{logSeq, g.Seq},
+		{logEvents, g.Kept},
+		{instances, g.Instances},
+		{workers, g.Workers},
+		{failed, g.Failed},
+		{open, g.Open},
+		{roleSets, g.RoleSets},
+		{orphanQueues, g.OrphanQueues},
+	} {
+		to <- gauge(one.desc, float64(one.value))
+	}
+	to <- gauge(fenced, flag(g.Fenced))
+	to <- gauge(queued, float64(g.Pending), "pending")
+	to <- gauge(queued, float64(g.Waiting), "roles")
+	to <- gauge(queued, float64(g.Orphaned), "orphaned")
+	if g.Assigned != nil {
+		to <- gauge(queued, float64(*g.Assigned), "assigned")
+	}
+	for status, n := range g.Tasks {
+		to <- gauge(tasks, float64(n), status)
+	}
+	for typ, n := range g.Events {
+		to <- counter(counted, float64(n), string(typ))
+	}
+	for desc, total := range map[*prometheus.Desc]*commands.Total{waits: g.Waits, runs: g.Runs} {
+		if total != nil {
+			to <- prometheus.MustNewConstSummary(desc, uint64(max(total.Count, 0)), total.Sum.Seconds(), nil)
+		}
+	}
+	for projection, lag := range g.Lags {
+		to <- gauge(lagEvents, float64(lag.Events), projection)
+		to <- gauge(lagSeconds, lag.Age.Seconds(), projection)
+	}
+}
