@@ -31,7 +31,10 @@ func (c *Coordinator) performTraced(ctx context.Context, m *Method, request Requ
 	ctx, span := c.tracer.Start(ctx, m.Name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(request.Received),
 		trace.WithAttributes(semconv.RPCSystemNameJSONRPC, semconv.RPCMethod(m.Name)))
 	err = Internal("") // what a panic leaves behind
-	defer func() { endCommand(span, err) }()
+	defer func() {
+		tellCommand(span, err)
+		span.End() // deferred by itself it would put the text of a panic into the span
+	}()
 	if span.SpanContext().IsSampled() {
 		carrier := propagation.MapCarrier{}
 		propagation.TraceContext{}.Inject(ctx, carrier)
@@ -40,9 +43,8 @@ func (c *Coordinator) performTraced(ctx context.Context, m *Method, request Requ
 	return c.perform(ctx, m, request)
 }
 
-// endCommand ends a command's span. A caller's mistake is told by its code; the span failed only where we or the infrastructure did.
-func endCommand(span trace.Span, err error) {
-	defer span.End()
+// tellCommand says how a command ended. A caller's mistake is told by its code; the span failed only where we or the infrastructure did.
+func tellCommand(span trace.Span, err error) {
 	known := (*Error)(nil)
 	if !errors.As(err, &known) {
 		return
@@ -67,13 +69,15 @@ func (c *Coordinator) scriptTraced(ctx context.Context, script *lua.Script, args
 	}
 	ctx, span := c.tracer.Start(ctx, script.Name, trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(semconv.DBSystemNameRedis, semconv.DBOperationName("EVALSHA"), semconv.DBStoredProcedureName(script.Name)))
-	defer func() { endScript(span, err) }()
+	defer func() {
+		tellScript(span, err)
+		span.End()
+	}()
 	return c.scripts.Run(ctx, script, []string{c.keys.Log()}, args...)
 }
 
-// endScript ends a script's span. What a script refuses is told by its code, without the detail, which names what users named.
-func endScript(span trace.Span, err error) {
-	defer span.End()
+// tellScript says how a script ended. What a script refuses is told by its code, without the detail, which names what users named.
+func tellScript(span trace.Span, err error) {
 	refused := (*lua.Error)(nil)
 	switch {
 	case err == nil:

@@ -31,7 +31,7 @@ func told(t *testing.T, spans *tracetest.SpanRecorder, name string) (sdk.ReadOnl
 		if ended[i].Name() == name {
 			all := map[attribute.Key]string{}
 			for _, a := range ended[i].Attributes() {
-				all[a.Key] = a.Value.Emit()
+				all[a.Key] = a.Value.String()
 			}
 			return ended[i], all
 		}
