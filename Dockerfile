@@ -9,7 +9,7 @@ COPY . .
 ARG VERSION=
 RUN --mount=type=cache,target=/go/pkg/mod \
     --mount=type=cache,target=/root/.cache/go-build \
-    CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" \
+    CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags "-s -w -X main.version=${VERSION}" \
     -o /out/claudebench ./cmd/claudebench
 
 # No shell, no package manager; root certificates for rediss:// and Postgres over TLS.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/lua"
@@ -47,6 +48,8 @@ type Options struct {
 	Rows TaskRows
 	// MCP says that the MCP endpoint is served, which system.health tells.
 	MCP bool
+	// Traces makes the spans of commands and their scripts; nil for none.
+	Traces trace.TracerProvider
 	// Logger takes faults of ours. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -59,6 +62,7 @@ type Coordinator struct {
 	list    []*Method
 	methods map[string]*Method
 	started time.Time
+	tracer  trace.Tracer // nil where traces are off
 
 	name    string                 // of this process, for leases
 	stopped context.Context        //nolint:containedctx // ends with the coordinator, not with a call
@@ -91,6 +95,9 @@ func New(o Options) (*Coordinator, error) {
 		o.Logger = slog.Default()
 	}
 	c := &Coordinator{options: o, keys: space, scripts: lua.NewRunner(o.Redis), methods: map[string]*Method{}, started: time.Now(), name: rand.Text()}
+	if o.Traces != nil {
+		c.tracer = o.Traces.Tracer(tracerName)
+	}
 	c.stopped, c.stop = context.WithCancel(context.Background())
 	if c.list, err = Methods(); err != nil {
 		return nil, err
@@ -132,7 +139,13 @@ func (c *Coordinator) Call(ctx context.Context, request Request) (json.RawMessag
 	if request.Received.IsZero() {
 		request.Received = began
 	}
-	result, err := c.perform(ctx, m, request)
+	var result json.RawMessage
+	var err error
+	if c.tracer == nil {
+		result, err = c.perform(ctx, m, request)
+	} else {
+		result, err = c.performTraced(ctx, m, request)
+	}
 	m.stats.record(began, err)
 	if request.MCP {
 		c.mcp.record(began, err)
@@ -182,6 +195,9 @@ func (c *call) run(ctx context.Context, script *lua.Script, instance string, arg
 }
 
 func (c *Coordinator) script(ctx context.Context, script *lua.Script, args ...any) (any, error) {
+	if c.tracer != nil {
+		return c.scriptTraced(ctx, script, args)
+	}
 	return c.scripts.Run(ctx, script, []string{c.keys.Log()}, args...)
 }
 

@@ -20,7 +20,7 @@ type Envelope struct {
 	Timestamp int64           // ID.MS: when it happened, ms by Redis's clock
 	Actor     string          // who acted
 	Cause     *string         // the request or event that led to it, nil if none
-	Trace     *string         // a W3C traceparent, nil if none came in
+	Trace     *string         // a W3C traceparent: the command's span, else what came in; nil if neither
 	Payload   json.RawMessage // a JSON object; see Decoded and PayloadAs
 }
 

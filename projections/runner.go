@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/keys"
@@ -51,6 +52,8 @@ type RunnerConfig struct {
 	Projections []Projection
 	// Holder names this coordinator in leases; by default host, process and a random part.
 	Holder string
+	// Traces makes a span for each event applied that belongs to a trace; nil for none.
+	Traces trace.TracerProvider
 	Logger *slog.Logger // default slog.Default()
 }
 
@@ -112,8 +115,9 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 	for _, p := range cfg.Projections {
 		r.loops = append(r.loops, &loop{
 			projection: p, cfg: cfg, reader: reader, together: together,
-			log:   cfg.Logger.With("projection", p.Name()),
-			lease: lease{scripts: cfg.Scripts, log: space.Log(), name: p.Name(), holder: cfg.Holder},
+			log:    cfg.Logger.With("projection", p.Name()),
+			tracer: newTracer(cfg.Traces, p.Name()),
+			lease:  lease{scripts: cfg.Scripts, log: space.Log(), name: p.Name(), holder: cfg.Holder},
 		})
 	}
 	return r, nil

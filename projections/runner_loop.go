@@ -21,6 +21,7 @@ type loop struct {
 	reader     *events.Reader
 	together   *sharedReader // shared by all projections of the runner
 	log        *slog.Logger
+	tracer     *tracer // nil where traces are off
 	lease      lease
 	progress
 }
@@ -180,7 +181,12 @@ func (l *loop) handle(m *message.Message) error {
 	}
 	ctx, cancel := context.WithTimeout(m.Context(), applyLimit)
 	defer cancel()
-	return l.projection.Apply(ctx, batch)
+	began := time.Now()
+	if err := l.projection.Apply(ctx, batch); err != nil {
+		return err
+	}
+	l.tracer.applied(batch, began)
+	return nil
 }
 
 // report is the outermost middleware: it shows what became of a batch in the status, and logs a failure

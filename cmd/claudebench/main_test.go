@@ -43,7 +43,7 @@ func command(env []string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(self, args...)
 	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "CB_") {
+		if !strings.HasPrefix(v, "CB_") && !strings.HasPrefix(v, "OTEL_") {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/server"
+	"github.com/claudebench/claudebench/internal/tracing"
 )
 
 func newServe() *cobra.Command {
@@ -48,6 +49,12 @@ crash can lose. Postgres 14 or newer; it is migrated at the start.`,
 func serve(ctx context.Context, cfg *config.Config, o server.Options, started func(*server.Server), others ...<-chan error) error {
 	lessGarbageCollection()
 	o.Version = buildVersion()
+	traces, err := tracing.Start(ctx, o.Version, o.Logger)
+	if err != nil {
+		return err
+	}
+	defer traces.Stop(context.WithoutCancel(ctx)) // when the server has stopped
+	o.Traces = traces.Provider()
 	s, err := server.Start(ctx, cfg, o)
 	if err != nil {
 		return unlessStopped(ctx, err)

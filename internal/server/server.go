@@ -21,6 +21,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/auth"
@@ -48,6 +49,8 @@ type Options struct {
 	Version string
 	// Embedded says that Redis is the one in this process, which needs no checks.
 	Embedded bool
+	// Traces makes the spans of commands and projections; nil for none. It outlives the server.
+	Traces trace.TracerProvider
 	// BreakerOpen replaces the time that circuit breakers stay open; 0 leaves each method its own. For tests.
 	BreakerOpen time.Duration
 }
@@ -85,7 +88,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (*Server, error) 
 		s.close()
 		return nil, err
 	}
-	handler, listener, err := s.assemble(ctx, cfg, o.BreakerOpen)
+	handler, listener, err := s.assemble(ctx, cfg, o)
 	if err != nil {
 		s.close()
 		return nil, err
@@ -160,7 +163,7 @@ func (s *Server) checkRedis(ctx context.Context, allowVolatile bool) error {
 }
 
 // assemble builds the parts, starts those that work in the background, and opens the listener.
-func (s *Server) assemble(ctx context.Context, cfg *config.Config, breakerOpen time.Duration) (http.Handler, net.Listener, error) {
+func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (http.Handler, net.Listener, error) {
 	var view commands.TaskView
 	var rows commands.TaskRows
 	space, err := keys.New(cfg.Namespace)
@@ -181,14 +184,14 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, breakerOpen t
 	coordinator, err := commands.New(commands.Options{
 		Redis: s.redis, Namespace: cfg.Namespace, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
 		TaskRetention: cfg.TaskRetention, RateLimits: limits, Tasks: view, Rows: rows, Logger: s.logger, MCP: true,
-		Tokens: s.callers(), BreakerOpen: breakerOpen,
+		Tokens: s.callers(), BreakerOpen: o.BreakerOpen, Traces: o.Traces,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	s.endWork = coordinator.Stop
 	s.runner, err = projections.NewRunner(projections.RunnerConfig{
-		Client: s.redis, Scripts: redisConfig.Runner, Namespace: cfg.Namespace, Projections: folds, Logger: s.logger,
+		Client: s.redis, Scripts: redisConfig.Runner, Namespace: cfg.Namespace, Projections: folds, Logger: s.logger, Traces: o.Traces,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -1,0 +1,91 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/claudebench/claudebench/lua"
+)
+
+// What is in this file runs only where traces are on. Spans tell which method, which script and how it ended, never params, results
+// or who called.
+
+// tracerName is the instrumentation scope of the spans made here.
+const tracerName = "github.com/claudebench/claudebench/commands"
+
+// traceparent is the only member of W3C Trace Context that the envelope has a place for.
+const traceparent = "traceparent"
+
+// performTraced is perform in a span of the command, which is a child of the caller's. The events that the command emits name the
+// command's span in place of the caller's, so that what follows from them hangs below it. A call that is not sampled is as with
+// traces off: its events name what the caller sent.
+func (c *Coordinator) performTraced(ctx context.Context, m *Method, request Request) (result json.RawMessage, err error) {
+	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{traceparent: request.Trace})
+	ctx, span := c.tracer.Start(ctx, m.Name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(request.Received),
+		trace.WithAttributes(semconv.RPCSystemNameJSONRPC, semconv.RPCMethod(m.Name)))
+	err = Internal("") // what a panic leaves behind
+	defer func() {
+		tellCommand(span, err)
+		span.End() // deferred by itself it would put the text of a panic into the span
+	}()
+	if span.SpanContext().IsSampled() {
+		carrier := propagation.MapCarrier{}
+		propagation.TraceContext{}.Inject(ctx, carrier)
+		request.Trace = carrier[traceparent]
+	}
+	return c.perform(ctx, m, request)
+}
+
+// tellCommand says how a command ended. A caller's mistake is told by its code; the span failed only where we or the infrastructure did.
+func tellCommand(span trace.Span, err error) {
+	known := (*Error)(nil)
+	if !errors.As(err, &known) {
+		return
+	}
+	span.SetAttributes(semconv.RPCResponseStatusCode(strconv.Itoa(known.Code)), semconv.ErrorTypeKey.String(outcomeOf(err).String()))
+	switch outcomeOf(err) {
+	case OutcomeCircuitOpen, OutcomeUnavailable, OutcomeLost, OutcomeFault:
+		what, ok := known.Data.(string)
+		if !ok {
+			what = known.Message
+		}
+		span.SetStatus(codes.Error, what)
+	default:
+	}
+}
+
+// scriptTraced runs a script in a span of its own below the command's. Scripts that share a round trip have one each. The monitor's
+// scripts, which belong to no command, have none.
+func (c *Coordinator) scriptTraced(ctx context.Context, script *lua.Script, args []any) (reply any, err error) {
+	if !trace.SpanContextFromContext(ctx).IsSampled() {
+		return c.scripts.Run(ctx, script, []string{c.keys.Log()}, args...)
+	}
+	ctx, span := c.tracer.Start(ctx, script.Name, trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(semconv.DBSystemNameRedis, semconv.DBOperationName("EVALSHA"), semconv.DBStoredProcedureName(script.Name)))
+	defer func() {
+		tellScript(span, err)
+		span.End()
+	}()
+	return c.scripts.Run(ctx, script, []string{c.keys.Log()}, args...)
+}
+
+// tellScript says how a script ended. What a script refuses is told by its code, without the detail, which names what users named.
+func tellScript(span trace.Span, err error) {
+	refused := (*lua.Error)(nil)
+	switch {
+	case err == nil:
+	case errors.As(err, &refused):
+		span.SetAttributes(semconv.DBResponseStatusCode(refused.Code))
+	default:
+		outcome := outcomeOf(apiError(err))
+		span.SetAttributes(semconv.ErrorTypeKey.String(outcome.String()))
+		span.SetStatus(codes.Error, outcome.String())
+	}
+}

@@ -1,0 +1,34 @@
+package tracing
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+)
+
+// exporter keeps the failures of another to itself: the SDK would hand each to a handler that all of the process shares.
+// It logs when spans begin to be lost, and when they arrive again.
+type exporter struct {
+	sdk.SpanExporter
+	log     *slog.Logger
+	failing atomic.Bool
+	lost    atomic.Int64 // spans since it began to fail
+}
+
+// ExportSpans never fails: what could not be sent is gone.
+func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	err := e.SpanExporter.ExportSpans(ctx, spans)
+	switch {
+	case err != nil:
+		e.lost.Add(int64(len(spans)))
+		if !e.failing.Swap(true) {
+			e.log.WarnContext(ctx, "the collector does not take traces, and they are lost; commands go on (look at OTEL_EXPORTER_OTLP_ENDPOINT and at the collector)",
+				"error", err)
+		}
+	case len(spans) > 0 && e.failing.Swap(false):
+		e.log.InfoContext(ctx, "the collector takes traces again", "spans_lost", e.lost.Swap(0))
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package tracing
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// The protocols of OTLP.
+const (
+	protocolGRPC = "grpc"
+	protocolHTTP = "http/protobuf"
+	protocolJSON = "http/json"
+)
+
+// readVariables gives the protocol to send by, "" when traces are off. The SDK reads the variables by itself and goes on without what it
+// does not understand, with a line on stderr that may show a secret; so what it would not understand is refused here, unseen.
+func readVariables(get func(string) string) (protocol string, err error) {
+	on, err := asked(get)
+	if !on || err != nil {
+		return "", err
+	}
+	name, protocol := first(get, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+	switch protocol {
+	case "":
+		protocol = protocolHTTP
+	case protocolHTTP, protocolJSON, protocolGRPC:
+	default:
+		return "", fmt.Errorf("%s must be %s, %s or %s, and is %q", name, protocolHTTP, protocolJSON, protocolGRPC, protocol)
+	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
+		if err := checkEndpoint(get(name), protocol); err != nil {
+			return "", fmt.Errorf("%s %w", name, err)
+		}
+	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"} {
+		if err := checkHeaders(get(name)); err != nil {
+			return "", fmt.Errorf("%s %w", name, err)
+		}
+	}
+	for _, name := range []string{
+		"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_EXPORT_TIMEOUT",
+		"OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+	} {
+		if n, err := strconv.Atoi(get(name)); get(name) != "" && (err != nil || n < 1) {
+			return "", fmt.Errorf("%s must be a whole number above 0, and is %q", name, get(name))
+		}
+	}
+	return protocol, checkSampler(get)
+}
+
+// asked tells whether traces are to be sent. OpenTelemetry's default would be to send them to a collector on this machine; here
+// nothing is sent that nobody asked for.
+func asked(get func(string) string) (bool, error) {
+	switch off := get("OTEL_SDK_DISABLED"); strings.ToLower(off) {
+	case "true":
+		return false, nil
+	case "", "false":
+	default:
+		return false, fmt.Errorf("OTEL_SDK_DISABLED must be true or false, and is %q", off)
+	}
+	switch exporter := get("OTEL_TRACES_EXPORTER"); exporter {
+	case "none":
+		return false, nil
+	case "otlp":
+		return true, nil
+	case "":
+		_, endpoint := first(get, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+		return endpoint != "", nil
+	default:
+		return false, fmt.Errorf("OTEL_TRACES_EXPORTER must be otlp or none, and is %q", exporter)
+	}
+}
+
+// first is the first of several variables that is set.
+func first(get func(string) string, names ...string) (name, value string) {
+	for _, name = range names {
+		if value = get(name); value != "" {
+			return name, value
+		}
+	}
+	return "", ""
+}
+
+// checkEndpoint does not repeat what it refuses, which may hold a password.
+func checkEndpoint(endpoint, protocol string) error {
+	if endpoint == "" {
+		return nil
+	}
+	u, err := url.Parse(endpoint)
+	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" {
+		return nil
+	}
+	if protocol == protocolGRPC && err == nil {
+		return nil // any target that gRPC knows
+	}
+	return errors.New("must be a URL such as http://localhost:4318")
+}
+
+func checkHeaders(headers string) error {
+	if headers == "" {
+		return nil
+	}
+	for pair := range strings.SplitSeq(headers, ",") {
+		name, value, ok := strings.Cut(pair, "=")
+		_, err := url.PathUnescape(value)
+		if name = strings.TrimSpace(name); !ok || err != nil || name == "" || strings.ContainsAny(name, " \t\"(),/:;<=>?@[\\]{}") {
+			return errors.New("must be of the form name=value,name=value, with other than plain letters in values percent-encoded")
+		}
+	}
+	return nil
+}
+
+func checkSampler(get func(string) string) error {
+	switch sampler := strings.ToLower(get("OTEL_TRACES_SAMPLER")); sampler {
+	case "", "always_on", "always_off", "parentbased_always_on", "parentbased_always_off":
+		return nil
+	case "traceidratio", "parentbased_traceidratio":
+		ratio, err := strconv.ParseFloat(get("OTEL_TRACES_SAMPLER_ARG"), 64)
+		if get("OTEL_TRACES_SAMPLER_ARG") == "" || err == nil && ratio >= 0 && ratio <= 1 {
+			return nil
+		}
+		return fmt.Errorf("OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1, and is %q", get("OTEL_TRACES_SAMPLER_ARG"))
+	default:
+		return fmt.Errorf("OTEL_TRACES_SAMPLER must be always_on, always_off, traceidratio or one of these with parentbased_ before it, and is %q", sampler)
+	}
+}
