@@ -19,7 +19,9 @@ func newVerify() *cobra.Command {
 		Short: "Prove that the log and all that is stored agree",
 		Long: `Read the log once and prove, or name what breaks: IDs rise and seq has no gaps; every
 transition is lawful (no task finished twice, none owned by two); the global state, the
-tasks, instances and queues in Redis, and the rows in Postgres, equal the fold of the log.
+tasks, instances and queues in Redis, and the rows in Postgres, equal the fold of the log;
+no key of a task, an instance or a queue is there that the log does not know. For that it
+goes through all keys of that Redis, as no command does: a thousand at a time.
 Commands may go on meanwhile. It writes nothing. A flush is waited for, and when one comes
 in between, it begins again with what is there then.
 

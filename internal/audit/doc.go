@@ -8,5 +8,8 @@
 // The projections carry the seq of the last event they applied; they are compared at that. A flush that
 // removes what is compared cannot be kept out: it is waited for, or noticed, and then all begins again.
 //
+// No command looks through the keys of Redis; Verify does (SCAN, in a script that also tells the moment): a
+// task's hash that no index leads to can be found in no other way, and an auditor can wait.
+//
 // Redis or Postgres that cannot be reached is an error, and proves nothing either way.
 package audit

@@ -43,6 +43,7 @@ var (
 	readInstances = lua.Named("read_instances")
 	readQueues    = lua.Named("read_queues")
 	readGlobals   = lua.Named("read_globals")
+	readKeys      = lua.Named("read_keys")
 )
 
 // verifier is one run of Verify.
@@ -112,6 +113,7 @@ func verify(ctx context.Context, o Options, space keys.Space) (*Report, error) {
 		{"comparing instances", v.instances},
 		{"comparing the log's own hash and the leader", v.globals},
 		{"comparing queues", v.queues},
+		{"looking for keys that the log does not know", v.strays},
 		{"comparing the global state", v.state},
 		{"comparing the task views in Postgres", v.rows},
 		{"looking at the log's end", v.tail.look},
