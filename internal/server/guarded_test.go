@@ -20,7 +20,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -78,22 +77,7 @@ func startServer(t *testing.T, cfg *config.Config, log *screen) *Server {
 }
 
 // screen keeps what a coordinator logs.
-type screen struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
+type screen = testenv.Screen
 
 // On every transport: 401 without a token, the role decides with one, and the actor is the token's name.
 func TestTokensOnEveryPath(t *testing.T) {
