@@ -172,7 +172,7 @@ func work(t *testing.T, c *client) {
 	call[object](t, c, "system.quorum.vote", params{"instanceId": "w1", "decision": "d", "value": 1, "totalInstances": 1})
 	for _, id := range []string{"w1", "w2"} {
 		task := call[struct{ TaskID string }](t, c, "task.claim", params{"workerId": id})
-		call[object](t, c, "task.complete", params{"id": task.TaskID, "workerId": id, "attempt": 1})
+		call[object](t, c, "task.complete", params{"id": task.TaskID, "workerId": id})
 	}
 	call[object](t, c, "task.claim", params{"workerId": "w3", "maxTasks": 3})
 	call[object](t, c, "system.unregister", params{"instanceId": "w3"})
