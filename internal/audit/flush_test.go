@@ -234,7 +234,7 @@ func flushAndDie(ctx context.Context, b *bundle, dies bool) error {
 		phase, err := b.client.HGet(ctx, b.space.Log(), "flushPhase").Result()
 		if err == nil && phase == "deleting" {
 			b.coordinator.Stop()
-			<-done // perhaps it was left behind, perhaps it had ended
+			_ = <-done // perhaps it was left behind, perhaps it had ended
 			return b.coordinator.Sweep(ctx)
 		}
 		select {
