@@ -234,7 +234,9 @@ func flushAndDie(ctx context.Context, b *bundle, dies bool) error {
 		phase, err := b.client.HGet(ctx, b.space.Log(), "flushPhase").Result()
 		if err == nil && phase == "deleting" {
 			b.coordinator.Stop()
-			_ = <-done // perhaps it was left behind, perhaps it had ended
+			if err := <-done; err != nil && !strings.Contains(err.Error(), commands.OutcomeUnknown) {
+				return err // neither left behind nor at its end
+			}
 			return b.coordinator.Sweep(ctx)
 		}
 		select {
