@@ -42,7 +42,8 @@ help: ## List the targets
 
 .PHONY: run
 run: ## Start a coordinator on this machine, with its own Redis and Postgres
-	@go run -ldflags '$(LDFLAGS)' ./cmd/claudebench up
+	@go build -ldflags '$(LDFLAGS)' -o bin/claudebench ./cmd/claudebench
+	@exec bin/claudebench up
 
 .PHONY: build
 build: ## Build bin/claudebench

@@ -110,8 +110,8 @@ func (c *call) sign(ctx context.Context, err error) error {
 	default:
 		return nil
 	}
-	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errMethodTimeout) {
-		return errNoSign // the caller did not wait
+	if ctx.Err() != nil && (c.late || !errors.Is(context.Cause(ctx), errMethodTimeout)) {
+		return errNoSign // the caller did not wait, or took the time itself to send the request
 	}
 	return errInfrastructure
 }

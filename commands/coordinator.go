@@ -161,7 +161,8 @@ func (c *Coordinator) perform(ctx context.Context, m *Method, request Request) (
 	if err != nil {
 		return nil, err
 	}
-	result, err := m.run(ctx, &call{Coordinator: c, Request: request, method: m, token: token})
+	late := time.Since(request.Received) > m.Timeout/2
+	result, err := m.run(ctx, &call{Coordinator: c, Request: request, method: m, token: token, late: late})
 	if err == nil {
 		return result, nil
 	}
@@ -179,6 +180,7 @@ type call struct {
 	Request
 	method *Method
 	token  Token // zero where no tokens are in use
+	late   bool  // most of the method's time was over before the call began
 }
 
 // run runs the script that decides the command: its arguments are the envelope's context and the rate

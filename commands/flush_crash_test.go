@@ -12,65 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/lua"
 )
-
-// Behind the fence every command gets the conflict and nothing is written, but for those by which one sees
-// that the coordinator lives.
-func TestFence(t *testing.T) {
-	for _, step := range []string{"fenced", "rows", "deleting", "deleted"} {
-		t.Run(step, func(t *testing.T) {
-			everywhere(t, Options{RateLimits: map[string]int{}}, func(t *testing.T, f *fleet) {
-				f.withRows(1)
-				f.populate()
-				f.crashed(step, confirmed)
-				f.snapshotted(t, func() {
-					answered := map[string]bool{"system.health": true, "system.metrics": true, "system.discover": true, "system.heartbeat": true}
-					for method, params := range examples(t, f) {
-						result, err := f.do(method, params)
-						var known *Error
-						switch {
-						case answered[method] && err != nil:
-							t.Errorf("%s: %v", method, err)
-						case answered[method]:
-						case !errors.As(err, &known) || known.Code != CodeConflict || fmt.Sprintf("%s", known.Data) != `{"reason":"FLUSH_IN_PROGRESS"}`:
-							t.Errorf("%s answered %s, %v", method, result, err)
-						}
-					}
-					// The leader's heartbeat says so, as long as it is known who leads.
-					beat := string(f.ok("system.heartbeat", `{"instanceId":"w"}`))
-					if beat != `{"alive":true,"isLeader":true,"term":1}` && (step == "fenced" || step == "rows" || beat != `{"alive":true}`) {
-						t.Errorf("a heartbeat is answered %s", beat)
-					}
-					if err := f.Sweep(t.Context()); err != nil { // the lease has not ended
-						t.Errorf("the monitor: %v", err)
-					}
-				})
-				f.expire()
-				f.sweep()
-			})
-		})
-	}
-}
-
-// examples are params for every method.
-func examples(t *testing.T, f *fleet) map[string]string {
-	t.Helper()
-	params := map[string]string{}
-	given := map[string]string{
-		"system.register": `{"id":"n","roles":["worker"]}`, "system.heartbeat": `{"instanceId":"nobody"}`,
-		"system.unregister": `{"instanceId":"w"}`, "system.batch.process": `{"batchId":"b","instanceId":"w","items":[1]}`,
-		"system.quorum.vote": `{"instanceId":"w","decision":"d","value":"v"}`, "system.flush": confirmed,
-		"task.create": `{"text":"x"}`, "task.update": `{"id":"t-3","updates":{"text":"y"}}`, "task.assign": `{"taskId":"t-3","instanceId":"w"}`,
-		"task.unassign": `{"taskId":"t-3"}`, "task.claim": `{"workerId":"w"}`, "task.complete": `{"id":"t-3"}`, "task.get": `{"id":"t-3"}`,
-		"task.delete": `{"id":"t-3"}`,
-	}
-	for _, m := range f.list {
-		params[m.Name] = given[m.Name]
-	}
-	return params
-}
 
 // sweep is a tick of another coordinator's monitor.
 func (f *fleet) sweep() {
@@ -211,31 +154,6 @@ func (f *fleet) wasUndone(t *testing.T, before map[string]any, rows *rowsOfATest
 
 // patience10 is how long ago something may be that has just happened, on a busy machine.
 const patience10 = 10 * time.Second
-
-// No registration runs out behind the fence, however long it stands: agents' heartbeats renew nothing there.
-func TestNobodyExpiresBehindTheFence(t *testing.T) {
-	everywhere(t, Options{InstanceTTL: 200 * time.Millisecond}, func(t *testing.T, f *fleet) {
-		f.withRows(9)
-		for n := range 1100 {
-			f.put([]any{"ZADD", f.keys.Alive(), n, fmt.Sprint("filler-", n)})
-		}
-		f.register("z", `["worker"]`, "") // comes after them in the index
-		f.create("x", "")
-		if f.claim("z") == "" {
-			t.Fatal("nothing claimed")
-		}
-		f.crashed("fenced", confirmed)
-		if ttl := f.client.PTTL(t.Context(), f.keys.Instance("z")).Val(); ttl > 0 {
-			t.Errorf("it would expire in %v", ttl)
-		}
-		f.expire()
-		f.sweep()
-		if ttl := f.client.PTTL(t.Context(), f.keys.Instance("z")).Val(); ttl <= 0 || ttl > 200*time.Millisecond {
-			t.Errorf("it expires in %v", ttl)
-		}
-		f.put([]any{"DEL", f.keys.Alive()}, []any{"ZADD", f.keys.Alive(), time.Now().UnixMilli(), "z"})
-	})
-}
 
 // A coordinator that was taken for dead before it deleted the rows deletes nothing any more.
 func TestFlushOfACoordinatorTakenForDead(t *testing.T) {
@@ -399,54 +317,6 @@ func (f *fleet) refusedAs(want *Error, method, params string) {
 	if diff := cmp.Diff(error(want), err); diff != "" {
 		f.t.Errorf("%s: %s", method, diff)
 	}
-}
-
-// A flush while commands hammer: each of them happened before it, or after it, or was refused.
-func TestFlushWhileCommandsHammer(t *testing.T) {
-	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
-		f.withRows(9)
-		f.populate()
-		stop := make(chan struct{})
-		var hammering sync.WaitGroup
-		for n := range 4 {
-			hammering.Go(func() {
-				worker := fmt.Sprint("hammer-", n)
-				for i := 0; ; i++ {
-					select {
-					case <-stop:
-						return
-					default:
-					}
-					for _, c := range []struct{ method, params string }{
-						{"task.create", fmt.Sprintf(`{"text":"x","idempotencyKey":"%d-%d"}`, n, i)},
-						{"system.register", fmt.Sprintf(`{"id":%q,"roles":["worker"]}`, worker)},
-						{"task.claim", fmt.Sprintf(`{"workerId":%q}`, worker)},
-						{"system.heartbeat", fmt.Sprintf(`{"instanceId":%q}`, worker)},
-						{"system.check_health", `{}`},
-					} {
-						if _, err := f.do(c.method, c.params); err != nil {
-							var known *Error
-							if !errors.As(err, &known) || known.Code != CodeConflict && known.Code != CodeNotRegistered {
-								t.Errorf("%s: %v", c.method, err)
-							}
-						}
-					}
-				}
-			})
-		}
-		flushes := 5
-		for range flushes {
-			before := f.seq()
-			testenv.Eventually(t, patience, func() (bool, string) { return f.seq() > before+50, "nothing happens" })
-			f.flush(confirmed)
-		}
-		close(stop)
-		hammering.Wait()
-		events := f.events() // complains of any gap
-		if events[0].Type != "system.flushed" || fmt.Sprint(events[0].Seq) != f.hash(f.keys.Log())["base"] {
-			t.Errorf("the log begins with %+v", events[0])
-		}
-	})
 }
 
 // The hash of the log may be lost even behind a flush, and the count still does not begin anew.

@@ -241,6 +241,9 @@ func TestTasksBelongToTokens(t *testing.T) {
 		f.may("bob", "task.claim", `{"workerId":"b"}`)
 		f.mayNot("alice", "registered instance b", "task.complete", `{"id":%q}`, task)
 		f.mayNot("alice", "registered instance b", "task.complete", `{"id":%q,"workerId":"b"}`, task)
+		for _, status := range []string{"in_progress", "completed", "failed"} {
+			f.mayNot("alice", "registered instance b", "task.update", `{"id":%q,"updates":{"status":%q}}`, task, status)
+		}
 		// That it has another owner by now is what a worker that was taken for dead must hear.
 		_, err := f.as("alice", "task.complete", `{"id":%q,"workerId":"a","attempt":1}`, task)
 		if known := (*Error)(nil); !errors.As(err, &known) || known.Code != CodeConflict || !strings.Contains(known.Error(), "NOT_OWNER") {

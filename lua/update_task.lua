@@ -45,6 +45,9 @@ if status ~= '' then
   if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end
   if status ~= 'pending' then
     if not t.assignedTo then return conflict('NOT_ASSIGNED') end
+    -- Whoever created it may change it, but works and finishes only for its own instances, as in complete_task.
+    refused = foreign_instance(agent, t.assignedTo)
+    if refused then return refused end
     if redis.call('EXISTS', prefix .. 'instance:' .. t.assignedTo) == 0 then
       return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(t.assignedTo) .. '}')
     end

@@ -30,7 +30,7 @@ func TestCall(t *testing.T) {
 	if r.code != 1 || r.out != "" || json.Unmarshal([]byte(r.log), &refused) != nil || refused.Code != -32004 || refused.Message != "Not found" {
 		t.Errorf("%+v", r)
 	}
-	read := command([]string{url}, "call", "task.get", "-")
+	read := command(t, []string{url}, "call", "task.get", "-")
 	read.Stdin = strings.NewReader(`{"id":"t-1"}`)
 	if r := finish(t, read); r.code != 0 || !strings.Contains(r.out, `"id":"t-1"`) {
 		t.Errorf("params from standard input: %+v", r)

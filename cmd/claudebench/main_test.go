@@ -10,8 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -30,25 +28,14 @@ func TestMain(m *testing.M) {
 
 // child is the program as a child of the test.
 type child struct {
-	*exec.Cmd
+	*testenv.Child
 	out, log *screen
-	done     chan struct{} // closed when it has ended
 }
 
 // command makes the program ready to run, in an environment without settings but those given.
-func command(env []string, args ...string) *exec.Cmd {
-	self, err := os.Executable()
-	if err != nil {
-		panic(err) // the test binary runs, so it is somewhere
-	}
-	cmd := exec.Command(self, args...)
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "CB_") && !strings.HasPrefix(v, "OTEL_") {
-			cmd.Env = append(cmd.Env, v)
-		}
-	}
-	cmd.Env = append(append(cmd.Env, asProgram+"=1"), env...)
-	return cmd
+func command(t *testing.T, env []string, args ...string) *exec.Cmd {
+	t.Helper()
+	return testenv.Self(t, append([]string{asProgram + "=1"}, env...), args...)
 }
 
 // result is what a run of the program came to.
@@ -60,7 +47,7 @@ type result struct {
 // execute runs the program to its end.
 func execute(t *testing.T, env []string, args ...string) result {
 	t.Helper()
-	return finish(t, command(env, args...))
+	return finish(t, command(t, env, args...))
 }
 
 func finish(t *testing.T, cmd *exec.Cmd) result {
@@ -83,33 +70,15 @@ func finish(t *testing.T, cmd *exec.Cmd) result {
 // launch starts the program, to be ended by the test or at its end.
 func launch(t *testing.T, env []string, args ...string) *child {
 	t.Helper()
-	c := &child{Cmd: command(env, args...), out: &screen{}, log: &screen{}, done: make(chan struct{})}
-	c.Stdout, c.Stderr = c.out, c.log
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = c.Wait() // ProcessState tells
-		close(c.done)
-	}()
-	t.Cleanup(func() {
-		_ = c.Process.Signal(syscall.SIGTERM) // perhaps it has ended already
-		c.ended(t)
-	})
-	return c
+	cmd, out, log := command(t, env, args...), &screen{}, &screen{}
+	cmd.Stdout, cmd.Stderr = out, log
+	return &child{testenv.Launch(t, cmd), out, log}
 }
 
 // ended waits for the program's end and gives its exit code, -1 if a signal ended it.
 func (c *child) ended(t *testing.T) int {
 	t.Helper()
-	select {
-	case <-c.done:
-	case <-time.After(30 * time.Second):
-		_ = c.Process.Kill()
-		<-c.done
-		t.Errorf("the program did not end:\n%s", c.log)
-	}
-	return c.ProcessState.ExitCode()
+	return c.Ended(t)
 }
 
 func (c *child) signal(t *testing.T, s os.Signal) {
@@ -127,7 +96,7 @@ func (c *child) address(t *testing.T) string {
 		_, rest, ok := strings.Cut(c.log.String(), `"address":"http://`)
 		addr, _, _ = strings.Cut(rest, `"`)
 		select {
-		case <-c.done:
+		case <-c.Done():
 			t.Fatalf("the program ended:\n%s", c.log)
 		default:
 		}
@@ -141,7 +110,7 @@ func (c *child) shows(t *testing.T, text string) {
 	t.Helper()
 	testenv.Eventually(t, 60*time.Second, func() (bool, string) {
 		select {
-		case <-c.done:
+		case <-c.Done():
 			t.Fatalf("the program ended before it showed %q:\n%s%s", text, c.out, c.log)
 		default:
 		}
@@ -150,22 +119,7 @@ func (c *child) shows(t *testing.T, text string) {
 }
 
 // screen keeps what a running program writes.
-type screen struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
+type screen struct{ testenv.Screen }
 
 // lines gives the whole lines.
 func (s *screen) lines() []string {

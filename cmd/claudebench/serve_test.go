@@ -76,7 +76,7 @@ func TestTerminationDrainsCallsInFlight(t *testing.T) {
 				return err != nil, "new connections are accepted"
 			})
 			select {
-			case <-c.done:
+			case <-c.Done():
 				t.Fatalf("it ended with a call in flight:\n%s", c.log)
 			default:
 			}

@@ -51,8 +51,9 @@ func shown(t *testing.T, out string) []string {
 	return commands
 }
 
-func shell(line string) *exec.Cmd {
-	cmd := command(nil)
+func shell(t *testing.T, line string) *exec.Cmd {
+	t.Helper()
+	cmd := command(t, nil)
 	cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", "exec " + strings.TrimSpace(line)}
 	return cmd
 }
@@ -72,7 +73,7 @@ func TestUp(t *testing.T) {
 
 	// Each of the three commands works as it is printed: the first watches what the other two do.
 	commands := shown(t, first.out.String())
-	tail := shell(commands[0])
+	tail := shell(t, commands[0])
 	events, err := tail.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +101,7 @@ func TestUp(t *testing.T) {
 		}
 	}
 	for n, want := range map[int]string{1: `{"registered":true}`, 2: `"say hello"`} {
-		if r := finish(t, shell(commands[n])); r.code != 0 || !strings.Contains(r.out, want) {
+		if r := finish(t, shell(t, commands[n])); r.code != 0 || !strings.Contains(r.out, want) {
 			t.Errorf("%s: %+v", commands[n], r)
 		}
 	}
@@ -120,7 +121,7 @@ func TestUp(t *testing.T) {
 		t.Errorf("tail, after Ctrl-C: %v", err)
 	}
 
-	if r := finish(t, shell(`sh -c 'eval "$("$0" env --data-dir "$1")" && echo "$CB_URL"' `+shellWord(os.Args[0])+" "+shellWord(dir))); r.out != url+"\n" {
+	if r := finish(t, shell(t, `sh -c 'eval "$("$0" env --data-dir "$1")" && echo "$CB_URL"' `+shellWord(os.Args[0])+" "+shellWord(dir))); r.out != url+"\n" {
 		t.Errorf("env, in a shell: %+v", r)
 	}
 

@@ -19,8 +19,11 @@ func newVerify() *cobra.Command {
 		Short: "Prove that the log and all that is stored agree",
 		Long: `Read the log once and prove, or name what breaks: IDs rise and seq has no gaps; every
 transition is lawful (no task finished twice, none owned by two); the global state, the
-tasks, instances and queues in Redis, and the rows in Postgres, equal the fold of the log.
-Commands may go on meanwhile. It writes nothing.
+tasks, instances and queues in Redis, and the rows in Postgres, equal the fold of the log;
+no key of a task, an instance or a queue is there that the log does not know. For that it
+goes through all keys of that Redis, as no command does: a thousand at a time.
+Commands may go on meanwhile. It writes nothing. A flush is waited for, and when one comes
+in between, it begins again with what is there then.
 
 Exit code 0 when all agrees, 1 when something does not, or could not be read.`,
 		Example: `  claudebench verify
@@ -59,7 +62,7 @@ Exit code 0 when all agrees, 1 when something does not, or could not be read.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	cmd.Flags().BoolVar(&quiet, "quiet", false, "tell no progress on standard error")
-	cmd.Flags().DurationVar(&o.Wait, "wait", 10*time.Second, "how long to wait for a projection that is behind")
+	cmd.Flags().DurationVar(&o.Wait, "wait", 10*time.Second, "how long to wait for a projection that is behind, or a flush that gets no further")
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd

@@ -342,3 +342,34 @@ func TestADatabaseWithoutViewsIsNamed(t *testing.T) {
 	b.create(t, 1, "")
 	names(t, b.verify(t, func(o *audit.Options) { o.Wait = 50 * time.Millisecond }), "projection tasks is stuck at seq 0")
 }
+
+// Keys that no index leads to are found as well, and none that belongs there is taken for one.
+func TestStrayKeysAreNamed(t *testing.T) {
+	t.Parallel()
+	d := newDay(t, false)
+	d.abandon(t)
+	d.project(t)
+	clean(t, d.verify(t))
+	strays := []string{
+		d.space.Task("t-999"), d.space.Task("t-1x"), d.space.Instance("ghost"), d.space.Assigned("ghost"), d.space.Active("gh:ost"), d.space.Auto("ghost"),
+		d.space.RoleQueue(`["ghost"]`), d.space.Orphans("999:active"), d.space.Orphans("1"), d.space.Pending() + "2",
+	}
+	for _, key := range strays {
+		if err := d.client.Set(t.Context(), key, "x", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What is another namespace's, or of another family, is none of its business.
+	for _, key := range []string{"cb:task:t-999", d.space.Prefix() + "todo:x", d.space.Prefix() + "task2:x"} {
+		if err := d.client.Set(t.Context(), key, "x", time.Minute).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report := d.verify(t)
+	for _, key := range strays {
+		names(t, report, "key "+key+": the log knows nothing of it")
+	}
+	if report.Total != int64(len(strays)) {
+		t.Errorf("%d violations: %s", report.Total, strings.Join(report.Violations, "\n"))
+	}
+}

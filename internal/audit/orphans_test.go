@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -150,4 +151,35 @@ func TestTheEmbeddedRedisIsVerifiedToo(t *testing.T) {
 	if report.Total != 1 || report.Tasks != 20 {
 		t.Errorf("%+v", report)
 	}
+}
+
+// However many queues are set aside, each is looked into.
+func TestManyThatAreSetAsideAreCompared(t *testing.T) {
+	t.Parallel()
+	d := newDay(t, false)
+	scripts := lua.NewRunner(d.client)
+	var tasks []string
+	for n := range 130 {
+		id := fmt.Sprintf("left-%d", n)
+		d.do(t, "system.register", object{"id": id, "roles": []string{}})
+		task := d.create(t, 50, "")
+		d.do(t, "task.assign", object{"taskId": task, "instanceId": id})
+		tasks = append(tasks, task)
+		_, err := scripts.Run(t.Context(), lua.Named("unregister_instance"), []string{d.space.Log()}, `"actor":"x","cause":null,"trace":null`, "x", 0, id, "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.project(t)
+	clean(t, d.verify(t))
+	last := d.client.ZRevRange(t.Context(), d.space.Orphaned(), 0, 0).Val()[0]
+	var entry struct{ Queue string }
+	if err := json.Unmarshal([]byte(last), &entry); err != nil {
+		t.Fatal(err)
+	}
+	queue := d.space.Orphans(entry.Queue)
+	if err := d.client.ZRem(t.Context(), queue, tasks[129]).Err(); err != nil {
+		t.Fatal(err)
+	}
+	names(t, d.verify(t), "task "+tasks[129], "is not in queue "+queue, "it is set aside from left-129")
 }

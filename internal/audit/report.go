@@ -25,6 +25,7 @@ type Report struct {
 	Instances  int64 `json:"instances"` // hashes and indexes, of those that left too
 	Queues     int64 `json:"queues"`
 	Places     int64 `json:"places"` // entries of queues and indexes
+	Keys       int64 `json:"keys"`   // of tasks, instances and queues, all there are
 	Rows       int64 `json:"rows"`   // in Postgres
 	State      bool  `json:"state"`  // the global state was compared
 	Postgres   bool  `json:"postgres"`

@@ -23,7 +23,7 @@ type Options struct {
 	Namespace string
 	// Postgres is what projections.OpenPool gave; nil leaves the task views out.
 	Postgres *pgxpool.Pool
-	// Wait is how long a projection that is behind is waited for. Default 10 s.
+	// Wait is how long a projection that is behind is waited for, and a flush that gets no further. Default 10 s.
 	Wait time.Duration
 	// Progress is told what is being done, a line each; nil for nobody.
 	Progress io.Writer
@@ -43,6 +43,7 @@ var (
 	readInstances = lua.Named("read_instances")
 	readQueues    = lua.Named("read_queues")
 	readGlobals   = lua.Named("read_globals")
+	readKeys      = lua.Named("read_keys")
 )
 
 // verifier is one run of Verify.
@@ -60,7 +61,8 @@ type verifier struct {
 }
 
 // Verify reads the log once and compares what is stored with its fold, while commands go on. Whatever is
-// wrong is in the report; the error is only that Redis or Postgres could not be read, or ctx's.
+// wrong is in the report; the error is only that Redis or Postgres could not be read, that flushes left nothing
+// to compare (ErrFlushed), or ctx's. When a flush comes in between it begins again.
 func Verify(ctx context.Context, o Options) (*Report, error) {
 	began := time.Now()
 	if o.Wait == 0 {
@@ -69,9 +71,37 @@ func Verify(ctx context.Context, o Options) (*Report, error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
-	v, bounds, err := newVerifier(ctx, o)
+	space, err := keys.New(o.Namespace)
 	if err != nil {
 		return nil, fmt.Errorf("verify: %w", err)
+	}
+	for range maxRuns {
+		before, err := settled(ctx, o, space)
+		if err != nil {
+			return nil, fmt.Errorf("verify: %w", err)
+		}
+		report, err := verify(ctx, o, space)
+		if err != nil {
+			return nil, fmt.Errorf("verify: %w", err)
+		}
+		after, err := readFlush(ctx, o.Redis, space)
+		if err != nil {
+			return nil, fmt.Errorf("verify: %w", err)
+		}
+		if after.ended == before.ended && !after.removes(o.Postgres != nil) {
+			report.DurationMS = time.Since(began).Milliseconds()
+			return report, nil
+		}
+		fmt.Fprintln(o.Progress, "a flush came in between: beginning again")
+	}
+	return nil, fmt.Errorf("verify: %w each of the %d times that it began", ErrFlushed, maxRuns)
+}
+
+// verify is one run.
+func verify(ctx context.Context, o Options, space keys.Space) (*Report, error) {
+	v, bounds, err := newVerifier(ctx, o, space)
+	if err != nil {
+		return nil, err
 	}
 	defer v.tail.close()
 	for _, part := range []struct {
@@ -83,35 +113,32 @@ func Verify(ctx context.Context, o Options) (*Report, error) {
 		{"comparing instances", v.instances},
 		{"comparing the log's own hash and the leader", v.globals},
 		{"comparing queues", v.queues},
+		{"looking for keys that the log does not know", v.strays},
 		{"comparing the global state", v.state},
 		{"comparing the task views in Postgres", v.rows},
 		{"looking at the log's end", v.tail.look},
 	} {
 		v.progress(part.what)
 		if err := part.do(ctx); err != nil {
-			return nil, fmt.Errorf("verify: %s: %w", part.what, err)
+			return nil, fmt.Errorf("%s: %w", part.what, err)
 		}
 	}
 	v.report.Base, v.report.Events, v.report.Last = v.fold.base, v.fold.count, v.fold.last
 	if !v.fold.whole {
 		v.report.note("The log begins at seq %d: objects older than that were compared as far as it tells, and counts were not.", v.fold.base)
 	}
-	v.report.DurationMS = time.Since(began).Milliseconds()
 	return v.report, nil
 }
 
-func newVerifier(ctx context.Context, o Options) (*verifier, events.Bounds, error) {
+func newVerifier(ctx context.Context, o Options, space keys.Space) (*verifier, events.Bounds, error) {
 	v := &verifier{
-		Options: o, scripts: lua.NewRunner(o.Redis), rolesets: map[string]bool{}, orphaned: map[string]bool{},
+		Options: o, keys: space, scripts: lua.NewRunner(o.Redis), rolesets: map[string]bool{}, orphaned: map[string]bool{},
 		report: &Report{Namespace: o.Namespace, Notes: []string{}, Violations: []string{}},
 	}
 	reader, err := events.NewReader(o.Redis, events.ReaderConfig{
 		Namespace: o.Namespace, Logger: slog.New(slog.DiscardHandler), OnForeign: v.foreign,
 	})
 	if err != nil {
-		return nil, events.Bounds{}, err
-	}
-	if v.keys, err = keys.New(o.Namespace); err != nil {
 		return nil, events.Bounds{}, err
 	}
 	bounds, err := reader.Bounds(ctx)

@@ -204,16 +204,18 @@ func (v *verifier) unlisted() {
 }
 
 // orphansQueue is one queue of what was set aside. What has been put back otherwise since then may still
-// be in it.
+// be in it. Nothing is ever added to it, so what is there by right when its last page is read was on a page.
 func (v *verifier) orphansQueue(key string) *queue {
 	var set *orphans
+	met := map[int64]bool{}
 	for _, o := range v.fold.orphans {
 		if v.keys.Orphans(o.name) == key {
 			set = o
 		}
 	}
-	return &queue{key: key, from: firstPage, length: func() int64 { return unknown }, expect: func(member string) (int64, bool, string) {
+	expect := func(member string) (int64, bool, string) {
 		num, _ := taskNumber(member)
+		met[num] = true
 		if set == nil || !set.all[num] {
 			return 0, false, "it was not set aside then"
 		}
@@ -221,5 +223,15 @@ func (v *verifier) orphansQueue(key string) *queue {
 			return t.score(), true, ""
 		}
 		return unknown, true, ""
+	}
+	return &queue{key: key, from: firstPage, length: func() int64 { return unknown }, expect: expect, done: func() {
+		if set == nil {
+			return
+		}
+		for _, num := range slices.Sorted(maps.Keys(set.left)) {
+			if t := set.left[num]; !met[num] && !t.partial {
+				v.missing(t, key)
+			}
+		}
 	}}
 }

@@ -6,12 +6,8 @@ import (
 	"slices"
 )
 
-const (
-	// taskFields is how many fields of a task read_tasks gives, before the scores.
-	taskFields = 18
-	// orphansScore and orphansName are where, behind them, the orphans' queue stands that it was found in.
-	orphansScore, orphansName = 5, 6
-)
+// taskFields is how many fields of a task read_tasks gives, before the scores.
+const taskFields = 18
 
 // tasks compares the hash of every task that the log knows, and whether it is in its queues.
 func (v *verifier) tasks(ctx context.Context) error {
@@ -77,16 +73,10 @@ func (v *verifier) task(num int64, stored []any) {
 	}
 }
 
-// places compares where an open task is with where the log has it. That it is nowhere else is found by
-// going through the queues.
+// places compares where an open task is with where the log has it. That it is nowhere else, and that what is
+// set aside is where it should be, is found by going through the queues.
 func (v *verifier) places(t *Task, scores []any) {
-	owner, orphans := t.AssignedTo, ""
-	if t.in == kindOrphaned {
-		orphans = t.set.name
-		if text(scores[orphansName]) != orphans {
-			scores[orphansScore] = nil
-		}
-	}
+	owner := t.AssignedTo
 	for i, p := range []struct {
 		key  string
 		in   bool
@@ -97,13 +87,12 @@ func (v *verifier) places(t *Task, scores []any) {
 		{v.keys.Assigned(owner), t.in == kindAssigned, t.score()},
 		{v.keys.Active(owner), t.in == kindActive, t.score()},
 		{v.keys.Auto(owner), t.in == kindAssigned && t.Auto, t.score()},
-		{v.keys.Orphans(orphans), t.in == kindOrphaned, t.score()},
 	} {
 		stored, there := number(scores[i])
 		switch {
 		case !p.in:
 		case !there:
-			v.report.violation("task %s: it is not in queue %s, the log says that %s", t.ID(), p.key, t.whereabouts())
+			v.missing(t, p.key)
 		case stored != p.rank:
 			v.report.violation("task %s: its score in queue %s is %d, the log says %d", t.ID(), p.key, stored, p.rank)
 		}
@@ -116,4 +105,9 @@ func (v *verifier) waitingKey(roleset string) string {
 		return v.keys.Pending()
 	}
 	return v.keys.RoleQueue(roleset)
+}
+
+// missing tells of a task that is not where the log has it.
+func (v *verifier) missing(t *Task, queue string) {
+	v.report.violation("task %s: it is not in queue %s, the log says that %s", t.ID(), queue, t.whereabouts())
 }

@@ -48,6 +48,8 @@ var conflicts = map[string]string{
 	"TOO_MANY_ROLE_SETS":     "use a set of roles that other open tasks ask for, or wait until some are finished.",
 	"IDEMPOTENCY_KEY_REUSED": "the key was used with other arguments; choose a new one.",
 	"METADATA_CHANGED":       "others changed the task at the same moment; read it with task_get, then call again.",
+	"BATCH_ITEMS_DIFFER":     "the batch exists with other items; choose a new batchId for these.",
+	"TOTAL_INSTANCES_DIFFER": "the decision's first vote fixed totalInstances; vote with that, or leave it out.",
 	"FLUSH_IN_PROGRESS":      "everything is being deleted; wait a minute, register again, and take nothing from before for granted.",
 }
 

@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -99,12 +100,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.protocol.ServeHTTP(w, r)
 		return
 	}
+	received := time.Now()
 	body, refused := rpc.ReadBody(w, r)
 	if refused != nil {
 		refuse(w, refused.Status, refused.Error())
 		return
 	}
 	request := rpc.NewRequest(r, h.options.Caller)
+	request.Received = received
 	if request.Cause, refused = rpc.Correlation(w, r); refused != nil {
 		refuse(w, refused.Status, refused.Error())
 		return

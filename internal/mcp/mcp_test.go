@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/jsonschema-go/jsonschema"
@@ -235,7 +236,7 @@ func TestACallGoesThroughAsItIs(t *testing.T) {
 	}
 	want := commands.Request{
 		Method: "task.create", Params: json.RawMessage(`{"text":"<b> \u00e4","priority":1e1}`),
-		Caller: "ops", Addr: "192.0.2.1", Cause: "c 7", Trace: trace, MCP: true,
+		Caller: "ops", Addr: "192.0.2.1", Cause: "c 7", Trace: trace, MCP: true, Received: got.Received,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the call (-want +got):\n%s", diff)
@@ -349,4 +350,36 @@ func TestNoSessions(t *testing.T) {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 	}
+}
+
+// A method's time counts from when its request began to arrive: who sends a body slowly has less of it.
+func TestTimeCountsFromTheRequestsBeginning(t *testing.T) {
+	t.Parallel()
+	var got time.Time
+	h := handler(t, func(_ context.Context, r commands.Request) (json.RawMessage, error) {
+		got = r.Received
+		return json.RawMessage(`{}`), nil
+	}, nil, nil)
+	body := &timedBody{Reader: strings.NewReader(`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"task_claim","arguments":{}}}`)}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/mcp", body)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Accept", "application/json, text/event-stream")
+	began := time.Now()
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	if got.Before(began) || got.After(body.read) {
+		t.Errorf("it counts from %v, the request began between %v and %v", got, began, body.read)
+	}
+}
+
+// timedBody notes when it was first read.
+type timedBody struct {
+	io.Reader
+	read time.Time
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	if b.read.IsZero() {
+		b.read = time.Now()
+	}
+	return b.Reader.Read(p)
 }

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/rpc"
@@ -53,6 +54,7 @@ func NewHandler(d rpc.Dispatcher, methods []string, o Options) http.Handler {
 func Path(method string) string { return Prefix + strings.ReplaceAll(method, ".", "/") }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	received := time.Now()
 	method, known := h.methods[r.URL.Path]
 	if !known {
 		fail(w, commands.MethodNotFound("there is no "+r.URL.Path+"; a method's dots are slashes in its path: task.create is "+Path("task.create")))
@@ -64,7 +66,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	request := rpc.NewRequest(r, h.options.Caller)
-	request.Method = method
+	request.Method, request.Received = method, received
 	if request.Cause, refused = rpc.Correlation(w, r); refused != nil {
 		rpc.WriteError(w, refused.Status, refused.Error())
 		return

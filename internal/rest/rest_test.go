@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -204,4 +206,31 @@ func TestAPanicIsAnInternalError(t *testing.T) {
 	if w.Code != 500 || w.Body.String() != `{"error":{"code":-32603,"message":"Internal error"}}` || !strings.Contains(logged.String(), "the secret") {
 		t.Errorf("%d %s; log: %s", w.Code, w.Body, &logged)
 	}
+}
+
+// A method's time counts from when its request began to arrive: who sends a body slowly has less of it.
+func TestTimeCountsFromTheRequestsBeginning(t *testing.T) {
+	t.Parallel()
+	h, seen := calls("{}", nil)
+	body := &timedBody{Reader: strings.NewReader("{}")}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/task/create", body)
+	r.Header.Set("Content-Type", "application/json")
+	began := time.Now()
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	if got := (*seen)[0].Received; got.Before(began) || got.After(body.read) {
+		t.Errorf("it counts from %v, the request began between %v and %v", got, began, body.read)
+	}
+}
+
+// timedBody notes when it was first read.
+type timedBody struct {
+	io.Reader
+	read time.Time
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	if b.read.IsZero() {
+		b.read = time.Now()
+	}
+	return b.Reader.Read(p)
 }

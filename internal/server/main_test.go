@@ -4,11 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -91,7 +90,7 @@ func start(t *testing.T, cfg *config.Config) *client {
 // process is a coordinator in a process of its own.
 type process struct {
 	*client
-	cmd *exec.Cmd
+	cmd *testenv.Child
 }
 
 // spawn starts a coordinator in a process of its own, which is gone when the test ends.
@@ -101,31 +100,19 @@ func spawn(t *testing.T, cfg *config.Config) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), childSettings+"="+string(text))
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p := &process{cmd: cmd}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // perhaps it has ended already
-		_ = cmd.Wait()
+	cmd, out := testenv.Self(t, []string{childSettings + "=" + string(text)}), &screen{}
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	p := &process{cmd: testenv.Launch(t, cmd)}
+	t.Cleanup(func() { _ = p.cmd.Process.Kill() }) // it need not come to an end of its own
+	testenv.Eventually(t, 30*time.Second, func() (bool, string) {
+		select {
+		case <-p.cmd.Done():
+			t.Fatalf("the coordinator ended before it told its address: %s", out)
+		default:
+		}
+		return strings.HasSuffix(out.String(), "\n"), "the coordinator does not tell its address"
 	})
-	var addr string
-	if _, err := fmt.Fscanln(out, &addr); err != nil {
-		rest, _ := io.ReadAll(out)
-		t.Fatalf("the coordinator does not tell its address: %v %s", err, rest)
-	}
-	p.client = newClient(t, addr)
+	p.client = newClient(t, strings.TrimSpace(out.String()))
 	return p
 }
 
@@ -135,5 +122,5 @@ func (p *process) kill(t *testing.T) {
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = p.cmd.Wait() // it says that the process was killed
+	p.cmd.Ended(t)
 }

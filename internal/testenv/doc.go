@@ -10,6 +10,8 @@
 // ([Postgres]) of its own. A test that stops, kills or restarts a server takes one for
 // itself ([OwnRedis], [OwnPostgres]).
 //
+// [Self], [Launch] and [Screen] run the test binary itself as a program that can be killed.
+//
 // A test whose server is missing or does not start fails; none is skipped. The servers
 // end with the test binary, also when it panics or runs out of time.
 package testenv

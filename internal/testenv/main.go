@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/internal/devstack"
+	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 )
 
@@ -32,6 +33,7 @@ var inMain atomic.Bool
 // server did not stop. Goroutines that options exclude are not looked at.
 func Main(m *testing.M, options ...goleak.Option) {
 	inMain.Store(true)
+	redis.SetLogger(unheard{})
 	code := m.Run()
 	if err := stopAll(); err != nil {
 		fmt.Fprintln(os.Stderr, "testenv:", err)
@@ -46,6 +48,13 @@ func Main(m *testing.M, options ...goleak.Option) {
 	}
 	os.Exit(code)
 }
+
+// unheard takes what the Redis client says by itself, a line at each attempt to connect: tests stop servers, and look
+// at the errors that calls give.
+type unheard struct{}
+
+// Printf is what the client calls.
+func (unheard) Printf(context.Context, string, ...any) {}
 
 // folder is the test binary's temporary folder, made when first needed.
 var folder struct {

@@ -1,0 +1,78 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/internal/keys"
+)
+
+// A flush removes the log first, then key by key what was folded from it: what is compared meanwhile proves
+// nothing. It cannot be kept out, since Verify writes nothing. So Verify looks at the flush's state before and
+// after it compares, and what it found counts only if nothing was removed in between.
+
+// ErrFlushed is wrapped by Verify's error when flushes kept it from comparing anything.
+var ErrFlushed = errors.New("a flush is under way")
+
+// maxRuns is how often Verify begins again because a flush came in between.
+const maxRuns = 5
+
+// flushState is what the log's hash tells of flushes.
+type flushState struct {
+	underWay string // id, "" for none
+	phase    string
+	postgres string // "1" when it removes rows too
+	keys     string // removed so far
+	ended    string // id of the last one that removed anything
+}
+
+func readFlush(ctx context.Context, client redis.UniversalClient, space keys.Space) (s flushState, err error) {
+	fields, err := client.HMGet(ctx, space.Log(), "flush", "flushPhase", "flushPostgres", "flushKeys", "flushed").Result()
+	if err != nil {
+		return s, fmt.Errorf("read how a flush stands: %w", err)
+	}
+	for i, to := range []*string{&s.underWay, &s.phase, &s.postgres, &s.keys, &s.ended} {
+		*to = text(fields[i])
+	}
+	return s, nil
+}
+
+// removes tells whether it may be removing what is compared. Rows go behind the fence, before any key.
+func (s flushState) removes(rows bool) bool {
+	return s.phase == "deleting" || rows && s.phase == "fenced" && s.postgres == "1"
+}
+
+// settled waits until no flush removes anything, as long as one gets on with it.
+func settled(ctx context.Context, o Options, space keys.Space) (flushState, error) {
+	state, err := readFlush(ctx, o.Redis, space)
+	if err != nil || !state.removes(o.Postgres != nil) {
+		return state, err
+	}
+	fmt.Fprintln(o.Progress, "waiting for the end of a flush")
+	patience := time.NewTimer(o.Wait)
+	defer patience.Stop()
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for {
+		select {
+		case <-poll.C:
+		case <-patience.C:
+			return state, fmt.Errorf("%w and got no further for %s (it is %s, %s keys are removed): what is stored can be compared when it has ended",
+				ErrFlushed, o.Wait, state.phase, state.keys)
+		case <-ctx.Done():
+			return state, ctx.Err()
+		}
+		now, err := readFlush(ctx, o.Redis, space)
+		if err != nil || !now.removes(o.Postgres != nil) {
+			return now, err
+		}
+		if now != state {
+			patience.Reset(o.Wait)
+		}
+		state = now
+	}
+}

@@ -1,0 +1,249 @@
+package audit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/audit"
+	"github.com/claudebench/claudebench/lua"
+	"github.com/claudebench/claudebench/projections"
+)
+
+const (
+	flushAll   = "FLUSH_ALL_DATA"
+	flushLease = 60_000 // ms
+)
+
+// flushing is a day of which a flush removes everything, step by step, by a coordinator that dies somewhere.
+type flushing struct {
+	*day
+	views *projections.Tasks
+}
+
+func newFlushing(t *testing.T) *flushing {
+	t.Helper()
+	f := &flushing{day: newDay(t, true)}
+	f.views = projections.NewTasks(projections.TasksConfig{Pool: f.pool, Namespace: f.namespace, Logger: quiet})
+	f.again(t, func(o *commands.Options) { o.Rows = flushedRows{f.views} })
+	return f
+}
+
+// run runs one of the flush's scripts.
+func (f *flushing) run(t *testing.T, script string, args ...any) any {
+	t.Helper()
+	reply, err := lua.NewRunner(f.client).Run(t.Context(), lua.Named(script), []string{f.space.Log()}, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", script, err)
+	}
+	return reply
+}
+
+// upTo carries the flush out up to a step, the last of which is everything but its end. Repeated, it goes on.
+func (f *flushing) upTo(t *testing.T, step string, rows int) {
+	t.Helper()
+	f.run(t, "begin_flush", `"actor":"x","cause":null,"trace":null`, "", 0, "f", "dead", flushLease, rows)
+	if step == "begun" {
+		return
+	}
+	last := f.run(t, "fence_flush", "f", "dead", flushLease)
+	if step == "fenced" {
+		return
+	}
+	tasks := ""
+	if rows == 1 {
+		n, err := f.views.Flush(t.Context(), "f", num("t-"+last.(string)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tasks = fmt.Sprint(n)
+	}
+	if step == "rows" {
+		return
+	}
+	for cursor := "0"; ; {
+		cursor = fmt.Sprint(f.run(t, "delete_flushed_keys", "f", "dead", flushLease, tasks, cursor).([]any)[0])
+		if cursor == "0" || step == "deleting" {
+			return
+		}
+	}
+}
+
+// end lets another coordinator go on with the flush that was left behind.
+func (f *flushing) end(t *testing.T) {
+	t.Helper()
+	if err := f.client.HSet(t.Context(), f.space.Log(), "flushUntil", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.coordinator.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// While a flush removes what is compared, nothing is called a violation, wherever it was left behind; when it is over,
+// what is broken is found as before.
+func TestVerifyWhileAFlushIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		step     string
+		rows     int
+		compared bool // nothing is being removed yet
+	}{
+		{"begun", 1, true},
+		{"fenced", 0, true},
+		{"fenced", 1, false},
+		{"rows", 1, false},
+		{"deleting", 0, false},
+		{"deleting", 1, false},
+		{"deleted", 1, false},
+	} {
+		t.Run(fmt.Sprintf("%s/rows=%d", c.step, c.rows), func(t *testing.T) {
+			t.Parallel()
+			f := newFlushing(t)
+			f.upTo(t, c.step, c.rows)
+			report, err := audit.Verify(t.Context(), audit.Options{
+				Redis: f.client, Namespace: f.namespace, Postgres: f.pool, Wait: 50 * time.Millisecond,
+			})
+			switch {
+			case c.compared && err == nil:
+				clean(t, report)
+			case c.compared || !errors.Is(err, audit.ErrFlushed):
+				t.Errorf("%+v, %v", report, err)
+			case !strings.Contains(err.Error(), "fenced, 0 keys") && !strings.Contains(err.Error(), "deleting, "):
+				t.Errorf("it does not say how far the flush is: %v", err)
+			}
+			f.end(t)
+			f.project(t)
+			clean(t, f.verify(t))
+			id := f.create(t, 50, "")
+			f.project(t)
+			if err := f.client.HSet(t.Context(), f.space.Task(id), "text", "other").Err(); err != nil {
+				t.Fatal(err)
+			}
+			names(t, f.verify(t), "task "+id, `text is "other"`)
+		})
+	}
+}
+
+// told calls a function when something is told that holds a text.
+type told struct {
+	text string
+	then func()
+	once sync.Once
+}
+
+func (w *told) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), w.text) {
+		w.once.Do(w.then)
+	}
+	return len(p), nil
+}
+
+// A flush that gets on is waited for; one that comes in between is noticed, and what is compared is what came after it.
+func TestVerifyGoesOnBehindAFlush(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		before string // the step at which it is left behind
+		when   string // what Verify tells when somebody goes on with it
+	}{
+		"waited for":       {"deleting", "waiting for the end of a flush"},
+		"came in between":  {"begun", "comparing instances"},
+		"later":            {"begun", "comparing the global state"},
+		"at the very end":  {"begun", "looking at the log's end"},
+		"at the beginning": {"begun", "folding the log"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFlushing(t)
+			f.follow(t)
+			f.upTo(t, c.before, 1)
+			goOn := &told{text: c.when, then: func() {
+				f.upTo(t, "deleted", 1)
+				f.end(t)
+			}}
+			report := f.verify(t, func(o *audit.Options) { o.Progress = goOn })
+			clean(t, report)
+			if report.Base < 20 || report.Tasks != 0 {
+				t.Errorf("what was there before is compared: %+v", report)
+			}
+		})
+	}
+}
+
+// While coordinators flush thousands of keys and die, and others go on, nothing is ever called a violation.
+func TestVerifyDuringFlushesIsNeverWrong(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, true)
+	views := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Namespace: b.namespace, Logger: quiet})
+	with := func(o *commands.Options) {
+		o.Rows = flushedRows{views}
+		o.RateLimits["system.batch.process"] = 0
+	}
+	b.again(t, with)
+	b.follow(t)
+	var compared, flushed int
+	for round := range 4 {
+		b.do(t, "system.register", object{"id": "w", "roles": []string{"worker"}})
+		items := make([]int, 3000)
+		b.do(t, "system.batch.process", object{"batchId": "b", "instanceId": "w", "items": items})
+		over := make(chan error, 1)
+		go func() { over <- flushAndDie(t.Context(), b, round%2 == 0) }()
+		for going := true; going; {
+			select {
+			case err := <-over:
+				if err != nil {
+					t.Fatal(err)
+				}
+				going = false
+			default:
+			}
+			report, err := audit.Verify(t.Context(), audit.Options{Redis: b.client, Namespace: b.namespace, Postgres: b.pool})
+			switch {
+			case err == nil:
+				clean(t, report)
+				compared++
+			case errors.Is(err, audit.ErrFlushed):
+				flushed++
+			default:
+				t.Fatal(err)
+			}
+		}
+		b.again(t, with)
+	}
+	id := b.create(t, 50, "")
+	if err := b.client.HDel(t.Context(), b.space.Task(id), "text").Err(); err != nil {
+		t.Fatal(err)
+	}
+	names(t, b.verify(t), "task "+id, "text is not set")
+	t.Logf("compared %d times, kept from it %d times", compared, flushed)
+}
+
+// flushAndDie flushes; a coordinator that dies does so while it deletes keys, and another one goes on.
+func flushAndDie(ctx context.Context, b *bundle, dies bool) error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.try(ctx, "system.flush", object{"confirm": flushAll})
+		done <- err
+	}()
+	for dies {
+		phase, err := b.client.HGet(ctx, b.space.Log(), "flushPhase").Result()
+		if err == nil && phase == "deleting" {
+			b.coordinator.Stop()
+			if err := <-done; err != nil && !strings.Contains(err.Error(), commands.OutcomeUnknown) {
+				return err // neither left behind nor at its end
+			}
+			return b.coordinator.Sweep(ctx)
+		}
+		select {
+		case err := <-done:
+			return err
+		default:
+		}
+	}
+	return <-done
+}

@@ -1,0 +1,46 @@
+package rpc_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/rpc"
+)
+
+// A method's time counts from when its request began to arrive: who sends a body slowly has less of it.
+func TestTimeCountsFromTheRequestsBeginning(t *testing.T) {
+	t.Parallel()
+	var got time.Time
+	h := rpc.NewHandler(dispatch(func(_ context.Context, r commands.Request) (json.RawMessage, error) {
+		got = r.Received
+		return nil, nil
+	}), rpc.Options{})
+	body := &timedBody{Reader: strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"m"}`)}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/rpc", body)
+	r.Header.Set("Content-Type", "application/json")
+	began := time.Now()
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	if got.Before(began) || got.After(body.read) {
+		t.Errorf("it counts from %v, the request began between %v and %v", got, began, body.read)
+	}
+}
+
+// timedBody notes when it was first read.
+type timedBody struct {
+	io.Reader
+	read time.Time
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	if b.read.IsZero() {
+		b.read = time.Now()
+	}
+	return b.Reader.Read(p)
+}

@@ -1,0 +1,172 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/auth"
+	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/rest"
+)
+
+// transports call a method, each in its own way, and give the code of the error, 0 for a result.
+var transports = map[string]func(t *testing.T, c *client, secret, method, params string) int{
+	"/rpc": func(t *testing.T, c *client, secret, method, params string) int {
+		t.Helper()
+		_, body := c.post(t, "/rpc", fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":%q,"params":%s}`, method, params), bearing(secret))
+		return codeIn(t, body)
+	},
+	"/api": func(t *testing.T, c *client, secret, method, params string) int {
+		t.Helper()
+		status, body := c.post(t, rest.Path(method), params, bearing(secret))
+		code := codeIn(t, body)
+		if want := rest.Status(&commands.Error{Code: code}); code != 0 && status != want {
+			t.Errorf("%s %s: status %d, want %d: %s", method, params, status, want, body)
+		}
+		return code
+	},
+	"/mcp": func(t *testing.T, c *client, secret, method, params string) int {
+		t.Helper()
+		tool := strings.ReplaceAll(method, ".", "_")
+		_, body := c.post(t, "/mcp", fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":%q,"arguments":%s}}`, tool, params),
+			bearing(secret))
+		var answer struct {
+			Result *struct {
+				IsError bool
+				Content []struct{ Text string }
+			}
+			Error *struct{ Message string }
+		}
+		if err := json.Unmarshal([]byte(body), &answer); err != nil {
+			t.Fatalf("%s: %s: %v", method, body, err)
+		}
+		if answer.Error != nil && strings.Contains(answer.Error.Message, "unknown tool") {
+			return commands.CodeMethodNotFound
+		}
+		if answer.Result == nil || len(answer.Result.Content) != 1 {
+			t.Fatalf("%s: %s", method, body)
+		}
+		text, _, _ := strings.Cut(answer.Result.Content[0].Text, "\nNext: ")
+		return codeIn(t, `{"error":`+text+`}`)
+	},
+}
+
+// codeIn finds the code of the error in an answer, 0 if it holds none.
+func codeIn(t *testing.T, body string) int {
+	t.Helper()
+	var answer struct{ Error struct{ Code int } }
+	if err := json.Unmarshal([]byte(body), &answer); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	return answer.Error.Code
+}
+
+// Each method of the list, by each transport: which role may call it, and that an agent's token calls it for its own
+// instances and tasks alone. A new method must take its place here.
+func TestWhoMayCallWhat(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tokens.yaml")
+	secrets := authFile(t, path)
+	var more strings.Builder
+	for _, token := range []commands.Token{
+		{Name: "other", Roles: []string{commands.RoleAgent}}, {Name: "north", Roles: []string{commands.RoleAgent}, InstancePrefix: "north:"},
+	} {
+		entry, secret, err := auth.NewEntry(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		more.WriteString(entry)
+		secrets[token.Name] = secret
+	}
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, append(text, more.String()...), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, startServer(t, settings(t, func(cfg *config.Config) { cfg.AuthFile = path }), &screen{}).Addr())
+	post := func(method, params string) {
+		t.Helper()
+		if code := transports["/rpc"](t, c, secrets["agent"], method, params); code != 0 {
+			t.Fatalf("%s %s: %d", method, params, code)
+		}
+	}
+	// What belongs to the token agent: the instance w (events 1 and 2), t-3 that w has, and t-5 that waits.
+	post("system.register", `{"id":"w","roles":["worker"]}`)
+	post("task.create", `{"text":"held"}`)
+	post("task.claim", `{"workerId":"w"}`)
+	post("task.create", `{"text":"waits"}`)
+
+	unlisted, err := commands.MethodNames()
+	if err != nil {
+		t.Fatal(err)
+	}
+	everybody, reads := commands.Roles(), ""
+	writers := []string{commands.RoleAgent, commands.RoleOperator, commands.RoleAdmin}
+	for _, m := range []struct {
+		method string
+		roles  []string
+		theirs string // a call in another's name, or of another's task; "" where there is none
+	}{
+		{"system.register", writers, reads}, // answers registered: false, as TestInstancesBelongToTokens has it
+		{"system.heartbeat", writers, `{"instanceId":"w"}`},
+		{"system.unregister", writers, `{"instanceId":"w"}`},
+		{"system.health", everybody, reads},
+		{"system.check_health", writers, `{"timeout":0}`},
+		{"system.metrics", everybody, reads},
+		{"system.get_state", everybody, reads},
+		{"system.batch.process", writers, `{"batchId":"b","instanceId":"w","items":[1]}`},
+		{"system.quorum.vote", writers, `{"decision":"d","instanceId":"w","value":1}`},
+		{"system.discover", everybody, reads},
+		{"system.flush", []string{commands.RoleAdmin}, `{"confirm":"FLUSH_ALL_DATA"}`},
+		{"task.create", writers, reads},
+		{"task.update", writers, `{"id":"t-3","updates":{"status":"completed"}}`},
+		{"task.assign", writers, `{"taskId":"t-5","instanceId":"w"}`},
+		{"task.unassign", writers, `{"taskId":"t-3"}`},
+		{"task.claim", writers, `{"workerId":"w"}`},
+		{"task.complete", writers, `{"id":"t-3"}`},
+		{"task.list", everybody, reads},
+		{"task.get", everybody, reads},
+		{"task.delete", writers, `{"id":"t-5"}`},
+	} {
+		unlisted = slices.DeleteFunc(unlisted, func(name string) bool { return name == m.method })
+		hidden := m.method == "system.unregister" || m.method == "system.flush"
+		for path, call := range transports {
+			for _, role := range everybody {
+				// A param there is not: who may is refused for that, and nothing happens.
+				want := commands.CodeUnauthorized
+				if slices.Contains(m.roles, role) {
+					want = commands.CodeInvalidParams
+				}
+				if hidden && path == "/mcp" {
+					want = commands.CodeMethodNotFound
+				}
+				if code := call(t, c, secrets[role], m.method, `{"unknown":1}`); code != want {
+					t.Errorf("%s by %s as %s: %d, want %d", m.method, path, role, code, want)
+				}
+			}
+			for _, who := range []string{"other", "north"} {
+				want := commands.CodeUnauthorized
+				if hidden && path == "/mcp" {
+					want = commands.CodeMethodNotFound
+				}
+				if m.theirs == "" {
+					continue
+				}
+				if code := call(t, c, secrets[who], m.method, m.theirs); code != want {
+					t.Errorf("%s %s by %s as %s: %d, want %d", m.method, m.theirs, path, who, code, want)
+				}
+			}
+		}
+	}
+	if len(unlisted) > 0 {
+		t.Errorf("who may call %s?", strings.Join(unlisted, ", "))
+	}
+}

@@ -1,0 +1,138 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/auth"
+	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+// authFile makes an auth file with a token for each role, which is its name too, and gives the secrets by name.
+func authFile(t *testing.T, path string) map[string]string {
+	t.Helper()
+	secrets := map[string]string{}
+	var file strings.Builder
+	for _, role := range commands.Roles() {
+		entry, secret, err := auth.NewEntry(commands.Token{Name: role, Roles: []string{role}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		file.WriteString(entry)
+		secrets[role] = secret
+	}
+	if err := os.WriteFile(path, []byte(file.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return secrets
+}
+
+// bearing makes a request carry a token.
+func bearing(secret string) func(*http.Request) {
+	return func(r *http.Request) {
+		if secret != "" {
+			r.Header.Set("Authorization", "Bearer "+secret)
+		}
+		r.Header.Set("Accept", "application/json, text/event-stream") // MCP wants it
+	}
+}
+
+// startServer starts a coordinator that logs into a text.
+func startServer(t *testing.T, cfg *config.Config, log *screen) *Server {
+	t.Helper()
+	s, err := Start(t.Context(), cfg, Options{Logger: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// screen keeps what a coordinator logs.
+type screen = testenv.Screen
+
+// On every transport: 401 without a token, the role decides with one, and the actor is the token's name.
+func TestTokensOnEveryPath(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tokens.yaml")
+	secrets := authFile(t, path)
+	stranger, _ := auth.NewSecret()
+	c := newClient(t, startServer(t, settings(t, func(cfg *config.Config) { cfg.AuthFile = path }), &screen{}).Addr())
+
+	create := `{"jsonrpc":"2.0","id":1,"method":"task.create","params":{"text":"x"}}`
+	tool := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"task_create","arguments":{"text":"x"}}}`
+	for _, path := range []string{"/rpc", "/rpc/batch", "/api/task/create", "/mcp", "/metrics", "/events", "/ws", "/nothing", "/", "/healthz/../rpc"} {
+		for name, secret := range map[string]string{"no token": "", "another's token": stranger} {
+			status, body := c.post(t, path, create, bearing(secret))
+			if status != http.StatusUnauthorized || !strings.Contains(body, `"code":-32002,"message":"Unauthorized"`) || strings.Contains(body, stranger) {
+				t.Errorf("%s with %s: %d %s", path, name, status, body)
+			}
+		}
+	}
+	for _, wire := range []struct {
+		path, body, token string
+		status            int
+		want              string
+	}{
+		{"/rpc", create, "agent", 200, `"result":{"id":"t-1"`},
+		{"/rpc", create, "auditor", 200, `"error":{"code":-32002,"message":"Unauthorized","data":"task.create needs a token with the role agent, operator or admin; this one has auditor"}`},
+		{"/rpc", `{"jsonrpc":"2.0","id":1,"method":"system.flush","params":{}}`, "operator", 200, `"code":-32002`},
+		{"/rpc", `{"jsonrpc":"2.0","id":1,"method":"system.flush","params":{}}`, "admin", 200, `"code":-32602`},
+		{"/rpc", `{"jsonrpc":"2.0","id":1,"method":"task.get","params":{"id":"t-1"}}`, "auditor", 200, `"id":"t-1"`},
+		{"/rpc", `{"jsonrpc":"2.0","id":1,"method":"rpc.discover"}`, "auditor", 200, `"openrpc"`},
+		{"/api/task/create", `{"text":"x"}`, "agent", 200, `"text":"x"`},
+		{"/api/task/create", `{"text":"x"}`, "auditor", 403, `"code":-32002`},
+		{"/api/task/delete", `{"id":"t-1"}`, "operator", 200, `"deleted":true`},
+		{"/mcp", tool, "agent", 200, `"isError":false`},
+		{"/mcp", tool, "auditor", 200, `needs a token with the role`},
+	} {
+		status, body := c.post(t, wire.path, wire.body, bearing(secrets[wire.token]))
+		if wire.want == `"isError":false` && status == wire.status && !strings.Contains(body, `"isError":true`) && strings.Contains(body, "t-") {
+			continue // the SDK leaves false out
+		}
+		if status != wire.status || !strings.Contains(body, wire.want) {
+			t.Errorf("%s %s as %s: %d %s, want %d %s", wire.path, wire.body, wire.token, status, body, wire.status, wire.want)
+		}
+	}
+	if _, body := c.post(t, "/rpc", `{"jsonrpc":"2.0","id":1,"method":"system.get_state"}`, bearing(secrets["auditor"])); !strings.Contains(body, `"actor":"agent"`) ||
+		!strings.Contains(body, `"actor":"operator"`) {
+		t.Errorf("the events do not say whose token it was: %s", body)
+	}
+
+	// Whether it lives is for everybody; how it is for those with a token.
+	if status, body := c.get(t, "/healthz"); status != 200 {
+		t.Errorf("/healthz: %d %s", status, body)
+	}
+	testenv.Eventually(t, 20*time.Second, func() (bool, string) {
+		status, body := c.get(t, "/readyz")
+		return status == 200 && strings.TrimSpace(body) == `{"ready":true}`, fmt.Sprintf("/readyz for strangers: %d %s", status, body)
+	})
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+"/readyz", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bearing(secrets["auditor"])(r)
+	response, err := c.http.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var text bytes.Buffer
+	if _, err := text.ReadFrom(response.Body); err != nil || !strings.Contains(text.String(), `"redis":"ok"`) {
+		t.Errorf("/readyz with a token: %s %v", &text, err)
+	}
+}
