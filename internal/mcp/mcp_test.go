@@ -30,7 +30,7 @@ func (f dispatch) Call(ctx context.Context, request commands.Request) (json.RawM
 	return f(ctx, request)
 }
 
-func handler(t *testing.T, d dispatch, methods []*commands.Method, caller func(*http.Request) string) http.Handler {
+func handler(t testing.TB, d dispatch, methods []*commands.Method, caller func(*http.Request) string) http.Handler {
 	t.Helper()
 	if methods == nil {
 		var err error
