@@ -15,9 +15,19 @@ import (
 // read it, in both headers.
 func FuzzGuard(f *testing.F) {
 	for _, seed := range [][2]string{
-		{"localhost:3000", ""}, {"127.0.0.1:3000", "http://127.0.0.1:3000"}, {"[::1]:3000", "http://[::1]:3000"}, {"[::ffff:127.0.0.1]:3000", ""},
-		{"localhost:3000", "http://localhost:3000/"}, {"localhost:3000", "null"}, {"localhost:3000@evil", "http://localhost:3000@evil"}, {"LOCALHOST:03000", ""},
-		{"localhost\x00:3000", "\x00"}, {"", "http://"}, {"[::1%25lo]:3000", ""}, {"0x7f.1:3000", ""}, {"localhost.:3000", "http://LocalHost:3000"},
+		{"localhost:3000", ""},
+		{"127.0.0.1:3000", "http://127.0.0.1:3000"},
+		{"[::1]:3000", "http://[::1]:3000"},
+		{"[::ffff:127.0.0.1]:3000", ""},
+		{"localhost:3000", "http://localhost:3000/"},
+		{"localhost:3000", "null"},
+		{"localhost:3000@evil", "http://localhost:3000@evil"},
+		{"LOCALHOST:03000", ""},
+		{"localhost\x00:3000", "\x00"},
+		{"", "http://"},
+		{"[::1%25lo]:3000", ""},
+		{"0x7f.1:3000", ""},
+		{"localhost.:3000", "http://LocalHost:3000"},
 	} {
 		f.Add(seed[0], seed[1])
 	}

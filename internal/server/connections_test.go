@@ -45,7 +45,7 @@ func mayOpen(t *testing.T, connections uint64) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	if need := connections + 500; uint64(limit.Cur) < need {
+	if need := connections + 500; uint64(limit.Cur) < need { //nolint:unconvert // it is signed on some systems
 		t.Fatalf("a process may have %d files open here, and this test needs %d: raise the hard limit (ulimit -Hn)", limit.Cur, need)
 	}
 }
