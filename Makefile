@@ -17,6 +17,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 TEST_TIMEOUT ?= 8m
 # Which packages `make check` tests: make check PKG=./events/...
 PKG ?= ./...
+# How long `make fuzz` runs each target.
+FUZZ_TIME ?= 10m
 # "required" makes `make vuln` fail when the vulnerability database is unreachable.
 VULN_DB ?= optional
 # The name of the container image that `make image` builds.
@@ -67,6 +69,10 @@ fmt: ## Format the Go code
 .PHONY: bench
 bench: ## Measure the coordinator on a private Redis and print a table
 	@cd bench && go run .
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZ_TIME=10m each (PKG=./events/... for some)
+	@FUZZ_TIME='$(FUZZ_TIME)' tools/fuzz.sh $(PKG)
 
 ##### Before a change is handed in
 

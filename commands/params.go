@@ -131,6 +131,10 @@ func (o *object) decode(raw []byte, to reflect.Value) string {
 		if f == nil {
 			return fmt.Sprintf("unknown parameter '%s': there are %s", o.path+name, strings.Join(o.names(), ", "))
 		}
+		if seen&(1<<f.index) != 0 {
+			// Readers of JSON differ on which of the two counts, and so on what was asked for.
+			return f.path + " parameter is given twice"
+		}
 		seen |= 1 << f.index
 		if wrong := f.into(v, to.Field(f.index)); wrong != "" {
 			return f.path + " parameter " + wrong

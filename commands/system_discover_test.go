@@ -22,9 +22,10 @@ func (d discovered) accepts(params string) bool {
 	return json.Unmarshal([]byte(params), &v) == nil && d.input.Validate(v) == nil
 }
 
-// beyondSchema tells the refusals of what a schema cannot say: a length in bytes, a rule between params.
+// beyondSchema tells the refusals of what a schema cannot say: a length in bytes, a rule between params, or that an item of
+// a batch is a task if it has a text.
 func beyondSchema(sentence string) bool {
-	return strings.HasSuffix(sentence, "bytes long") || strings.Contains(sentence, "(taskId says the same)") ||
+	return strings.HasPrefix(sentence, "items parameter is not valid: item ") || strings.HasSuffix(sentence, "bytes long") || strings.Contains(sentence, "(taskId says the same)") ||
 		strings.HasPrefix(sentence, "taskId parameter must be the same as id")
 }
 

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"math"
@@ -284,10 +285,25 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := scan(again); !ok {
+		// A type that is no plain text takes the long way; none of ours is such.
+		if _, ok := scan(again); !ok && isPlain(string(got.Type)) {
 			t.Fatalf("Encode does not spell as the log does: %s", again)
 		}
+		if reread, err := Decode(again); err != nil || !cmp.Equal(reread, got, cmp.Comparer(samePayload)) {
+			t.Fatalf("%s is read as %+v, %v", again, reread, err)
+		}
 	})
+}
+
+// samePayload compares payloads apart from the white space in them.
+func samePayload(a, b json.RawMessage) bool {
+	var x, y bytes.Buffer
+	return json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && bytes.Equal(x.Bytes(), y.Bytes())
+}
+
+// isPlain tells whether a text is written in JSON without an escape, in ASCII.
+func isPlain(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
 }
 
 func BenchmarkDecode(b *testing.B) {

@@ -78,6 +78,32 @@ func TestForeignAndBadEntries(t *testing.T) {
 	}
 }
 
+// An entry at the tail is met at each round trip. It is told once, also when its ID is one that no event can have.
+func TestForeignEntriesAreToldOnce(t *testing.T) {
+	t.Parallel()
+	log := newTestLog(t)
+	after := log.add(TypeTaskCreated, 1)[0]
+	log.raw(fmt.Sprintf("%d-18446744073709551615", after.MS), "hello", "world")
+	log.raw(fmt.Sprintf("%d-0", after.MS+1), "data", "{}")
+	log.raw("9223372036854775808-7", "data", string(mustEncode(t, after)))
+	log.raw("18446744073709551615-18446744073709551615", "", "")
+	told := map[string]int{}
+	r := log.reader(ReaderConfig{OnForeign: func(f ForeignEntry) { told[f.EntryID]++ }})
+	for range 3 {
+		if b, cursor, err := r.poll(testContext(t), after); err != nil || len(b.Entries) != 0 || cursor != "18446744073709551615-18446744073709551615" {
+			t.Fatalf("read %v up to %s, %v", b.Entries, cursor, err)
+		}
+	}
+	if len(told) != 4 {
+		t.Errorf("told of %v, want 4 entries", told)
+	}
+	for id, times := range told {
+		if times != 1 {
+			t.Errorf("%s was told %d times", id, times)
+		}
+	}
+}
+
 func mustEncode(t *testing.T, id ID) []byte {
 	t.Helper()
 	data, err := Envelope{ID: id, Seq: id.Seq, Type: TypeTaskCreated, V: 1, Timestamp: id.MS, Payload: []byte("{}")}.Encode()

@@ -175,7 +175,11 @@ func (s *GroupSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *
 // pass hands events on and keeps what is none to itself.
 func (s *GroupSubscriber) pass(ctx context.Context, topic string, in <-chan *message.Message, out chan<- *message.Message) {
 	for m := range in {
-		if why := m.Metadata.Get(metadataBad); why != "" {
+		why := m.Metadata.Get(metadataBad)
+		if typ := m.Metadata.Get(MetadataType); why == "" && typ != topic {
+			why = fmt.Sprintf("it is of type %q", typ)
+		}
+		if why != "" {
 			if s.config.OnBadEvent != nil {
 				s.config.OnBadEvent(topic, m.Payload, errors.New(why))
 			} else {

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -60,7 +61,7 @@ func TestGroupSubscriberBadEntries(t *testing.T) {
 		}
 		log.last.MS = time.Now().UnixMilli() + 1000
 	}
-	reasons := make(chan error, 3)
+	reasons := make(chan error, 4)
 	s := log.group(t, "task.created", GroupSubscriberConfig{Group: "g", OnBadEvent: func(topic string, _ []byte, err error) {
 		if topic != "task.created" {
 			t.Errorf("topic %q", topic)
@@ -69,10 +70,12 @@ func TestGroupSubscriberBadEntries(t *testing.T) {
 	}})
 	bad("hello", "world")
 	bad("data", "{")
+	bad("data", strings.Replace(sample, `"v":1`, `"v":"1"`, 1), "more", "1")
+	bad("data", sample) // an event of another type
 	s.take(log.add(TypeTaskCreated, 1)...)
-	for range 2 {
-		if err := <-reasons; err == nil {
-			t.Error("no reason")
+	for _, want := range []string{"no field", "malformed", `"v"`, "task.claimed"} {
+		if err := <-reasons; !strings.Contains(err.Error(), want) {
+			t.Errorf("passed over because of %v, want %q", err, want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -219,14 +220,10 @@ func (r *Reader) tellForeign(list []ForeignEntry) {
 	fresh := list[:0]
 	r.mu.Lock()
 	for _, f := range list {
-		id, err := ParseID(f.EntryID)
-		if err == nil && id.Compare(r.lastForeign) <= 0 {
-			continue
-		}
-		if err == nil {
+		if id := entryIDOf(f.EntryID); r.lastForeign.before(id) {
 			r.lastForeign = id
+			fresh = append(fresh, f)
 		}
-		fresh = append(fresh, f)
 	}
 	r.mu.Unlock()
 	switch {
@@ -239,4 +236,20 @@ func (r *Reader) tellForeign(list []ForeignEntry) {
 		r.config.Logger.Warn("passed over entries in the log that are no events; something else writes to this stream",
 			"stream", r.space.Events(), "entries", len(fresh), "first", fresh[0].EntryID, "reason", fresh[0].Reason)
 	}
+}
+
+// entryID is where an entry stands in a stream. Redis lets strangers choose IDs that no event has: up to twice as high.
+type entryID struct{ ms, seq uint64 }
+
+// entryIDOf reads an ID as Redis gives it.
+func entryIDOf(text string) entryID {
+	ms, seq, _ := strings.Cut(text, "-")
+	var id entryID
+	id.ms, _ = strconv.ParseUint(ms, 10, 64) // Redis gives nothing else
+	id.seq, _ = strconv.ParseUint(seq, 10, 64)
+	return id
+}
+
+func (id entryID) before(other entryID) bool {
+	return id.ms < other.ms || id.ms == other.ms && id.seq < other.seq
 }

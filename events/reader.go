@@ -103,7 +103,7 @@ type Reader struct {
 	config ReaderConfig
 
 	mu          sync.Mutex
-	lastForeign ID        // the newest foreign entry told of
+	lastForeign entryID   // the newest foreign entry told of
 	atTail      time.Time // when a poll last came to the log's end
 }
 

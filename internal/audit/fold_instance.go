@@ -183,17 +183,17 @@ func roleList(text string) []string {
 func roleset(metadata string) string {
 	set := ""
 	members(metadata, func(name string, value json.RawMessage) bool {
-		if name != "roles" || string(value) == "null" {
+		if name != "roles" {
 			return true
 		}
-		roles := roleList(string(value))
-		if len(roles) > 0 {
+		set = "" // the last one counts, as it does for the commands
+		if roles := roleList(string(value)); len(roles) > 0 {
 			slices.Sort(roles)
 			if text, err := events.EncodePayload(slices.Compact(roles)); err == nil {
 				set = string(text)
 			}
 		}
-		return false
+		return true
 	})
 	return set
 }
@@ -203,8 +203,8 @@ func maxTasks(metadata string) int64 {
 	most := int64(defaultMaxTasks)
 	members(metadata, func(name string, value json.RawMessage) bool {
 		if name == "maxTasks" {
-			if n, err := strconv.ParseInt(string(value), 10, 64); err == nil {
-				most = n
+			if n, err := strconv.ParseFloat(string(value), 64); err == nil { // 5.0 is an integer as well
+				most = int64(n)
 			}
 		}
 		return true

@@ -17,8 +17,8 @@ func (s step) own(t *Task, status, owner string, kind queueKind) *Instance {
 	s.tally(t, +1)
 	s.touch(t)
 	var holder *Instance
-	if owner != "" {
-		holder = s.instance(owner)
+	if owner != "" || kind == kindAssigned || kind == kindActive {
+		holder = s.instance(owner) // an event that names nobody is told as what it is: of one who is not registered
 	}
 	if kind != kindNone {
 		s.put(t, kind, holder)

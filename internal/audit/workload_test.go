@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -246,6 +247,22 @@ func TestHashesThatExpireAreNoViolation(t *testing.T) {
 	b.project(t)
 	report := b.verify(t)
 	clean(t, report)
+}
+
+// JSON leaves it open which of two members of one name counts, and how an integer is written; verify reads it as the commands do.
+func TestOddMetadataIsNoViolation(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, true)
+	for _, metadata := range []string{
+		`{"roles":["a"],"roles":["b","b"]}`, `{"roles":["a"],"roles":null}`, `{"roles":["a"],"r\u006fles":[]}`, `{"ROLES":["a"],"a":{"roles":["c"]}}`, `{"roles":["\ud800"],"n":1.10}`,
+	} {
+		b.create(t, 50, metadata)
+	}
+	for i, metadata := range []string{`{"maxTasks":3.0}`, `{"maxTasks":1e1}`, `{"maxTasks":1,"maxTasks":2}`, `{"maxTasks":-0,"sessionId":"\ud800"}`} {
+		b.do(t, "system.register", object{"id": fmt.Sprint("w", i), "roles": []string{"worker", "b"}, "metadata": json.RawMessage(metadata)})
+	}
+	b.project(t)
+	clean(t, b.verify(t))
 }
 
 func TestAnEmptyNamespaceIsClean(t *testing.T) {

@@ -46,6 +46,9 @@ func CheckName(name string) error {
 	if strings.HasPrefix(name, secretPrefix) {
 		return fmt.Errorf("the name must not begin as tokens do; a name stands in every event")
 	}
+	if _, err := hex.DecodeString(name); err == nil && len(name) == 2*sha256.Size {
+		return fmt.Errorf("the name must not be a token's hash; a name stands in every event")
+	}
 	if slices.Contains(reserved, name) {
 		return fmt.Errorf("the name %s means somebody else in the log", name)
 	}

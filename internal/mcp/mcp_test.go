@@ -31,7 +31,7 @@ func (f dispatch) Call(ctx context.Context, request commands.Request) (json.RawM
 	return f(ctx, request)
 }
 
-func handler(t *testing.T, d dispatch, methods []*commands.Method, caller func(*http.Request) string) http.Handler {
+func handler(t testing.TB, d dispatch, methods []*commands.Method, caller func(*http.Request) string) http.Handler {
 	t.Helper()
 	if methods == nil {
 		var err error
@@ -47,7 +47,9 @@ func handler(t *testing.T, d dispatch, methods []*commands.Method, caller func(*
 }
 
 func post(h http.Handler, body string, head ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/mcp", strings.NewReader(body))
+	ctx, over := context.WithCancel(context.Background())
+	defer over() // as when net/http has served a request
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/mcp", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json, text/event-stream")
 	r.Header.Set("Mcp-Protocol-Version", "2025-11-25")

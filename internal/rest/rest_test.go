@@ -40,7 +40,9 @@ func calls(answer string, err error) (http.Handler, *[]commands.Request) {
 }
 
 func ask(h http.Handler, method, path, body string, head ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequestWithContext(context.Background(), method, path, strings.NewReader(body))
+	ctx, over := context.WithCancel(context.Background())
+	defer over() // as when net/http has served a request
+	r := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	for i := 0; i < len(head); i += 2 {
 		r.Header.Set(head[i], head[i+1])

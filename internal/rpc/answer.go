@@ -43,24 +43,35 @@ func (h *handler) answer(ctx context.Context, x *exchange, body []byte, from com
 	}
 }
 
-// run runs calls at once, as many as are allowed. They wait for Redis together, and so share its round trips.
+// run runs calls at once, as many as are allowed and other batches leave. They wait for Redis together, and so share its
+// round trips. Once the answers are too long together, the calls that are left are refused.
 func (h *handler) run(ctx context.Context, calls []call, from commands.Request) {
 	if len(calls) == 1 {
 		h.call(ctx, &calls[0], from)
 		return
 	}
-	var next atomic.Int64
+	var next, answered atomic.Int64
 	work := func() {
 		for i := next.Add(1); i <= int64(len(calls)); i = next.Add(1) {
-			h.call(ctx, &calls[i-1], from)
+			c := &calls[i-1]
+			if answered.Load() > maxAnswers {
+				c.err = invalidRequest("not begun: the answers of this batch have more than %d bytes already", maxAnswers)
+				continue
+			}
+			h.call(ctx, c, from)
+			answered.Add(int64(len(c.result)))
 		}
 	}
 	other := func() {
+		defer h.helpers.giveBack()
 		growStack()
 		work()
 	}
 	var others sync.WaitGroup
 	for range min(len(calls), h.concurrency) - 1 {
+		if !h.helpers.take() {
+			break
+		}
 		others.Go(other)
 	}
 	// This goroutine works too: it has nothing else to do.

@@ -44,6 +44,8 @@ type Options struct {
 }
 
 type handler struct {
+	helpers     helpers
+	writeWithin time.Duration
 	dispatcher  Dispatcher
 	log         *slog.Logger
 	concurrency int
@@ -53,9 +55,11 @@ type handler struct {
 
 // NewHandler serves JSON-RPC 2.0 by POST on whatever path it is put. A request that gets as far as being read as
 // JSON is answered with status 200, or 204 with no body when there is nothing to answer; before that
-// with 405 (not POST), 415 (not a JSON content type), 413 (a body longer than MaxBody) or 400 (a body that broke off).
+// with 405 (not POST), 415 (not a JSON content type), 413 (a body longer than MaxBody), 400 (a body that broke off) or
+// 503 (a long body, while too many long ones are under way).
 func NewHandler(d Dispatcher, opts Options) http.Handler {
-	h := &handler{dispatcher: d, log: opts.Log, concurrency: opts.Concurrency, caller: opts.Caller, known: opts.Known}
+	h := &handler{dispatcher: d, log: opts.Log, concurrency: opts.Concurrency, caller: opts.Caller, known: opts.Known, writeWithin: writeWithin}
+	h.helpers.left.Store(maxHelpers)
 	if h.log == nil {
 		h.log = slog.Default()
 	}
@@ -104,7 +108,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	WriteResult(w, x.out)
+	writeResult(w, x.out, h.writeWithin)
 }
 
 // refuse answers what is refused before it is read. The body is a JSON-RPC answer as well, so that a client

@@ -53,7 +53,7 @@ func TestStatuses(t *testing.T) {
 	} {
 		for _, announced := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, length announced %t", tc.name, announced), func(t *testing.T) {
-				r := httptest.NewRequestWithContext(context.Background(), tc.method, "/rpc", strings.NewReader(tc.body))
+				r := httptest.NewRequestWithContext(t.Context(), tc.method, "/rpc", strings.NewReader(tc.body))
 				if !announced {
 					r.ContentLength = -1
 				}

@@ -32,7 +32,9 @@ func echo(_ context.Context, req commands.Request) (json.RawMessage, error) { re
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 func post(h http.Handler, body string, head ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/rpc", strings.NewReader(body))
+	ctx, over := context.WithCancel(context.Background())
+	defer over() // as when net/http has served a request
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/rpc", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	for i := 0; i < len(head); i += 2 {
 		r.Header.Set(head[i], head[i+1])

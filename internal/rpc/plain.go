@@ -23,7 +23,7 @@ import (
 
 // Refusal says why a request was refused before anything in its body was looked at.
 type Refusal struct {
-	// Status is the HTTP status: 400, 405, 413 or 415.
+	// Status is the HTTP status: 400, 405, 413, 415 or 503.
 	Status int
 	// Why is a sentence for the caller.
 	Why string
@@ -33,7 +33,8 @@ type Refusal struct {
 func (r *Refusal) Error() *commands.Error { return invalidRequest("%s", r.Why) }
 
 // ReadBody reads the JSON body of a POST into memory of its own. It refuses other methods (405), other types (415),
-// more than MaxBody bytes (413) and a body that broke off (400), and has then set the headers that go with the refusal.
+// more than MaxBody bytes (413), a body that broke off (400), and a long one while too many long ones are under way (503),
+// and has then set the headers that go with the refusal.
 func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
@@ -50,6 +51,10 @@ func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
 	w.Header().Set("Connection", "close")
 	if errors.Is(err, errTooLong) {
 		return nil, &Refusal{http.StatusRequestEntityTooLarge, "a body has at most " + strconv.Itoa(MaxBody) + " bytes"}
+	}
+	if errors.Is(err, errNoRoom) {
+		w.Header().Set("Retry-After", "1")
+		return nil, &Refusal{http.StatusServiceUnavailable, "too many long bodies are under way; send it again in a moment"}
 	}
 	return nil, &Refusal{http.StatusBadRequest, "the body broke off after " + strconv.Itoa(len(body)) + " bytes"}
 }
@@ -134,14 +139,16 @@ const writeWithin = 30 * time.Second
 
 // beginWriting gives the caller its time from now on. The server's WriteTimeout runs from the beginning of the
 // request, and a flush may take longer than that.
-func beginWriting(w http.ResponseWriter) {
+func beginWriting(w http.ResponseWriter, within time.Duration) {
 	// One that cannot do it has no timeout that would cut the answer off.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeWithin))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(within))
 }
 
 // WriteResult answers 200 with a result, which is JSON, as it is.
-func WriteResult(w http.ResponseWriter, result []byte) {
-	beginWriting(w)
+func WriteResult(w http.ResponseWriter, result []byte) { writeResult(w, result, writeWithin) }
+
+func writeResult(w http.ResponseWriter, result []byte, within time.Duration) {
+	beginWriting(w, within)
 	head := w.Header()
 	head["Content-Type"] = contentType
 	head["Content-Length"] = []string{strconv.Itoa(len(result))}
@@ -152,7 +159,7 @@ func WriteResult(w http.ResponseWriter, result []byte) {
 // WriteError answers a status with {"error":{code,message,data}}.
 func WriteError(w http.ResponseWriter, status int, failed *commands.Error) {
 	out := append(AppendError([]byte(`{"error":`), failed), '}')
-	beginWriting(w)
+	beginWriting(w, writeWithin)
 	w.Header()["Content-Type"] = contentType
 	w.WriteHeader(status)
 	_, _ = w.Write(out)
@@ -182,10 +189,11 @@ func unfit(head http.Header) string {
 
 var errTooLong = errors.New("the body is too long")
 
-// firstRead is how much memory a caller gets for having announced a long body; more comes as it sends it.
+// firstRead is how much memory a caller gets for having announced a long body; more comes as it sends it, out of longBodies.
 const firstRead = 64 << 10
 
-// read reads the body into memory of its own: the Dispatcher may keep parts of it.
+// read reads the body into memory of its own: the Dispatcher may keep parts of it. What it takes of longBodies is given
+// back when the request is over.
 func read(r *http.Request) ([]byte, error) {
 	if r.ContentLength > MaxBody {
 		return nil, errTooLong
@@ -196,6 +204,7 @@ func read(r *http.Request) ([]byte, error) {
 		size = min(int(r.ContentLength)+1, firstRead)
 	}
 	body := make([]byte, 0, size)
+	long := longBodies.reserve(r.Context())
 	for {
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
@@ -209,7 +218,12 @@ func read(r *http.Request) ([]byte, error) {
 			return body, err
 		}
 		if len(body) == cap(body) {
-			body = append(body, 0)[:len(body)]
+			// Twice as long each time: the two together are what the caller takes, for a moment.
+			if room := min(2*cap(body), MaxBody+1); room <= firstRead || long.take(room-firstRead) {
+				body = append(make([]byte, 0, room), body...)
+			} else {
+				return body, errNoRoom
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,6 +54,16 @@ type Options struct {
 	Traces trace.TracerProvider
 	// BreakerOpen replaces the time that circuit breakers stay open; 0 leaves each method its own. For tests.
 	BreakerOpen time.Duration
+	// Timeouts replace those of HTTP connections; what is zero stays as it is. For tests.
+	Timeouts Timeouts
+}
+
+// Timeouts are what callers have, from when it is their turn: so slow ones hold nothing for long.
+type Timeouts struct {
+	Header  time.Duration // to send a request's header; 5 s
+	Request time.Duration // to send all of the request; 30 s
+	Answer  time.Duration // to read what is not a method's answer, which has 30 s of its own; 30 s
+	Idle    time.Duration // between two requests on a connection; 2 min: longer than clients keep one, so that they close it first
 }
 
 // Server is a running coordinator.
@@ -96,10 +107,10 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (*Server, error) 
 	s.addr = listener.Addr()
 	s.http = &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		ReadHeaderTimeout: cmp.Or(o.Timeouts.Header, 5*time.Second),
+		ReadTimeout:       cmp.Or(o.Timeouts.Request, 30*time.Second),
+		WriteTimeout:      cmp.Or(o.Timeouts.Answer, 30*time.Second),
+		IdleTimeout:       cmp.Or(o.Timeouts.Idle, 2*time.Minute),
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}

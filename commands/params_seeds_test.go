@@ -1,0 +1,139 @@
+package commands
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/jsonschema-go/jsonschema"
+)
+
+// lawfulParams are params that each method takes: what the fuzzing of them begins with. They name what is in a fuzzWorld.
+var lawfulParams = map[string][]string{
+	"system.register": {
+		`{"id":"w","roles":["worker"],"metadata":{"maxTasks":3,"sessionId":"s"}}`, `{"id":"a:{b}:*?[c]","roles":["worker","gpu","gpu","worker"]}`,
+		`{"id":"` + strings.Repeat("x", maxIDBytes) + `","roles":[]}`, `{"id":"😀\ud83d\ude00","roles":["é"],"metadata":{"a":{"b":[1e999,-0,null]}}}`,
+	},
+	"system.heartbeat":    {`{"instanceId":"w"}`, `{"instanceId":"a:{b}:*?[c]"}`, `{"instanceId":"nobody"}`},
+	"system.unregister":   {`{"instanceId":"w","sessionId":"s","timestamp":1}`, `{"instanceId":"nobody","timestamp":"2026-01-01T00:00:00Z"}`},
+	"system.health":       {`{}`},
+	"system.check_health": {`{}`, `{"timeout":30000}`, `{"timeout":9007199254740992}`},
+	"system.metrics":      {`{}`, `{"detailed":true}`},
+	"system.get_state":    {`{}`},
+	"system.batch.process": {
+		`{"batchId":"b","instanceId":"w","items":[1,"two",{"text":"three","priority":99},null,[],{}]}`,
+		`{"batchId":"a:{b}:*","instanceId":"w","items":[{"text":"\u0001"},{"txet":7},{"text":"x","metadata":{"roles":["gpu"]}},1e999]}`,
+	},
+	"system.quorum.vote": {
+		`{"instanceId":"w","decision":"d","value":"yes","totalInstances":1}`, `{"instanceId":"w","decision":"a:{b}:*","value":{"b":1,"a":[1e999]}}`,
+	},
+	"system.discover": {`{}`, `{"domain":"task"}`, `{"domain":""}`},
+	"system.flush":    {`{"confirm":"FLUSH_ALL_DATA"}`, `{"confirm":"FLUSH_ALL_DATA","includePostgres":false}`},
+	"task.create": {
+		`{"text":"write","priority":90,"metadata":{"roles":["gpu"],"n":1.10},"idempotencyKey":"k"}`,
+		`{"text":"\u0001\u2028😀<&>","metadata":{"roles":null,"":{}},"idempotencyKey":"\u0000"}`,
+	},
+	"task.update": {
+		`{"id":"t-4","updates":{"text":"again","priority":0,"metadata":{"roles":[]}}}`, `{"id":"t-3","updates":{"status":"in_progress"}}`,
+		`{"id":"t-5","updates":{"status":"completed"}}`, `{"id":"t-5","updates":{"status":"pending"}}`,
+	},
+	"task.assign":   {`{"taskId":"t-4","instanceId":"w"}`, `{"taskId":"t-9999999999999999999","instanceId":"w"}`},
+	"task.unassign": {`{"taskId":"t-4"}`, `{"taskId":"t-03"}`},
+	"task.claim":    {`{"workerId":"w"}`, `{"workerId":"w","maxTasks":10,"idempotencyKey":"k"}`},
+	"task.complete": {
+		`{"id":"t-5","workerId":"w","attempt":1,"result":{"a":[1e999,-0.0,"\ud800"]},"idempotencyKey":"k"}`,
+		`{"taskId":"t-6","error":"no luck"}`, `{"id":"t-7","error":null,"result":null}`,
+	},
+	"task.list":   {`{}`, `{"status":"pending","assignedTo":"w","priority":50,"limit":1,"offset":9007199254740991,"orderBy":"priority","order":"desc"}`},
+	"task.get":    {`{"id":"t-4"}`, `{"id":"t--1"}`, `{"id":"t-1:{x}*"}`},
+	"task.delete": {`{"id":"t-4"}`, `{"id":"t-5"}`},
+}
+
+// nastyValues are put in the place of each param in turn.
+var nastyValues = []string{
+	`null`, `true`, `false`, `0`, `-0`, `-1`, `1.5`, `1e999`, `-1e999`, `1e-999`, `9007199254740993`, `99999999999999999999`, `50.000`,
+	`""`, `" "`, `"\u0000"`, `"a\u0000b"`, `"\n"`, `"\ud800"`, `"\udc00\ud800"`, `"\u2028"`, `"é"`, `"😀"`, `"a:b{c}:*?[d]\\"`, `"t-3"`, `"w"`, `"0"`,
+	`[]`, `[[]]`, `[null]`, `["a","a"]`, `["",1]`, `{}`, `{"":null}`, `{"a":1,"a":2}`, `{"roles":["gpu","gpu"]}`, `{"roles":["a"],"roles":["b"]}`,
+	`{"text":"a","text":"b"}`, `{"__proto__":{}}`, `{"maxTasks":1e2,"sessionId":"s"}`,
+}
+
+// longValues do not fit where ids go; they are put in the place of each required param.
+func longValues() []string {
+	text := func(letter string, n int) string { return `"` + strings.Repeat(letter, n) + `"` }
+	return []string{
+		text("x", 256), text("x", 257), text("é", 128), text("é", 129), text(`\u0041`, 257), text("😀", 500), text("x", 501), text("x", 70_000),
+		strings.Repeat("[", 60) + strings.Repeat("]", 60), strings.Repeat(`{"a":`, 60) + "1" + strings.Repeat("}", 60),
+		"[" + strings.Repeat(`"r",`, 64) + `"r"]`, "[" + strings.Repeat(`0,`, 999) + `0]`,
+	}
+}
+
+// nastyParams are params of a method that are wrong, or odd, in one place.
+func nastyParams(schema *jsonschema.Schema, lawful string) []string {
+	all := []string{
+		``, ` `, `null`, `[]`, `[{}]`, `"x"`, `0`, `{`, `{}`, "{\"\xff\":1}", `{"a":1}`, `{"":1}`, `{"__proto__":1}`, "\ufeff{}", `{"\u0000":0}`,
+		lawful[:len(lawful)-1], lawful + "x", " " + strings.ReplaceAll(lawful, ":", " :\n\t"),
+	}
+	if lawful == "{}" {
+		lawful = `{"x":1}`
+	}
+	all = append(all, strings.TrimSuffix(lawful, "}")+","+lawful[1:]) // each of them twice
+	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
+		values := nastyValues
+		if slices.Contains(schema.Required, name) {
+			values = append(slices.Clone(values), longValues()...)
+		}
+		for _, v := range values {
+			all = append(all, with(schema, name, v))
+		}
+		nested := schema.Properties[name]
+		for _, inner := range slices.Sorted(maps.Keys(nested.Properties)) {
+			for _, v := range nastyValues {
+				all = append(all, with(schema, name, fmt.Sprintf(`{%q:%s}`, inner, v)))
+			}
+		}
+	}
+	return all
+}
+
+// with are params of which one has the value given, and the others that are required have one that fits.
+func with(schema *jsonschema.Schema, name, value string) string {
+	parts := []string{fmt.Sprintf("%q:%s", name, value)}
+	for _, other := range schema.Required {
+		if other == name {
+			continue
+		}
+		fits := `"w"`
+		switch p := schema.Properties[other]; {
+		case p.Const != nil:
+			fits = jsonText(fmt.Sprint(*p.Const))
+		case p.Items != nil:
+			fits = `["worker"]`
+		case p.Type == "object":
+			fits = `{"text":"x"}`
+		case strings.HasSuffix(other, "d") && strings.HasPrefix(strings.ToLower(other), "task"), other == "id":
+			fits = `"t-4"`
+		}
+		parts = append(parts, fmt.Sprintf("%q:%s", other, fits))
+	}
+	return "{" + strings.Join(parts, ",") + "}"
+}
+
+// Whoever adds a method adds what its fuzzing begins with.
+func TestEveryMethodHasSeeds(t *testing.T) {
+	t.Parallel()
+	c := newChecker(t)
+	for _, m := range c.list {
+		if len(lawfulParams[m.Name]) == 0 {
+			t.Errorf("%s has no params in lawfulParams", m.Name)
+		}
+	}
+	for method, list := range lawfulParams {
+		for _, params := range list {
+			if refused := c.refuses(t, method, params); refused != "" {
+				t.Errorf("%s %.300s is meant to be lawful: %s", method, params, refused)
+			}
+		}
+	}
+}

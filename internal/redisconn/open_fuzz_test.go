@@ -1,0 +1,45 @@
+package redisconn
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// FuzzOpen opens whatever URL. It is refused in words in which nothing of the URL occurs, since any part may be a password,
+// or gives a client that repeats nothing by itself.
+func FuzzOpen(f *testing.F) {
+	for _, seed := range []string{
+		"redis://localhost", "redis://u:p@localhost:7000/3", "rediss://[::1]:7000", "redis://a:1,b:2,c", "redis+sentinel://:p@a:26379,b:26379/0?master=main",
+		"redis://:secret@", "redis://:sec/ret@localhost:6379/0", "redis://:%zz@h", "redis://h/-1", "redis://h/99999999999999999999", "redis://,", "redis://@@h", "://", "",
+		"redis://h:6379x/%zz", "redis://\x00", "redis://u:p%00@h", "redis+sentinel://h?master=%00&sentinel_password=x", "rediss+sentinel://h", "redis:///1", "redis://:p@h?#@",
+	} {
+		f.Add(seed, "")
+		f.Add(seed, "ns")
+	}
+	said := []string{
+		"redis URL: it names no host", "redis URL: the database, behind the host's /, must be a number", "redis URL: Sentinel needs ?master=NAME",
+		"redis URL: the scheme must be redis, rediss, redis+sentinel or rediss+sentinel",
+		"a Redis cluster needs a namespace (--namespace), so that all its keys lie in one slot", errUnreadable.Error(),
+	}
+	f.Fuzz(func(t *testing.T, url, namespace string) {
+		client, err := Open(url, namespace)
+		if err != nil {
+			for _, words := range said {
+				if err.Error() == words {
+					return
+				}
+			}
+			t.Fatalf("Open(%q) says something of its own: %v", url, err)
+		}
+		defer client.Close()
+		single, ok := client.(*redis.Client)
+		if _, cluster := client.(*redis.ClusterClient); cluster && (namespace == "" || !strings.Contains(url, ",")) {
+			t.Fatalf("Open(%q, %q) gave a cluster", url, namespace)
+		}
+		if ok && single.Options().MaxRetries != 0 {
+			t.Fatalf("Open(%q): the client retries by itself", url)
+		}
+	})
+}

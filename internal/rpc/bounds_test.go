@@ -1,0 +1,251 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/claudebench/claudebench/commands"
+)
+
+// doing is a Dispatcher made of a function.
+type doing func(context.Context, commands.Request) (json.RawMessage, error)
+
+func (f doing) Call(ctx context.Context, req commands.Request) (json.RawMessage, error) {
+	return f(ctx, req)
+}
+
+func plainHandler(d doing) *handler {
+	return NewHandler(d, Options{Log: slog.New(slog.DiscardHandler)}).(*handler)
+}
+
+// sent posts a body, and ends the request as net/http does.
+func sent(t *testing.T, h http.Handler, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	ctx, over := context.WithCancel(t.Context())
+	defer over()
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/rpc", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// settled waits until all requests have given back what they had of the room for long bodies.
+func settled(t *testing.T) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		longBodies.mu.Lock()
+		left := longBodies.left
+		longBodies.mu.Unlock()
+		if left == maxLongBodies {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%d bytes are left of %d, with no request under way", left, maxLongBodies)
+		}
+	}
+}
+
+const short = `{"jsonrpc":"2.0","method":"m","id":1}`
+
+// Not parallel: the room is the process's.
+func TestLongBodiesShareARoom(t *testing.T) {
+	settled(t)
+	h := plainHandler(func(context.Context, commands.Request) (json.RawMessage, error) { return nil, nil })
+	long := short + strings.Repeat(" ", MaxBody-len(short))
+	for range 3 {
+		if w := sent(t, h, long); w.Code != http.StatusOK {
+			t.Fatalf("one at a time: status %d: %s", w.Code, w.Body)
+		}
+	}
+	settled(t)
+
+	ctx, over := context.WithCancel(t.Context())
+	if !longBodies.reserve(ctx).take(maxLongBodies - 2*firstRead) {
+		t.Fatal("the room is taken")
+	}
+	w := sent(t, h, long)
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "1" || w.Header().Get("Connection") != "close" || !json.Valid(w.Body.Bytes()) {
+		t.Errorf("no room: status %d, %v: %s", w.Code, w.Header(), w.Body)
+	}
+	for _, size := range []int{len(short), firstRead - 1, 2*firstRead - 1} {
+		if w := sent(t, h, long[:size]); w.Code != http.StatusOK {
+			t.Errorf("%d bytes need no room that is not there: status %d: %s", size, w.Code, w.Body)
+		}
+	}
+	over()
+	settled(t)
+	if w := sent(t, h, long); w.Code != http.StatusOK {
+		t.Errorf("room again: status %d: %s", w.Code, w.Body)
+	}
+	settled(t)
+}
+
+// However many batches come at once, what runs beside their connections' goroutines is bounded, and each gets on.
+func TestBatchesShareTheirHelpers(t *testing.T) {
+	t.Parallel()
+	const batches, helpers = 8, 5
+	var mu sync.Mutex
+	running, most := 0, 0
+	full, fill := context.WithTimeout(t.Context(), 10*time.Second) // a second filling does no harm
+	defer fill()
+	h := plainHandler(func(context.Context, commands.Request) (json.RawMessage, error) {
+		mu.Lock()
+		running++
+		if most = max(most, running); running == batches+helpers {
+			fill()
+		}
+		mu.Unlock()
+		<-full.Done() // all that may run at once do
+		mu.Lock()
+		running--
+		mu.Unlock()
+		return nil, nil
+	})
+	h.helpers.left.Store(helpers)
+	body := "[" + strings.Repeat(short+",", 99) + short + "]"
+	var all sync.WaitGroup
+	for range batches {
+		all.Go(func() {
+			if w := sent(t, h, body); w.Code != http.StatusOK || strings.Count(w.Body.String(), `"result"`) != 100 {
+				t.Errorf("status %d: %.200s", w.Code, w.Body)
+			}
+		})
+	}
+	all.Wait()
+	if most != batches+helpers {
+		t.Errorf("%d calls ran at once, want %d", most, batches+helpers)
+	}
+	if left := h.helpers.left.Load(); left != helpers {
+		t.Errorf("%d helpers are left of %d", left, helpers)
+	}
+}
+
+// A small batch of calls with large results does not make an answer without bounds.
+func TestAnswersOfABatchAreBounded(t *testing.T) {
+	t.Parallel()
+	result := json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)
+	var mu sync.Mutex
+	ran := 0
+	h := plainHandler(func(context.Context, commands.Request) (json.RawMessage, error) {
+		mu.Lock()
+		ran++
+		mu.Unlock()
+		return result, nil
+	})
+	h.concurrency = 4
+	notification := `{"jsonrpc":"2.0","method":"m"}`
+	w := sent(t, h, "["+strings.Repeat(short+",", 100)+strings.Repeat(notification+",", 100)+short+"]")
+	var answers []struct {
+		Result string
+		Error  *commands.Error
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &answers); err != nil || len(answers) != 101 {
+		t.Fatalf("%d answers, %v", len(answers), err)
+	}
+	if most := maxAnswers/len(result) + 1 + h.concurrency; ran > most || ran < maxAnswers/len(result) {
+		t.Errorf("%d calls ran, want %d at most", ran, most)
+	}
+	if last := answers[100].Error; last == nil || last.Code != commands.CodeInvalidRequest || !strings.HasPrefix(fmt.Sprint(last.Data), "not begun: ") {
+		t.Errorf("the last is answered %v", last)
+	}
+}
+
+// A caller that never reads its answer is cut off, and nothing of it stays.
+func TestACallerThatDoesNotReadIsCutOff(t *testing.T) {
+	t.Parallel()
+	result := json.RawMessage(`"` + strings.Repeat("x", 64<<20) + `"`) // more than sockets buffer
+	h := plainHandler(func(context.Context, commands.Request) (json.RawMessage, error) { return result, nil })
+	h.writeWithin = 100 * time.Millisecond
+	closed := make(chan struct{})
+	server := httptest.NewUnstartedServer(h)
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			close(closed)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	request := "POST /rpc HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: " + fmt.Sprint(len(short)) + "\r\n\r\n" + short
+	if _, err := io.WriteString(conn, request); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Fatal("its connection is still open")
+	}
+	// What it gets, if it reads after all, is not the whole.
+	got, _ := io.Copy(io.Discard, conn)
+	if got >= int64(len(result)) {
+		t.Errorf("%d bytes were kept for it", got)
+	}
+}
+
+// Each limit of a body, from both sides, with its length announced and in chunks, over a connection.
+func TestLimitsOverAConnection(t *testing.T) {
+	t.Parallel()
+	ran := 0
+	server := httptest.NewServer(plainHandler(func(context.Context, commands.Request) (json.RawMessage, error) { ran++; return nil, nil }))
+	defer server.Close()
+	deep := func(levels int) string {
+		return `{"jsonrpc":"2.0","method":"m","id":1,"params":` + strings.Repeat(`{"a":`, levels-2) + `{}` + strings.Repeat("}", levels-2) + `}`
+	}
+	for _, tc := range []struct {
+		name, body string
+		status     int
+		answer     string
+	}{
+		{"1 MiB", short + strings.Repeat(" ", MaxBody-len(short)), 200, `"result":null`},
+		{"a byte more", short + strings.Repeat(" ", MaxBody-len(short)+1), 413, `"code":-32600`},
+		{"1,000 calls", "[" + strings.Repeat("1,", MaxCalls-1) + short + "]", 200, `"result":null`},
+		{"1,001 calls", "[" + strings.Repeat(short+",", MaxCalls) + short + "]", 200, `a batch has at most 1000 calls`},
+		{"64 levels", deep(MaxDepth), 200, `"result":null`},
+		{"65 levels", deep(MaxDepth + 1), 200, `more than 64 levels deep`},
+	} {
+		for _, chunked := range []bool{false, true} {
+			var body io.Reader = bytes.NewReader([]byte(tc.body))
+			if chunked {
+				body = struct{ io.Reader }{body} // of unknown length
+			}
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", "application/json")
+			response, err := server.Client().Do(r)
+			if err != nil {
+				t.Fatalf("%s, in chunks %t: %v", tc.name, chunked, err)
+			}
+			answer, err := io.ReadAll(response.Body)
+			_ = response.Body.Close()
+			if err != nil || response.StatusCode != tc.status || !strings.Contains(string(answer), tc.answer) {
+				t.Errorf("%s, in chunks %t: status %d, %v: %.300s", tc.name, chunked, response.StatusCode, err, answer)
+			}
+		}
+	}
+	if ran != 6 {
+		t.Errorf("%d calls ran, want 6", ran)
+	}
+}

@@ -1,0 +1,132 @@
+package projections
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// eventsOf reads events out of a fuzzer's text: one a line, as `type payload` or, of another version, `type v9 payload`.
+func eventsOf(text string) []events.Envelope {
+	var list []events.Envelope
+	for line := range strings.SplitSeq(text, "\n") {
+		typ, payload, _ := strings.Cut(line, " ")
+		version := 1
+		if rest, ok := strings.CutPrefix(payload, "v9 "); ok {
+			version, payload = 9, rest
+		}
+		id := events.ID{MS: 1_700_000_000_000 + int64(len(list)), Seq: int64(len(list)) + 1}
+		e := events.Envelope{ID: id, Seq: id.Seq, Type: events.Type(typ), V: version, Timestamp: id.MS, Payload: []byte(payload)}
+		// Only what an envelope can hold comes to a projection.
+		data, err := e.Encode()
+		if err != nil {
+			continue
+		}
+		if e, err = events.Decode(data); err == nil {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// FuzzFolds folds events that anybody may have written. Each projection takes a batch or refuses it by a typed error, the same
+// each time, and what it would write depends on the events alone.
+func FuzzFolds(f *testing.F) {
+	files, err := filepath.Glob("../events/testdata/*.v1.json")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no golden files: %v", err)
+	}
+	var all []string
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		e, err := events.Decode([]byte(strings.TrimSpace(string(data))))
+		if err != nil {
+			f.Fatal(err)
+		}
+		line := string(e.Type) + " " + string(e.Payload)
+		all = append(all, line)
+		f.Add(line)
+		for _, wrong := range []string{"{}", "[]", "null", "v9 {}", `{"id":7}`, `{"id":"t-0","taskId":"t-99999999999999999999"}`, `{"id":"t--1"}`, `{"roles":{}}`} {
+			f.Add(string(e.Type) + " " + wrong)
+		}
+	}
+	f.Add(strings.Join(all, "\n"))
+	f.Add("no.type {}\nsystem.flushed {}\nsystem.flushed {\"postgres\":{\"tasksDeleted\":-1}}")
+	f.Add(`task.created {"id":"t-1","text":"\ud800\u0000","priority":-99999999999,"metadata":{"a":1e999}}` + "\n" +
+		`task.claimed {"taskId":"t-1","workerId":"w","attempt":9223372036854775807,"waited":-9223372036854775808}` + "\n" +
+		`task.failed {"id":"t-1","workerId":"","duration":9223372036854775807,"previousStatus":"?"}` + "\n" + `task.deleted {"id":"t-1"}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		list := eventsOf(text)
+		for _, fold := range []func([]events.Envelope) (any, error){foldState, foldMetrics, foldTasks} {
+			first, err := fold(list)
+			if err != nil && !errors.Is(err, events.ErrMalformed) && !errors.Is(err, events.ErrUnknownVersion) {
+				t.Fatalf("refused by an error of another kind: %v", err)
+			}
+			second, again := fold(list)
+			if (err == nil) != (again == nil) || err != nil && err.Error() != again.Error() {
+				t.Fatalf("first %v, then %v", err, again)
+			}
+			if err == nil && !reflect.DeepEqual(first, second) {
+				t.Fatalf("the same events gave\n%v\nand then\n%v", first, second)
+			}
+		}
+	})
+}
+
+func foldState(list []events.Envelope) (any, error) {
+	f := newStateFold()
+	for _, e := range list {
+		if err := f.add(e); err != nil {
+			return nil, err
+		}
+	}
+	return changed(f.changes(events.ID{MS: 1, Seq: 1}), 3), nil
+}
+
+func foldMetrics(list []events.Envelope) (any, error) {
+	f := newMetricsFold()
+	for _, e := range list {
+		if err := f.add(e); err != nil {
+			return nil, err
+		}
+	}
+	return changed(f.changes(), 4), nil
+}
+
+func foldTasks(list []events.Envelope) (any, error) {
+	f := newTasksFold(len(list))
+	for _, e := range list {
+		if err := f.add(e); err != nil {
+			return nil, err
+		}
+	}
+	var columns taskColumns
+	for _, c := range f.order {
+		columns.add(c)
+	}
+	return columns, nil
+}
+
+// changed counts a script's changes, which come in any order, so many arguments each.
+func changed(args []any, each int) map[string]int {
+	all := map[string]int{}
+	for ; len(args) >= each; args = args[each:] {
+		var change strings.Builder
+		for _, arg := range args[:each] {
+			change.WriteString(arg.(string) + "\x00")
+		}
+		all[change.String()]++
+	}
+	if len(args) > 0 {
+		panic("arguments that make no change")
+	}
+	return all
+}
