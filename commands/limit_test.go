@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -108,12 +110,53 @@ func TestRateLimitSlides(t *testing.T) {
 		if _, err := f.Call(t.Context(), create); err != nil {
 			t.Errorf("after waiting %d ms as told: %v", wait, err)
 		}
-		set(10*time.Second, 0, 10)
-		if wait := f.limited(create).RetryAfterMs; wait < 49_000 || wait > 50_000 {
+		began := time.Now().Add(-10 * time.Second).UnixMilli()
+		f.put([]any{"HSET", counters, "start", began, "previous", 0, "current", 10})
+		wait = f.limited(create).RetryAfterMs
+		if wait < 49_000 || wait > 50_001 {
 			t.Errorf("wait for %d ms, want 50 s", wait)
+		}
+		f.put([]any{"HSET", counters, "start", began - wait})
+		if _, err := f.Call(t.Context(), create); err != nil {
+			t.Errorf("after waiting %d ms for a new window: %v", wait, err)
+		}
+		set(10*time.Second, 0, 20) // the limit was lowered meanwhile
+		if wait = f.limited(create).RetryAfterMs; wait != 60_000 {
+			t.Errorf("wait for %d ms, want a window", wait)
 		}
 		if ttl := f.client.PTTL(t.Context(), counters).Val(); ttl <= 0 || ttl > 2*time.Minute {
 			t.Errorf("the counters are kept for %v", ttl)
+		}
+	})
+}
+
+// Calls that come at the same time share a script's run, and are counted as if each had its own.
+func TestRateLimitOfCallsAtOnce(t *testing.T) {
+	everywhere(t, Options{RateLimits: map[string]int{"task.create": 10}}, func(t *testing.T, f *fleet) {
+		create := Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1"}
+		var passed, refused atomic.Int64
+		var callers sync.WaitGroup
+		for range 100 {
+			callers.Go(func() {
+				_, err := f.Call(t.Context(), create)
+				var known *Error
+				switch {
+				case err == nil:
+					passed.Add(1)
+				case errors.As(err, &known) && known.Code == CodeRateLimited:
+					refused.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		callers.Wait()
+		if passed.Load() != 10 || refused.Load() != 90 {
+			t.Errorf("%d calls passed and %d were refused, want 10 and 90", passed.Load(), refused.Load())
+		}
+		counters := f.client.HGetAll(t.Context(), f.keys.Prefix()+"ratelimit:task.create:192.0.2.1").Val()
+		if counters["current"] != "10" || counters["previous"] != "0" {
+			t.Errorf("counted %v", counters)
 		}
 	})
 }

@@ -8,7 +8,7 @@
 --- @include "lib/own"
 --- @include "lib/registered"
 -- Ends a task for its owner.
---- @lot 16
+--- @lot 32
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace

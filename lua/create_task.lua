@@ -4,7 +4,7 @@
 --- @include "lib/create"
 --- @include "lib/conflict"
 -- Creates a task and puts it where it waits for a worker.
---- @lot 16
+--- @lot 32
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace

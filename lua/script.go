@@ -45,6 +45,10 @@ type Script struct {
 
 var lotLine = regexp.MustCompile(`(?m)^--- @lot (\d+)$`)
 
+// closingLine stands above a function of a library that writes what the commands left to the script's end. The
+// functions of all libraries are called there in the order of the libraries, once for a lot, also after a command that failed.
+var closingLine = regexp.MustCompile(`(?m)^--- @closing ([a-z_]+)$`)
+
 var includeLine = regexp.MustCompile(`(?m)^--- @include "(lib/[a-z_]+)"$`)
 
 var scripts = mustLoad(files)
@@ -92,23 +96,24 @@ func load(fsys fs.FS, name, file string) (*Script, error) {
 	}
 	var libraries strings.Builder
 	libraries.WriteString(shortcuts)
-	seen := map[string]bool{}
-	if err := include(fsys, string(source), seen, &libraries); err != nil {
+	if err := include(fsys, string(source), map[string]bool{}, &libraries); err != nil {
 		return nil, err
 	}
 	body := includeLine.ReplaceAllString(string(source), "") + "\n"
-	command := libraries.String() + "local function command()\n" + body + "end\n" + attempt
-	closing := ""
+	command := libraries.String() + "local function command()\n" + body + "end\n"
+	var closing strings.Builder
+	for _, match := range closingLine.FindAllStringSubmatch(libraries.String(), -1) {
+		closing.WriteString(match[1] + "()\n")
+	}
 	s := newScript(name, libraries.String()+body)
-	if seen["lib/closing.lua"] {
-		closing = closer
-		s = newScript(name, command+"local reply = attempt()\n"+closing+"return reply\n")
+	if closing.Len() > 0 {
+		s = newScript(name, command+attempt+closing.String()+"return reply\n")
 	}
 	if match := lotLine.FindStringSubmatch(body); match != nil {
 		if s.LotSize, err = strconv.Atoi(match[1]); err != nil {
 			return nil, err
 		}
-		s.Lot = newScript(name, lotArguments+command+lotDriver+closing+"return replies\n")
+		s.Lot = newScript(name, lotArguments+command+eachOfLot+attempt+endOfLot+closing.String()+"return replies\n")
 	}
 	return s, nil
 }
@@ -126,27 +131,21 @@ const shortcuts = "local redis, string, math = redis, string, math\n"
 
 // attempt runs the command. What goes wrong in it is its reply.
 const attempt = `
-local function attempt()
-  local ok, reply = pcall(command)
-  if not ok and type(reply) ~= 'table' then reply = { err = 'ERR ' .. tostring(reply) } end
-  return reply
-end
-`
-
-// closer writes what lib/closing.lua leaves for the end.
-const closer = `
-for _, close in ipairs(closing) do close() end
+local ok, reply = pcall(command)
+if not ok and type(reply) ~= 'table' then reply = { err = 'ERR ' .. tostring(reply) } end
 `
 
 // A lot runs a command for each of its calls, with ARGV as the call alone would have it.
 const (
 	lotArguments = "local given, ARGV = ARGV, {}\n"
-	lotDriver    = `
+	eachOfLot    = `
 local calls, width = tonumber(given[1]), tonumber(given[2])
 local replies = {}
 for call = 0, calls - 1 do
-  for i = 1, width do ARGV[i] = given[2 + call * width + i] end
-  replies[call + 1] = attempt() or false
+for i = 1, width do ARGV[i] = given[2 + call * width + i] end
+`
+	endOfLot = `
+replies[call + 1] = reply or false
 end
 `
 )

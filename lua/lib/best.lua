@@ -1,4 +1,5 @@
 --- @include "lib/queue"
+--- @include "lib/places"
 --- @include "lib/fit"
 -- best returns up to n waiting tasks that an instance with these roles may take, best first, each as
 -- {id, score, queue}. It looks at the heads of at most 65 queues.

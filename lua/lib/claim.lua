@@ -1,11 +1,12 @@
 --- @include "lib/log"
 --- @include "lib/json"
 --- @include "lib/queue"
+--- @include "lib/places"
 -- claim puts a pending task (a table of read_task) to work with an instance; the caller takes it out of
 -- the queue it was in. The attempt it raises is the fencing token. Emits task.claimed.
 local function claim(t, worker)
   local attempt = int(t.attempt + 1)
-  local n = emit('task.claimed', '{"taskId":"' .. t.id .. '","workerId":' .. quote(worker) .. ',"attempt":' .. attempt
+  local n = emit('task.claimed', '{"taskId":"' .. t.id .. '","workerId":' .. quote_name(worker) .. ',"attempt":' .. attempt
     .. ',"previousAssignment":' .. quoted(t.assignedTo) .. ',"status":"in_progress","previousStatus":"pending","waited":'
     .. int(now - t.queuedAt) .. ',"claimedAt":"' .. at .. '"}')
   local key = prefix .. 'task:' .. t.id

@@ -1,6 +1,7 @@
 --- @include "lib/log"
 --- @include "lib/json"
 --- @include "lib/queue"
+--- @include "lib/places"
 --- @include "lib/rolesets"
 -- create makes a task of what was checked and puts it where it waits for a worker; the caller has seen that its
 -- set of roles has a place. It returns the task object. Emits task.created.

@@ -3,6 +3,7 @@
 --- @include "lib/rolesets"
 --- @include "lib/withdraw"
 --- @include "lib/claim"
+--- @include "lib/places"
 --- @include "lib/settle"
 -- finish ends a task that has an owner. One that was never claimed is claimed in the same step. The
 -- result and the error are JSON text or ''. Emits task.completed or task.failed.
@@ -12,7 +13,7 @@ local function finish(t, status, result, failure, retention)
     claim(t, owner)
     withdraw(owner, t.id)
   end
-  local payload = '{"id":"' .. t.id .. '","status":"' .. status .. '","workerId":' .. quote(owner) .. ',"attempt":' .. t.attempt
+  local payload = '{"id":"' .. t.id .. '","status":"' .. status .. '","workerId":' .. quote_name(owner) .. ',"attempt":' .. t.attempt
     .. ',"duration":' .. int(now - t.claimedAt) .. ',"result":' .. raw(result)
   if status == 'failed' then payload = payload .. ',"error":' .. raw(failure) end
   local n = emit('task.' .. status, payload .. ',"previousStatus":"in_progress","completedAt":"' .. at .. '"}')

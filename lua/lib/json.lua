@@ -1,13 +1,18 @@
 -- JSON text of what users bring and of what may be missing.
 
--- Redis' cjson writes '/' as '\/', the embedded one's does not: there a '\/' is the end of an escaped '\'.
-local slash_escaped = cjson.encode('/') == '"\\/"'
-
 -- quote gives a string as JSON.
 local function quote(s)
   local text = cjson.encode(s)
-  if slash_escaped and string.find(text, '/', 1, true) then text = string.gsub(text, '\\/', '/') end
+  -- Redis' cjson writes '/' as '\/', the embedded one's does not: there a '\/' is the end of an escaped '\'.
+  if string.find(text, '/', 1, true) and cjson.encode('/') == '"\\/"' then text = string.gsub(text, '\\/', '/') end
   return text
+end
+
+-- quote_name is quote for what comes again and again, such as an instance's id.
+local name, name_text
+local function quote_name(s)
+  if s ~= name then name, name_text = s, quote(s) end
+  return name_text
 end
 
 -- quoted gives a string as JSON, or null when it is missing (nil, false or empty).

@@ -1,6 +1,5 @@
 --- @include "lib/space"
 --- @include "lib/clock"
---- @include "lib/closing"
 --- @include "lib/iso"
 -- The log. emit is the only XADD on it and on its topics.
 --
@@ -14,7 +13,7 @@ local seq            -- of the last event
 local moved          -- there is a later one than where the log's hash says
 local now, now_text  -- the time of this script's events in ms: the clock, but never going back
 local at             -- the same as ISO 8601
-local trimmed = {}   -- the topics that were: once is enough for the commands of a lot
+local trimmed        -- the topic that was, last: once is enough for the commands of a lot
 local event_id       -- ID of the last event that this script emitted
 
 -- recover_log finds the log's position again when its hash is gone: the stream is what happened. Where a
@@ -69,16 +68,17 @@ local function emit(type, payload, context)
     .. ',' .. (context or ARGV[1]) .. ',"payload":' .. payload .. '}'
   redis.call('XADD', prefix .. 'stream:events', event_id, 'data', data)
   seq, moved = seq + 1, true
-  if trimmed[type] then
+  if trimmed == type then
     redis.pcall('XADD', prefix .. 'stream:' .. type, event_id, 'data', data)
   else
     redis.pcall('XADD', prefix .. 'stream:' .. type, 'MAXLEN', '~', topic_length, event_id, 'data', data)
-    trimmed[type] = true
+    trimmed = type
   end
   if seq == 1 then redis.call('HSET', KEYS[1], 'base', n, 'term', '0') end
   return n
 end
 
-closing[#closing + 1] = function()
+--- @closing write_position
+local function write_position()
   if moved then redis.call('HSET', KEYS[1], 'seq', int(seq), 'ms', now_text) end
 end

@@ -1,5 +1,5 @@
 --- @include "lib/log"
---- @include "lib/queue"
+--- @include "lib/places"
 -- settle brings what is derived from an instance's queues up to date after they have changed: its
 -- status (with the seq of the event that changed it), and whether it has room for another task. Nothing is
 -- done for one that is not registered.
@@ -29,6 +29,7 @@ local function settle_later(id)
   unsettled[id] = int(seq)
 end
 
-closing[#closing + 1] = function()
+--- @closing settle_all
+local function settle_all()
   for id, n in pairs(unsettled) do settle(id, n) end
 end

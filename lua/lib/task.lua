@@ -15,7 +15,7 @@ end
 
 local function task_object(t)
   return '{"id":"' .. t.id .. '","text":' .. quote(t.text) .. ',"status":"' .. t.status .. '","priority":' .. t.priority
-    .. ',"assignedTo":' .. quoted(t.assignedTo) .. ',"attempt":' .. t.attempt .. ',"metadata":' .. raw(t.metadata)
+    .. ',"assignedTo":' .. (t.assignedTo and quote_name(t.assignedTo) or 'null') .. ',"attempt":' .. t.attempt .. ',"metadata":' .. raw(t.metadata)
     .. ',"result":' .. raw(t.result) .. ',"error":' .. raw(t.error) .. ',"createdAt":"' .. t.createdAt
     .. '","updatedAt":"' .. t.updatedAt .. '","completedAt":' .. quoted(t.completedAt) .. '}'
 end

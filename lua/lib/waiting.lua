@@ -1,8 +1,8 @@
 --- @include "lib/space"
 -- read_waiting returns the fields that a pending task can have, as read_task does.
 local function read_waiting(id)
-  local t = redis.call('HMGET', prefix .. 'task:' .. id, 'id', 'text', 'status', 'priority', 'assignedTo', 'attempt',
+  local t = redis.call('HMGET', prefix .. 'task:' .. id, 'text', 'status', 'priority', 'assignedTo', 'attempt',
     'metadata', 'createdAt', 'roleset', 'queuedAt', 'previousAssignment')
-  return { id = t[1], text = t[2], status = t[3], priority = t[4], assignedTo = t[5], attempt = t[6], metadata = t[7],
-    createdAt = t[8], roleset = t[9], queuedAt = t[10], previousAssignment = t[11] }
+  return { id = id, text = t[1], status = t[2], priority = t[3], assignedTo = t[4], attempt = t[5], metadata = t[6],
+    createdAt = t[7], roleset = t[8], queuedAt = t[9], previousAssignment = t[10] }
 end
