@@ -18,7 +18,7 @@ type ListTasksParams struct {
 	Status     string `json:"status,omitempty"`
 	AssignedTo ID     `json:"assignedTo,omitempty"`
 	Priority   *int   `json:"priority,omitempty"`
-	Limit      *int   `json:"limit,omitempty" jsonschema:"how many to list; 100 when left out"`
+	Limit      *int   `json:"limit,omitempty" jsonschema:"how many to list, 100 when left out"`
 	Offset     *int   `json:"offset,omitempty" jsonschema:"how many to pass over"`
 	OrderBy    string `json:"orderBy,omitempty" jsonschema:"createdAt when left out; the task's number breaks ties"`
 	Order      string `json:"order,omitempty" jsonschema:"desc when left out"`
@@ -49,6 +49,9 @@ type TaskView interface {
 	// Ping asks whether the view can be read.
 	Ping(ctx context.Context) error
 }
+
+// ErrPageTooLarge is what a TaskView answers when the tasks of a page hold more than it gives at once.
+var ErrPageTooLarge = errors.New("the page is too large")
 
 // ErrViewUnavailable is what a TaskView answers when its store cannot be reached.
 var ErrViewUnavailable = errors.New("task view unavailable")
@@ -131,6 +134,9 @@ func list(ctx context.Context, c *call, p *ListTasksParams) (json.RawMessage, er
 }
 
 func viewError(err error) error {
+	if errors.Is(err, ErrPageTooLarge) {
+		return InvalidParams("limit parameter: the tasks of this page hold more than 16 MiB; ask for fewer at once")
+	}
 	if errors.Is(err, ErrViewUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 		return Internal(PostgresUnavailable)
 	}

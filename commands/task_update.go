@@ -51,6 +51,9 @@ func taskUpdate() (*Method, error) {
 	}, update)
 }
 
+// maxMetadata is how many bytes of metadata a task may come to have. What comes at once is as long as a body at most.
+const maxMetadata = 1 << 20
+
 // maxMerges is how often metadata is merged again because somebody else changed it in between.
 const maxMerges = 20
 
@@ -98,7 +101,9 @@ func (c *call) mergeMetadata(ctx context.Context, id TaskID, changes Object) (re
 	if string(task.Metadata) != "null" {
 		read = task.Metadata
 	}
-	merged = merge(read, changes)
+	if merged = merge(read, changes); len(merged) > maxMetadata {
+		return nil, nil, "", InvalidParams("updates.metadata parameter: merged with what the task has it would be longer than 1 MiB")
+	}
 	return read, merged, roleset(merged), nil
 }
 

@@ -3,6 +3,7 @@ package commands
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
@@ -127,6 +128,18 @@ func TestUpdateRolesOfAnAssignedTask(t *testing.T) {
 }
 
 // Everybody's change of the metadata is there in the end.
+// Metadata is merged, so it could grow without end.
+func TestUpdateMetadataStaysBounded(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
+		id := f.create("x", "")
+		part := strings.Repeat("x", 600<<10)
+		f.ok("task.update", `{"id":%q,"updates":{"metadata":{"a":%q}}}`, id, part)
+		f.refused(CodeInvalidParams, `"updates.metadata parameter: merged with what the task has it would be longer than 1 MiB"`,
+			"task.update", `{"id":%q,"updates":{"metadata":{"b":%q}}}`, id, part)
+		f.ok("task.update", `{"id":%q,"updates":{"metadata":{"a":%q}}}`, id, part)
+	})
+}
+
 func TestUpdateMetadataAtOnce(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
 		id := f.create("x", "")

@@ -2,6 +2,7 @@ package projections_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -85,6 +86,24 @@ func TestListFiltersOrdersAndPages(t *testing.T) {
 	}
 	if _, err := b.tasks.List(t.Context(), projections.TaskQuery{Limit: 1, OrderBy: "num; DROP TABLE tasks"}); err == nil {
 		t.Error("an unknown order is taken")
+	}
+}
+
+// What users bring may be long, so a page is bounded by bytes as well.
+func TestAPageHoldsABoundedNumberOfBytes(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.prepare(t)
+	h := newHistory()
+	for range 20 {
+		h.create("x", 50, `{"long":"`+strings.Repeat("x", 1<<20)+`"}`)
+	}
+	b.apply(t, oneBatch(h.events))
+	if _, err := b.tasks.List(t.Context(), projections.TaskQuery{Limit: 20}); !errors.Is(err, projections.ErrPageTooLarge) {
+		t.Errorf("a page of 20 MiB: %v", err)
+	}
+	if ids, total := b.listed(t, projections.TaskQuery{Limit: 15}); len(ids) != 15 || total != 20 {
+		t.Errorf("%d tasks of %d are listed", len(ids), total)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -39,11 +40,17 @@ var taskOrders = map[string]string{
 	"createdAt": "num", "updatedAt": "updated_at", "completedAt": "completed_at", "priority": "priority", "status": "status",
 }
 
+// maxPageBytes bounds the task objects of a page, since users' metadata and results may be long.
+const maxPageBytes = 16 << 20
+
+// ErrPageTooLarge is what List answers when the tasks of a page hold more than 16 MiB. A page of five never does.
+var ErrPageTooLarge = errors.New("the page's tasks hold more than 16 MiB")
+
 // TaskOrders lists what tasks can be ordered by. Every order has the id as its tie-break.
 func TaskOrders() []string { return slices.Sorted(maps.Keys(taskOrders)) }
 
-// List reads a page and the total in one snapshot. An error other than that of an unknown order is
-// Postgres's.
+// List reads a page and the total in one snapshot. An error other than ErrPageTooLarge and that of an unknown
+// order is Postgres's.
 func (t *Tasks) List(ctx context.Context, q TaskQuery) (TaskPage, error) {
 	sql, args, err := q.sql()
 	if err != nil {
@@ -55,6 +62,7 @@ func (t *Tasks) List(ctx context.Context, q TaskQuery) (TaskPage, error) {
 	}
 	defer rows.Close()
 	page := TaskPage{Tasks: []json.RawMessage{}}
+	size := 0
 	for rows.Next() {
 		var r taskRow
 		if err := rows.Scan(&page.Total, &r.id, &r.text, &r.status, &r.priority, &r.assignedTo, &r.attempt,
@@ -62,7 +70,11 @@ func (t *Tasks) List(ctx context.Context, q TaskQuery) (TaskPage, error) {
 			return TaskPage{}, fmt.Errorf("read a task: %w", err)
 		}
 		if r.id != nil { // the row that is there when the page is empty holds the total alone
-			page.Tasks = append(page.Tasks, r.json())
+			task := r.json()
+			if size += len(task); size > maxPageBytes && len(page.Tasks) > 0 {
+				return TaskPage{}, ErrPageTooLarge
+			}
+			page.Tasks = append(page.Tasks, task)
 		}
 	}
 	if err := rows.Err(); err != nil {

@@ -128,3 +128,18 @@ func TestPagesNeverOverlap(t *testing.T) {
 		}
 	}
 }
+
+// A page that would be too long is refused with what to do, and does not count as a Postgres that failed.
+func TestAPageThatIsTooLong(t *testing.T) {
+	t.Parallel()
+	c := start(t, settings(t, func(cfg *config.Config) { cfg.DatabaseURL = testenv.Postgres(t) }))
+	for range 17 {
+		c.create(t, params{"text": "x", "metadata": params{"long": strings.Repeat("x", 1_000_000)}})
+	}
+	for range 6 { // one more than open the circuit
+		refused(t, c, commands.CodeInvalidParams, "task.list", params{})
+	}
+	if got := call[page](t, c, "task.list", params{"limit": 16}); len(got.Tasks) != 16 || got.TotalCount != 17 || !got.HasMore {
+		t.Errorf("listed %d tasks of %d", len(got.Tasks), got.TotalCount)
+	}
+}

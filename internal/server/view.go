@@ -32,6 +32,9 @@ func (v taskView) List(ctx context.Context, q commands.TaskQuery) ([]json.RawMes
 		query.Priority = new(int64(*q.Priority))
 	}
 	page, err := v.tasks.List(ctx, query)
+	if errors.Is(err, projections.ErrPageTooLarge) {
+		return nil, 0, commands.ErrPageTooLarge
+	}
 	return page.Tasks, int(page.Total), unavailable(err)
 }
 
