@@ -97,8 +97,8 @@ func (c *call) sign(ctx context.Context, err error) error {
 	}
 	failed := apiError(err)
 	switch outcomeOf(failed) {
-	case OutcomeInvalid, OutcomeUnauthorized:
-		return errNoSign // perhaps nobody was asked
+	case OutcomeInvalid, OutcomeUnauthorized, OutcomeRateLimited:
+		return errNoSign // perhaps nobody was asked, or Redis and not Postgres
 	case OutcomeUnavailable, OutcomeLost:
 		if c.options.Tasks == nil && outcomeIs(failed, PostgresUnavailable) {
 			return nil // there is none to be away, and Redis has answered

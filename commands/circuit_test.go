@@ -149,6 +149,37 @@ func TestCallersMistakesOpenNoCircuit(t *testing.T) {
 	})
 }
 
+// Who is refused for coming too soon was not let as far as Postgres: that neither ends a row of failures nor passes a trial.
+func TestRateLimitsAreNoSign(t *testing.T) {
+	t.Parallel()
+	f, view := broken(t, 50*time.Millisecond)
+	tooSoon := func() {
+		t.Helper()
+		f.methods["task.list"].Limit = 1
+		if _, err := f.do("task.list", `{}`); outcomeOf(err) != OutcomeRateLimited {
+			t.Fatal(err)
+		}
+		f.methods["task.list"].Limit = 10_000
+	}
+	for range f.methods["task.list"].Breaker.Failures - 1 {
+		f.fails("task.list", `{}`, PostgresUnavailable)
+	}
+	tooSoon()
+	f.fails("task.list", `{}`, PostgresUnavailable)
+	if state := f.methods["task.list"].Circuit(); state == circuitClosed {
+		t.Error("a rate limit ended a row of failures")
+	}
+	testenv.Eventually(t, patience, func() (bool, string) {
+		state := f.methods["task.list"].Circuit()
+		return state == circuitHalfOpen, state
+	})
+	tooSoon()
+	f.stands("task.list", circuitHalfOpen)
+	view.away.Store(false)
+	f.ok("task.list", `{}`)
+	f.stands("task.list", circuitClosed)
+}
+
 // A caller that does not wait says nothing of the infrastructure; a method's timeout does.
 func TestCallsThatDidNotEnd(t *testing.T) {
 	t.Parallel()

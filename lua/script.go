@@ -129,10 +129,14 @@ func newScript(name, source string) *Script {
 // shortcuts spare the scripts a lookup among the global names at each use.
 const shortcuts = "local redis, string, math = redis, string, math\n"
 
-// attempt runs the command. What goes wrong in it is its reply.
+// attempt runs the command. What goes wrong in it is its reply, under the code that Redis gave it: the client
+// leaves a master that says READONLY.
 const attempt = `
 local ok, reply = pcall(command)
-if not ok and type(reply) ~= 'table' then reply = { err = 'ERR ' .. tostring(reply) } end
+if not ok and type(reply) ~= 'table' then
+reply = tostring(reply)
+reply = { err = string.find(reply, '^%u+ ') and reply or 'ERR ' .. reply }
+end
 `
 
 // A lot runs a command for each of its calls, with ARGV as the call alone would have it.

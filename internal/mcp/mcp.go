@@ -91,8 +91,8 @@ func NewHandler(d rpc.Dispatcher, methods []*commands.Method, o Options) (http.H
 	return h, nil
 }
 
-// requestKey is under which a context holds the commands.Request that calls begin with.
-type requestKey struct{}
+// exchangeKey is under which a context holds the *exchange that calls belong to.
+type exchangeKey struct{}
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The SDK answers what is not sent by POST: GET and DELETE belong to sessions.
@@ -120,24 +120,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, unread)
 		return
 	}
-	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, request))
+	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, newExchange(request)))
 	r.Body = io.NopCloser(bytes.NewReader(compact))
 	r.ContentLength = int64(len(compact))
 	h.protocol.ServeHTTP(w, r)
-}
-
-// bounded refuses arrays of too many messages: the protocol of 2025-03-26 had them, and the SDK begins them all at once.
-func bounded(body json.RawMessage) *commands.Error {
-	if len(body) == 0 || body[0] != '[' {
-		return nil
-	}
-	var messages []json.RawMessage
-	if err := json.Unmarshal(body, &messages); err != nil || len(messages) > rpc.MaxCalls {
-		return &commands.Error{
-			Code: commands.CodeInvalidRequest, Message: "Invalid Request", Data: fmt.Sprintf("a batch has at most %d messages", rpc.MaxCalls),
-		}
-	}
-	return nil
 }
 
 // refuse answers what never gets to the protocol, in the protocol's form.
@@ -150,12 +136,13 @@ func refuse(w http.ResponseWriter, status int, failed *commands.Error) {
 
 // run runs one command for whoever sent the HTTP request that ctx belongs to.
 func (h *handler) run(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, *commands.Error) {
-	request, ok := ctx.Value(requestKey{}).(commands.Request)
+	x, ok := ctx.Value(exchangeKey{}).(*exchange)
 	if !ok {
 		return nil, commands.Internal("")
 	}
+	request := x.request
 	request.Method, request.Params, request.MCP = method, params, true
-	return rpc.Run(ctx, h.dispatcher, h.options.Log, request)
+	return x.run(ctx, func() (json.RawMessage, *commands.Error) { return rpc.Run(ctx, h.dispatcher, h.options.Log, request) })
 }
 
 // call is the handler of a method's tool.

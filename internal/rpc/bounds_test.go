@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -247,5 +248,24 @@ func TestLimitsOverAConnection(t *testing.T) {
 	}
 	if ran != 6 {
 		t.Errorf("%d calls ran, want 6", ran)
+	}
+}
+
+// Not parallel: what all goroutines allocate is counted.
+func TestLongAnswersArePutTogetherOnce(t *testing.T) {
+	const calls, size = 64, 128 << 10
+	result := json.RawMessage(`"` + strings.Repeat("x", size-2) + `"`)
+	h := plainHandler(func(context.Context, commands.Request) (json.RawMessage, error) { return result, nil })
+	body := []byte("[" + strings.Repeat(short+",", calls-1) + short + "]")
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	x := new(exchange)
+	h.answer(t.Context(), x, body, commands.Request{})
+	runtime.ReadMemStats(&after)
+	if len(x.out) < calls*size {
+		t.Fatalf("the answer has %d bytes", len(x.out))
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 3*calls*size {
+		t.Errorf("an answer of %d bytes took %d", len(x.out), took)
 	}
 }

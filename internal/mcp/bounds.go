@@ -1,0 +1,63 @@
+package mcp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/rpc"
+)
+
+const (
+	// maxAtOnce is how many calls of one HTTP request run at once. The SDK begins all of a batch's; the others wait.
+	maxAtOnce = 16
+	// maxAnswers is how many bytes their results may have together before the rest is not begun any more. A tool's answer
+	// has its result twice.
+	maxAnswers = 8 << 20
+)
+
+// exchange is what the calls of one HTTP request have in common.
+type exchange struct {
+	request  commands.Request // what they begin with
+	slots    chan struct{}
+	answered atomic.Int64
+}
+
+func newExchange(request commands.Request) *exchange {
+	return &exchange{request: request, slots: make(chan struct{}, maxAtOnce)}
+}
+
+// run runs one of them when it is its turn, unless the others' results are too long already.
+func (x *exchange) run(ctx context.Context, run func() (json.RawMessage, *commands.Error)) (json.RawMessage, *commands.Error) {
+	select {
+	case x.slots <- struct{}{}:
+		defer func() { <-x.slots }()
+	case <-ctx.Done(): // nobody reads the answer
+		return nil, commands.Internal("")
+	}
+	if x.answered.Load() > maxAnswers {
+		return nil, &commands.Error{
+			Code: commands.CodeInvalidRequest, Message: "Invalid Request",
+			Data: fmt.Sprintf("not begun: the answers of this batch have more than %d bytes already", maxAnswers),
+		}
+	}
+	result, failed := run()
+	x.answered.Add(int64(len(result)))
+	return result, failed
+}
+
+// bounded refuses arrays of too many messages: the protocol of 2025-03-26 had them, and the SDK begins them all at once.
+func bounded(body json.RawMessage) *commands.Error {
+	if len(body) == 0 || body[0] != '[' {
+		return nil
+	}
+	var messages []json.RawMessage
+	if err := json.Unmarshal(body, &messages); err != nil || len(messages) > rpc.MaxCalls {
+		return &commands.Error{
+			Code: commands.CodeInvalidRequest, Message: "Invalid Request", Data: fmt.Sprintf("a batch has at most %d messages", rpc.MaxCalls),
+		}
+	}
+	return nil
+}

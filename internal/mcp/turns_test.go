@@ -1,0 +1,43 @@
+package mcp
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+
+	"github.com/claudebench/claudebench/commands"
+)
+
+// However many calls a batch has, few run at once; one whose turn does not come before its caller hangs up never runs.
+func TestCallsOfABatchTakeTurns(t *testing.T) {
+	t.Parallel()
+	x := newExchange(commands.Request{})
+	began, end, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	for range maxAtOnce {
+		go func() {
+			_, _ = x.run(context.Background(), func() (json.RawMessage, *commands.Error) {
+				began <- struct{}{}
+				<-end
+				return nil, nil
+			})
+			ended <- struct{}{}
+		}()
+	}
+	for range maxAtOnce {
+		<-began
+	}
+	ran := false
+	run := func() (json.RawMessage, *commands.Error) { ran = true; return nil, nil }
+	gone, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	if _, failed := x.run(gone, run); ran || failed == nil {
+		t.Error("one more ran at once")
+	}
+	close(end)
+	for range maxAtOnce {
+		<-ended
+	}
+	if _, failed := x.run(t.Context(), run); !ran || failed != nil {
+		t.Errorf("nobody's turn comes any more: %v", failed)
+	}
+}
