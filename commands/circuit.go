@@ -44,9 +44,10 @@ type circuit struct {
 	failures int       // in a row, that opened it
 	until    time.Time // the time that it was last opened for
 	changes  []circuitChange
+	last     circuitChange // the latest of them, told or not
 }
 
-// circuitChange is an opening or closing that is not reported yet.
+// circuitChange is a change of state.
 type circuitChange struct {
 	state     string
 	failures  int
@@ -60,8 +61,9 @@ func newCircuit(m *Method, log *slog.Logger) *circuit {
 		ReadyToTrip: func(counts gobreaker.Counts) bool {
 			return int(counts.ConsecutiveFailures) >= m.Breaker.Failures
 		},
-		IsSuccessful:  func(err error) bool { return !errors.Is(err, errInfrastructure) },
-		IsExcluded:    func(err error) bool { return errors.Is(err, errNoSign) },
+		IsSuccessful: func(err error) bool { return !errors.Is(err, errInfrastructure) },
+		// A panic as well tells nothing of the infrastructure.
+		IsExcluded:    func(err error) bool { return err != nil && !errors.Is(err, errInfrastructure) },
 		OnStateChange: func(_ string, from, to gobreaker.State) { c.changed(from, to) },
 	})
 	return c
@@ -169,18 +171,17 @@ func (c *circuit) changed(from, to gobreaker.State) {
 		c.log.Info("a circuit breaker closed", "method", c.method)
 		c.note(circuitChange{circuitClosed, c.failures, c.until.UnixMilli(), now.UnixMilli()})
 		c.failures = 0
-	case gobreaker.StateHalfOpen: // nothing that others act on: the time is over, as was told
+	case gobreaker.StateHalfOpen: // no event: the time is over, as was told
+		c.note(circuitChange{circuitHalfOpen, c.failures, c.until.UnixMilli(), c.until.UnixMilli()})
 	}
 }
 
-// note adds a change. Of an outage in which the circuit opened again and again, the last opening is told.
+// note adds a change. Of more than can wait, the first ones are told and the last.
 func (c *circuit) note(change circuitChange) {
-	if last := len(c.changes) - 1; last >= 0 && c.changes[last].state == change.state {
-		c.changes[last] = change
-		return
-	}
+	c.last = change
 	if len(c.changes) == maxUnreported {
-		c.changes = c.changes[2:] // an opening and its closing
+		c.changes[maxUnreported-1] = change
+		return
 	}
 	c.changes = append(c.changes, change)
 }
@@ -204,7 +205,16 @@ func (c *circuit) reported(change circuitChange) {
 	}
 }
 
-// reportCircuits tells Redis what circuits opened and closed. What cannot be told stays for the next time.
+// standing gives the change that made the circuit what it is, once it is told and while calls are refused: a flush may have
+// removed what was told.
+func (c *circuit) standing() (circuitChange, bool) {
+	closed := c.state() == circuitClosed // also lets its time run out, which is a change
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last, !closed && len(c.changes) == 0
+}
+
+// reportCircuits tells Redis how circuits stand and, by events, which opened and closed. What cannot be told stays for the next time.
 func (c *Coordinator) reportCircuits(ctx context.Context) error {
 	c.reporting.Lock()
 	defer c.reporting.Unlock()
@@ -212,13 +222,24 @@ func (c *Coordinator) reportCircuits(ctx context.Context) error {
 		if m.circuit == nil {
 			continue
 		}
+		if change, standing := m.circuit.standing(); standing {
+			if err := c.reportCircuit(ctx, m, change); err != nil {
+				return err
+			}
+		}
 		for change, more := m.circuit.unreported(); more; change, more = m.circuit.unreported() {
-			if _, err := c.script(ctx, reportCircuit, envelopeContext("coordinator", "", ""), m.Name, c.name,
-				change.state, change.failures, change.until, change.at, ms(circuitKept)); err != nil {
+			if err := c.reportCircuit(ctx, m, change); err != nil {
 				return err
 			}
 			m.circuit.reported(change)
 		}
 	}
 	return nil
+}
+
+// reportCircuit tells one change. Told again, it changes nothing.
+func (c *Coordinator) reportCircuit(ctx context.Context, m *Method, change circuitChange) error {
+	_, err := c.script(ctx, reportCircuit, envelopeContext("coordinator", "", ""), m.Name, c.name,
+		change.state, change.failures, change.until, change.at, ms(circuitKept))
+	return err
 }

@@ -346,6 +346,9 @@ func intDecoder(schema *jsonschema.Schema) func([]byte, reflect.Value) string {
 			}
 			n = int64(f)
 		}
+		if high == maxInteger && float64(n) > high {
+			return fmt.Sprintf("must be an integer of at most %d", maxInteger)
+		}
 		if float64(n) < low || float64(n) > high {
 			return must
 		}

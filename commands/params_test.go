@@ -158,6 +158,7 @@ func TestParams(t *testing.T) {
 		{"task.list", `{"limit":1001}`, "limit parameter must be an integer from 1 to 1000"},
 		{"task.list", `{"limit":0}`, "limit parameter must be an integer from 1 to 1000"},
 		{"task.list", `{"offset":-1}`, "offset parameter must be an integer of at least 0"},
+		{"task.list", `{"offset":1000000000000000000}`, "offset parameter must be an integer of at most 9007199254740992"},
 		{"task.list", `{"orderBy":"drop table"}`, "orderBy parameter must be one of " + orders},
 		{"task.list", `{"order":"up"}`, "order parameter must be one of asc, desc"},
 		{"task.get", `{"id":"anything"}`, ""},

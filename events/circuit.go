@@ -3,7 +3,8 @@ package events
 // CircuitOpened is the payload of circuit.opened: a coordinator's circuit
 // breaker for a method opened, or opened again because the one call that it
 // let through failed. The event comes when Redis can take it, which may be
-// long after; of an outage in which it opened several times, it tells the last.
+// long after, each opening with its own time; of more than can wait, the first
+// ones are told and the last.
 type CircuitOpened struct {
 	Method      string `json:"method"`
 	Failures    int64  `json:"failures"`    // of infrastructure, in a row

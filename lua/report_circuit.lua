@@ -7,7 +7,7 @@
 -- ARGV[1] context       inside of the envelope: actor, cause, trace
 -- ARGV[2] method        whose calls the breaker guards
 -- ARGV[3] coordinator   in which it does
--- ARGV[4] state         OPEN or CLOSED
+-- ARGV[4] state         OPEN, HALF_OPEN or CLOSED
 -- ARGV[5] failures      in a row, that opened it
 -- ARGV[6] over          when it lets a call through again, or did, ms
 -- ARGV[7] moment        when it changed by the coordinator's clock, ms
@@ -28,7 +28,7 @@ local payload = '{"method":' .. quote(method) .. ',"failures":' .. failures .. '
   .. ',"coordinator":' .. quote(coordinator) .. ',"timestamp":' .. moment .. '}'
 if state == 'OPEN' then
   emit('circuit.opened', payload, context)
-else
+elseif state == 'CLOSED' then
   emit('circuit.closed', payload, context)
 end
 -- Coordinators that are gone would stay as long as others report.

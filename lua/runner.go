@@ -29,8 +29,8 @@ const (
 	// maxInFlight is how many round trips are under way at once: while Redis runs one, the next is written.
 	maxInFlight = 2
 	// retryFor bounds how long a call that certainly has not run is tried again: long enough for a restart
-	// of Redis, short enough that callers of a Redis that is gone are told soon.
-	retryFor = 2 * time.Second
+	// of Redis, short enough that callers of a Redis that is gone are told within the shortest timeout of a method.
+	retryFor = 1500 * time.Millisecond
 	// reachTimeout bounds the question whether Redis is there at all.
 	reachTimeout = time.Second
 	// sendTimeout bounds a round trip, and so how long a Redis that hangs holds up the calls behind.

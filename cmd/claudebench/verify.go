@@ -62,7 +62,7 @@ Exit code 0 when all agrees, 1 when something does not, or could not be read.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	cmd.Flags().BoolVar(&quiet, "quiet", false, "tell no progress on standard error")
-	cmd.Flags().DurationVar(&o.Wait, "wait", 10*time.Second, "how long to wait for a projection that is behind, or a flush that gets no further")
+	cmd.Flags().DurationVar(&o.Wait, "wait", 10*time.Second, "how long to wait for each projection that is behind, or a flush that gets no further")
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd

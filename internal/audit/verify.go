@@ -250,7 +250,11 @@ func (v *verifier) await(ctx context.Context, projection string, reached func() 
 		select {
 		case <-poll.C:
 		case <-timeout.C:
-			v.report.violation("projection %s is stuck at seq %d: %s later it has not got to seq %d", projection, seq, v.Wait, v.fold.last.Seq)
+			hint := ""
+			if n, err := v.Redis.Exists(ctx, v.keys.Lease(projection)).Result(); err == nil && n == 0 {
+				hint = "; no coordinator runs it: start one, and it goes on from there"
+			}
+			v.report.violation("projection %s is stuck at seq %d: %s later it has not got to seq %d%s", projection, seq, v.Wait, v.fold.last.Seq, hint)
 			return false, nil
 		case <-ctx.Done():
 			return false, ctx.Err()

@@ -176,7 +176,7 @@ func DefaultDataDir() string {
 
 // RateLimits are the limits that differ from the documented ones.
 type RateLimits struct {
-	// Off switches all limits off, but for those named after it.
+	// Off switches all limits off, but for those named beside it.
 	Off     bool
 	Methods map[string]int
 }
@@ -194,6 +194,9 @@ func (r *RateLimits) Set(text string) error {
 		n, err := strconv.Atoi(limit)
 		if !ok || method == "" || err != nil || n < 0 {
 			return fmt.Errorf("%q is neither off nor method=calls-a-minute", part)
+		}
+		if _, twice := r.Methods[method]; twice {
+			return fmt.Errorf("%s is given twice", method)
 		}
 		r.Methods[method] = n
 	}

@@ -21,6 +21,26 @@ func (c *client) holders(t *testing.T) map[string]bool {
 	return held
 }
 
+// The last coordinator ends as soon as it has answered: the views have what was acknowledged, and verify finds nothing behind.
+func TestProjectionsCatchUpBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
+	for range 3 { // the first time they have yet to be made
+		s, err := Start(t.Context(), cfg, Options{Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newClient(t, s.Addr())
+		for range 50 {
+			c.create(t, params{"text": "x"})
+		}
+		if err := s.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		verified(t, cfg)
+	}
+}
+
 // The coordinator that runs the projections is killed; the other one takes them over within five
 // seconds, and what was acknowledged before is in the list.
 func TestProjectionsAreTakenOver(t *testing.T) {

@@ -41,6 +41,8 @@ const (
 	// drainPatience is how long Stop lets calls in flight finish: longer than the longest timeout of a method but
 	// a flush's, which another coordinator goes on with.
 	drainPatience = 12 * time.Second
+	// catchUpPatience is how long Stop then lets the projections catch up.
+	catchUpPatience = 3 * time.Second
 )
 
 // Options are what the settings do not say.
@@ -257,7 +259,8 @@ func (s *Server) Addr() string { return s.addr.String() }
 // Failed gives the error that ended the server by itself.
 func (s *Server) Failed() <-chan error { return s.failed }
 
-// Stop lets the calls in flight finish, then ends what works in the background.
+// Stop lets the calls in flight finish, and the projections apply what is in the log by then, for a while; then it ends what works
+// in the background.
 func (s *Server) Stop(ctx context.Context) error {
 	close(s.draining)
 	ctx, cancel := context.WithTimeout(ctx, drainPatience)
@@ -266,8 +269,28 @@ func (s *Server) Stop(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("calls in flight did not finish: %w", errors.Join(err, s.http.Close()))
 	}
+	s.catchUp(ctx)
 	s.close()
 	return err
+}
+
+// catchUp waits until the projections have all that the log holds, so that nobody who looks after the last coordinator has ended finds
+// them behind. It does not wait for one that fails, nor for a store that is away: they go on with the next coordinator.
+func (s *Server) catchUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, catchUpPatience)
+	defer cancel()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		if !slices.ContainsFunc(s.runner.Status(ctx), func(p projections.Status) bool { return p.Lag != 0 && p.FailingSince.IsZero() }) {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (s *Server) close() {
