@@ -176,6 +176,11 @@ func offer(ctx context.Context, out chan<- *message.Message, m *message.Message)
 	case <-m.Nacked():
 		return false, nil
 	case <-ctx.Done():
+	}
+	select {
+	case <-m.Acked(): // before the end, and select chose by lot
+		return true, nil
+	default:
 		return false, ctx.Err()
 	}
 }
