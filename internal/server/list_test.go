@@ -137,7 +137,9 @@ func TestAPageThatIsTooLong(t *testing.T) {
 		c.create(t, params{"text": "x", "metadata": params{"long": strings.Repeat("x", 1_000_000)}})
 	}
 	for range 6 { // one more than open the circuit
-		refused(t, c, commands.CodeInvalidParams, "task.list", params{})
+		if got := refused(t, c, commands.CodeInvalidParams, "task.list", params{}).text(); !strings.HasPrefix(got, "limit parameter: ") {
+			t.Errorf("refused with %s", got)
+		}
 	}
 	if got := call[page](t, c, "task.list", params{"limit": 16}); len(got.Tasks) != 16 || got.TotalCount != 17 || !got.HasMore {
 		t.Errorf("listed %d tasks of %d", len(got.Tasks), got.TotalCount)
