@@ -1,0 +1,162 @@
+package lua
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+// player sends the same random commands either in lots or one by one.
+type player struct {
+	*testing.T
+	client  *redis.Client
+	space   keys.Space
+	scripts *Runner
+	rng     *rand.Rand
+	lots    bool
+	told    []string // answers
+}
+
+// send runs a script for each list of arguments, behind the context of an event.
+func (p *player) send(script string, args ...[]any) {
+	for i, a := range args {
+		args[i] = append([]any{`"actor":"a","cause":null,"trace":null`}, a...)
+	}
+	size := 1
+	if p.lots {
+		size = len(args)
+	}
+	for some := range slices.Chunk(args, size) {
+		calls := callsOf(Named(script), p.space.Log(), some...)
+		p.scripts.send(calls)
+		for _, c := range calls {
+			<-c.done
+			p.told = append(p.told, p.timeless(fmt.Sprint(script, c.reply, c.err)))
+		}
+	}
+}
+
+var moments = regexp.MustCompile(`\b\d{13}\b|\d{4}-\d\d-\d\dT[\d:.]+Z|"(waited|duration|retryAfterMs)":\d+`)
+
+// timeless takes out of a text what differs from run to run.
+func (p *player) timeless(text string) string {
+	return moments.ReplaceAllString(strings.ReplaceAll(text, p.space.Prefix(), ""), "T")
+}
+
+// play is a fleet's morning: tasks of several kinds, workers that claim and finish theirs and others', limits that are met.
+func (p *player) play() {
+	workers := []string{"w/1", "w2", "w:3", "nobody"}
+	for i, roles := range []string{`["worker"]`, `["go","worker"]`, `["go","sql","worker"]`} {
+		p.send("register_instance", []any{"register:" + workers[i], "0", workers[i], roles, "1", "", "s", 3, 600_000, ""})
+	}
+	pick := func(from []string) string {
+		if len(from) == 0 {
+			return "t-1"
+		}
+		return from[p.rng.IntN(len(from))]
+	}
+	for round := range 10 {
+		var creates, claims, completes, beats [][]any
+		for n := range 24 {
+			set := pick([]string{"", "", `["go"]`, `["go","sql"]`})
+			metadata := ""
+			if set != "" {
+				metadata = `{"roles":` + set + `}`
+			}
+			once := pick([]string{"", "", "", fmt.Sprint("k", p.rng.IntN(5))})
+			creates = append(creates, []any{
+				pick([]string{"create:a", "create:b"}), "100", once, "d", fmt.Sprintf("text/%d.%d", round, n), p.rng.IntN(4) * 25, metadata, set, "",
+			})
+			claims = append(claims, []any{pick([]string{"claim:a", "claim:b"}), "100", "", "d", pick(workers), 1 + p.rng.IntN(3), ""})
+			beats = append(beats, []any{"heartbeat:x", "200", pick(workers), 600_000, ""})
+		}
+		p.send("create_task", creates...)
+		p.send("claim_task", claims[:6]...)
+		for range 24 {
+			worker := pick(workers)
+			held, err := p.client.ZRange(p.Context(), p.space.Active(worker), 0, -1).Result()
+			if err != nil {
+				p.Fatal(err)
+			}
+			result, failure := `{"a":1}`, ""
+			if p.rng.IntN(3) == 0 {
+				result, failure = "", `"bad"`
+			}
+			completes = append(completes, []any{
+				"complete:a", "150", "", "d", pick(held), pick([]string{"", worker, "w2"}), "", result, failure, 600_000, "",
+			})
+		}
+		p.send("complete_task", completes...)
+		p.send("instance_heartbeat", beats...)
+		if round == 7 {
+			p.client.Del(p.Context(), p.space.Log()) // found again in the stream
+		}
+	}
+}
+
+// held is all that Redis holds, as lines.
+func (p *player) held() []string {
+	p.Helper()
+	ctx := p.Context()
+	var lines []string
+	for all := p.client.Scan(ctx, 0, p.space.Prefix()+"*", 1000).Iterator(); all.Next(ctx); {
+		key := all.Val()
+		line := func(parts ...any) { lines = append(lines, p.timeless(key+" "+fmt.Sprint(parts...))) }
+		switch p.client.Type(ctx, key).Val() {
+		case "hash":
+			fields := p.client.HGetAll(ctx, key).Val()
+			if strings.HasPrefix(key, p.space.Instance("")) {
+				delete(fields, "seq") // of one of its events in the lot, not always the same
+			}
+			for _, field := range slices.Sorted(maps.Keys(fields)) {
+				line(field, "=", fields[field])
+			}
+		case "zset":
+			for _, z := range p.client.ZRangeWithScores(ctx, key, 0, -1).Val() {
+				line(z.Member, fmt.Sprintf(" %.0f", z.Score))
+			}
+		case "stream":
+			for _, entry := range p.client.XRange(ctx, key, "-", "+").Val() {
+				line(entry.ID, entry.Values)
+			}
+		default:
+			line(p.client.Get(ctx, key).Val())
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// What calls answer and leave behind is the same in lots, which write some of it once, as one by one.
+func TestALotIsItsCallsOneByOne(t *testing.T) {
+	t.Parallel()
+	client := testenv.Client(t)
+	for seed := range uint64(4) {
+		var told, held [2][]string
+		for i, lots := range []bool{false, true} {
+			space, err := keys.New(testenv.Namespace(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := &player{T: t, client: client, space: space, scripts: NewRunner(client), rng: rand.New(rand.NewPCG(seed, 1)), lots: lots}
+			p.play()
+			told[i], held[i] = p.told, p.held()
+		}
+		if diff := cmp.Diff(told[0], told[1]); diff != "" {
+			t.Fatalf("seed %d: answers (-one by one +in lots):\n%s", seed, diff)
+		}
+		if diff := cmp.Diff(held[0], held[1]); diff != "" {
+			t.Fatalf("seed %d: what is in Redis (-one by one +in lots):\n%s", seed, diff)
+		}
+	}
+}
