@@ -10,6 +10,7 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -87,7 +88,7 @@ func (c *call) guarded(ctx context.Context, handle func() (json.RawMessage, erro
 		return result, c.sign(ctx, err)
 	})
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		return nil, Internal(CircuitBreakerOpen)
+		return nil, api.Internal(api.CircuitBreakerOpen)
 	}
 	return result, failed
 }
@@ -98,14 +99,14 @@ func (c *call) sign(ctx context.Context, err error) error {
 		return nil
 	}
 	failed := apiError(err)
-	switch outcomeOf(failed) {
-	case OutcomeInvalid, OutcomeUnauthorized, OutcomeRateLimited:
+	switch api.OutcomeOf(failed) {
+	case api.OutcomeInvalid, api.OutcomeUnauthorized, api.OutcomeRateLimited:
 		return errNoSign // perhaps nobody was asked, or Redis and not Postgres
-	case OutcomeUnavailable, OutcomeLost:
-		if c.options.Tasks == nil && outcomeIs(failed, PostgresUnavailable) {
+	case api.OutcomeUnavailable, api.OutcomeLost:
+		if c.options.Tasks == nil && outcomeIs(failed, api.PostgresUnavailable) {
 			return nil // there is none to be away, and Redis has answered
 		}
-	case OutcomeFault:
+	case api.OutcomeFault:
 		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrViewUnavailable) {
 			return errNoSign
 		}
@@ -120,7 +121,7 @@ func (c *call) sign(ctx context.Context, err error) error {
 
 // outcomeIs tells whether an error is an internal one that says this.
 func outcomeIs(err error, what string) bool {
-	var known *Error
+	var known *api.Error
 	return errors.As(err, &known) && known.Data == what
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -57,12 +58,12 @@ func TestCircuitIsReportedWhenRedisIsBack(t *testing.T) {
 	create, began := f.methods["task.create"], time.Now().UnixMilli()
 	create.Timeout = 50 * time.Millisecond
 	for range create.Breaker.Failures {
-		if _, err := f.do("task.create", `{"text":"x"}`); !internalError(err, RedisUnavailable) && !internalError(err, OutcomeUnknown) {
+		if _, err := f.do("task.create", `{"text":"x"}`); !internalError(err, api.RedisUnavailable) && !internalError(err, api.OutcomeUnknown) {
 			t.Fatal(err)
 		}
 	}
 	opened := time.Now().UnixMilli()
-	f.fails("task.create", `{"text":"x"}`, CircuitBreakerOpen)
+	f.fails("task.create", `{"text":"x"}`, api.CircuitBreakerOpen)
 	if got := decoded[HealthResult](t, f.ok("system.health", `{}`)); got.Status != "unhealthy" {
 		t.Errorf("health without Redis: %+v", got)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -57,7 +58,7 @@ func (f *fleet) fails(method, params, what string) {
 func (f *fleet) open() {
 	f.t.Helper()
 	for range f.methods["task.list"].Breaker.Failures {
-		f.fails("task.list", `{}`, PostgresUnavailable)
+		f.fails("task.list", `{}`, api.PostgresUnavailable)
 	}
 	f.stands("task.list", circuitOpen)
 }
@@ -83,7 +84,7 @@ func (f *fleet) eventually(method, params string) (failed error) {
 	f.t.Helper()
 	testenv.Eventually(f.t.(*testing.T), patience, func() (bool, string) { //nolint:forcetypeassert // no model test
 		_, failed = f.do(method, params)
-		return !internalError(failed, CircuitBreakerOpen), "the circuit stays open"
+		return !internalError(failed, api.CircuitBreakerOpen), "the circuit stays open"
 	})
 	return failed
 }
@@ -93,27 +94,27 @@ func TestCircuitOpensAfterFailuresInARow(t *testing.T) {
 	f, view := broken(t, time.Hour)
 	n := f.methods["task.list"].Breaker.Failures
 	for range n - 1 {
-		f.fails("task.list", `{}`, PostgresUnavailable)
+		f.fails("task.list", `{}`, api.PostgresUnavailable)
 	}
 	view.away.Store(false)
 	f.ok("task.list", `{}`) // the row ends
 	view.away.Store(true)
 	for range n - 1 {
-		f.fails("task.list", `{}`, PostgresUnavailable)
+		f.fails("task.list", `{}`, api.PostgresUnavailable)
 	}
 	f.stands("task.list", circuitClosed)
-	f.fails("task.list", `{}`, PostgresUnavailable)
+	f.fails("task.list", `{}`, api.PostgresUnavailable)
 	f.stands("task.list", circuitOpen)
 
 	asked, before := view.asked.Load(), f.counted()
 	for range 20 {
-		f.fails("task.list", `{}`, CircuitBreakerOpen)
+		f.fails("task.list", `{}`, api.CircuitBreakerOpen)
 	}
 	if view.asked.Load() != asked || f.counted() != before {
 		t.Error("an open circuit let calls through")
 	}
 	// A caller's mistake is told as ever, and other methods go on.
-	f.refused(CodeInvalidParams, `"limit parameter must be an integer from 1 to 1000"`, "task.list", `{"limit":0}`)
+	f.refused(api.CodeInvalidParams, `"limit parameter must be an integer from 1 to 1000"`, "task.list", `{"limit":0}`)
 	f.get(f.create("x", ""))
 	got := decoded[MetricsResult](t, f.ok("system.metrics", `{"detailed":true}`))
 	if got.CircuitBreaker.Rejected != 20 || got.Counters.ByOutcome["circuit_open"] != 20 {
@@ -140,7 +141,7 @@ func TestCallersMistakesOpenNoCircuit(t *testing.T) {
 				"task.get": `{"id":"t-99"}`, "task.create": `{"text":1}`, "task.claim": `{"workerId":"nobody"}`,
 				"task.delete": `{"id":"t-2"}`, "task.list": `{}`, // where there is no Postgres none is away
 			} {
-				if _, err := f.do(method, params); err == nil || internalError(err, CircuitBreakerOpen) {
+				if _, err := f.do(method, params); err == nil || internalError(err, api.CircuitBreakerOpen) {
 					t.Fatalf("%s: %v", method, err)
 				}
 			}
@@ -156,16 +157,16 @@ func TestRateLimitsAreNoSign(t *testing.T) {
 	tooSoon := func() {
 		t.Helper()
 		f.methods["task.list"].Limit = 1
-		if _, err := f.do("task.list", `{}`); outcomeOf(err) != OutcomeRateLimited {
+		if _, err := f.do("task.list", `{}`); api.OutcomeOf(err) != api.OutcomeRateLimited {
 			t.Fatal(err)
 		}
 		f.methods["task.list"].Limit = 10_000
 	}
 	for range f.methods["task.list"].Breaker.Failures - 1 {
-		f.fails("task.list", `{}`, PostgresUnavailable)
+		f.fails("task.list", `{}`, api.PostgresUnavailable)
 	}
 	tooSoon()
-	f.fails("task.list", `{}`, PostgresUnavailable)
+	f.fails("task.list", `{}`, api.PostgresUnavailable)
 	if state := f.methods["task.list"].Circuit(); state == circuitClosed {
 		t.Error("a rate limit ended a row of failures")
 	}
@@ -191,7 +192,7 @@ func TestCallsThatDidNotEnd(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_, _ = f.Call(ctx, Request{Method: "task.list", Params: json.RawMessage(`{}`)})
+			_, _ = f.Call(ctx, api.Request{Method: "task.list", Params: json.RawMessage(`{}`)})
 		}()
 		testenv.Eventually(t, patience, func() (bool, string) { return view.asked.Load() == int64(n+1), "nobody asks the view" })
 		hangUp()
@@ -228,7 +229,7 @@ func TestCircuitOpensAgainByATrial(t *testing.T) {
 	const open = 300 * time.Millisecond
 	f, view := broken(t, open)
 	f.open()
-	if err := f.eventually("task.list", `{}`); !internalError(err, PostgresUnavailable) {
+	if err := f.eventually("task.list", `{}`); !internalError(err, api.PostgresUnavailable) {
 		t.Fatalf("the trial answered %v", err)
 	}
 	reopened := time.Now()
@@ -263,7 +264,7 @@ func TestOneTrialAtATime(t *testing.T) {
 			switch {
 			case err == nil:
 				through.Add(1)
-			case internalError(err, CircuitBreakerOpen):
+			case internalError(err, api.CircuitBreakerOpen):
 				if rejected.Add(1) == 49 {
 					close(view.hangs)
 				}
@@ -282,10 +283,10 @@ func TestOneTrialAtATime(t *testing.T) {
 // Who sends a request so slowly that the method's time is over has opened no circuit for the others.
 func TestSlowCallersOpenNoCircuit(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
-		slow := Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`)}
+		slow := api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`)}
 		for range 3 * f.methods["task.create"].Breaker.Failures {
 			slow.Received = time.Now().Add(-f.methods["task.create"].Timeout)
-			if result, err := f.Call(t.Context(), slow); !internalError(err, RedisUnavailable) {
+			if result, err := f.Call(t.Context(), slow); !internalError(err, api.RedisUnavailable) {
 				t.Fatalf("answered %s, %v", result, err)
 			}
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -41,7 +42,7 @@ type Options struct {
 	// BreakerOpen replaces the time that circuit breakers stay open; 0 leaves each method its own. For tests.
 	BreakerOpen time.Duration
 	// Tokens are those that callers must have one of; nil where none are in use, and everybody may do everything.
-	Tokens Tokens
+	Tokens api.Tokens
 	// Tasks is the view that task.list reads; nil where there is no Postgres.
 	Tasks TaskView
 	// Rows are the rows of that view, for a flush; nil where there is no Postgres.
@@ -129,11 +130,20 @@ func (c *Coordinator) Methods() []*Method { return c.list }
 // Known tells whether there is such a method.
 func (c *Coordinator) Known(method string) bool { return c.methods[method] != nil }
 
+// Stats are the statistics of all methods, in the order of the list. Calls under way are not in them.
+func (c *Coordinator) Stats() []CallStats {
+	all := make([]CallStats, len(c.list))
+	for i, m := range c.list {
+		all[i] = m.stats.snapshot(m.Name)
+	}
+	return all
+}
+
 // Call runs one command and gives its result as JSON. The error is always an *Error.
-func (c *Coordinator) Call(ctx context.Context, request Request) (json.RawMessage, error) {
+func (c *Coordinator) Call(ctx context.Context, request api.Request) (json.RawMessage, error) {
 	m := c.methods[request.Method]
 	if m == nil {
-		return nil, MethodNotFound(request.Method)
+		return nil, api.MethodNotFound(request.Method)
 	}
 	began := time.Now()
 	if request.Received.IsZero() {
@@ -154,7 +164,7 @@ func (c *Coordinator) Call(ctx context.Context, request Request) (json.RawMessag
 }
 
 // perform runs a command whose method there is.
-func (c *Coordinator) perform(ctx context.Context, m *Method, request Request) (json.RawMessage, error) {
+func (c *Coordinator) perform(ctx context.Context, m *Method, request api.Request) (json.RawMessage, error) {
 	ctx, cancel := context.WithDeadlineCause(ctx, request.Received.Add(m.Timeout), errMethodTimeout)
 	defer cancel()
 	token, err := c.authorize(request, m)
@@ -167,33 +177,11 @@ func (c *Coordinator) perform(ctx context.Context, m *Method, request Request) (
 		return result, nil
 	}
 	err = apiError(err)
-	if known := (*Error)(nil); errors.As(err, &known) {
+	if known := (*api.Error)(nil); errors.As(err, &known) {
 		return nil, known
 	}
 	c.options.Logger.ErrorContext(ctx, "a command failed by a fault of ours", "method", request.Method, "error", err)
-	return nil, Internal("")
-}
-
-// call is one run of one command.
-type call struct {
-	*Coordinator
-	Request
-	method *Method
-	token  Token // zero where no tokens are in use
-	late   bool  // most of the method's time was over before the call began
-}
-
-// run runs the script that decides the command: its arguments are the envelope's context and the rate
-// limit, then those given. instance is the one that the caller acts for, "" for none.
-func (c *call) run(ctx context.Context, script *lua.Script, instance string, args ...any) (any, error) {
-	if instance != "" {
-		if err := c.mayName(instance); err != nil {
-			return nil, err
-		}
-	}
-	full := make([]any, 0, 3+len(args))
-	full = append(full, c.context(instance, c.Cause), c.subject(instance), c.method.Limit)
-	return c.script(ctx, script, append(full, args...)...)
+	return nil, api.Internal("")
 }
 
 func (c *Coordinator) script(ctx context.Context, script *lua.Script, args ...any) (any, error) {
@@ -202,60 +190,3 @@ func (c *Coordinator) script(ctx context.Context, script *lua.Script, args ...an
 	}
 	return c.scripts.Run(ctx, script, []string{c.keys.Log()}, args...)
 }
-
-// decide is run for a script that returns the method's result as JSON text.
-func (c *call) decide(ctx context.Context, script *lua.Script, instance string, args ...any) (json.RawMessage, error) {
-	reply, err := c.run(ctx, script, instance, args...)
-	if err != nil {
-		return nil, err
-	}
-	text, ok := reply.(string)
-	if !ok {
-		return nil, fmt.Errorf("script %s returned %T, not text", script.Name, reply)
-	}
-	return json.RawMessage(text), nil
-}
-
-// actor is who acts: the token's name and the instance, either of them, or anonymous.
-func (c *call) actor(instance string) string {
-	switch {
-	case c.Caller != "" && instance != "":
-		return c.Caller + "/" + instance
-	case c.Caller != "":
-		return c.Caller
-	case instance != "":
-		return instance
-	}
-	return "anonymous"
-}
-
-// context is the inside of the envelope that tells the actor, the cause and the trace.
-func (c *call) context(instance, cause string) string {
-	return envelopeContext(c.actor(instance), cause, c.Trace)
-}
-
-func envelopeContext(actor, cause, trace string) string {
-	b := make([]byte, 0, 96)
-	b = append(append(b, `"actor":`...), quote(actor)...)
-	b = append(append(b, `,"cause":`...), quotedOrNull(cause)...)
-	b = append(append(b, `,"trace":`...), quotedOrNull(trace)...)
-	return string(b)
-}
-
-func quotedOrNull(s string) []byte {
-	if s == "" {
-		return []byte("null")
-	}
-	return quote(s)
-}
-
-// subject is whose calls of the method the rate limit counts: the instance's, else the token's, else the address's. An
-// instance's are counted for each token, so that nobody uses up another's by naming its instances.
-func (c *call) subject(instance string) string {
-	if instance == "" && c.Caller == "" {
-		return c.Method + ":" + c.Addr
-	}
-	return c.Method + ":" + c.actor(instance)
-}
-
-func ms(d time.Duration) int64 { return d.Milliseconds() }

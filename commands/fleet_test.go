@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -124,7 +125,7 @@ func (f *fleet) unhurried() {
 
 // do calls a method as nobody in particular.
 func (f *fleet) do(method, params string) (json.RawMessage, error) {
-	return f.Call(context.Background(), Request{Method: method, Params: json.RawMessage(params), Addr: "192.0.2.1", Cause: "req-1"})
+	return f.Call(context.Background(), api.Request{Method: method, Params: json.RawMessage(params), Addr: "192.0.2.1", Cause: "req-1"})
 }
 
 var resultSchemas = sync.OnceValue(func() map[string]*jsonschema.Resolved {
@@ -165,7 +166,7 @@ func (f *fleet) refused(code int, data, method, format string, args ...any) {
 	before := f.seq()
 	params := fmt.Sprintf(format, args...)
 	result, err := f.do(method, params)
-	var known *Error
+	var known *api.Error
 	if !errors.As(err, &known) {
 		f.t.Fatalf("%s %.300s answered %s, %v; want error %d %s", method, params, result, err, code, data)
 	}

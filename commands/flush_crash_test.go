@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -77,7 +78,7 @@ func TestFlushIsLeftBehind(t *testing.T) {
 							if err := other.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), "until Postgres") {
 								t.Fatalf("without Postgres: %v", err)
 							}
-							f.refused(CodeConflict, `{"reason":"FLUSH_IN_PROGRESS"}`, "task.create", `{"text":"x"}`)
+							f.refused(api.CodeConflict, `{"reason":"FLUSH_IN_PROGRESS"}`, "task.create", `{"text":"x"}`)
 						}
 						// A coordinator without any Postgres must not decide either.
 						blind := f.beside()
@@ -166,8 +167,8 @@ func TestFlushOfACoordinatorTakenForDead(t *testing.T) {
 			f.sweep() // decides that the rows stay
 		}
 		_, err := f.do("system.flush", confirmed)
-		var known *Error
-		if !errors.As(err, &known) || known.Code == CodeInvalidParams {
+		var known *api.Error
+		if !errors.As(err, &known) || known.Code == api.CodeInvalidParams {
 			t.Errorf("answered %v", err)
 		}
 		rows.before = nil
@@ -274,7 +275,7 @@ func TestFlushGoesOnWithoutItsCaller(t *testing.T) {
 			leave()
 			return false
 		}
-		result, err := f.Call(ctx, Request{Method: "system.flush", Params: json.RawMessage(confirmed)})
+		result, err := f.Call(ctx, api.Request{Method: "system.flush", Params: json.RawMessage(confirmed)})
 		if err != nil || decoded[FlushResult](t, result).Postgres.TasksDeleted != 9 {
 			t.Errorf("answered %s, %v", result, err)
 		}
@@ -301,7 +302,7 @@ func TestFlushIsHandedOver(t *testing.T) {
 			}
 			return false
 		}
-		f.refusedAs(Internal(OutcomeUnknown), "system.flush", confirmed)
+		f.refusedAs(api.Internal(api.OutcomeUnknown), "system.flush", confirmed)
 		<-stopped
 		f.sweep()
 		f.emitted(last, "system.flushed")
@@ -311,7 +312,7 @@ func TestFlushIsHandedOver(t *testing.T) {
 	})
 }
 
-func (f *fleet) refusedAs(want *Error, method, params string) {
+func (f *fleet) refusedAs(want *api.Error, method, params string) {
 	f.t.Helper()
 	_, err := f.do(method, params)
 	if diff := cmp.Diff(error(want), err); diff != "" {

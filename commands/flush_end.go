@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -125,7 +126,7 @@ func (f *flush) leave(ctx, held context.Context, why error) (*FlushResult, error
 		if _, err := f.look(leave, f.holder, "0"); err != nil {
 			f.log.WarnContext(ctx, "the flush's lease was not given back and ends by itself", "error", err)
 		}
-		return nil, Internal(OutcomeUnknown)
+		return nil, api.Internal(api.OutcomeUnknown)
 	}
 	f.log.WarnContext(ctx, "another coordinator goes on with the flush")
 	for {
@@ -138,7 +139,7 @@ func (f *flush) leave(ctx, held context.Context, why error) (*FlushResult, error
 			return nil, flushUndone("another coordinator has undone it, since this one was not heard of for too long")
 		}
 		if !rest(ctx, 50*time.Millisecond) {
-			return nil, Internal(OutcomeUnknown)
+			return nil, api.Internal(api.OutcomeUnknown)
 		}
 	}
 }
@@ -156,9 +157,9 @@ func (f *flush) giveUp(ctx context.Context, why error) error {
 	}
 	switch {
 	case errors.Is(why, ErrViewUnavailable):
-		return Internal(PostgresUnavailable)
+		return api.Internal(api.PostgresUnavailable)
 	case errors.Is(why, lua.ErrUnavailable), errors.Is(why, lua.ErrOutcomeUnknown):
-		return Internal(RedisUnavailable) // whether or not that reply was lost, nothing was deleted
+		return api.Internal(api.RedisUnavailable) // whether or not that reply was lost, nothing was deleted
 	case errors.Is(why, errViewBehindFence):
 		return flushUndone(errViewBehindFence.Error())
 	case ctx.Err() != nil:
@@ -182,10 +183,10 @@ func (f *flush) undo(ctx context.Context) error {
 }
 
 // flushUndone is the answer of a flush that was begun and has deleted nothing.
-func flushUndone(why string) *Error {
+func flushUndone(why string) *api.Error {
 	data, _ := json.Marshal(struct { // strings always encode
 		Reason string `json:"reason"`
 		Why    string `json:"why"`
 	}{"FLUSH_UNDONE", why})
-	return &Error{Code: CodeConflict, Message: "Conflict", Data: json.RawMessage(data)}
+	return &api.Error{Code: api.CodeConflict, Message: "Conflict", Data: json.RawMessage(data)}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -23,12 +24,12 @@ func TestFence(t *testing.T) {
 					answered := map[string]bool{"system.health": true, "system.metrics": true, "system.discover": true, "system.heartbeat": true}
 					for method, params := range examples(t, f) {
 						result, err := f.do(method, params)
-						var known *Error
+						var known *api.Error
 						switch {
 						case answered[method] && err != nil:
 							t.Errorf("%s: %v", method, err)
 						case answered[method]:
-						case !errors.As(err, &known) || known.Code != CodeConflict || fmt.Sprintf("%s", known.Data) != `{"reason":"FLUSH_IN_PROGRESS"}`:
+						case !errors.As(err, &known) || known.Code != api.CodeConflict || fmt.Sprintf("%s", known.Data) != `{"reason":"FLUSH_IN_PROGRESS"}`:
 							t.Errorf("%s answered %s, %v", method, result, err)
 						}
 					}
@@ -115,8 +116,8 @@ func TestFlushWhileCommandsHammer(t *testing.T) {
 						{"system.check_health", `{}`},
 					} {
 						if _, err := f.do(c.method, c.params); err != nil {
-							var known *Error
-							if !errors.As(err, &known) || known.Code != CodeConflict && known.Code != CodeNotRegistered {
+							var known *api.Error
+							if !errors.As(err, &known) || known.Code != api.CodeConflict && known.Code != api.CodeNotRegistered {
 								t.Errorf("%s: %v", c.method, err)
 							}
 						}

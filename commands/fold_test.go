@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // fold is the state that the log tells of, with the laws that events keep to. It is written from the
@@ -136,7 +138,7 @@ func (f *fold) apply(e event) {
 			ID: p.ID, Text: p.Text, Status: "pending", Priority: p.Priority, Metadata: text(p.Metadata),
 			CreatedAt: at, UpdatedAt: at, Seq: e.Seq,
 		}
-		t.Roleset = roleset(Object(t.Metadata))
+		t.Roleset = roleset(api.Object(t.Metadata))
 		f.tasks[p.ID] = t
 	case "circuit.opened", "circuit.closed": // is no business of tasks and instances
 	case "system.flushed":
@@ -212,7 +214,7 @@ func (f *fold) applyTask(e event, p payload, at string) {
 		}
 		if p.Changes.Metadata != nil {
 			t.Metadata = string(p.Changes.Metadata)
-			t.Roleset = roleset(Object(t.Metadata))
+			t.Roleset = roleset(api.Object(t.Metadata))
 		}
 	case "task.assigned":
 		if !t.open() || !f.may(p.InstanceID, t) || str(p.PreviousAssignment) != owner(t) {

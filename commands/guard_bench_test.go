@@ -7,12 +7,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // BenchmarkGuard creates tasks with and without what guards a command: the rate limit, which its script counts, and the
 // circuit breaker. They take turns, so that a busy machine hinders them alike; what counts are the medians, in µs a call.
 func BenchmarkGuard(b *testing.B) {
-	request := Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1"}
+	request := api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1"}
 	client := realRedis(b)
 	for name, load := range map[string]struct{ callers, calls int }{"alone": {1, 50}, "busy": {64, 10}} {
 		b.Run(name, func(b *testing.B) {

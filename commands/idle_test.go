@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -72,6 +73,6 @@ func TestASetOfRolesCanBeExchangedAtTheLimit(t *testing.T) {
 			id = f.create("x", fmt.Sprintf(`,"metadata":{"roles":["r%d"]}`, i))
 		}
 		f.ok("task.update", `{"id":%q,"updates":{"metadata":{"roles":["another"]}}}`, id)
-		f.refused(CodeConflict, `{"reason":"TOO_MANY_ROLE_SETS","limit":64}`, "task.create", `{"text":"x","metadata":{"roles":["one more"]}}`)
+		f.refused(api.CodeConflict, `{"reason":"TOO_MANY_ROLE_SETS","limit":64}`, "task.create", `{"text":"x","metadata":{"roles":["one more"]}}`)
 	})
 }

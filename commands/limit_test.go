@@ -8,17 +8,19 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 type limitJSON struct{ Limit, WindowMs, RetryAfterMs int64 }
 
 // limited makes a call that must be refused for coming too soon.
-func (f *fleet) limited(r Request) limitJSON {
+func (f *fleet) limited(r api.Request) limitJSON {
 	f.t.Helper()
 	before := f.seq()
 	result, err := f.Call(f.t.(*testing.T).Context(), r) //nolint:forcetypeassert // no model test
-	var known *Error
-	if !errors.As(err, &known) || known.Code != CodeRateLimited || known.Message != "Rate limit exceeded" {
+	var known *api.Error
+	if !errors.As(err, &known) || known.Code != api.CodeRateLimited || known.Message != "Rate limit exceeded" {
 		f.t.Fatalf("%s answered %s, %v", r.Params, result, err)
 	}
 	if f.seq() != before {
@@ -34,17 +36,17 @@ func TestRateLimit(t *testing.T) {
 		for range 5 {
 			f.ok("system.heartbeat", `{"instanceId":"a"}`)
 		}
-		got := f.limited(Request{Method: "system.heartbeat", Params: json.RawMessage(`{"instanceId":"a"}`)})
+		got := f.limited(api.Request{Method: "system.heartbeat", Params: json.RawMessage(`{"instanceId":"a"}`)})
 		if got.Limit != 5 || got.WindowMs != 60_000 || got.RetryAfterMs < 1 || got.RetryAfterMs > 60_000 {
 			t.Errorf("refused with %+v", got)
 		}
 		f.ok("system.heartbeat", `{"instanceId":"b"}`) // another instance has its own
 		for range 20 {
-			f.refused(CodeNotFound, `{"id":"t-99"}`, "task.get", `{"id":"t-99"}`)
+			f.refused(api.CodeNotFound, `{"id":"t-99"}`, "task.get", `{"id":"t-99"}`)
 		}
 		// Who names no instance is counted by the token, else by the address.
-		create := func(caller, addr string) Request {
-			return Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Caller: caller, Addr: addr}
+		create := func(caller, addr string) api.Request {
+			return api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Caller: caller, Addr: addr}
 		}
 		for _, who := range [][2]string{{"token", "192.0.2.7"}, {"", "192.0.2.7"}, {"", "192.0.2.8"}} {
 			for range 3 {
@@ -71,7 +73,7 @@ func TestRateLimitComesAfterTheIdempotencyKey(t *testing.T) {
 		if again := f.ok("task.create", `{"text":"x","idempotencyKey":"k"}`); string(again) != string(first) {
 			t.Errorf("answered %s", again)
 		}
-		f.limited(Request{Method: "task.create", Params: json.RawMessage(`{"text":"z"}`), Addr: "192.0.2.1"})
+		f.limited(api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"z"}`), Addr: "192.0.2.1"})
 	})
 }
 
@@ -83,7 +85,7 @@ func TestRateLimitSlides(t *testing.T) {
 		set := func(ago time.Duration, previous, current int) {
 			f.put([]any{"HSET", counters, "start", time.Now().Add(-ago).UnixMilli(), "previous", previous, "current", current})
 		}
-		create := Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1"}
+		create := api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1"}
 		passes := func(n int) {
 			t.Helper()
 			for i := range n {
@@ -133,17 +135,17 @@ func TestRateLimitSlides(t *testing.T) {
 // Calls that come at the same time share a script's run, and are counted as if each had its own.
 func TestRateLimitOfCallsAtOnce(t *testing.T) {
 	everywhere(t, Options{RateLimits: map[string]int{"task.create": 10}}, func(t *testing.T, f *fleet) {
-		create := Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1"}
+		create := api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1"}
 		var passed, refused atomic.Int64
 		var callers sync.WaitGroup
 		for range 100 {
 			callers.Go(func() {
 				_, err := f.Call(t.Context(), create)
-				var known *Error
+				var known *api.Error
 				switch {
 				case err == nil:
 					passed.Add(1)
-				case errors.As(err, &known) && known.Code == CodeRateLimited:
+				case errors.As(err, &known) && known.Code == api.CodeRateLimited:
 					refused.Add(1)
 				default:
 					t.Error(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -52,7 +53,7 @@ func TestFenceOfAnother(t *testing.T) {
 			"task.list": `{}`,
 		} {
 			before := f.snapshot()
-			f.refused(CodeConflict, `{"reason":"FLUSH_IN_PROGRESS"}`, method, "%s", params)
+			f.refused(api.CodeConflict, `{"reason":"FLUSH_IN_PROGRESS"}`, method, "%s", params)
 			if diff := cmp.Diff(before, f.snapshot()); diff != "" {
 				t.Errorf("%s changed: %s", method, diff)
 			}
@@ -153,8 +154,8 @@ func TestForeignEntryInTheLog(t *testing.T) {
 			{"system.check_health", `{}`},
 		} {
 			_, err := f.do(c.method, c.params)
-			var known *Error
-			if !errors.As(err, &known) || known.Code != CodeInternal || known.Data != nil {
+			var known *api.Error
+			if !errors.As(err, &known) || known.Code != api.CodeInternal || known.Data != nil {
 				t.Errorf("%s %s: %v", c.method, c.params, err)
 			}
 			if diff := cmp.Diff(before, f.snapshot()); diff != "" {

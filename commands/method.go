@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
@@ -52,19 +53,11 @@ const (
 	Destroys               // removes or overwrites
 )
 
-// The roles of tokens.
-const (
-	RoleAgent    = "agent"    // acts for its own instances and tasks
-	RoleOperator = "operator" // everything but flush
-	RoleAdmin    = "admin"    // everything
-	RoleAuditor  = "auditor"  // reads
-)
-
 // Who may call a method.
 var (
-	readers = []string{RoleAgent, RoleOperator, RoleAdmin, RoleAuditor}
-	writers = []string{RoleAgent, RoleOperator, RoleAdmin}
-	admins  = []string{RoleAdmin}
+	readers = []string{api.RoleAgent, api.RoleOperator, api.RoleAdmin, api.RoleAuditor}
+	writers = []string{api.RoleAgent, api.RoleOperator, api.RoleAdmin}
+	admins  = []string{api.RoleAdmin}
 )
 
 // spec is what the list says of a method beside its types.

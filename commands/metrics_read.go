@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
 // measured is what get_system_metrics replied.
@@ -49,7 +51,7 @@ func readMetrics(reply any, detailed bool) (*measured, error) {
 	m.roles = []RoleQueue{}
 	sets, _ := values[10].([]any)
 	for i := 0; i+1 < len(sets); i += 2 {
-		m.roles = append(m.roles, RoleQueue{Roles: stringArray([]byte(fmt.Sprint(sets[i]))), Tasks: number(sets[i+1])})
+		m.roles = append(m.roles, RoleQueue{Roles: jsontext.Strings([]byte(fmt.Sprint(sets[i]))), Tasks: number(sets[i+1])})
 	}
 	if leader, _ := values[14].([]any); len(leader) == 3 {
 		m.term = number(leader[1])

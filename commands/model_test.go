@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 )
@@ -59,10 +61,10 @@ func (m *model) call(t *rapid.T, want, method, params string) (json.RawMessage, 
 	}
 	result, err := through.do(method, params)
 	got := ""
-	var known *Error
+	var known *api.Error
 	if errors.As(err, &known) {
 		got = known.Message
-		if data, ok := known.Data.(json.RawMessage); ok && known.Code == CodeConflict {
+		if data, ok := known.Data.(json.RawMessage); ok && known.Code == api.CodeConflict {
 			got = decoded[struct{ Reason string }](t, data).Reason
 		}
 	}
@@ -120,7 +122,7 @@ func drawRoles(t *rapid.T, from ...string) string {
 			roles = append(roles, role)
 		}
 	}
-	return jsonArray(roles)
+	return jsontext.Array(roles)
 }
 
 // waiting lists the tasks that wait for an instance, best first; those it may take.

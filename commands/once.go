@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
 // once gives what a script needs to know a repeated command by: the hash of its method, its caller and
@@ -14,7 +16,7 @@ func (c *call) once(key string) (hash, digest string, err error) {
 	}
 	// Decoding and encoding sorts the members, so that the same params in another order are the same.
 	var params map[string]any
-	if err := decodeNumbers(c.Params, &params); err != nil {
+	if err := jsontext.DecodeNumbers(c.Params, &params); err != nil {
 		return "", "", err
 	}
 	delete(params, "idempotencyKey")

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -26,8 +27,8 @@ func ownFleet(t *testing.T) (*fleet, *devstack.Redis) {
 }
 
 func internalError(err error, what any) bool {
-	var known *Error
-	return errors.As(err, &known) && known.Code == CodeInternal && known.Data == what
+	var known *api.Error
+	return errors.As(err, &known) && known.Code == api.CodeInternal && known.Data == what
 }
 
 // While Redis is gone every command answers within its time, and when it is back nothing that was
@@ -48,7 +49,7 @@ func TestRedisGoneAndBack(t *testing.T) {
 		g.Go(func() error {
 			start := time.Now()
 			_, err := f.do(method, params)
-			if !internalError(err, RedisUnavailable) && !internalError(err, OutcomeUnknown) {
+			if !internalError(err, api.RedisUnavailable) && !internalError(err, api.OutcomeUnknown) {
 				return fmt.Errorf("%s: %w", method, err)
 			}
 			if took := time.Since(start); took > f.methods[method].Timeout+500*time.Millisecond {
@@ -115,7 +116,7 @@ func TestReplyLost(t *testing.T) {
 	lossy := newFleet(t, client, Options{Namespace: direct.options.Namespace})
 
 	create := `{"text":"x","idempotencyKey":"k"}`
-	if _, err := lossy.do("task.create", create); !internalError(err, OutcomeUnknown) {
+	if _, err := lossy.do("task.create", create); !internalError(err, api.OutcomeUnknown) {
 		t.Fatalf("answered %v", err)
 	}
 	var first json.RawMessage

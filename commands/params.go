@@ -12,6 +12,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
@@ -77,10 +79,10 @@ func (p *params[P]) decode(raw json.RawMessage) (*P, error) {
 	var compact bytes.Buffer // members needs it so, and the log has one line an event
 	compact.Grow(len(raw))
 	if json.Compact(&compact, raw) != nil {
-		return nil, InvalidParams("params must be JSON")
+		return nil, api.InvalidParams("params must be JSON")
 	}
 	if sentence := p.object.decode(compact.Bytes(), reflect.ValueOf(out).Elem()); sentence != "" {
-		return nil, InvalidParams(sentence)
+		return nil, api.InvalidParams(sentence)
 	}
 	return out, nil
 }
@@ -126,7 +128,7 @@ func (o *object) decode(raw []byte, to reflect.Value) string {
 		return "must be an object"
 	}
 	var seen uint64
-	for name, v := range members(raw) {
+	for name, v := range jsontext.Members(raw) {
 		f := o.fields[name]
 		if f == nil {
 			return fmt.Sprintf("unknown parameter '%s': there are %s", o.path+name, strings.Join(o.names(), ", "))
@@ -173,9 +175,9 @@ func missing(schema *jsonschema.Schema) string {
 // decoder makes the decoder of a type within its schema.
 func decoder(schema *jsonschema.Schema, t reflect.Type, path string) (func([]byte, reflect.Value) string, error) {
 	switch {
-	case t == reflect.TypeFor[Value]():
+	case t == reflect.TypeFor[api.Value]():
 		return func(raw []byte, to reflect.Value) string { to.SetBytes(raw); return "" }, nil
-	case t == reflect.TypeFor[Object]():
+	case t == reflect.TypeFor[api.Object]():
 		return objectDecoder(schema, path)
 	}
 	switch t.Kind() {
@@ -215,7 +217,7 @@ func objectDecoder(schema *jsonschema.Schema, path string) (func([]byte, reflect
 	for name, property := range schema.Properties {
 		t := memberTypes[property.Type]
 		if property.Items != nil {
-			t = reflect.TypeFor[[]Role]()
+			t = reflect.TypeFor[[]api.Role]()
 		}
 		if t == nil {
 			return nil, fmt.Errorf("%s.%s: no type for it", path, name)
@@ -236,7 +238,7 @@ func objectDecoder(schema *jsonschema.Schema, path string) (func([]byte, reflect
 			return "must be an object"
 		}
 		if len(known) > 0 {
-			for name, v := range members(raw) {
+			for name, v := range jsontext.Members(raw) {
 				if check := known[name]; check != nil {
 					if wrong := check(v); wrong != "" {
 						return "is not valid: " + name + " " + wrong
@@ -280,7 +282,7 @@ func stringDecoder(schema *jsonschema.Schema) (func([]byte, reflect.Value) strin
 			}
 			return "must be a string"
 		}
-		s := unquote(raw)
+		s := jsontext.Unquote(raw)
 		if wrong := checkString(schema, allowed, s); wrong != "" {
 			return wrong
 		}
@@ -368,7 +370,7 @@ func sliceDecoder(schema *jsonschema.Schema, t reflect.Type, path string) (func(
 		}
 		out := reflect.MakeSlice(t, 0, 4)
 		for i := 1; raw[i] != ']'; {
-			v := value(raw[i:])
+			v := jsontext.Value(raw[i:])
 			if i += len(v); raw[i] == ',' {
 				i++
 			}

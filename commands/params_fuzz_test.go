@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -136,18 +137,18 @@ func (w *fuzzWorld) named(name string) *Method {
 }
 
 // documentedCodes are those that a method may answer with. The others belong to transports.
-var documentedCodes = []int{CodeInvalidParams, CodeNotRegistered, CodeNotFound, CodeConflict}
+var documentedCodes = []int{api.CodeInvalidParams, api.CodeNotRegistered, api.CodeNotFound, api.CodeConflict}
 
 // hold makes one call, and holds what comes of it against what the API promises.
 func (w *fuzzWorld) hold(t *testing.T, m *Method, params []byte, schemas discovered) {
 	began := time.Now()
 	// A piece of the params is the cause: as nasty as they are.
 	cause := strings.ToValidUTF8(string(params[:min(len(params), 40)]), "")
-	result, err := w.Call(context.Background(), Request{Method: m.Name, Params: slices.Clone(params), Addr: "192.0.2.1", Cause: cause})
+	result, err := w.Call(context.Background(), api.Request{Method: m.Name, Params: slices.Clone(params), Addr: "192.0.2.1", Cause: cause})
 	if took := time.Since(began); took > m.Timeout {
 		t.Errorf("%s took %s, and its timeout is %s", m.Name, took, m.Timeout)
 	}
-	var known *Error
+	var known *api.Error
 	switch {
 	case err == nil:
 		w.answered(t, m, result, schemas)
@@ -161,7 +162,7 @@ func (w *fuzzWorld) hold(t *testing.T, m *Method, params []byte, schemas discove
 		}
 	}
 	sentence := ""
-	if known != nil && known.Code == CodeInvalidParams {
+	if known != nil && known.Code == api.CodeInvalidParams {
 		sentence, _ = known.Data.(string)
 		if sentence == "" {
 			t.Errorf("%s %q: refused without a sentence: %v", m.Name, params, known)

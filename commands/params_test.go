@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
@@ -36,19 +37,19 @@ func newChecker(t *testing.T) *checker {
 // refuses gives the sentence by which params are refused, "" when they are not.
 func (c *checker) refuses(t tb, method, params string) string {
 	t.Helper()
-	_, err := c.Call(c.gone, Request{Method: method, Params: json.RawMessage(params)})
+	_, err := c.Call(c.gone, api.Request{Method: method, Params: json.RawMessage(params)})
 	if err == nil { // one that answers without Redis
 		return ""
 	}
-	var known *Error
+	var known *api.Error
 	if !errors.As(err, &known) {
 		t.Fatalf("%s %s: %v", method, params, err)
 	}
 	switch known.Code {
-	case CodeInvalidParams:
+	case api.CodeInvalidParams:
 		return fmt.Sprint(known.Data)
-	case CodeInternal:
-		if known.Data == RedisUnavailable {
+	case api.CodeInternal:
+		if known.Data == api.RedisUnavailable {
 			return ""
 		}
 	}
@@ -58,9 +59,9 @@ func (c *checker) refuses(t tb, method, params string) string {
 
 func TestUnknownMethod(t *testing.T) {
 	t.Parallel()
-	_, err := newChecker(t).Call(t.Context(), Request{Method: "task.nothing"})
-	var known *Error
-	if !errors.As(err, &known) || known.Code != CodeMethodNotFound || known.Data != "task.nothing" {
+	_, err := newChecker(t).Call(t.Context(), api.Request{Method: "task.nothing"})
+	var known *api.Error
+	if !errors.As(err, &known) || known.Code != api.CodeMethodNotFound || known.Data != "task.nothing" {
 		t.Errorf("answered %v", err)
 	}
 }

@@ -1,46 +1,27 @@
 package commands
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
+)
 
 // maxRoles is how many roles an instance may have or a task may ask for.
 const maxRoles = 64
 
 // roleset gives the roles that a task's metadata asks for as a sorted JSON array without repetitions, ""
 // when it asks for none. The metadata has been checked by its schema.
-func roleset(metadata Object) string {
+func roleset(metadata api.Object) string {
 	var roles []string
-	for name, v := range members(metadata) {
+	for name, v := range jsontext.Members(metadata) {
 		if name == "roles" { // the last one counts, as it does for who reads the metadata
-			roles = stringArray(v)
+			roles = jsontext.Strings(v)
 		}
 	}
 	if len(roles) == 0 {
 		return ""
 	}
 	slices.Sort(roles)
-	return jsonArray(slices.Compact(roles))
-}
-
-// stringArray decodes a valid JSON array of strings; null is none.
-func stringArray(v []byte) []string {
-	var list []string
-	for i := 1; v[0] == '[' && v[i] != ']'; {
-		item := value(v[i:])
-		if i += len(item); v[i] == ',' {
-			i++
-		}
-		list = append(list, unquote(item))
-	}
-	return list
-}
-
-func jsonArray[S ~string](list []S) string {
-	b := []byte{'['}
-	for i, s := range list {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, quote(string(s))...)
-	}
-	return string(append(b, ']'))
+	return jsontext.Array(slices.Compact(roles))
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
@@ -80,28 +81,28 @@ func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		err  error
-		want Outcome
+		want api.Outcome
 	}{
-		{nil, OutcomeOK},
-		{InvalidParams("x"), OutcomeInvalid},
-		{&Error{Code: CodeUnauthorized}, OutcomeUnauthorized},
-		{&Error{Code: CodeNotRegistered}, OutcomeRefused},
-		{&Error{Code: CodeNotFound}, OutcomeRefused},
-		{&Error{Code: CodeConflict, Data: []byte("not comparable")}, OutcomeRefused},
-		{&Error{Code: CodeRateLimited}, OutcomeRateLimited},
-		{Internal("Circuit breaker open"), OutcomeCircuitOpen},
-		{Internal(RedisUnavailable), OutcomeUnavailable},
-		{Internal(PostgresUnavailable), OutcomeUnavailable},
-		{Internal(OutcomeUnknown), OutcomeLost},
-		{Internal(""), OutcomeFault},
-		{errors.New("not ours"), OutcomeFault},
+		{nil, api.OutcomeOK},
+		{api.InvalidParams("x"), api.OutcomeInvalid},
+		{&api.Error{Code: api.CodeUnauthorized}, api.OutcomeUnauthorized},
+		{&api.Error{Code: api.CodeNotRegistered}, api.OutcomeRefused},
+		{&api.Error{Code: api.CodeNotFound}, api.OutcomeRefused},
+		{&api.Error{Code: api.CodeConflict, Data: []byte("not comparable")}, api.OutcomeRefused},
+		{&api.Error{Code: api.CodeRateLimited}, api.OutcomeRateLimited},
+		{api.Internal("Circuit breaker open"), api.OutcomeCircuitOpen},
+		{api.Internal(api.RedisUnavailable), api.OutcomeUnavailable},
+		{api.Internal(api.PostgresUnavailable), api.OutcomeUnavailable},
+		{api.Internal(api.OutcomeUnknown), api.OutcomeLost},
+		{api.Internal(""), api.OutcomeFault},
+		{errors.New("not ours"), api.OutcomeFault},
 	} {
-		if got := outcomeOf(test.err); got != test.want {
+		if got := api.OutcomeOf(test.err); got != test.want {
 			t.Errorf("%v counts as %v, want %v", test.err, got, test.want)
 		}
 	}
 	seen := map[string]bool{}
-	for _, o := range Outcomes() {
+	for _, o := range api.Outcomes() {
 		if seen[o.String()] || o.String() == "" {
 			t.Errorf("outcome %d is named %q", o, o)
 		}
@@ -122,7 +123,7 @@ func TestRecordAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if got := s.snapshot("x"); got.Calls != 160_000 || got.Latency.Count != 160_000 || got.Outcomes[OutcomeOK] != 160_000 {
+	if got := s.snapshot("x"); got.Calls != 160_000 || got.Latency.Count != 160_000 || got.Outcomes[api.OutcomeOK] != 160_000 {
 		t.Errorf("%d calls, %d durations", got.Calls, got.Latency.Count)
 	}
 }
@@ -144,12 +145,12 @@ func TestStatsCountEachCall(t *testing.T) {
 		}
 		all.Wait()
 		took := time.Since(began)
-		want := map[string]map[Outcome]uint64{
-			"task.create": {OutcomeOK: 40, OutcomeInvalid: 40},
-			"task.delete": {OutcomeRefused: 40},
-			"task.get":    {OutcomeOK: 3, OutcomeRateLimited: 37},
+		want := map[string]map[api.Outcome]uint64{
+			"task.create": {api.OutcomeOK: 40, api.OutcomeInvalid: 40},
+			"task.delete": {api.OutcomeRefused: 40},
+			"task.get":    {api.OutcomeOK: 3, api.OutcomeRateLimited: 37},
 		}
-		got := map[string]map[Outcome]uint64{}
+		got := map[string]map[api.Outcome]uint64{}
 		for _, s := range f.Stats() {
 			if s.Calls == 0 {
 				if !s.Last.IsZero() || s.Latency.Count != 0 {
@@ -157,14 +158,14 @@ func TestStatsCountEachCall(t *testing.T) {
 				}
 				continue
 			}
-			got[s.Method] = map[Outcome]uint64{}
+			got[s.Method] = map[api.Outcome]uint64{}
 			var calls uint64
 			for o, n := range s.Outcomes {
 				if calls += n; n > 0 {
-					got[s.Method][Outcome(o)] = n
+					got[s.Method][api.Outcome(o)] = n
 				}
 			}
-			if s.Calls != calls || s.Latency.Count != calls || s.Errors() != calls-s.Outcomes[OutcomeOK] {
+			if s.Calls != calls || s.Latency.Count != calls || s.Errors() != calls-s.Outcomes[api.OutcomeOK] {
 				t.Errorf("%s: %d calls, %d outcomes, %d durations, %d errors", s.Method, s.Calls, calls, s.Latency.Count, s.Errors())
 			}
 			if s.Last.Before(began) || s.Last.After(time.Now()) {

@@ -10,14 +10,16 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/lua"
 )
 
 // ProcessBatchParams are the params of system.batch.process.
 type ProcessBatchParams struct {
-	BatchID    ID      `json:"batchId" jsonschema:"the batch's name, by which a repeated call is known"`
-	InstanceID ID      `json:"instanceId" jsonschema:"the instance that processes it"`
-	Items      []Value `json:"items" jsonschema:"an object with text is a task {text, priority, metadata}; anything else becomes metadata.item of one"`
+	BatchID    api.ID      `json:"batchId" jsonschema:"the batch's name, by which a repeated call is known"`
+	InstanceID api.ID      `json:"instanceId" jsonschema:"the instance that processes it"`
+	Items      []api.Value `json:"items" jsonschema:"an object with text is a task {text, priority, metadata}; anything else becomes metadata.item of one"`
 }
 
 // ProcessBatchResult is the result of system.batch.process. Processed is false while the batch is under way: another
@@ -31,9 +33,9 @@ type ProcessBatchResult struct {
 
 // batchTask is an item that is a task.
 type batchTask struct {
-	Text     string `json:"text"`
-	Priority *int   `json:"priority,omitempty"`
-	Metadata Object `json:"metadata,omitempty"`
+	Text     string     `json:"text"`
+	Priority *int       `json:"priority,omitempty"`
+	Metadata api.Object `json:"metadata,omitempty"`
 }
 
 var (
@@ -93,7 +95,7 @@ func batchTasks(items *params[batchTask], p *ProcessBatchParams) ([]any, error) 
 		}
 		var t batchTask
 		if wrong := items.object.decode(item, reflect.ValueOf(&t).Elem()); wrong != "" {
-			return nil, InvalidParams(fmt.Sprintf("items parameter is not valid: item %d: %s", i, wrong))
+			return nil, api.InvalidParams(fmt.Sprintf("items parameter is not valid: item %d: %s", i, wrong))
 		}
 		priority, set := defaultPriority, roleset(t.Metadata)
 		if t.Priority != nil {
@@ -105,17 +107,17 @@ func batchTasks(items *params[batchTask], p *ProcessBatchParams) ([]any, error) 
 		args = append(args, t.Text, priority, []byte(t.Metadata), set)
 	}
 	if len(sets) > maxBatchSets {
-		return nil, InvalidParams(fmt.Sprintf("items parameter must ask for at most %d different sets of roles, and asks for %d", maxBatchSets, len(sets)))
+		return nil, api.InvalidParams(fmt.Sprintf("items parameter must ask for at most %d different sets of roles, and asks for %d", maxBatchSets, len(sets)))
 	}
 	return args, nil
 }
 
 // isTask tells whether an item is an object with a text.
-func isTask(item Value) bool {
+func isTask(item api.Value) bool {
 	if !strings.HasPrefix(string(item), "{") {
 		return false
 	}
-	for name := range members(item) {
+	for name := range jsontext.Members(item) {
 		if name == "text" {
 			return true
 		}
@@ -183,7 +185,7 @@ func taken(reply any) (token string, done int, answer json.RawMessage, err error
 }
 
 // digestOf knows items again, whatever order the members of objects are in.
-func digestOf(items []Value) (string, error) {
+func digestOf(items []api.Value) (string, error) {
 	all := make([]json.RawMessage, len(items))
 	for i, item := range items {
 		canonical, err := canonicalJSON(item)

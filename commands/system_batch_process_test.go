@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -55,12 +57,12 @@ func (f *fleet) begun(t *testing.T, instance, items string, chunks ...int) strin
 
 func (f *fleet) batchCall(t *testing.T, instance, items string) (*call, *ProcessBatchParams, []any) {
 	t.Helper()
-	p := &ProcessBatchParams{BatchID: "b", InstanceID: ID(instance), Items: decoded[[]Value](t, json.RawMessage(items))}
+	p := &ProcessBatchParams{BatchID: "b", InstanceID: api.ID(instance), Items: decoded[[]api.Value](t, json.RawMessage(items))}
 	tasks, err := batchTasks(nil, p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &call{Coordinator: f.Coordinator, Request: Request{Method: "system.batch.process"}, method: f.methods["system.batch.process"]}, p, tasks
+	return &call{Coordinator: f.Coordinator, Request: api.Request{Method: "system.batch.process"}, method: f.methods["system.batch.process"]}, p, tasks
 }
 
 // made tells whether each of n items has become one task, in order.
@@ -80,9 +82,6 @@ func (f *fleet) made(n int) {
 		f.t.Errorf("%d tasks were created, want one for each of %d items, in order: %.300q", len(got), n, got)
 	}
 }
-
-// UnmarshalJSON keeps the text: for tests alone, as the methods have a decoder of their own.
-func (v *Value) UnmarshalJSON(text []byte) error { *v = slices.Clone(text); return nil }
 
 func TestBatch(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
@@ -119,7 +118,7 @@ func TestBatch(t *testing.T) {
 		if f.seq() != before {
 			t.Error("a finished batch emitted")
 		}
-		f.refused(CodeConflict, `{"reason":"BATCH_ITEMS_DIFFER"}`, "system.batch.process", `{"batchId":"b","instanceId":"w","items":[1]}`)
+		f.refused(api.CodeConflict, `{"reason":"BATCH_ITEMS_DIFFER"}`, "system.batch.process", `{"batchId":"b","instanceId":"w","items":[1]}`)
 		if f.exists(f.keys.Batch("b", "lock")) != 0 {
 			t.Error("the lock is still there")
 		}
@@ -134,7 +133,7 @@ func TestBatch(t *testing.T) {
 func TestBatchIsRefusedWhole(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
 		const method = "system.batch.process"
-		f.refused(CodeNotRegistered, `{"instanceId":"w"}`, method, `{"batchId":"b","instanceId":"w","items":[1]}`)
+		f.refused(api.CodeNotRegistered, `{"instanceId":"w"}`, method, `{"batchId":"b","instanceId":"w","items":[1]}`)
 		f.register("w", `[]`, "")
 		for items, sentence := range map[string]string{
 			`[]`:                              "items parameter must hold at least 1 items",
@@ -146,13 +145,13 @@ func TestBatchIsRefusedWhole(t *testing.T) {
 			`[{"text":"x","more":1}]`:         "items parameter is not valid: item 0: unknown parameter 'more': there are metadata, priority, text",
 			`[{"text":5}]`:                    "items parameter is not valid: item 0: text parameter must be a string",
 		} {
-			f.refused(CodeInvalidParams, string(quote(sentence)), method, `{"batchId":"b","instanceId":"w","items":%s}`, items)
+			f.refused(api.CodeInvalidParams, string(jsontext.Quote(sentence)), method, `{"batchId":"b","instanceId":"w","items":%s}`, items)
 		}
 		var sets []string
 		for i := range 65 {
 			sets = append(sets, fmt.Sprintf(`{"text":"x","metadata":{"roles":["r%d"]}}`, i))
 		}
-		f.refused(CodeInvalidParams, `"items parameter must ask for at most 64 different sets of roles, and asks for 65"`, method,
+		f.refused(api.CodeInvalidParams, `"items parameter must ask for at most 64 different sets of roles, and asks for 65"`, method,
 			`{"batchId":"b","instanceId":"w","items":[%s]}`, strings.Join(sets, ","))
 		if f.exists(f.keys.Batch("b", "status"), f.keys.Batch("b", "lock")) != 0 {
 			t.Error("a refused call left a batch")
@@ -185,7 +184,7 @@ func TestBatchGoesOn(t *testing.T) {
 		if got := f.process("v", items); got != (ProcessBatchResult{false, "w", 50, 120}) || f.seq() != before {
 			t.Errorf("another is answered %+v", got)
 		}
-		f.refused(CodeConflict, `{"reason":"BATCH_ITEMS_DIFFER"}`, "system.batch.process", `{"batchId":"b","instanceId":"v","items":[1]}`)
+		f.refused(api.CodeConflict, `{"reason":"BATCH_ITEMS_DIFFER"}`, "system.batch.process", `{"batchId":"b","instanceId":"v","items":[1]}`)
 		if left := f.client.PTTL(t.Context(), f.keys.Batch("b", "lock")).Val(); left <= 0 || left > time.Minute {
 			t.Errorf("the lock lasts %s", left)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -69,13 +70,13 @@ func TestCheckHealthHandsOver(t *testing.T) {
 		if got := f.zset(f.keys.Pending()); !slices.Equal(got, tasks[3:]) {
 			t.Errorf("waiting are %v", got)
 		}
-		f.refused(CodeConflict, `{"reason":"NOT_OWNER","assignedTo":"heir"}`, "task.complete", `{"id":%q,"workerId":"dead"}`, tasks[0])
-		f.refused(CodeConflict, `{"reason":"NOT_ASSIGNED"}`, "task.complete", `{"id":%q,"workerId":"dead"}`, tasks[3])
-		f.refused(CodeNotRegistered, `{"instanceId":"dead"}`, "task.claim", `{"workerId":"dead"}`)
+		f.refused(api.CodeConflict, `{"reason":"NOT_OWNER","assignedTo":"heir"}`, "task.complete", `{"id":%q,"workerId":"dead"}`, tasks[0])
+		f.refused(api.CodeConflict, `{"reason":"NOT_ASSIGNED"}`, "task.complete", `{"id":%q,"workerId":"dead"}`, tasks[3])
+		f.refused(api.CodeNotRegistered, `{"instanceId":"dead"}`, "task.claim", `{"workerId":"dead"}`)
 		if f.claim("heir") != tasks[0] {
 			t.Fatal("the heir did not claim")
 		}
-		f.refused(CodeConflict, `{"reason":"STALE_ATTEMPT","attempt":2}`, "task.complete", `{"id":%q,"attempt":1}`, tasks[0])
+		f.refused(api.CodeConflict, `{"reason":"STALE_ATTEMPT","attempt":2}`, "task.complete", `{"id":%q,"attempt":1}`, tasks[0])
 		// It was declared dead, and so has nothing to resume.
 		before := f.seq()
 		f.register("dead", `["worker"]`, `,"metadata":{"sessionId":"s"}`)

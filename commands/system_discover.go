@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -24,8 +25,8 @@ type DiscoverResult struct {
 type MethodInfo struct {
 	Name         string         `json:"name"`
 	Description  string         `json:"description"`
-	InputSchema  Object         `json:"inputSchema"`
-	OutputSchema Object         `json:"outputSchema"`
+	InputSchema  api.Object     `json:"inputSchema"`
+	OutputSchema api.Object     `json:"outputSchema"`
 	Metadata     MethodMetadata `json:"metadata"`
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/jsonschema-go/jsonschema"
 )
@@ -42,7 +43,7 @@ func (c *checker) infos(t tb) (all []MethodInfo) {
 	return all
 }
 
-func schemaFrom(t tb, text Object) *jsonschema.Resolved {
+func schemaFrom(t tb, text api.Object) *jsonschema.Resolved {
 	t.Helper()
 	var schema jsonschema.Schema
 	if err := json.Unmarshal(text, &schema); err != nil {
@@ -80,7 +81,7 @@ func (f *fleet) discover(params string) []MethodInfo {
 	}
 	list := make([]MethodInfo, len(raw.Methods))
 	for i, m := range raw.Methods {
-		list[i] = MethodInfo{m.Name, m.Description, Object(m.InputSchema), Object(m.OutputSchema), m.Metadata}
+		list[i] = MethodInfo{m.Name, m.Description, api.Object(m.InputSchema), api.Object(m.OutputSchema), m.Metadata}
 	}
 	return list
 }
@@ -126,7 +127,7 @@ func TestDiscover(t *testing.T) {
 				if m.Name == "task.get" {
 					want.RateLimit = 0
 				}
-				if !slices.Contains(m.Metadata.Roles, RoleAuditor) {
+				if !slices.Contains(m.Metadata.Roles, api.RoleAuditor) {
 					t.Errorf("an auditor may not call %s", m.Name)
 				}
 			}

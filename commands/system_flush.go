@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -66,7 +67,7 @@ func systemFlush() (*Method, error) {
 func flushAll(ctx context.Context, c *call, p *FlushParams) (json.RawMessage, error) {
 	rows, include := c.options.Rows, p.IncludePostgres == nil || *p.IncludePostgres
 	if rows == nil && p.IncludePostgres != nil && include {
-		return nil, Internal(PostgresUnavailable) // it was asked for, and there is none
+		return nil, api.Internal(api.PostgresUnavailable) // it was asked for, and there is none
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%w: the caller has not waited for the flush to begin: %w", lua.ErrUnavailable, err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -186,7 +187,7 @@ func TestFlush(t *testing.T) {
 				}
 
 				// It goes on: the count, the terms, and nobody is known any more.
-				f.refused(CodeNotRegistered, `{"instanceId":"w"}`, "task.claim", `{"workerId":"w"}`)
+				f.refused(api.CodeNotRegistered, `{"instanceId":"w"}`, "task.claim", `{"workerId":"w"}`)
 				if beat := string(f.ok("system.heartbeat", `{"instanceId":"w"}`)); beat != `{"alive":false}` {
 					t.Errorf("a heartbeat is answered %s", beat)
 				}
@@ -268,16 +269,16 @@ func TestFlushIsRefused(t *testing.T) {
 				``, `{}`, `{"confirm":"flush_all_data"}`, `{"confirm":"FLUSH_ALL_DATA "}`, `{"confirm":""}`, `{"confirm":null}`, `{"confirm":true}`,
 				`{"confirm":["FLUSH_ALL_DATA"]}`, `{"includePostgres":false}`,
 			} {
-				f.refused(CodeInvalidParams, `"confirm parameter must be exactly 'FLUSH_ALL_DATA'"`, "system.flush", "%s", params)
+				f.refused(api.CodeInvalidParams, `"confirm parameter must be exactly 'FLUSH_ALL_DATA'"`, "system.flush", "%s", params)
 			}
-			f.refused(CodeInvalidParams, `"includePostgres parameter must be true or false"`, "system.flush",
+			f.refused(api.CodeInvalidParams, `"includePostgres parameter must be true or false"`, "system.flush",
 				`{"confirm":"FLUSH_ALL_DATA","includePostgres":1}`)
-			f.refused(CodeInternal, `"Postgres unavailable"`, "system.flush", `{"confirm":"FLUSH_ALL_DATA","includePostgres":true}`)
+			f.refused(api.CodeInternal, `"Postgres unavailable"`, "system.flush", `{"confirm":"FLUSH_ALL_DATA","includePostgres":true}`)
 			rows := f.withRows(5)
 			rows.away.Store(true)
-			f.refused(CodeInternal, `"Postgres unavailable"`, "system.flush", confirmed)
+			f.refused(api.CodeInternal, `"Postgres unavailable"`, "system.flush", confirmed)
 			// Also when it is to be kept: nobody could tell whether it is complete.
-			f.refused(CodeInternal, `"Postgres unavailable"`, "system.flush", `{"confirm":"FLUSH_ALL_DATA","includePostgres":false}`)
+			f.refused(api.CodeInternal, `"Postgres unavailable"`, "system.flush", `{"confirm":"FLUSH_ALL_DATA","includePostgres":false}`)
 		})
 	})
 }
@@ -295,8 +296,8 @@ func (f *fleet) snapshotted(t *testing.T, what func()) {
 // The limit is the namespace's, whoever calls, and the flush does not forget it.
 func TestFlushIsLimited(t *testing.T) {
 	everywhere(t, Options{RateLimits: map[string]int{}}, func(t *testing.T, f *fleet) {
-		flush := func(caller string) Request {
-			return Request{Method: "system.flush", Params: json.RawMessage(confirmed), Caller: caller}
+		flush := func(caller string) api.Request {
+			return api.Request{Method: "system.flush", Params: json.RawMessage(confirmed), Caller: caller}
 		}
 		f.create("x", "")
 		if _, err := f.Call(t.Context(), flush("alice")); err != nil {
@@ -332,7 +333,7 @@ func TestFlushIsLimited(t *testing.T) {
 	for range 3 {
 		more.flush(confirmed)
 	}
-	more.limited(Request{Method: "system.flush", Params: json.RawMessage(confirmed)})
+	more.limited(api.Request{Method: "system.flush", Params: json.RawMessage(confirmed)})
 }
 
 // A flush that is undone has changed nothing, and so does not count.
@@ -342,7 +343,7 @@ func TestFlushOfAViewThatStandsStill(t *testing.T) {
 		f.populate()
 		rows.behind.Store(true)
 		before := f.flushable()
-		f.refused(CodeConflict, `{"reason":"FLUSH_UNDONE","why":"the task view did not come to the log's end in time"}`, "system.flush", confirmed)
+		f.refused(api.CodeConflict, `{"reason":"FLUSH_UNDONE","why":"the task view did not come to the log's end in time"}`, "system.flush", confirmed)
 		// The monitor's patience is all that it leaves.
 		if diff := cmp.Diff(append(before, f.keys.Prefix()+"health:monitor"), f.flushable(), cmpSorted); diff != "" {
 			t.Errorf("keys: %s", diff)
@@ -362,8 +363,8 @@ func (f *fleet) crashed(step, params string) {
 	f.dies = func(at string) bool { return at == step }
 	_, err := f.do("system.flush", params)
 	f.dies = nil
-	var known *Error
-	if !errors.As(err, &known) || known.Code != CodeInternal {
+	var known *api.Error
+	if !errors.As(err, &known) || known.Code != api.CodeInternal {
 		f.t.Fatalf("left at %s: %v", step, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -16,7 +17,7 @@ type GetStateParams struct{}
 
 // GetStateResult is the result of system.get_state. An empty list is left out.
 type GetStateResult struct {
-	Tasks        []Task          `json:"tasks,omitempty" jsonschema:"pending or in progress, the highest priority first; at most 200"`
+	Tasks        []api.Task      `json:"tasks,omitempty" jsonschema:"pending or in progress, the highest priority first; at most 200"`
 	Instances    []InstanceState `json:"instances,omitempty" jsonschema:"alive, the one seen last first; at most 200"`
 	RecentEvents []RecentEvent   `json:"recentEvents,omitempty" jsonschema:"the newest first; at most 100"`
 	Totals       *StateTotals    `json:"totals,omitempty" jsonschema:"how many there are in all; only when a list was cut"`
@@ -24,27 +25,27 @@ type GetStateResult struct {
 
 // InstanceState is a live instance in a snapshot.
 type InstanceState struct {
-	ID            string   `json:"id"`
-	Roles         []string `json:"roles"`
-	Status        string   `json:"status" jsonschema:"ACTIVE, IDLE or BUSY"`
-	LastSeen      int64    `json:"lastSeen" jsonschema:"ms since 1970"`
-	LastHeartbeat string   `json:"lastHeartbeat"`
-	RegisteredAt  string   `json:"registeredAt"`
-	Metadata      Object   `json:"metadata"`
-	IsLeader      bool     `json:"isLeader"`
+	ID            string     `json:"id"`
+	Roles         []string   `json:"roles"`
+	Status        string     `json:"status" jsonschema:"ACTIVE, IDLE or BUSY"`
+	LastSeen      int64      `json:"lastSeen" jsonschema:"ms since 1970"`
+	LastHeartbeat string     `json:"lastHeartbeat"`
+	RegisteredAt  string     `json:"registeredAt"`
+	Metadata      api.Object `json:"metadata"`
+	IsLeader      bool       `json:"isLeader"`
 }
 
 // RecentEvent is an event's envelope.
 type RecentEvent struct {
-	ID        string  `json:"id"`
-	Seq       int64   `json:"seq"`
-	Type      string  `json:"type"`
-	V         int     `json:"v"`
-	Timestamp int64   `json:"timestamp" jsonschema:"ms since 1970"`
-	Actor     string  `json:"actor"`
-	Cause     *string `json:"cause"`
-	Trace     *string `json:"trace"`
-	Payload   Object  `json:"payload"`
+	ID        string     `json:"id"`
+	Seq       int64      `json:"seq"`
+	Type      string     `json:"type"`
+	V         int        `json:"v"`
+	Timestamp int64      `json:"timestamp" jsonschema:"ms since 1970"`
+	Actor     string     `json:"actor"`
+	Cause     *string    `json:"cause"`
+	Trace     *string    `json:"trace"`
+	Payload   api.Object `json:"payload"`
 }
 
 // StateTotals are how many open tasks and live instances there are.

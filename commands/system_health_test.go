@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -113,8 +114,8 @@ func TestHealthIsLimited(t *testing.T) {
 		for range 3 {
 			f.ok("system.health", `{}`)
 		}
-		f.limited(Request{Method: "system.health", Addr: "192.0.2.1"})
-		if _, err := f.Call(t.Context(), Request{Method: "system.health", Addr: "192.0.2.2"}); err != nil {
+		f.limited(api.Request{Method: "system.health", Addr: "192.0.2.1"})
+		if _, err := f.Call(t.Context(), api.Request{Method: "system.health", Addr: "192.0.2.2"}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -148,7 +149,7 @@ func TestHealthWithoutRedis(t *testing.T) {
 		asked.Wait()
 	}
 	f.health(healthJSON("healthy", true, true, true))
-	other := Request{Method: "system.health", Addr: "192.0.2.9"} // with a limit of its own
+	other := api.Request{Method: "system.health", Addr: "192.0.2.9"} // with a limit of its own
 	if got, err := stuck.Call(t.Context(), other); string(got) != healthJSON("degraded", true, false, true) {
 		t.Errorf("with a Postgres that hangs: %s, %v", got, err)
 	}
@@ -180,7 +181,7 @@ func TestHealthWithoutRedis(t *testing.T) {
 	n := 0
 	testenv.Eventually(t, patience, func() (bool, string) {
 		n++
-		got, err := f.Call(t.Context(), Request{Method: "system.health", Addr: fmt.Sprint("192.0.2.", n)})
+		got, err := f.Call(t.Context(), api.Request{Method: "system.health", Addr: fmt.Sprint("192.0.2.", n)})
 		return string(got) == healthJSON("healthy", true, true, true), fmt.Sprintf("%s, %v", got, err)
 	})
 }
@@ -189,7 +190,7 @@ func TestHealthWithoutRedis(t *testing.T) {
 func TestHealthWithAForeignKey(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
 		f.put([]any{"SET", f.keys.Prefix() + "health:failed", "no sorted set"})
-		if result, err := f.do("system.health", `{}`); outcomeOf(err) != OutcomeFault {
+		if result, err := f.do("system.health", `{}`); api.OutcomeOf(err) != api.OutcomeFault {
 			t.Errorf("answered %s, %v", result, err)
 		}
 		f.put([]any{"DEL", f.keys.Prefix() + "health:failed"})
@@ -204,7 +205,7 @@ func TestFenceLetsThoseWhoWatchPass(t *testing.T) {
 		f.ok("system.health", `{}`)
 		f.ok("system.metrics", `{"detailed":true}`)
 		f.ok("system.discover", `{}`)
-		f.refused(CodeConflict, `{"reason":"FLUSH_IN_PROGRESS"}`, "system.get_state", `{}`)
+		f.refused(api.CodeConflict, `{"reason":"FLUSH_IN_PROGRESS"}`, "system.get_state", `{}`)
 		f.put([]any{"HDEL", f.keys.Log(), "fence"})
 	})
 }

@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
 // HeartbeatParams are the params of system.heartbeat.
 type HeartbeatParams struct {
-	InstanceID ID `json:"instanceId"`
+	InstanceID api.ID `json:"instanceId"`
 }
 
 // HeartbeatResult is the result of system.heartbeat; IsLeader and Term are for the leader only.

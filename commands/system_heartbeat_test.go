@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -95,10 +96,10 @@ func TestHeartbeatKeepsAliveByTheClock(t *testing.T) {
 			t.Errorf("an expired instance: %s", got)
 		}
 		notRegistered := `{"instanceId":"silent"}`
-		f.refused(CodeNotRegistered, notRegistered, "task.claim", `{"workerId":"silent"}`)
-		f.refused(CodeNotRegistered, notRegistered, "task.complete", `{"id":%q}`, task)
-		f.refused(CodeNotRegistered, notRegistered, "task.update", `{"id":%q,"updates":{"status":"completed"}}`, task)
-		f.refused(CodeNotRegistered, notRegistered, "task.assign", `{"taskId":%q,"instanceId":"silent"}`, f.create("y", ""))
+		f.refused(api.CodeNotRegistered, notRegistered, "task.claim", `{"workerId":"silent"}`)
+		f.refused(api.CodeNotRegistered, notRegistered, "task.complete", `{"id":%q}`, task)
+		f.refused(api.CodeNotRegistered, notRegistered, "task.update", `{"id":%q,"updates":{"status":"completed"}}`, task)
+		f.refused(api.CodeNotRegistered, notRegistered, "task.assign", `{"taskId":%q,"instanceId":"silent"}`, f.create("y", ""))
 		// It comes back with the same session, and goes on.
 		before := f.seq()
 		f.register("silent", `["worker"]`, `,"metadata":{"sessionId":"s"}`)

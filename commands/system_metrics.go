@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -68,11 +69,11 @@ func measure(ctx context.Context, c *call, p *MetricsParams) (json.RawMessage, e
 		fold.detail(&result)
 		result.CircuitBreaker, result.Handlers = c.handlers(stats)
 		result.Counters = &CallCounters{ByOutcome: map[string]uint64{}, P99: milliseconds(calls.Latency.Quantile(0.99))}
-		for _, o := range Outcomes() {
+		for _, o := range api.Outcomes() {
 			result.Counters.ByOutcome[o.String()] = calls.Outcomes[o]
 		}
 		mcp := c.mcp.snapshot("")
-		result.MCPCalls = &MCPCalls{TotalCalls: mcp.Calls, SuccessCount: mcp.Outcomes[OutcomeOK], ErrorCount: mcp.Errors()}
+		result.MCPCalls = &MCPCalls{TotalCalls: mcp.Calls, SuccessCount: mcp.Outcomes[api.OutcomeOK], ErrorCount: mcp.Errors()}
 		result.SystemHealthCheck = &HealthCheck{HealthResult: healthOf(services, fold.failed), FailedInstances: fold.failed}
 	}
 	return json.Marshal(result)
@@ -97,9 +98,9 @@ func (c *Coordinator) handlers(stats []CallStats) (*CircuitMetrics, map[string]H
 	handlers := make(map[string]HandlerMetrics, len(stats))
 	for _, s := range stats {
 		h := HandlerMetrics{
-			TotalCalls: s.Calls, SuccessCount: s.Outcomes[OutcomeOK], ErrorCount: s.Errors(),
+			TotalCalls: s.Calls, SuccessCount: s.Outcomes[api.OutcomeOK], ErrorCount: s.Errors(),
 			AvgResponseTime: milliseconds(s.Latency.Mean()), P99: milliseconds(s.Latency.Quantile(0.99)),
-			CircuitState: c.methods[s.Method].circuit.state(), RateLimitHits: s.Outcomes[OutcomeRateLimited],
+			CircuitState: c.methods[s.Method].circuit.state(), RateLimitHits: s.Outcomes[api.OutcomeRateLimited],
 		}
 		if !s.Last.IsZero() {
 			h.LastCalled = s.Last.Format(isoLayout)
@@ -110,7 +111,7 @@ func (c *Coordinator) handlers(stats []CallStats) (*CircuitMetrics, map[string]H
 		} else {
 			circuits.NotClosed[s.Method] = h.CircuitState
 		}
-		circuits.Rejected += s.Outcomes[OutcomeCircuitOpen]
+		circuits.Rejected += s.Outcomes[api.OutcomeCircuitOpen]
 	}
 	return circuits, handlers
 }

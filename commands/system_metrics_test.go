@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -91,10 +92,10 @@ func TestMetricsOfHandlers(t *testing.T) {
 	everywhere(t, Options{RateLimits: map[string]int{"task.get": 2}}, func(t *testing.T, f *fleet) {
 		began := time.Now().Truncate(time.Millisecond)
 		for range 5 {
-			_, _ = f.Call(t.Context(), Request{Method: "task.get", Params: []byte(`{"id":"t-1"}`), MCP: true})
+			_, _ = f.Call(t.Context(), api.Request{Method: "task.get", Params: []byte(`{"id":"t-1"}`), MCP: true})
 		}
 		f.create("x", "")
-		_, _ = f.Call(t.Context(), Request{Method: "task.create", Params: []byte(`{"text":"y"}`), MCP: true})
+		_, _ = f.Call(t.Context(), api.Request{Method: "task.create", Params: []byte(`{"text":"y"}`), MCP: true})
 		took := milliseconds(time.Since(began))
 		got := f.metrics()
 		if len(got.Handlers) != len(f.list) || got.CircuitBreaker.Closed != len(f.list) {
@@ -166,9 +167,9 @@ func TestMetricsWithoutRedis(t *testing.T) {
 	for _, method := range []string{"system.metrics", "system.get_state", "system.discover"} {
 		asked.Go(func() {
 			began := time.Now()
-			_, err := c.Call(t.Context(), Request{Method: method})
-			var known *Error
-			if !errors.As(err, &known) || known.Code != CodeInternal || known.Data != RedisUnavailable {
+			_, err := c.Call(t.Context(), api.Request{Method: method})
+			var known *api.Error
+			if !errors.As(err, &known) || known.Code != api.CodeInternal || known.Data != api.RedisUnavailable {
 				t.Errorf("%s answers %v", method, err)
 			}
 			if took := time.Since(began); took > c.methods[method].Timeout {

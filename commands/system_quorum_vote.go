@@ -9,23 +9,25 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/lua"
 )
 
 // VoteParams are the params of system.quorum.vote.
 type VoteParams struct {
-	InstanceID     ID    `json:"instanceId" jsonschema:"the instance that votes"`
-	Decision       ID    `json:"decision" jsonschema:"the name of what is decided"`
-	Value          Value `json:"value" jsonschema:"what it votes for: any JSON but null, up to 1024 bytes; objects are equal whatever the order of their members"`
-	TotalInstances *int  `json:"totalInstances,omitempty" jsonschema:"how many instances vote, fixed by the first vote; 3 when that does not say"`
+	InstanceID     api.ID    `json:"instanceId" jsonschema:"the instance that votes"`
+	Decision       api.ID    `json:"decision" jsonschema:"the name of what is decided"`
+	Value          api.Value `json:"value" jsonschema:"what it votes for: any JSON but null, up to 1024 bytes; objects are equal whatever the order of their members"`
+	TotalInstances *int      `json:"totalInstances,omitempty" jsonschema:"how many instances vote, fixed by the first vote; 3 when that does not say"`
 }
 
 // VoteResult is the result of system.quorum.vote; FinalDecision is there when one value has the quorum.
 type VoteResult struct {
-	Voted         bool  `json:"voted"`
-	QuorumReached bool  `json:"quorumReached"`
-	FinalDecision Value `json:"finalDecision,omitempty"`
-	VoteCount     int   `json:"voteCount"`
+	Voted         bool      `json:"voted"`
+	QuorumReached bool      `json:"quorumReached"`
+	FinalDecision api.Value `json:"finalDecision,omitempty"`
+	VoteCount     int       `json:"voteCount"`
 }
 
 var addQuorumVote = lua.Named("add_quorum_vote")
@@ -51,14 +53,14 @@ func systemQuorumVote() (*Method, error) {
 		},
 	}, func(ctx context.Context, c *call, p *VoteParams) (json.RawMessage, error) {
 		if string(p.Value) == "null" {
-			return nil, InvalidParams("value parameter must not be null")
+			return nil, api.InvalidParams("value parameter must not be null")
 		}
 		value, err := canonicalJSON(p.Value)
 		if err != nil {
 			return nil, err
 		}
 		if len(p.Value) > maxVoteBytes || len(value) > maxVoteBytes {
-			return nil, InvalidParams(fmt.Sprintf("value parameter must be at most %d bytes long", maxVoteBytes))
+			return nil, api.InvalidParams(fmt.Sprintf("value parameter must be at most %d bytes long", maxVoteBytes))
 		}
 		given := ""
 		if p.TotalInstances != nil {
@@ -71,9 +73,9 @@ func systemQuorumVote() (*Method, error) {
 
 // canonicalJSON gives one text for what is equal but for the order of members and how characters are written. Numbers are
 // equal when they are written alike.
-func canonicalJSON(v Value) ([]byte, error) {
+func canonicalJSON(v api.Value) ([]byte, error) {
 	var decoded any
-	if err := decodeNumbers(v, &decoded); err != nil {
+	if err := jsontext.DecodeNumbers(v, &decoded); err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -27,7 +29,7 @@ func (f *fleet) voters(ids string) {
 
 func TestVote(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
-		f.refused(CodeNotRegistered, `{"instanceId":"a"}`, "system.quorum.vote", `{"instanceId":"a","decision":"d","value":1}`)
+		f.refused(api.CodeNotRegistered, `{"instanceId":"a"}`, "system.quorum.vote", `{"instanceId":"a","decision":"d","value":1}`)
 		f.voters("a b c")
 		before := f.seq()
 		f.votes("a", `{"x":[1.0],"y":"<é/>"}`, "", `{"voted":true,"quorumReached":false,"voteCount":1}`)
@@ -40,7 +42,7 @@ func TestVote(t *testing.T) {
 		f.holds(es[0], `{"decision":"d","instanceId":"a","value":{"x":[1.0],"y":"<é/>"},"voteCount":1,"totalInstances":3}`)
 		f.holds(es[1], `{"decision":"d","instanceId":"b","voteCount":2}`)
 		f.holds(es[2], `{"decision":"d","value":{"x":[1.0],"y":"<é/>"},"voteCount":2,"quorum":2}`)
-		f.refused(CodeConflict, `{"reason":"TOTAL_INSTANCES_DIFFER","totalInstances":3}`, "system.quorum.vote",
+		f.refused(api.CodeConflict, `{"reason":"TOTAL_INSTANCES_DIFFER","totalInstances":3}`, "system.quorum.vote",
 			`{"instanceId":"c","decision":"d","value":1,"totalInstances":4}`)
 		for _, part := range []string{"votes", "tally", "result", "metadata"} {
 			if left := f.client.PTTL(t.Context(), f.keys.Quorum("d", part)).Val(); left < 6*24*time.Hour {
@@ -76,7 +78,7 @@ func TestVoteParams(t *testing.T) {
 			`,"value":"x","totalInstances":0`: "totalInstances parameter must be an integer of at least 1",
 			`,"value":"` + strings.Repeat("x", 1023) + `"`: "value parameter must be at most 1024 bytes long",
 		} {
-			f.refused(CodeInvalidParams, string(quote(sentence)), "system.quorum.vote", `{"instanceId":"a","decision":"d"%s}`, more)
+			f.refused(api.CodeInvalidParams, string(jsontext.Quote(sentence)), "system.quorum.vote", `{"instanceId":"a","decision":"d"%s}`, more)
 		}
 	})
 }

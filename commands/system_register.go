@@ -10,14 +10,16 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/lua"
 )
 
 // RegisterParams are the params of system.register.
 type RegisterParams struct {
-	ID       ID     `json:"id" jsonschema:"unique identifier of the instance"`
-	Roles    []Role `json:"roles" jsonschema:"what the instance can do; with the role worker it is given tasks"`
-	Metadata Object `json:"metadata,omitempty" jsonschema:"maxTasks (10), sessionId, and whatever the agent likes"`
+	ID       api.ID     `json:"id" jsonschema:"unique identifier of the instance"`
+	Roles    []api.Role `json:"roles" jsonschema:"what the instance can do; with the role worker it is given tasks"`
+	Metadata api.Object `json:"metadata,omitempty" jsonschema:"maxTasks (10), sessionId, and whatever the agent likes"`
 }
 
 // RegisterResult is the result of system.register.
@@ -61,7 +63,7 @@ func register(ctx context.Context, c *call, p *RegisterParams) (json.RawMessage,
 	id := string(p.ID)
 	maxTasks, session := instanceMetadata(p.Metadata)
 	worker := slices.Contains(p.Roles, workerRole)
-	reply, err := c.run(ctx, registerInstance, id, id, jsonArray(p.Roles), flag(worker), string(p.Metadata), session,
+	reply, err := c.run(ctx, registerInstance, id, id, jsontext.Array(p.Roles), flag(worker), string(p.Metadata), session,
 		maxTasks, ms(c.options.InstanceTTL), c.Caller)
 	if err != nil {
 		return nil, err
@@ -107,15 +109,15 @@ func registration(reply any) (event string, setAside bool, err error) {
 
 // instanceMetadata reads what the coordinator itself understands of an instance's metadata, which has
 // been checked by its schema.
-func instanceMetadata(metadata Object) (maxTasks int, session string) {
+func instanceMetadata(metadata api.Object) (maxTasks int, session string) {
 	maxTasks = defaultMaxTasks
-	for name, v := range members(metadata) {
+	for name, v := range jsontext.Members(metadata) {
 		switch name {
 		case "maxTasks":
 			n, _ := strconv.ParseFloat(string(v), 64) // 5.0 is an integer as well
 			maxTasks = int(n)
 		case "sessionId":
-			session = unquote(v)
+			session = jsontext.Unquote(v)
 		}
 	}
 	return maxTasks, session

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -116,7 +117,7 @@ func TestRegisterWithAnotherSession(t *testing.T) {
 			if f.claim(worker) != task {
 				t.Error("the new process was not given the task")
 			}
-			f.refused(CodeConflict, `{"reason":"STALE_ATTEMPT","attempt":2}`, "task.complete", `{"id":%q,"attempt":1}`, task)
+			f.refused(api.CodeConflict, `{"reason":"STALE_ATTEMPT","attempt":2}`, "task.complete", `{"id":%q,"attempt":1}`, task)
 			f.ok("task.complete", `{"id":%q,"attempt":2}`, task)
 		}
 	})

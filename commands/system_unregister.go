@@ -6,14 +6,15 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
 // UnregisterParams are the params of system.unregister.
 type UnregisterParams struct {
-	InstanceID ID     `json:"instanceId"`
-	SessionID  string `json:"sessionId,omitempty" jsonschema:"the session it registered with; another one changes nothing"`
-	Timestamp  Value  `json:"timestamp,omitempty" jsonschema:"when the caller decided to go; accepted for compatibility, Redis's clock counts"`
+	InstanceID api.ID    `json:"instanceId"`
+	SessionID  string    `json:"sessionId,omitempty" jsonschema:"the session it registered with; another one changes nothing"`
+	Timestamp  api.Value `json:"timestamp,omitempty" jsonschema:"when the caller decided to go; accepted for compatibility, Redis's clock counts"`
 }
 
 // UnregisterResult is the result of system.unregister.

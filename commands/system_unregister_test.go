@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -91,7 +92,7 @@ func TestUnregisterKeepsTheContext(t *testing.T) {
 		f.create("x", "")
 		f.ok("task.claim", `{"workerId":%s}`, jsonText(id))
 		before := f.seq()
-		_, err := f.Call(t.Context(), Request{
+		_, err := f.Call(t.Context(), api.Request{
 			Method: "system.unregister", Params: json.RawMessage(`{"instanceId":` + jsonText(id) + `}`), Trace: trace, Cause: `,"trace":null`,
 		})
 		if err != nil {

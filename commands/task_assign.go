@@ -5,20 +5,21 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
 // AssignTaskParams are the params of task.assign.
 type AssignTaskParams struct {
-	TaskID     TaskID `json:"taskId"`
-	InstanceID ID     `json:"instanceId"`
+	TaskID     api.TaskID `json:"taskId"`
+	InstanceID api.ID     `json:"instanceId"`
 }
 
 // AssignTaskResult is the result of task.assign.
 type AssignTaskResult struct {
-	TaskID     TaskID `json:"taskId"`
-	InstanceID string `json:"instanceId"`
-	AssignedAt string `json:"assignedAt"`
+	TaskID     api.TaskID `json:"taskId"`
+	InstanceID string     `json:"instanceId"`
+	AssignedAt string     `json:"assignedAt"`
 }
 
 var assignTask = lua.Named("assign_task")

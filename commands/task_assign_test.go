@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -24,14 +25,14 @@ func TestAssign(t *testing.T) {
 		}
 		f.ok("task.assign", `{"taskId":%q,"instanceId":"w"}`, roles)
 
-		f.refused(CodeConflict, `{"reason":"ALREADY_ASSIGNED","assignedTo":"w"}`, "task.assign", `{"taskId":%q,"instanceId":"v"}`, plain)
-		f.refused(CodeConflict, `{"reason":"ALREADY_ASSIGNED","assignedTo":"w"}`, "task.assign", `{"taskId":%q,"instanceId":"w"}`, plain)
-		f.refused(CodeNotFound, `{"id":"t-99"}`, "task.assign", `{"taskId":"t-99","instanceId":"w"}`)
+		f.refused(api.CodeConflict, `{"reason":"ALREADY_ASSIGNED","assignedTo":"w"}`, "task.assign", `{"taskId":%q,"instanceId":"v"}`, plain)
+		f.refused(api.CodeConflict, `{"reason":"ALREADY_ASSIGNED","assignedTo":"w"}`, "task.assign", `{"taskId":%q,"instanceId":"w"}`, plain)
+		f.refused(api.CodeNotFound, `{"id":"t-99"}`, "task.assign", `{"taskId":"t-99","instanceId":"w"}`)
 		free := f.create("z", `,"metadata":{"roles":["a"]}`)
-		f.refused(CodeNotRegistered, `{"instanceId":"nobody"}`, "task.assign", `{"taskId":%q,"instanceId":"nobody"}`, free)
-		f.refused(CodeConflict, `{"reason":"ROLES_MISSING","roles":["a"]}`, "task.assign", `{"taskId":%q,"instanceId":"v"}`, free)
+		f.refused(api.CodeNotRegistered, `{"instanceId":"nobody"}`, "task.assign", `{"taskId":%q,"instanceId":"nobody"}`, free)
+		f.refused(api.CodeConflict, `{"reason":"ROLES_MISSING","roles":["a"]}`, "task.assign", `{"taskId":%q,"instanceId":"v"}`, free)
 		f.ok("task.complete", `{"id":%q}`, plain)
-		f.refused(CodeConflict, `{"reason":"ALREADY_FINISHED","status":"completed"}`, "task.assign", `{"taskId":%q,"instanceId":"w"}`, plain)
+		f.refused(api.CodeConflict, `{"reason":"ALREADY_FINISHED","status":"completed"}`, "task.assign", `{"taskId":%q,"instanceId":"w"}`, plain)
 	})
 }
 
@@ -46,10 +47,10 @@ func TestAssignRace(t *testing.T) {
 		for i := range 10 {
 			g.Go(func() error {
 				_, err := f.do("task.assign", fmt.Sprintf(`{"taskId":%q,"instanceId":"w%d"}`, id, i))
-				var refused *Error
+				var refused *api.Error
 				if err == nil {
 					won.Add(1)
-				} else if !errors.As(err, &refused) || refused.Code != CodeConflict {
+				} else if !errors.As(err, &refused) || refused.Code != api.CodeConflict {
 					return err
 				}
 				return nil

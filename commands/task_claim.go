@@ -7,22 +7,23 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
 // ClaimTaskParams are the params of task.claim.
 type ClaimTaskParams struct {
-	WorkerID       ID     `json:"workerId" jsonschema:"the instance that will do the work"`
+	WorkerID       api.ID `json:"workerId" jsonschema:"the instance that will do the work"`
 	MaxTasks       *int   `json:"maxTasks,omitempty" jsonschema:"how many tasks to claim at most; 1 when left out"`
 	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"makes a repeated call answer as the first did, for 24 hours"`
 }
 
 // ClaimTaskResult is the result of task.claim; Tasks is there when more than one was asked for.
 type ClaimTaskResult struct {
-	Claimed bool   `json:"claimed"`
-	TaskID  TaskID `json:"taskId,omitempty"`
-	Task    *Task  `json:"task,omitempty"`
-	Tasks   []Task `json:"tasks,omitempty"`
+	Claimed bool       `json:"claimed"`
+	TaskID  api.TaskID `json:"taskId,omitempty"`
+	Task    *api.Task  `json:"task,omitempty"`
+	Tasks   []api.Task `json:"tasks,omitempty"`
 }
 
 var claimTask = lua.Named("claim_task")

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -32,7 +33,7 @@ func TestClaim(t *testing.T) {
 		if h := f.hash(f.keys.Instance("w")); h["status"] != "BUSY" {
 			t.Errorf("the worker is %v", h)
 		}
-		f.refused(CodeNotRegistered, `{"instanceId":"nobody"}`, "task.claim", `{"workerId":"nobody"}`)
+		f.refused(api.CodeNotRegistered, `{"instanceId":"nobody"}`, "task.claim", `{"workerId":"nobody"}`)
 	})
 }
 
@@ -141,7 +142,7 @@ func TestClaimRoles(t *testing.T) {
 		if f.claim("all") != "t-1" {
 			t.Error("one that has all the roles claimed nothing")
 		}
-		f.refused(CodeConflict, `{"reason":"ROLES_MISSING","roles":["big","gpu"]}`, "task.assign", `{"taskId":"t-2","instanceId":"gpu"}`)
+		f.refused(api.CodeConflict, `{"reason":"ROLES_MISSING","roles":["big","gpu"]}`, "task.assign", `{"taskId":"t-2","instanceId":"gpu"}`)
 	})
 }
 
@@ -156,7 +157,7 @@ func TestClaimAgain(t *testing.T) {
 		if string(again) != string(first) || f.seq() != before {
 			t.Errorf("answered %s, then %s", first, again)
 		}
-		f.refused(CodeConflict, `{"reason":"IDEMPOTENCY_KEY_REUSED"}`, "task.claim", `{"workerId":"w","maxTasks":2,"idempotencyKey":"k"}`)
+		f.refused(api.CodeConflict, `{"reason":"IDEMPOTENCY_KEY_REUSED"}`, "task.claim", `{"workerId":"w","maxTasks":2,"idempotencyKey":"k"}`)
 		f.ok("task.claim", `{"workerId":"w","idempotencyKey":"l"}`)
 		empty := f.ok("task.claim", `{"workerId":"w","idempotencyKey":"m"}`)
 		f.create("z", "")

@@ -8,25 +8,26 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
 // CompleteTaskParams are the params of task.complete.
 type CompleteTaskParams struct {
-	ID             TaskID `json:"id,omitempty" jsonschema:"of the task; taskId says the same"`
-	TaskID         TaskID `json:"taskId,omitempty"`
-	WorkerID       ID     `json:"workerId,omitempty" jsonschema:"who must own the task"`
-	Attempt        *int   `json:"attempt,omitempty" jsonschema:"which must be the task's: give it when you might have been taken for dead"`
-	Result         Value  `json:"result,omitempty"`
-	Error          Value  `json:"error,omitempty" jsonschema:"makes the task failed instead of completed"`
-	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"makes a repeated call answer as the first did, for 24 hours"`
+	ID             api.TaskID `json:"id,omitempty" jsonschema:"of the task; taskId says the same"`
+	TaskID         api.TaskID `json:"taskId,omitempty"`
+	WorkerID       api.ID     `json:"workerId,omitempty" jsonschema:"who must own the task"`
+	Attempt        *int       `json:"attempt,omitempty" jsonschema:"which must be the task's: give it when you might have been taken for dead"`
+	Result         api.Value  `json:"result,omitempty"`
+	Error          api.Value  `json:"error,omitempty" jsonschema:"makes the task failed instead of completed"`
+	IdempotencyKey string     `json:"idempotencyKey,omitempty" jsonschema:"makes a repeated call answer as the first did, for 24 hours"`
 }
 
 // CompleteTaskResult is the result of task.complete.
 type CompleteTaskResult struct {
-	ID          TaskID `json:"id"`
-	Status      string `json:"status"`
-	CompletedAt string `json:"completedAt"`
+	ID          api.TaskID `json:"id"`
+	Status      string     `json:"status"`
+	CompletedAt string     `json:"completedAt"`
 }
 
 var completeTask = lua.Named("complete_task")
@@ -51,11 +52,11 @@ func complete(ctx context.Context, c *call, p *CompleteTaskParams) (json.RawMess
 	id := p.ID
 	switch {
 	case id == "" && p.TaskID == "":
-		return nil, InvalidParams("id parameter is required (taskId says the same)")
+		return nil, api.InvalidParams("id parameter is required (taskId says the same)")
 	case id == "":
 		id = p.TaskID
 	case p.TaskID != "" && p.TaskID != id:
-		return nil, InvalidParams("taskId parameter must be the same as id when both are given")
+		return nil, api.InvalidParams("taskId parameter must be the same as id when both are given")
 	}
 	attempt := ""
 	if p.Attempt != nil {
@@ -71,7 +72,7 @@ func complete(ctx context.Context, c *call, p *CompleteTaskParams) (json.RawMess
 }
 
 // notNull is the text of a value that is given and not null.
-func notNull(v Value) []byte {
+func notNull(v api.Value) []byte {
 	if string(v) == "null" {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -45,20 +46,20 @@ func TestCompleteErrors(t *testing.T) {
 		f.register("v", `["worker"]`, "")
 		free, taken, gone := f.create("free", ""), f.create("taken", ""), f.create("gone", "")
 		f.ok("task.assign", `{"taskId":%q,"instanceId":"w"}`, taken)
-		f.refused(CodeNotFound, `{"id":"t-999"}`, "task.complete", `{"id":"t-999"}`)
-		f.refused(CodeNotFound, `{"id":"x\"y"}`, "task.complete", `{"id":"x\"y"}`)
-		f.refused(CodeConflict, `{"reason":"NOT_ASSIGNED"}`, "task.complete", `{"id":%q}`, free)
-		f.refused(CodeConflict, `{"reason":"NOT_OWNER","assignedTo":"w"}`, "task.complete", `{"id":%q,"workerId":"v"}`, taken)
-		f.refused(CodeConflict, `{"reason":"STALE_ATTEMPT","attempt":0}`, "task.complete", `{"id":%q,"attempt":1}`, taken)
+		f.refused(api.CodeNotFound, `{"id":"t-999"}`, "task.complete", `{"id":"t-999"}`)
+		f.refused(api.CodeNotFound, `{"id":"x\"y"}`, "task.complete", `{"id":"x\"y"}`)
+		f.refused(api.CodeConflict, `{"reason":"NOT_ASSIGNED"}`, "task.complete", `{"id":%q}`, free)
+		f.refused(api.CodeConflict, `{"reason":"NOT_OWNER","assignedTo":"w"}`, "task.complete", `{"id":%q,"workerId":"v"}`, taken)
+		f.refused(api.CodeConflict, `{"reason":"STALE_ATTEMPT","attempt":0}`, "task.complete", `{"id":%q,"attempt":1}`, taken)
 		if f.claim("w") != taken {
 			t.Fatal("not claimed")
 		}
-		f.refused(CodeConflict, `{"reason":"STALE_ATTEMPT","attempt":1}`, "task.complete", `{"id":%q,"workerId":"w","attempt":0}`, taken)
+		f.refused(api.CodeConflict, `{"reason":"STALE_ATTEMPT","attempt":1}`, "task.complete", `{"id":%q,"workerId":"w","attempt":0}`, taken)
 		f.ok("task.complete", `{"id":%q,"attempt":1}`, taken)
-		f.refused(CodeConflict, `{"reason":"ALREADY_FINISHED","status":"completed"}`, "task.complete", `{"id":%q,"attempt":1}`, taken)
+		f.refused(api.CodeConflict, `{"reason":"ALREADY_FINISHED","status":"completed"}`, "task.complete", `{"id":%q,"attempt":1}`, taken)
 		f.ok("task.assign", `{"taskId":%q,"instanceId":"v"}`, gone)
 		f.put([]any{"DEL", f.keys.Instance("v")}) // its registration runs out
-		f.refused(CodeNotRegistered, `{"instanceId":"v"}`, "task.complete", `{"id":%q}`, gone)
+		f.refused(api.CodeNotRegistered, `{"instanceId":"v"}`, "task.complete", `{"id":%q}`, gone)
 	})
 }
 
@@ -86,7 +87,7 @@ func TestCompleteAgain(t *testing.T) {
 		if string(first) != string(again) || f.seq() != before {
 			t.Errorf("answered %s, then %s", first, again)
 		}
-		f.refused(CodeConflict, `{"reason":"IDEMPOTENCY_KEY_REUSED"}`, "task.complete", `{"id":%q,"idempotencyKey":"k"}`, id)
+		f.refused(api.CodeConflict, `{"reason":"IDEMPOTENCY_KEY_REUSED"}`, "task.complete", `{"id":%q,"idempotencyKey":"k"}`, id)
 		// The answer outlives the task.
 		f.ok("task.delete", `{"id":%q}`, id)
 		if again := f.ok("task.complete", `{"id":%q,"result":{"a":1,"b":2},"idempotencyKey":"k"}`, id); string(again) != string(first) {
@@ -105,10 +106,10 @@ func TestCompleteRace(t *testing.T) {
 		for i := range 20 {
 			g.Go(func() error {
 				_, err := f.do("task.complete", fmt.Sprintf(`{"id":%q,"result":%d}`, id, i))
-				var refused *Error
+				var refused *api.Error
 				if err == nil {
 					won.Add(1)
-				} else if !errors.As(err, &refused) || refused.Code != CodeConflict {
+				} else if !errors.As(err, &refused) || refused.Code != api.CodeConflict {
 					return err
 				}
 				return nil

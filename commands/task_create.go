@@ -7,15 +7,16 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
 // CreateTaskParams are the params of task.create.
 type CreateTaskParams struct {
-	Text           string `json:"text" jsonschema:"what is to be done"`
-	Priority       *int   `json:"priority,omitempty" jsonschema:"the highest first; 50 when left out"`
-	Metadata       Object `json:"metadata,omitempty" jsonschema:"whatever the task needs; roles (array of strings) are those a worker must have"`
-	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"makes a repeated call answer as the first did, for 24 hours"`
+	Text           string     `json:"text" jsonschema:"what is to be done"`
+	Priority       *int       `json:"priority,omitempty" jsonschema:"the highest first; 50 when left out"`
+	Metadata       api.Object `json:"metadata,omitempty" jsonschema:"whatever the task needs; roles (array of strings) are those a worker must have"`
+	IdempotencyKey string     `json:"idempotencyKey,omitempty" jsonschema:"makes a repeated call answer as the first did, for 24 hours"`
 }
 
 var createTask = lua.Named("create_task")
@@ -26,7 +27,7 @@ const (
 )
 
 func taskCreate() (*Method, error) {
-	return method[CreateTaskParams, Task](spec{
+	return method[CreateTaskParams, api.Task](spec{
 		name:        "task.create",
 		description: "Create a task. It waits in the queue until it is claimed or assigned, the highest priority first.",
 		limit:       6000,

@@ -7,12 +7,13 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"golang.org/x/sync/errgroup"
 )
 
 func TestCreate(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
-		result, err := f.Call(t.Context(), Request{
+		result, err := f.Call(t.Context(), api.Request{
 			Method: "task.create", Params: json.RawMessage(`{"text":"a/b\\/ \"c\"\n\u0001<é>😀","priority":7,"metadata":{"k":[1.0]}}`),
 			Caller: "token", Cause: `c"1`, Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 		})
@@ -42,7 +43,7 @@ func TestCreate(t *testing.T) {
 
 func TestCreateEnvelopeWithoutCaller(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
-		if _, err := f.Call(t.Context(), Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`)}); err != nil {
+		if _, err := f.Call(t.Context(), api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`)}); err != nil {
 			t.Fatal(err)
 		}
 		if e := f.emitted(0, "task.created")[0]; e.Actor != "anonymous" || e.Cause != nil || e.Trace != nil {
@@ -59,10 +60,10 @@ func TestCreateAgain(t *testing.T) {
 		if string(first) != string(again) || f.seq() != before {
 			t.Errorf("answered %s, then %s", first, again)
 		}
-		f.refused(CodeConflict, `{"reason":"IDEMPOTENCY_KEY_REUSED"}`, "task.create", `{"text":"y","priority":3,"idempotencyKey":"k"}`)
+		f.refused(api.CodeConflict, `{"reason":"IDEMPOTENCY_KEY_REUSED"}`, "task.create", `{"text":"y","priority":3,"idempotencyKey":"k"}`)
 		f.register("w", `["worker"]`, "")
-		f.refused(CodeNotFound, `{"id":"t-99"}`, "task.complete", `{"id":"t-99","idempotencyKey":"k"}`) // keys belong to a method
-		other, err := f.Call(t.Context(), Request{
+		f.refused(api.CodeNotFound, `{"id":"t-99"}`, "task.complete", `{"id":"t-99","idempotencyKey":"k"}`) // keys belong to a method
+		other, err := f.Call(t.Context(), api.Request{
 			Method: "task.create", Params: json.RawMessage(`{"text":"y","idempotencyKey":"k"}`), Caller: "another",
 		})
 		if err != nil || decoded[taskJSON](t, other).Text != "y" { // and to a caller
@@ -102,12 +103,12 @@ func TestCreateRoleSets(t *testing.T) {
 		}
 		// The same set in another order, and with one twice, is no other set.
 		f.create("x", `,"metadata":{"roles":["a","r0","a"]}`)
-		f.refused(CodeConflict, `{"reason":"TOO_MANY_ROLE_SETS","limit":64}`, "task.create", `{"text":"x","metadata":{"roles":["r64"]}}`)
+		f.refused(api.CodeConflict, `{"reason":"TOO_MANY_ROLE_SETS","limit":64}`, "task.create", `{"text":"x","metadata":{"roles":["r64"]}}`)
 		f.create("x", `,"metadata":{"roles":[]}`)
 		f.ok("task.delete", `{"id":"t-2"}`)
 		f.create("x", `,"metadata":{"roles":["r64"]}`)
 		f.ok("task.delete", `{"id":"t-1"}`) // its set has another task
-		f.refused(CodeConflict, `{"reason":"TOO_MANY_ROLE_SETS","limit":64}`, "task.create", `{"text":"x","metadata":{"roles":["r65"]}}`)
+		f.refused(api.CodeConflict, `{"reason":"TOO_MANY_ROLE_SETS","limit":64}`, "task.create", `{"text":"x","metadata":{"roles":["r65"]}}`)
 	})
 }
 

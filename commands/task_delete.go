@@ -5,19 +5,21 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/lua"
 )
 
 // DeleteTaskParams are the params of task.delete.
 type DeleteTaskParams struct {
-	ID TaskID `json:"id"`
+	ID api.TaskID `json:"id"`
 }
 
 // DeleteTaskResult is the result of task.delete.
 type DeleteTaskResult struct {
-	ID        TaskID `json:"id"`
-	Deleted   bool   `json:"deleted"`
-	DeletedAt string `json:"deletedAt"`
+	ID        api.TaskID `json:"id"`
+	Deleted   bool       `json:"deleted"`
+	DeletedAt string     `json:"deletedAt"`
 }
 
 var deleteTask = lua.Named("delete_task")
@@ -32,6 +34,6 @@ func taskDelete() (*Method, error) {
 		roles:       writers,
 		effect:      Destroys,
 	}, func(ctx context.Context, c *call, p *DeleteTaskParams) (json.RawMessage, error) {
-		return c.decide(ctx, deleteTask, "", string(p.ID), quote(c.actor("")), c.agent())
+		return c.decide(ctx, deleteTask, "", string(p.ID), jsontext.Quote(c.actor("")), c.agent())
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -34,16 +35,16 @@ func TestDelete(t *testing.T) {
 			}
 			f.holds(f.emitted(before, "task.deleted")[0], fmt.Sprintf(`{"id":%q,"deletedAt":%q,"deletedBy":"anonymous","previousStatus":%q,
 				"previousAssignment":%s}`, want.id, result.DeletedAt, want.status, want.owner))
-			f.refused(CodeNotFound, fmt.Sprintf(`{"id":%q}`, want.id), "task.delete", `{"id":%q}`, want.id)
-			f.refused(CodeNotFound, fmt.Sprintf(`{"id":%q}`, want.id), "task.get", `{"id":%q}`, want.id)
-			f.refused(CodeNotFound, fmt.Sprintf(`{"id":%q}`, want.id), "task.complete", `{"id":%q,"workerId":"w"}`, want.id)
+			f.refused(api.CodeNotFound, fmt.Sprintf(`{"id":%q}`, want.id), "task.delete", `{"id":%q}`, want.id)
+			f.refused(api.CodeNotFound, fmt.Sprintf(`{"id":%q}`, want.id), "task.get", `{"id":%q}`, want.id)
+			f.refused(api.CodeNotFound, fmt.Sprintf(`{"id":%q}`, want.id), "task.complete", `{"id":%q,"workerId":"w"}`, want.id)
 			f.verify()
 		}
 		if f.claim("w") != "" {
 			t.Error("claimed what was deleted")
 		}
 		f.create("x", "")
-		if _, err := f.Call(t.Context(), Request{
+		if _, err := f.Call(t.Context(), api.Request{
 			Method: "task.delete", Params: json.RawMessage(fmt.Sprintf(`{"id":"t-%d"}`, f.seq())), Caller: `to"ken`,
 		}); err != nil {
 			t.Fatal(err)
@@ -65,10 +66,10 @@ func TestDeleteRace(t *testing.T) {
 					return err
 				}
 				_, err := f.do("task.delete", fmt.Sprintf(`{"id":%q}`, id))
-				var refused *Error
+				var refused *api.Error
 				if err == nil {
 					won.Add(1)
-				} else if !errors.As(err, &refused) || refused.Code != CodeNotFound {
+				} else if !errors.As(err, &refused) || refused.Code != api.CodeNotFound {
 					return err
 				}
 				return nil

@@ -5,18 +5,19 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
 // GetTaskParams are the params of task.get.
 type GetTaskParams struct {
-	ID TaskID `json:"id"`
+	ID api.TaskID `json:"id"`
 }
 
 var getTask = lua.Named("get_task")
 
 func taskGet() (*Method, error) {
-	return method[GetTaskParams, Task](spec{
+	return method[GetTaskParams, api.Task](spec{
 		name:        "task.get",
 		description: "Read a task as it stands now. Finished ones are kept for a week; task.list has them for longer.",
 		limit:       6000,

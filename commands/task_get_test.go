@@ -1,6 +1,10 @@
 package commands
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/claudebench/claudebench/internal/api"
+)
 
 func TestGet(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
@@ -9,8 +13,8 @@ func TestGet(t *testing.T) {
 		if got := f.ok("task.get", `{"id":"t-1"}`); string(got) != string(created) {
 			t.Errorf("created %s, got %s", created, got)
 		}
-		f.refused(CodeNotFound, `{"id":"t-2"}`, "task.get", `{"id":"t-2"}`)
-		f.refused(CodeNotFound, `{"id":"no/\\ \"task"}`, "task.get", `{"id":"no/\\ \"task"}`)
+		f.refused(api.CodeNotFound, `{"id":"t-2"}`, "task.get", `{"id":"t-2"}`)
+		f.refused(api.CodeNotFound, `{"id":"no/\\ \"task"}`, "task.get", `{"id":"no/\\ \"task"}`)
 		f.emitted(before)
 	})
 }

@@ -10,13 +10,14 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
 // ListTasksParams are the params of task.list.
 type ListTasksParams struct {
 	Status     string `json:"status,omitempty"`
-	AssignedTo ID     `json:"assignedTo,omitempty"`
+	AssignedTo api.ID `json:"assignedTo,omitempty"`
 	Priority   *int   `json:"priority,omitempty"`
 	Limit      *int   `json:"limit,omitempty" jsonschema:"how many to list, 100 when left out"`
 	Offset     *int   `json:"offset,omitempty" jsonschema:"how many to pass over"`
@@ -26,9 +27,9 @@ type ListTasksParams struct {
 
 // ListTasksResult is the result of task.list; TotalCount counts all that match.
 type ListTasksResult struct {
-	Tasks      []Task `json:"tasks"`
-	TotalCount int    `json:"totalCount"`
-	HasMore    bool   `json:"hasMore"`
+	Tasks      []api.Task `json:"tasks"`
+	TotalCount int        `json:"totalCount"`
+	HasMore    bool       `json:"hasMore"`
 }
 
 // TaskQuery is what to list. Zero values do not filter.
@@ -94,7 +95,7 @@ func list(ctx context.Context, c *call, p *ListTasksParams) (json.RawMessage, er
 		return nil, err
 	}
 	if c.options.Tasks == nil {
-		return nil, Internal(PostgresUnavailable)
+		return nil, api.Internal(api.PostgresUnavailable)
 	}
 	seq, err := strconv.ParseInt(fmt.Sprint(reply), 10, 64)
 	if err != nil {
@@ -135,10 +136,10 @@ func list(ctx context.Context, c *call, p *ListTasksParams) (json.RawMessage, er
 
 func viewError(err error) error {
 	if errors.Is(err, ErrPageTooLarge) {
-		return InvalidParams("limit parameter: the tasks of this page hold more than 16 MiB; ask for fewer at once")
+		return api.InvalidParams("limit parameter: the tasks of this page hold more than 16 MiB; ask for fewer at once")
 	}
 	if errors.Is(err, ErrViewUnavailable) || errors.Is(err, context.DeadlineExceeded) {
-		return Internal(PostgresUnavailable)
+		return api.Internal(api.PostgresUnavailable)
 	}
 	return err
 }

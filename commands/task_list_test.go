@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // view is a TaskView that notes what it is asked, and answers what the test says.
@@ -85,15 +87,15 @@ func dropTasks(t *testing.T, result json.RawMessage) json.RawMessage {
 
 func TestListWithoutPostgres(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
-		unavailable := `"` + PostgresUnavailable + `"`
-		f.refused(CodeInternal, unavailable, "task.list", `{}`)
+		unavailable := `"` + api.PostgresUnavailable + `"`
+		f.refused(api.CodeInternal, unavailable, "task.list", `{}`)
 		v := &view{}
 		f.options.Tasks = v
 		v.err = fmt.Errorf("list: %w", ErrViewUnavailable)
-		f.refused(CodeInternal, unavailable, "task.list", `{}`)
+		f.refused(api.CodeInternal, unavailable, "task.list", `{}`)
 		v.err, v.wait = nil, ErrViewUnavailable
-		f.refused(CodeInternal, unavailable, "task.list", `{}`)
+		f.refused(api.CodeInternal, unavailable, "task.list", `{}`)
 		v.wait, v.err = nil, errors.New("a fault")
-		f.refused(CodeInternal, "null", "task.list", `{}`)
+		f.refused(api.CodeInternal, "null", "task.list", `{}`)
 	})
 }

@@ -5,19 +5,20 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
 // UnassignTaskParams are the params of task.unassign.
 type UnassignTaskParams struct {
-	TaskID TaskID `json:"taskId"`
+	TaskID api.TaskID `json:"taskId"`
 }
 
 // UnassignTaskResult is the result of task.unassign.
 type UnassignTaskResult struct {
-	TaskID             TaskID `json:"taskId"`
-	PreviousAssignment string `json:"previousAssignment"`
-	UnassignedAt       string `json:"unassignedAt"`
+	TaskID             api.TaskID `json:"taskId"`
+	PreviousAssignment string     `json:"previousAssignment"`
+	UnassignedAt       string     `json:"unassignedAt"`
 }
 
 var unassignTask = lua.Named("unassign_task")

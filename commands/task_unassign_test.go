@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -40,10 +41,10 @@ func TestUnassign(t *testing.T) {
 		}
 		f.holds(f.emitted(before, "task.claimed")[0], `{"attempt":2,"previousAssignment":null}`)
 
-		f.refused(CodeNotFound, `{"id":"t-99"}`, "task.unassign", `{"taskId":"t-99"}`)
-		f.refused(CodeConflict, `{"reason":"NOT_ASSIGNED"}`, "task.unassign", `{"taskId":%q}`, c)
+		f.refused(api.CodeNotFound, `{"id":"t-99"}`, "task.unassign", `{"taskId":"t-99"}`)
+		f.refused(api.CodeConflict, `{"reason":"NOT_ASSIGNED"}`, "task.unassign", `{"taskId":%q}`, c)
 		f.ok("task.complete", `{"id":%q}`, a)
-		f.refused(CodeConflict, `{"reason":"ALREADY_FINISHED","status":"completed"}`, "task.unassign", `{"taskId":%q}`, a)
+		f.refused(api.CodeConflict, `{"reason":"ALREADY_FINISHED","status":"completed"}`, "task.unassign", `{"taskId":%q}`, a)
 	})
 }
 
@@ -57,10 +58,10 @@ func TestUnassignRace(t *testing.T) {
 		for range 10 {
 			g.Go(func() error {
 				_, err := f.do("task.unassign", fmt.Sprintf(`{"taskId":%q}`, id))
-				var refused *Error
+				var refused *api.Error
 				if err == nil {
 					won.Add(1)
-				} else if !errors.As(err, &refused) || refused.Code != CodeConflict {
+				} else if !errors.As(err, &refused) || refused.Code != api.CodeConflict {
 					return err
 				}
 				return nil

@@ -9,21 +9,23 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/lua"
 )
 
 // UpdateTaskParams are the params of task.update.
 type UpdateTaskParams struct {
-	ID      TaskID      `json:"id"`
+	ID      api.TaskID  `json:"id"`
 	Updates TaskUpdates `json:"updates"`
 }
 
 // TaskUpdates is what task.update may change.
 type TaskUpdates struct {
-	Text     *string `json:"text,omitempty"`
-	Status   *string `json:"status,omitempty" jsonschema:"pending releases the task; in_progress, completed and failed need an owner"`
-	Priority *int    `json:"priority,omitempty"`
-	Metadata Object  `json:"metadata,omitempty" jsonschema:"members to add or replace; the others stay"`
+	Text     *string    `json:"text,omitempty"`
+	Status   *string    `json:"status,omitempty" jsonschema:"pending releases the task; in_progress, completed and failed need an owner"`
+	Priority *int       `json:"priority,omitempty"`
+	Metadata api.Object `json:"metadata,omitempty" jsonschema:"members to add or replace; the others stay"`
 }
 
 var updateTask = lua.Named("update_task")
@@ -32,7 +34,7 @@ var updateTask = lua.Named("update_task")
 var statuses = []any{"pending", "in_progress", "completed", "failed"}
 
 func taskUpdate() (*Method, error) {
-	return method[UpdateTaskParams, Task](spec{
+	return method[UpdateTaskParams, api.Task](spec{
 		name:        "task.update",
 		description: "Change a task's text, priority, metadata (merged) or status. A finished task's status stays.",
 		limit:       6000,
@@ -60,7 +62,7 @@ const maxMerges = 20
 func update(ctx context.Context, c *call, p *UpdateTaskParams) (json.RawMessage, error) {
 	u := p.Updates
 	if u.Text == nil && u.Status == nil && u.Priority == nil && u.Metadata == nil {
-		return nil, InvalidParams("updates parameter must hold at least one of text, status, priority, metadata")
+		return nil, api.InvalidParams("updates parameter must hold at least one of text, status, priority, metadata")
 	}
 	var priority string
 	if u.Priority != nil {
@@ -72,18 +74,18 @@ func update(ctx context.Context, c *call, p *UpdateTaskParams) (json.RawMessage,
 			return nil, err
 		}
 		result, err := c.decide(ctx, updateTask, "", string(p.ID), deref(u.Text), priority, deref(u.Status), merged, read, roles,
-			quote(c.actor("")), ms(c.options.TaskRetention), c.agent())
+			jsontext.Quote(c.actor("")), ms(c.options.TaskRetention), c.agent())
 		var changed *lua.Error
 		if !errors.As(err, &changed) || changed.Code != "METADATA_CHANGED" {
 			return result, err
 		}
 	}
-	return nil, &Error{Code: CodeConflict, Message: "Conflict", Data: map[string]any{"reason": "METADATA_CHANGED"}}
+	return nil, &api.Error{Code: api.CodeConflict, Message: "Conflict", Data: map[string]any{"reason": "METADATA_CHANGED"}}
 }
 
 // mergeMetadata reads a task's metadata and puts changes over it. The script compares it with what was
 // read, so that nobody's change is lost.
-func (c *call) mergeMetadata(ctx context.Context, id TaskID, changes Object) (read, merged []byte, roles string, err error) {
+func (c *call) mergeMetadata(ctx context.Context, id api.TaskID, changes api.Object) (read, merged []byte, roles string, err error) {
 	if changes == nil {
 		return nil, nil, "", nil
 	}
@@ -101,8 +103,8 @@ func (c *call) mergeMetadata(ctx context.Context, id TaskID, changes Object) (re
 	if string(task.Metadata) != "null" {
 		read = task.Metadata
 	}
-	if merged = merge(read, changes); len(merged) > maxMetadata {
-		return nil, nil, "", InvalidParams("updates.metadata parameter: merged with what the task has it would be longer than 1 MiB")
+	if merged = jsontext.Merge(read, changes); len(merged) > maxMetadata {
+		return nil, nil, "", api.InvalidParams("updates.metadata parameter: merged with what the task has it would be longer than 1 MiB")
 	}
 	return read, merged, roleset(merged), nil
 }

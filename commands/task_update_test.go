@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -74,7 +75,7 @@ func TestUpdateStatus(t *testing.T) {
 		}
 		status("pending") // nothing to release
 		for _, s := range []string{"in_progress", "completed", "failed"} {
-			f.refused(CodeConflict, `{"reason":"NOT_ASSIGNED"}`, "task.update", `{"id":%q,"updates":{"status":%q}}`, id, s)
+			f.refused(api.CodeConflict, `{"reason":"NOT_ASSIGNED"}`, "task.update", `{"id":%q,"updates":{"status":%q}}`, id, s)
 		}
 		f.ok("task.assign", `{"taskId":%q,"instanceId":"w"}`, id)
 		f.holds(status("in_progress", "task.claimed")[1], `{"workerId":"w","attempt":1}`)
@@ -82,7 +83,7 @@ func TestUpdateStatus(t *testing.T) {
 		f.holds(status("pending", "task.unassigned")[1], `{"instanceId":"w","reason":"released","previousStatus":"in_progress"}`)
 		f.ok("task.assign", `{"taskId":%q,"instanceId":"w"}`, id)
 		f.holds(status("failed", "task.claimed", "task.failed")[2], `{"attempt":2,"error":null,"result":null}`)
-		f.refused(CodeConflict, `{"reason":"ALREADY_FINISHED","status":"failed"}`, "task.update", `{"id":%q,"updates":{"status":"pending"}}`, id)
+		f.refused(api.CodeConflict, `{"reason":"ALREADY_FINISHED","status":"failed"}`, "task.update", `{"id":%q,"updates":{"status":"pending"}}`, id)
 		id = f.create("y", "")
 		f.claim("w")
 		status("completed", "task.completed")
@@ -91,13 +92,13 @@ func TestUpdateStatus(t *testing.T) {
 
 func TestUpdateErrors(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
-		f.refused(CodeNotFound, `{"id":"t-9"}`, "task.update", `{"id":"t-9","updates":{"text":"x"}}`)
-		f.refused(CodeNotFound, `{"id":"t-9"}`, "task.update", `{"id":"t-9","updates":{"metadata":{"a":1}}}`)
+		f.refused(api.CodeNotFound, `{"id":"t-9"}`, "task.update", `{"id":"t-9","updates":{"text":"x"}}`)
+		f.refused(api.CodeNotFound, `{"id":"t-9"}`, "task.update", `{"id":"t-9","updates":{"metadata":{"a":1}}}`)
 		id := f.create("x", "")
 		for i := range 64 {
 			f.create("x", fmt.Sprintf(`,"metadata":{"roles":["r%d"]}`, i))
 		}
-		f.refused(CodeConflict, `{"reason":"TOO_MANY_ROLE_SETS","limit":64}`, "task.update", `{"id":%q,"updates":{"metadata":{"roles":["x"]}}}`, id)
+		f.refused(api.CodeConflict, `{"reason":"TOO_MANY_ROLE_SETS","limit":64}`, "task.update", `{"id":%q,"updates":{"metadata":{"roles":["x"]}}}`, id)
 		f.ok("task.update", `{"id":%q,"updates":{"metadata":{"roles":["r7"]}}}`, id)
 		f.ok("task.update", `{"id":%q,"updates":{"metadata":{"roles":null}}}`, id)
 	})
@@ -112,7 +113,7 @@ func TestUpdateRolesOfAnAssignedTask(t *testing.T) {
 		f.claim("w")
 		f.ok("task.assign", `{"taskId":%q,"instanceId":"w"}`, id)
 		before := f.seq()
-		f.refused(CodeConflict, `{"reason":"ROLES_MISSING","roles":["gpu"]}`, "task.update",
+		f.refused(api.CodeConflict, `{"reason":"ROLES_MISSING","roles":["gpu"]}`, "task.update",
 			`{"id":%q,"updates":{"status":"in_progress","metadata":{"roles":["gpu"]}}}`, id)
 		got := decoded[taskJSON](t, f.ok("task.update", `{"id":%q,"updates":{"metadata":{"roles":["gpu"]}}}`, id))
 		f.holds(f.emitted(before, "task.updated", "task.unassigned")[1], `{"reason":"roles_changed","instanceId":"w"}`)
@@ -134,7 +135,7 @@ func TestUpdateMetadataStaysBounded(t *testing.T) {
 		id := f.create("x", "")
 		part := strings.Repeat("x", 600<<10)
 		f.ok("task.update", `{"id":%q,"updates":{"metadata":{"a":%q}}}`, id, part)
-		f.refused(CodeInvalidParams, `"updates.metadata parameter: merged with what the task has it would be longer than 1 MiB"`,
+		f.refused(api.CodeInvalidParams, `"updates.metadata parameter: merged with what the task has it would be longer than 1 MiB"`,
 			"task.update", `{"id":%q,"updates":{"metadata":{"b":%q}}}`, id, part)
 		f.ok("task.update", `{"id":%q,"updates":{"metadata":{"a":%q}}}`, id, part)
 	})

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 const (
@@ -30,7 +32,7 @@ func TestBatchesAndVotesBelongToTokens(t *testing.T) {
 			f.mayNot("north", "the token that registered instance north:2", method, params, "north:2") // hers by its name alone
 			f.mayNot("audit", method+" needs a token with the role agent", method, params, "w")
 			_, err := f.as("bob", method, params, "nobody")
-			if known := (*Error)(nil); !errors.As(err, &known) || known.Code != CodeNotRegistered {
+			if known := (*api.Error)(nil); !errors.As(err, &known) || known.Code != api.CodeNotRegistered {
 				t.Errorf("%s as nobody: %v", method, err)
 			}
 		}

@@ -9,12 +9,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // bearers are tokens by name.
-type bearers map[string]Token
+type bearers map[string]api.Token
 
-func (b bearers) Token(name string) (Token, bool) {
+func (b bearers) Token(name string) (api.Token, bool) {
 	t, ok := b[name]
 	t.Name = name
 	return t, ok
@@ -23,21 +25,21 @@ func (b bearers) Token(name string) (Token, bool) {
 // fleetTokens are one token for each role, a second agent, and agents that are something else as well.
 func fleetTokens() bearers {
 	return bearers{
-		"alice": {Roles: []string{RoleAgent}},
-		"bob":   {Roles: []string{RoleAgent}},
-		"eve":   {Roles: []string{RoleAgent, RoleAuditor}},
-		"ops":   {Roles: []string{RoleOperator}},
-		"root":  {Roles: []string{RoleAdmin}},
-		"audit": {Roles: []string{RoleAuditor}},
-		"both":  {Roles: []string{RoleAgent, RoleOperator}},
-		"north": {Roles: []string{RoleAgent}, InstancePrefix: "north:"},
+		"alice": {Roles: []string{api.RoleAgent}},
+		"bob":   {Roles: []string{api.RoleAgent}},
+		"eve":   {Roles: []string{api.RoleAgent, api.RoleAuditor}},
+		"ops":   {Roles: []string{api.RoleOperator}},
+		"root":  {Roles: []string{api.RoleAdmin}},
+		"audit": {Roles: []string{api.RoleAuditor}},
+		"both":  {Roles: []string{api.RoleAgent, api.RoleOperator}},
+		"north": {Roles: []string{api.RoleAgent}, InstancePrefix: "north:"},
 	}
 }
 
 // as calls a method with a token.
 func (f *fleet) as(token, method, format string, args ...any) (json.RawMessage, error) {
 	f.t.Helper()
-	return f.Call(context.Background(), Request{
+	return f.Call(context.Background(), api.Request{
 		Method: method, Params: json.RawMessage(fmt.Sprintf(format, args...)), Caller: token, Addr: "192.0.2.1", Cause: "req-1",
 	})
 }
@@ -57,8 +59,8 @@ func (f *fleet) mayNot(token, needed, method, format string, args ...any) {
 	f.t.Helper()
 	before := f.seq()
 	result, err := f.as(token, method, format, args...)
-	var known *Error
-	if !errors.As(err, &known) || known.Code != CodeUnauthorized || known.Message != "Unauthorized" {
+	var known *api.Error
+	if !errors.As(err, &known) || known.Code != api.CodeUnauthorized || known.Message != "Unauthorized" {
 		f.t.Errorf("%s calls %s %s: %s, %v; want Unauthorized", token, method, fmt.Sprintf(format, args...), result, err)
 		return
 	}
@@ -91,12 +93,12 @@ func TestRolesOfMethods(t *testing.T) {
 		for _, name := range all {
 			// Refused for its params at the latest, so that nothing happens.
 			_, err := f.as(name, m.Name, `{"unknown":1}`)
-			var known *Error
+			var known *api.Error
 			if !errors.As(err, &known) {
 				t.Fatalf("%s, %s: %v", m.Name, name, err)
 			}
 			may := slices.Contains(want[m.Name], name)
-			if may != (known.Code == CodeInvalidParams) || may == (known.Code == CodeUnauthorized) {
+			if may != (known.Code == api.CodeInvalidParams) || may == (known.Code == api.CodeUnauthorized) {
 				t.Errorf("%s calls %s: %v; may it? %t", name, m.Name, err, may)
 			}
 			if !may && !strings.Contains(known.Error(), strings.Join(m.Roles[:1], "")) {
@@ -246,11 +248,11 @@ func TestTasksBelongToTokens(t *testing.T) {
 		}
 		// That it has another owner by now is what a worker that was taken for dead must hear.
 		_, err := f.as("alice", "task.complete", `{"id":%q,"workerId":"a","attempt":1}`, task)
-		if known := (*Error)(nil); !errors.As(err, &known) || known.Code != CodeConflict || !strings.Contains(known.Error(), "NOT_OWNER") {
+		if known := (*api.Error)(nil); !errors.As(err, &known) || known.Code != api.CodeConflict || !strings.Contains(known.Error(), "NOT_OWNER") {
 			t.Errorf("a lost task: %v", err)
 		}
 		_, err = f.as("alice", "task.complete", `{"id":%q,"attempt":7}`, task)
-		if known := (*Error)(nil); !errors.As(err, &known) || !strings.Contains(known.Error(), "STALE_ATTEMPT") {
+		if known := (*api.Error)(nil); !errors.As(err, &known) || !strings.Contains(known.Error(), "STALE_ATTEMPT") {
 			t.Errorf("a lost task, by its attempt: %v", err)
 		}
 		f.mayNot("bob", "registered instance a", "task.complete", `{"id":%q,"workerId":"a"}`, task)

@@ -11,6 +11,7 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -26,11 +27,11 @@ const traceparent = "traceparent"
 // performTraced is perform in a span of the command, which is a child of the caller's. The events that the command emits name the
 // command's span in place of the caller's, so that what follows from them hangs below it. A call that is not sampled is as with
 // traces off: its events name what the caller sent.
-func (c *Coordinator) performTraced(ctx context.Context, m *Method, request Request) (result json.RawMessage, err error) {
+func (c *Coordinator) performTraced(ctx context.Context, m *Method, request api.Request) (result json.RawMessage, err error) {
 	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{traceparent: request.Trace})
 	ctx, span := c.tracer.Start(ctx, m.Name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(request.Received),
 		trace.WithAttributes(semconv.RPCSystemNameJSONRPC, semconv.RPCMethod(m.Name)))
-	err = Internal("") // what a panic leaves behind
+	err = api.Internal("") // what a panic leaves behind
 	defer func() {
 		tellCommand(span, err)
 		span.End() // deferred by itself it would put the text of a panic into the span
@@ -45,13 +46,13 @@ func (c *Coordinator) performTraced(ctx context.Context, m *Method, request Requ
 
 // tellCommand says how a command ended. A caller's mistake is told by its code; the span failed only where we or the infrastructure did.
 func tellCommand(span trace.Span, err error) {
-	known := (*Error)(nil)
+	known := (*api.Error)(nil)
 	if !errors.As(err, &known) {
 		return
 	}
-	span.SetAttributes(semconv.RPCResponseStatusCode(strconv.Itoa(known.Code)), semconv.ErrorTypeKey.String(outcomeOf(err).String()))
-	switch outcomeOf(err) {
-	case OutcomeCircuitOpen, OutcomeUnavailable, OutcomeLost, OutcomeFault:
+	span.SetAttributes(semconv.RPCResponseStatusCode(strconv.Itoa(known.Code)), semconv.ErrorTypeKey.String(api.OutcomeOf(err).String()))
+	switch api.OutcomeOf(err) {
+	case api.OutcomeCircuitOpen, api.OutcomeUnavailable, api.OutcomeLost, api.OutcomeFault:
 		what, ok := known.Data.(string)
 		if !ok {
 			what = known.Message
@@ -84,7 +85,7 @@ func tellScript(span trace.Span, err error) {
 	case errors.As(err, &refused):
 		span.SetAttributes(semconv.DBResponseStatusCode(refused.Code))
 	default:
-		outcome := outcomeOf(apiError(err))
+		outcome := api.OutcomeOf(apiError(err))
 		span.SetAttributes(semconv.ErrorTypeKey.String(outcome.String()))
 		span.SetStatus(codes.Error, outcome.String())
 	}

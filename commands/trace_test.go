@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
@@ -68,7 +69,7 @@ func TestTraceTellsFailures(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if _, err := f.Call(ctx, Request{Method: "task.delete", Params: json.RawMessage(`{"id":"t-1"}`)}); err == nil {
+	if _, err := f.Call(ctx, api.Request{Method: "task.delete", Params: json.RawMessage(`{"id":"t-1"}`)}); err == nil {
 		t.Fatal("Redis is gone")
 	}
 	for _, name := range []string{"task.delete", "delete_task"} {
@@ -94,7 +95,7 @@ func TestTracesThatAreOffAllocateNothing(t *testing.T) {
 	f := newFleet(t, realRedis(t), Options{})
 	m := f.methods["task.list"]
 	m.run = func(context.Context, *call) (json.RawMessage, error) { return nil, nil }
-	request := Request{Method: m.Name, Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Received: time.Now().Add(time.Hour)}
+	request := api.Request{Method: m.Name, Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Received: time.Now().Add(time.Hour)}
 	without := testing.AllocsPerRun(1000, func() { _, _ = f.perform(context.Background(), m, request) })
 	with := testing.AllocsPerRun(1000, func() { _, _ = f.Call(context.Background(), request) })
 	if with != without {
@@ -117,7 +118,7 @@ func BenchmarkTraces(b *testing.B) {
 				o.Traces = provider
 			}
 			f := newFleet(b, realRedis(b), o)
-			request := Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1", Trace: is.trace}
+			request := api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1", Trace: is.trace}
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 )
@@ -161,7 +162,7 @@ func (f *fleet) compareInstances(told *fold, held map[string]int, put func(queue
 	f.t.Helper()
 	roles, alive, workers := map[string]string{}, map[string]bool{}, map[string]bool{}
 	for id, i := range told.instances {
-		roles[id] = jsonArray(i.Roles)
+		roles[id] = jsontext.Array(i.Roles)
 		alive[id] = true
 		if i.worker() {
 			workers[id] = true

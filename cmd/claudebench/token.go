@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/auth"
 )
 
@@ -55,7 +55,7 @@ admin everything; auditor reads.`,
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "who the bearer is; it stands in each event as the actor, before the instance")
-	cmd.Flags().StringSliceVar(&roles, "role", nil, strings.Join(commands.Roles(), ", ")+"; again for another")
+	cmd.Flags().StringSliceVar(&roles, "role", nil, strings.Join(api.Roles(), ", ")+"; again for another")
 	cmd.Flags().StringVar(&prefix, "instance-prefix", "", "the bearer may name only instances whose ids begin so")
 	for _, flag := range []string{"name", "role"} {
 		if err := cmd.MarkFlagRequired(flag); err != nil {
@@ -78,5 +78,5 @@ func newEntry(name string, roles []string, prefix string, withPrefix bool) (entr
 			return "", "", fmt.Errorf("--instance-prefix: %w", err)
 		}
 	}
-	return auth.NewEntry(commands.Token{Name: name, Roles: roles, InstancePrefix: prefix})
+	return auth.NewEntry(api.Token{Name: name, Roles: roles, InstancePrefix: prefix})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/audit"
 	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
@@ -234,7 +235,7 @@ func flushAndDie(ctx context.Context, b *bundle, dies bool) error {
 		phase, err := b.client.HGet(ctx, b.space.Log(), "flushPhase").Result()
 		if err == nil && phase == "deleting" {
 			b.coordinator.Stop()
-			if err := <-done; err != nil && !strings.Contains(err.Error(), commands.OutcomeUnknown) {
+			if err := <-done; err != nil && !strings.Contains(err.Error(), api.OutcomeUnknown) {
 				return err // neither left behind nor at its end
 			}
 			return b.coordinator.Sweep(ctx)

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/audit"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/testenv"
@@ -120,9 +121,9 @@ func (b *bundle) try(ctx context.Context, method string, params any) (map[string
 	if err != nil {
 		return nil, err
 	}
-	raw, err := b.coordinator.Call(ctx, commands.Request{Method: method, Params: text, Addr: "127.0.0.1", Cause: "test"})
+	raw, err := b.coordinator.Call(ctx, api.Request{Method: method, Params: text, Addr: "127.0.0.1", Cause: "test"})
 	if err != nil {
-		var known *commands.Error
+		var known *api.Error
 		if errors.As(err, &known) {
 			return nil, fmt.Errorf("%s: %d %s %v", method, known.Code, known.Message, known.Data)
 		}

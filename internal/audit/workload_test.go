@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/audit"
 	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/projections"
@@ -128,7 +129,7 @@ func isFault(err error) bool {
 	var code int
 	var method string
 	if n, _ := fmt.Sscanf(err.Error(), "%s %d", &method, &code); n == 2 {
-		return code == commands.CodeInternal
+		return code == api.CodeInternal
 	}
 	return true
 }

@@ -19,7 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -283,7 +283,7 @@ func TestRequire(t *testing.T) {
 					Message, Data string
 				}
 			}
-			if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.Error.Code != commands.CodeUnauthorized ||
+			if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.Error.Code != api.CodeUnauthorized ||
 				answer.Error.Message != "Unauthorized" || answer.Error.Data == "" {
 				t.Errorf("the body is %s", w.Body)
 			}

@@ -16,12 +16,12 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // entry is a token in the file.
 type entry struct {
-	commands.Token
+	api.Token
 	hash [sha256.Size]byte
 	line int
 }
@@ -57,13 +57,13 @@ func CheckName(name string) error {
 
 // CheckRoles says what is wrong with a token's roles.
 func CheckRoles(roles []string) error {
-	all := strings.Join(commands.Roles(), ", ")
+	all := strings.Join(api.Roles(), ", ")
 	if len(roles) == 0 {
 		return fmt.Errorf("it has no roles; there are %s", all)
 	}
 	for i, role := range roles {
 		switch {
-		case !slices.Contains(commands.Roles(), role):
+		case !slices.Contains(api.Roles(), role):
 			return fmt.Errorf("there is no role %s; there are %s", shown(role), all)
 		case slices.Contains(roles[:i], role):
 			return fmt.Errorf("it has the role %s twice", role)

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
@@ -25,7 +25,7 @@ func (s *Store) Require(next http.Handler, open ...string) http.Handler {
 				challenge += `, error="invalid_token"` // RFC 6750, section 3
 			}
 			w.Header().Set("WWW-Authenticate", challenge)
-			rpc.WriteError(w, http.StatusUnauthorized, commands.Unauthorized(why))
+			rpc.WriteError(w, http.StatusUnauthorized, api.Unauthorized(why))
 			return
 		}
 		next.ServeHTTP(w, r)

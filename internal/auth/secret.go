@@ -9,7 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 const (
@@ -38,7 +38,7 @@ func wellFormed(secret string) bool {
 }
 
 // NewEntry makes a token with a secret of its own, and its entry for the auth file, a YAML list of one.
-func NewEntry(t commands.Token) (entry, secret string, err error) {
+func NewEntry(t api.Token) (entry, secret string, err error) {
 	secret, hash := NewSecret()
 	var list [1]struct {
 		Name           string   `yaml:"name"`

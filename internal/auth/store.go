@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // Store has the tokens of an auth file that are in force. It is used from many goroutines at once.
@@ -17,7 +17,7 @@ type Store struct {
 
 // tokens are those of one reading of the file.
 type tokens struct {
-	byName map[string]commands.Token
+	byName map[string]api.Token
 	byHash map[slot][]entry
 }
 
@@ -39,7 +39,7 @@ func (s *Store) Reload() error {
 	if err != nil {
 		return fmt.Errorf("read the auth file: %w", err)
 	}
-	t := &tokens{byName: map[string]commands.Token{}, byHash: map[slot][]entry{}}
+	t := &tokens{byName: map[string]api.Token{}, byHash: map[slot][]entry{}}
 	for _, e := range entries {
 		t.byName[e.Name] = e.Token
 		t.byHash[slot(e.hash[:8])] = append(t.byHash[slot(e.hash[:8])], e)
@@ -52,7 +52,7 @@ func (s *Store) Reload() error {
 func (s *Store) Len() int { return len(s.current.Load().byName) }
 
 // Token gives the token of a name, and whether there is one.
-func (s *Store) Token(name string) (commands.Token, bool) {
+func (s *Store) Token(name string) (api.Token, bool) {
 	t, ok := s.current.Load().byName[name]
 	return t, ok
 }

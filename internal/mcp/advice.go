@@ -3,35 +3,35 @@ package mcp
 import (
 	"encoding/json"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
 // explain writes an error for a model: the error as every other transport answers it, and what to do next.
-func explain(failed *commands.Error) string {
+func explain(failed *api.Error) string {
 	return string(rpc.AppendError(nil, failed)) + "\nNext: " + next(failed)
 }
 
 // next says what a caller does about an error.
-func next(failed *commands.Error) string {
+func next(failed *api.Error) string {
 	switch failed.Code {
-	case commands.CodeInvalidParams:
+	case api.CodeInvalidParams:
 		return "correct the argument that data names, by the tool's input schema, and call again."
-	case commands.CodeRateLimited:
+	case api.CodeRateLimited:
 		return "wait retryAfterMs milliseconds, then call again. To bring in many items at once, use system_batch_process."
-	case commands.CodeUnauthorized:
+	case api.CodeUnauthorized:
 		return "do not repeat it: this token may not. Ask the operator for what data names."
-	case commands.CodeNotRegistered:
+	case api.CodeNotRegistered:
 		return "call system_register for this instance, keep it alive with system_heartbeat, then call again."
-	case commands.CodeNotFound:
+	case api.CodeNotFound:
 		return "check the id; what was deleted, or finished long ago, is gone. task_list shows the tasks there are."
-	case commands.CodeConflict:
+	case api.CodeConflict:
 		return nextOfConflict(failed.Data)
 	}
 	switch what, _ := failed.Data.(string); what {
-	case commands.OutcomeUnknown:
+	case api.OutcomeUnknown:
 		return "it may or may not have happened. Repeat it with the same idempotencyKey if it had one; else look at what there is first (task_get, task_list)."
-	case commands.RedisUnavailable, commands.PostgresUnavailable, commands.CircuitBreakerOpen:
+	case api.RedisUnavailable, api.PostgresUnavailable, api.CircuitBreakerOpen:
 		return "nothing has changed. Wait half a minute, then call again; system_health tells what is down."
 	}
 	return "this is a fault of the coordinator, and its log says which. Repeating it may not help; tell the operator."

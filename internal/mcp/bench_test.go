@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/mcp"
 )
 
@@ -16,7 +17,7 @@ func BenchmarkCall(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	h, err := mcp.NewHandler(dispatch(func(context.Context, commands.Request) (json.RawMessage, error) {
+	h, err := mcp.NewHandler(dispatch(func(context.Context, api.Request) (json.RawMessage, error) {
 		return json.RawMessage(`{"claimed":false}`), nil
 	}), methods, mcp.Options{})
 	if err != nil {

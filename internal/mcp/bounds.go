@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
@@ -20,26 +20,26 @@ const (
 
 // exchange is what the calls of one HTTP request have in common.
 type exchange struct {
-	request  commands.Request // what they begin with
+	request  api.Request // what they begin with
 	slots    chan struct{}
 	answered atomic.Int64
 }
 
-func newExchange(request commands.Request) *exchange {
+func newExchange(request api.Request) *exchange {
 	return &exchange{request: request, slots: make(chan struct{}, maxAtOnce)}
 }
 
 // run runs one of them when it is its turn, unless the others' results are too long already.
-func (x *exchange) run(ctx context.Context, run func() (json.RawMessage, *commands.Error)) (json.RawMessage, *commands.Error) {
+func (x *exchange) run(ctx context.Context, run func() (json.RawMessage, *api.Error)) (json.RawMessage, *api.Error) {
 	select {
 	case x.slots <- struct{}{}:
 		defer func() { <-x.slots }()
 	case <-ctx.Done(): // nobody reads the answer
-		return nil, commands.Internal("")
+		return nil, api.Internal("")
 	}
 	if x.answered.Load() > maxAnswers {
-		return nil, &commands.Error{
-			Code: commands.CodeInvalidRequest, Message: "Invalid Request",
+		return nil, &api.Error{
+			Code: api.CodeInvalidRequest, Message: "Invalid Request",
 			Data: fmt.Sprintf("not begun: the answers of this batch have more than %d bytes already", maxAnswers),
 		}
 	}
@@ -49,14 +49,14 @@ func (x *exchange) run(ctx context.Context, run func() (json.RawMessage, *comman
 }
 
 // bounded refuses arrays of too many messages: the protocol of 2025-03-26 had them, and the SDK begins them all at once.
-func bounded(body json.RawMessage) *commands.Error {
+func bounded(body json.RawMessage) *api.Error {
 	if len(body) == 0 || body[0] != '[' {
 		return nil
 	}
 	var messages []json.RawMessage
 	if err := json.Unmarshal(body, &messages); err != nil || len(messages) > rpc.MaxCalls {
-		return &commands.Error{
-			Code: commands.CodeInvalidRequest, Message: "Invalid Request", Data: fmt.Sprintf("a batch has at most %d messages", rpc.MaxCalls),
+		return &api.Error{
+			Code: api.CodeInvalidRequest, Message: "Invalid Request", Data: fmt.Sprintf("a batch has at most %d messages", rpc.MaxCalls),
 		}
 	}
 	return nil

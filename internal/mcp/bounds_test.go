@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // As at /rpc, the calls of a batch that are left when the answers are too long are not begun any more. Each has an answer.
@@ -18,7 +18,7 @@ func TestABatchHoldsBoundedAnswers(t *testing.T) {
 	const calls, long, atOnce, whole = 100, 1 << 20, 16, 8 // of maxAnswers
 	var begun atomic.Int64
 	result := json.RawMessage(`{"id":"` + strings.Repeat("x", long) + `"}`)
-	h := handler(t, func(context.Context, commands.Request) (json.RawMessage, error) {
+	h := handler(t, func(context.Context, api.Request) (json.RawMessage, error) {
 		begun.Add(1)
 		return result, nil
 	}, nil, nil)

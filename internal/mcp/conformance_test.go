@@ -12,6 +12,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/mcp"
 	"github.com/claudebench/claudebench/internal/rpc"
@@ -139,9 +140,9 @@ func standIns(t *testing.T) string {
 			AdditionalProperties: &jsonschema.Schema{Not: &jsonschema.Schema{}},
 		}},
 	}
-	d := dispatch(func(_ context.Context, r commands.Request) (json.RawMessage, error) {
+	d := dispatch(func(_ context.Context, r api.Request) (json.RawMessage, error) {
 		if r.Method == "test.error.handling" {
-			return nil, commands.InvalidParams("this tool fails on purpose")
+			return nil, api.InvalidParams("this tool fails on purpose")
 		}
 		return json.RawMessage(`{"text":"This is a simple text response for testing."}`), nil
 	})

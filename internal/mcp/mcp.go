@@ -26,6 +26,7 @@ import (
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
@@ -127,7 +128,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // refuse answers what never gets to the protocol, in the protocol's form.
-func refuse(w http.ResponseWriter, status int, failed *commands.Error) {
+func refuse(w http.ResponseWriter, status int, failed *api.Error) {
 	out := append(rpc.AppendError([]byte(`{"jsonrpc":"2.0","id":null,"error":`), failed), '}')
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -135,14 +136,14 @@ func refuse(w http.ResponseWriter, status int, failed *commands.Error) {
 }
 
 // run runs one command for whoever sent the HTTP request that ctx belongs to.
-func (h *handler) run(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, *commands.Error) {
+func (h *handler) run(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, *api.Error) {
 	x, ok := ctx.Value(exchangeKey{}).(*exchange)
 	if !ok {
-		return nil, commands.Internal("")
+		return nil, api.Internal("")
 	}
 	request := x.request
 	request.Method, request.Params, request.MCP = method, params, true
-	return x.run(ctx, func() (json.RawMessage, *commands.Error) { return rpc.Run(ctx, h.dispatcher, h.options.Log, request) })
+	return x.run(ctx, func() (json.RawMessage, *api.Error) { return rpc.Run(ctx, h.dispatcher, h.options.Log, request) })
 }
 
 // call is the handler of a method's tool.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // patience is how long one message may take, which takes far less than a millisecond.
@@ -52,7 +53,7 @@ func FuzzHandler(f *testing.F) {
 	}
 	f.Add("", []byte(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
 	var called string
-	h := handler(f, func(_ context.Context, r commands.Request) (json.RawMessage, error) {
+	h := handler(f, func(_ context.Context, r api.Request) (json.RawMessage, error) {
 		called = r.Method
 		if strings.Contains(string(r.Params), "fail") {
 			return nil, errors.New("the inside")

@@ -17,6 +17,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/mcp"
 	"github.com/claudebench/claudebench/internal/rpc"
 	"github.com/claudebench/claudebench/internal/testenv"
@@ -25,9 +26,9 @@ import (
 func TestMain(m *testing.M) { testenv.Main(m) }
 
 // dispatch is a Dispatcher made of a function.
-type dispatch func(context.Context, commands.Request) (json.RawMessage, error)
+type dispatch func(context.Context, api.Request) (json.RawMessage, error)
 
-func (f dispatch) Call(ctx context.Context, request commands.Request) (json.RawMessage, error) {
+func (f dispatch) Call(ctx context.Context, request api.Request) (json.RawMessage, error) {
 	return f(ctx, request)
 }
 
@@ -195,7 +196,7 @@ func boolean(t *testing.T, path string, schema json.RawMessage) string {
 
 func TestHiddenMethodsCannotBeCalled(t *testing.T) {
 	t.Parallel()
-	h := handler(t, func(_ context.Context, r commands.Request) (json.RawMessage, error) {
+	h := handler(t, func(_ context.Context, r api.Request) (json.RawMessage, error) {
 		t.Errorf("%s was run", r.Method)
 		return nil, nil
 	}, nil, nil)
@@ -210,7 +211,7 @@ func TestHiddenMethodsCannotBeCalled(t *testing.T) {
 		}
 		hidden++
 		for _, name := range []string{m.Name, strings.ReplaceAll(m.Name, ".", "_")} {
-			if a := ask[called](t, h, "tools/call", fmt.Sprintf(`{"name":%q,"arguments":{}}`, name)); a.Error == nil || a.Error.Code != commands.CodeInvalidParams {
+			if a := ask[called](t, h, "tools/call", fmt.Sprintf(`{"name":%q,"arguments":{}}`, name)); a.Error == nil || a.Error.Code != api.CodeInvalidParams {
 				t.Errorf("%s: %+v", name, a)
 			}
 		}
@@ -222,9 +223,9 @@ func TestHiddenMethodsCannotBeCalled(t *testing.T) {
 
 func TestACallGoesThroughAsItIs(t *testing.T) {
 	t.Parallel()
-	var got commands.Request
+	var got api.Request
 	const result = `{"n":12345678901234567,"t":"<&> ä","f":1.0}`
-	h := handler(t, func(_ context.Context, r commands.Request) (json.RawMessage, error) {
+	h := handler(t, func(_ context.Context, r api.Request) (json.RawMessage, error) {
 		got = r
 		return json.RawMessage(result), nil
 	}, nil, func(*http.Request) string { return "ops" })
@@ -236,7 +237,7 @@ func TestACallGoesThroughAsItIs(t *testing.T) {
 	if !strings.Contains(string(a.Result.StructuredContent), `"n":12345678901234567`) || !strings.Contains(string(a.Result.StructuredContent), `"f":1.0`) {
 		t.Errorf("structured: %s", a.Result.StructuredContent)
 	}
-	want := commands.Request{
+	want := api.Request{
 		Method: "task.create", Params: json.RawMessage(`{"text":"<b> \u00e4","priority":1e1}`),
 		Caller: "ops", Addr: "192.0.2.1", Cause: "c 7", Trace: trace, MCP: true, Received: got.Received,
 	}
@@ -253,25 +254,25 @@ func TestACallGoesThroughAsItIs(t *testing.T) {
 func TestErrorsTellWhatToDoNext(t *testing.T) {
 	t.Parallel()
 	conflict := func(reason string) error {
-		return &commands.Error{Code: commands.CodeConflict, Message: "Conflict", Data: json.RawMessage(`{"reason":"` + reason + `","assignedTo":"w2"}`)}
+		return &api.Error{Code: api.CodeConflict, Message: "Conflict", Data: json.RawMessage(`{"reason":"` + reason + `","assignedTo":"w2"}`)}
 	}
 	for name, tc := range map[string]struct {
 		err  error
 		want []string
 	}{
-		"invalid":        {commands.InvalidParams("text parameter is required"), []string{"-32602", "text parameter is required", "correct the argument"}},
-		"too many":       {&commands.Error{Code: commands.CodeRateLimited, Message: "Rate limit exceeded", Data: json.RawMessage(`{"retryAfterMs":90}`)}, []string{"-32000", `"retryAfterMs":90`, "wait retryAfterMs"}},
-		"may not":        {&commands.Error{Code: commands.CodeUnauthorized, Message: "Unauthorized", Data: "role operator"}, []string{"-32002", "role operator", "do not repeat"}},
-		"not registered": {&commands.Error{Code: commands.CodeNotRegistered, Message: "Instance not registered"}, []string{"-32003", "system_register"}},
-		"not found":      {&commands.Error{Code: commands.CodeNotFound, Message: "Not found"}, []string{"-32004", "task_list"}},
+		"invalid":        {api.InvalidParams("text parameter is required"), []string{"-32602", "text parameter is required", "correct the argument"}},
+		"too many":       {&api.Error{Code: api.CodeRateLimited, Message: "Rate limit exceeded", Data: json.RawMessage(`{"retryAfterMs":90}`)}, []string{"-32000", `"retryAfterMs":90`, "wait retryAfterMs"}},
+		"may not":        {&api.Error{Code: api.CodeUnauthorized, Message: "Unauthorized", Data: "role operator"}, []string{"-32002", "role operator", "do not repeat"}},
+		"not registered": {&api.Error{Code: api.CodeNotRegistered, Message: "Instance not registered"}, []string{"-32003", "system_register"}},
+		"not found":      {&api.Error{Code: api.CodeNotFound, Message: "Not found"}, []string{"-32004", "task_list"}},
 		"not the owner":  {conflict("NOT_OWNER"), []string{"-32005", `"assignedTo":"w2"`, "drop the work"}},
 		"flush":          {conflict("FLUSH_IN_PROGRESS"), []string{"register again"}},
 		"a new reason":   {conflict("SOMETHING_NEW"), []string{"SOMETHING_NEW", "data has the reason"}},
-		"Redis is gone":  {commands.Internal(commands.RedisUnavailable), []string{"Redis unavailable", "nothing has changed"}},
-		"perhaps":        {commands.Internal(commands.OutcomeUnknown), []string{"may or may not have happened", "idempotencyKey"}},
+		"Redis is gone":  {api.Internal(api.RedisUnavailable), []string{"Redis unavailable", "nothing has changed"}},
+		"perhaps":        {api.Internal(api.OutcomeUnknown), []string{"may or may not have happened", "idempotencyKey"}},
 		"our fault":      {io.ErrUnexpectedEOF, []string{"-32603", "tell the operator"}},
 	} {
-		h := handler(t, func(context.Context, commands.Request) (json.RawMessage, error) { return nil, tc.err }, nil, nil)
+		h := handler(t, func(context.Context, api.Request) (json.RawMessage, error) { return nil, tc.err }, nil, nil)
 		a := ask[called](t, h, "tools/call", `{"name":"task_claim","arguments":{}}`)
 		if a.Error != nil || !a.Result.IsError || len(a.Result.Content) != 1 || a.Result.StructuredContent != nil {
 			t.Errorf("%s: %+v", name, a)
@@ -291,7 +292,7 @@ func TestErrorsTellWhatToDoNext(t *testing.T) {
 
 func TestAPanicIsAToolsError(t *testing.T) {
 	t.Parallel()
-	h := handler(t, func(context.Context, commands.Request) (json.RawMessage, error) { panic("the secret") }, nil, nil)
+	h := handler(t, func(context.Context, api.Request) (json.RawMessage, error) { panic("the secret") }, nil, nil)
 	if a := ask[called](t, h, "tools/call", `{"name":"task_claim","arguments":{}}`); !a.Result.IsError || strings.Contains(fmt.Sprint(a), "secret") {
 		t.Errorf("%+v", a)
 	}
@@ -358,7 +359,7 @@ func TestNoSessions(t *testing.T) {
 func TestTimeCountsFromTheRequestsBeginning(t *testing.T) {
 	t.Parallel()
 	var got time.Time
-	h := handler(t, func(_ context.Context, r commands.Request) (json.RawMessage, error) {
+	h := handler(t, func(_ context.Context, r api.Request) (json.RawMessage, error) {
 		got = r.Received
 		return json.RawMessage(`{}`), nil
 	}, nil, nil)

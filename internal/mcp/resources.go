@@ -10,7 +10,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // The resources. Each is the result of a method, with its limits and rights.
@@ -28,7 +28,7 @@ func (h *handler) addResources(server *sdk.Server) {
 		server.AddResource(&sdk.Resource{
 			URI: stateURI, Name: "state", Title: "The state of the fleet", MIMEType: mimeJSON,
 			Description: "Open tasks, live instances and the last events, in one snapshot.",
-		}, h.read(func(ctx context.Context, _ string) (json.RawMessage, *commands.Error) {
+		}, h.read(func(ctx context.Context, _ string) (json.RawMessage, *api.Error) {
 			return h.run(ctx, "system.get_state", nil)
 		}))
 		server.AddResource(&sdk.Resource{
@@ -45,13 +45,13 @@ func (h *handler) addResources(server *sdk.Server) {
 }
 
 // read is a resource's handler: what get gives, as JSON.
-func (h *handler) read(get func(ctx context.Context, uri string) (json.RawMessage, *commands.Error)) sdk.ResourceHandler {
+func (h *handler) read(get func(ctx context.Context, uri string) (json.RawMessage, *api.Error)) sdk.ResourceHandler {
 	return func(ctx context.Context, r *sdk.ReadResourceRequest) (*sdk.ReadResourceResult, error) {
 		text, failed := get(ctx, r.Params.URI)
 		switch {
 		case failed == nil:
 			return &sdk.ReadResourceResult{Contents: []*sdk.ResourceContents{{URI: r.Params.URI, MIMEType: mimeJSON, Text: string(text)}}}, nil
-		case failed.Code == commands.CodeNotFound:
+		case failed.Code == api.CodeNotFound:
 			return nil, notFound(r.Params.URI)
 		}
 		data, err := json.Marshal(failed.Data)
@@ -84,7 +84,7 @@ func answerable(next sdk.MethodHandler) sdk.MethodHandler {
 	}
 }
 
-func (h *handler) recentEvents(ctx context.Context, _ string) (json.RawMessage, *commands.Error) {
+func (h *handler) recentEvents(ctx context.Context, _ string) (json.RawMessage, *api.Error) {
 	text, failed := h.run(ctx, "system.get_state", nil)
 	if failed != nil {
 		return nil, failed
@@ -94,7 +94,7 @@ func (h *handler) recentEvents(ctx context.Context, _ string) (json.RawMessage, 
 	}
 	if err := json.Unmarshal(text, &state); err != nil {
 		h.options.Log.ErrorContext(ctx, "the state has no events that can be read", "error", err)
-		return nil, commands.Internal("")
+		return nil, api.Internal("")
 	}
 	if state.RecentEvents == nil { // an empty list is left out of the state
 		return json.RawMessage("[]"), nil
@@ -102,14 +102,14 @@ func (h *handler) recentEvents(ctx context.Context, _ string) (json.RawMessage, 
 	return state.RecentEvents, nil
 }
 
-func (h *handler) task(ctx context.Context, uri string) (json.RawMessage, *commands.Error) {
+func (h *handler) task(ctx context.Context, uri string) (json.RawMessage, *api.Error) {
 	id, err := url.PathUnescape(strings.TrimPrefix(uri, strings.TrimSuffix(taskURI, "{id}")))
 	if err != nil {
-		return nil, &commands.Error{Code: commands.CodeNotFound}
+		return nil, &api.Error{Code: api.CodeNotFound}
 	}
 	params, err := json.Marshal(map[string]string{"id": id})
 	if err != nil {
-		return nil, &commands.Error{Code: commands.CodeNotFound}
+		return nil, &api.Error{Code: api.CodeNotFound}
 	}
 	return h.run(ctx, "task.get", params)
 }

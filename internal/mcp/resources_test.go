@@ -12,6 +12,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // resources are what is listed.
@@ -28,16 +29,16 @@ func TestResources(t *testing.T) {
 		{Name: "task.get", Description: "d", Params: object, Result: object},
 	}
 	state := `{"recentEvents":[{"id":"1-1"}]}`
-	h := handler(t, func(_ context.Context, r commands.Request) (json.RawMessage, error) {
+	h := handler(t, func(_ context.Context, r api.Request) (json.RawMessage, error) {
 		switch {
 		case r.Method == "system.get_state":
 			return json.RawMessage(state), nil
 		case string(r.Params) == `{"id":"t-1"}`:
 			return json.RawMessage(`{"id":"t-1"}`), nil
 		case string(r.Params) == `{"id":"busy"}`:
-			return nil, &commands.Error{Code: commands.CodeRateLimited, Message: "Rate limit exceeded", Data: json.RawMessage(`{"retryAfterMs":5}`)}
+			return nil, &api.Error{Code: api.CodeRateLimited, Message: "Rate limit exceeded", Data: json.RawMessage(`{"retryAfterMs":5}`)}
 		}
-		return nil, &commands.Error{Code: commands.CodeNotFound, Message: "Not found", Data: r.Params}
+		return nil, &api.Error{Code: api.CodeNotFound, Message: "Not found", Data: r.Params}
 	}, methods, nil)
 	var uris []string
 	for _, r := range ask[resources](t, h, "resources/list", "{}").Result.Resources {

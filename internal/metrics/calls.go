@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // The ends of the buckets of durations are powers of two of a nanosecond, from an eighth of a millisecond to nine minutes. They
@@ -32,7 +33,7 @@ func (c callCollector) Describe(to chan<- *prometheus.Desc) { describe(to, calls
 
 func (c callCollector) Collect(to chan<- prometheus.Metric) {
 	for _, s := range c.Stats() {
-		for _, o := range commands.Outcomes() {
+		for _, o := range api.Outcomes() {
 			to <- counter(calls, float64(s.Outcomes[o]), s.Method, o.String())
 		}
 		to <- prometheus.MustNewConstHistogram(durations, s.Latency.Count, s.Latency.Sum.Seconds(), cumulative(&s.Latency), s.Method)

@@ -16,6 +16,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
@@ -82,13 +83,13 @@ var failures = []struct {
 	name string
 	failure
 }{
-	{"InvalidParams", failure{commands.CodeInvalidParams, "Invalid params"}},
-	{"Internal", failure{commands.CodeInternal, "Internal error"}},
-	{"RateLimited", failure{commands.CodeRateLimited, "Rate limit exceeded"}},
-	{"Unauthorized", failure{commands.CodeUnauthorized, "Unauthorized"}},
-	{"NotRegistered", failure{commands.CodeNotRegistered, "Instance not registered"}},
-	{"NotFound", failure{commands.CodeNotFound, "Not found"}},
-	{"Conflict", failure{commands.CodeConflict, "Conflict"}},
+	{"InvalidParams", failure{api.CodeInvalidParams, "Invalid params"}},
+	{"Internal", failure{api.CodeInternal, "Internal error"}},
+	{"RateLimited", failure{api.CodeRateLimited, "Rate limit exceeded"}},
+	{"Unauthorized", failure{api.CodeUnauthorized, "Unauthorized"}},
+	{"NotRegistered", failure{api.CodeNotRegistered, "Instance not registered"}},
+	{"NotFound", failure{api.CodeNotFound, "Not found"}},
+	{"Conflict", failure{api.CodeConflict, "Conflict"}},
 }
 
 // Document is the OpenRPC document of methods; release is the program's version. An error is a fault in the list.
@@ -160,12 +161,12 @@ func NewDispatcher(next rpc.Dispatcher, document json.RawMessage) rpc.Dispatcher
 	return dispatcher{next: next, document: document}
 }
 
-func (d dispatcher) Call(ctx context.Context, request commands.Request) (json.RawMessage, error) {
+func (d dispatcher) Call(ctx context.Context, request api.Request) (json.RawMessage, error) {
 	if request.Method != Method {
 		return d.next.Call(ctx, request)
 	}
 	if len(request.Params) > 0 && string(request.Params) != "{}" {
-		return nil, commands.InvalidParams("rpc.discover takes no params")
+		return nil, api.InvalidParams("rpc.discover takes no params")
 	}
 	return d.document, nil
 }

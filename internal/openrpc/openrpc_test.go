@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/openrpc"
 )
 
@@ -195,7 +196,7 @@ func TestRequiredParamsComeFirst(t *testing.T) {
 
 type next struct{ called []string }
 
-func (n *next) Call(_ context.Context, r commands.Request) (json.RawMessage, error) {
+func (n *next) Call(_ context.Context, r api.Request) (json.RawMessage, error) {
 	n.called = append(n.called, r.Method)
 	return json.RawMessage(`"next"`), nil
 }
@@ -207,13 +208,13 @@ func TestDiscover(t *testing.T) {
 	d := openrpc.NewDispatcher(n, json.RawMessage(`"document"`))
 	for method, want := range map[string]string{"rpc.discover": `"document"`, "task.get": `"next"`} {
 		for _, params := range []string{"", "{}"} {
-			if got, err := d.Call(t.Context(), commands.Request{Method: method, Params: json.RawMessage(params)}); err != nil || string(got) != want {
+			if got, err := d.Call(t.Context(), api.Request{Method: method, Params: json.RawMessage(params)}); err != nil || string(got) != want {
 				t.Errorf("%s: %s, %v", method, got, err)
 			}
 		}
 	}
-	_, err := d.Call(t.Context(), commands.Request{Method: "rpc.discover", Params: json.RawMessage(`{"a":1}`)})
-	if refused, ok := err.(*commands.Error); !ok || refused.Code != commands.CodeInvalidParams || !strings.Contains(err.Error(), "no params") { //nolint:errorlint // a Dispatcher's errors are not wrapped
+	_, err := d.Call(t.Context(), api.Request{Method: "rpc.discover", Params: json.RawMessage(`{"a":1}`)})
+	if refused, ok := err.(*api.Error); !ok || refused.Code != api.CodeInvalidParams || !strings.Contains(err.Error(), "no params") { //nolint:errorlint // a Dispatcher's errors are not wrapped
 		t.Errorf("with params: %v", err)
 	}
 	if len(n.called) != 2 {

@@ -17,7 +17,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
@@ -57,7 +57,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	received := time.Now()
 	method, known := h.methods[r.URL.Path]
 	if !known {
-		fail(w, commands.MethodNotFound("there is no "+r.URL.Path+"; a method's dots are slashes in its path: task.create is "+Path("task.create")))
+		fail(w, api.MethodNotFound("there is no "+r.URL.Path+"; a method's dots are slashes in its path: task.create is "+Path("task.create")))
 		return
 	}
 	body, refused := rpc.ReadBody(w, r)
@@ -72,7 +72,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if len(bytes.TrimSpace(body)) > 0 {
-		var unread *commands.Error
+		var unread *api.Error
 		if request.Params, unread = rpc.Compact(body); unread != nil {
 			fail(w, unread)
 			return
@@ -86,7 +86,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rpc.WriteResult(w, result)
 }
 
-func fail(w http.ResponseWriter, failed *commands.Error) {
+func fail(w http.ResponseWriter, failed *api.Error) {
 	if seconds := retryAfter(failed); seconds > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 	}
@@ -95,28 +95,28 @@ func fail(w http.ResponseWriter, failed *commands.Error) {
 
 // Status is the HTTP status that fits an error. What is tried again as it is (503) is told from what may have
 // happened already (500, `Outcome unknown`).
-func Status(failed *commands.Error) int {
+func Status(failed *api.Error) int {
 	switch failed.Code {
-	case commands.CodeParse, commands.CodeInvalidRequest, commands.CodeInvalidParams:
+	case api.CodeParse, api.CodeInvalidRequest, api.CodeInvalidParams:
 		return http.StatusBadRequest
-	case commands.CodeUnauthorized:
+	case api.CodeUnauthorized:
 		return http.StatusForbidden
-	case commands.CodeMethodNotFound, commands.CodeNotRegistered, commands.CodeNotFound:
+	case api.CodeMethodNotFound, api.CodeNotRegistered, api.CodeNotFound:
 		return http.StatusNotFound
-	case commands.CodeConflict:
+	case api.CodeConflict:
 		return http.StatusConflict
-	case commands.CodeRateLimited:
+	case api.CodeRateLimited:
 		return http.StatusTooManyRequests
 	}
-	if what, ok := failed.Data.(string); ok && (strings.HasSuffix(what, " unavailable") || what == commands.CircuitBreakerOpen) {
+	if what, ok := failed.Data.(string); ok && (strings.HasSuffix(what, " unavailable") || what == api.CircuitBreakerOpen) {
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError
 }
 
 // retryAfter is how many seconds a caller who made too many calls is to wait, 0 for any other error.
-func retryAfter(failed *commands.Error) int {
-	if failed.Code != commands.CodeRateLimited {
+func retryAfter(failed *api.Error) int {
+	if failed.Code != api.CodeRateLimited {
 		return 0
 	}
 	text, err := json.Marshal(failed.Data)

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rest"
 )
 
@@ -30,11 +31,11 @@ func FuzzHandler(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	var called *commands.Request
-	h := rest.NewHandler(dispatch(func(r commands.Request) (json.RawMessage, error) {
+	var called *api.Request
+	h := rest.NewHandler(dispatch(func(r api.Request) (json.RawMessage, error) {
 		called = &r
 		if string(r.Params) == "null" {
-			return nil, commands.InvalidParams("params must be an object")
+			return nil, api.InvalidParams("params must be an object")
 		}
 		return r.Params, nil
 	}), names, rest.Options{Log: slog.New(slog.DiscardHandler)})

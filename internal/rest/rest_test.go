@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rest"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
@@ -23,16 +24,16 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // dispatch is a Dispatcher made of a function.
-type dispatch func(commands.Request) (json.RawMessage, error)
+type dispatch func(api.Request) (json.RawMessage, error)
 
-func (f dispatch) Call(_ context.Context, request commands.Request) (json.RawMessage, error) {
+func (f dispatch) Call(_ context.Context, request api.Request) (json.RawMessage, error) {
 	return f(request)
 }
 
 // calls makes a handler of two methods that remembers what it was called with.
-func calls(answer string, err error) (http.Handler, *[]commands.Request) {
-	var seen []commands.Request
-	d := dispatch(func(r commands.Request) (json.RawMessage, error) {
+func calls(answer string, err error) (http.Handler, *[]api.Request) {
+	var seen []api.Request
+	d := dispatch(func(r api.Request) (json.RawMessage, error) {
 		seen = append(seen, r)
 		return json.RawMessage(answer), err
 	})
@@ -60,7 +61,7 @@ func TestEveryMethodHasItsPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	var called string
-	h := rest.NewHandler(dispatch(func(r commands.Request) (json.RawMessage, error) {
+	h := rest.NewHandler(dispatch(func(r api.Request) (json.RawMessage, error) {
 		called = r.Method
 		return nil, nil
 	}), names, rest.Options{})
@@ -102,18 +103,18 @@ func TestEachErrorHasItsStatus(t *testing.T) {
 		status int
 		after  string
 	}{
-		"invalid params":       {commands.InvalidParams("x"), 400, ""},
-		"unauthorized":         {&commands.Error{Code: commands.CodeUnauthorized, Message: "Unauthorized"}, 403, ""},
-		"no such method":       {commands.MethodNotFound("x"), 404, ""},
-		"not registered":       {&commands.Error{Code: commands.CodeNotRegistered}, 404, ""},
-		"not found":            {&commands.Error{Code: commands.CodeNotFound}, 404, ""},
-		"conflict":             {&commands.Error{Code: commands.CodeConflict, Data: json.RawMessage(`{"reason":"NOT_OWNER"}`)}, 409, ""},
-		"too many":             {&commands.Error{Code: commands.CodeRateLimited, Data: json.RawMessage(`{"limit":1,"windowMs":60000,"retryAfterMs":1001}`)}, 429, "2"},
-		"too many, typed data": {&commands.Error{Code: commands.CodeRateLimited, Data: map[string]int{"retryAfterMs": 1000}}, 429, "1"},
-		"Redis is gone":        {commands.Internal(commands.RedisUnavailable), 503, ""},
-		"Postgres is gone":     {commands.Internal(commands.PostgresUnavailable), 503, ""},
-		"the breaker is open":  {commands.Internal(commands.CircuitBreakerOpen), 503, ""},
-		"perhaps it happened":  {commands.Internal(commands.OutcomeUnknown), 500, ""},
+		"invalid params":       {api.InvalidParams("x"), 400, ""},
+		"unauthorized":         {&api.Error{Code: api.CodeUnauthorized, Message: "Unauthorized"}, 403, ""},
+		"no such method":       {api.MethodNotFound("x"), 404, ""},
+		"not registered":       {&api.Error{Code: api.CodeNotRegistered}, 404, ""},
+		"not found":            {&api.Error{Code: api.CodeNotFound}, 404, ""},
+		"conflict":             {&api.Error{Code: api.CodeConflict, Data: json.RawMessage(`{"reason":"NOT_OWNER"}`)}, 409, ""},
+		"too many":             {&api.Error{Code: api.CodeRateLimited, Data: json.RawMessage(`{"limit":1,"windowMs":60000,"retryAfterMs":1001}`)}, 429, "2"},
+		"too many, typed data": {&api.Error{Code: api.CodeRateLimited, Data: map[string]int{"retryAfterMs": 1000}}, 429, "1"},
+		"Redis is gone":        {api.Internal(api.RedisUnavailable), 503, ""},
+		"Postgres is gone":     {api.Internal(api.PostgresUnavailable), 503, ""},
+		"the breaker is open":  {api.Internal(api.CircuitBreakerOpen), 503, ""},
+		"perhaps it happened":  {api.Internal(api.OutcomeUnknown), 500, ""},
 		"our fault":            {errors.New("dial: the secret"), 500, ""},
 	} {
 		h, _ := calls("", tc.err)
@@ -179,8 +180,8 @@ func TestDepthIsCountedFromTheParams(t *testing.T) {
 
 func TestCauseTraceAndCaller(t *testing.T) {
 	t.Parallel()
-	var got commands.Request
-	h := rest.NewHandler(dispatch(func(r commands.Request) (json.RawMessage, error) {
+	var got api.Request
+	h := rest.NewHandler(dispatch(func(r api.Request) (json.RawMessage, error) {
 		got = r
 		return nil, nil
 	}), []string{"task.create"}, rest.Options{Caller: func(*http.Request) string { return "ops" }})
@@ -202,7 +203,7 @@ func TestCauseTraceAndCaller(t *testing.T) {
 func TestAPanicIsAnInternalError(t *testing.T) {
 	t.Parallel()
 	var logged bytes.Buffer
-	h := rest.NewHandler(dispatch(func(commands.Request) (json.RawMessage, error) { panic("the secret") }),
+	h := rest.NewHandler(dispatch(func(api.Request) (json.RawMessage, error) { panic("the secret") }),
 		[]string{"task.create"}, rest.Options{Log: slog.New(slog.NewTextHandler(&logged, nil))})
 	w := ask(h, "POST", "/api/task/create", "")
 	if w.Code != 500 || w.Body.String() != `{"error":{"code":-32603,"message":"Internal error"}}` || !strings.Contains(logged.String(), "the secret") {

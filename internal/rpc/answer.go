@@ -9,12 +9,12 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // answer runs the calls of a body and leaves the answer in x.out, which stays empty when none is wanted.
 // from has what the calls of one body have in common.
-func (h *handler) answer(ctx context.Context, x *exchange, body []byte, from commands.Request) {
+func (h *handler) answer(ctx context.Context, x *exchange, body []byte, from api.Request) {
 	calls, batch, refused := parse(body, x.calls)
 	x.calls = calls
 	if refused != nil {
@@ -57,7 +57,7 @@ const aroundResult = len(`{"jsonrpc":"2.0","result":,"id":},`)
 
 // run runs calls at once, as many as are allowed and other batches leave. They wait for Redis together, and so share its
 // round trips. Once the answers are too long together, the calls that are left are refused.
-func (h *handler) run(ctx context.Context, calls []call, from commands.Request) {
+func (h *handler) run(ctx context.Context, calls []call, from api.Request) {
 	if len(calls) == 1 {
 		h.call(ctx, &calls[0], from)
 		return
@@ -106,21 +106,21 @@ func growStack() byte {
 
 var stackSlot atomic.Uint32
 
-func (h *handler) call(ctx context.Context, c *call, from commands.Request) {
+func (h *handler) call(ctx context.Context, c *call, from api.Request) {
 	if c.fault != nil {
 		return
 	}
 	if c.positional {
 		if h.known(c.method) {
-			c.err = commands.InvalidParams("params must be an object, not an array")
+			c.err = api.InvalidParams("params must be an object, not an array")
 		} else {
-			c.err = commands.MethodNotFound(c.method)
+			c.err = api.MethodNotFound(c.method)
 		}
 		return
 	}
 	if ctx.Err() != nil {
 		// The caller has hung up: what was not begun is not begun any more, and nobody reads this.
-		c.err = commands.Internal("")
+		c.err = api.Internal("")
 		return
 	}
 	from.Method, from.Params, from.Cause = c.method, c.params, c.cause
@@ -135,7 +135,7 @@ func (h *handler) appendCall(out []byte, c *call) []byte {
 }
 
 // appendAnswer writes one answer; without an id it is null. The result goes out as it is.
-func appendAnswer(out, id []byte, result json.RawMessage, failed *commands.Error) []byte {
+func appendAnswer(out, id []byte, result json.RawMessage, failed *api.Error) []byte {
 	if id == nil {
 		id = null
 	}
@@ -155,7 +155,7 @@ func appendAnswer(out, id []byte, result json.RawMessage, failed *commands.Error
 }
 
 // AppendError writes an error as {code, message, data}.
-func AppendError(out []byte, failed *commands.Error) []byte {
+func AppendError(out []byte, failed *api.Error) []byte {
 	out = append(out, `{"code":`...)
 	out = strconv.AppendInt(out, int64(failed.Code), 10)
 	out = append(out, `,"message":`...)

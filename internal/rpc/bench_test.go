@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
@@ -74,7 +74,7 @@ func benchWaiting(b *testing.B, frames int) {
 		}
 	}()
 	defer close(arrived)
-	d := dispatch(func(context.Context, commands.Request) (json.RawMessage, error) {
+	d := dispatch(func(context.Context, api.Request) (json.RawMessage, error) {
 		done := make(chan struct{})
 		below(frames, func() {
 			arrived <- done
@@ -98,4 +98,4 @@ func below(frames int, f func()) byte {
 	return below(frames-1, f) + room[frames]
 }
 
-var trivial = dispatch(func(context.Context, commands.Request) (json.RawMessage, error) { return task, nil })
+var trivial = dispatch(func(context.Context, api.Request) (json.RawMessage, error) { return task, nil })

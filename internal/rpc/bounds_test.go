@@ -16,13 +16,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // doing is a Dispatcher made of a function.
-type doing func(context.Context, commands.Request) (json.RawMessage, error)
+type doing func(context.Context, api.Request) (json.RawMessage, error)
 
-func (f doing) Call(ctx context.Context, req commands.Request) (json.RawMessage, error) {
+func (f doing) Call(ctx context.Context, req api.Request) (json.RawMessage, error) {
 	return f(ctx, req)
 }
 
@@ -68,7 +68,7 @@ const short = `{"jsonrpc":"2.0","method":"m","id":1}`
 // Not parallel: the room is the process's.
 func TestLongBodiesShareARoom(t *testing.T) {
 	settled(t)
-	h := plainHandler(func(context.Context, commands.Request) (json.RawMessage, error) { return nil, nil })
+	h := plainHandler(func(context.Context, api.Request) (json.RawMessage, error) { return nil, nil })
 	long := short + strings.Repeat(" ", MaxBody-len(short))
 	for range 3 {
 		if w := sent(t, h, long); w.Code != http.StatusOK {
@@ -106,7 +106,7 @@ func TestBatchesShareTheirHelpers(t *testing.T) {
 	running, most := 0, 0
 	full, fill := context.WithTimeout(t.Context(), 10*time.Second) // a second filling does no harm
 	defer fill()
-	h := plainHandler(func(context.Context, commands.Request) (json.RawMessage, error) {
+	h := plainHandler(func(context.Context, api.Request) (json.RawMessage, error) {
 		mu.Lock()
 		running++
 		if most = max(most, running); running == batches+helpers {
@@ -144,7 +144,7 @@ func TestAnswersOfABatchAreBounded(t *testing.T) {
 	result := json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)
 	var mu sync.Mutex
 	ran := 0
-	h := plainHandler(func(context.Context, commands.Request) (json.RawMessage, error) {
+	h := plainHandler(func(context.Context, api.Request) (json.RawMessage, error) {
 		mu.Lock()
 		ran++
 		mu.Unlock()
@@ -155,7 +155,7 @@ func TestAnswersOfABatchAreBounded(t *testing.T) {
 	w := sent(t, h, "["+strings.Repeat(short+",", 100)+strings.Repeat(notification+",", 100)+short+"]")
 	var answers []struct {
 		Result string
-		Error  *commands.Error
+		Error  *api.Error
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &answers); err != nil || len(answers) != 101 {
 		t.Fatalf("%d answers, %v", len(answers), err)
@@ -163,7 +163,7 @@ func TestAnswersOfABatchAreBounded(t *testing.T) {
 	if most := maxAnswers/len(result) + 1 + h.concurrency; ran > most || ran < maxAnswers/len(result) {
 		t.Errorf("%d calls ran, want %d at most", ran, most)
 	}
-	if last := answers[100].Error; last == nil || last.Code != commands.CodeInvalidRequest || !strings.HasPrefix(fmt.Sprint(last.Data), "not begun: ") {
+	if last := answers[100].Error; last == nil || last.Code != api.CodeInvalidRequest || !strings.HasPrefix(fmt.Sprint(last.Data), "not begun: ") {
 		t.Errorf("the last is answered %v", last)
 	}
 }
@@ -172,7 +172,7 @@ func TestAnswersOfABatchAreBounded(t *testing.T) {
 func TestACallerThatDoesNotReadIsCutOff(t *testing.T) {
 	t.Parallel()
 	result := json.RawMessage(`"` + strings.Repeat("x", 64<<20) + `"`) // more than sockets buffer
-	h := plainHandler(func(context.Context, commands.Request) (json.RawMessage, error) { return result, nil })
+	h := plainHandler(func(context.Context, api.Request) (json.RawMessage, error) { return result, nil })
 	h.writeWithin = 100 * time.Millisecond
 	closed := make(chan struct{})
 	server := httptest.NewUnstartedServer(h)
@@ -208,7 +208,7 @@ func TestACallerThatDoesNotReadIsCutOff(t *testing.T) {
 func TestLimitsOverAConnection(t *testing.T) {
 	t.Parallel()
 	ran := 0
-	server := httptest.NewServer(plainHandler(func(context.Context, commands.Request) (json.RawMessage, error) { ran++; return nil, nil }))
+	server := httptest.NewServer(plainHandler(func(context.Context, api.Request) (json.RawMessage, error) { ran++; return nil, nil }))
 	defer server.Close()
 	deep := func(levels int) string {
 		return `{"jsonrpc":"2.0","method":"m","id":1,"params":` + strings.Repeat(`{"a":`, levels-2) + `{}` + strings.Repeat("}", levels-2) + `}`
@@ -255,12 +255,12 @@ func TestLimitsOverAConnection(t *testing.T) {
 func TestLongAnswersArePutTogetherOnce(t *testing.T) {
 	const calls, size = 64, 128 << 10
 	result := json.RawMessage(`"` + strings.Repeat("x", size-2) + `"`)
-	h := plainHandler(func(context.Context, commands.Request) (json.RawMessage, error) { return result, nil })
+	h := plainHandler(func(context.Context, api.Request) (json.RawMessage, error) { return result, nil })
 	body := []byte("[" + strings.Repeat(short+",", calls-1) + short + "]")
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	x := new(exchange)
-	h.answer(t.Context(), x, body, commands.Request{})
+	h.answer(t.Context(), x, body, api.Request{})
 	runtime.ReadMemStats(&after)
 	if len(x.out) < calls*size {
 		t.Fatalf("the answer has %d bytes", len(x.out))

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // FuzzParse holds the scanner to encoding/json: both take the same bodies for JSON, see the same members, and
@@ -34,7 +34,7 @@ func FuzzParse(f *testing.F) {
 			// A limit stops the scan, so what comes behind may be anything; all else is known at the end.
 			why := refused.Data.(string)
 			limit := strings.Contains(why, "levels deep") || strings.Contains(why, "at most")
-			if parseFault := refused.Code == commands.CodeParse; valid && parseFault || !valid && !parseFault && !limit {
+			if parseFault := refused.Code == api.CodeParse; valid && parseFault || !valid && !parseFault && !limit {
 				t.Fatalf("valid JSON: %t, but refused: %v", valid, refused)
 			}
 			return

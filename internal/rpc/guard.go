@@ -9,7 +9,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // Guard keeps pages in browsers away from every path of next; it goes outermost. A page can make a browser send
@@ -71,7 +71,7 @@ type guard struct {
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if why := g.foreign(r); why != "" {
-		WriteError(w, http.StatusForbidden, &commands.Error{Code: commands.CodeUnauthorized, Message: "Unauthorized", Data: why})
+		WriteError(w, http.StatusForbidden, &api.Error{Code: api.CodeUnauthorized, Message: "Unauthorized", Data: why})
 		return
 	}
 	if r.Method != http.MethodPost {

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // The limits of a body.
@@ -27,7 +27,7 @@ const defaultConcurrency = 256
 // Dispatcher runs one call. It is called from many goroutines at once. Its result is JSON and is answered
 // unchanged (nothing at all is answered as null); an error that is a *commands.Error is answered as it is.
 type Dispatcher interface {
-	Call(ctx context.Context, req commands.Request) (json.RawMessage, error)
+	Call(ctx context.Context, req api.Request) (json.RawMessage, error)
 }
 
 // Options of a handler; the zero value serves.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
@@ -30,7 +30,7 @@ func FuzzHandler(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	d := dispatch(func(_ context.Context, req commands.Request) (json.RawMessage, error) {
+	d := dispatch(func(_ context.Context, req api.Request) (json.RawMessage, error) {
 		if !json.Valid(req.Params) || !utf8.Valid(req.Params) || !utf8.ValidString(req.Method) || !utf8.ValidString(req.Cause) {
 			panic("handed on what is no JSON")
 		}

@@ -17,7 +17,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
@@ -93,7 +93,7 @@ func TestStatuses(t *testing.T) {
 }
 
 func TestABodyThatBreaksOffIsNotRun(t *testing.T) {
-	h := newHandler(func(context.Context, commands.Request) (json.RawMessage, error) {
+	h := newHandler(func(context.Context, api.Request) (json.RawMessage, error) {
 		t.Error("the call was run")
 		return nil, nil
 	})
@@ -120,23 +120,23 @@ func TestAnswersAreWrittenAsTheyAre(t *testing.T) {
 		{"a result", `{"a": "<&>\u2028", "n": 1.0e5}`, nil, `"result":{"a": "<&>\u2028", "n": 1.0e5}`},
 		{"no result", ``, nil, `"result":null`},
 		{
-			"an error", ``, &commands.Error{Code: -32005, Message: "Conflict", Data: map[string]any{"reason": "X", "text": "<&>"}},
+			"an error", ``, &api.Error{Code: -32005, Message: "Conflict", Data: map[string]any{"reason": "X", "text": "<&>"}},
 			`"error":{"code":-32005,"message":"Conflict","data":{"reason":"X","text":"<&>"}}`,
 		},
 		{
-			"an error with raw data", ``, &commands.Error{Code: -32005, Message: "a \"b\" <c>", Data: json.RawMessage(`{"n":1.0,"t":"<"}`)},
+			"an error with raw data", ``, &api.Error{Code: -32005, Message: "a \"b\" <c>", Data: json.RawMessage(`{"n":1.0,"t":"<"}`)},
 			`"error":{"code":-32005,"message":"a \"b\" <c>","data":{"n":1.0,"t":"<"}}`,
 		},
-		{"an error with no data", ``, commands.Internal(""), `"error":{"code":-32603,"message":"Internal error"}`},
-		{"an error with data that is no JSON", ``, &commands.Error{Code: 1, Message: "m", Data: json.RawMessage(`{`)}, `"error":{"code":1,"message":"m"}`},
+		{"an error with no data", ``, api.Internal(""), `"error":{"code":-32603,"message":"Internal error"}`},
+		{"an error with data that is no JSON", ``, &api.Error{Code: 1, Message: "m", Data: json.RawMessage(`{`)}, `"error":{"code":1,"message":"m"}`},
 		{
-			"an error inside another", ``, fmt.Errorf("run: %w", commands.Internal(commands.RedisUnavailable)),
+			"an error inside another", ``, fmt.Errorf("run: %w", api.Internal(api.RedisUnavailable)),
 			`"error":{"code":-32603,"message":"Internal error","data":"Redis unavailable"}`,
 		},
 		{"an error of the inside", `"half"`, errors.New("dial tcp: the secret"), `"error":{"code":-32603,"message":"Internal error"}`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			h := newHandler(func(context.Context, commands.Request) (json.RawMessage, error) {
+			h := newHandler(func(context.Context, api.Request) (json.RawMessage, error) {
 				return json.RawMessage(tc.result), tc.err
 			})
 			if got, want := post(h, good).Body.String(), `{"jsonrpc":"2.0",`+tc.want+`,"id":1}`; got != want {
@@ -148,7 +148,7 @@ func TestAnswersAreWrittenAsTheyAre(t *testing.T) {
 
 func TestAPanicIsOneCallsOwn(t *testing.T) {
 	var logged bytes.Buffer
-	d := dispatch(func(ctx context.Context, req commands.Request) (json.RawMessage, error) {
+	d := dispatch(func(ctx context.Context, req api.Request) (json.RawMessage, error) {
 		if req.Method == "bad" {
 			panic("the secret")
 		}
@@ -167,13 +167,13 @@ func TestAPanicIsOneCallsOwn(t *testing.T) {
 
 func TestNotificationsAreRunAndNotAnswered(t *testing.T) {
 	var ran atomic.Int32
-	h := newHandler(func(_ context.Context, req commands.Request) (json.RawMessage, error) {
+	h := newHandler(func(_ context.Context, req api.Request) (json.RawMessage, error) {
 		ran.Add(1)
 		if req.Cause != "" && req.Cause != "c" {
 			t.Errorf("cause %q", req.Cause)
 		}
 		if req.Method == "bad" {
-			return nil, commands.InvalidParams("x")
+			return nil, api.InvalidParams("x")
 		}
 		return json.RawMessage(`1`), nil
 	})
@@ -189,7 +189,7 @@ func TestCallsOfABatchRunTogetherAndAreAnsweredInOrder(t *testing.T) {
 	var running, most atomic.Int32
 	var mu sync.Mutex
 	waiting, all := 0, make(chan struct{})
-	d := dispatch(func(_ context.Context, req commands.Request) (json.RawMessage, error) {
+	d := dispatch(func(_ context.Context, req api.Request) (json.RawMessage, error) {
 		n := running.Add(1)
 		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 		}
@@ -221,7 +221,7 @@ func TestCallsOfABatchRunTogetherAndAreAnsweredInOrder(t *testing.T) {
 func TestWhatTheCallerHungUpOnIsNotBegun(t *testing.T) {
 	ctx, hangUp := context.WithCancel(context.Background())
 	ran := 0
-	h := rpc.NewHandler(dispatch(func(context.Context, commands.Request) (json.RawMessage, error) {
+	h := rpc.NewHandler(dispatch(func(context.Context, api.Request) (json.RawMessage, error) {
 		ran++
 		hangUp()
 		return nil, context.Canceled
@@ -238,7 +238,7 @@ func TestWhatTheCallerHungUpOnIsNotBegun(t *testing.T) {
 func TestParamsMayBeKept(t *testing.T) {
 	var mu sync.Mutex
 	kept := map[string]json.RawMessage{}
-	h := newHandler(func(_ context.Context, req commands.Request) (json.RawMessage, error) {
+	h := newHandler(func(_ context.Context, req api.Request) (json.RawMessage, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		kept[req.Cause] = req.Params
@@ -262,8 +262,8 @@ func TestParamsMayBeKept(t *testing.T) {
 }
 
 func TestWhoCalls(t *testing.T) {
-	var got commands.Request
-	d := dispatch(func(_ context.Context, req commands.Request) (json.RawMessage, error) {
+	var got api.Request
+	d := dispatch(func(_ context.Context, req api.Request) (json.RawMessage, error) {
 		got = req
 		return nil, nil
 	})
@@ -285,7 +285,7 @@ func TestWhoCalls(t *testing.T) {
 
 func TestTraceparent(t *testing.T) {
 	var got string
-	h := newHandler(func(_ context.Context, req commands.Request) (json.RawMessage, error) {
+	h := newHandler(func(_ context.Context, req api.Request) (json.RawMessage, error) {
 		got = req.Trace
 		return nil, nil
 	})

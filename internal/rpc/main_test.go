@@ -13,21 +13,21 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // dispatch is a Dispatcher made of a function.
-type dispatch func(ctx context.Context, req commands.Request) (json.RawMessage, error)
+type dispatch func(ctx context.Context, req api.Request) (json.RawMessage, error)
 
-func (f dispatch) Call(ctx context.Context, req commands.Request) (json.RawMessage, error) {
+func (f dispatch) Call(ctx context.Context, req api.Request) (json.RawMessage, error) {
 	return f(ctx, req)
 }
 
 // echo answers with the params.
-func echo(_ context.Context, req commands.Request) (json.RawMessage, error) { return req.Params, nil }
+func echo(_ context.Context, req api.Request) (json.RawMessage, error) { return req.Params, nil }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 

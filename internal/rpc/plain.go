@@ -16,7 +16,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // What is in this file serves every transport: JSON-RPC here, internal/rest, and internal/mcp.
@@ -30,7 +30,7 @@ type Refusal struct {
 }
 
 // Error is the refusal as the API's error.
-func (r *Refusal) Error() *commands.Error { return invalidRequest("%s", r.Why) }
+func (r *Refusal) Error() *api.Error { return invalidRequest("%s", r.Why) }
 
 // ReadBody reads the JSON body of a POST into memory of its own. It refuses other methods (405), other types (415),
 // more than MaxBody bytes (413), a body that broke off (400), and a long one while too many long ones are under way (503),
@@ -61,7 +61,7 @@ func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
 
 // Compact checks that a body is one JSON value in UTF-8, at most MaxDepth levels deep, and gives it without the
 // white space between tokens. It works in the body's own memory.
-func Compact(body []byte) (json.RawMessage, *commands.Error) {
+func Compact(body []byte) (json.RawMessage, *api.Error) {
 	s := newScanner(body)
 	if s.err != nil {
 		return nil, s.err
@@ -74,8 +74,8 @@ func Compact(body []byte) (json.RawMessage, *commands.Error) {
 }
 
 // NewRequest has what a request's connection and headers say of its calls: caller, address and trace. caller may be nil.
-func NewRequest(r *http.Request, caller func(*http.Request) string) commands.Request {
-	request := commands.Request{Addr: address(r.RemoteAddr), Trace: traceparent(r.Header)}
+func NewRequest(r *http.Request, caller func(*http.Request) string) api.Request {
+	request := api.Request{Addr: address(r.RemoteAddr), Trace: traceparent(r.Header)}
 	if caller != nil {
 		request.Caller = caller(r)
 	}
@@ -104,12 +104,12 @@ func Correlation(w http.ResponseWriter, r *http.Request) (string, *Refusal) {
 
 // Run runs one call and sees to it that what comes of it is a result or an error that the API has: another error, and
 // a panic, is logged and becomes "Internal error" with nothing of the inside.
-func Run(ctx context.Context, d Dispatcher, log *slog.Logger, request commands.Request) (result json.RawMessage, failed *commands.Error) {
+func Run(ctx context.Context, d Dispatcher, log *slog.Logger, request api.Request) (result json.RawMessage, failed *api.Error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			log.ErrorContext(ctx, "a call panicked and was answered Internal error; please report this with the stack",
 				"method", request.Method, "panic", fault, "stack", string(debug.Stack()))
-			result, failed = nil, commands.Internal("")
+			result, failed = nil, api.Internal("")
 		}
 	}()
 	result, err := d.Call(ctx, request)
@@ -123,15 +123,15 @@ func Run(ctx context.Context, d Dispatcher, log *slog.Logger, request commands.R
 }
 
 // typed makes sure that an error is one the API has.
-func typed(ctx context.Context, log *slog.Logger, method string, err error) *commands.Error {
-	var refused *commands.Error
+func typed(ctx context.Context, log *slog.Logger, method string, err error) *api.Error {
+	var refused *api.Error
 	if errors.As(err, &refused) && refused != nil {
 		return refused
 	}
 	if ctx.Err() == nil {
 		log.ErrorContext(ctx, "a call failed unexpectedly and was answered Internal error", "method", method, "error", err)
 	}
-	return commands.Internal("")
+	return api.Internal("")
 }
 
 // writeWithin is how long a caller may take to read its answer.
@@ -157,7 +157,7 @@ func writeResult(w http.ResponseWriter, result []byte, within time.Duration) {
 }
 
 // WriteError answers a status with {"error":{code,message,data}}.
-func WriteError(w http.ResponseWriter, status int, failed *commands.Error) {
+func WriteError(w http.ResponseWriter, status int, failed *api.Error) {
 	out := append(AppendError([]byte(`{"error":`), failed), '}')
 	beginWriting(w, writeWithin)
 	w.Header()["Content-Type"] = contentType

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
@@ -18,7 +18,7 @@ import (
 func TestTimeCountsFromTheRequestsBeginning(t *testing.T) {
 	t.Parallel()
 	var got time.Time
-	h := rpc.NewHandler(dispatch(func(_ context.Context, r commands.Request) (json.RawMessage, error) {
+	h := rpc.NewHandler(dispatch(func(_ context.Context, r api.Request) (json.RawMessage, error) {
 		got = r.Received
 		return nil, nil
 	}), rpc.Options{})

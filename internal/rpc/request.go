@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"unicode/utf8"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // call is one request of a body, and then its answer.
@@ -18,10 +18,10 @@ type call struct {
 	// positional: params is an array.
 	positional bool
 	// fault says why this is no request; a fault is answered even without an id.
-	fault *commands.Error
+	fault *api.Error
 
 	result json.RawMessage
-	err    *commands.Error
+	err    *api.Error
 }
 
 // notification: an answer is not wanted, whatever becomes of the call.
@@ -52,7 +52,7 @@ type found struct {
 	idText     string
 	cause      string
 	positional bool
-	fault      *commands.Error
+	fault      *api.Error
 }
 
 // refuse keeps the first fault; the scan goes on, for a parse error further on concerns the whole body.
@@ -64,7 +64,7 @@ func (f *found) refuse(format string, args ...any) {
 
 // parse reads a body into calls, appended to the slice given. batch says whether the body was an array.
 // An error concerns the body as a whole: a parse error, or a limit of the body or of batches.
-func parse(body []byte, into []call) (calls []call, batch bool, refused *commands.Error) {
+func parse(body []byte, into []call) (calls []call, batch bool, refused *api.Error) {
 	s := newScanner(body)
 	if s.err != nil {
 		return into, false, s.err

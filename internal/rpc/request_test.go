@@ -7,11 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 func TestWhatIsNoRequestIsRefusedByName(t *testing.T) {
-	h := newHandler(func(context.Context, commands.Request) (json.RawMessage, error) {
+	h := newHandler(func(context.Context, api.Request) (json.RawMessage, error) {
 		t.Error("what is refused must not be run")
 		return nil, nil
 	})
@@ -76,8 +76,8 @@ func TestWhatIsNoRequestIsRefusedByName(t *testing.T) {
 }
 
 func TestWhatTheDispatcherGets(t *testing.T) {
-	var got commands.Request
-	h := newHandler(func(_ context.Context, req commands.Request) (json.RawMessage, error) {
+	var got api.Request
+	h := newHandler(func(_ context.Context, req api.Request) (json.RawMessage, error) {
 		got = req
 		return json.RawMessage(`1`), nil
 	})
@@ -119,7 +119,7 @@ func TestWhatTheDispatcherGets(t *testing.T) {
 
 // The methods of a batch are not copied where they repeat; that must not mix them up.
 func TestMethodsOfABatchStayApart(t *testing.T) {
-	h := newHandler(func(_ context.Context, req commands.Request) (json.RawMessage, error) {
+	h := newHandler(func(_ context.Context, req api.Request) (json.RawMessage, error) {
 		return json.RawMessage(fmt.Sprintf(`[%q,%s]`, req.Method, req.Params)), nil
 	})
 	var body, want []string
@@ -134,7 +134,7 @@ func TestMethodsOfABatchStayApart(t *testing.T) {
 
 // A method written like the one before it, but with an escape, is another one.
 func TestAnEscapedMethodIsNotTakenForTheOneBefore(t *testing.T) {
-	h := newHandler(func(_ context.Context, req commands.Request) (json.RawMessage, error) {
+	h := newHandler(func(_ context.Context, req api.Request) (json.RawMessage, error) {
 		return json.Marshal(req.Method)
 	})
 	got := post(h, `[{"jsonrpc":"2.0","method":"\\u0061","id":1},{"jsonrpc":"2.0","method":"\u0061","id":2}]`).Body.String()

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"unicode/utf8"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // scanner reads JSON (RFC 8259, nothing more lenient) from left to right, once. While it goes it moves what it
@@ -18,7 +18,7 @@ type scanner struct {
 	run   int // where the bytes begin that are read but not yet moved
 	gone  int // how many bytes of white space were passed: a byte read at i ends up at i-gone
 	depth int // arrays and objects that are open
-	err   *commands.Error
+	err   *api.Error
 }
 
 // span is a stretch of the body as it will be when the scan is over.
@@ -331,10 +331,10 @@ func text(quoted []byte) string {
 	return decoded
 }
 
-func parseError(format string, args ...any) *commands.Error {
-	return &commands.Error{Code: commands.CodeParse, Message: "Parse error", Data: fmt.Sprintf(format, args...)}
+func parseError(format string, args ...any) *api.Error {
+	return &api.Error{Code: api.CodeParse, Message: "Parse error", Data: fmt.Sprintf(format, args...)}
 }
 
-func invalidRequest(format string, args ...any) *commands.Error {
-	return &commands.Error{Code: commands.CodeInvalidRequest, Message: "Invalid Request", Data: fmt.Sprintf(format, args...)}
+func invalidRequest(format string, args ...any) *api.Error {
+	return &api.Error{Code: api.CodeInvalidRequest, Message: "Invalid Request", Data: fmt.Sprintf(format, args...)}
 }

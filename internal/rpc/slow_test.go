@@ -10,13 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // slow answers once the server's timeouts are over.
 type slow struct{ takes time.Duration }
 
-func (s slow) Call(context.Context, commands.Request) (json.RawMessage, error) {
+func (s slow) Call(context.Context, api.Request) (json.RawMessage, error) {
 	timer := time.NewTimer(s.takes)
 	defer timer.Stop()
 	<-timer.C

@@ -7,17 +7,17 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
 // example knows the methods of the specification's examples.
-func example(_ context.Context, req commands.Request) (json.RawMessage, error) {
+func example(_ context.Context, req api.Request) (json.RawMessage, error) {
 	switch req.Method {
 	case "subtract":
 		var p struct{ Minuend, Subtrahend int }
 		if err := json.Unmarshal(req.Params, &p); err != nil {
-			return nil, commands.InvalidParams(err.Error())
+			return nil, api.InvalidParams(err.Error())
 		}
 		return json.RawMessage(strconv.Itoa(p.Minuend - p.Subtrahend)), nil
 	case "sum":
@@ -27,7 +27,7 @@ func example(_ context.Context, req commands.Request) (json.RawMessage, error) {
 	case "update", "notify_hello", "notify_sum":
 		return nil, nil
 	}
-	return nil, commands.MethodNotFound(req.Method)
+	return nil, api.MethodNotFound(req.Method)
 }
 
 // Every example of section 7 of the specification. Where it gives params by position to a method that exists, the answer

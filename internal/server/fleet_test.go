@@ -12,8 +12,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/redisconn"
@@ -50,7 +50,7 @@ func (w *worker) run(ctx context.Context, stuck func(held int)) {
 			registered = err == nil
 		} else if text, err := w.ask("task.claim", params{"workerId": w.id}); err != nil {
 			var refused *refusal
-			registered = !errors.As(err, &refused) || refused.Code != commands.CodeNotRegistered
+			registered = !errors.As(err, &refused) || refused.Code != api.CodeNotRegistered
 		} else {
 			var claim struct {
 				TaskID string

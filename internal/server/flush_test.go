@@ -15,6 +15,7 @@ import (
 
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/testenv"
@@ -217,7 +218,7 @@ func TestFlushOutlivesItsCoordinator(t *testing.T) {
 	if n := rdb.Exists(t.Context(), "cb:{"+cfg.Namespace+"}:stream:events").Val(); n != 0 {
 		t.Error("the log is there while keys are deleted")
 	}
-	if r := refused(t, other, commands.CodeConflict, "task.create", params{"text": "x"}); !strings.Contains(string(r.Data), "FLUSH_IN_PROGRESS") {
+	if r := refused(t, other, api.CodeConflict, "task.create", params{"text": "x"}); !strings.Contains(string(r.Data), "FLUSH_IN_PROGRESS") {
 		t.Errorf("refused with %s", r.Data)
 	}
 	if err := victim.cmd.Process.Kill(); err != nil {
@@ -322,8 +323,8 @@ func TestFlushWithoutPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, include := range []bool{true, false} {
-		r := refused(t, c, commands.CodeInternal, "system.flush", params{"confirm": confirm, "includePostgres": include})
-		if r.text() != commands.PostgresUnavailable {
+		r := refused(t, c, api.CodeInternal, "system.flush", params{"confirm": confirm, "includePostgres": include})
+		if r.text() != api.PostgresUnavailable {
 			t.Errorf("refused with %v", r)
 		}
 	}

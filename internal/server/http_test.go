@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -91,8 +91,8 @@ func TestConflictsTellTheirReason(t *testing.T) {
 		t.Errorf("the repeat made %s, the first call %s", again, id)
 	}
 	for reason, err := range map[string]*refusal{
-		"IDEMPOTENCY_KEY_REUSED": refused(t, c, commands.CodeConflict, "task.create", params{"text": "two", "idempotencyKey": "k"}),
-		"NOT_ASSIGNED":           refused(t, c, commands.CodeConflict, "task.complete", params{"id": id}),
+		"IDEMPOTENCY_KEY_REUSED": refused(t, c, api.CodeConflict, "task.create", params{"text": "two", "idempotencyKey": "k"}),
+		"NOT_ASSIGNED":           refused(t, c, api.CodeConflict, "task.complete", params{"id": id}),
 	} {
 		var data struct{ Reason string }
 		if err := json.Unmarshal(err.Data, &data); err != nil || data.Reason != reason {
@@ -149,7 +149,7 @@ func TestReadinessWithAPostgresThatHangs(t *testing.T) {
 		t.Errorf("/readyz: %d %+v", status, r)
 	}
 	c.create(t, params{"text": "commands go on"})
-	if err := refused(t, c, commands.CodeInternal, "task.list", params{}); err.text() != commands.PostgresUnavailable {
+	if err := refused(t, c, api.CodeInternal, "task.list", params{}); err.text() != api.PostgresUnavailable {
 		t.Errorf("task.list: %v", err)
 	}
 }
@@ -205,7 +205,7 @@ func TestWithoutPostgres(t *testing.T) {
 		t.Errorf("/readyz: %+v", r)
 	}
 	c.create(t, params{"text": "one"})
-	if err := refused(t, c, commands.CodeInternal, "task.list", params{}); err.text() != commands.PostgresUnavailable {
+	if err := refused(t, c, api.CodeInternal, "task.list", params{}); err.text() != api.PostgresUnavailable {
 		t.Errorf("task.list: %v", err)
 	}
 }
@@ -220,7 +220,7 @@ func TestRateLimitsOfTheOperator(t *testing.T) {
 	c := start(t, cfg)
 	c.create(t, params{"text": "1"})
 	c.create(t, params{"text": "2", "idempotencyKey": "k"})
-	err := refused(t, c, commands.CodeRateLimited, "task.create", params{"text": "3"})
+	err := refused(t, c, api.CodeRateLimited, "task.create", params{"text": "3"})
 	var data struct{ Limit, WindowMs, RetryAfterMs int }
 	if json.Unmarshal(err.Data, &data) != nil || data.Limit != 2 || data.WindowMs != 60000 || data.RetryAfterMs < 1 || data.RetryAfterMs > 60000 {
 		t.Errorf("%v", err)
@@ -232,7 +232,7 @@ func TestRateLimitsOfTheOperator(t *testing.T) {
 		call[object](t, c, "system.register", params{"id": "i", "roles": []string{}})
 	}
 	// Both coordinators of a fleet count together.
-	_ = refused(t, start(t, cfg), commands.CodeRateLimited, "task.create", params{"text": "4"})
+	_ = refused(t, start(t, cfg), api.CodeRateLimited, "task.create", params{"text": "4"})
 }
 
 func TestNamespacesAreApart(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -97,7 +98,7 @@ func TestListFiltersAndOrders(t *testing.T) {
 		t.Errorf("task.get and task.list differ (-get +list):\n%s", diff)
 	}
 	for _, bad := range []params{{"limit": 0}, {"limit": 1001}, {"offset": -1}, {"orderBy": "text"}, {"order": "up"}, {"status": "done"}} {
-		_ = refused(t, c, commands.CodeInvalidParams, "task.list", bad)
+		_ = refused(t, c, api.CodeInvalidParams, "task.list", bad)
 	}
 }
 
@@ -137,7 +138,7 @@ func TestAPageThatIsTooLong(t *testing.T) {
 		c.create(t, params{"text": "x", "metadata": params{"long": strings.Repeat("x", 1_000_000)}})
 	}
 	for range 6 { // one more than open the circuit
-		if got := refused(t, c, commands.CodeInvalidParams, "task.list", params{}).text(); !strings.HasPrefix(got, "limit parameter: ") {
+		if got := refused(t, c, api.CodeInvalidParams, "task.list", params{}).text(); !strings.HasPrefix(got, "limit parameter: ") {
 			t.Errorf("refused with %s", got)
 		}
 	}

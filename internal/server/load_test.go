@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -38,7 +38,7 @@ func inTime(t testing.TB, c *client, method string, p any) (json.RawMessage, err
 		t.Errorf("%s answered after %v (%v)", method, took, err)
 	}
 	var refused *refusal
-	if errors.As(err, &refused) && refused.Code == commands.CodeInternal && !passing(err) {
+	if errors.As(err, &refused) && refused.Code == api.CodeInternal && !passing(err) {
 		t.Errorf("%s: %v", method, err)
 	}
 	return text, err
@@ -48,8 +48,8 @@ func inTime(t testing.TB, c *client, method string, p any) (json.RawMessage, err
 func passing(err error) bool {
 	var refused *refusal
 	if errors.As(err, &refused) {
-		return refused.Code == commands.CodeInternal && slices.Contains(
-			[]string{commands.RedisUnavailable, commands.PostgresUnavailable, commands.OutcomeUnknown, commands.CircuitBreakerOpen}, refused.text())
+		return refused.Code == api.CodeInternal && slices.Contains(
+			[]string{api.RedisUnavailable, api.PostgresUnavailable, api.OutcomeUnknown, api.CircuitBreakerOpen}, refused.text())
 	}
 	var gone wireError
 	return errors.As(err, &gone)
@@ -149,7 +149,7 @@ func (l *load) agent(ctx context.Context, id string) {
 
 		text, err = l.insist("task.claim", params{"workerId": id}, fmt.Sprint(id, " claim ", n))
 		var refused *refusal
-		if errors.As(err, &refused) && refused.Code == commands.CodeNotRegistered {
+		if errors.As(err, &refused) && refused.Code == api.CodeNotRegistered {
 			register() // the outage was longer than the registration
 			continue
 		}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -27,7 +27,7 @@ func TestPostgresIsKilledAndRestarted(t *testing.T) {
 	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
 		_, err := inTime(t, c, "task.list", params{"limit": 1})
 		var refused *refusal
-		return errors.As(err, &refused) && refused.text() == commands.PostgresUnavailable, fmt.Sprint("task.list: ", err)
+		return errors.As(err, &refused) && refused.text() == api.PostgresUnavailable, fmt.Sprint("task.list: ", err)
 	})
 	l.progress(200)
 	if status, r := c.readyz(t); status != 200 || r.Postgres != "unavailable" {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/claudebench/claudebench/internal/testenv"
@@ -113,9 +113,9 @@ func TestRedisIsPaused(t *testing.T) {
 			switch {
 			case !errors.As(err, &refused) || !passing(err):
 				t.Errorf("%s while Redis hangs: %v", method, err)
-			case refused.text() == commands.PostgresUnavailable:
+			case refused.text() == api.PostgresUnavailable:
 				t.Errorf("%s blames Postgres: %v", method, err)
-			case refused.text() == commands.OutcomeUnknown && slices.Contains(reads, method):
+			case refused.text() == api.OutcomeUnknown && slices.Contains(reads, method):
 				t.Errorf("%s, which changes nothing, says %v", method, err)
 			}
 		})
@@ -156,7 +156,7 @@ func TestBothStoresComeLate(t *testing.T) {
 	if status, r := c.readyz(t); status != 503 || r.Redis != "ok" || r.Postgres != "not migrated yet" {
 		t.Errorf("/readyz: %d %+v", status, r)
 	}
-	if err := refused(t, c, commands.CodeInternal, "task.list", params{}); err.text() != commands.PostgresUnavailable {
+	if err := refused(t, c, api.CodeInternal, "task.list", params{}); err.text() != api.PostgresUnavailable {
 		t.Errorf("task.list: %v", err)
 	}
 	if err := postgresServer.Restart(t.Context()); err != nil {

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/config"
 )
@@ -92,7 +92,7 @@ func (s *Server) certifiedNames() []string {
 }
 
 // callers are the tokens that the coordinator asks for; nil, and not an interface that holds nil, where none are in use.
-func (s *Server) callers() commands.Tokens {
+func (s *Server) callers() api.Tokens {
 	if s.tokens == nil {
 		return nil
 	}

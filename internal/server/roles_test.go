@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/rest"
@@ -26,7 +27,7 @@ var transports = map[string]func(t *testing.T, c *client, secret, method, params
 		t.Helper()
 		status, body := c.post(t, rest.Path(method), params, bearing(secret))
 		code := codeIn(t, body)
-		if want := rest.Status(&commands.Error{Code: code}); code != 0 && status != want {
+		if want := rest.Status(&api.Error{Code: code}); code != 0 && status != want {
 			t.Errorf("%s %s: status %d, want %d: %s", method, params, status, want, body)
 		}
 		return code
@@ -47,7 +48,7 @@ var transports = map[string]func(t *testing.T, c *client, secret, method, params
 			t.Fatalf("%s: %s: %v", method, body, err)
 		}
 		if answer.Error != nil && strings.Contains(answer.Error.Message, "unknown tool") {
-			return commands.CodeMethodNotFound
+			return api.CodeMethodNotFound
 		}
 		if answer.Result == nil || len(answer.Result.Content) != 1 {
 			t.Fatalf("%s: %s", method, body)
@@ -74,8 +75,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tokens.yaml")
 	secrets := authFile(t, path)
 	var more strings.Builder
-	for _, token := range []commands.Token{
-		{Name: "other", Roles: []string{commands.RoleAgent}}, {Name: "north", Roles: []string{commands.RoleAgent}, InstancePrefix: "north:"},
+	for _, token := range []api.Token{
+		{Name: "other", Roles: []string{api.RoleAgent}}, {Name: "north", Roles: []string{api.RoleAgent}, InstancePrefix: "north:"},
 	} {
 		entry, secret, err := auth.NewEntry(token)
 		if err != nil {
@@ -108,8 +109,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	everybody, reads := commands.Roles(), ""
-	writers := []string{commands.RoleAgent, commands.RoleOperator, commands.RoleAdmin}
+	everybody, reads := api.Roles(), ""
+	writers := []string{api.RoleAgent, api.RoleOperator, api.RoleAdmin}
 	for _, m := range []struct {
 		method string
 		roles  []string
@@ -125,7 +126,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{"system.batch.process", writers, `{"batchId":"b","instanceId":"w","items":[1]}`},
 		{"system.quorum.vote", writers, `{"decision":"d","instanceId":"w","value":1}`},
 		{"system.discover", everybody, reads},
-		{"system.flush", []string{commands.RoleAdmin}, `{"confirm":"FLUSH_ALL_DATA"}`},
+		{"system.flush", []string{api.RoleAdmin}, `{"confirm":"FLUSH_ALL_DATA"}`},
 		{"task.create", writers, reads},
 		{"task.update", writers, `{"id":"t-3","updates":{"status":"completed"}}`},
 		{"task.assign", writers, `{"taskId":"t-5","instanceId":"w"}`},
@@ -141,21 +142,21 @@ func TestWhoMayCallWhat(t *testing.T) {
 		for path, call := range transports {
 			for _, role := range everybody {
 				// A param there is not: who may is refused for that, and nothing happens.
-				want := commands.CodeUnauthorized
+				want := api.CodeUnauthorized
 				if slices.Contains(m.roles, role) {
-					want = commands.CodeInvalidParams
+					want = api.CodeInvalidParams
 				}
 				if hidden && path == "/mcp" {
-					want = commands.CodeMethodNotFound
+					want = api.CodeMethodNotFound
 				}
 				if code := call(t, c, secrets[role], m.method, `{"unknown":1}`); code != want {
 					t.Errorf("%s by %s as %s: %d, want %d", m.method, path, role, code, want)
 				}
 			}
 			for _, who := range []string{"other", "north"} {
-				want := commands.CodeUnauthorized
+				want := api.CodeUnauthorized
 				if hidden && path == "/mcp" {
-					want = commands.CodeMethodNotFound
+					want = api.CodeMethodNotFound
 				}
 				if m.theirs == "" {
 					continue

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/mcp"
 	"github.com/claudebench/claudebench/internal/metrics"
@@ -56,14 +57,14 @@ func (s *Server) routes(coordinator *commands.Coordinator) (http.Handler, error)
 	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Allow", "GET, HEAD")
-			writeJSON(w, http.StatusMethodNotAllowed, map[string]any{"error": &commands.Error{
-				Code: commands.CodeInvalidRequest, Message: "Invalid Request", Data: r.URL.Path + " is read by GET, not " + r.Method,
+			writeJSON(w, http.StatusMethodNotAllowed, map[string]any{"error": &api.Error{
+				Code: api.CodeInvalidRequest, Message: "Invalid Request", Data: r.URL.Path + " is read by GET, not " + r.Method,
 			}})
 		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		rpc.WriteError(w, http.StatusNotFound, &commands.Error{
-			Code: commands.CodeNotFound, Message: "Not found", Data: "there is no " + r.URL.Path + "; commands go to POST /rpc",
+		rpc.WriteError(w, http.StatusNotFound, &api.Error{
+			Code: api.CodeNotFound, Message: "Not found", Data: "there is no " + r.URL.Path + "; commands go to POST /rpc",
 		})
 	})
 	return mux, nil

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/testenv"
@@ -23,8 +23,8 @@ func authFile(t *testing.T, path string) map[string]string {
 	t.Helper()
 	secrets := map[string]string{}
 	var file strings.Builder
-	for _, role := range commands.Roles() {
-		entry, secret, err := auth.NewEntry(commands.Token{Name: role, Roles: []string{role}})
+	for _, role := range api.Roles() {
+		entry, secret, err := auth.NewEntry(api.Token{Name: role, Roles: []string{role}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -90,10 +91,10 @@ func TestMetricsOfARun(t *testing.T) {
 			call[object](t, c, "task.complete", params{"id": id, "error": "bad"})
 		}
 	}
-	_ = refused(t, c, commands.CodeInvalidParams, "task.create", params{})
-	_ = refused(t, c, commands.CodeNotFound, "task.get", params{"id": "t-0"})
-	_ = refused(t, c, commands.CodeNotFound, "task.get", params{"id": "t-0"})
-	_ = refused(t, c, commands.CodeRateLimited, "task.get", params{"id": "t-0"})
+	_ = refused(t, c, api.CodeInvalidParams, "task.create", params{})
+	_ = refused(t, c, api.CodeNotFound, "task.get", params{"id": "t-0"})
+	_ = refused(t, c, api.CodeNotFound, "task.get", params{"id": "t-0"})
+	_ = refused(t, c, api.CodeRateLimited, "task.get", params{"id": "t-0"})
 	call[object](t, c, "system.unregister", params{"instanceId": "v"})
 	took := float64(time.Since(began)) / float64(time.Millisecond)
 	caughtUp(t, c)

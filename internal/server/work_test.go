@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -75,13 +75,13 @@ func TestAWorkerTakenForDeadIsFencedOff(t *testing.T) {
 		return len(r.Failed) == 1, fmt.Sprintf("failed: %v", r.Failed)
 	})
 	finish := params{"id": id, "workerId": "w", "attempt": old.Task.Attempt}
-	_ = refused(t, c, commands.CodeConflict, "task.complete", finish)
+	_ = refused(t, c, api.CodeConflict, "task.complete", finish)
 	call[object](t, c, "system.register", register)
 	again := call[claim](t, c, "task.claim", params{"workerId": "w"})
 	if again.TaskID != id || again.Task.Attempt != old.Task.Attempt+1 {
 		t.Errorf("claimed again: %+v", again)
 	}
-	_ = refused(t, c, commands.CodeConflict, "task.complete", finish)
+	_ = refused(t, c, api.CodeConflict, "task.complete", finish)
 	finish["attempt"] = again.Task.Attempt
 	call[object](t, c, "task.complete", finish)
 	agree(t, c, cfg)

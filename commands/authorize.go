@@ -4,41 +4,24 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
-
-// Token is what the bearer of a token may do.
-type Token struct {
-	Name string
-	// Roles are some of RoleAgent, RoleOperator, RoleAdmin and RoleAuditor.
-	Roles []string
-	// InstancePrefix is what the ids of the instances begin with that the bearer may name; "" for any.
-	InstancePrefix string
-}
-
-// Roles lists the roles that a token may have.
-func Roles() []string { return []string{RoleAgent, RoleOperator, RoleAdmin, RoleAuditor} }
-
-// Tokens knows the tokens that are in use. It is asked at every call, so a token that has been taken
-// back ends at once, also for a connection that was opened with it.
-type Tokens interface {
-	// Token gives the token of a name, and whether there is one.
-	Token(name string) (Token, bool)
-}
 
 // authorize finds the caller's token and refuses a method that needs a role which it has not. Where tokens are in use a
 // caller without one is refused, whatever the transport that let it in has checked.
-func (c *Coordinator) authorize(r Request, m *Method) (Token, error) {
+func (c *Coordinator) authorize(r api.Request, m *Method) (api.Token, error) {
 	if c.options.Tokens == nil {
-		return Token{}, nil
+		return api.Token{}, nil
 	}
 	token, ok := c.options.Tokens.Token(r.Caller)
 	if !ok || r.Caller == "" {
-		return Token{}, Unauthorized("a token that is in use")
+		return api.Token{}, api.Unauthorized("a token that is in use")
 	}
 	if slices.ContainsFunc(token.Roles, func(role string) bool { return slices.Contains(m.Roles, role) }) {
 		return token, nil
 	}
-	return Token{}, Unauthorized(fmt.Sprintf("%s needs a token with the role %s; this one has %s", m.Name,
+	return api.Token{}, api.Unauthorized(fmt.Sprintf("%s needs a token with the role %s; this one has %s", m.Name,
 		alternatives(m.Roles), strings.Join(token.Roles, ", ")))
 }
 
@@ -53,7 +36,7 @@ func alternatives(list []string) string {
 // agent is the name of the caller's token when it may act for its own instances and tasks only, else "": which is what the
 // scripts are told, who decide whose an instance or a task is.
 func (c *call) agent() string {
-	if c.token.Name == "" || slices.Contains(c.token.Roles, RoleOperator) || slices.Contains(c.token.Roles, RoleAdmin) {
+	if c.token.Name == "" || slices.Contains(c.token.Roles, api.RoleOperator) || slices.Contains(c.token.Roles, api.RoleAdmin) {
 		return ""
 	}
 	return c.token.Name
@@ -64,7 +47,7 @@ func (c *call) mayName(instance string) error {
 	if strings.HasPrefix(instance, c.token.InstancePrefix) {
 		return nil
 	}
-	return Unauthorized(fmt.Sprintf("this token may name only instances whose ids begin with %q", c.token.InstancePrefix))
+	return api.Unauthorized(fmt.Sprintf("this token may name only instances whose ids begin with %q", c.token.InstancePrefix))
 }
 
 // mayHurry refuses an agent that would declare others dead before their time.
@@ -73,5 +56,5 @@ func (c *call) mayHurry(timeout int64) error {
 	if timeout >= ttl || c.agent() == "" {
 		return nil
 	}
-	return Unauthorized(fmt.Sprintf("a timeout below the instance TTL of %d ms needs the role operator or admin", ttl))
+	return api.Unauthorized(fmt.Sprintf("a timeout below the instance TTL of %d ms needs the role operator or admin", ttl))
 }

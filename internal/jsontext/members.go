@@ -1,4 +1,6 @@
-package commands
+// Package jsontext reads and writes JSON as text, so that what users bring stays byte for byte as they
+// wrote it. encoding/json would respell numbers, escapes and the order of members.
+package jsontext
 
 import (
 	"bytes"
@@ -6,24 +8,24 @@ import (
 	"iter"
 )
 
-// members goes through the members of a JSON object, in order, each name decoded and each value as the
+// Members goes through the members of a JSON object, in order, each name decoded and each value as the
 // bytes it came in. The object must be valid and compact JSON.
-func members(object []byte) iter.Seq2[string, []byte] {
+func Members(object []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		for i := 1; i < len(object) && object[i] == '"'; {
-			name := value(object[i:])
+			name := Value(object[i:])
 			i += len(name) + 1
-			v := value(object[i:])
+			v := Value(object[i:])
 			i += len(v) + 1
-			if !yield(unquote(name), v) {
+			if !yield(Unquote(name), v) {
 				return
 			}
 		}
 	}
 }
 
-// value returns the JSON value that compact JSON text begins with.
-func value(text []byte) []byte {
+// Value returns the JSON value that compact JSON text begins with.
+func Value(text []byte) []byte {
 	depth := 0
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
@@ -54,8 +56,8 @@ func value(text []byte) []byte {
 	return text
 }
 
-// unquote decodes a valid JSON string.
-func unquote(text []byte) string {
+// Unquote decodes a valid JSON string.
+func Unquote(text []byte) string {
 	if bytes.IndexByte(text, '\\') < 0 {
 		return string(text[1 : len(text)-1])
 	}
@@ -64,15 +66,15 @@ func unquote(text []byte) string {
 	return s
 }
 
-// merge puts the members of changes over those of object and leaves the others as they are, byte for
+// Merge puts the members of changes over those of object and leaves the others as they are, byte for
 // byte and in their order. Either may be empty. Of members of one name the last counts.
-func merge(object, changes []byte) []byte {
+func Merge(object, changes []byte) []byte {
 	if len(object) == 0 {
 		return changes
 	}
 	over := map[string][]byte{}
 	var order []string
-	for name, v := range members(changes) {
+	for name, v := range Members(changes) {
 		if _, again := over[name]; !again {
 			order = append(order, name)
 		}
@@ -83,10 +85,10 @@ func merge(object, changes []byte) []byte {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		out = append(append(append(out, quote(name)...), ':'), v...)
+		out = append(append(append(out, Quote(name)...), ':'), v...)
 	}
 	written := map[string]bool{}
-	for name, v := range members(object) {
+	for name, v := range Members(object) {
 		changed, ok := over[name]
 		switch {
 		case !ok:
@@ -104,8 +106,8 @@ func merge(object, changes []byte) []byte {
 	return append(out, '}')
 }
 
-// quote gives a string as JSON without the escapes for HTML.
-func quote(s string) []byte {
+// Quote gives a string as JSON without the escapes for HTML.
+func Quote(s string) []byte {
 	plain := true
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
@@ -123,9 +125,34 @@ func quote(s string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// decodeNumbers decodes JSON and keeps numbers as they are written.
-func decodeNumbers(text []byte, to any) error {
+// DecodeNumbers decodes JSON and keeps numbers as they are written.
+func DecodeNumbers(text []byte, to any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	return d.Decode(to)
+}
+
+// Strings decodes a valid JSON array of strings; null is none.
+func Strings(v []byte) []string {
+	var list []string
+	for i := 1; v[0] == '[' && v[i] != ']'; {
+		item := Value(v[i:])
+		if i += len(item); v[i] == ',' {
+			i++
+		}
+		list = append(list, Unquote(item))
+	}
+	return list
+}
+
+// Array writes strings as a JSON array.
+func Array[S ~string](list []S) string {
+	b := []byte{'['}
+	for i, s := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, Quote(string(s))...)
+	}
+	return string(append(b, ']'))
 }

@@ -1,10 +1,8 @@
-package commands
+package api
 
 import (
 	"encoding/json"
-	"reflect"
-
-	"github.com/google/jsonschema-go/jsonschema"
+	"slices"
 )
 
 // ID is an id that a user chose: 1 to 256 bytes, no control characters.
@@ -28,26 +26,11 @@ func (o Object) MarshalJSON() ([]byte, error) { return json.RawMessage(o).Marsha
 // MarshalJSON gives the text itself.
 func (v Value) MarshalJSON() ([]byte, error) { return json.RawMessage(v).MarshalJSON() }
 
-// maxIDBytes is the longest id or role.
-const maxIDBytes = 256
+// UnmarshalJSON keeps the text as it is.
+func (o *Object) UnmarshalJSON(text []byte) error { *o = slices.Clone(text); return nil }
 
-// noControls is a pattern of both ECMA 262 and RE2: a text without control characters.
-const noControls = `^[^\x00-\x1f\x7f-\x9f]*$`
-
-func name(description string) *jsonschema.Schema {
-	return &jsonschema.Schema{
-		Type: "string", Description: description, MinLength: new(1), MaxLength: new(maxIDBytes), Pattern: noControls,
-	}
-}
-
-// typeSchemas are the schemas of the types above.
-var typeSchemas = map[reflect.Type]*jsonschema.Schema{
-	reflect.TypeFor[ID]():     name(""),
-	reflect.TypeFor[Role]():   name(""),
-	reflect.TypeFor[TaskID](): name(""),
-	reflect.TypeFor[Object](): {Types: []string{"null", "object"}},
-	reflect.TypeFor[Value]():  {},
-}
+// UnmarshalJSON keeps the text as it is.
+func (v *Value) UnmarshalJSON(text []byte) error { *v = slices.Clone(text); return nil }
 
 // Task is a task as every method answers it.
 type Task struct {

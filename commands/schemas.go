@@ -1,0 +1,29 @@
+package commands
+
+import (
+	"reflect"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/google/jsonschema-go/jsonschema"
+)
+
+// maxIDBytes is the longest id or role.
+const maxIDBytes = 256
+
+// noControls is a pattern of both ECMA 262 and RE2: a text without control characters.
+const noControls = `^[^\x00-\x1f\x7f-\x9f]*$`
+
+func name(description string) *jsonschema.Schema {
+	return &jsonschema.Schema{
+		Type: "string", Description: description, MinLength: new(1), MaxLength: new(maxIDBytes), Pattern: noControls,
+	}
+}
+
+// typeSchemas are the schemas of the types above.
+var typeSchemas = map[reflect.Type]*jsonschema.Schema{
+	reflect.TypeFor[api.ID]():     name(""),
+	reflect.TypeFor[api.Role]():   name(""),
+	reflect.TypeFor[api.TaskID](): name(""),
+	reflect.TypeFor[api.Object](): {Types: []string{"null", "object"}},
+	reflect.TypeFor[api.Value]():  {},
+}

@@ -1,0 +1,67 @@
+package api
+
+import "errors"
+
+// Outcome is how a call ended.
+type Outcome int
+
+// The outcomes of calls.
+const (
+	OutcomeOK           Outcome = iota
+	OutcomeInvalid              // its params were refused
+	OutcomeUnauthorized         // its token or role is missing
+	OutcomeRefused              // the state was not such that it could be done
+	OutcomeRateLimited          // it came too soon
+	OutcomeCircuitOpen          // the circuit breaker let nothing through
+	OutcomeUnavailable          // a store could not be reached
+	OutcomeLost                 // the reply was lost: Outcome unknown
+	OutcomeFault                // a fault of ours
+	NumOutcomes
+)
+
+// outcomeNames are the names of outcomes in metrics.
+var outcomeNames = [NumOutcomes]string{
+	"ok", "invalid_params", "unauthorized", "refused", "rate_limited", "circuit_open", "unavailable", "outcome_unknown", "fault",
+}
+
+// String is the outcome's name in metrics.
+func (o Outcome) String() string { return outcomeNames[o] }
+
+// Outcomes lists all outcomes.
+func Outcomes() []Outcome {
+	list := make([]Outcome, NumOutcomes)
+	for i := range list {
+		list[i] = Outcome(i)
+	}
+	return list
+}
+
+// OutcomeOf tells how a call ended that gave this error.
+func OutcomeOf(err error) Outcome {
+	if err == nil {
+		return OutcomeOK
+	}
+	var known *Error
+	if !errors.As(err, &known) {
+		return OutcomeFault
+	}
+	switch known.Code {
+	case CodeInvalidParams:
+		return OutcomeInvalid
+	case CodeUnauthorized:
+		return OutcomeUnauthorized
+	case CodeNotRegistered, CodeNotFound, CodeConflict:
+		return OutcomeRefused
+	case CodeRateLimited:
+		return OutcomeRateLimited
+	}
+	switch known.Data {
+	case CircuitBreakerOpen:
+		return OutcomeCircuitOpen
+	case RedisUnavailable, PostgresUnavailable:
+		return OutcomeUnavailable
+	case OutcomeUnknown:
+		return OutcomeLost
+	}
+	return OutcomeFault
+}
