@@ -4,24 +4,36 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/claudebench/claudebench/internal/api"
-	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/lua"
 )
 
-// call is one run of one command.
+// call is one run of one command: the request, what its token allows, and the scripts that decide.
 type call struct {
-	*Coordinator
 	api.Request
-	method *Method
-	token  api.Token // zero where no tokens are in use
-	late   bool      // most of the method's time was over before the call began
+	token   api.Token // zero where no tokens are in use
+	method  *Method
+	scripts lua.Scripts
+	late    bool // most of the method's time was over before the call began
 }
 
-// run runs the script that decides the command: its arguments are the envelope's context and the rate
-// limit, then those given. instance is the one that the caller acts for, "" for none.
+// newCall returns a run of a method.
+func newCall(r api.Request, m *Method, token api.Token, scripts lua.Scripts) *call {
+	return &call{Request: r, method: m, token: token, scripts: scripts, late: time.Since(r.Received) > m.Timeout/2}
+}
+
+// limit is the method's rate limit in force, in calls a minute; 0 for none.
+func (c *call) limit() int { return c.method.Limit }
+
+// timeout is the method's.
+func (c *call) timeout() time.Duration { return c.method.Timeout }
+
+// run runs the script that decides the command. Its arguments are the event's context, the rate-limit key
+// and the limit, then those given. instance is the one that the caller acts for, "" for none.
 func (c *call) run(ctx context.Context, script *lua.Script, instance string, args ...any) (any, error) {
 	if instance != "" {
 		if err := c.mayName(instance); err != nil {
@@ -29,8 +41,13 @@ func (c *call) run(ctx context.Context, script *lua.Script, instance string, arg
 		}
 	}
 	full := make([]any, 0, 3+len(args))
-	full = append(full, c.context(instance, c.Cause), c.subject(instance), c.method.Limit)
-	return c.script(ctx, script, append(full, args...)...)
+	full = append(full, c.context(instance, c.Cause), c.subject(instance), c.limit())
+	return c.scripts.Run(ctx, script, append(full, args...)...)
+}
+
+// script runs a script that is not the deciding one: it takes just the arguments given.
+func (c *call) script(ctx context.Context, script *lua.Script, args ...any) (any, error) {
+	return c.scripts.Run(ctx, script, args...)
 }
 
 // decide is run for a script that returns the method's result as JSON text.
@@ -59,28 +76,13 @@ func (c *call) actor(instance string) string {
 	return "anonymous"
 }
 
-// context is the inside of the envelope that tells the actor, the cause and the trace.
+// context is the context of the events that the call emits for an instance, "" for none.
 func (c *call) context(instance, cause string) string {
-	return envelopeContext(c.actor(instance), cause, c.Trace)
+	return lua.EventContext(c.actor(instance), cause, c.Trace)
 }
 
-func envelopeContext(actor, cause, trace string) string {
-	b := make([]byte, 0, 96)
-	b = append(append(b, `"actor":`...), jsontext.Quote(actor)...)
-	b = append(append(b, `,"cause":`...), quotedOrNull(cause)...)
-	b = append(append(b, `,"trace":`...), quotedOrNull(trace)...)
-	return string(b)
-}
-
-func quotedOrNull(s string) []byte {
-	if s == "" {
-		return []byte("null")
-	}
-	return jsontext.Quote(s)
-}
-
-// subject is whose calls of the method the rate limit counts: the instance's, else the token's, else the address's. An
-// instance's are counted for each token, so that nobody uses up another's by naming its instances.
+// subject is the rate-limit key: the instance, else the token, else the address. An instance's calls are
+// counted for each token, so that nobody uses up another's by naming its instances.
 func (c *call) subject(instance string) string {
 	if instance == "" && c.Caller == "" {
 		return c.Method + ":" + c.Addr
@@ -88,4 +90,19 @@ func (c *call) subject(instance string) string {
 	return c.Method + ":" + c.actor(instance)
 }
 
-func ms(d time.Duration) int64 { return d.Milliseconds() }
+// agent is the name of the caller's token when it may act for its own instances and tasks only, else "".
+// The scripts take it, since they decide whose an instance or a task is.
+func (c *call) agent() string {
+	if c.token.Name == "" || slices.Contains(c.token.Roles, api.RoleOperator) || slices.Contains(c.token.Roles, api.RoleAdmin) {
+		return ""
+	}
+	return c.token.Name
+}
+
+// mayName refuses an instance whose id does not begin with the token's prefix.
+func (c *call) mayName(instance string) error {
+	if strings.HasPrefix(instance, c.token.InstancePrefix) {
+		return nil
+	}
+	return api.Unauthorized(fmt.Sprintf("this token may name only instances whose ids begin with %q", c.token.InstancePrefix))
+}

@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -10,8 +9,7 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
-	"github.com/claudebench/claudebench/internal/api"
-	"github.com/claudebench/claudebench/lua"
+	"github.com/claudebench/claudebench/events"
 )
 
 // The states of a circuit.
@@ -21,17 +19,14 @@ const (
 	circuitHalfOpen = "HALF_OPEN" // it lets one through, to see
 )
 
-var reportCircuit = lua.Named("report_circuit")
+// maxUnreported bounds what waits to be reported of one circuit.
+const maxUnreported = 8
 
-const (
-	// circuitKept is how long Redis shows what a coordinator last reported of a circuit.
-	circuitKept = time.Hour
-	// maxUnreported bounds what waits to be reported of one circuit.
-	maxUnreported = 8
-)
-
-// errMethodTimeout ends a call at its method's timeout. A call that ended by anything else was given up by its caller.
-var errMethodTimeout = errors.New("the method's timeout is over")
+// Breaker is the setting of a circuit breaker: so many failures of the infrastructure in a row open it; 0 is no breaker.
+type Breaker struct {
+	Failures int
+	Open     time.Duration
+}
 
 // circuit is the circuit breaker of one method in one coordinator. It works in process, for it is there for when Redis is
 // gone; what it did is reported to Redis when that can take it, by Sweep.
@@ -55,12 +50,12 @@ type circuitChange struct {
 	until, at int64 // ms
 }
 
-func newCircuit(m *Method, log *slog.Logger) *circuit {
-	c := &circuit{method: m.Name, setting: m.Breaker, log: log}
+func newCircuit(method string, setting Breaker, log *slog.Logger) *circuit {
+	c := &circuit{method: method, setting: setting, log: log}
 	c.breaker = gobreaker.NewCircuitBreaker[json.RawMessage](gobreaker.Settings{
-		Timeout: m.Breaker.Open,
+		Timeout: setting.Open,
 		ReadyToTrip: func(counts gobreaker.Counts) bool {
-			return int(counts.ConsecutiveFailures) >= m.Breaker.Failures
+			return int(counts.ConsecutiveFailures) >= setting.Failures
 		},
 		IsSuccessful: func(err error) bool { return !errors.Is(err, errInfrastructure) },
 		// A panic as well tells nothing of the infrastructure.
@@ -76,57 +71,29 @@ var (
 	errNoSign         = errors.New("the call tells nothing of the infrastructure")
 )
 
-// guarded runs a method's handler if its circuit lets it through.
-func (c *call) guarded(ctx context.Context, handle func() (json.RawMessage, error)) (json.RawMessage, error) {
-	if c.method.circuit == nil {
-		return handle()
+// do runs a call if the circuit lets it through, else it returns errCircuitOpen. sign judges the call's error:
+// nil, errInfrastructure or errNoSign.
+func (c *circuit) do(run func() (json.RawMessage, error), sign func(error) error) (json.RawMessage, error) {
+	if c == nil {
+		return run()
 	}
 	var failed error
-	result, err := c.method.circuit.breaker.Execute(func() (json.RawMessage, error) {
-		result, err := handle()
+	result, err := c.breaker.Execute(func() (json.RawMessage, error) {
+		result, err := run()
 		failed = err
-		return result, c.sign(ctx, err)
+		return result, sign(err)
 	})
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		return nil, api.Internal(api.CircuitBreakerOpen)
+		return nil, errCircuitOpen
 	}
 	return result, failed
 }
 
-// sign is what a call that ended so tells of the infrastructure: nil that it works.
-func (c *call) sign(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
-	failed := apiError(err)
-	switch api.OutcomeOf(failed) {
-	case api.OutcomeInvalid, api.OutcomeUnauthorized, api.OutcomeRateLimited:
-		return errNoSign // perhaps nobody was asked, or Redis and not Postgres
-	case api.OutcomeUnavailable, api.OutcomeLost:
-		if c.options.Tasks == nil && outcomeIs(failed, api.PostgresUnavailable) {
-			return nil // there is none to be away, and Redis has answered
-		}
-	case api.OutcomeFault:
-		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrViewUnavailable) {
-			return errNoSign
-		}
-	default:
-		return nil
-	}
-	if ctx.Err() != nil && (c.late || !errors.Is(context.Cause(ctx), errMethodTimeout)) {
-		return errNoSign // the caller did not wait, or took the time itself to send the request
-	}
-	return errInfrastructure
-}
+// errCircuitOpen is the error of a call that an open circuit rejected.
+var errCircuitOpen = errors.New("the circuit is open")
 
-// outcomeIs tells whether an error is an internal one that says this.
-func outcomeIs(err error, what string) bool {
-	var known *api.Error
-	return errors.As(err, &known) && known.Data == what
-}
-
-// state tells how the circuit stands.
-func (c *circuit) state() string {
+// State reports how the circuit stands.
+func (c *circuit) State() string {
 	if c == nil {
 		return circuitClosed
 	}
@@ -143,14 +110,6 @@ func (c *circuit) state() string {
 // CircuitStates are the states that a circuit may have.
 func CircuitStates() []string { return []string{circuitClosed, circuitOpen, circuitHalfOpen} }
 
-// Circuit is how the method's circuit stands in the coordinator that gave the method; "" where it has none.
-func (m *Method) Circuit() string {
-	if m.circuit == nil {
-		return ""
-	}
-	return m.circuit.state()
-}
-
 // changed notes a change of state, so that it is reported. The breaker calls it with its own lock held.
 func (c *circuit) changed(from, to gobreaker.State) {
 	c.mu.Lock()
@@ -165,7 +124,7 @@ func (c *circuit) changed(from, to gobreaker.State) {
 		c.until = now.Add(c.setting.Open)
 		if from == gobreaker.StateClosed {
 			c.log.Warn("a circuit breaker opened: calls of the method are refused until the time is over and one succeeds",
-				"method", c.method, "failures", c.failures, "until", c.until.UTC().Format(isoLayout))
+				"method", c.method, "failures", c.failures, "until", c.until.UTC().Format(events.TimeLayout))
 		}
 		c.note(circuitChange{circuitOpen, c.failures, c.until.UnixMilli(), now.UnixMilli()})
 	case gobreaker.StateClosed:
@@ -209,38 +168,8 @@ func (c *circuit) reported(change circuitChange) {
 // standing gives the change that made the circuit what it is, once it is told and while calls are refused: a flush may have
 // removed what was told.
 func (c *circuit) standing() (circuitChange, bool) {
-	closed := c.state() == circuitClosed // also lets its time run out, which is a change
+	closed := c.State() == circuitClosed // also lets its time run out, which is a change
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.last, !closed && len(c.changes) == 0
-}
-
-// reportCircuits tells Redis how circuits stand and, by events, which opened and closed. What cannot be told stays for the next time.
-func (c *Coordinator) reportCircuits(ctx context.Context) error {
-	c.reporting.Lock()
-	defer c.reporting.Unlock()
-	for _, m := range c.list {
-		if m.circuit == nil {
-			continue
-		}
-		if change, standing := m.circuit.standing(); standing {
-			if err := c.reportCircuit(ctx, m, change); err != nil {
-				return err
-			}
-		}
-		for change, more := m.circuit.unreported(); more; change, more = m.circuit.unreported() {
-			if err := c.reportCircuit(ctx, m, change); err != nil {
-				return err
-			}
-			m.circuit.reported(change)
-		}
-	}
-	return nil
-}
-
-// reportCircuit tells one change. Told again, it changes nothing.
-func (c *Coordinator) reportCircuit(ctx context.Context, m *Method, change circuitChange) error {
-	_, err := c.script(ctx, reportCircuit, envelopeContext("coordinator", "", ""), m.Name, c.name,
-		change.state, change.failures, change.until, change.at, ms(circuitKept))
-	return err
 }

@@ -35,7 +35,7 @@ func (f *fleet) circuitEvents() (types []string, payloads []circuitEvent) {
 func (f *fleet) note(method string) string {
 	f.t.Helper()
 	key := f.keys.Prefix() + "circuit:" + method
-	note, err := f.client.HGet(context.Background(), key, f.name).Result()
+	note, err := f.client.HGet(context.Background(), key, f.options.Name).Result()
 	if err != nil {
 		f.t.Fatalf("read %s: %v", key, err)
 	}
@@ -55,7 +55,7 @@ func TestCircuitIsReportedWhenRedisIsBack(t *testing.T) {
 	if err := redis.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	create, began := f.methods["task.create"], time.Now().UnixMilli()
+	create, began := f.method("task.create"), time.Now().UnixMilli()
 	create.Timeout = 50 * time.Millisecond
 	for range create.Breaker.Failures {
 		if _, err := f.do("task.create", `{"text":"x"}`); !internalError(err, api.RedisUnavailable) && !internalError(err, api.OutcomeUnknown) {
@@ -69,7 +69,7 @@ func TestCircuitIsReportedWhenRedisIsBack(t *testing.T) {
 	}
 	tick, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if err := errors.Join(f.reportCircuits(tick), f.Sweep(tick)); err == nil {
+	if err := errors.Join(f.ReportCircuits(tick), f.Sweep(tick)); err == nil {
 		t.Error("it was reported to nobody")
 	}
 	create.Timeout = time.Minute
@@ -91,7 +91,7 @@ func TestCircuitIsReportedWhenRedisIsBack(t *testing.T) {
 		t.Fatalf("the log tells %v", types)
 	}
 	first := told[0]
-	if first.Method != "task.create" || first.Failures != 5 || first.Coordinator != f.name || first.Timestamp < began ||
+	if first.Method != "task.create" || first.Failures != 5 || first.Coordinator != f.options.Name || first.Timestamp < began ||
 		first.Timestamp > opened || first.Until != first.Timestamp+3000 {
 		t.Errorf("it opened between %d and %d, and the log tells %+v", began, opened, first)
 	}
@@ -132,7 +132,7 @@ func TestCircuitIsReportedWhenRedisIsBack(t *testing.T) {
 func TestCircuitIsReportedOnce(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
 		change := circuitChange{circuitOpen, 5, time.Now().UnixMilli() + 30_000, time.Now().UnixMilli()}
-		list := f.methods["task.list"].circuit
+		list := f.method("task.list").Circuit
 		for range 2 {
 			list.note(change)
 			if err := f.Sweep(t.Context()); err != nil {
@@ -148,17 +148,17 @@ func TestCircuitIsReportedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		other := f.beside()
-		other.methods["task.list"].circuit.note(change)
+		other.method("task.list").Circuit.note(change)
 		if err := other.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if all := f.client.HGetAll(t.Context(), f.keys.Prefix()+"circuit:task.list").Val(); len(all) != 1 || all[other.name] == "" {
+		if all := f.client.HGetAll(t.Context(), f.keys.Prefix()+"circuit:task.list").Val(); len(all) != 1 || all[other.options.Name] == "" {
 			t.Errorf("a note of long ago is still there: %v", all)
 		}
 		seq := f.seq()
 		f.put([]any{"HSET", f.keys.Log(), "fence", "f"})
 		list.note(change)
-		if err := f.reportCircuits(t.Context()); !flushUnderWay(err) || f.seq() != seq {
+		if err := f.ReportCircuits(t.Context()); !flushUnderWay(err) || f.seq() != seq {
 			t.Errorf("behind the fence: %v", err)
 		}
 		f.put([]any{"HDEL", f.keys.Log(), "fence"})

@@ -57,7 +57,7 @@ func (f *fleet) fails(method, params, what string) {
 // open makes the circuit of task.list open.
 func (f *fleet) open() {
 	f.t.Helper()
-	for range f.methods["task.list"].Breaker.Failures {
+	for range f.method("task.list").Breaker.Failures {
 		f.fails("task.list", `{}`, api.PostgresUnavailable)
 	}
 	f.stands("task.list", circuitOpen)
@@ -70,9 +70,9 @@ func (f *fleet) stands(method, want string) {
 	if state := got.Handlers[method].CircuitState; state != want {
 		f.t.Errorf("the circuit of %s is %s, not %s", method, state, want)
 	}
-	notClosed, closed := 1, len(f.list)-1
+	notClosed, closed := 1, len(f.Methods())-1
 	if want == circuitClosed {
-		notClosed, closed = 0, len(f.list)
+		notClosed, closed = 0, len(f.Methods())
 	}
 	if c := got.CircuitBreaker; len(c.NotClosed) != notClosed || c.Closed != closed || notClosed == 1 && c.NotClosed[method] != want {
 		f.t.Errorf("system.metrics tells of circuits: %+v", c)
@@ -92,7 +92,7 @@ func (f *fleet) eventually(method, params string) (failed error) {
 func TestCircuitOpensAfterFailuresInARow(t *testing.T) {
 	t.Parallel()
 	f, view := broken(t, time.Hour)
-	n := f.methods["task.list"].Breaker.Failures
+	n := f.method("task.list").Breaker.Failures
 	for range n - 1 {
 		f.fails("task.list", `{}`, api.PostgresUnavailable)
 	}
@@ -156,22 +156,22 @@ func TestRateLimitsAreNoSign(t *testing.T) {
 	f, view := broken(t, 50*time.Millisecond)
 	tooSoon := func() {
 		t.Helper()
-		f.methods["task.list"].Limit = 1
+		f.method("task.list").Limit = 1
 		if _, err := f.do("task.list", `{}`); api.OutcomeOf(err) != api.OutcomeRateLimited {
 			t.Fatal(err)
 		}
-		f.methods["task.list"].Limit = 10_000
+		f.method("task.list").Limit = 10_000
 	}
-	for range f.methods["task.list"].Breaker.Failures - 1 {
+	for range f.method("task.list").Breaker.Failures - 1 {
 		f.fails("task.list", `{}`, api.PostgresUnavailable)
 	}
 	tooSoon()
 	f.fails("task.list", `{}`, api.PostgresUnavailable)
-	if state := f.methods["task.list"].Circuit(); state == circuitClosed {
+	if state := f.method("task.list").Circuit.State(); state == circuitClosed {
 		t.Error("a rate limit ended a row of failures")
 	}
 	testenv.Eventually(t, patience, func() (bool, string) {
-		state := f.methods["task.list"].Circuit()
+		state := f.method("task.list").Circuit.State()
 		return state == circuitHalfOpen, state
 	})
 	tooSoon()
@@ -199,7 +199,7 @@ func TestCallsThatDidNotEnd(t *testing.T) {
 		<-done
 	}
 	f.stands("task.list", circuitClosed)
-	f.methods["task.list"].Timeout = 100 * time.Millisecond
+	f.method("task.list").Timeout = 100 * time.Millisecond
 	f.open()
 }
 
@@ -249,7 +249,7 @@ func TestOneTrialAtATime(t *testing.T) {
 	f, view := broken(t, 50*time.Millisecond)
 	f.open()
 	testenv.Eventually(t, patience, func() (bool, string) {
-		state := f.methods["task.list"].circuit.state()
+		state := f.method("task.list").Circuit.State()
 		return state == circuitHalfOpen, state
 	})
 	f.stands("task.list", circuitHalfOpen)
@@ -284,8 +284,8 @@ func TestOneTrialAtATime(t *testing.T) {
 func TestSlowCallersOpenNoCircuit(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
 		slow := api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`)}
-		for range 3 * f.methods["task.create"].Breaker.Failures {
-			slow.Received = time.Now().Add(-f.methods["task.create"].Timeout)
+		for range 3 * f.method("task.create").Breaker.Failures {
+			slow.Received = time.Now().Add(-f.method("task.create").Timeout)
 			if result, err := f.Call(t.Context(), slow); !internalError(err, api.RedisUnavailable) {
 				t.Fatalf("answered %s, %v", result, err)
 			}

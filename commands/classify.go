@@ -41,6 +41,8 @@ func apiError(err error) error {
 		return api.Internal(api.OutcomeUnknown)
 	case errors.Is(err, lua.ErrUnavailable):
 		return api.Internal(api.RedisUnavailable)
+	case errors.Is(err, ErrNoPostgres):
+		return api.Internal(api.PostgresUnavailable)
 	}
 	return err
 }
@@ -56,3 +58,7 @@ func unauthorized(refused *lua.Error) error {
 	}
 	return api.Unauthorized("this needs " + detail.Needed)
 }
+
+// ErrNoPostgres is the error of a call that needs Postgres where none is configured. Callers are answered
+// "Postgres unavailable"; no circuit counts it.
+var ErrNoPostgres = errors.New("no Postgres is configured")

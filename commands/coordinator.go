@@ -10,13 +10,13 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -39,6 +39,10 @@ type Options struct {
 	TaskRetention time.Duration
 	// RateLimits replaces the limits of methods, in calls a minute and actor; 0 is none.
 	RateLimits map[string]int
+	// Name is the coordinator's in leases and in notes on its circuits. Default a random one.
+	Name string
+	// FlushDies reports whether a flush is left at a step, as by a coordinator that dies. For tests.
+	FlushDies func(ctx context.Context, step string) bool
 	// BreakerOpen replaces the time that circuit breakers stay open; 0 leaves each method its own. For tests.
 	BreakerOpen time.Duration
 	// Tokens are those that callers must have one of; nil where none are in use, and everybody may do everything.
@@ -57,64 +61,68 @@ type Options struct {
 
 // Coordinator runs commands.
 type Coordinator struct {
-	options Options
-	keys    keys.Space
-	scripts *lua.Runner
-	list    []*Method
-	methods map[string]*Method
-	started time.Time
-	tracer  trace.Tracer // nil where traces are off
-
-	name    string                 // of this process, for leases
-	stopped context.Context        //nolint:containedctx // ends with the coordinator, not with a call
-	stop    context.CancelFunc     // see Stop
-	work    sync.RWMutex           // held for reading by work that goes on without its caller
-	dies    func(step string) bool // for tests: where a flush is left as by a coordinator that dies
-
-	reporting sync.Mutex // held while circuits' changes are reported
+	tokens   api.Tokens
+	list     []*Method
+	methods  map[string]*Method
+	scripts  lua.Scripts
+	circuits *circuits
+	flusher  *flusher
+	tick     sweepOptions
+	sweeper  *reassigner
+	tracer   trace.Tracer // nil where traces are off
+	logger   *slog.Logger
 
 	// mcp counts the calls that came by MCP.
 	mcp callStats
 }
 
-// New returns a Coordinator, or says what is wrong with its options.
+// New returns a Coordinator, or an error that says what is wrong with its options.
 func New(o Options) (*Coordinator, error) {
 	space, err := keys.New(o.Namespace)
 	if err != nil {
 		return nil, err
 	}
-	if o.InstanceTTL == 0 {
-		o.InstanceTTL = 30 * time.Second
-	}
-	if o.MonitorInterval == 0 {
-		o.MonitorInterval = time.Second
-	}
-	if o.TaskRetention == 0 {
-		o.TaskRetention = 7 * 24 * time.Hour
-	}
+	o.InstanceTTL = cmp.Or(o.InstanceTTL, 30*time.Second)
+	o.MonitorInterval = cmp.Or(o.MonitorInterval, time.Second)
+	o.TaskRetention = cmp.Or(o.TaskRetention, 7*24*time.Hour)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	c := &Coordinator{options: o, keys: space, scripts: lua.NewRunner(o.Redis), methods: map[string]*Method{}, started: time.Now(), name: rand.Text()}
+	c := &Coordinator{
+		tokens: o.Tokens, scripts: lua.NewRunner(o.Redis).On(space.Log()), methods: map[string]*Method{}, logger: o.Logger,
+		tick: sweepOptions{
+			context: lua.EventContext("coordinator", "", ""), timeout: o.InstanceTTL.Milliseconds(), interval: o.MonitorInterval.Milliseconds(),
+		},
+	}
 	if o.Traces != nil {
 		c.tracer = o.Traces.Tracer(tracerName)
+		c.scripts = traceScripts(c.scripts, c.tracer)
 	}
-	c.stopped, c.stop = context.WithCancel(context.Background())
-	if c.list, err = Methods(); err != nil {
+	o.Name = cmp.Or(o.Name, rand.Text())
+	c.sweeper = newReassigner(c.scripts, o.InstanceTTL)
+	c.flusher = newFlusher(flushOptions{
+		Scripts: c.scripts, Prefix: space.Prefix(), Rows: o.Rows, InstanceTTL: o.InstanceTTL, Name: o.Name, Logger: o.Logger, Dies: o.FlushDies,
+	})
+	c.list, err = methods(SystemOptions{
+		Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
+		Started: time.Now(), Logger: o.Logger,
+	}, TaskOptions{View: o.Tasks, Retention: o.TaskRetention})
+	if err != nil {
 		return nil, err
 	}
+	var circuits []*circuit
 	for _, m := range c.list {
 		if c.methods[m.Name] != nil {
 			return nil, fmt.Errorf("method %s is in the list twice", m.Name)
 		}
 		c.methods[m.Name] = m
-		if o.BreakerOpen > 0 {
-			m.Breaker.Open = o.BreakerOpen
-		}
+		m.Breaker.Open = cmp.Or(o.BreakerOpen, m.Breaker.Open)
 		if m.Breaker.Failures > 0 {
-			m.circuit = newCircuit(m, o.Logger)
+			m.Circuit = newCircuit(m.Name, m.Breaker, o.Logger)
+			circuits = append(circuits, m.Circuit)
 		}
 	}
+	c.circuits = newCircuits(c.scripts, o.Name, circuits)
 	for name, limit := range o.RateLimits {
 		if c.methods[name] == nil {
 			return nil, fmt.Errorf("rate limit for %s: no such method", name)
@@ -127,19 +135,48 @@ func New(o Options) (*Coordinator, error) {
 // Methods lists the methods with the limits in force. Nobody changes them.
 func (c *Coordinator) Methods() []*Method { return c.list }
 
-// Known tells whether there is such a method.
+// Known reports whether there is such a method.
 func (c *Coordinator) Known(method string) bool { return c.methods[method] != nil }
 
 // Stats are the statistics of all methods, in the order of the list. Calls under way are not in them.
 func (c *Coordinator) Stats() []CallStats {
 	all := make([]CallStats, len(c.list))
 	for i, m := range c.list {
-		all[i] = m.stats.snapshot(m.Name)
+		all[i] = m.Stats.snapshot(m.Name)
+		all[i].Circuit = m.Circuit.State()
 	}
 	return all
 }
 
-// Call runs one command and gives its result as JSON. The error is always an *Error.
+// MCPStats are the statistics of all calls that came by MCP.
+func (c *Coordinator) MCPStats() CallStats { return c.mcp.snapshot("") }
+
+// Stop ends the flushes under way, which go on without their callers, and waits until each has been undone
+// or left for another coordinator. Later calls are answered by their own errors.
+func (c *Coordinator) Stop() { c.flusher.stop() }
+
+// Sweep is one tick of the monitor: it declares instances dead that have been silent for the instance TTL,
+// puts back what they and others have left behind, and gives it to those that are alive. It also goes on
+// with a flush that was left behind, and reports what this coordinator's circuit breakers did. Any number
+// of coordinators may do it at once.
+func (c *Coordinator) Sweep(ctx context.Context) error {
+	if isFenced, err := c.flusher.recover(ctx); isFenced || err != nil {
+		return err
+	}
+	_, err := c.sweeper.sweep(ctx, c.tick)
+	if err == nil {
+		err = c.ReportCircuits(ctx)
+	}
+	if flushUnderWay(err) {
+		return nil
+	}
+	return err
+}
+
+// ReportCircuits tells Redis what the circuit breakers of this coordinator did. Sweep does it too.
+func (c *Coordinator) ReportCircuits(ctx context.Context) error { return c.circuits.report(ctx) }
+
+// Call runs one command and returns its result as JSON. The error is always an *api.Error.
 func (c *Coordinator) Call(ctx context.Context, request api.Request) (json.RawMessage, error) {
 	m := c.methods[request.Method]
 	if m == nil {
@@ -156,14 +193,14 @@ func (c *Coordinator) Call(ctx context.Context, request api.Request) (json.RawMe
 	} else {
 		result, err = c.performTraced(ctx, m, request)
 	}
-	m.stats.record(began, err)
+	m.Stats.record(began, err)
 	if request.MCP {
 		c.mcp.record(began, err)
 	}
 	return result, err
 }
 
-// perform runs a command whose method there is.
+// perform runs a command whose method exists.
 func (c *Coordinator) perform(ctx context.Context, m *Method, request api.Request) (json.RawMessage, error) {
 	ctx, cancel := context.WithDeadlineCause(ctx, request.Received.Add(m.Timeout), errMethodTimeout)
 	defer cancel()
@@ -171,8 +208,7 @@ func (c *Coordinator) perform(ctx context.Context, m *Method, request api.Reques
 	if err != nil {
 		return nil, err
 	}
-	late := time.Since(request.Received) > m.Timeout/2
-	result, err := m.run(ctx, &call{Coordinator: c, Request: request, method: m, token: token, late: late})
+	result, err := m.Run(ctx, newCall(request, m, token, c.scripts))
 	if err == nil {
 		return result, nil
 	}
@@ -180,13 +216,6 @@ func (c *Coordinator) perform(ctx context.Context, m *Method, request api.Reques
 	if known := (*api.Error)(nil); errors.As(err, &known) {
 		return nil, known
 	}
-	c.options.Logger.ErrorContext(ctx, "a command failed by a fault of ours", "method", request.Method, "error", err)
+	c.logger.ErrorContext(ctx, "a command failed by a fault of ours", "method", request.Method, "error", err)
 	return nil, api.Internal("")
-}
-
-func (c *Coordinator) script(ctx context.Context, script *lua.Script, args ...any) (any, error) {
-	if c.tracer != nil {
-		return c.scriptTraced(ctx, script, args)
-	}
-	return c.scripts.Run(ctx, script, []string{c.keys.Log()}, args...)
 }

@@ -1,7 +1,9 @@
 package commands
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +17,9 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/testenv"
+	"github.com/claudebench/claudebench/lua"
 )
 
 // patience is how long a test waits for what must come.
@@ -31,6 +35,10 @@ type tb interface {
 // fleet is a coordinator in a namespace of its own.
 type fleet struct {
 	*Coordinator
+	options  Options
+	keys     keys.Space
+	scripts  lua.Scripts                                 // untraced, beside the coordinator's
+	dies     func(ctx context.Context, step string) bool // where a flush is left
 	t        tb
 	client   *redis.Client
 	embedded bool // runs on the embedded Redis, which is slow
@@ -84,11 +92,42 @@ func newFleet(t tb, client *redis.Client, o Options) *fleet {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler) // what is wrong shows in the answers
 	}
-	c, err := New(o)
+	f := &fleet{t: t, client: client}
+	o.Name = rand.Text()
+	o.InstanceTTL = cmp.Or(o.InstanceTTL, 30*time.Second) // the default, which tests read
+	o.FlushDies = func(ctx context.Context, step string) bool { return f.dies != nil && f.dies(ctx, step) }
+	f.start(o)
+	return f
+}
+
+// start gives the fleet a coordinator with these options, in place of the one it has.
+func (f *fleet) start(o Options) {
+	f.t.Helper()
+	space, err := keys.New(o.Namespace)
 	if err != nil {
-		t.Fatalf("new coordinator: %v", err)
+		f.t.Fatalf("keys: %v", err)
 	}
-	return &fleet{Coordinator: c, t: t, client: client}
+	f.options, f.keys, f.scripts = o, space, lua.NewRunner(f.client).On(space.Log())
+	timeouts := map[string]time.Duration{}
+	if f.Coordinator != nil {
+		for _, m := range f.Methods() {
+			timeouts[m.Name] = m.Timeout
+		}
+	}
+	if f.Coordinator, err = New(o); err != nil {
+		f.t.Fatalf("new coordinator: %v", err)
+	}
+	for _, m := range f.Methods() {
+		m.Timeout = cmp.Or(timeouts[m.Name], m.Timeout)
+	}
+}
+
+// with starts the fleet's coordinator with changed options.
+func (f *fleet) with(change func(o *Options)) {
+	f.t.Helper()
+	o := f.options
+	change(&o)
+	f.start(o)
 }
 
 // beside is a second coordinator in the fleet's namespace.
@@ -118,9 +157,19 @@ func everywhere(t *testing.T, o Options, test func(t *testing.T, f *fleet)) {
 // unhurried gives every command a minute, so that a busy machine is no outage. How long commands may take
 // is for the tests of outages.
 func (f *fleet) unhurried() {
-	for _, m := range f.list {
+	for _, m := range f.Methods() {
 		m.Timeout = time.Minute
 	}
+}
+
+// method is one of the coordinator's methods; nil for none.
+func (f *fleet) method(name string) *Method {
+	for _, m := range f.Methods() {
+		if m.Name == name {
+			return m
+		}
+	}
+	return nil
 }
 
 // do calls a method as nobody in particular.
@@ -248,9 +297,9 @@ func (f *fleet) claim(worker string) string {
 }
 
 // checkHealth declares dead who has been silent for a time given in ms.
-func (f *fleet) checkHealth(timeout int) CheckHealthResult {
+func (f *fleet) checkHealth(timeout int) sweepResult {
 	f.t.Helper()
-	return decoded[CheckHealthResult](f.t, f.ok("system.check_health", `{"timeout":%d}`, timeout))
+	return decoded[sweepResult](f.t, f.ok("system.check_health", `{"timeout":%d}`, timeout))
 }
 
 // exists tells which of some keys there are.

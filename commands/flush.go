@@ -22,10 +22,9 @@ import (
 // Every step can be repeated. A run holds a lease; each script checks it, so that one that was taken for
 // dead changes nothing in Redis any more, and in Postgres the flush's id is decided on once.
 type flush struct {
-	*Coordinator
+	flushOptions
 	id, holder string
-	rows       TaskRows // nil without Postgres
-	include    bool     // the rows are deleted as well
+	include    bool // the rows are deleted as well
 	log        *slog.Logger
 }
 
@@ -68,11 +67,11 @@ const (
 
 // run carries a flush out. Its error is what the caller is told.
 func (f *flush) run(ctx context.Context, envelope string, limit int) (*FlushResult, error) {
-	if f.rows != nil {
+	if f.Rows != nil {
 		check, cancel := context.WithTimeout(ctx, stepPatience)
 		defer cancel()
-		if _, _, err := f.rows.Position(check); err != nil {
-			return nil, viewError(err)
+		if _, _, err := f.Rows.Position(check); err != nil {
+			return nil, viewFailure(err)
 		}
 	}
 	if err := f.begin(ctx, envelope, limit); err != nil {
@@ -97,8 +96,8 @@ func (f *flush) run(ctx context.Context, envelope string, limit int) (*FlushResu
 
 // begin notes in Redis that the flush is under way.
 func (f *flush) begin(ctx context.Context, envelope string, limit int) error {
-	args := []any{envelope, "", limit, f.id, f.holder, ms(flushLease), flag(f.include)}
-	_, err := f.script(ctx, beginFlush, args...)
+	args := []any{envelope, "", limit, f.id, f.holder, flushLease.Milliseconds(), lua.Flag(f.include)}
+	_, err := f.Scripts.Run(ctx, beginFlush, args...)
 	if errors.Is(err, lua.ErrOutcomeUnknown) {
 		ask, cancel := context.WithTimeout(ctx, flushLease)
 		defer cancel()
@@ -111,7 +110,7 @@ func (f *flush) begin(ctx context.Context, envelope string, limit int) error {
 // prepare brings the flush to the point of no return, and tells how many rows were deleted: nil when they
 // are kept. errOutcomeOfFlush says that it may be past that point.
 func (f *flush) prepare(ctx context.Context) (tasks *int64, err error) {
-	if err := f.crash("begun"); err != nil {
+	if err := f.crash(ctx, "begun"); err != nil {
 		return nil, err
 	}
 	if err := f.drain(ctx); err != nil {
@@ -121,21 +120,21 @@ func (f *flush) prepare(ctx context.Context) (tasks *int64, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.crash("fenced"); err != nil {
+	if err := f.crash(ctx, "fenced"); err != nil {
 		return nil, err
 	}
 	if err := f.settleViews(ctx, last); err != nil {
 		return nil, err
 	}
-	if err := f.crash("settled"); err != nil {
+	if err := f.crash(ctx, "settled"); err != nil {
 		return nil, err
 	}
 	if !f.include {
 		return nil, nil
 	}
-	n, err := f.rows.Flush(ctx, f.id, last)
+	n, err := f.Rows.Flush(ctx, f.id, last)
 	if err == nil {
-		return &n, f.crash("rows")
+		return &n, f.crash(ctx, "rows")
 	}
 	if errors.Is(err, ErrRowsKept) {
 		return nil, err
@@ -147,7 +146,7 @@ func (f *flush) prepare(ctx context.Context) (tasks *int64, err error) {
 // decide asks Postgres until it tells what became of the rows.
 func (f *flush) decide(ctx context.Context) (*int64, error) {
 	for {
-		tasks, deleted, err := f.rows.Decide(ctx, f.id)
+		tasks, deleted, err := f.Rows.Decide(ctx, f.id)
 		switch {
 		case err == nil && deleted:
 			return &tasks, nil
@@ -162,7 +161,7 @@ func (f *flush) decide(ctx context.Context) (*int64, error) {
 
 // drain waits, while commands go on, until the view is less than a second behind.
 func (f *flush) drain(ctx context.Context) error {
-	if f.rows == nil {
+	if f.Rows == nil {
 		return nil
 	}
 	deadline := time.Now().Add(drainPatience)
@@ -171,7 +170,7 @@ func (f *flush) drain(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		seq, at, err := f.rows.Position(ctx)
+		seq, at, err := f.Rows.Position(ctx)
 		if err != nil {
 			return err
 		}
@@ -189,7 +188,7 @@ func (f *flush) drain(ctx context.Context) error {
 func (f *flush) fence(ctx context.Context) (last int64, err error) {
 	step, cancel := context.WithTimeout(ctx, stepPatience)
 	defer cancel()
-	reply, err := f.insist(step, fenceFlush, f.id, f.holder, ms(flushLease))
+	reply, err := f.insist(step, fenceFlush, f.id, f.holder, flushLease.Milliseconds())
 	if err != nil {
 		return 0, err
 	}
@@ -211,13 +210,13 @@ func (f *flush) settleViews(ctx context.Context, last int64) error {
 			break
 		}
 	}
-	if f.rows == nil {
+	if f.Rows == nil {
 		return nil
 	}
 	step, cancel := context.WithTimeoutCause(ctx, fencePatience, errViewBehindFence)
 	defer cancel()
 	for {
-		seq, _, err := f.rows.Position(step)
+		seq, _, err := f.Rows.Position(step)
 		switch {
 		case err != nil:
 			return err

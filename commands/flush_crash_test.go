@@ -82,7 +82,7 @@ func TestFlushIsLeftBehind(t *testing.T) {
 						}
 						// A coordinator without any Postgres must not decide either.
 						blind := f.beside()
-						blind.options.Rows = nil
+						blind.with(func(o *Options) { o.Rows = nil })
 						if err := blind.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), "--database-url") {
 							t.Fatalf("without a database: %v", err)
 						}
@@ -184,7 +184,7 @@ func TestFlushIsFinishedByAnother(t *testing.T) {
 		f.populate()
 		keys, last := f.flushable(), f.seq()
 		var once sync.Once
-		f.dies = func(step string) bool {
+		f.dies = func(ctx context.Context, step string) bool {
 			if step == "deleting" {
 				once.Do(func() {
 					f.expire()
@@ -230,13 +230,13 @@ func TestFlushScriptsCheckWhoRunsThem(t *testing.T) {
 						fenceFlush: {id, holder, 5000}, spareInstances: {id, holder, 0, 0}, deleteFlushedKeys: {id, holder, 5000, "", "0"},
 						finishFlush: {id, holder},
 					} {
-						_, err := f.script(t.Context(), script, args...)
+						_, err := f.scripts.Run(t.Context(), script, args...)
 						if !lost(t.Context(), err) {
 							t.Errorf("%s after %s as %v: %v", script.Name, step, who, err)
 						}
 					}
 					for _, phase := range []string{draining, fenced, deleting} {
-						_, err := f.script(t.Context(), undoFlush, id, holder, phase, 1000)
+						_, err := f.scripts.Run(t.Context(), undoFlush, id, holder, phase, 1000)
 						if holder == "run:another" && !lost(t.Context(), err) {
 							t.Errorf("undone after %s as %v: %v", step, who, err)
 						}
@@ -248,12 +248,12 @@ func TestFlushScriptsCheckWhoRunsThem(t *testing.T) {
 						continue
 					}
 					// What has got further than was thought, or deletes keys, is not undone.
-					_, err := f.script(t.Context(), undoFlush, id, now["flushHolder"], phase, 1000)
+					_, err := f.scripts.Run(t.Context(), undoFlush, id, now["flushHolder"], phase, 1000)
 					if !lost(t.Context(), err) {
 						t.Errorf("undone after %s as if it were %s: %v", step, phase, err)
 					}
 				}
-				if reply, err := f.script(t.Context(), holdFlush, "run:another", 5000); err != nil || reply.([]any)[0] != int64(0) {
+				if reply, err := f.scripts.Run(t.Context(), holdFlush, "run:another", 5000); err != nil || reply.([]any)[0] != int64(0) {
 					t.Errorf("held after %s: %v, %v", step, reply, err)
 				}
 			})
@@ -271,7 +271,7 @@ func TestFlushGoesOnWithoutItsCaller(t *testing.T) {
 		f.populate()
 		ctx, leave := context.WithCancel(t.Context())
 		defer leave()
-		f.dies = func(string) bool {
+		f.dies = func(context.Context, string) bool {
 			leave()
 			return false
 		}
@@ -290,14 +290,14 @@ func TestFlushIsHandedOver(t *testing.T) {
 		last := f.seq()
 		stopped := make(chan struct{})
 		var first sync.Once // whoever goes on with the deleting passes here again
-		f.dies = func(step string) bool {
+		f.dies = func(ctx context.Context, step string) bool {
 			if step == "deleting" {
 				first.Do(func() {
 					go func() {
 						defer close(stopped)
 						f.Stop()
 					}()
-					<-f.stopped.Done()
+					<-ctx.Done()
 				})
 			}
 			return false

@@ -30,7 +30,7 @@ func (f *flush) complete(ctx context.Context, tasks *int64) (*FlushResult, error
 			var result *FlushResult
 			if result, err = f.finish(ctx); err == nil {
 				for _, family := range flushFamilies {
-					f.log.InfoContext(ctx, "flushed a pattern", "pattern", f.keys.Prefix()+family+":*", "keys", deleted[family])
+					f.log.InfoContext(ctx, "flushed a pattern", "pattern", f.Prefix+family+":*", "keys", deleted[family])
 				}
 				f.log.WarnContext(ctx, "the flush is done", "keys", result.Redis.KeysDeleted, "tasks", rows)
 				return result, nil
@@ -54,7 +54,7 @@ func (f *flush) complete(ctx context.Context, tasks *int64) (*FlushResult, error
 func (f *flush) pass(ctx context.Context, rows string, deleted map[string]int64) (all int64, err error) {
 	const tellEvery = 100_000
 	for cursor, told := "0", int64(0); ; {
-		reply, err := f.insist(ctx, deleteFlushedKeys, f.id, f.holder, ms(flushLease), rows, cursor)
+		reply, err := f.insist(ctx, deleteFlushedKeys, f.id, f.holder, flushLease.Milliseconds(), rows, cursor)
 		if err != nil {
 			return all, err
 		}
@@ -67,7 +67,7 @@ func (f *flush) pass(ctx context.Context, rows string, deleted map[string]int64)
 			deleted[fmt.Sprint(values[i])] += n
 			all += n
 		}
-		if err := f.crash("deleting"); err != nil {
+		if err := f.crash(ctx, "deleting"); err != nil {
 			return all, err
 		}
 		if all-told >= tellEvery {
@@ -82,7 +82,7 @@ func (f *flush) pass(ctx context.Context, rows string, deleted map[string]int64)
 
 // finish emits system.flushed and lifts the fence.
 func (f *flush) finish(ctx context.Context) (*FlushResult, error) {
-	if err := f.crash("deleted"); err != nil {
+	if err := f.crash(ctx, "deleted"); err != nil {
 		return nil, err
 	}
 	reply, err := f.insist(ctx, finishFlush, f.id, f.holder)
@@ -97,12 +97,12 @@ func (f *flush) finish(ctx context.Context) (*FlushResult, error) {
 }
 
 // result makes the answer from what Redis keeps of it.
-func (c *Coordinator) result(deleted, tasks, timestamp string) (*FlushResult, error) {
+func (o flushOptions) result(deleted, tasks, timestamp string) (*FlushResult, error) {
 	n, err := strconv.ParseInt(deleted, 10, 64)
 	if err != nil {
 		return nil, fmt.Errorf("keys deleted by a flush: %w", err)
 	}
-	result := &FlushResult{Redis: FlushedRedis{KeysDeleted: n, Patterns: c.patterns()}, Timestamp: timestamp}
+	result := &FlushResult{Redis: FlushedRedis{KeysDeleted: n, Patterns: o.patterns()}, Timestamp: timestamp}
 	if tasks != "" {
 		n, err := strconv.ParseInt(tasks, 10, 64)
 		if err != nil {
@@ -169,16 +169,16 @@ func (f *flush) giveUp(ctx context.Context, why error) error {
 }
 
 func (f *flush) undo(ctx context.Context) error {
-	state, err := f.look(ctx, f.holder, fmt.Sprint(ms(flushLease)))
+	state, err := f.look(ctx, f.holder, fmt.Sprint(flushLease.Milliseconds()))
 	if err != nil || state.id != f.id {
 		return err
 	}
 	if state.phase == fenced {
-		if err := f.spare(ctx, ms(f.options.InstanceTTL)); err != nil {
+		if err := f.spare(ctx, f.InstanceTTL.Milliseconds()); err != nil {
 			return err
 		}
 	}
-	_, err = f.insist(ctx, undoFlush, f.id, f.holder, state.phase, ms(f.options.InstanceTTL))
+	_, err = f.insist(ctx, undoFlush, f.id, f.holder, state.phase, f.InstanceTTL.Milliseconds())
 	return err
 }
 

@@ -61,7 +61,7 @@ func examples(t *testing.T, f *fleet) map[string]string {
 		"task.unassign": `{"taskId":"t-3"}`, "task.claim": `{"workerId":"w"}`, "task.complete": `{"id":"t-3"}`, "task.get": `{"id":"t-3"}`,
 		"task.delete": `{"id":"t-3"}`,
 	}
-	for _, m := range f.list {
+	for _, m := range f.Methods() {
 		params[m.Name] = given[m.Name]
 	}
 	return params

@@ -8,11 +8,14 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// recoverFlush goes on with a flush whose holder is gone: it finishes it past the point of no return, and
+// recover goes on with a flush whose holder is gone: it finishes it past the point of no return, and
 // undoes it before. It tells whether commands are fenced off when it returns.
-func (c *Coordinator) recoverFlush(ctx context.Context) (isFenced bool, err error) {
-	f := &flush{Coordinator: c, holder: "monitor:" + c.name, rows: c.options.Rows, log: c.options.Logger}
-	state, err := f.glance(ctx, f.holder, fmt.Sprint(ms(flushLease)))
+func (f *flusher) recover(ctx context.Context) (isFenced bool, err error) {
+	return f.newRun("", "monitor:"+f.Name, f.Logger).recover(ctx)
+}
+
+func (f *flush) recover(ctx context.Context) (isFenced bool, err error) {
+	state, err := f.glance(ctx, f.holder, fmt.Sprint(flushLease.Milliseconds()))
 	if err != nil || state.id == "" {
 		return false, err
 	}
@@ -40,11 +43,11 @@ func (c *Coordinator) recoverFlush(ctx context.Context) (isFenced bool, err erro
 func (f *flush) goOn(ctx context.Context, state flushState) error {
 	tasks, forward := state.tasks, state.phase == deleting
 	if state.phase == fenced && state.include {
-		if f.rows == nil {
+		if f.Rows == nil {
 			return errors.New("commands stay fenced off: a flush that deletes rows in Postgres was left behind, and this coordinator " +
 				"has no Postgres to ask what became of them (start one with --database-url)")
 		}
-		n, deleted, err := f.rows.Decide(ctx, f.id)
+		n, deleted, err := f.Rows.Decide(ctx, f.id)
 		if err != nil {
 			return fmt.Errorf("commands stay fenced off until Postgres tells what became of a flush that was left behind: %w", err)
 		}

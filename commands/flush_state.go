@@ -35,7 +35,7 @@ func (f *flush) look(ctx context.Context, holder, lease string) (flushState, err
 
 // glance is look asked once: it says so when Redis cannot be reached.
 func (f *flush) glance(ctx context.Context, holder, lease string) (flushState, error) {
-	reply, err := f.script(ctx, holdFlush, holder, lease)
+	reply, err := f.Scripts.Run(ctx, holdFlush, holder, lease)
 	if err != nil {
 		return flushState{}, err
 	}
@@ -79,7 +79,7 @@ func (f *flush) keep(ctx context.Context) (held context.Context, release func())
 	go func() {
 		defer close(over)
 		for rest(held, flushLease/5) {
-			state, err := f.look(held, f.holder, fmt.Sprint(ms(flushLease)))
+			state, err := f.look(held, f.holder, fmt.Sprint(flushLease.Milliseconds()))
 			if err == nil && (state.id != f.id || !state.mine) {
 				end(errFlushLost)
 			}
@@ -100,7 +100,7 @@ func lost(ctx context.Context, err error) bool {
 // insist runs a script of the flush until it is answered or ctx ends: each of them may be repeated.
 func (f *flush) insist(ctx context.Context, script *lua.Script, args ...any) (any, error) {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		reply, err := f.script(ctx, script, args...)
+		reply, err := f.Scripts.Run(ctx, script, args...)
 		if !errors.Is(err, lua.ErrUnavailable) && !errors.Is(err, lua.ErrOutcomeUnknown) || !rest(ctx, wait) {
 			return reply, err
 		}
@@ -111,8 +111,8 @@ func (f *flush) insist(ctx context.Context, script *lua.Script, args ...any) (an
 var errCrash = errors.New("crashed")
 
 // crash is where a coordinator may die, for tests.
-func (f *flush) crash(step string) error {
-	if f.dies != nil && f.dies(step) {
+func (f *flush) crash(ctx context.Context, step string) error {
+	if f.Dies != nil && f.Dies(ctx, step) {
 		return errCrash
 	}
 	return nil

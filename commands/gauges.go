@@ -47,15 +47,15 @@ type Lag struct {
 
 var readGauges = lua.Named("read_gauges")
 
-// Gauges reads them, in one round trip. It is no command: it counts nowhere. view is the checkpoint of the task view, ""
+// ReadGauges reads them, in one round trip. It is no command: it counts nowhere. view is the checkpoint of the task view, ""
 // when that is not known. The error is lua.ErrUnavailable when Redis does not answer in time.
-func (c *Coordinator) Gauges(ctx context.Context, view string) (*Gauges, error) {
+func ReadGauges(ctx context.Context, scripts lua.Scripts, ttl time.Duration, view string) (*Gauges, error) {
 	types := events.Types()
-	args := []any{ms(c.options.InstanceTTL), view}
+	args := []any{ttl.Milliseconds(), view}
 	for _, t := range types {
 		args = append(args, string(t))
 	}
-	reply, err := c.script(ctx, readGauges, args...)
+	reply, err := scripts.Run(ctx, readGauges, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -64,33 +64,33 @@ func (c *Coordinator) Gauges(ctx context.Context, view string) (*Gauges, error) 
 		return nil, fmt.Errorf("read_gauges returned %d values, not 16", len(values))
 	}
 	g := &Gauges{
-		Seq: number(values[0]), Kept: number(values[1]), Fenced: number(values[2]) == 1,
-		Instances: number(values[3]), Workers: number(values[4]), Failed: number(values[5]),
-		Open: number(values[6]), Pending: number(values[7]), Waiting: number(values[8]), RoleSets: number(values[9]),
-		Orphaned: number(values[10]), OrphanQueues: number(values[11]), Lags: map[string]Lag{},
+		Seq: lua.Integer(values[0]), Kept: lua.Integer(values[1]), Fenced: lua.Integer(values[2]) == 1,
+		Instances: lua.Integer(values[3]), Workers: lua.Integer(values[4]), Failed: lua.Integer(values[5]),
+		Open: lua.Integer(values[6]), Pending: lua.Integer(values[7]), Waiting: lua.Integer(values[8]), RoleSets: lua.Integer(values[9]),
+		Orphaned: lua.Integer(values[10]), OrphanQueues: lua.Integer(values[11]), Lags: map[string]Lag{},
 	}
 	// What a projection has not begun to count is not known, unless there is nothing to count.
 	if state, _ := values[12].([]any); len(state) == 6 && (state[0] != nil || g.Seq == 0) {
 		g.Tasks = map[string]int64{}
 		for i, status := range []string{events.StatusPending, events.StatusInProgress, events.StatusCompleted, events.StatusFailed} {
-			g.Tasks[status] = number(state[1+i])
+			g.Tasks[status] = lua.Integer(state[1+i])
 		}
-		g.Assigned = new(number(state[5]))
+		g.Assigned = new(lua.Integer(state[5]))
 	}
 	if totals, _ := values[13].([]any); len(totals) == 5 && (totals[0] != nil || g.Seq == 0) {
-		g.Waits = &Total{number(totals[1]), time.Duration(number(totals[2])) * time.Millisecond}
-		g.Runs = &Total{number(totals[3]), time.Duration(number(totals[4])) * time.Millisecond}
+		g.Waits = &Total{lua.Integer(totals[1]), time.Duration(lua.Integer(totals[2])) * time.Millisecond}
+		g.Runs = &Total{lua.Integer(totals[3]), time.Duration(lua.Integer(totals[4])) * time.Millisecond}
 		g.Events = map[events.Type]int64{}
 		counts, _ := values[14].([]any)
 		for i, n := range counts {
-			g.Events[types[i]] = number(n)
+			g.Events[types[i]] = lua.Integer(n)
 		}
 	}
 	lags, _ := values[15].([]any)
 	for i, name := range []string{"state", "metrics", "tasks"} {
 		if i < len(lags) {
 			if lag, _ := lags[i].([]any); len(lag) == 2 {
-				g.Lags[name] = Lag{number(lag[0]), time.Duration(number(lag[1])) * time.Millisecond}
+				g.Lags[name] = Lag{lua.Integer(lag[0]), time.Duration(lua.Integer(lag[1])) * time.Millisecond}
 			}
 		}
 	}

@@ -17,7 +17,7 @@ import (
 
 func (f *fleet) gauges(view string) *Gauges {
 	f.t.Helper()
-	g, err := f.Gauges(context.Background(), view)
+	g, err := ReadGauges(context.Background(), f.scripts, f.options.InstanceTTL, view)
 	if err != nil {
 		f.t.Fatalf("read the gauges: %v", err)
 	}
@@ -94,7 +94,7 @@ func TestGaugesOfTheGone(t *testing.T) {
 		f.create("y", "")
 		f.claim("w")
 		for f.client.ZCard(t.Context(), f.keys.Alive()).Val() > 0 {
-			if _, err := f.script(t.Context(), reassignFailedTasks, envelopeContext("x", "", ""), "", 0, 0, 0, 0, 0); err != nil {
+			if _, err := f.scripts.Run(t.Context(), reassignFailedTasks, lua.EventContext("x", "", ""), "", 0, 0, 0, 0, 0); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -152,7 +152,7 @@ func TestGaugesOfARedisThatHangs(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if g, err := f.Gauges(ctx, ""); !errors.Is(err, lua.ErrUnavailable) {
+	if g, err := ReadGauges(ctx, f.scripts, f.options.InstanceTTL, ""); !errors.Is(err, lua.ErrUnavailable) {
 		t.Errorf("%+v, %v", g, err)
 	}
 	if err := server.Resume(); err != nil {

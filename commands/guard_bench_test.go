@@ -27,12 +27,12 @@ func BenchmarkGuard(b *testing.B) {
 			for i := range guards {
 				g := &guards[i]
 				g.fleet = newFleet(b, client, Options{})
-				create := g.fleet.methods[request.Method]
+				create := g.fleet.method(request.Method)
 				if g.limit {
 					create.Limit = 1_000_000_000
 				}
 				if !g.breaker {
-					create.circuit = nil
+					create.Circuit = nil
 				}
 			}
 			for n := range b.N {

@@ -56,7 +56,7 @@ func TestALateHealthNoteDoesNotResurrect(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
 		f.register("a", `[]`, "")
 		f.ok("system.unregister", `{"instanceId":"a"}`)
-		if _, err := f.script(t.Context(), lua.Named("update_gossip_health"), "a", "healthy"); err != nil {
+		if _, err := f.scripts.Run(t.Context(), lua.Named("update_gossip_health"), "a", "healthy"); err != nil {
 			t.Fatal(err)
 		}
 		if h := f.hash(f.keys.Gossip("a")); h["status"] != "offline" {

@@ -1,40 +1,20 @@
 package commands
 
-// Methods is the list of all commands, in the order in which they are documented. An error is a fault in the list.
-func Methods() ([]*Method, error) {
-	var list []*Method
-	for _, define := range []func() (*Method, error){
-		systemRegister,
-		systemHeartbeat,
-		systemUnregister,
-		systemHealth,
-		systemCheckHealth,
-		systemMetrics,
-		systemGetState,
-		systemBatchProcess,
-		systemQuorumVote,
-		systemDiscover,
-		systemFlush,
-		taskCreate,
-		taskUpdate,
-		taskAssign,
-		taskUnassign,
-		taskClaim,
-		taskComplete,
-		taskList,
-		taskGet,
-		taskDelete,
-	} {
-		m, err := define()
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, m)
+// methods lists the methods of all domains.
+func methods(system SystemOptions, task TaskOptions) ([]*Method, error) {
+	all, err := SystemMethods(system)
+	if err != nil {
+		return nil, err
 	}
-	return list, nil
+	more, err := TaskMethods(task)
+	return append(all, more...), err
 }
 
-// MethodNames lists the names of all commands.
+// Methods lists all methods with their documented limits, in the order in which they are documented. They
+// describe the API and cannot be called. An error is a fault in the lists.
+func Methods() ([]*Method, error) { return methods(SystemOptions{}, TaskOptions{}) }
+
+// MethodNames lists the names of all methods.
 func MethodNames() ([]string, error) {
 	list, err := Methods()
 	if err != nil {

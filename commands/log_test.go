@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/lua"
 )
 
 // The stream is what happened: when the log's hash is gone, its position is found there again.
@@ -40,7 +42,7 @@ func TestLogHashLost(t *testing.T) {
 // A fence that no flush of ours put up, as a newer coordinator's, holds commands and the monitor off all the same.
 func TestFenceOfAnother(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
-		f.options.Tasks = &view{}
+		f.with(func(o *Options) { o.Tasks = &view{} })
 		f.register("w", `["worker"]`, "")
 		id, other := f.create("x", ""), f.create("y", "")
 		f.claim("w")
@@ -164,9 +166,9 @@ func TestForeignEntryInTheLog(t *testing.T) {
 		}
 		// A claim that has to take from another, and auto-assignment.
 		for _, c := range [][]any{
-			{autoAssignTasks, envelopeContext("x", "", ""), "", "instance_failed", 30_000},
+			{autoAssignTasks, lua.EventContext("x", "", ""), "", "instance_failed", 30_000},
 		} {
-			if _, err := f.script(t.Context(), autoAssignTasks, c[1:]...); err == nil {
+			if _, err := f.scripts.Run(t.Context(), autoAssignTasks, c[1:]...); err == nil {
 				t.Errorf("%v did not fail", c)
 			}
 			if diff := cmp.Diff(before, f.snapshot()); diff != "" {

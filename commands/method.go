@@ -3,11 +3,13 @@ package commands
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // Method is a command as the API offers it.
@@ -29,17 +31,12 @@ type Method struct {
 	// Params and Result are their schemas.
 	Params, Result *jsonschema.Schema
 
-	run func(context.Context, *call) (json.RawMessage, error)
-	// stats counts the calls in the coordinator that this Method belongs to.
-	stats *callStats
-	// circuit guards the method in that coordinator; nil for no breaker.
-	circuit *circuit
-}
-
-// Breaker is the setting of a circuit breaker: so many failures of the infrastructure in a row open it; 0 is no breaker.
-type Breaker struct {
-	Failures int
-	Open     time.Duration
+	// Run runs one call.
+	Run func(context.Context, *call) (json.RawMessage, error)
+	// Stats counts the calls in the coordinator that this Method belongs to.
+	Stats *callStats
+	// Circuit guards the method in that coordinator; nil for no breaker.
+	Circuit *circuit
 }
 
 // Effect tells what a call does, as MCP's annotations do.
@@ -87,13 +84,31 @@ func method[P, R any](s spec, handle func(context.Context, *call, *P) (json.RawM
 	}
 	return &Method{
 		Name: s.name, Description: s.description, Limit: s.limit, Timeout: s.timeout, Breaker: s.breaker, Roles: s.roles,
-		Hidden: s.hidden, Effect: s.effect, Params: params.schema, Result: result, stats: new(callStats),
-		run: func(ctx context.Context, c *call) (json.RawMessage, error) {
+		Hidden: s.hidden, Effect: s.effect, Params: params.schema, Result: result, Stats: new(callStats),
+		Run: func(ctx context.Context, c *call) (json.RawMessage, error) {
 			p, err := params.decode(c.Params)
 			if err != nil {
 				return nil, err
 			}
-			return c.guarded(ctx, func() (json.RawMessage, error) { return handle(ctx, c, p) })
+			result, err := c.method.Circuit.do(func() (json.RawMessage, error) { return handle(ctx, c, p) },
+				func(err error) error { return c.sign(ctx, err) })
+			if errors.Is(err, errCircuitOpen) {
+				return nil, api.Internal(api.CircuitBreakerOpen)
+			}
+			return result, err
 		},
 	}, nil
+}
+
+// collect makes the methods of a list.
+func collect(define ...func() (*Method, error)) ([]*Method, error) {
+	list := make([]*Method, len(define))
+	for i, each := range define {
+		m, err := each()
+		if err != nil {
+			return nil, err
+		}
+		list[i] = m
+	}
+	return list, nil
 }

@@ -6,7 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/lua"
 )
 
 // measured is what get_system_metrics replied.
@@ -38,40 +40,28 @@ func readMetrics(reply any, detailed bool) (*measured, error) {
 	if len(values) != want {
 		return nil, fmt.Errorf("get_system_metrics returned %d values, not %d", len(values), want)
 	}
-	m := &measured{clock: number(values[0]), open: number(values[2]), instances: number(values[3])}
+	m := &measured{clock: lua.Integer(values[0]), open: lua.Integer(values[2]), instances: lua.Integer(values[3])}
 	m.global, m.text = fields(values[1])
 	if !detailed {
 		return m, nil
 	}
-	m.workers, m.seq = number(values[4]), number(values[5])
+	m.workers, m.seq = lua.Integer(values[4]), lua.Integer(values[5])
 	m.checkpoint, _ = values[6].(string)
 	m.queues, _ = fields(values[7])
 	m.scaling, _ = fields(values[8])
-	m.pending, m.orphans, m.orphanQueues, m.failed = number(values[9]), number(values[11]), number(values[12]), number(values[13])
+	m.pending, m.orphans, m.orphanQueues, m.failed = lua.Integer(values[9]), lua.Integer(values[11]), lua.Integer(values[12]), lua.Integer(values[13])
 	m.roles = []RoleQueue{}
 	sets, _ := values[10].([]any)
 	for i := 0; i+1 < len(sets); i += 2 {
-		m.roles = append(m.roles, RoleQueue{Roles: jsontext.Strings([]byte(fmt.Sprint(sets[i]))), Tasks: number(sets[i+1])})
+		m.roles = append(m.roles, RoleQueue{Roles: jsontext.Strings([]byte(fmt.Sprint(sets[i]))), Tasks: lua.Integer(sets[i+1])})
 	}
 	if leader, _ := values[14].([]any); len(leader) == 3 {
-		m.term = number(leader[1])
-		if id, ok := leader[0].(string); ok && number(leader[2]) >= m.clock {
+		m.term = lua.Integer(leader[1])
+		if id, ok := leader[0].(string); ok && lua.Integer(leader[2]) >= m.clock {
 			m.leader = id
 		}
 	}
 	return m, nil
-}
-
-// number reads a whole number in a reply, 0 when it is none.
-func number(v any) int64 {
-	switch v := v.(type) {
-	case int64:
-		return v
-	case string:
-		n, _ := strconv.ParseInt(v, 10, 64)
-		return n
-	}
-	return 0
 }
 
 // fields reads a hash in a reply: the numbers, and what is none.
@@ -105,7 +95,7 @@ func (m *measured) finished(minute int64) int64 {
 	if of != strconv.FormatInt(minute, 10) {
 		return 0
 	}
-	return number(count)
+	return lua.Integer(count)
 }
 
 // detail fills in what the log and the queues tell in detail.
@@ -136,8 +126,8 @@ func (m *measured) detail(r *MetricsResult) {
 	}
 	_, applied, _ := strings.Cut(m.checkpoint, "-")
 	r.Current = &CurrentMetrics{
-		Time: time.UnixMilli(m.clock).UTC().Format(isoLayout), Workers: m.workers, Leader: m.leader, Term: m.term,
-		LastSeq: m.seq, EventsLag: max(m.seq-number(applied), 0),
+		Time: time.UnixMilli(m.clock).UTC().Format(events.TimeLayout), Workers: m.workers, Leader: m.leader, Term: m.term,
+		LastSeq: m.seq, EventsLag: max(m.seq-lua.Integer(applied), 0),
 	}
 }
 

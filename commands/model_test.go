@@ -10,10 +10,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/claudebench/claudebench/internal/api"
-	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/lua"
 )
 
 // Random commands by several actors through two coordinators. What each must answer is told beforehand by
@@ -244,7 +246,7 @@ func (m *model) doDie(t *rapid.T) {
 		m.catchUp(t)
 	} else {
 		result, _ := m.call(t, "", "system.check_health", `{"timeout":20000}`)
-		answer := decoded[CheckHealthResult](t, result)
+		answer := decoded[sweepResult](t, result)
 		reassigned := 0
 		for _, n := range answer.Reassigned {
 			reassigned += n
@@ -272,7 +274,7 @@ func (m *model) sweep(t *rapid.T) {
 func (m *model) doCrash(t *rapid.T) {
 	id := m.drawInstance(t)
 	held := m.held(id)
-	if _, err := m.script(context.Background(), unregisterInstance, envelopeContext(id, "", ""), "", 0, id, "", ""); err != nil {
+	if _, err := m.scripts.Run(context.Background(), unregisterInstance, lua.EventContext(id, "", ""), "", 0, id, "", ""); err != nil {
 		t.Fatalf("unregister: %v", err)
 	}
 	m.sweep(t)

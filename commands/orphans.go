@@ -3,24 +3,37 @@ package commands
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/claudebench/claudebench/lua"
 )
 
 var (
-	requeueOrphans  = lua.Named("requeue_orphans")
-	autoAssignTasks = lua.Named("auto_assign_tasks")
+	requeueOrphans      = lua.Named("requeue_orphans")
+	autoAssignTasks     = lua.Named("auto_assign_tasks")
+	reassignFailedTasks = lua.Named("reassign_failed_tasks")
 )
 
-// requeueOrphans works off the queues that instances left behind, its own or others', and tells how many
-// tasks it put back. Each step is atomic; whoever comes next goes on where it stopped.
-func (c *Coordinator) requeueOrphans(ctx context.Context) (moved int64, err error) {
+// reassigner puts back the tasks of instances that left or died, and gives waiting tasks to workers.
+type reassigner struct {
+	scripts lua.Scripts
+	ttl     time.Duration
+}
+
+// newReassigner returns a reassigner. ttl is how long a registration lasts without a heartbeat.
+func newReassigner(scripts lua.Scripts, ttl time.Duration) *reassigner {
+	return &reassigner{scripts, ttl}
+}
+
+// requeue works off the queues that instances left behind, its own or others', and returns how many tasks
+// it put back. Each step is atomic; whoever comes next goes on where it stopped.
+func (r *reassigner) requeue(ctx context.Context) (moved int64, err error) {
 	for more := true; more; {
-		reply, err := c.script(ctx, requeueOrphans)
+		reply, err := r.scripts.Run(ctx, requeueOrphans)
 		if err != nil {
 			return moved, err
 		}
-		n, err := integers(reply, 2)
+		n, err := lua.Integers(reply, 2)
 		if err != nil {
 			return moved, fmt.Errorf("requeue_orphans: %w", err)
 		}
@@ -30,15 +43,16 @@ func (c *Coordinator) requeueOrphans(ctx context.Context) (moved int64, err erro
 	return moved, nil
 }
 
-// autoAssign gives waiting tasks to a worker, or to all that have room when instance is "".
-func (c *Coordinator) autoAssign(ctx context.Context, envelope, instance, reason string) error {
+// assign gives waiting tasks to a worker, or to all that have room when instance is "". context is that of
+// the events, reason why they are assigned now.
+func (r *reassigner) assign(ctx context.Context, context, instance, reason string) error {
 	var from int64
 	for more := true; more; {
-		reply, err := c.script(ctx, autoAssignTasks, envelope, instance, reason, ms(c.options.InstanceTTL), from)
+		reply, err := r.scripts.Run(ctx, autoAssignTasks, context, instance, reason, r.ttl.Milliseconds(), from)
 		if err != nil {
 			return err
 		}
-		n, err := integers(reply, 4)
+		n, err := lua.Integers(reply, 4)
 		if err != nil {
 			return fmt.Errorf("auto_assign_tasks: %w", err)
 		}
@@ -47,17 +61,10 @@ func (c *Coordinator) autoAssign(ctx context.Context, envelope, instance, reason
 	return nil
 }
 
-// integers reads the integers that an array reply begins with.
-func integers(reply any, n int) ([]int64, error) {
-	values, ok := reply.([]any)
-	if !ok || len(values) < n {
-		return nil, fmt.Errorf("returned %v, not %d values", reply, n)
+// reassign puts back what instances left behind and gives it to those that are alive.
+func (r *reassigner) reassign(ctx context.Context, context, reason string) error {
+	if _, err := r.requeue(ctx); err != nil {
+		return err
 	}
-	out := make([]int64, n)
-	for i := range out {
-		if out[i], ok = values[i].(int64); !ok {
-			return nil, fmt.Errorf("returned %v, not %d integers", reply, n)
-		}
-	}
-	return out, nil
+	return r.assign(ctx, context, "", reason)
 }

@@ -52,7 +52,7 @@ func TestRedisGoneAndBack(t *testing.T) {
 			if !internalError(err, api.RedisUnavailable) && !internalError(err, api.OutcomeUnknown) {
 				return fmt.Errorf("%s: %w", method, err)
 			}
-			if took := time.Since(start); took > f.methods[method].Timeout+500*time.Millisecond {
+			if took := time.Since(start); took > f.method(method).Timeout+500*time.Millisecond {
 				return fmt.Errorf("%s answered after %v", method, took)
 			}
 			return nil

@@ -12,9 +12,10 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/google/jsonschema-go/jsonschema"
+
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/jsontext"
-	"github.com/google/jsonschema-go/jsonschema"
 )
 
 // params decodes the params of one method into their Go type, by the schema derived from that type. The

@@ -11,8 +11,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // worldCalls is how many calls a fuzzWorld takes before it is compared with its log and thrown away.
@@ -67,7 +68,7 @@ func FuzzParams(f *testing.F) {
 	}
 	schemas := map[string]discovered{}
 	for _, m := range list {
-		info, err := m.info()
+		info, err := info(m)
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -9,10 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // checker runs methods as far as their params are checked, and no further: there is no Redis.

@@ -3,8 +3,9 @@ package commands
 import (
 	"reflect"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // maxIDBytes is the longest id or role.

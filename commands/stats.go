@@ -24,6 +24,8 @@ func (s *callStats) record(began time.Time, err error) {
 // CallStats are what a coordinator has counted of the calls of one method since it started.
 type CallStats struct {
 	Method string
+	// Circuit is how the method's circuit breaker stands.
+	Circuit string
 	// Calls is how many calls there were, Outcomes how many ended in each way.
 	Calls    uint64
 	Outcomes [api.NumOutcomes]uint64

@@ -7,9 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // Every duration lies in its bucket, and the bucket is no wider than an eighth of it.

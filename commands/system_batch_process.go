@@ -79,7 +79,7 @@ func systemBatchProcess() (*Method, error) {
 		if err != nil {
 			return nil, err
 		}
-		return c.processBatch(ctx, p, tasks)
+		return processBatch(ctx, c, p, tasks)
 	})
 }
 
@@ -127,7 +127,7 @@ func isTask(item api.Value) bool {
 
 // processBatch takes the batch's lock and works through the items from where the last one to have it has got to. What it
 // leaves, a failure or the end of its time included, the next call goes on with.
-func (c *call) processBatch(ctx context.Context, p *ProcessBatchParams, tasks []any) (json.RawMessage, error) {
+func processBatch(ctx context.Context, c *call, p *ProcessBatchParams, tasks []any) (json.RawMessage, error) {
 	digest, err := digestOf(p.Items)
 	if err != nil {
 		return nil, err
@@ -143,7 +143,7 @@ func (c *call) processBatch(ctx context.Context, p *ProcessBatchParams, tasks []
 	}
 	for {
 		last := min(done+batchChunk, len(p.Items))
-		answer, err := c.processChunk(ctx, p, token, done, tasks[4*done:4*last])
+		answer, err := processChunk(ctx, c, p, token, done, tasks[4*done:4*last])
 		if err != nil || answer != nil {
 			return answer, err
 		}
@@ -155,7 +155,7 @@ func (c *call) processBatch(ctx context.Context, p *ProcessBatchParams, tasks []
 }
 
 // processChunk makes tasks of the items that follow the first done ones. Its answer is nil while there is more to do.
-func (c *call) processChunk(ctx context.Context, p *ProcessBatchParams, token string, done int, tasks []any) (json.RawMessage, error) {
+func processChunk(ctx context.Context, c *call, p *ProcessBatchParams, token string, done int, tasks []any) (json.RawMessage, error) {
 	args := append([]any{c.context(string(p.InstanceID), c.Cause), string(p.BatchID), token, done, c.Caller}, tasks...)
 	reply, err := c.script(ctx, processBatchChunk, args...)
 	if err != nil || reply == "" {

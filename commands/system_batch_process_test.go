@@ -9,9 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/jsontext"
-	"golang.org/x/sync/errgroup"
 )
 
 // itemsOf is a JSON array of n items.
@@ -47,7 +48,7 @@ func (f *fleet) begun(t *testing.T, instance, items string, chunks ...int) strin
 		t.Fatalf("the lock was not taken: %s, %v", answer, err)
 	}
 	for _, n := range chunks {
-		if answer, err := c.processChunk(t.Context(), p, token, done, tasks[4*done:4*(done+n)]); err != nil || answer != nil {
+		if answer, err := processChunk(t.Context(), c, p, token, done, tasks[4*done:4*(done+n)]); err != nil || answer != nil {
 			t.Fatalf("a chunk: %s, %v", answer, err)
 		}
 		done += n
@@ -62,7 +63,7 @@ func (f *fleet) batchCall(t *testing.T, instance, items string) (*call, *Process
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &call{Coordinator: f.Coordinator, Request: api.Request{Method: "system.batch.process"}, method: f.methods["system.batch.process"]}, p, tasks
+	return newCall(api.Request{Method: "system.batch.process"}, f.method("system.batch.process"), api.Token{}, f.scripts), p, tasks
 }
 
 // made tells whether each of n items has become one task, in order.
@@ -208,12 +209,12 @@ func TestBatchIsTakenOver(t *testing.T) {
 		c, p, tasks := f.batchCall(t, "w", items)
 		before := f.seq()
 		for _, at := range []int{100, 150} {
-			answer, err := c.processChunk(t.Context(), p, token, at, tasks[4*at:4*at+4])
+			answer, err := processChunk(t.Context(), c, p, token, at, tasks[4*at:4*at+4])
 			if err != nil || string(answer) != `{"processed":false,"processorId":"v","itemsProcessed":150,"total":170}` {
 				t.Errorf("the one before is answered %s, %v", answer, err)
 			}
 		}
-		if answer, err := c.processChunk(t.Context(), p, newer, 100, tasks[400:404]); err != nil || answer == nil { // done already
+		if answer, err := processChunk(t.Context(), c, p, newer, 100, tasks[400:404]); err != nil || answer == nil { // done already
 			t.Errorf("a chunk that was done is answered %s, %v", answer, err)
 		}
 		if f.seq() != before {
@@ -222,7 +223,7 @@ func TestBatchIsTakenOver(t *testing.T) {
 		if got := f.process("v", items); got != (ProcessBatchResult{true, "v", 170, 170}) {
 			t.Errorf("answered %+v", got)
 		}
-		answer, err := c.processChunk(t.Context(), p, token, 100, tasks[400:404])
+		answer, err := processChunk(t.Context(), c, p, token, 100, tasks[400:404])
 		if err != nil || string(answer) != `{"processed":true,"processorId":"v","itemsProcessed":170,"total":170}` {
 			t.Errorf("after the end the one before is answered %s, %v", answer, err)
 		}
@@ -267,7 +268,7 @@ func TestBatchRunsOutOfTime(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
 		f.register("w", `[]`, "")
 		items := itemsOf(101)
-		m := f.methods["system.batch.process"]
+		m := f.method("system.batch.process")
 		whole := m.Timeout
 		m.Timeout = batchReserve // too short for more than a chunk
 		if got := f.process("w", items); got != (ProcessBatchResult{false, "w", 50, 101}) {
@@ -289,7 +290,7 @@ func TestBatchThatIsGone(t *testing.T) {
 		token := f.begun(t, "w", items, 50)
 		f.flush(confirmed)
 		c, p, tasks := f.batchCall(t, "w", items)
-		answer, err := c.processChunk(t.Context(), p, token, 50, tasks[200:])
+		answer, err := processChunk(t.Context(), c, p, token, 50, tasks[200:])
 		if err == nil || !strings.Contains(err.Error(), `NOT_FOUND {"id":"b"}`) {
 			t.Errorf("answered %s, %v", answer, err)
 		}

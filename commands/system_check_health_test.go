@@ -10,6 +10,7 @@ import (
 
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/testenv"
+	"github.com/claudebench/claudebench/lua"
 )
 
 func TestCheckHealth(t *testing.T) {
@@ -28,7 +29,7 @@ func TestCheckHealth(t *testing.T) {
 		seen := f.scores(f.keys.Alive())["dead"]
 		before := f.seq()
 		f.put([]any{"ZADD", f.keys.Alive(), "XX", 1000, "dead"})
-		result := decoded[CheckHealthResult](t, f.ok("system.check_health", `{}`))
+		result := decoded[sweepResult](t, f.ok("system.check_health", `{}`))
 		if !slices.Equal(result.Failed, []string{"dead"}) || result.Reassigned["dead"] != 2 || !slices.Equal(result.Healthy, []string{"lives"}) {
 			t.Errorf("answered %+v (it was seen at %v)", result, seen)
 		}
@@ -39,7 +40,7 @@ func TestCheckHealth(t *testing.T) {
 		if events[1].Cause == nil || *events[1].Cause != events[0].ID {
 			t.Errorf("the envelope is %+v", events[1])
 		}
-		if got := decoded[CheckHealthResult](t, f.ok("system.check_health", `{}`)); len(got.Failed) != 0 {
+		if got := decoded[sweepResult](t, f.ok("system.check_health", `{}`)); len(got.Failed) != 0 {
 			t.Errorf("declared dead again: %+v", got)
 		}
 	})
@@ -191,19 +192,19 @@ func TestSweepGoesOnWhereAnotherStopped(t *testing.T) {
 		heir := func(n int) string { return fmt.Sprintf("heir%d", n) }
 		for n, crash := range []func(id string) error{
 			func(id string) error {
-				_, err := f.script(t.Context(), unregisterInstance, envelopeContext(id, "", ""), "", 0, id, "", "")
+				_, err := f.scripts.Run(t.Context(), unregisterInstance, lua.EventContext(id, "", ""), "", 0, id, "", "")
 				return err
 			},
 			func(id string) error {
 				f.put([]any{"ZADD", f.keys.Alive(), "XX", 1000, id})
-				_, err := f.script(t.Context(), reassignFailedTasks, envelopeContext(id, "", ""), "", 0, 20_000, 0, 30_000, 0)
+				_, err := f.scripts.Run(t.Context(), reassignFailedTasks, lua.EventContext(id, "", ""), "", 0, 20_000, 0, 30_000, 0)
 				return err
 			},
 			func(id string) error { // and once more in the middle of putting back
-				if _, err := f.script(t.Context(), unregisterInstance, envelopeContext(id, "", ""), "", 0, id, "", ""); err != nil {
+				if _, err := f.scripts.Run(t.Context(), unregisterInstance, lua.EventContext(id, "", ""), "", 0, id, "", ""); err != nil {
 					return err
 				}
-				_, err := f.script(t.Context(), requeueOrphans)
+				_, err := f.scripts.Run(t.Context(), requeueOrphans)
 				return err
 			},
 		} {
@@ -251,7 +252,7 @@ func TestOrphansThatFoundAnotherWay(t *testing.T) {
 		}
 		f.ok("task.claim", `{"workerId":"w","maxTasks":6}`)
 		// Another process comes, and the coordinator stops right after it has registered.
-		_, err := f.script(t.Context(), registerInstance, envelopeContext("w", "", ""), "", 0, "w", `["worker"]`, 1, "", "", 10, 30_000, "")
+		_, err := f.scripts.Run(t.Context(), registerInstance, lua.EventContext("w", "", ""), "", 0, "w", `["worker"]`, 1, "", "", 10, 30_000, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -39,7 +39,7 @@ type MethodMetadata struct {
 
 var admitCall = lua.Named("admit_call")
 
-func systemDiscover() (*Method, error) {
+func (o SystemOptions) systemDiscover() (*Method, error) {
 	return method[DiscoverParams, DiscoverResult](spec{
 		name:        "system.discover",
 		description: "List the methods, with the JSON Schemas of their params and results and the limits in force.",
@@ -48,29 +48,29 @@ func systemDiscover() (*Method, error) {
 		breaker:     Breaker{Failures: 5, Open: 30 * time.Second},
 		roles:       readers,
 		effect:      Reads,
-	}, discover)
+	}, o.discover)
 }
 
-func discover(ctx context.Context, c *call, p *DiscoverParams) (json.RawMessage, error) {
+func (o SystemOptions) discover(ctx context.Context, c *call, p *DiscoverParams) (json.RawMessage, error) {
 	if _, err := c.run(ctx, admitCall, ""); err != nil {
 		return nil, err
 	}
 	result := DiscoverResult{Methods: []MethodInfo{}}
-	for _, m := range c.list {
+	for _, m := range o.Catalog.Methods() {
 		if domain, _, _ := strings.Cut(m.Name, "."); p.Domain != "" && domain != p.Domain {
 			continue
 		}
-		info, err := m.info()
+		described, err := info(m)
 		if err != nil {
 			return nil, err
 		}
-		result.Methods = append(result.Methods, info)
+		result.Methods = append(result.Methods, described)
 	}
 	return json.Marshal(result)
 }
 
 // info describes a method, with the limit that is in force.
-func (m *Method) info() (MethodInfo, error) {
+func info(m *Method) (MethodInfo, error) {
 	input, err := json.Marshal(m.Params)
 	if err != nil {
 		return MethodInfo{}, fmt.Errorf("encode the params' schema of %s: %w", m.Name, err)

@@ -7,9 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // discovered are the schemas of a method as system.discover tells them.
@@ -34,7 +35,7 @@ func beyondSchema(sentence string) bool {
 func (c *checker) infos(t tb) (all []MethodInfo) {
 	t.Helper()
 	for _, m := range c.list {
-		info, err := m.info()
+		info, err := info(m)
 		if err != nil {
 			t.Fatalf("describe %s: %v", m.Name, err)
 		}
@@ -118,7 +119,7 @@ func TestDiscover(t *testing.T) {
 			t.Errorf("an unknown domain: %s", got)
 		}
 		for _, m := range methods {
-			want := MethodMetadata{Persist: true, RateLimit: f.methods[m.Name].Limit, Roles: f.methods[m.Name].Roles}
+			want := MethodMetadata{Persist: true, RateLimit: f.method(m.Name).Limit, Roles: f.method(m.Name).Roles}
 			switch m.Name {
 			case "task.create":
 				want.RateLimit = 7
@@ -145,7 +146,7 @@ func TestDiscover(t *testing.T) {
 func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
 		v := &view{}
-		f.options.Tasks, f.options.MCP = v, true
+		f.with(func(o *Options) { o.Tasks, o.MCP = v, true })
 		schemas := discoveredSchemas(t, f.discover(`{}`))
 		called := map[string]bool{}
 		for _, step := range []struct{ method, params string }{
@@ -185,7 +186,7 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"system.get_state", `{}`},
 			{"system.metrics", `{"detailed":true}`},
 		} {
-			if f.methods[step.method] == nil {
+			if f.method(step.method) == nil {
 				continue
 			}
 			called[step.method] = true
@@ -205,7 +206,7 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 				t.Errorf("%s: the schema refuses the result %s: %v", step.method, result, err)
 			}
 		}
-		for _, m := range f.list {
+		for _, m := range f.Methods() {
 			if !called[m.Name] && m.Name != "system.flush" {
 				t.Errorf("%s is not in this run: add it", m.Name)
 			}

@@ -86,7 +86,7 @@ func (r *rowsOfATest) Decide(_ context.Context, id string) (tasks int64, deleted
 // withRows gives the fleet a view of so many rows.
 func (f *fleet) withRows(tasks int64) *rowsOfATest {
 	r := &rowsOfATest{fleet: f, tasks: tasks, decided: map[string]bool{}, counts: map[string]int64{}}
-	f.options.Rows = r
+	f.with(func(o *Options) { o.Rows = r })
 	return r
 }
 
@@ -213,11 +213,7 @@ func TestFlushDeletesItsKeysAndNoOthers(t *testing.T) {
 		"redis": func(t testing.TB) *fleet { return newFleet(t, realRedis(t), Options{}) },
 		"embedded, the default namespace": func(t testing.TB) *fleet {
 			f := newFleet(t, embeddedRedis(t), Options{})
-			c, err := New(Options{Redis: f.client, RateLimits: unlimited(), Logger: f.options.Logger})
-			if err != nil {
-				t.Fatal(err)
-			}
-			f.Coordinator = c
+			f.with(func(o *Options) { o.Namespace = "" })
 			return f
 		},
 	} {
@@ -360,7 +356,7 @@ func TestFlushOfAViewThatStandsStill(t *testing.T) {
 // crashed runs a flush that its coordinator leaves behind at a step.
 func (f *fleet) crashed(step, params string) {
 	f.t.Helper()
-	f.dies = func(at string) bool { return at == step }
+	f.dies = func(_ context.Context, at string) bool { return at == step }
 	_, err := f.do("system.flush", params)
 	f.dies = nil
 	var known *api.Error

@@ -56,7 +56,7 @@ type StateTotals struct {
 
 var getSystemState = lua.Named("get_system_state")
 
-func systemGetState() (*Method, error) {
+func (o SystemOptions) systemGetState() (*Method, error) {
 	return method[GetStateParams, GetStateResult](spec{
 		name: "system.get_state",
 		description: "Take a snapshot of one moment: up to 200 open tasks, up to 200 live instances, and the last 100 events, in about " +
@@ -66,11 +66,11 @@ func systemGetState() (*Method, error) {
 		breaker: Breaker{Failures: 5, Open: 30 * time.Second},
 		roles:   readers,
 		effect:  Reads,
-	}, getState)
+	}, o.getState)
 }
 
-func getState(ctx context.Context, c *call, _ *GetStateParams) (json.RawMessage, error) {
-	reply, err := c.run(ctx, getSystemState, "", ms(c.options.InstanceTTL))
+func (o SystemOptions) getState(ctx context.Context, c *call, _ *GetStateParams) (json.RawMessage, error) {
+	reply, err := c.run(ctx, getSystemState, "", o.InstanceTTL.Milliseconds())
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/claudebench/claudebench/lua"
 )
 
 type instanceJSON struct {
@@ -92,7 +94,7 @@ func TestGetState(t *testing.T) {
 			},
 		} {
 			h := f.hash(f.keys.Instance(want.ID))
-			want.LastSeen, want.LastHeartbeat, want.RegisteredAt = number(h["lastSeen"]), h["lastHeartbeat"], h["registeredAt"]
+			want.LastSeen, want.LastHeartbeat, want.RegisteredAt = lua.Integer(h["lastSeen"]), h["lastHeartbeat"], h["registeredAt"]
 			j := slices.IndexFunc(s.Instances, func(i instanceJSON) bool { return i.ID == want.ID })
 			if j < 0 {
 				t.Fatalf("instance %d, %s, is missing", i, want.ID)

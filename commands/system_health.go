@@ -34,7 +34,7 @@ var getSystemHealth = lua.Named("get_system_health")
 // wants to know soon that one does not.
 const healthPatience = time.Second
 
-func systemHealth() (*Method, error) {
+func (o SystemOptions) systemHealth() (*Method, error) {
 	return method[HealthParams, HealthResult](spec{
 		name: "system.health",
 		description: "Tell whether Redis, Postgres and MCP answer, and whether instances have failed. It answers while they are " +
@@ -44,16 +44,16 @@ func systemHealth() (*Method, error) {
 		breaker: Breaker{Failures: 10, Open: 20 * time.Second},
 		roles:   readers,
 		effect:  Reads,
-	}, health)
+	}, o.health)
 }
 
-func health(ctx context.Context, c *call, _ *HealthParams) (json.RawMessage, error) {
+func (o SystemOptions) health(ctx context.Context, c *call, _ *HealthParams) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, healthPatience)
 	defer cancel()
-	services := HealthServices{MCP: c.options.MCP}
+	services := HealthServices{MCP: o.MCP}
 	// Side by side: a service that hangs must not use up the time of the other.
 	var asked sync.WaitGroup
-	asked.Go(func() { services.Postgres = c.postgresAnswers(ctx) })
+	asked.Go(func() { services.Postgres = o.postgresAnswers(ctx) })
 	reply, err := c.run(ctx, getSystemHealth, "")
 	asked.Wait()
 	var failed int64
@@ -71,8 +71,8 @@ func health(ctx context.Context, c *call, _ *HealthParams) (json.RawMessage, err
 }
 
 // postgresAnswers asks the task view, if there is one.
-func (c *Coordinator) postgresAnswers(ctx context.Context) bool {
-	return c.options.Tasks != nil && c.options.Tasks.Ping(ctx) == nil
+func (o SystemOptions) postgresAnswers(ctx context.Context) bool {
+	return o.View != nil && o.View.Ping(ctx) == nil
 }
 
 // healthOf sums up which services answer and how many instances failed lately.

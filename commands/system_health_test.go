@@ -44,13 +44,13 @@ func (f *fleet) buryAll(t *testing.T) {
 func TestHealth(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
 		f.health(healthJSON("degraded", true, false, false))
-		f.options.MCP = true
+		f.with(func(o *Options) { o.MCP = true })
 		f.health(healthJSON("degraded", true, false, true))
-		f.options.Tasks = &view{}
+		f.with(func(o *Options) { o.Tasks = &view{} })
 		f.health(healthJSON("healthy", true, true, true))
-		f.options.Tasks = &view{ping: func(context.Context) error { return errors.New("gone") }}
+		f.with(func(o *Options) { o.Tasks = &view{ping: func(context.Context) error { return errors.New("gone") }} })
 		f.health(healthJSON("degraded", true, false, true))
-		f.options.Tasks, f.options.MCP = &view{}, false
+		f.with(func(o *Options) { o.Tasks, o.MCP = &view{}, false })
 		f.health(healthJSON("degraded", true, true, false))
 		if f.seq() != 0 {
 			t.Error("system.health emitted an event")
@@ -128,7 +128,7 @@ func TestHealthWithoutRedis(t *testing.T) {
 	server := testenv.OwnRedis(t, devstack.RedisOptions{})
 	f := newFleet(t, clientOf(t, testenv.ClientOf(t, server)), Options{MCP: true, Tasks: &view{}, RateLimits: map[string]int{"system.health": 1}})
 	stuck := f.beside()
-	stuck.options.Tasks = &view{ping: hangs}
+	stuck.with(func(o *Options) { o.Tasks = &view{ping: hangs} })
 	unhealthy := func(why string) {
 		t.Helper()
 		var asked sync.WaitGroup

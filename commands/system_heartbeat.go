@@ -23,7 +23,7 @@ type HeartbeatResult struct {
 
 var instanceHeartbeat = lua.Named("instance_heartbeat")
 
-func systemHeartbeat() (*Method, error) {
+func (o SystemOptions) systemHeartbeat() (*Method, error) {
 	return method[HeartbeatParams, HeartbeatResult](spec{
 		name: "system.heartbeat",
 		description: "Renew an instance's registration, and its leadership. alive is false when it is not registered, or has " +
@@ -35,6 +35,6 @@ func systemHeartbeat() (*Method, error) {
 		effect:  Sets,
 	}, func(ctx context.Context, c *call, p *HeartbeatParams) (json.RawMessage, error) {
 		id := string(p.InstanceID)
-		return c.decide(ctx, instanceHeartbeat, id, id, ms(c.options.InstanceTTL), c.agent())
+		return c.decide(ctx, instanceHeartbeat, id, id, o.InstanceTTL.Milliseconds(), c.agent())
 	})
 }

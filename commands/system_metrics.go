@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -19,7 +20,7 @@ type MetricsParams struct {
 
 var getSystemMetrics = lua.Named("get_system_metrics")
 
-func systemMetrics() (*Method, error) {
+func (o SystemOptions) systemMetrics() (*Method, error) {
 	return method[MetricsParams, MetricsResult](spec{
 		name: "system.metrics",
 		description: "Measure the system: events and tasks counted from the log, queues as they are now, and the calls and memory of " +
@@ -29,20 +30,20 @@ func systemMetrics() (*Method, error) {
 		breaker: Breaker{Failures: 5, Open: 30 * time.Second},
 		roles:   readers,
 		effect:  Reads,
-	}, measure)
+	}, o.measure)
 }
 
-func measure(ctx context.Context, c *call, p *MetricsParams) (json.RawMessage, error) {
-	services := HealthServices{Redis: true, MCP: c.options.MCP}
+func (o SystemOptions) measure(ctx context.Context, c *call, p *MetricsParams) (json.RawMessage, error) {
+	services := HealthServices{Redis: true, MCP: o.MCP}
 	var asked sync.WaitGroup
 	if p.Detailed {
 		asked.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, healthPatience)
 			defer cancel()
-			services.Postgres = c.postgresAnswers(ctx)
+			services.Postgres = o.postgresAnswers(ctx)
 		})
 	}
-	reply, err := c.run(ctx, getSystemMetrics, "", ms(c.options.InstanceTTL), flag(p.Detailed))
+	reply, err := c.run(ctx, getSystemMetrics, "", o.InstanceTTL.Milliseconds(), lua.Flag(p.Detailed))
 	asked.Wait()
 	if err != nil {
 		return nil, err
@@ -51,7 +52,7 @@ func measure(ctx context.Context, c *call, p *MetricsParams) (json.RawMessage, e
 	if err != nil {
 		return nil, err
 	}
-	stats := c.Stats()
+	stats := o.Catalog.Stats()
 	calls := sumOf(stats)
 	result := MetricsResult{
 		EventsProcessed: fold.global["eventsProcessed"],
@@ -63,16 +64,16 @@ func measure(ctx context.Context, c *call, p *MetricsParams) (json.RawMessage, e
 		AverageLatency:  milliseconds(calls.Latency.Mean()),
 		TotalCalls:      calls.Calls,
 		MemoryUsage:     megabytes(memory()),
-		Uptime:          int64(time.Since(c.started).Seconds()),
+		Uptime:          int64(time.Since(o.Started).Seconds()),
 	}
 	if p.Detailed {
 		fold.detail(&result)
-		result.CircuitBreaker, result.Handlers = c.handlers(stats)
+		result.CircuitBreaker, result.Handlers = o.handlers(stats)
 		result.Counters = &CallCounters{ByOutcome: map[string]uint64{}, P99: milliseconds(calls.Latency.Quantile(0.99))}
 		for _, o := range api.Outcomes() {
 			result.Counters.ByOutcome[o.String()] = calls.Outcomes[o]
 		}
-		mcp := c.mcp.snapshot("")
+		mcp := o.Catalog.MCPStats()
 		result.MCPCalls = &MCPCalls{TotalCalls: mcp.Calls, SuccessCount: mcp.Outcomes[api.OutcomeOK], ErrorCount: mcp.Errors()}
 		result.SystemHealthCheck = &HealthCheck{HealthResult: healthOf(services, fold.failed), FailedInstances: fold.failed}
 	}
@@ -93,17 +94,17 @@ func sumOf(stats []CallStats) CallStats {
 }
 
 // handlers tells of each method how it was called and how its circuit breaker stands.
-func (c *Coordinator) handlers(stats []CallStats) (*CircuitMetrics, map[string]HandlerMetrics) {
+func (o SystemOptions) handlers(stats []CallStats) (*CircuitMetrics, map[string]HandlerMetrics) {
 	circuits := &CircuitMetrics{NotClosed: map[string]string{}}
 	handlers := make(map[string]HandlerMetrics, len(stats))
 	for _, s := range stats {
 		h := HandlerMetrics{
 			TotalCalls: s.Calls, SuccessCount: s.Outcomes[api.OutcomeOK], ErrorCount: s.Errors(),
 			AvgResponseTime: milliseconds(s.Latency.Mean()), P99: milliseconds(s.Latency.Quantile(0.99)),
-			CircuitState: c.methods[s.Method].circuit.state(), RateLimitHits: s.Outcomes[api.OutcomeRateLimited],
+			CircuitState: s.Circuit, RateLimitHits: s.Outcomes[api.OutcomeRateLimited],
 		}
 		if !s.Last.IsZero() {
-			h.LastCalled = s.Last.Format(isoLayout)
+			h.LastCalled = s.Last.Format(events.TimeLayout)
 		}
 		handlers[s.Method] = h
 		if h.CircuitState == circuitClosed {
@@ -115,9 +116,6 @@ func (c *Coordinator) handlers(stats []CallStats) (*CircuitMetrics, map[string]H
 	}
 	return circuits, handlers
 }
-
-// isoLayout is how moments are told.
-const isoLayout = "2006-01-02T15:04:05.000Z"
 
 // memory is how many bytes the process has from the operating system and has not given back.
 func memory() uint64 {

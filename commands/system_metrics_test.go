@@ -7,8 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/lua"
 )
 
 func (f *fleet) metrics() MetricsResult {
@@ -73,7 +76,7 @@ func TestMetricsOfTheQueues(t *testing.T) {
 		}
 		// What a dead worker left behind counts until it is put back; leadership ends with the lease.
 		for f.client.ZCard(t.Context(), f.keys.Alive()).Val() > 0 {
-			if _, err := f.script(t.Context(), reassignFailedTasks, envelopeContext("x", "", ""), "", 0, 0, 0, 0, 0); err != nil {
+			if _, err := f.scripts.Run(t.Context(), reassignFailedTasks, lua.EventContext("x", "", ""), "", 0, 0, 0, 0, 0); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -98,8 +101,8 @@ func TestMetricsOfHandlers(t *testing.T) {
 		_, _ = f.Call(t.Context(), api.Request{Method: "task.create", Params: []byte(`{"text":"y"}`), MCP: true})
 		took := milliseconds(time.Since(began))
 		got := f.metrics()
-		if len(got.Handlers) != len(f.list) || got.CircuitBreaker.Closed != len(f.list) {
-			t.Errorf("%d of %d methods, %d circuits closed", len(got.Handlers), len(f.list), got.CircuitBreaker.Closed)
+		if len(got.Handlers) != len(f.Methods()) || got.CircuitBreaker.Closed != len(f.Methods()) {
+			t.Errorf("%d of %d methods, %d circuits closed", len(got.Handlers), len(f.Methods()), got.CircuitBreaker.Closed)
 		}
 		for name, want := range map[string]HandlerMetrics{
 			"task.get":    {TotalCalls: 5, ErrorCount: 5, RateLimitHits: 3, CircuitState: "CLOSED"},
@@ -108,7 +111,7 @@ func TestMetricsOfHandlers(t *testing.T) {
 		} {
 			h := got.Handlers[name]
 			if h.TotalCalls > 0 {
-				last, err := time.Parse(isoLayout, h.LastCalled)
+				last, err := time.Parse(events.TimeLayout, h.LastCalled)
 				if err != nil || last.Before(began) || last.After(time.Now()) {
 					t.Errorf("%s was called last at %s, %v", name, h.LastCalled, err)
 				}

@@ -7,9 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/jsontext"
-	"golang.org/x/sync/errgroup"
 )
 
 // votes has an instance vote on the decision d, and compares the answer.

@@ -39,7 +39,7 @@ const (
 	maxMaxTasks     = 10_000
 )
 
-func systemRegister() (*Method, error) {
+func (o SystemOptions) systemRegister() (*Method, error) {
 	return method[RegisterParams, RegisterResult](spec{
 		name: "system.register",
 		description: "Register an instance, for the first time or again. The first with no leader alive becomes leader; " +
@@ -56,15 +56,15 @@ func systemRegister() (*Method, error) {
 				"sessionId": {Type: "string", MaxLength: new(maxIDBytes), Pattern: noControls},
 			}
 		},
-	}, register)
+	}, o.register)
 }
 
-func register(ctx context.Context, c *call, p *RegisterParams) (json.RawMessage, error) {
+func (o SystemOptions) register(ctx context.Context, c *call, p *RegisterParams) (json.RawMessage, error) {
 	id := string(p.ID)
 	maxTasks, session := instanceMetadata(p.Metadata)
 	worker := slices.Contains(p.Roles, workerRole)
-	reply, err := c.run(ctx, registerInstance, id, id, jsontext.Array(p.Roles), flag(worker), string(p.Metadata), session,
-		maxTasks, ms(c.options.InstanceTTL), c.Caller)
+	reply, err := c.run(ctx, registerInstance, id, id, jsontext.Array(p.Roles), lua.Flag(worker), string(p.Metadata), session,
+		maxTasks, o.InstanceTTL.Milliseconds(), c.Caller)
 	if err != nil {
 		return nil, err
 	}
@@ -78,18 +78,18 @@ func register(ctx context.Context, c *call, p *RegisterParams) (json.RawMessage,
 	// The instance is registered. What follows is repeatable, and harmless if it never comes.
 	follow := func(err error) {
 		if err != nil {
-			c.options.Logger.WarnContext(ctx, "what follows a registration did not finish; the monitor or a claim will see to it",
+			o.Logger.WarnContext(ctx, "what follows a registration did not finish; the monitor or a claim will see to it",
 				"instance", id, "error", err)
 		}
 	}
 	_, err = c.script(ctx, updateGossipHealth, id, "healthy")
 	follow(err)
 	if setAside {
-		_, err = c.requeueOrphans(ctx)
+		_, err = o.Reassigner.requeue(ctx)
 		follow(err)
 	}
 	if worker {
-		follow(c.autoAssign(ctx, c.context(id, event), id, "instance_registered"))
+		follow(o.Reassigner.assign(ctx, c.context(id, event), id, "instance_registered"))
 	}
 	return json.RawMessage(`{"registered":true}`), nil
 }
@@ -121,11 +121,4 @@ func instanceMetadata(metadata api.Object) (maxTasks int, session string) {
 		}
 	}
 	return maxTasks, session
-}
-
-func flag(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -6,8 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 func TestRegister(t *testing.T) {

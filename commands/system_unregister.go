@@ -25,7 +25,7 @@ type UnregisterResult struct {
 
 var unregisterInstance = lua.Named("unregister_instance")
 
-func systemUnregister() (*Method, error) {
+func (o SystemOptions) systemUnregister() (*Method, error) {
 	return method[UnregisterParams, UnregisterResult](spec{
 		name:        "system.unregister",
 		description: "Let an instance go. Its tasks, claimed ones too, go back to the queue and to live workers.",
@@ -35,34 +35,26 @@ func systemUnregister() (*Method, error) {
 		roles:       writers,
 		effect:      Destroys,
 		hidden:      true,
-	}, unregister)
+	}, o.unregister)
 }
 
-func unregister(ctx context.Context, c *call, p *UnregisterParams) (json.RawMessage, error) {
+func (o SystemOptions) unregister(ctx context.Context, c *call, p *UnregisterParams) (json.RawMessage, error) {
 	id := string(p.InstanceID)
 	reply, err := c.run(ctx, unregisterInstance, id, id, p.SessionID, c.agent())
 	if err != nil {
 		return nil, err
 	}
-	n, err := integers(reply, 1)
+	n, err := lua.Integers(reply, 1)
 	if err != nil {
 		return nil, fmt.Errorf("unregister_instance: %w", err)
 	}
 	event, _ := reply.([]any)[1].(string)
 	if n[0] > 0 {
 		// It is unregistered. What follows is repeatable, and the monitor goes on with it if it stops here.
-		if err := c.reassign(ctx, c.context(id, event), "instance_unregistered"); err != nil {
-			c.options.Logger.WarnContext(ctx, "tasks of an unregistered instance are not all put back yet; the monitor goes on",
+		if err := o.Reassigner.reassign(ctx, c.context(id, event), "instance_unregistered"); err != nil {
+			o.Logger.WarnContext(ctx, "tasks of an unregistered instance are not all put back yet; the monitor goes on",
 				"instance", id, "error", err)
 		}
 	}
 	return fmt.Appendf(nil, `{"unregistered":true,"tasksReassigned":%d}`, n[0]), nil
-}
-
-// reassign works off what instances left behind and gives it to those that are alive.
-func (c *Coordinator) reassign(ctx context.Context, envelope, reason string) error {
-	if _, err := c.requeueOrphans(ctx); err != nil {
-		return err
-	}
-	return c.autoAssign(ctx, envelope, "", reason)
 }

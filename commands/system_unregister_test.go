@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 func TestUnregister(t *testing.T) {

@@ -6,8 +6,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 func TestAssign(t *testing.T) {

@@ -32,7 +32,7 @@ type CompleteTaskResult struct {
 
 var completeTask = lua.Named("complete_task")
 
-func taskComplete() (*Method, error) {
+func (o TaskOptions) taskComplete() (*Method, error) {
 	return method[CompleteTaskParams, CompleteTaskResult](spec{
 		name:        "task.complete",
 		description: "Finish a task that has an owner: completed, or failed when an error is given.",
@@ -45,10 +45,10 @@ func taskComplete() (*Method, error) {
 			p["attempt"].Minimum, p["attempt"].Maximum = new(0.0), new(float64(maxInteger))
 			refineKey(p["idempotencyKey"])
 		},
-	}, complete)
+	}, o.complete)
 }
 
-func complete(ctx context.Context, c *call, p *CompleteTaskParams) (json.RawMessage, error) {
+func (o TaskOptions) complete(ctx context.Context, c *call, p *CompleteTaskParams) (json.RawMessage, error) {
 	id := p.ID
 	switch {
 	case id == "" && p.TaskID == "":
@@ -68,7 +68,7 @@ func complete(ctx context.Context, c *call, p *CompleteTaskParams) (json.RawMess
 	}
 	worker := string(p.WorkerID)
 	return c.decide(ctx, completeTask, worker, key, digest, string(id), worker, attempt, notNull(p.Result), notNull(p.Error),
-		ms(c.options.TaskRetention), c.agent())
+		o.Retention.Milliseconds(), c.agent())
 }
 
 // notNull is the text of a value that is given and not null.

@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 func TestComplete(t *testing.T) {

@@ -7,8 +7,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 func TestCreate(t *testing.T) {

@@ -3,7 +3,6 @@ package commands
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -32,34 +31,6 @@ type ListTasksResult struct {
 	HasMore    bool       `json:"hasMore"`
 }
 
-// TaskQuery is what to list. Zero values do not filter.
-type TaskQuery struct {
-	Status, AssignedTo string
-	Priority           *int
-	Limit, Offset      int
-	// OrderBy is one of TaskOrders, Order is asc or desc.
-	OrderBy, Order string
-}
-
-// TaskView is a view of the tasks, derived from the log, that is a little behind it.
-type TaskView interface {
-	// WaitFor waits until the view has the event of this seq, at most for the time given.
-	WaitFor(ctx context.Context, seq int64, atMost time.Duration) error
-	// List gives the tasks that match, each as a task object, and how many match in all.
-	List(ctx context.Context, q TaskQuery) (tasks []json.RawMessage, total int, err error)
-	// Ping asks whether the view can be read.
-	Ping(ctx context.Context) error
-}
-
-// ErrPageTooLarge is what a TaskView answers when the tasks of a page hold more than it gives at once.
-var ErrPageTooLarge = errors.New("the page is too large")
-
-// ErrViewUnavailable is what a TaskView answers when its store cannot be reached.
-var ErrViewUnavailable = errors.New("task view unavailable")
-
-// TaskOrders are what tasks can be ordered by.
-var TaskOrders = []any{"createdAt", "updatedAt", "completedAt", "priority", "status"}
-
 var listTasks = lua.Named("list_tasks")
 
 const (
@@ -69,7 +40,7 @@ const (
 	viewPatience = 500 * time.Millisecond
 )
 
-func taskList() (*Method, error) {
+func (o TaskOptions) taskList() (*Method, error) {
 	return method[ListTasksParams, ListTasksResult](spec{
 		name:        "task.list",
 		description: "List tasks from the view in Postgres. Pages never overlap as long as the tasks stand still.",
@@ -86,16 +57,16 @@ func taskList() (*Method, error) {
 			p["orderBy"].Enum = TaskOrders
 			p["order"].Enum = []any{"asc", "desc"}
 		},
-	}, list)
+	}, o.list)
 }
 
-func list(ctx context.Context, c *call, p *ListTasksParams) (json.RawMessage, error) {
+func (o TaskOptions) list(ctx context.Context, c *call, p *ListTasksParams) (json.RawMessage, error) {
 	reply, err := c.run(ctx, listTasks, "")
 	if err != nil {
 		return nil, err
 	}
-	if c.options.Tasks == nil {
-		return nil, api.Internal(api.PostgresUnavailable)
+	if o.View == nil {
+		return nil, ErrNoPostgres
 	}
 	seq, err := strconv.ParseInt(fmt.Sprint(reply), 10, 64)
 	if err != nil {
@@ -117,12 +88,12 @@ func list(ctx context.Context, c *call, p *ListTasksParams) (json.RawMessage, er
 	if q.Order == "" {
 		q.Order = "desc"
 	}
-	if err := c.options.Tasks.WaitFor(ctx, seq, viewPatience); err != nil {
-		return nil, viewError(err)
+	if err := o.View.WaitFor(ctx, seq, viewPatience); err != nil {
+		return nil, viewFailure(err)
 	}
-	tasks, total, err := c.options.Tasks.List(ctx, q)
+	tasks, total, err := o.View.List(ctx, q)
 	if err != nil {
-		return nil, viewError(err)
+		return nil, viewFailure(err)
 	}
 	out := []byte(`{"tasks":[`)
 	for i, t := range tasks {
@@ -132,14 +103,4 @@ func list(ctx context.Context, c *call, p *ListTasksParams) (json.RawMessage, er
 		out = append(out, t...)
 	}
 	return fmt.Appendf(out, `],"totalCount":%d,"hasMore":%t}`, total, q.Offset+len(tasks) < total), nil
-}
-
-func viewError(err error) error {
-	if errors.Is(err, ErrPageTooLarge) {
-		return api.InvalidParams("limit parameter: the tasks of this page hold more than 16 MiB; ask for fewer at once")
-	}
-	if errors.Is(err, ErrViewUnavailable) || errors.Is(err, context.DeadlineExceeded) {
-		return api.Internal(api.PostgresUnavailable)
-	}
-	return err
 }

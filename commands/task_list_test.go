@@ -45,7 +45,7 @@ func (v *view) Ping(ctx context.Context) error {
 func TestList(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
 		v := &view{total: 7}
-		f.options.Tasks = v
+		f.with(func(o *Options) { o.Tasks = v })
 		if got := string(f.ok("task.list", `{}`)); got != `{"tasks":[],"totalCount":7,"hasMore":true}` {
 			t.Errorf("answered %s", got)
 		}
@@ -90,7 +90,7 @@ func TestListWithoutPostgres(t *testing.T) {
 		unavailable := `"` + api.PostgresUnavailable + `"`
 		f.refused(api.CodeInternal, unavailable, "task.list", `{}`)
 		v := &view{}
-		f.options.Tasks = v
+		f.with(func(o *Options) { o.Tasks = v })
 		v.err = fmt.Errorf("list: %w", ErrViewUnavailable)
 		f.refused(api.CodeInternal, unavailable, "task.list", `{}`)
 		v.err, v.wait = nil, ErrViewUnavailable

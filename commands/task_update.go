@@ -33,7 +33,7 @@ var updateTask = lua.Named("update_task")
 // statuses are what a task can be.
 var statuses = []any{"pending", "in_progress", "completed", "failed"}
 
-func taskUpdate() (*Method, error) {
+func (o TaskOptions) taskUpdate() (*Method, error) {
 	return method[UpdateTaskParams, api.Task](spec{
 		name:        "task.update",
 		description: "Change a task's text, priority, metadata (merged) or status. A finished task's status stays.",
@@ -50,7 +50,7 @@ func taskUpdate() (*Method, error) {
 			refineMetadata(u.Properties["metadata"])
 			u.Properties["status"].Enum = statuses
 		},
-	}, update)
+	}, o.update)
 }
 
 // maxMetadata is how many bytes of metadata a task may come to have. What comes at once is as long as a body at most.
@@ -59,7 +59,7 @@ const maxMetadata = 1 << 20
 // maxMerges is how often metadata is merged again because somebody else changed it in between.
 const maxMerges = 20
 
-func update(ctx context.Context, c *call, p *UpdateTaskParams) (json.RawMessage, error) {
+func (o TaskOptions) update(ctx context.Context, c *call, p *UpdateTaskParams) (json.RawMessage, error) {
 	u := p.Updates
 	if u.Text == nil && u.Status == nil && u.Priority == nil && u.Metadata == nil {
 		return nil, api.InvalidParams("updates parameter must hold at least one of text, status, priority, metadata")
@@ -69,12 +69,12 @@ func update(ctx context.Context, c *call, p *UpdateTaskParams) (json.RawMessage,
 		priority = fmt.Sprint(*u.Priority)
 	}
 	for range maxMerges {
-		read, merged, roles, err := c.mergeMetadata(ctx, p.ID, u.Metadata)
+		read, merged, roles, err := mergeMetadata(ctx, c, p.ID, u.Metadata)
 		if err != nil {
 			return nil, err
 		}
 		result, err := c.decide(ctx, updateTask, "", string(p.ID), deref(u.Text), priority, deref(u.Status), merged, read, roles,
-			jsontext.Quote(c.actor("")), ms(c.options.TaskRetention), c.agent())
+			jsontext.Quote(c.actor("")), o.Retention.Milliseconds(), c.agent())
 		var changed *lua.Error
 		if !errors.As(err, &changed) || changed.Code != "METADATA_CHANGED" {
 			return result, err
@@ -85,7 +85,7 @@ func update(ctx context.Context, c *call, p *UpdateTaskParams) (json.RawMessage,
 
 // mergeMetadata reads a task's metadata and puts changes over it. The script compares it with what was
 // read, so that nobody's change is lost.
-func (c *call) mergeMetadata(ctx context.Context, id api.TaskID, changes api.Object) (read, merged []byte, roles string, err error) {
+func mergeMetadata(ctx context.Context, c *call, id api.TaskID, changes api.Object) (read, merged []byte, roles string, err error) {
 	if changes == nil {
 		return nil, nil, "", nil
 	}

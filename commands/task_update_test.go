@@ -6,8 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 func TestUpdate(t *testing.T) {

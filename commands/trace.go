@@ -12,7 +12,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/claudebench/claudebench/internal/api"
-	"github.com/claudebench/claudebench/lua"
 )
 
 // What is in this file runs only where traces are on. Spans tell which method, which script and how it ended, never params, results
@@ -59,34 +58,5 @@ func tellCommand(span trace.Span, err error) {
 		}
 		span.SetStatus(codes.Error, what)
 	default:
-	}
-}
-
-// scriptTraced runs a script in a span of its own below the command's. Scripts that share a round trip have one each. The monitor's
-// scripts, which belong to no command, have none.
-func (c *Coordinator) scriptTraced(ctx context.Context, script *lua.Script, args []any) (reply any, err error) {
-	if !trace.SpanContextFromContext(ctx).IsSampled() {
-		return c.scripts.Run(ctx, script, []string{c.keys.Log()}, args...)
-	}
-	ctx, span := c.tracer.Start(ctx, script.Name, trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithAttributes(semconv.DBSystemNameRedis, semconv.DBOperationName("EVALSHA"), semconv.DBStoredProcedureName(script.Name)))
-	defer func() {
-		tellScript(span, err)
-		span.End()
-	}()
-	return c.scripts.Run(ctx, script, []string{c.keys.Log()}, args...)
-}
-
-// tellScript says how a script ended. What a script refuses is told by its code, without the detail, which names what users named.
-func tellScript(span trace.Span, err error) {
-	refused := (*lua.Error)(nil)
-	switch {
-	case err == nil:
-	case errors.As(err, &refused):
-		span.SetAttributes(semconv.DBResponseStatusCode(refused.Code))
-	default:
-		outcome := api.OutcomeOf(apiError(err))
-		span.SetAttributes(semconv.ErrorTypeKey.String(outcome.String()))
-		span.SetStatus(codes.Error, outcome.String())
 	}
 }

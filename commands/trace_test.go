@@ -6,11 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // tracedFleet is a fleet that makes spans, and what keeps them.
@@ -79,7 +80,7 @@ func TestTraceTellsFailures(t *testing.T) {
 		}
 	}
 
-	f.methods["task.list"].run = func(context.Context, *call) (json.RawMessage, error) { panic("hush-hush") }
+	f.method("task.list").Run = func(context.Context, *call) (json.RawMessage, error) { panic("hush-hush") }
 	func() {
 		defer func() { _ = recover() }()
 		_, _ = f.do("task.list", `{}`)
@@ -93,8 +94,8 @@ func TestTraceTellsFailures(t *testing.T) {
 // Where traces are off, a call allocates nothing for them. Not parallel: others would be counted too.
 func TestTracesThatAreOffAllocateNothing(t *testing.T) {
 	f := newFleet(t, realRedis(t), Options{})
-	m := f.methods["task.list"]
-	m.run = func(context.Context, *call) (json.RawMessage, error) { return nil, nil }
+	m := f.method("task.list")
+	m.Run = func(context.Context, *call) (json.RawMessage, error) { return nil, nil }
 	request := api.Request{Method: m.Name, Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Received: time.Now().Add(time.Hour)}
 	without := testing.AllocsPerRun(1000, func() { _, _ = f.perform(context.Background(), m, request) })
 	with := testing.AllocsPerRun(1000, func() { _, _ = f.Call(context.Background(), request) })

@@ -9,15 +9,16 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
 // verify holds the fold of the log against all that is in Redis. What instances left behind is put back first.
 func (f *fleet) verify() *fold {
 	f.t.Helper()
-	if _, err := f.requeueOrphans(context.Background()); err != nil {
+	if _, err := newReassigner(f.scripts, f.options.InstanceTTL).requeue(context.Background()); err != nil {
 		f.t.Fatalf("put back orphans: %v", err)
 	}
 	events := f.events()

@@ -39,10 +39,10 @@ func (c callCollector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstHistogram(durations, s.Latency.Count, s.Latency.Sum.Seconds(), cumulative(&s.Latency), s.Method)
 	}
 	for _, m := range c.Methods() {
-		at := m.Circuit()
-		if at == "" {
+		if m.Circuit == nil {
 			continue
 		}
+		at := m.Circuit.State()
 		for _, state := range commands.CircuitStates() {
 			to <- gauge(circuits, flag(state == at), m.Name, strings.ToLower(state))
 		}

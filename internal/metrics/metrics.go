@@ -27,6 +27,9 @@ import (
 type Sources struct {
 	// Commands are those of this coordinator.
 	Commands Commands
+	// Gauges asks Redis how the namespace stands (ReadGauges); view is the checkpoint of the task view, "" when
+	// that is not known.
+	Gauges func(ctx context.Context, view string) (*commands.Gauges, error)
 	// Projections tells what this coordinator knows of its projections, without asking a store.
 	Projections func() []projections.Status
 	// View asks Postgres for the checkpoint of the task view; nil where there is no Postgres.
@@ -41,7 +44,6 @@ type Sources struct {
 type Commands interface {
 	Methods() []*commands.Method
 	Stats() []commands.CallStats
-	Gauges(ctx context.Context, view string) (*commands.Gauges, error)
 }
 
 // NewHandler answers scrapes. An error is a mistake of ours: two metrics of one name.

@@ -44,7 +44,7 @@ func (s *store) Gauges(context.Context, string) (*commands.Gauges, error) {
 func handler(t *testing.T, s *store, log io.Writer) http.Handler {
 	t.Helper()
 	h, err := NewHandler(Sources{
-		Commands: s, Projections: func() []projections.Status { return nil }, Logger: slog.New(slog.NewTextHandler(log, nil)),
+		Commands: s, Gauges: s.Gauges, Projections: func() []projections.Status { return nil }, Logger: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -70,7 +70,7 @@ func (c *storeCollector) Collect(to chan<- prometheus.Metric) {
 	view := c.view(to)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	g, err := c.Commands.Gauges(ctx, view)
+	g, err := c.Gauges(ctx, view)
 	to <- gauge(redisUp, flag(!errors.Is(err, lua.ErrUnavailable)))
 	switch {
 	case err == nil:

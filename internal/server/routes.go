@@ -20,7 +20,7 @@ import (
 )
 
 // routes are the paths of the server.
-func (s *Server) routes(coordinator *commands.Coordinator) (http.Handler, error) {
+func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.Context, string) (*commands.Gauges, error)) (http.Handler, error) {
 	methods := coordinator.Methods()
 	document, err := openrpc.Document(methods, s.version)
 	if err != nil {
@@ -32,7 +32,7 @@ func (s *Server) routes(coordinator *commands.Coordinator) (http.Handler, error)
 	if err != nil {
 		return nil, fmt.Errorf("offer the methods by MCP: %w", err)
 	}
-	watched := metrics.Sources{Commands: coordinator, Projections: s.runner.Progress, Version: s.version, Logger: s.logger}
+	watched := metrics.Sources{Commands: coordinator, Gauges: gauges, Projections: s.runner.Progress, Version: s.version, Logger: s.logger}
 	if s.tasks != nil {
 		watched.View = s.tasks.Checkpoint
 	}

@@ -215,7 +215,9 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 		return nil, nil, fmt.Errorf("listen on %s: %w (another address: --listen, CB_LISTEN)", cfg.Listen, err)
 	}
 	var handler http.Handler
-	if handler, err = s.routes(coordinator); err == nil && s.tokens != nil {
+	if handler, err = s.routes(coordinator, func(ctx context.Context, view string) (*commands.Gauges, error) {
+		return commands.ReadGauges(ctx, redisConfig.Runner.On(space.Log()), cfg.InstanceTTL, view)
+	}); err == nil && s.tokens != nil {
 		handler = s.tokens.Require(handler, "/healthz", "/readyz")
 	}
 	if err == nil {

@@ -1,0 +1,92 @@
+package lua
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/claudebench/claudebench/internal/jsontext"
+)
+
+// Scripts runs scripts on the log of one namespace. Its errors are those of Runner.Run.
+type Scripts interface {
+	Run(ctx context.Context, script *Script, args ...any) (any, error)
+}
+
+// On returns the scripts of the log whose hash has this key.
+func (r *Runner) On(log string) Scripts { return onLog{r, []string{log}} }
+
+type onLog struct {
+	runner *Runner
+	keys   []string
+}
+
+func (s onLog) Run(ctx context.Context, script *Script, args ...any) (any, error) {
+	return s.runner.Run(ctx, script, s.keys, args...)
+}
+
+// Text runs a script that returns JSON text.
+func Text(ctx context.Context, scripts Scripts, script *Script, args ...any) (json.RawMessage, error) {
+	reply, err := scripts.Run(ctx, script, args...)
+	if err != nil {
+		return nil, err
+	}
+	text, ok := reply.(string)
+	if !ok {
+		return nil, fmt.Errorf("script %s returned %T, not text", script.Name, reply)
+	}
+	return json.RawMessage(text), nil
+}
+
+// EventContext is the part of an envelope that says who acted, what caused it, and in which trace. Scripts
+// take it as the argument context. An empty cause or trace is null.
+func EventContext(actor, cause, trace string) string {
+	b := make([]byte, 0, 96)
+	b = append(append(b, `"actor":`...), jsontext.Quote(actor)...)
+	b = append(append(b, `,"cause":`...), quotedOrNull(cause)...)
+	b = append(append(b, `,"trace":`...), quotedOrNull(trace)...)
+	return string(b)
+}
+
+func quotedOrNull(s string) []byte {
+	if s == "" {
+		return []byte("null")
+	}
+	return jsontext.Quote(s)
+}
+
+// Flag is a boolean as scripts take it.
+func Flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Integers reads the integers that an array reply begins with.
+func Integers(reply any, n int) ([]int64, error) {
+	values, ok := reply.([]any)
+	if !ok || len(values) < n {
+		return nil, fmt.Errorf("returned %v, not %d values", reply, n)
+	}
+	out := make([]int64, n)
+	for i := range out {
+		if out[i], ok = values[i].(int64); !ok {
+			return nil, fmt.Errorf("returned %v, not %d integers", reply, n)
+		}
+	}
+	return out, nil
+}
+
+// Integer reads a whole number in a reply; anything else is 0.
+func Integer(v any) int64 {
+	switch v := v.(type) {
+	case int64:
+		return v
+	case string:
+		n, _ := strconv.ParseInt(v, 10, 64)
+		return n
+	}
+	return 0
+}
