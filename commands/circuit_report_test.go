@@ -18,7 +18,7 @@ type circuitEvent struct {
 }
 
 // circuitEvents are the log's events of circuits.
-func (f *fleet) circuitEvents() (types []string, payloads []circuitEvent) {
+func circuitEvents(f *fleet) (types []string, payloads []circuitEvent) {
 	f.t.Helper()
 	for _, e := range f.events() {
 		if strings.HasPrefix(e.Type, "circuit.") {
@@ -31,8 +31,8 @@ func (f *fleet) circuitEvents() (types []string, payloads []circuitEvent) {
 	return types, payloads
 }
 
-// note is what Redis shows of a coordinator's circuit.
-func (f *fleet) note(method string) string {
+// noteOf is what Redis shows of a coordinator's circuit.
+func noteOf(f *fleet, method string) string {
 	f.t.Helper()
 	key := f.keys.Prefix() + "circuit:" + method
 	note, err := f.client.HGet(context.Background(), key, f.options.Name).Result()
@@ -63,7 +63,7 @@ func TestCircuitIsReportedWhenRedisIsBack(t *testing.T) {
 		}
 	}
 	opened := time.Now().UnixMilli()
-	f.fails("task.create", `{"text":"x"}`, api.CircuitBreakerOpen)
+	fails(f, "task.create", `{"text":"x"}`, api.CircuitBreakerOpen)
 	if got := decoded[HealthResult](t, f.ok("system.health", `{}`)); got.Status != "unhealthy" {
 		t.Errorf("health without Redis: %+v", got)
 	}
@@ -86,7 +86,7 @@ func TestCircuitIsReportedWhenRedisIsBack(t *testing.T) {
 	}
 	swept()
 	swept() // has nothing more to tell
-	types, told := f.circuitEvents()
+	types, told := circuitEvents(f)
 	if len(types) == 0 || types[0] != "circuit.opened" {
 		t.Fatalf("the log tells %v", types)
 	}
@@ -97,32 +97,32 @@ func TestCircuitIsReportedWhenRedisIsBack(t *testing.T) {
 	}
 	want := fmt.Sprintf(`{"state":"OPEN","failures":5,"until":%d,"at":%d}`, first.Until, first.Timestamp)
 	over := fmt.Sprintf(`{"state":"HALF_OPEN","failures":5,"until":%[1]d,"at":%[1]d}`, first.Until)
-	if got := f.note("task.create"); got != want && got != over {
+	if got := noteOf(f, "task.create"); got != want && got != over {
 		t.Errorf("Redis shows %s, not %s", got, want)
 	}
 	testenv.Eventually(t, patience, func() (bool, string) {
 		swept()
-		got := f.note("task.create")
+		got := noteOf(f, "task.create")
 		return got == over, "its time is over, and Redis shows " + got
 	})
 	// A flush removes the note, and not what it says.
 	f.put([]any{"DEL", f.keys.Prefix() + "circuit:task.create"})
 	swept()
-	if got := f.note("task.create"); got != over {
+	if got := noteOf(f, "task.create"); got != over {
 		t.Errorf("after a flush Redis shows %s, not %s", got, over)
 	}
-	if err := f.eventually("task.create", `{"text":"y"}`); err != nil {
+	if err := eventually(f, "task.create", `{"text":"y"}`); err != nil {
 		t.Fatal(err)
 	}
 	if time.Now().UnixMilli() < first.Until {
 		t.Error("it closed before its time")
 	}
 	swept()
-	types, told = f.circuitEvents()
+	types, told = circuitEvents(f)
 	if len(types) != 2 || types[1] != "circuit.closed" || told[1].Until != first.Until || told[1].Failures != 5 {
 		t.Errorf("the log tells %v %+v", types, told)
 	}
-	if got := f.note("task.create"); !strings.HasPrefix(got, `{"state":"CLOSED",`) {
+	if got := noteOf(f, "task.create"); !strings.HasPrefix(got, `{"state":"CLOSED",`) {
 		t.Errorf("Redis shows %s", got)
 	}
 	f.verify()
@@ -139,7 +139,7 @@ func TestCircuitIsReportedOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if types, _ := f.circuitEvents(); len(types) != 1 {
+		if types, _ := circuitEvents(f); len(types) != 1 {
 			t.Errorf("the log tells %v", types)
 		}
 		old := circuitChange{circuitOpen, 5, 1000, 1000}

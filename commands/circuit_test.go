@@ -47,24 +47,24 @@ func broken(t *testing.T, open time.Duration) (*fleet, *outage) {
 }
 
 // fails makes a call that must fail by the infrastructure.
-func (f *fleet) fails(method, params, what string) {
+func fails(f *fleet, method, params, what string) {
 	f.t.Helper()
 	if result, err := f.do(method, params); !internalError(err, what) {
 		f.t.Fatalf("%s answered %s, %v; want %s", method, result, err, what)
 	}
 }
 
-// open makes the circuit of task.list open.
-func (f *fleet) open() {
+// openCircuit makes the circuit of task.list open.
+func openCircuit(f *fleet) {
 	f.t.Helper()
 	for range f.method("task.list").Breaker.Failures {
-		f.fails("task.list", `{}`, api.PostgresUnavailable)
+		fails(f, "task.list", `{}`, api.PostgresUnavailable)
 	}
-	f.stands("task.list", circuitOpen)
+	stands(f, "task.list", circuitOpen)
 }
 
 // stands tells how a circuit must stand, also in system.metrics.
-func (f *fleet) stands(method, want string) {
+func stands(f *fleet, method, want string) {
 	f.t.Helper()
 	got := decoded[MetricsResult](f.t, f.ok("system.metrics", `{"detailed":true}`))
 	if state := got.Handlers[method].CircuitState; state != want {
@@ -80,7 +80,7 @@ func (f *fleet) stands(method, want string) {
 }
 
 // eventually calls until the circuit lets a call through, and gives that call's error.
-func (f *fleet) eventually(method, params string) (failed error) {
+func eventually(f *fleet, method, params string) (failed error) {
 	f.t.Helper()
 	testenv.Eventually(f.t.(*testing.T), patience, func() (bool, string) { //nolint:forcetypeassert // no model test
 		_, failed = f.do(method, params)
@@ -94,23 +94,23 @@ func TestCircuitOpensAfterFailuresInARow(t *testing.T) {
 	f, view := broken(t, time.Hour)
 	n := f.method("task.list").Breaker.Failures
 	for range n - 1 {
-		f.fails("task.list", `{}`, api.PostgresUnavailable)
+		fails(f, "task.list", `{}`, api.PostgresUnavailable)
 	}
 	view.away.Store(false)
 	f.ok("task.list", `{}`) // the row ends
 	view.away.Store(true)
 	for range n - 1 {
-		f.fails("task.list", `{}`, api.PostgresUnavailable)
+		fails(f, "task.list", `{}`, api.PostgresUnavailable)
 	}
-	f.stands("task.list", circuitClosed)
-	f.fails("task.list", `{}`, api.PostgresUnavailable)
-	f.stands("task.list", circuitOpen)
+	stands(f, "task.list", circuitClosed)
+	fails(f, "task.list", `{}`, api.PostgresUnavailable)
+	stands(f, "task.list", circuitOpen)
 
-	asked, before := view.asked.Load(), f.counted()
+	asked, before := view.asked.Load(), counted(f)
 	for range 20 {
-		f.fails("task.list", `{}`, api.CircuitBreakerOpen)
+		fails(f, "task.list", `{}`, api.CircuitBreakerOpen)
 	}
-	if view.asked.Load() != asked || f.counted() != before {
+	if view.asked.Load() != asked || counted(f) != before {
 		t.Error("an open circuit let calls through")
 	}
 	// A caller's mistake is told as ever, and other methods go on.
@@ -123,7 +123,7 @@ func TestCircuitOpensAfterFailuresInARow(t *testing.T) {
 }
 
 // counted is how many calls of task.list the rate limit has counted.
-func (f *fleet) counted() int64 {
+func counted(f *fleet) int64 {
 	f.t.Helper()
 	n, err := f.client.HGet(context.Background(), f.keys.Prefix()+"ratelimit:task.list:192.0.2.1", "current").Int64()
 	if err != nil {
@@ -146,7 +146,7 @@ func TestCallersMistakesOpenNoCircuit(t *testing.T) {
 				}
 			}
 		}
-		f.stands("task.get", circuitClosed)
+		stands(f, "task.get", circuitClosed)
 	})
 }
 
@@ -163,10 +163,10 @@ func TestRateLimitsAreNoSign(t *testing.T) {
 		f.method("task.list").Limit = 10_000
 	}
 	for range f.method("task.list").Breaker.Failures - 1 {
-		f.fails("task.list", `{}`, api.PostgresUnavailable)
+		fails(f, "task.list", `{}`, api.PostgresUnavailable)
 	}
 	tooSoon()
-	f.fails("task.list", `{}`, api.PostgresUnavailable)
+	fails(f, "task.list", `{}`, api.PostgresUnavailable)
 	if state := f.method("task.list").Circuit.State(); state == circuitClosed {
 		t.Error("a rate limit ended a row of failures")
 	}
@@ -175,10 +175,10 @@ func TestRateLimitsAreNoSign(t *testing.T) {
 		return state == circuitHalfOpen, state
 	})
 	tooSoon()
-	f.stands("task.list", circuitHalfOpen)
+	stands(f, "task.list", circuitHalfOpen)
 	view.away.Store(false)
 	f.ok("task.list", `{}`)
-	f.stands("task.list", circuitClosed)
+	stands(f, "task.list", circuitClosed)
 }
 
 // A caller that does not wait says nothing of the infrastructure; a method's timeout does.
@@ -198,9 +198,9 @@ func TestCallsThatDidNotEnd(t *testing.T) {
 		hangUp()
 		<-done
 	}
-	f.stands("task.list", circuitClosed)
+	stands(f, "task.list", circuitClosed)
 	f.method("task.list").Timeout = 100 * time.Millisecond
-	f.open()
+	openCircuit(f)
 }
 
 // The circuit stays open for its time though the service is back, and then closes by the one call that it lets through.
@@ -209,10 +209,10 @@ func TestCircuitClosesByATrial(t *testing.T) {
 	const open = 600 * time.Millisecond
 	f, view := broken(t, open)
 	began := time.Now()
-	f.open()
+	openCircuit(f)
 	opened := time.Now()
 	view.away.Store(false)
-	if err := f.eventually("task.list", `{}`); err != nil {
+	if err := eventually(f, "task.list", `{}`); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(began); took < open {
@@ -221,21 +221,21 @@ func TestCircuitClosesByATrial(t *testing.T) {
 	if took := time.Since(opened); took > open+5*time.Second {
 		t.Errorf("it was open for %v", took)
 	}
-	f.stands("task.list", circuitClosed)
+	stands(f, "task.list", circuitClosed)
 }
 
 func TestCircuitOpensAgainByATrial(t *testing.T) {
 	t.Parallel()
 	const open = 300 * time.Millisecond
 	f, view := broken(t, open)
-	f.open()
-	if err := f.eventually("task.list", `{}`); !internalError(err, api.PostgresUnavailable) {
+	openCircuit(f)
+	if err := eventually(f, "task.list", `{}`); !internalError(err, api.PostgresUnavailable) {
 		t.Fatalf("the trial answered %v", err)
 	}
 	reopened := time.Now()
 	view.away.Store(false)
 	// One failure was enough, and the time begins anew.
-	if err := f.eventually("task.list", `{}`); err != nil {
+	if err := eventually(f, "task.list", `{}`); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(reopened); took < open-50*time.Millisecond {
@@ -247,12 +247,12 @@ func TestCircuitOpensAgainByATrial(t *testing.T) {
 func TestOneTrialAtATime(t *testing.T) {
 	t.Parallel()
 	f, view := broken(t, 50*time.Millisecond)
-	f.open()
+	openCircuit(f)
 	testenv.Eventually(t, patience, func() (bool, string) {
 		state := f.method("task.list").Circuit.State()
 		return state == circuitHalfOpen, state
 	})
-	f.stands("task.list", circuitHalfOpen)
+	stands(f, "task.list", circuitHalfOpen)
 	view.away.Store(false)
 	view.hangs = make(chan struct{})
 	before := view.asked.Load()
@@ -277,7 +277,7 @@ func TestOneTrialAtATime(t *testing.T) {
 	if through.Load() != 1 || rejected.Load() != 49 || view.asked.Load() != before+1 {
 		t.Errorf("%d calls were let through, %d not", through.Load(), rejected.Load())
 	}
-	f.stands("task.list", circuitClosed)
+	stands(f, "task.list", circuitClosed)
 }
 
 // Who sends a request so slowly that the method's time is over has opened no circuit for the others.
@@ -290,7 +290,7 @@ func TestSlowCallersOpenNoCircuit(t *testing.T) {
 				t.Fatalf("answered %s, %v", result, err)
 			}
 		}
-		f.stands("task.create", circuitClosed)
+		stands(f, "task.create", circuitClosed)
 		if f.seq() != 0 {
 			t.Error("and yet it did something")
 		}

@@ -58,7 +58,3 @@ func unauthorized(refused *lua.Error) error {
 	}
 	return api.Unauthorized("this needs " + detail.Needed)
 }
-
-// ErrNoPostgres is the error of a call that needs Postgres where none is configured. Callers are answered
-// "Postgres unavailable"; no circuit counts it.
-var ErrNoPostgres = errors.New("no Postgres is configured")

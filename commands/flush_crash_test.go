@@ -16,15 +16,6 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// sweep is a tick of another coordinator's monitor.
-func (f *fleet) sweep() {
-	f.t.Helper()
-	other := f.beside()
-	if err := other.Sweep(f.t.(*testing.T).Context()); err != nil { //nolint:forcetypeassert // no model test
-		f.t.Fatalf("sweep: %v", err)
-	}
-}
-
 // Whatever step a coordinator dies at, another one finishes the flush or undoes it, once it can.
 func TestFlushIsLeftBehind(t *testing.T) {
 	redisOnly := `{"confirm":"FLUSH_ALL_DATA","includePostgres":false}`
@@ -90,9 +81,9 @@ func TestFlushIsLeftBehind(t *testing.T) {
 					}
 					f.sweep()
 					if test.finished {
-						f.wasFlushed(t, last, int64(len(keys)), rows, test.params == confirmed && test.postgres)
+						wasFlushed(f, t, last, int64(len(keys)), rows, test.params == confirmed && test.postgres)
 					} else {
-						f.wasUndone(t, before, rows, test.step != "begun")
+						wasUndone(f, t, before, rows, test.step != "begun")
 					}
 					f.register("later", `[]`, "")
 					f.create("later", "")
@@ -102,7 +93,7 @@ func TestFlushIsLeftBehind(t *testing.T) {
 	}
 }
 
-func (f *fleet) wasFlushed(t *testing.T, last, keys int64, rows *rowsOfATest, all bool) {
+func wasFlushed(f *fleet, t *testing.T, last, keys int64, rows *rowsOfATest, all bool) {
 	t.Helper()
 	postgres := ""
 	if all {
@@ -122,7 +113,7 @@ func (f *fleet) wasFlushed(t *testing.T, last, keys int64, rows *rowsOfATest, al
 	}
 }
 
-func (f *fleet) wasUndone(t *testing.T, before map[string]any, rows *rowsOfATest, wasFenced bool) {
+func wasUndone(f *fleet, t *testing.T, before map[string]any, rows *rowsOfATest, wasFenced bool) {
 	t.Helper()
 	after := f.snapshot()
 	monitor := f.keys.Prefix() + "health:monitor"
@@ -173,7 +164,7 @@ func TestFlushOfACoordinatorTakenForDead(t *testing.T) {
 		}
 		rows.before = nil
 		delete(before, f.keys.Prefix()+"health:monitor")
-		f.wasUndone(t, before, rows, true)
+		wasUndone(f, t, before, rows, true)
 	})
 }
 
@@ -227,8 +218,8 @@ func TestFlushScriptsCheckWhoRunsThem(t *testing.T) {
 				for _, who := range [][2]string{{id, "run:another"}, {"another", "run:" + id}} {
 					id, holder := who[0], who[1]
 					for script, args := range map[*lua.Script][]any{
-						fenceFlush: {id, holder, 5000}, spareInstances: {id, holder, 0, 0}, deleteFlushedKeys: {id, holder, 5000, "", "0"},
-						finishFlush: {id, holder},
+						lua.Named("fence_flush"): {id, holder, 5000}, lua.Named("spare_instances"): {id, holder, 0, 0}, lua.Named("delete_flushed_keys"): {id, holder, 5000, "", "0"},
+						lua.Named("finish_flush"): {id, holder},
 					} {
 						_, err := f.scripts.Run(t.Context(), script, args...)
 						if !lost(t.Context(), err) {
@@ -236,7 +227,7 @@ func TestFlushScriptsCheckWhoRunsThem(t *testing.T) {
 						}
 					}
 					for _, phase := range []string{draining, fenced, deleting} {
-						_, err := f.scripts.Run(t.Context(), undoFlush, id, holder, phase, 1000)
+						_, err := f.scripts.Run(t.Context(), lua.Named("undo_flush"), id, holder, phase, 1000)
 						if holder == "run:another" && !lost(t.Context(), err) {
 							t.Errorf("undone after %s as %v: %v", step, who, err)
 						}
@@ -248,12 +239,12 @@ func TestFlushScriptsCheckWhoRunsThem(t *testing.T) {
 						continue
 					}
 					// What has got further than was thought, or deletes keys, is not undone.
-					_, err := f.scripts.Run(t.Context(), undoFlush, id, now["flushHolder"], phase, 1000)
+					_, err := f.scripts.Run(t.Context(), lua.Named("undo_flush"), id, now["flushHolder"], phase, 1000)
 					if !lost(t.Context(), err) {
 						t.Errorf("undone after %s as if it were %s: %v", step, phase, err)
 					}
 				}
-				if reply, err := f.scripts.Run(t.Context(), holdFlush, "run:another", 5000); err != nil || reply.([]any)[0] != int64(0) {
+				if reply, err := f.scripts.Run(t.Context(), lua.Named("hold_flush"), "run:another", 5000); err != nil || reply.([]any)[0] != int64(0) {
 					t.Errorf("held after %s: %v, %v", step, reply, err)
 				}
 			})
@@ -302,7 +293,7 @@ func TestFlushIsHandedOver(t *testing.T) {
 			}
 			return false
 		}
-		f.refusedAs(api.Internal(api.OutcomeUnknown), "system.flush", confirmed)
+		refusedAs(f, api.Internal(api.OutcomeUnknown), "system.flush", confirmed)
 		<-stopped
 		f.sweep()
 		f.emitted(last, "system.flushed")
@@ -312,7 +303,7 @@ func TestFlushIsHandedOver(t *testing.T) {
 	})
 }
 
-func (f *fleet) refusedAs(want *api.Error, method, params string) {
+func refusedAs(f *fleet, want *api.Error, method, params string) {
 	f.t.Helper()
 	_, err := f.do(method, params)
 	if diff := cmp.Diff(error(want), err); diff != "" {

@@ -15,7 +15,7 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-func (f *fleet) gauges(view string) *Gauges {
+func gaugesOf(f *fleet, view string) *Gauges {
 	f.t.Helper()
 	g, err := ReadGauges(context.Background(), f.scripts, f.options.InstanceTTL, view)
 	if err != nil {
@@ -36,7 +36,7 @@ func TestGaugesOfNothing(t *testing.T) {
 			Assigned: new(int64(0)), Events: none, Waits: &Total{}, Runs: &Total{},
 			Lags: map[string]Lag{"state": {}, "metrics": {}},
 		}
-		if diff := cmp.Diff(want, f.gauges("")); diff != "" {
+		if diff := cmp.Diff(want, gaugesOf(f, "")); diff != "" {
 			t.Errorf("-want +got\n%s", diff)
 		}
 	})
@@ -56,7 +56,7 @@ func TestGaugesWithoutProjections(t *testing.T) {
 		seq := f.seq()
 		middle := f.client.XRange(t.Context(), f.keys.Events(), "-", "+").Val()[seq-3].ID
 		for range 3 {
-			g := f.gauges(middle)
+			g := gaugesOf(f, middle)
 			for name, lag := range g.Lags {
 				if lag.Age < 0 || lag.Age > time.Minute {
 					t.Errorf("%s is behind by %s", name, lag.Age)
@@ -71,7 +71,7 @@ func TestGaugesWithoutProjections(t *testing.T) {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		}
-		if lag := f.gauges(f.client.XRevRangeN(t.Context(), f.keys.Events(), "+", "-", 1).Val()[0].ID).Lags["tasks"]; lag != (Lag{}) {
+		if lag := gaugesOf(f, f.client.XRevRangeN(t.Context(), f.keys.Events(), "+", "-", 1).Val()[0].ID).Lags["tasks"]; lag != (Lag{}) {
 			t.Errorf("a view that has all is behind by %+v", lag)
 		}
 		for _, s := range f.Stats() {
@@ -94,11 +94,11 @@ func TestGaugesOfTheGone(t *testing.T) {
 		f.create("y", "")
 		f.claim("w")
 		for f.client.ZCard(t.Context(), f.keys.Alive()).Val() > 0 {
-			if _, err := f.scripts.Run(t.Context(), reassignFailedTasks, lua.EventContext("x", "", ""), "", 0, 0, 0, 0, 0); err != nil {
+			if _, err := f.scripts.Run(t.Context(), lua.Named("reassign_failed_tasks"), lua.EventContext("x", "", ""), "", 0, 0, 0, 0, 0); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if g := f.gauges(""); g.Orphaned != 1 || g.OrphanQueues != 1 || g.Failed != 1 || g.Instances != 0 || g.Workers != 0 || g.Pending != 1 {
+		if g := gaugesOf(f, ""); g.Orphaned != 1 || g.OrphanQueues != 1 || g.Failed != 1 || g.Instances != 0 || g.Workers != 0 || g.Pending != 1 {
 			t.Errorf("%+v", g)
 		}
 	})
@@ -115,7 +115,7 @@ func TestGaugesOfALogThatWasCut(t *testing.T) {
 		if err := f.client.XTrimMaxLen(t.Context(), f.keys.Events(), kept).Err(); err != nil {
 			t.Fatal(err)
 		}
-		g := f.gauges("1-1")
+		g := gaugesOf(f, "1-1")
 		if g.Seq != 5 || g.Kept != kept || len(g.Lags) != 3 {
 			t.Errorf("%+v", g)
 		}
@@ -133,7 +133,7 @@ func TestGaugesOfTheSilent(t *testing.T) {
 	f := newFleet(t, realRedis(t), Options{InstanceTTL: time.Millisecond})
 	f.register("w", `["worker"]`, "")
 	testenv.Eventually(t, patience, func() (bool, string) {
-		g := f.gauges("")
+		g := gaugesOf(f, "")
 		return g.Instances == 0 && g.Workers == 0, fmt.Sprintf("%+v", g)
 	})
 	if n := f.client.ZCard(t.Context(), f.keys.Alive()).Val(); n != 1 {
@@ -146,7 +146,7 @@ func TestGaugesOfARedisThatHangs(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{})
 	f := newFleet(t, testenv.ClientOf(t, server), Options{})
-	f.gauges("")
+	gaugesOf(f, "")
 	if err := server.Pause(); err != nil {
 		t.Fatal(err)
 	}
@@ -158,5 +158,5 @@ func TestGaugesOfARedisThatHangs(t *testing.T) {
 	if err := server.Resume(); err != nil {
 		t.Fatal(err)
 	}
-	f.gauges("")
+	gaugesOf(f, "")
 }

@@ -12,24 +12,6 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-type limitJSON struct{ Limit, WindowMs, RetryAfterMs int64 }
-
-// limited makes a call that must be refused for coming too soon.
-func (f *fleet) limited(r api.Request) limitJSON {
-	f.t.Helper()
-	before := f.seq()
-	result, err := f.Call(f.t.(*testing.T).Context(), r) //nolint:forcetypeassert // no model test
-	var known *api.Error
-	if !errors.As(err, &known) || known.Code != api.CodeRateLimited || known.Message != "Rate limit exceeded" {
-		f.t.Fatalf("%s answered %s, %v", r.Params, result, err)
-	}
-	if f.seq() != before {
-		f.t.Errorf("%s was refused and yet emitted", r.Params)
-	}
-	data, _ := known.Data.(json.RawMessage)
-	return decoded[limitJSON](f.t, data)
-}
-
 func TestRateLimit(t *testing.T) {
 	everywhere(t, Options{RateLimits: map[string]int{"system.heartbeat": 5, "task.create": 3, "task.get": 0}}, func(t *testing.T, f *fleet) {
 		f.register("a", `[]`, "")

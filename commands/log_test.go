@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -166,9 +165,9 @@ func TestForeignEntryInTheLog(t *testing.T) {
 		}
 		// A claim that has to take from another, and auto-assignment.
 		for _, c := range [][]any{
-			{autoAssignTasks, lua.EventContext("x", "", ""), "", "instance_failed", 30_000},
+			{lua.Named("auto_assign_tasks"), lua.EventContext("x", "", ""), "", "instance_failed", 30_000},
 		} {
-			if _, err := f.scripts.Run(t.Context(), autoAssignTasks, c[1:]...); err == nil {
+			if _, err := f.scripts.Run(t.Context(), lua.Named("auto_assign_tasks"), c[1:]...); err == nil {
 				t.Errorf("%v did not fail", c)
 			}
 			if diff := cmp.Diff(before, f.snapshot()); diff != "" {
@@ -187,26 +186,4 @@ func TestForeignEntryInTheLog(t *testing.T) {
 		f.put([]any{"XDEL", f.keys.Events(), "18446744073709551615-18446744073709551615"})
 		*f = *newFleet(t, f.client, Options{})
 	})
-}
-
-// snapshot is all that is in the namespace.
-func (f *fleet) snapshot() map[string]any {
-	f.t.Helper()
-	ctx := context.Background()
-	all := map[string]any{}
-	for _, key := range f.scan(f.keys.Prefix() + "*") {
-		switch kind := f.client.Type(ctx, key).Val(); kind {
-		case "hash":
-			all[key] = f.hash(key)
-		case "zset":
-			all[key] = f.scores(key)
-		case "stream":
-			all[key] = f.client.XLen(ctx, key).Val()
-		case "string":
-			all[key] = f.client.Get(ctx, key).Val()
-		default:
-			f.t.Fatalf("%s is a %s", key, kind)
-		}
-	}
-	return all
 }

@@ -274,7 +274,7 @@ func (m *model) sweep(t *rapid.T) {
 func (m *model) doCrash(t *rapid.T) {
 	id := m.drawInstance(t)
 	held := m.held(id)
-	if _, err := m.scripts.Run(context.Background(), unregisterInstance, lua.EventContext(id, "", ""), "", 0, id, "", ""); err != nil {
+	if _, err := m.scripts.Run(context.Background(), lua.Named("unregister_instance"), lua.EventContext(id, "", ""), "", 0, id, "", ""); err != nil {
 		t.Fatalf("unregister: %v", err)
 	}
 	m.sweep(t)

@@ -88,6 +88,13 @@ func (p *params[P]) decode(raw json.RawMessage) (*P, error) {
 	return out, nil
 }
 
+// decodeItem decodes a JSON object that is a part of params, and must be compact. wrong is a sentence that
+// says what is wrong with it, "" when nothing is.
+func (p *params[P]) decodeItem(compact []byte) (item P, wrong string) {
+	wrong = p.object.decode(compact, reflect.ValueOf(&item).Elem())
+	return item, wrong
+}
+
 // object decodes a JSON object into a struct.
 type object struct {
 	path     string // "" at the top, else "updates."

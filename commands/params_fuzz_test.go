@@ -129,7 +129,7 @@ func carried(params []byte) bool {
 
 // named gives the method of that name, or for a name that is none any of them, always the same.
 func (w *fuzzWorld) named(name string) *Method {
-	if m := w.methods[name]; m != nil {
+	if m := w.method(name); m != nil {
 		return m
 	}
 	sum := fnv.New32a()

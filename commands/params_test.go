@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,53 +9,10 @@ import (
 	"testing"
 
 	"github.com/google/jsonschema-go/jsonschema"
-	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
 	"github.com/claudebench/claudebench/internal/api"
 )
-
-// checker runs methods as far as their params are checked, and no further: there is no Redis.
-type checker struct {
-	*Coordinator
-	gone context.Context //nolint:containedctx // over before the first call
-}
-
-func newChecker(t *testing.T) *checker {
-	t.Helper()
-	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialerRetries: 1})
-	t.Cleanup(func() { _ = client.Close() })
-	c, err := New(Options{Redis: client})
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone, cancel := context.WithCancel(context.Background())
-	cancel()
-	return &checker{Coordinator: c, gone: gone}
-}
-
-// refuses gives the sentence by which params are refused, "" when they are not.
-func (c *checker) refuses(t tb, method, params string) string {
-	t.Helper()
-	_, err := c.Call(c.gone, api.Request{Method: method, Params: json.RawMessage(params)})
-	if err == nil { // one that answers without Redis
-		return ""
-	}
-	var known *api.Error
-	if !errors.As(err, &known) {
-		t.Fatalf("%s %s: %v", method, params, err)
-	}
-	switch known.Code {
-	case api.CodeInvalidParams:
-		return fmt.Sprint(known.Data)
-	case api.CodeInternal:
-		if known.Data == api.RedisUnavailable {
-			return ""
-		}
-	}
-	t.Fatalf("%s %s: %v", method, params, known)
-	return ""
-}
 
 func TestUnknownMethod(t *testing.T) {
 	t.Parallel()
@@ -72,7 +28,7 @@ func TestParams(t *testing.T) {
 	c := newChecker(t)
 	long := strings.Repeat("x", 257)
 	wide := strings.Repeat("é", 129) // 258 bytes
-	schemas := discoveredSchemas(t, c.infos(t))
+	schemas := discoveredSchemas(t, infos(c, t))
 	orders := strings.Trim(strings.ReplaceAll(fmt.Sprint(TaskOrders), " ", ", "), "[]")
 	for _, test := range []struct{ method, params, want string }{
 		{"system.register", ``, "id parameter is required"},
@@ -174,7 +130,7 @@ func TestParams(t *testing.T) {
 			t.Errorf("%s %.200s: by the schema of system.discover %t, want %q", test.method, test.params, told, test.want)
 		}
 	}
-	for _, m := range c.list { // no method takes what it does not know
+	for _, m := range c.Methods() { // no method takes what it does not know
 		params := fmt.Sprintf(`{"unknown%s":1}`, strings.ReplaceAll(m.Name, ".", "_"))
 		if got := c.refuses(t, m.Name, params); !strings.HasPrefix(got, "unknown parameter 'unknown") {
 			t.Errorf("%s takes %s: %q", m.Name, params, got)
@@ -188,7 +144,7 @@ func TestParams(t *testing.T) {
 func TestParamsAgreeWithTheirSchema(t *testing.T) {
 	t.Parallel()
 	c := newChecker(t)
-	for _, m := range c.list {
+	for _, m := range c.Methods() {
 		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
 			schema, err := m.Params.Resolve(nil)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"strings"
 	"time"
 
@@ -93,8 +92,8 @@ func batchTasks(items *params[batchTask], p *ProcessBatchParams) ([]any, error) 
 			args = append(args, fmt.Sprintf("batch %s item %d of %d", p.BatchID, i+1, len(p.Items)), defaultPriority, metadata, "")
 			continue
 		}
-		var t batchTask
-		if wrong := items.object.decode(item, reflect.ValueOf(&t).Elem()); wrong != "" {
+		t, wrong := items.decodeItem(item)
+		if wrong != "" {
 			return nil, api.InvalidParams(fmt.Sprintf("items parameter is not valid: item %d: %s", i, wrong))
 		}
 		priority, set := defaultPriority, roleset(t.Metadata)
@@ -188,7 +187,7 @@ func taken(reply any) (token string, done int, answer json.RawMessage, err error
 func digestOf(items []api.Value) (string, error) {
 	all := make([]json.RawMessage, len(items))
 	for i, item := range items {
-		canonical, err := canonicalJSON(item)
+		canonical, err := jsontext.Canonical(item)
 		if err != nil {
 			return "", fmt.Errorf("digest of item %d: %w", i, err)
 		}

@@ -13,33 +13,25 @@ import (
 
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/lua"
 )
 
-// itemsOf is a JSON array of n items.
-func itemsOf(n int) string {
-	list := make([]string, n)
-	for i := range list {
-		list[i] = fmt.Sprintf(`{"n":%d}`, i)
-	}
-	return "[" + strings.Join(list, ",") + "]"
-}
-
-// process processes the batch b for an instance.
-func (f *fleet) process(instance, items string) ProcessBatchResult {
+// processOn processes the batch b for an instance.
+func processOn(f *fleet, instance, items string) ProcessBatchResult {
 	f.t.Helper()
 	return decoded[ProcessBatchResult](f.t, f.ok("system.batch.process", `{"batchId":"b","instanceId":%q,"items":%s}`, instance, items))
 }
 
-// begun is a batch b of which an instance has the lock and has made the first items into tasks, one chunk for each
+// begunBatch is a batch b of which an instance has the lock and has made the first items into tasks, one chunk for each
 // number, before its coordinator died. It gives the last fencing token.
-func (f *fleet) begun(t *testing.T, instance, items string, chunks ...int) string {
+func begunBatch(f *fleet, t *testing.T, instance, items string, chunks ...int) string {
 	t.Helper()
-	c, p, tasks := f.batchCall(t, instance, items)
+	c, p, tasks := batchCall(f, t, instance, items)
 	digest, err := digestOf(p.Items)
 	if err != nil {
 		t.Fatal(err)
 	}
-	reply, err := c.run(t.Context(), coordinateBatch, instance, "b", instance, digest, len(p.Items), "")
+	reply, err := c.run(t.Context(), lua.Named("coordinate_batch"), instance, "b", instance, digest, len(p.Items), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +48,7 @@ func (f *fleet) begun(t *testing.T, instance, items string, chunks ...int) strin
 	return token
 }
 
-func (f *fleet) batchCall(t *testing.T, instance, items string) (*call, *ProcessBatchParams, []any) {
+func batchCall(f *fleet, t *testing.T, instance, items string) (*call, *ProcessBatchParams, []any) {
 	t.Helper()
 	p := &ProcessBatchParams{BatchID: "b", InstanceID: api.ID(instance), Items: decoded[[]api.Value](t, json.RawMessage(items))}
 	tasks, err := batchTasks(nil, p)
@@ -66,8 +58,8 @@ func (f *fleet) batchCall(t *testing.T, instance, items string) (*call, *Process
 	return newCall(api.Request{Method: "system.batch.process"}, f.method("system.batch.process"), api.Token{}, f.scripts), p, tasks
 }
 
-// made tells whether each of n items has become one task, in order.
-func (f *fleet) made(n int) {
+// wantMade tells whether each of n items has become one task, in order.
+func wantMade(f *fleet, n int) {
 	f.t.Helper()
 	var got []string
 	for _, e := range f.events() {
@@ -89,7 +81,7 @@ func TestBatch(t *testing.T) {
 		f.register("w", `[]`, "")
 		items := `[{"text":"a/b","priority":70,"metadata":{"roles":["go"],"k":1.0}},"x/\u00e9",{"text":"plain"},null,{"n":[1.0,{}]},7]`
 		before := f.seq()
-		first := f.process("w", items)
+		first := processOn(f, "w", items)
 		if first != (ProcessBatchResult{true, "w", 6, 6}) {
 			t.Errorf("answered %+v", first)
 		}
@@ -112,7 +104,7 @@ func TestBatch(t *testing.T) {
 		before = f.seq()
 		same := strings.Replace(items, `"text":"a/b","priority":70`, `"priority":70, "text":"a\/b"`, 1)
 		for _, instance := range []string{"w", "v"} {
-			if again := f.process(instance, same); again != first {
+			if again := processOn(f, instance, same); again != first {
 				t.Errorf("%s is answered %+v", instance, again)
 			}
 		}
@@ -168,7 +160,7 @@ func TestBatchIsRefusedWhole(t *testing.T) {
 			t.Errorf("%d items were processed", n)
 		}
 		f.ok("task.delete", `{"id":%q}`, id)
-		if got := f.process("w", items); got != (ProcessBatchResult{true, "w", 82, 82}) {
+		if got := processOn(f, "w", items); got != (ProcessBatchResult{true, "w", 82, 82}) {
 			t.Errorf("answered %+v", got)
 		}
 	})
@@ -180,20 +172,20 @@ func TestBatchGoesOn(t *testing.T) {
 		f.register("w", `[]`, "")
 		f.register("v", `[]`, "")
 		items := itemsOf(120)
-		f.begun(t, "w", items, 50)
+		begunBatch(f, t, "w", items, 50)
 		before := f.seq()
-		if got := f.process("v", items); got != (ProcessBatchResult{false, "w", 50, 120}) || f.seq() != before {
+		if got := processOn(f, "v", items); got != (ProcessBatchResult{false, "w", 50, 120}) || f.seq() != before {
 			t.Errorf("another is answered %+v", got)
 		}
 		f.refused(api.CodeConflict, `{"reason":"BATCH_ITEMS_DIFFER"}`, "system.batch.process", `{"batchId":"b","instanceId":"v","items":[1]}`)
 		if left := f.client.PTTL(t.Context(), f.keys.Batch("b", "lock")).Val(); left <= 0 || left > time.Minute {
 			t.Errorf("the lock lasts %s", left)
 		}
-		if got := f.beside().process("w", items); got != (ProcessBatchResult{true, "w", 120, 120}) {
+		if got := processOn(f.beside(), "w", items); got != (ProcessBatchResult{true, "w", 120, 120}) {
 			t.Errorf("the same instance is answered %+v", got)
 		}
 		f.holds(f.since(before)[0], `{"batchId":"b","processorId":"w","itemsProcessed":50,"total":120}`)
-		f.made(120)
+		wantMade(f, 120)
 	})
 }
 
@@ -203,10 +195,10 @@ func TestBatchIsTakenOver(t *testing.T) {
 		f.register("w", `[]`, "")
 		f.register("v", `[]`, "")
 		items := itemsOf(170)
-		token := f.begun(t, "w", items, 50, 50)
+		token := begunBatch(f, t, "w", items, 50, 50)
 		f.put([]any{"DEL", f.keys.Batch("b", "lock")}) // as after a minute
-		newer := f.begun(t, "v", items, 50)
-		c, p, tasks := f.batchCall(t, "w", items)
+		newer := begunBatch(f, t, "v", items, 50)
+		c, p, tasks := batchCall(f, t, "w", items)
 		before := f.seq()
 		for _, at := range []int{100, 150} {
 			answer, err := processChunk(t.Context(), c, p, token, at, tasks[4*at:4*at+4])
@@ -220,14 +212,14 @@ func TestBatchIsTakenOver(t *testing.T) {
 		if f.seq() != before {
 			t.Error("a refused chunk emitted")
 		}
-		if got := f.process("v", items); got != (ProcessBatchResult{true, "v", 170, 170}) {
+		if got := processOn(f, "v", items); got != (ProcessBatchResult{true, "v", 170, 170}) {
 			t.Errorf("answered %+v", got)
 		}
 		answer, err := processChunk(t.Context(), c, p, token, 100, tasks[400:404])
 		if err != nil || string(answer) != `{"processed":true,"processorId":"v","itemsProcessed":170,"total":170}` {
 			t.Errorf("after the end the one before is answered %s, %v", answer, err)
 		}
-		f.made(170)
+		wantMade(f, 170)
 	})
 }
 
@@ -259,7 +251,7 @@ func TestBatchAtOnce(t *testing.T) {
 		if len(done) != 1 {
 			t.Errorf("finished with %v", done)
 		}
-		f.made(300)
+		wantMade(f, 300)
 	})
 }
 
@@ -271,14 +263,14 @@ func TestBatchRunsOutOfTime(t *testing.T) {
 		m := f.method("system.batch.process")
 		whole := m.Timeout
 		m.Timeout = batchReserve // too short for more than a chunk
-		if got := f.process("w", items); got != (ProcessBatchResult{false, "w", 50, 101}) {
+		if got := processOn(f, "w", items); got != (ProcessBatchResult{false, "w", 50, 101}) {
 			t.Errorf("answered %+v", got)
 		}
 		m.Timeout = whole
-		if got := f.process("w", items); got != (ProcessBatchResult{true, "w", 101, 101}) {
+		if got := processOn(f, "w", items); got != (ProcessBatchResult{true, "w", 101, 101}) {
 			t.Errorf("answered %+v", got)
 		}
-		f.made(101)
+		wantMade(f, 101)
 	})
 }
 
@@ -287,9 +279,9 @@ func TestBatchThatIsGone(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
 		f.register("w", `[]`, "")
 		items := itemsOf(60)
-		token := f.begun(t, "w", items, 50)
+		token := begunBatch(f, t, "w", items, 50)
 		f.flush(confirmed)
-		c, p, tasks := f.batchCall(t, "w", items)
+		c, p, tasks := batchCall(f, t, "w", items)
 		answer, err := processChunk(t.Context(), c, p, token, 50, tasks[200:])
 		if err == nil || !strings.Contains(err.Error(), `NOT_FOUND {"id":"b"}`) {
 			t.Errorf("answered %s, %v", answer, err)

@@ -192,19 +192,19 @@ func TestSweepGoesOnWhereAnotherStopped(t *testing.T) {
 		heir := func(n int) string { return fmt.Sprintf("heir%d", n) }
 		for n, crash := range []func(id string) error{
 			func(id string) error {
-				_, err := f.scripts.Run(t.Context(), unregisterInstance, lua.EventContext(id, "", ""), "", 0, id, "", "")
+				_, err := f.scripts.Run(t.Context(), lua.Named("unregister_instance"), lua.EventContext(id, "", ""), "", 0, id, "", "")
 				return err
 			},
 			func(id string) error {
 				f.put([]any{"ZADD", f.keys.Alive(), "XX", 1000, id})
-				_, err := f.scripts.Run(t.Context(), reassignFailedTasks, lua.EventContext(id, "", ""), "", 0, 20_000, 0, 30_000, 0)
+				_, err := f.scripts.Run(t.Context(), lua.Named("reassign_failed_tasks"), lua.EventContext(id, "", ""), "", 0, 20_000, 0, 30_000, 0)
 				return err
 			},
 			func(id string) error { // and once more in the middle of putting back
-				if _, err := f.scripts.Run(t.Context(), unregisterInstance, lua.EventContext(id, "", ""), "", 0, id, "", ""); err != nil {
+				if _, err := f.scripts.Run(t.Context(), lua.Named("unregister_instance"), lua.EventContext(id, "", ""), "", 0, id, "", ""); err != nil {
 					return err
 				}
-				_, err := f.scripts.Run(t.Context(), requeueOrphans)
+				_, err := f.scripts.Run(t.Context(), lua.Named("requeue_orphans"))
 				return err
 			},
 		} {
@@ -252,7 +252,7 @@ func TestOrphansThatFoundAnotherWay(t *testing.T) {
 		}
 		f.ok("task.claim", `{"workerId":"w","maxTasks":6}`)
 		// Another process comes, and the coordinator stops right after it has registered.
-		_, err := f.scripts.Run(t.Context(), registerInstance, lua.EventContext("w", "", ""), "", 0, "w", `["worker"]`, 1, "", "", 10, 30_000, "")
+		_, err := f.scripts.Run(t.Context(), lua.Named("register_instance"), lua.EventContext("w", "", ""), "", 0, "w", `["worker"]`, 1, "", "", 10, 30_000, "")
 		if err != nil {
 			t.Fatal(err)
 		}

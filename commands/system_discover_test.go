@@ -32,9 +32,9 @@ func beyondSchema(sentence string) bool {
 }
 
 // infos are what system.discover tells, without its calling Redis.
-func (c *checker) infos(t tb) (all []MethodInfo) {
+func infos(c *checker, t tb) (all []MethodInfo) {
 	t.Helper()
-	for _, m := range c.list {
+	for _, m := range c.Methods() {
 		info, err := info(m)
 		if err != nil {
 			t.Fatalf("describe %s: %v", m.Name, err)
@@ -67,7 +67,7 @@ func discoveredSchemas(t tb, methods []MethodInfo) map[string]discovered {
 	return all
 }
 
-func (f *fleet) discover(params string) []MethodInfo {
+func discoverOn(f *fleet, params string) []MethodInfo {
 	f.t.Helper()
 	// Object does not decode itself.
 	var raw struct {
@@ -101,7 +101,7 @@ func TestDiscover(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		methods := f.discover(`{}`)
+		methods := discoverOn(f, `{}`)
 		if diff := cmp.Diff(all, namesOf(methods)); diff != "" {
 			t.Errorf("methods: -want +got\n%s", diff)
 		}
@@ -110,7 +110,7 @@ func TestDiscover(t *testing.T) {
 			if domain == "task.get" || domain == "." {
 				want = []string{}
 			}
-			got := f.discover(fmt.Sprintf(`{"domain":%q}`, domain))
+			got := discoverOn(f, fmt.Sprintf(`{"domain":%q}`, domain))
 			if diff := cmp.Diff(want, namesOf(got)); diff != "" {
 				t.Errorf("domain %s: -want +got\n%s", domain, diff)
 			}
@@ -147,7 +147,7 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
 		v := &view{}
 		f.with(func(o *Options) { o.Tasks, o.MCP = v, true })
-		schemas := discoveredSchemas(t, f.discover(`{}`))
+		schemas := discoveredSchemas(t, discoverOn(f, `{}`))
 		called := map[string]bool{}
 		for _, step := range []struct{ method, params string }{
 			{"system.get_state", `{}`},

@@ -32,7 +32,7 @@ type stateJSON struct {
 	Totals       *struct{ Tasks, Instances int }
 }
 
-func (f *fleet) state() stateJSON {
+func readState(f *fleet) stateJSON {
 	f.t.Helper()
 	return decoded[stateJSON](f.t, f.ok("system.get_state", `{}`))
 }
@@ -73,7 +73,7 @@ func TestGetState(t *testing.T) {
 			t.Fatalf("claimed %s", got)
 		}
 		before := f.seq()
-		s := f.state()
+		s := readState(f)
 		if f.seq() != before {
 			t.Error("a snapshot emitted an event")
 		}
@@ -121,7 +121,7 @@ func TestGetState(t *testing.T) {
 		// Nobody leads any more, and who is silent is not alive.
 		f.ok("system.unregister", `{"instanceId":"lead/a:b"}`)
 		f.buryAll(t)
-		if s := f.state(); len(s.Instances) != 0 || len(s.Tasks) != 2 {
+		if s := readState(f); len(s.Instances) != 0 || len(s.Tasks) != 2 {
 			t.Errorf("instances %v, tasks %v", s.instanceIDs(), s.taskIDs())
 		}
 	})
@@ -134,13 +134,13 @@ func TestGetStateOfTheSilent(t *testing.T) {
 		f.register("a", `[]`, "")
 		f.register("b", `[]`, "")
 		f.put([]any{"HSET", f.keys.Leader(), "until", "1"})
-		for _, i := range f.state().Instances {
+		for _, i := range readState(f).Instances {
 			if i.IsLeader {
 				t.Errorf("%s leads without a lease", i.ID)
 			}
 		}
 		f.put([]any{"ZADD", f.keys.Alive(), f.client.Time(t.Context()).Val().UnixMilli() - 30_001, "b"})
-		if got := f.state().instanceIDs(); len(got) != 1 || got[0] != "a" {
+		if got := readState(f).instanceIDs(); len(got) != 1 || got[0] != "a" {
 			t.Errorf("alive are %v", got)
 		}
 	})
@@ -164,7 +164,7 @@ func TestGetStateIsCut(t *testing.T) {
 				}
 			}
 		}
-		s := f.state()
+		s := readState(f)
 		if diff := cmp.Diff(best[:200], s.taskIDs()); diff != "" {
 			t.Errorf("tasks: -want +got\n%s", diff)
 		}
@@ -198,7 +198,7 @@ func TestGetStateIsCutByBytes(t *testing.T) {
 		f.create("x", big)
 		f.register(fmt.Sprint("i", n), `[]`, big)
 	}
-	s := f.state()
+	s := readState(f)
 	if len(s.Tasks) != 2 || len(s.Instances) != 2 || len(s.RecentEvents) != 2 || s.Totals.Tasks != 4 || s.Totals.Instances != 4 {
 		t.Errorf("%d tasks, %d instances, %d events, totals %+v", len(s.Tasks), len(s.Instances), len(s.RecentEvents), s.Totals)
 	}
@@ -212,7 +212,7 @@ func TestGetStateWithForeignEntries(t *testing.T) {
 	for _, data := range []string{"no JSON", `{"id":`, `[]`, ""} {
 		f.put([]any{"XADD", f.keys.Events(), "*", "data", data}, []any{"XADD", f.keys.Events(), "*", "other", `{"id":"1-1"}`})
 	}
-	if s := f.state(); len(s.RecentEvents) != 1 || len(s.Tasks) != 1 {
+	if s := readState(f); len(s.RecentEvents) != 1 || len(s.Tasks) != 1 {
 		t.Errorf("%d events, %d tasks", len(s.RecentEvents), len(s.Tasks))
 	}
 }
@@ -238,7 +238,7 @@ func TestGetStateIsOfOneMoment(t *testing.T) {
 		}()
 		var snapshots []stateJSON
 		for done := false; !done && len(snapshots) < 60; {
-			snapshots = append(snapshots, f.state())
+			snapshots = append(snapshots, readState(f))
 			select {
 			case <-written:
 				done = true

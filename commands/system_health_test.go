@@ -24,34 +24,24 @@ func healthJSON(status string, redis, postgres, mcp bool) string {
 	return fmt.Sprintf(`{"status":%q,"services":{"redis":%t,"postgres":%t,"mcp":%t}}`, status, redis, postgres, mcp)
 }
 
-func (f *fleet) health(want string) {
+func wantHealth(f *fleet, want string) {
 	f.t.Helper()
 	if got := string(f.ok("system.health", `{}`)); got != want {
 		f.t.Errorf("system.health answers %s, want %s", got, want)
 	}
 }
 
-// buryAll waits until every instance is declared dead.
-func (f *fleet) buryAll(t *testing.T) {
-	t.Helper()
-	testenv.Eventually(t, patience, func() (bool, string) {
-		f.checkHealth(0)
-		alive := f.zset(f.keys.Alive())
-		return len(alive) == 0, fmt.Sprint(alive, " are alive")
-	})
-}
-
 func TestHealth(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
-		f.health(healthJSON("degraded", true, false, false))
+		wantHealth(f, healthJSON("degraded", true, false, false))
 		f.with(func(o *Options) { o.MCP = true })
-		f.health(healthJSON("degraded", true, false, true))
+		wantHealth(f, healthJSON("degraded", true, false, true))
 		f.with(func(o *Options) { o.Tasks = &view{} })
-		f.health(healthJSON("healthy", true, true, true))
+		wantHealth(f, healthJSON("healthy", true, true, true))
 		f.with(func(o *Options) { o.Tasks = &view{ping: func(context.Context) error { return errors.New("gone") }} })
-		f.health(healthJSON("degraded", true, false, true))
+		wantHealth(f, healthJSON("degraded", true, false, true))
 		f.with(func(o *Options) { o.Tasks, o.MCP = &view{}, false })
-		f.health(healthJSON("degraded", true, true, false))
+		wantHealth(f, healthJSON("degraded", true, true, false))
 		if f.seq() != 0 {
 			t.Error("system.health emitted an event")
 		}
@@ -67,24 +57,24 @@ func TestHealthTellsOfFailures(t *testing.T) {
 		f.register("b", `[]`, "")
 		f.register("c", `[]`, "")
 		f.ok("system.unregister", `{"instanceId":"c"}`)
-		f.health(healthy)
+		wantHealth(f, healthy)
 		f.buryAll(t)
-		f.health(degraded)
+		wantHealth(f, degraded)
 		f.register("a", `[]`, "")
-		f.health(degraded)
+		wantHealth(f, degraded)
 		f.register("b", `[]`, "")
-		f.health(healthy)
+		wantHealth(f, healthy)
 		if got := f.zset(failed); len(got) != 0 {
 			t.Errorf("%v are still in the index", got)
 		}
 		f.buryAll(t)
 		f.register("a", `[]`, "")
-		f.health(degraded)
+		wantHealth(f, degraded)
 		now := f.client.Time(t.Context()).Val()
 		f.put([]any{"ZADD", failed, now.Add(-5*time.Minute + 20*time.Second).UnixMilli(), "b"})
-		f.health(degraded)
+		wantHealth(f, degraded)
 		f.put([]any{"ZADD", failed, now.Add(-5 * time.Minute).UnixMilli(), "b"})
-		f.health(healthy)
+		wantHealth(f, healthy)
 		// What is too old goes as others come, and the whole of it with time.
 		f.buryAll(t)
 		if got := f.zset(failed); len(got) != 1 || got[0] != "a" {
@@ -148,7 +138,7 @@ func TestHealthWithoutRedis(t *testing.T) {
 		}
 		asked.Wait()
 	}
-	f.health(healthJSON("healthy", true, true, true))
+	wantHealth(f, healthJSON("healthy", true, true, true))
 	other := api.Request{Method: "system.health", Addr: "192.0.2.9"} // with a limit of its own
 	if got, err := stuck.Call(t.Context(), other); string(got) != healthJSON("degraded", true, false, true) {
 		t.Errorf("with a Postgres that hangs: %s, %v", got, err)

@@ -14,7 +14,7 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-func (f *fleet) metrics() MetricsResult {
+func readMetricsOf(f *fleet) MetricsResult {
 	f.t.Helper()
 	return decoded[MetricsResult](f.t, f.ok("system.metrics", `{"detailed":true}`))
 }
@@ -54,7 +54,7 @@ func TestMetricsOfTheQueues(t *testing.T) {
 		f.register("v", `[]`, "")
 		f.claim("w")
 		f.claim("v")
-		got := f.metrics()
+		got := readMetricsOf(f)
 		if got.TasksOpen != 6 || got.Instances != 2 || got.Queue.Pending != 1 || got.Queue.Orphaned != 0 {
 			t.Errorf("open %d, alive %d, pending %d, orphaned %d", got.TasksOpen, got.Instances, got.Queue.Pending, got.Queue.Orphaned)
 		}
@@ -76,11 +76,11 @@ func TestMetricsOfTheQueues(t *testing.T) {
 		}
 		// What a dead worker left behind counts until it is put back; leadership ends with the lease.
 		for f.client.ZCard(t.Context(), f.keys.Alive()).Val() > 0 {
-			if _, err := f.scripts.Run(t.Context(), reassignFailedTasks, lua.EventContext("x", "", ""), "", 0, 0, 0, 0, 0); err != nil {
+			if _, err := f.scripts.Run(t.Context(), lua.Named("reassign_failed_tasks"), lua.EventContext("x", "", ""), "", 0, 0, 0, 0, 0); err != nil {
 				t.Fatal(err)
 			}
 		}
-		got = f.metrics()
+		got = readMetricsOf(f)
 		if got.Queue.Orphaned != 2 || got.Queue.OrphanQueues != 2 || got.Instances != 0 || got.Current.Leader != "" || got.Current.Workers != 0 {
 			t.Errorf("after the death: %+v, %+v", *got.Queue, *got.Current)
 		}
@@ -100,7 +100,7 @@ func TestMetricsOfHandlers(t *testing.T) {
 		f.create("x", "")
 		_, _ = f.Call(t.Context(), api.Request{Method: "task.create", Params: []byte(`{"text":"y"}`), MCP: true})
 		took := milliseconds(time.Since(began))
-		got := f.metrics()
+		got := readMetricsOf(f)
 		if len(got.Handlers) != len(f.Methods()) || got.CircuitBreaker.Closed != len(f.Methods()) {
 			t.Errorf("%d of %d methods, %d circuits closed", len(got.Handlers), len(f.Methods()), got.CircuitBreaker.Closed)
 		}
@@ -175,7 +175,7 @@ func TestMetricsWithoutRedis(t *testing.T) {
 			if !errors.As(err, &known) || known.Code != api.CodeInternal || known.Data != api.RedisUnavailable {
 				t.Errorf("%s answers %v", method, err)
 			}
-			if took := time.Since(began); took > c.methods[method].Timeout {
+			if took := time.Since(began); took > c.method(method).Timeout {
 				t.Errorf("%s took %v", method, took)
 			}
 		})

@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -55,7 +54,7 @@ func systemQuorumVote() (*Method, error) {
 		if string(p.Value) == "null" {
 			return nil, api.InvalidParams("value parameter must not be null")
 		}
-		value, err := canonicalJSON(p.Value)
+		value, err := jsontext.Canonical(p.Value)
 		if err != nil {
 			return nil, err
 		}
@@ -69,18 +68,4 @@ func systemQuorumVote() (*Method, error) {
 		instance := string(p.InstanceID)
 		return c.decide(ctx, addQuorumVote, instance, instance, string(p.Decision), value, given, defaultVoters, c.agent())
 	})
-}
-
-// canonicalJSON gives one text for what is equal but for the order of members and how characters are written. Numbers are
-// equal when they are written alike.
-func canonicalJSON(v api.Value) ([]byte, error) {
-	var decoded any
-	if err := jsontext.DecodeNumbers(v, &decoded); err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(decoded)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }

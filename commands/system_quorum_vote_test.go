@@ -13,15 +13,15 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// votes has an instance vote on the decision d, and compares the answer.
-func (f *fleet) votes(instance, value, more, want string) {
+// wantVote has an instance vote on the decision d, and compares the answer.
+func wantVote(f *fleet, instance, value, more, want string) {
 	f.t.Helper()
 	if got := string(f.ok("system.quorum.vote", `{"instanceId":%q,"decision":"d","value":%s%s}`, instance, value, more)); got != want {
 		f.t.Errorf("%s votes %s: %s, want %s", instance, value, got, want)
 	}
 }
 
-func (f *fleet) voters(ids string) {
+func registerVoters(f *fleet, ids string) {
 	f.t.Helper()
 	for id := range strings.FieldsSeq(ids) {
 		f.register(id, `[]`, "")
@@ -31,14 +31,14 @@ func (f *fleet) voters(ids string) {
 func TestVote(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
 		f.refused(api.CodeNotRegistered, `{"instanceId":"a"}`, "system.quorum.vote", `{"instanceId":"a","decision":"d","value":1}`)
-		f.voters("a b c")
+		registerVoters(f, "a b c")
 		before := f.seq()
-		f.votes("a", `{"x":[1.0],"y":"<é/>"}`, "", `{"voted":true,"quorumReached":false,"voteCount":1}`)
-		f.votes("a", `"no"`, "", `{"voted":false,"quorumReached":false,"voteCount":1}`)
-		f.votes("b", `{"y":"<\u00e9\/>", "x":[1.0]}`, `,"totalInstances":3`,
+		wantVote(f, "a", `{"x":[1.0],"y":"<é/>"}`, "", `{"voted":true,"quorumReached":false,"voteCount":1}`)
+		wantVote(f, "a", `"no"`, "", `{"voted":false,"quorumReached":false,"voteCount":1}`)
+		wantVote(f, "b", `{"y":"<\u00e9\/>", "x":[1.0]}`, `,"totalInstances":3`,
 			`{"voted":true,"quorumReached":true,"finalDecision":{"x":[1.0],"y":"<é/>"},"voteCount":2}`)
-		f.votes("c", `"no"`, "", `{"voted":false,"quorumReached":true,"finalDecision":{"x":[1.0],"y":"<é/>"},"voteCount":2}`)
-		f.votes("a", `"no"`, "", `{"voted":false,"quorumReached":true,"finalDecision":{"x":[1.0],"y":"<é/>"},"voteCount":2}`)
+		wantVote(f, "c", `"no"`, "", `{"voted":false,"quorumReached":true,"finalDecision":{"x":[1.0],"y":"<é/>"},"voteCount":2}`)
+		wantVote(f, "a", `"no"`, "", `{"voted":false,"quorumReached":true,"finalDecision":{"x":[1.0],"y":"<é/>"},"voteCount":2}`)
 		es := f.emitted(before, "quorum.voted", "quorum.voted", "quorum.decision.made")
 		f.holds(es[0], `{"decision":"d","instanceId":"a","value":{"x":[1.0],"y":"<é/>"},"voteCount":1,"totalInstances":3}`)
 		f.holds(es[1], `{"decision":"d","instanceId":"b","voteCount":2}`)
@@ -55,14 +55,14 @@ func TestVote(t *testing.T) {
 
 func TestVoteWithoutMajority(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
-		f.voters("a b c d e")
+		registerVoters(f, "a b c d e")
 		before := f.seq()
 		// Half is no majority.
-		f.votes("a", `true`, `,"totalInstances":4`, `{"voted":true,"quorumReached":false,"voteCount":1}`)
-		f.votes("b", `true`, "", `{"voted":true,"quorumReached":false,"voteCount":2}`)
-		f.votes("c", `"true"`, "", `{"voted":true,"quorumReached":false,"voteCount":3}`) // a text is no boolean
-		f.votes("d", `1`, "", `{"voted":true,"quorumReached":false,"voteCount":4}`)
-		f.votes("e", `true`, "", `{"voted":false,"quorumReached":false,"voteCount":4}`)
+		wantVote(f, "a", `true`, `,"totalInstances":4`, `{"voted":true,"quorumReached":false,"voteCount":1}`)
+		wantVote(f, "b", `true`, "", `{"voted":true,"quorumReached":false,"voteCount":2}`)
+		wantVote(f, "c", `"true"`, "", `{"voted":true,"quorumReached":false,"voteCount":3}`) // a text is no boolean
+		wantVote(f, "d", `1`, "", `{"voted":true,"quorumReached":false,"voteCount":4}`)
+		wantVote(f, "e", `true`, "", `{"voted":false,"quorumReached":false,"voteCount":4}`)
 		es := f.emitted(before, "quorum.voted", "quorum.voted", "quorum.voted", "quorum.voted", "quorum.decision.made")
 		f.holds(es[4], `{"decision":"d","value":null,"voteCount":4,"quorum":3}`)
 		f.ok("system.quorum.vote", `{"instanceId":"a","decision":"alone","value":"","totalInstances":1}`)
@@ -72,7 +72,7 @@ func TestVoteWithoutMajority(t *testing.T) {
 
 func TestVoteParams(t *testing.T) {
 	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
-		f.voters("a")
+		registerVoters(f, "a")
 		for more, sentence := range map[string]string{
 			``:                                "value parameter is required",
 			`,"value":null`:                   "value parameter must not be null",
@@ -128,6 +128,6 @@ func TestVotesAtOnce(t *testing.T) {
 		if reached != 1 || counts["quorum.decision.made"] != 1 || counts["quorum.voted"] != voted || voted < n/2+1 {
 			t.Errorf("%d voted, %d of them decided; events: %v", voted, reached, counts)
 		}
-		f.votes("i0", `false`, "", fmt.Sprintf(`{"voted":false,"quorumReached":true,"finalDecision":true,"voteCount":%d}`, voted))
+		wantVote(f, "i0", `false`, "", fmt.Sprintf(`{"voted":false,"quorumReached":true,"finalDecision":true,"voteCount":%d}`, voted))
 	})
 }

@@ -21,11 +21,6 @@ type CreateTaskParams struct {
 
 var createTask = lua.Named("create_task")
 
-const (
-	defaultPriority = 50
-	maxText         = 500
-)
-
 func taskCreate() (*Method, error) {
 	return method[CreateTaskParams, api.Task](spec{
 		name:        "task.create",
@@ -52,20 +47,4 @@ func taskCreate() (*Method, error) {
 		}
 		return c.decide(ctx, createTask, "", key, digest, p.Text, priority, []byte(p.Metadata), roleset(p.Metadata), c.Caller)
 	})
-}
-
-// refineText limits a task's text. Postgres cannot store U+0000.
-func refineText(s *jsonschema.Schema) {
-	s.MinLength, s.MaxLength, s.Pattern = new(1), new(maxText), `^[^\x00]*$`
-}
-
-func refinePriority(s *jsonschema.Schema) { s.Minimum, s.Maximum = new(0.0), new(100.0) }
-
-func refineKey(s *jsonschema.Schema) { s.MinLength, s.MaxLength = new(1), new(maxIDBytes) }
-
-// refineMetadata tells what the coordinator itself reads of a task's metadata.
-func refineMetadata(s *jsonschema.Schema) {
-	s.Properties = map[string]*jsonschema.Schema{
-		"roles": {Types: []string{"null", "array"}, MaxItems: new(maxRoles), Items: name("")},
-	}
 }

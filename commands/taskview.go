@@ -62,3 +62,7 @@ func viewFailure(err error) error {
 	}
 	return err
 }
+
+// ErrNoPostgres is the error of a call that needs Postgres where none is configured. Callers are answered
+// "Postgres unavailable"; no circuit counts it.
+var ErrNoPostgres = errors.New("no Postgres is configured")

@@ -97,7 +97,7 @@ func TestTracesThatAreOffAllocateNothing(t *testing.T) {
 	m := f.method("task.list")
 	m.Run = func(context.Context, *call) (json.RawMessage, error) { return nil, nil }
 	request := api.Request{Method: m.Name, Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Received: time.Now().Add(time.Hour)}
-	without := testing.AllocsPerRun(1000, func() { _, _ = f.perform(context.Background(), m, request) })
+	without := testing.AllocsPerRun(1000, func() { _, _ = f.Perform(context.Background(), m, request) })
 	with := testing.AllocsPerRun(1000, func() { _, _ = f.Call(context.Background(), request) })
 	if with != without {
 		t.Errorf("a call allocates %v times, and what it does %v times", with, without)

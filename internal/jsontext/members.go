@@ -156,3 +156,17 @@ func Array[S ~string](list []S) string {
 	}
 	return string(append(b, ']'))
 }
+
+// Canonical gives one text for what is equal but for the order of members and how characters are written. Numbers are
+// equal when they are written alike.
+func Canonical(v []byte) ([]byte, error) {
+	var decoded any
+	if err := DecodeNumbers(v, &decoded); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(decoded)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}

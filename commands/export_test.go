@@ -1,0 +1,13 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/claudebench/claudebench/internal/api"
+)
+
+// Perform runs a command as Call does when traces are off.
+func (c *Coordinator) Perform(ctx context.Context, m *Method, request api.Request) (json.RawMessage, error) {
+	return c.perform(ctx, m, request)
+}

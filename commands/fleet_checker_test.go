@@ -1,0 +1,65 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/internal/api"
+)
+
+// checker runs methods as far as their params are checked, and no further: there is no Redis.
+type checker struct {
+	*Coordinator
+	gone context.Context //nolint:containedctx // over before the first call
+}
+
+func newChecker(t *testing.T) *checker {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialerRetries: 1})
+	t.Cleanup(func() { _ = client.Close() })
+	c, err := New(Options{Redis: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	return &checker{Coordinator: c, gone: gone}
+}
+
+// refuses gives the sentence by which params are refused, "" when they are not.
+func (c *checker) refuses(t tb, method, params string) string {
+	t.Helper()
+	_, err := c.Call(c.gone, api.Request{Method: method, Params: json.RawMessage(params)})
+	if err == nil { // one that answers without Redis
+		return ""
+	}
+	var known *api.Error
+	if !errors.As(err, &known) {
+		t.Fatalf("%s %s: %v", method, params, err)
+	}
+	switch known.Code {
+	case api.CodeInvalidParams:
+		return fmt.Sprint(known.Data)
+	case api.CodeInternal:
+		if known.Data == api.RedisUnavailable {
+			return ""
+		}
+	}
+	t.Fatalf("%s %s: %v", method, params, known)
+	return ""
+}
+
+// method is one of the methods; nil for none.
+func (c *checker) method(name string) *Method {
+	for _, m := range c.Methods() {
+		if m.Name == name {
+			return m
+		}
+	}
+	return nil
+}
