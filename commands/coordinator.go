@@ -22,8 +22,16 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/claudebench/claudebench/commands/system"
+	"github.com/claudebench/claudebench/commands/task"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/callstats"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/flush"
 	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/internal/reassign"
+	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -48,9 +56,9 @@ type Options struct {
 	// Tokens are those that callers must have one of; nil where none are in use, and everybody may do everything.
 	Tokens api.Tokens
 	// Tasks is the view that task.list reads; nil where there is no Postgres.
-	Tasks TaskView
+	Tasks taskview.View
 	// Rows are the rows of that view, for a flush; nil where there is no Postgres.
-	Rows TaskRows
+	Rows taskview.Rows
 	// MCP says that the MCP endpoint is served, which system.health tells.
 	MCP bool
 	// Traces makes the spans of commands and their scripts; nil for none.
@@ -62,18 +70,18 @@ type Options struct {
 // Coordinator runs commands.
 type Coordinator struct {
 	tokens   api.Tokens
-	list     []*Method
-	methods  map[string]*Method
+	list     []*command.Method
+	methods  map[string]*command.Method
 	scripts  lua.Scripts
-	circuits *circuits
-	flusher  *flusher
-	tick     sweepOptions
-	sweeper  *reassigner
+	circuits *breaker.Reporter
+	flusher  *flush.Flusher
+	tick     reassign.SweepOptions
+	sweeper  *reassign.Reassigner
 	tracer   trace.Tracer // nil where traces are off
 	logger   *slog.Logger
 
 	// mcp counts the calls that came by MCP.
-	mcp callStats
+	mcp callstats.Counter
 }
 
 // New returns a Coordinator, or an error that says what is wrong with its options.
@@ -89,28 +97,28 @@ func New(o Options) (*Coordinator, error) {
 		o.Logger = slog.Default()
 	}
 	c := &Coordinator{
-		tokens: o.Tokens, scripts: lua.NewRunner(o.Redis).On(space.Log()), methods: map[string]*Method{}, logger: o.Logger,
-		tick: sweepOptions{
-			context: lua.EventContext("coordinator", "", ""), timeout: o.InstanceTTL.Milliseconds(), interval: o.MonitorInterval.Milliseconds(),
+		tokens: o.Tokens, scripts: lua.NewRunner(o.Redis).On(space.Log()), methods: map[string]*command.Method{}, logger: o.Logger,
+		tick: reassign.SweepOptions{
+			Context: lua.EventContext("coordinator", "", ""), Timeout: o.InstanceTTL.Milliseconds(), Interval: o.MonitorInterval.Milliseconds(),
 		},
 	}
 	if o.Traces != nil {
 		c.tracer = o.Traces.Tracer(tracerName)
-		c.scripts = traceScripts(c.scripts, c.tracer)
+		c.scripts = command.TraceScripts(c.scripts, c.tracer)
 	}
 	o.Name = cmp.Or(o.Name, rand.Text())
-	c.sweeper = newReassigner(c.scripts, o.InstanceTTL)
-	c.flusher = newFlusher(flushOptions{
+	c.sweeper = reassign.New(c.scripts, o.InstanceTTL)
+	c.flusher = flush.New(flush.Options{
 		Scripts: c.scripts, Prefix: space.Prefix(), Rows: o.Rows, InstanceTTL: o.InstanceTTL, Name: o.Name, Logger: o.Logger, Dies: o.FlushDies,
 	})
-	c.list, err = methods(SystemOptions{
+	c.list, err = methods(system.Options{
 		Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
 		Started: time.Now(), Logger: o.Logger,
-	}, TaskOptions{View: o.Tasks, Retention: o.TaskRetention})
+	}, task.Options{View: o.Tasks, Retention: o.TaskRetention})
 	if err != nil {
 		return nil, err
 	}
-	var circuits []*circuit
+	var circuits []*breaker.Circuit
 	for _, m := range c.list {
 		if c.methods[m.Name] != nil {
 			return nil, fmt.Errorf("method %s is in the list twice", m.Name)
@@ -118,11 +126,11 @@ func New(o Options) (*Coordinator, error) {
 		c.methods[m.Name] = m
 		m.Breaker.Open = cmp.Or(o.BreakerOpen, m.Breaker.Open)
 		if m.Breaker.Failures > 0 {
-			m.Circuit = newCircuit(m.Name, m.Breaker, o.Logger)
+			m.Circuit = breaker.New(m.Name, m.Breaker, o.Logger)
 			circuits = append(circuits, m.Circuit)
 		}
 	}
-	c.circuits = newCircuits(c.scripts, o.Name, circuits)
+	c.circuits = breaker.NewReporter(c.scripts, o.Name, circuits)
 	for name, limit := range o.RateLimits {
 		if c.methods[name] == nil {
 			return nil, fmt.Errorf("rate limit for %s: no such method", name)
@@ -133,48 +141,48 @@ func New(o Options) (*Coordinator, error) {
 }
 
 // Methods lists the methods with the limits in force. Nobody changes them.
-func (c *Coordinator) Methods() []*Method { return c.list }
+func (c *Coordinator) Methods() []*command.Method { return c.list }
 
 // Known reports whether there is such a method.
 func (c *Coordinator) Known(method string) bool { return c.methods[method] != nil }
 
 // Stats are the statistics of all methods, in the order of the list. Calls under way are not in them.
-func (c *Coordinator) Stats() []CallStats {
-	all := make([]CallStats, len(c.list))
+func (c *Coordinator) Stats() []callstats.Stats {
+	all := make([]callstats.Stats, len(c.list))
 	for i, m := range c.list {
-		all[i] = m.Stats.snapshot(m.Name)
+		all[i] = m.Stats.Snapshot(m.Name)
 		all[i].Circuit = m.Circuit.State()
 	}
 	return all
 }
 
 // MCPStats are the statistics of all calls that came by MCP.
-func (c *Coordinator) MCPStats() CallStats { return c.mcp.snapshot("") }
+func (c *Coordinator) MCPStats() callstats.Stats { return c.mcp.Snapshot("") }
 
 // Stop ends the flushes under way, which go on without their callers, and waits until each has been undone
 // or left for another coordinator. Later calls are answered by their own errors.
-func (c *Coordinator) Stop() { c.flusher.stop() }
+func (c *Coordinator) Stop() { c.flusher.Stop() }
 
 // Sweep is one tick of the monitor: it declares instances dead that have been silent for the instance TTL,
 // puts back what they and others have left behind, and gives it to those that are alive. It also goes on
 // with a flush that was left behind, and reports what this coordinator's circuit breakers did. Any number
 // of coordinators may do it at once.
 func (c *Coordinator) Sweep(ctx context.Context) error {
-	if isFenced, err := c.flusher.recover(ctx); isFenced || err != nil {
+	if isFenced, err := c.flusher.Recover(ctx); isFenced || err != nil {
 		return err
 	}
-	_, err := c.sweeper.sweep(ctx, c.tick)
+	_, err := c.sweeper.Sweep(ctx, c.tick)
 	if err == nil {
 		err = c.ReportCircuits(ctx)
 	}
-	if flushUnderWay(err) {
+	if flush.UnderWay(err) {
 		return nil
 	}
 	return err
 }
 
 // ReportCircuits tells Redis what the circuit breakers of this coordinator did. Sweep does it too.
-func (c *Coordinator) ReportCircuits(ctx context.Context) error { return c.circuits.report(ctx) }
+func (c *Coordinator) ReportCircuits(ctx context.Context) error { return c.circuits.Report(ctx) }
 
 // Call runs one command and returns its result as JSON. The error is always an *api.Error.
 func (c *Coordinator) Call(ctx context.Context, request api.Request) (json.RawMessage, error) {
@@ -193,26 +201,26 @@ func (c *Coordinator) Call(ctx context.Context, request api.Request) (json.RawMe
 	} else {
 		result, err = c.performTraced(ctx, m, request)
 	}
-	m.Stats.record(began, err)
+	m.Stats.Record(began, err)
 	if request.MCP {
-		c.mcp.record(began, err)
+		c.mcp.Record(began, err)
 	}
 	return result, err
 }
 
 // perform runs a command whose method exists.
-func (c *Coordinator) perform(ctx context.Context, m *Method, request api.Request) (json.RawMessage, error) {
-	ctx, cancel := context.WithDeadlineCause(ctx, request.Received.Add(m.Timeout), errMethodTimeout)
+func (c *Coordinator) perform(ctx context.Context, m *command.Method, request api.Request) (json.RawMessage, error) {
+	ctx, cancel := context.WithDeadlineCause(ctx, request.Received.Add(m.Timeout), command.ErrTimeout)
 	defer cancel()
 	token, err := c.authorize(request, m)
 	if err != nil {
 		return nil, err
 	}
-	result, err := m.Run(ctx, newCall(request, m, token, c.scripts))
+	result, err := m.Run(ctx, command.NewCall(request, m, token, c.scripts))
 	if err == nil {
 		return result, nil
 	}
-	err = apiError(err)
+	err = command.APIError(err)
 	if known := (*api.Error)(nil); errors.As(err, &known) {
 		return nil, known
 	}

@@ -5,9 +5,10 @@ import (
 	"encoding/json"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/command"
 )
 
 // Perform runs a command as Call does when traces are off.
-func (c *Coordinator) Perform(ctx context.Context, m *Method, request api.Request) (json.RawMessage, error) {
+func (c *Coordinator) Perform(ctx context.Context, m *command.Method, request api.Request) (json.RawMessage, error) {
 	return c.perform(ctx, m, request)
 }

@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"context"
@@ -8,26 +8,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
 // BenchmarkGuard creates tasks with and without what guards a command: the rate limit, which its script counts, and the
 // circuit breaker. They take turns, so that a busy machine hinders them alike; what counts are the medians, in µs a call.
 func BenchmarkGuard(b *testing.B) {
 	request := api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1"}
-	client := realRedis(b)
+	client := fleettest.RealRedis(b)
 	for name, load := range map[string]struct{ callers, calls int }{"alone": {1, 50}, "busy": {64, 10}} {
 		b.Run(name, func(b *testing.B) {
 			guards := []struct {
 				name           string
 				limit, breaker bool
-				fleet          *fleet
+				fleet          *fleettest.Fleet
 				took           []time.Duration
 			}{{name: "none"}, {name: "limit", limit: true}, {name: "breaker", breaker: true}, {name: "both", limit: true, breaker: true}}
 			for i := range guards {
 				g := &guards[i]
-				g.fleet = newFleet(b, client, Options{})
-				create := g.fleet.method(request.Method)
+				g.fleet = fleettest.New(b, client, commands.Options{})
+				create := g.fleet.Method(request.Method)
 				if g.limit {
 					create.Limit = 1_000_000_000
 				}

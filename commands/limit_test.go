@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"encoding/json"
@@ -9,22 +9,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
 func TestRateLimit(t *testing.T) {
-	everywhere(t, Options{RateLimits: map[string]int{"system.heartbeat": 5, "task.create": 3, "task.get": 0}}, func(t *testing.T, f *fleet) {
-		f.register("a", `[]`, "")
+	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"system.heartbeat": 5, "task.create": 3, "task.get": 0}}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Register("a", `[]`, "")
 		for range 5 {
-			f.ok("system.heartbeat", `{"instanceId":"a"}`)
+			f.OK("system.heartbeat", `{"instanceId":"a"}`)
 		}
-		got := f.limited(api.Request{Method: "system.heartbeat", Params: json.RawMessage(`{"instanceId":"a"}`)})
+		got := f.Limited(api.Request{Method: "system.heartbeat", Params: json.RawMessage(`{"instanceId":"a"}`)})
 		if got.Limit != 5 || got.WindowMs != 60_000 || got.RetryAfterMs < 1 || got.RetryAfterMs > 60_000 {
 			t.Errorf("refused with %+v", got)
 		}
-		f.ok("system.heartbeat", `{"instanceId":"b"}`) // another instance has its own
+		f.OK("system.heartbeat", `{"instanceId":"b"}`) // another instance has its own
 		for range 20 {
-			f.refused(api.CodeNotFound, `{"id":"t-99"}`, "task.get", `{"id":"t-99"}`)
+			f.Refused(api.CodeNotFound, `{"id":"t-99"}`, "task.get", `{"id":"t-99"}`)
 		}
 		// Who names no instance is counted by the token, else by the address.
 		create := func(caller, addr string) api.Request {
@@ -36,36 +38,36 @@ func TestRateLimit(t *testing.T) {
 					t.Fatalf("%v: %v", who, err)
 				}
 			}
-			f.limited(create(who[0], who[1]))
+			f.Limited(create(who[0], who[1]))
 		}
-		f.limited(create("token", "192.0.2.9"))
+		f.Limited(create("token", "192.0.2.9"))
 	})
 }
 
 // A repeated call is answered, not counted and not refused: it changes nothing.
 func TestRateLimitComesAfterTheIdempotencyKey(t *testing.T) {
-	everywhere(t, Options{RateLimits: map[string]int{"task.create": 2}}, func(t *testing.T, f *fleet) {
-		first := f.ok("task.create", `{"text":"x","idempotencyKey":"k"}`)
+	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"task.create": 2}}, func(t *testing.T, f *fleettest.Fleet) {
+		first := f.OK("task.create", `{"text":"x","idempotencyKey":"k"}`)
 		for range 5 {
-			if again := f.ok("task.create", `{"text":"x","idempotencyKey":"k"}`); string(again) != string(first) {
+			if again := f.OK("task.create", `{"text":"x","idempotencyKey":"k"}`); string(again) != string(first) {
 				t.Errorf("answered %s", again)
 			}
 		}
-		f.ok("task.create", `{"text":"y"}`)
-		if again := f.ok("task.create", `{"text":"x","idempotencyKey":"k"}`); string(again) != string(first) {
+		f.OK("task.create", `{"text":"y"}`)
+		if again := f.OK("task.create", `{"text":"x","idempotencyKey":"k"}`); string(again) != string(first) {
 			t.Errorf("answered %s", again)
 		}
-		f.limited(api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"z"}`), Addr: "192.0.2.1"})
+		f.Limited(api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"z"}`), Addr: "192.0.2.1"})
 	})
 }
 
 // The window slides: half a minute after a full window, half of it counts, and the wait that is told is
 // the one after which a call passes.
 func TestRateLimitSlides(t *testing.T) {
-	everywhere(t, Options{RateLimits: map[string]int{"task.create": 10}}, func(t *testing.T, f *fleet) {
-		counters := f.keys.Prefix() + "ratelimit:task.create:192.0.2.1"
+	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"task.create": 10}}, func(t *testing.T, f *fleettest.Fleet) {
+		counters := f.Keys.Prefix() + "ratelimit:task.create:192.0.2.1"
 		set := func(ago time.Duration, previous, current int) {
-			f.put([]any{"HSET", counters, "start", time.Now().Add(-ago).UnixMilli(), "previous", previous, "current", current})
+			f.Put([]any{"HSET", counters, "start", time.Now().Add(-ago).UnixMilli(), "previous", previous, "current", current})
 		}
 		create := api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1"}
 		passes := func(n int) {
@@ -75,7 +77,7 @@ func TestRateLimitSlides(t *testing.T) {
 					t.Fatalf("call %d: %v", i, err)
 				}
 			}
-			if got := f.limited(create); got.RetryAfterMs > 60_000 || got.RetryAfterMs < 1 {
+			if got := f.Limited(create); got.RetryAfterMs > 60_000 || got.RetryAfterMs < 1 {
 				t.Errorf("wait for %d ms", got.RetryAfterMs)
 			}
 		}
@@ -89,26 +91,26 @@ func TestRateLimitSlides(t *testing.T) {
 		passes(10)
 
 		set(30*time.Second, 10, 6)
-		wait := f.limited(create).RetryAfterMs
+		wait := f.Limited(create).RetryAfterMs
 		set(30*time.Second+time.Duration(wait+10)*time.Millisecond, 10, 6) // 10 ms for what passed before it was told
 		if _, err := f.Call(t.Context(), create); err != nil {
 			t.Errorf("after waiting %d ms as told: %v", wait, err)
 		}
 		began := time.Now().Add(-10 * time.Second).UnixMilli()
-		f.put([]any{"HSET", counters, "start", began, "previous", 0, "current", 10})
-		wait = f.limited(create).RetryAfterMs
+		f.Put([]any{"HSET", counters, "start", began, "previous", 0, "current", 10})
+		wait = f.Limited(create).RetryAfterMs
 		if wait < 49_000 || wait > 50_001 {
 			t.Errorf("wait for %d ms, want 50 s", wait)
 		}
-		f.put([]any{"HSET", counters, "start", began - wait})
+		f.Put([]any{"HSET", counters, "start", began - wait})
 		if _, err := f.Call(t.Context(), create); err != nil {
 			t.Errorf("after waiting %d ms for a new window: %v", wait, err)
 		}
 		set(10*time.Second, 0, 20) // the limit was lowered meanwhile
-		if wait = f.limited(create).RetryAfterMs; wait != 60_000 {
+		if wait = f.Limited(create).RetryAfterMs; wait != 60_000 {
 			t.Errorf("wait for %d ms, want a window", wait)
 		}
-		if ttl := f.client.PTTL(t.Context(), counters).Val(); ttl <= 0 || ttl > 2*time.Minute {
+		if ttl := f.Client.PTTL(t.Context(), counters).Val(); ttl <= 0 || ttl > 2*time.Minute {
 			t.Errorf("the counters are kept for %v", ttl)
 		}
 	})
@@ -116,7 +118,7 @@ func TestRateLimitSlides(t *testing.T) {
 
 // Calls that come at the same time share a script's run, and are counted as if each had its own.
 func TestRateLimitOfCallsAtOnce(t *testing.T) {
-	everywhere(t, Options{RateLimits: map[string]int{"task.create": 10}}, func(t *testing.T, f *fleet) {
+	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"task.create": 10}}, func(t *testing.T, f *fleettest.Fleet) {
 		create := api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1"}
 		var passed, refused atomic.Int64
 		var callers sync.WaitGroup
@@ -138,7 +140,7 @@ func TestRateLimitOfCallsAtOnce(t *testing.T) {
 		if passed.Load() != 10 || refused.Load() != 90 {
 			t.Errorf("%d calls passed and %d were refused, want 10 and 90", passed.Load(), refused.Load())
 		}
-		counters := f.client.HGetAll(t.Context(), f.keys.Prefix()+"ratelimit:task.create:192.0.2.1").Val()
+		counters := f.Client.HGetAll(t.Context(), f.Keys.Prefix()+"ratelimit:task.create:192.0.2.1").Val()
 		if counters["current"] != "10" || counters["previous"] != "0" {
 			t.Errorf("counted %v", counters)
 		}
@@ -147,10 +149,10 @@ func TestRateLimitOfCallsAtOnce(t *testing.T) {
 
 func TestRateLimitsOfMethodsThatAreNotThere(t *testing.T) {
 	t.Parallel()
-	if _, err := New(Options{RateLimits: map[string]int{"task.nothing": 1}}); err == nil || !strings.Contains(err.Error(), "task.nothing") {
+	if _, err := commands.New(commands.Options{RateLimits: map[string]int{"task.nothing": 1}}); err == nil || !strings.Contains(err.Error(), "task.nothing") {
 		t.Errorf("a limit for no method: %v", err)
 	}
-	if _, err := New(Options{Namespace: "a:b"}); err == nil || !strings.Contains(err.Error(), "namespace") {
+	if _, err := commands.New(commands.Options{Namespace: "a:b"}); err == nil || !strings.Contains(err.Error(), "namespace") {
 		t.Errorf("a bad namespace: %v", err)
 	}
 }

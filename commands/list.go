@@ -1,18 +1,24 @@
 package commands
 
+import (
+	"github.com/claudebench/claudebench/commands/system"
+	"github.com/claudebench/claudebench/commands/task"
+	"github.com/claudebench/claudebench/internal/command"
+)
+
 // methods lists the methods of all domains.
-func methods(system SystemOptions, task TaskOptions) ([]*Method, error) {
-	all, err := SystemMethods(system)
+func methods(forSystem system.Options, forTask task.Options) ([]*command.Method, error) {
+	all, err := system.Methods(forSystem)
 	if err != nil {
 		return nil, err
 	}
-	more, err := TaskMethods(task)
+	more, err := task.Methods(forTask)
 	return append(all, more...), err
 }
 
 // Methods lists all methods with their documented limits, in the order in which they are documented. They
 // describe the API and cannot be called. An error is a fault in the lists.
-func Methods() ([]*Method, error) { return methods(SystemOptions{}, TaskOptions{}) }
+func Methods() ([]*command.Method, error) { return methods(system.Options{}, task.Options{}) }
 
 // MethodNames lists the names of all methods.
 func MethodNames() ([]string, error) {

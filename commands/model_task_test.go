@@ -1,9 +1,10 @@
-package commands
+package commands_test
 
 import (
 	"fmt"
 	"strings"
 
+	"github.com/claudebench/claudebench/internal/fleettest"
 	"pgregory.net/rapid"
 )
 
@@ -19,7 +20,7 @@ func (m *model) doUpdate(t *rapid.T) {
 	}
 	if rapid.IntRange(0, 2).Draw(t, "metadata") == 0 {
 		roles := drawRoles(t, "x", "y")
-		updates = append(updates, fmt.Sprintf(`"metadata":{"k%d":1.0,"roles":%s}`, m.told.seq, roles))
+		updates = append(updates, fmt.Sprintf(`"metadata":{"k%d":1.0,"roles":%s}`, m.told.Seq, roles))
 		if roleset = roles; roles == "[]" {
 			roleset = ""
 		}
@@ -33,16 +34,16 @@ func (m *model) doUpdate(t *rapid.T) {
 	switch {
 	case task == nil:
 		want = "Not found"
-	case status != "" && !task.open():
+	case status != "" && !task.Open():
 		want = "ALREADY_FINISHED"
 	case status != "" && status != "pending" && task.AssignedTo == "":
 		want = "NOT_ASSIGNED"
-	case status != "" && status != "pending" && task.Status == "pending" && !m.told.may(task.AssignedTo, &foldTask{Roleset: roleset}):
+	case status != "" && status != "pending" && task.Status == "pending" && !m.told.May(task.AssignedTo, &fleettest.FoldTask{Roleset: roleset}):
 		want = "ROLES_MISSING"
 	}
 	result, _ := m.call(t, want, "task.update", fmt.Sprintf(`{"id":%q,"updates":{%s}}`, id, strings.Join(updates, ",")))
 	if want == "" {
-		m.sameTask(t, decoded[taskJSON](t, result))
+		m.sameTask(t, fleettest.Decoded[fleettest.Task](t, result))
 		if status != "" && task.Status != status {
 			t.Fatalf("%s is %s, want %s", id, task.Status, status)
 		}
@@ -50,10 +51,10 @@ func (m *model) doUpdate(t *rapid.T) {
 }
 
 // sameTask compares a task that was answered with what the log tells.
-func (m *model) sameTask(t *rapid.T, got taskJSON) {
-	told := m.told.tasks[got.ID]
+func (m *model) sameTask(t *rapid.T, got fleettest.Task) {
+	told := m.told.Tasks[got.ID]
 	if told == nil || got.Status != told.Status || got.AssignedTo != told.AssignedTo || int64(got.Attempt) != told.Attempt ||
-		got.Priority != told.Priority || text(got.Metadata) != told.Metadata || got.UpdatedAt != told.UpdatedAt || got.CompletedAt != told.CompletedAt {
+		got.Priority != told.Priority || fleettest.Text(got.Metadata) != told.Metadata || got.UpdatedAt != told.UpdatedAt || got.CompletedAt != told.CompletedAt {
 		t.Fatalf("answered %+v, the log tells of %+v", got, told)
 	}
 }
@@ -65,16 +66,16 @@ func (m *model) doAssign(t *rapid.T) {
 	switch {
 	case task == nil:
 		want = "Not found"
-	case !task.open():
+	case !task.Open():
 		want = "ALREADY_FINISHED"
 	case task.AssignedTo != "":
 		want = "ALREADY_ASSIGNED"
-	case m.told.instances[instance] == nil:
+	case m.told.Instances[instance] == nil:
 		want = "Instance not registered"
-	case !m.told.may(instance, task):
+	case !m.told.May(instance, task):
 		want = "ROLES_MISSING"
 	}
-	m.call(t, want, "task.assign", fmt.Sprintf(`{"taskId":%q,"instanceId":%s}`, id, jsonText(instance)))
+	m.call(t, want, "task.assign", fmt.Sprintf(`{"taskId":%q,"instanceId":%s}`, id, fleettest.JsonText(instance)))
 	if want == "" && task.AssignedTo != instance {
 		t.Fatalf("it is with %q", task.AssignedTo)
 	}
@@ -86,7 +87,7 @@ func (m *model) doUnassign(t *rapid.T) {
 	switch {
 	case task == nil:
 		want = "Not found"
-	case !task.open():
+	case !task.Open():
 		want = "ALREADY_FINISHED"
 	case task.AssignedTo == "":
 		want = "NOT_ASSIGNED"
@@ -96,21 +97,21 @@ func (m *model) doUnassign(t *rapid.T) {
 
 func (m *model) doClaim(t *rapid.T) {
 	worker, most := m.drawInstance(t), rapid.IntRange(1, 3).Draw(t, "most")
-	params := fmt.Sprintf(`{"workerId":%s,"maxTasks":%d}`, jsonText(worker), most)
-	if m.told.instances[worker] == nil {
+	params := fmt.Sprintf(`{"workerId":%s,"maxTasks":%d}`, fleettest.JsonText(worker), most)
+	if m.told.Instances[worker] == nil {
 		m.call(t, "Instance not registered", "task.claim", params)
 		return
 	}
-	want := m.sorted(func(t *foldTask) bool { return t.Status == "pending" && t.AssignedTo == worker })
+	want := m.sorted(func(t *fleettest.FoldTask) bool { return t.Status == "pending" && t.AssignedTo == worker })
 	want = append(want, m.waiting(worker)...)
 	want = want[:min(most, len(want))]
 	lawful := map[string]bool{}
 	if len(want) == 0 { // one from the instance that has most that can be taken
 		counts, can := map[string]int{}, map[string][]string{}
-		for id, task := range m.told.tasks {
+		for id, task := range m.told.Tasks {
 			if task.Auto && task.AssignedTo != worker {
 				counts[task.AssignedTo]++
-				if m.told.may(worker, task) {
+				if m.told.May(worker, task) {
 					can[task.AssignedTo] = append(can[task.AssignedTo], id)
 				}
 			}
@@ -126,10 +127,10 @@ func (m *model) doClaim(t *rapid.T) {
 		}
 	}
 	result, _ := m.call(t, "", "task.claim", params)
-	claim := decoded[claimJSON](t, result)
+	claim := fleettest.Decoded[fleettest.Claim](t, result)
 	tasks := claim.Tasks
 	if most == 1 && claim.Claimed {
-		tasks = []taskJSON{claim.Task}
+		tasks = []fleettest.Task{claim.Task}
 	}
 	if claim.Claimed != (len(want) > 0 || len(lawful) > 0) || claim.Claimed && tasks[0].ID != claim.TaskID {
 		t.Fatalf("claimed %s, want %v or one of %v", result, want, lawful)
@@ -155,7 +156,7 @@ func (m *model) doComplete(t *rapid.T) {
 		if worker = m.drawInstance(t); task != nil && task.AssignedTo != "" && rapid.Bool().Draw(t, "owner") {
 			worker = task.AssignedTo
 		}
-		params += `,"workerId":` + jsonText(worker)
+		params += `,"workerId":` + fleettest.JsonText(worker)
 	}
 	if rapid.Bool().Draw(t, "attempt") {
 		if attempt = rapid.Int64Range(0, 2).Draw(t, "attempt"); task != nil && rapid.Bool().Draw(t, "right") {
@@ -171,7 +172,7 @@ func (m *model) doComplete(t *rapid.T) {
 	switch {
 	case task == nil:
 		want = "Not found"
-	case !task.open():
+	case !task.Open():
 		want = "ALREADY_FINISHED"
 	case task.AssignedTo == "":
 		want = "NOT_ASSIGNED"
@@ -193,7 +194,7 @@ func (m *model) doDelete(t *rapid.T) {
 		want = "Not found"
 	}
 	m.call(t, want, "task.delete", fmt.Sprintf(`{"id":%q}`, id))
-	if m.told.tasks[id] != nil {
+	if m.told.Tasks[id] != nil {
 		t.Fatalf("%s is there", id)
 	}
 }

@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"context"
@@ -13,8 +13,11 @@ import (
 	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
+	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/fleettest"
 	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/internal/reassign"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -22,7 +25,7 @@ import (
 // the fold of the log; each event must be lawful; in the end the fold must equal all that is in Redis.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	for name, connect := range map[string]func(testing.TB) *redis.Client{"redis": realRedis, "embedded": embeddedRedis} {
+	for name, connect := range map[string]func(testing.TB) *redis.Client{"redis": fleettest.RealRedis, "embedded": fleettest.EmbeddedRedis} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client := connect(t)
@@ -30,16 +33,16 @@ func TestModel(t *testing.T) {
 				if name == "embedded" && rapid.IntRange(0, 9).Draw(t, "pass over") > 0 {
 					return // it is ten times slower
 				}
-				f := newFleet(t, client, Options{})
-				m := &model{fleet: f, other: f.beside(), told: newFold(), last: "-"}
+				f := fleettest.New(t, client, commands.Options{})
+				m := &model{Fleet: f, other: f.Beside(), told: fleettest.NewFold(), last: "-"}
 				t.Repeat(map[string]func(*rapid.T){
 					"register": m.doRegister, "again": m.doRegister, "heartbeat": m.doHeartbeat, "unregister": m.doUnregister,
 					"create": m.doCreate, "create more": m.doCreate, "update": m.doUpdate, "assign": m.doAssign, "unassign": m.doUnassign,
 					"claim": m.doClaim, "claim more": m.doClaim, "complete": m.doComplete, "delete": m.doDelete, "die": m.doDie, "crash": m.doCrash,
 				})
-				told := f.verify()
-				if told.seq != m.told.seq {
-					t.Fatalf("the log went on to %d behind the model, which is at %d", told.seq, m.told.seq)
+				told := f.Verify()
+				if told.Seq != m.told.Seq {
+					t.Fatalf("the log went on to %d behind the model, which is at %d", told.Seq, m.told.Seq)
 				}
 			})
 		})
@@ -47,27 +50,27 @@ func TestModel(t *testing.T) {
 }
 
 type model struct {
-	*fleet
-	other *fleet // a second coordinator
-	told  *fold
+	*fleettest.Fleet
+	other *fleettest.Fleet // a second coordinator
+	told  *fleettest.Fold
 	last  string // ID of the last event taken in
 }
 
 // call runs a command through either coordinator, takes in what it emitted, and holds its error against
 // the one that must come: "" for none, else the reason of a conflict or the error's message.
-func (m *model) call(t *rapid.T, want, method, params string) (json.RawMessage, []event) {
-	m.t, m.other.t = t, t
-	through := m.fleet
+func (m *model) call(t *rapid.T, want, method, params string) (json.RawMessage, []fleettest.Event) {
+	m.T, m.other.T = t, t
+	through := m.Fleet
 	if rapid.Bool().Draw(t, "other coordinator") {
 		through = m.other
 	}
-	result, err := through.do(method, params)
+	result, err := through.Do(method, params)
 	got := ""
 	var known *api.Error
 	if errors.As(err, &known) {
 		got = known.Message
 		if data, ok := known.Data.(json.RawMessage); ok && known.Code == api.CodeConflict {
-			got = decoded[struct{ Reason string }](t, data).Reason
+			got = fleettest.Decoded[struct{ Reason string }](t, data).Reason
 		}
 	}
 	if got != want {
@@ -81,27 +84,27 @@ func (m *model) call(t *rapid.T, want, method, params string) (json.RawMessage, 
 }
 
 // catchUp takes in the new events.
-func (m *model) catchUp(t *rapid.T) []event {
+func (m *model) catchUp(t *rapid.T) []fleettest.Event {
 	after := "-"
 	if m.last != "-" {
 		after = "(" + m.last
 	}
-	entries, err := m.client.XRange(context.Background(), m.keys.Events(), after, "+").Result()
+	entries, err := m.Client.XRange(context.Background(), m.Keys.Events(), after, "+").Result()
 	if err != nil {
 		t.Fatalf("read the log: %v", err)
 	}
-	events := make([]event, 0, len(entries))
+	events := make([]fleettest.Event, 0, len(entries))
 	for _, entry := range entries {
-		e := m.decodeEntry(entry)
-		if e.Seq != m.told.seq+1 {
-			t.Fatalf("event %s follows %d", e.ID, m.told.seq)
+		e := m.DecodeEntry(entry)
+		if e.Seq != m.told.Seq+1 {
+			t.Fatalf("event %s follows %d", e.ID, m.told.Seq)
 		}
-		m.told.apply(e)
+		m.told.Apply(e)
 		m.last = e.ID
 		events = append(events, e)
 	}
-	if len(m.told.broken) > 0 {
-		t.Fatalf("unlawful: %s", strings.Join(m.told.broken, "\n"))
+	if len(m.told.Broken) > 0 {
+		t.Fatalf("unlawful: %s", strings.Join(m.told.Broken, "\n"))
 	}
 	return events
 }
@@ -111,10 +114,10 @@ func (m *model) drawInstance(t *rapid.T) string {
 }
 
 // drawTask draws a task, mostly one that is there.
-func (m *model) drawTask(t *rapid.T) (string, *foldTask) {
-	ids := append(slices.Sorted(maps.Keys(m.told.tasks)), "t-0")
+func (m *model) drawTask(t *rapid.T) (string, *fleettest.FoldTask) {
+	ids := append(slices.Sorted(maps.Keys(m.told.Tasks)), "t-0")
 	id := rapid.SampledFrom(ids).Draw(t, "task")
-	return id, m.told.tasks[id]
+	return id, m.told.Tasks[id]
 }
 
 func drawRoles(t *rapid.T, from ...string) string {
@@ -128,25 +131,25 @@ func drawRoles(t *rapid.T, from ...string) string {
 }
 
 // waiting lists the tasks that wait for an instance, best first; those it may take.
-func (m *model) waiting(instance string) []*foldTask {
-	return m.sorted(func(t *foldTask) bool {
-		return t.Status == "pending" && t.AssignedTo == "" && m.told.may(instance, t)
+func (m *model) waiting(instance string) []*fleettest.FoldTask {
+	return m.sorted(func(t *fleettest.FoldTask) bool {
+		return t.Status == "pending" && t.AssignedTo == "" && m.told.May(instance, t)
 	})
 }
 
 func (m *model) held(instance string) int {
-	return len(m.sorted(func(t *foldTask) bool { return t.open() && t.AssignedTo == instance }))
+	return len(m.sorted(func(t *fleettest.FoldTask) bool { return t.Open() && t.AssignedTo == instance }))
 }
 
-func (m *model) sorted(which func(*foldTask) bool) []*foldTask {
-	var list []*foldTask
-	for _, t := range m.told.tasks {
+func (m *model) sorted(which func(*fleettest.FoldTask) bool) []*fleettest.FoldTask {
+	var list []*fleettest.FoldTask
+	for _, t := range m.told.Tasks {
 		if which(t) {
 			list = append(list, t)
 		}
 	}
-	slices.SortFunc(list, func(a, b *foldTask) int {
-		if place(a) < place(b) {
+	slices.SortFunc(list, func(a, b *fleettest.FoldTask) int {
+		if fleettest.Place(a) < fleettest.Place(b) {
 			return -1
 		}
 		return 1
@@ -157,16 +160,16 @@ func (m *model) sorted(which func(*foldTask) bool) []*foldTask {
 // room is how many more tasks auto-assignment may give a worker now.
 func (m *model) room(id string) int {
 	workers := 0
-	for _, i := range m.told.instances {
-		if i.worker() {
+	for _, i := range m.told.Instances {
+		if i.Worker() {
 			workers++
 		}
 	}
-	i := m.told.instances[id]
-	if i == nil || !i.worker() {
+	i := m.told.Instances[id]
+	if i == nil || !i.Worker() {
 		return 0
 	}
-	open := len(m.sorted((*foldTask).open))
+	open := len(m.sorted((*fleettest.FoldTask).Open))
 	return max(0, min((open+workers-1)/workers, i.MaxTasks)-m.held(id))
 }
 
@@ -178,38 +181,38 @@ func (m *model) doRegister(t *rapid.T) {
 			rapid.SampledFrom([]string{"", "s1", "s2"}).Draw(t, "session"), rapid.IntRange(0, 5).Draw(t, "maxTasks"))
 	}
 	roles := drawRoles(t, "worker", "worker", "x", "y")
-	_, events := m.call(t, "", "system.register", fmt.Sprintf(`{"id":%s,"roles":%s%s}`, jsonText(id), roles, metadata))
-	if m.told.leader == "" {
+	_, events := m.call(t, "", "system.register", fmt.Sprintf(`{"id":%s,"roles":%s%s}`, fleettest.JsonText(id), roles, metadata))
+	if m.told.Leader == "" {
 		t.Fatalf("registered, and nobody leads: %v", events)
 	}
-	if i := m.told.instances[id]; i.worker() && m.room(id) > 0 && len(m.waiting(id)) > 0 {
+	if i := m.told.Instances[id]; i.Worker() && m.room(id) > 0 && len(m.waiting(id)) > 0 {
 		t.Fatalf("%s has room for %d, and %d wait", id, m.room(id), len(m.waiting(id)))
 	}
 }
 
 func (m *model) doHeartbeat(t *rapid.T) {
 	id := m.drawInstance(t)
-	result, events := m.call(t, "", "system.heartbeat", fmt.Sprintf(`{"instanceId":%s}`, jsonText(id)))
+	result, events := m.call(t, "", "system.heartbeat", fmt.Sprintf(`{"instanceId":%s}`, fleettest.JsonText(id)))
 	want := `{"alive":false}`
-	if m.told.instances[id] != nil {
+	if m.told.Instances[id] != nil {
 		want = `{"alive":true}`
-		if m.told.leader == id {
-			want = fmt.Sprintf(`{"alive":true,"isLeader":true,"term":%d}`, m.told.term)
+		if m.told.Leader == id {
+			want = fmt.Sprintf(`{"alive":true,"isLeader":true,"term":%d}`, m.told.Term)
 		}
 	}
-	if string(result) != want || m.told.instances[id] != nil && m.told.leader == "" {
+	if string(result) != want || m.told.Instances[id] != nil && m.told.Leader == "" {
 		t.Fatalf("answered %s, want %s; emitted %v", result, want, events)
 	}
 }
 
 func (m *model) doUnregister(t *rapid.T) {
 	id, session := m.drawInstance(t), rapid.SampledFrom([]string{"", "s1", "s2"}).Draw(t, "session")
-	held, i := m.held(id), m.told.instances[id]
+	held, i := m.held(id), m.told.Instances[id]
 	leaves := i != nil && (session == "" || i.Session == "" || session == i.Session)
 	if !leaves {
 		held = 0
 	}
-	result, events := m.call(t, "", "system.unregister", fmt.Sprintf(`{"instanceId":%s,"sessionId":%q}`, jsonText(id), session))
+	result, events := m.call(t, "", "system.unregister", fmt.Sprintf(`{"instanceId":%s,"sessionId":%q}`, fleettest.JsonText(id), session))
 	if want := fmt.Sprintf(`{"unregistered":true,"tasksReassigned":%d}`, held); string(result) != want || leaves != (len(events) > 0) {
 		t.Fatalf("answered %s, want %s; emitted %v", result, want, events)
 	}
@@ -219,11 +222,11 @@ func (m *model) doUnregister(t *rapid.T) {
 // left checks that nothing stays with who is gone, and that others were given what they had room for.
 func (m *model) left(t *rapid.T, something bool, gone ...string) {
 	for _, id := range gone {
-		if m.told.instances[id] == nil && m.held(id) > 0 {
+		if m.told.Instances[id] == nil && m.held(id) > 0 {
 			t.Fatalf("%s is gone and holds %d", id, m.held(id))
 		}
 	}
-	for id := range m.told.instances {
+	for id := range m.told.Instances {
 		if something && m.room(id) > 0 && len(m.waiting(id)) > 0 {
 			t.Fatalf("%s has room for %d, and %d wait", id, m.room(id), len(m.waiting(id)))
 		}
@@ -234,11 +237,11 @@ func (m *model) left(t *rapid.T, something bool, gone ...string) {
 func (m *model) doDie(t *rapid.T) {
 	var dead []string
 	held := 0
-	for _, id := range slices.Sorted(maps.Keys(m.told.instances)) {
+	for _, id := range slices.Sorted(maps.Keys(m.told.Instances)) {
 		if rapid.Bool().Draw(t, id) {
 			dead = append(dead, id)
 			held += m.held(id)
-			m.put([]any{"ZADD", m.keys.Alive(), "XX", 1000 + len(dead), id})
+			m.Put([]any{"ZADD", m.Keys.Alive(), "XX", 1000 + len(dead), id})
 		}
 	}
 	if rapid.Bool().Draw(t, "monitor") {
@@ -246,17 +249,17 @@ func (m *model) doDie(t *rapid.T) {
 		m.catchUp(t)
 	} else {
 		result, _ := m.call(t, "", "system.check_health", `{"timeout":20000}`)
-		answer := decoded[sweepResult](t, result)
+		answer := fleettest.Decoded[reassign.SweepResult](t, result)
 		reassigned := 0
 		for _, n := range answer.Reassigned {
 			reassigned += n
 		}
-		if !slices.Equal(answer.Failed, dead) && len(dead) > 0 || reassigned != held || len(answer.Healthy) != len(m.told.instances) {
+		if !slices.Equal(answer.Failed, dead) && len(dead) > 0 || reassigned != held || len(answer.Healthy) != len(m.told.Instances) {
 			t.Fatalf("answered %s; dead are %v, who held %d", result, dead, held)
 		}
 	}
 	for _, id := range dead {
-		if m.told.instances[id] != nil {
+		if m.told.Instances[id] != nil {
 			t.Fatalf("%s is not dead", id)
 		}
 	}
@@ -264,7 +267,7 @@ func (m *model) doDie(t *rapid.T) {
 }
 
 func (m *model) sweep(t *rapid.T) {
-	m.put([]any{"HSET", m.keys.Prefix() + "health:monitor", "tick", "99999999999999", "patience", 0}) // it has been there all the time
+	m.Put([]any{"HSET", m.Keys.Prefix() + "health:monitor", "tick", "99999999999999", "patience", 0}) // it has been there all the time
 	if err := m.other.Sweep(context.Background()); err != nil {
 		t.Fatalf("sweep: %v", err)
 	}
@@ -274,7 +277,7 @@ func (m *model) sweep(t *rapid.T) {
 func (m *model) doCrash(t *rapid.T) {
 	id := m.drawInstance(t)
 	held := m.held(id)
-	if _, err := m.scripts.Run(context.Background(), lua.Named("unregister_instance"), lua.EventContext(id, "", ""), "", 0, id, "", ""); err != nil {
+	if _, err := m.Scripts.Run(context.Background(), lua.Named("unregister_instance"), lua.EventContext(id, "", ""), "", 0, id, "", ""); err != nil {
 		t.Fatalf("unregister: %v", err)
 	}
 	m.sweep(t)
@@ -285,10 +288,10 @@ func (m *model) doCrash(t *rapid.T) {
 func (m *model) doCreate(t *rapid.T) {
 	metadata := ""
 	if rapid.IntRange(0, 2).Draw(t, "roles") == 0 {
-		metadata = fmt.Sprintf(`,"metadata":{"n":%d,"roles":%s}`, m.told.seq, drawRoles(t, "x", "y"))
+		metadata = fmt.Sprintf(`,"metadata":{"n":%d,"roles":%s}`, m.told.Seq, drawRoles(t, "x", "y"))
 	}
 	result, _ := m.call(t, "", "task.create", fmt.Sprintf(`{"text":"x","priority":%d%s}`, rapid.SampledFrom([]int{0, 50, 50, 100}).Draw(t, "priority"), metadata))
-	if id := decoded[taskJSON](t, result).ID; m.told.tasks[id] == nil || id != fmt.Sprintf("t-%d", m.told.seq) {
-		t.Fatalf("answered %s at %d", result, m.told.seq)
+	if id := fleettest.Decoded[fleettest.Task](t, result).ID; m.told.Tasks[id] == nil || id != fmt.Sprintf("t-%d", m.told.Seq) {
+		t.Fatalf("answered %s at %d", result, m.told.Seq)
 	}
 }

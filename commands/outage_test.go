@@ -1,10 +1,9 @@
-package commands
+package commands_test
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"testing"
@@ -14,30 +13,19 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
-	"github.com/claudebench/claudebench/internal/devstack"
+	"github.com/claudebench/claudebench/internal/fleettest"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
-
-// ownFleet is a fleet on a Redis of its own.
-func ownFleet(t *testing.T) (*fleet, *devstack.Redis) {
-	t.Helper()
-	server := testenv.OwnRedis(t, devstack.RedisOptions{AppendOnly: true, AppendFsync: "always"})
-	return newFleet(t, clientOf(t, testenv.ClientOf(t, server)), Options{}), server
-}
-
-func internalError(err error, what any) bool {
-	var known *api.Error
-	return errors.As(err, &known) && known.Code == api.CodeInternal && known.Data == what
-}
 
 // While Redis is gone every command answers within its time, and when it is back nothing that was
 // acknowledged is lost and nothing is there twice.
 func TestRedisGoneAndBack(t *testing.T) {
 	t.Parallel()
-	f, server := ownFleet(t)
-	f.register("w", `["worker"]`, "")
-	kept := f.create("kept", "")
+	f, server := fleettest.OwnFleet(t)
+	f.Register("w", `["worker"]`, "")
+	kept := f.Create("kept", "")
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -48,11 +36,11 @@ func TestRedisGoneAndBack(t *testing.T) {
 	} {
 		g.Go(func() error {
 			start := time.Now()
-			_, err := f.do(method, params)
-			if !internalError(err, api.RedisUnavailable) && !internalError(err, api.OutcomeUnknown) {
+			_, err := f.Do(method, params)
+			if !fleettest.InternalError(err, api.RedisUnavailable) && !fleettest.InternalError(err, api.OutcomeUnknown) {
 				return fmt.Errorf("%s: %w", method, err)
 			}
-			if took := time.Since(start); took > f.method(method).Timeout+500*time.Millisecond {
+			if took := time.Since(start); took > f.Method(method).Timeout+500*time.Millisecond {
 				return fmt.Errorf("%s answered after %v", method, took)
 			}
 			return nil
@@ -69,27 +57,27 @@ func TestRedisGoneAndBack(t *testing.T) {
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, patience, func() (bool, string) {
-		_, err := f.do("system.heartbeat", `{"instanceId":"w"}`)
+	testenv.Eventually(t, fleettest.Patience, func() (bool, string) {
+		_, err := f.Do("system.heartbeat", `{"instanceId":"w"}`)
 		return err == nil, fmt.Sprint(err)
 	})
 	// A pool that has found Redis gone says so for up to a second more.
-	f = newFleet(t, clientOf(t, testenv.ClientOf(t, server)), f.options)
-	if got := f.get(kept); got.Text != "kept" {
+	f = fleettest.New(t, fleettest.ClientOf(t, testenv.ClientOf(t, server)), f.Options)
+	if got := f.Get(kept); got.Text != "kept" {
 		t.Errorf("the task is %+v", got)
 	}
-	if f.claim("w") != kept || f.claim("w") != "" {
+	if f.Claim("w") != kept || f.Claim("w") != "" {
 		t.Error("something else was done meanwhile")
 	}
-	f.verify()
+	f.Verify()
 }
 
 // A command whose reply is lost says so; repeated with its key it gives the answer, and nothing happens twice.
 func TestReplyLost(t *testing.T) {
 	t.Parallel()
-	plain := realRedis(t)
-	direct := newFleet(t, plain, Options{})
-	direct.register("w", `["worker"]`, "")
+	plain := fleettest.RealRedis(t)
+	direct := fleettest.New(t, plain, commands.Options{})
+	direct.Register("w", `["worker"]`, "")
 
 	// A server that takes everything in and closes the connection once Redis has answered.
 	swallower, err := net.Listen("tcp", "127.0.0.1:0")
@@ -113,20 +101,20 @@ func TestReplyLost(t *testing.T) {
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	t.Cleanup(func() { _ = client.Close() })
-	lossy := newFleet(t, client, Options{Namespace: direct.options.Namespace})
+	lossy := fleettest.New(t, client, commands.Options{Namespace: direct.Options.Namespace})
 
 	create := `{"text":"x","idempotencyKey":"k"}`
-	if _, err := lossy.do("task.create", create); !internalError(err, api.OutcomeUnknown) {
+	if _, err := lossy.Do("task.create", create); !fleettest.InternalError(err, api.OutcomeUnknown) {
 		t.Fatalf("answered %v", err)
 	}
 	var first json.RawMessage
-	testenv.Eventually(t, patience, func() (bool, string) { // Redis may get to it a little later
-		return direct.seq() == 3, fmt.Sprint(direct.seq())
+	testenv.Eventually(t, fleettest.Patience, func() (bool, string) { // Redis may get to it a little later
+		return direct.Seq() == 3, fmt.Sprint(direct.Seq())
 	})
-	if first = direct.ok("task.create", "%s", create); decoded[taskJSON](t, first).ID != "t-3" || direct.seq() != 3 {
+	if first = direct.OK("task.create", "%s", create); fleettest.Decoded[fleettest.Task](t, first).ID != "t-3" || direct.Seq() != 3 {
 		t.Errorf("repeated, it answered %s", first)
 	}
-	direct.verify()
+	direct.Verify()
 }
 
 // relay passes on a connection until an EVAL was answered; that answer it keeps.

@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"context"
@@ -13,7 +13,11 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/commands/system"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
 // worldCalls is how many calls a fuzzWorld takes before it is compared with its log and thrown away.
@@ -21,32 +25,32 @@ const worldCalls = 250
 
 // fuzzWorld is a fleet with something in it for params to hit: a worker w that leads, and tasks in every state.
 type fuzzWorld struct {
-	*fleet
+	*fleettest.Fleet
 	calls int
 }
 
-func newFuzzWorld(t tb, client *redis.Client) *fuzzWorld {
+func newFuzzWorld(t fleettest.TB, client *redis.Client) *fuzzWorld {
 	t.Helper()
-	w := &fuzzWorld{fleet: newFleet(t, client, Options{Tasks: &view{}})}
-	w.unhurried()
-	w.withRows(0)
-	w.register("w", `["worker"]`, `,"metadata":{"sessionId":"s","maxTasks":2}`) // 1, and 2 elects it
-	w.create("roles", `,"metadata":{"roles":["gpu"]}`)                          // t-3
+	w := &fuzzWorld{Fleet: fleettest.New(t, client, commands.Options{Tasks: &fleettest.View{}})}
+	w.Unhurried()
+	w.WithRows(0)
+	w.Register("w", `["worker"]`, `,"metadata":{"sessionId":"s","maxTasks":2}`) // 1, and 2 elects it
+	w.Create("roles", `,"metadata":{"roles":["gpu"]}`)                          // t-3
 	for range 5 {
-		w.create("x", `,"metadata":{"a":1}`) // t-4 to t-8
+		w.Create("x", `,"metadata":{"a":1}`) // t-4 to t-8
 	}
-	w.claim("w")
-	w.claim("w")
+	w.Claim("w")
+	w.Claim("w")
 	return w
 }
 
 // end holds the log against the state, and removes both.
-func (w *fuzzWorld) end(t tb) {
+func (w *fuzzWorld) end(t fleettest.TB) {
 	t.Helper()
-	w.t = t
-	w.verify()
-	if found := w.scan(w.keys.Prefix() + "*"); len(found) > 0 {
-		w.put(append([]any{"UNLINK"}, anySlice(found)...))
+	w.T = t
+	w.Verify()
+	if found := w.Scan(w.Keys.Prefix() + "*"); len(found) > 0 {
+		w.Put(append([]any{"UNLINK"}, anySlice(found)...))
 	}
 }
 
@@ -62,13 +66,13 @@ func anySlice(list []string) []any {
 // error, in its time; the bytes are refused exactly if the method's schema refuses them; none is a fault of ours; and
 // after so many calls the log still tells how the state came about.
 func FuzzParams(f *testing.F) {
-	list, err := Methods()
+	list, err := commands.Methods()
 	if err != nil {
 		f.Fatal(err)
 	}
 	schemas := map[string]discovered{}
 	for _, m := range list {
-		info, err := info(m)
+		info, err := system.Describe(m)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -80,7 +84,7 @@ func FuzzParams(f *testing.F) {
 			f.Add(m.Name, []byte(params))
 		}
 	}
-	client := realRedis(f)
+	client := fleettest.RealRedis(f)
 	var world *fuzzWorld
 	f.Cleanup(func() {
 		if world != nil && !f.Failed() {
@@ -98,7 +102,7 @@ func FuzzParams(f *testing.F) {
 		if world == nil {
 			world = newFuzzWorld(t, client)
 		}
-		world.t, world.calls = t, world.calls+1
+		world.T, world.calls = t, world.calls+1
 		m := world.named(name)
 		world.hold(t, m, params, schemas[m.Name])
 		if m.Name == "system.flush" {
@@ -128,20 +132,20 @@ func carried(params []byte) bool {
 }
 
 // named gives the method of that name, or for a name that is none any of them, always the same.
-func (w *fuzzWorld) named(name string) *Method {
-	if m := w.method(name); m != nil {
+func (w *fuzzWorld) named(name string) *command.Method {
+	if m := w.Method(name); m != nil {
 		return m
 	}
 	sum := fnv.New32a()
 	_, _ = sum.Write([]byte(name))
-	return w.list[sum.Sum32()%uint32(len(w.list))] //nolint:gosec // twenty
+	return w.Methods()[sum.Sum32()%uint32(len(w.Methods()))] //nolint:gosec // twenty
 }
 
 // documentedCodes are those that a method may answer with. The others belong to transports.
 var documentedCodes = []int{api.CodeInvalidParams, api.CodeNotRegistered, api.CodeNotFound, api.CodeConflict}
 
 // hold makes one call, and holds what comes of it against what the API promises.
-func (w *fuzzWorld) hold(t *testing.T, m *Method, params []byte, schemas discovered) {
+func (w *fuzzWorld) hold(t *testing.T, m *command.Method, params []byte, schemas discovered) {
 	began := time.Now()
 	// A piece of the params is the cause: as nasty as they are.
 	cause := strings.ToValidUTF8(string(params[:min(len(params), 40)]), "")
@@ -174,7 +178,7 @@ func (w *fuzzWorld) hold(t *testing.T, m *Method, params []byte, schemas discove
 	}
 }
 
-func (w *fuzzWorld) answered(t *testing.T, m *Method, result json.RawMessage, schemas discovered) {
+func (w *fuzzWorld) answered(t *testing.T, m *command.Method, result json.RawMessage, schemas discovered) {
 	var instance any
 	switch err := json.Unmarshal(result, &instance); {
 	case !json.Valid(result) || !utf8.Valid(result):

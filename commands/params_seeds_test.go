@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/claudebench/claudebench/internal/fleettest"
+	"github.com/claudebench/claudebench/internal/params"
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
@@ -14,7 +16,7 @@ import (
 var lawfulParams = map[string][]string{
 	"system.register": {
 		`{"id":"w","roles":["worker"],"metadata":{"maxTasks":3,"sessionId":"s"}}`, `{"id":"a:{b}:*?[c]","roles":["worker","gpu","gpu","worker"]}`,
-		`{"id":"` + strings.Repeat("x", maxIDBytes) + `","roles":[]}`, `{"id":"😀\ud83d\ude00","roles":["é"],"metadata":{"a":{"b":[1e999,-0,null]}}}`,
+		`{"id":"` + strings.Repeat("x", params.MaxIDBytes) + `","roles":[]}`, `{"id":"😀\ud83d\ude00","roles":["é"],"metadata":{"a":{"b":[1e999,-0,null]}}}`,
 	},
 	"system.heartbeat":    {`{"instanceId":"w"}`, `{"instanceId":"a:{b}:*?[c]"}`, `{"instanceId":"nobody"}`},
 	"system.unregister":   {`{"instanceId":"w","sessionId":"s","timestamp":1}`, `{"instanceId":"nobody","timestamp":"2026-01-01T00:00:00Z"}`},
@@ -107,7 +109,7 @@ func with(schema *jsonschema.Schema, name, value string) string {
 		fits := `"w"`
 		switch p := schema.Properties[other]; {
 		case p.Const != nil:
-			fits = jsonText(fmt.Sprint(*p.Const))
+			fits = fleettest.JsonText(fmt.Sprint(*p.Const))
 		case p.Items != nil:
 			fits = `["worker"]`
 		case p.Type == "object":
@@ -123,7 +125,7 @@ func with(schema *jsonschema.Schema, name, value string) string {
 // Whoever adds a method adds what its fuzzing begins with.
 func TestEveryMethodHasSeeds(t *testing.T) {
 	t.Parallel()
-	c := newChecker(t)
+	c := fleettest.NewChecker(t)
 	for _, m := range c.Methods() {
 		if len(lawfulParams[m.Name]) == 0 {
 			t.Errorf("%s has no params in lawfulParams", m.Name)
@@ -131,7 +133,7 @@ func TestEveryMethodHasSeeds(t *testing.T) {
 	}
 	for method, list := range lawfulParams {
 		for _, params := range list {
-			if refused := c.refuses(t, method, params); refused != "" {
+			if refused := c.Refuses(t, method, params); refused != "" {
 				t.Errorf("%s %.300s is meant to be lawful: %s", method, params, refused)
 			}
 		}

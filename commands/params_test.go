@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"encoding/json"
@@ -12,11 +12,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/fleettest"
+	"github.com/claudebench/claudebench/internal/params"
+	"github.com/claudebench/claudebench/internal/taskview"
 )
 
 func TestUnknownMethod(t *testing.T) {
 	t.Parallel()
-	_, err := newChecker(t).Call(t.Context(), api.Request{Method: "task.nothing"})
+	_, err := fleettest.NewChecker(t).Call(t.Context(), api.Request{Method: "task.nothing"})
 	var known *api.Error
 	if !errors.As(err, &known) || known.Code != api.CodeMethodNotFound || known.Data != "task.nothing" {
 		t.Errorf("answered %v", err)
@@ -25,11 +28,11 @@ func TestUnknownMethod(t *testing.T) {
 
 func TestParams(t *testing.T) {
 	t.Parallel()
-	c := newChecker(t)
+	c := fleettest.NewChecker(t)
 	long := strings.Repeat("x", 257)
 	wide := strings.Repeat("é", 129) // 258 bytes
 	schemas := discoveredSchemas(t, infos(c, t))
-	orders := strings.Trim(strings.ReplaceAll(fmt.Sprint(TaskOrders), " ", ", "), "[]")
+	orders := strings.Trim(strings.ReplaceAll(fmt.Sprint(taskview.Orders), " ", ", "), "[]")
 	for _, test := range []struct{ method, params, want string }{
 		{"system.register", ``, "id parameter is required"},
 		{"system.register", `[]`, "params must be an object"},
@@ -123,7 +126,7 @@ func TestParams(t *testing.T) {
 		{"task.get", `{"id":["t-1"]}`, "id parameter must be a string"},
 		{"task.delete", `{"id":true}`, "id parameter must be a string"},
 	} {
-		if got := c.refuses(t, test.method, test.params); got != test.want {
+		if got := c.Refuses(t, test.method, test.params); got != test.want {
 			t.Errorf("%s %.200s: %q, want %q", test.method, test.params, got, test.want)
 		}
 		if told := schemas[test.method].accepts(test.params); told != (test.want == "") && !beyondSchema(test.want) && !strings.HasSuffix(test.want, " twice") {
@@ -132,7 +135,7 @@ func TestParams(t *testing.T) {
 	}
 	for _, m := range c.Methods() { // no method takes what it does not know
 		params := fmt.Sprintf(`{"unknown%s":1}`, strings.ReplaceAll(m.Name, ".", "_"))
-		if got := c.refuses(t, m.Name, params); !strings.HasPrefix(got, "unknown parameter 'unknown") {
+		if got := c.Refuses(t, m.Name, params); !strings.HasPrefix(got, "unknown parameter 'unknown") {
 			t.Errorf("%s takes %s: %q", m.Name, params, got)
 		}
 	}
@@ -143,7 +146,7 @@ func TestParams(t *testing.T) {
 // limited in bytes.
 func TestParamsAgreeWithTheirSchema(t *testing.T) {
 	t.Parallel()
-	c := newChecker(t)
+	c := fleettest.NewChecker(t)
 	for _, m := range c.Methods() {
 		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
@@ -158,7 +161,7 @@ func TestParamsAgreeWithTheirSchema(t *testing.T) {
 					t.Fatalf("%s: %v", params, err)
 				}
 				valid := schema.Validate(instance)
-				refused := c.refuses(t, m.Name, params)
+				refused := c.Refuses(t, m.Name, params)
 				switch refused {
 				case "id parameter is required (taskId says the same)", "taskId parameter must be the same as id when both are given":
 					return // a rule between params
@@ -181,7 +184,7 @@ func drawObject(t *rapid.T, schema *jsonschema.Schema, properties map[string]*js
 	var parts []string
 	for _, name := range names {
 		if slices.Contains(required, name) && rapid.IntRange(0, 19).Draw(t, "leave out") > 0 || rapid.Bool().Draw(t, name) {
-			parts = append(parts, jsonText(name)+":"+drawValue(t, properties[name]))
+			parts = append(parts, fleettest.JsonText(name)+":"+drawValue(t, properties[name]))
 		}
 	}
 	if rapid.IntRange(0, 9).Draw(t, "add") == 0 {
@@ -202,7 +205,7 @@ func drawValue(t *rapid.T, schema *jsonschema.Schema) string {
 		return drawAny(t)
 	}
 	if len(schema.Enum) > 0 {
-		return jsonText(fmt.Sprint(rapid.SampledFrom(schema.Enum).Draw(t, "enum")))
+		return fleettest.JsonText(fmt.Sprint(rapid.SampledFrom(schema.Enum).Draw(t, "enum")))
 	}
 	switch {
 	case schema.Type == "string":
@@ -211,7 +214,7 @@ func drawValue(t *rapid.T, schema *jsonschema.Schema) string {
 			n = *schema.MaxLength
 		}
 		letter := rapid.SampledFrom([]string{"x", `\u0041`, "/", `\"`}).Draw(t, "letter")
-		if schema.Pattern != noControls {
+		if schema.Pattern != params.NoControls {
 			letter = rapid.SampledFrom([]string{letter, "😀", `\ud83d\ude00`, "é", `\n`}).Draw(t, "letter")
 		}
 		return `"` + strings.Repeat(letter, rapid.SampledFrom([]int{0, 1, 2, n - 1, n, n + 1}).Draw(t, "length")) + `"`

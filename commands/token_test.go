@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"errors"
@@ -8,14 +8,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
 // Which role may call which method, written here once more: a change of the list must be meant.
 func TestRolesOfMethods(t *testing.T) {
 	t.Parallel()
-	tokens := fleetTokens()
-	f := newFleet(t, realRedis(t), Options{Tokens: tokens})
+	tokens := fleettest.FleetTokens()
+	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{Tokens: tokens})
 	all, writing := []string{"alice", "ops", "root", "audit"}, []string{"alice", "ops", "root"}
 	want := map[string][]string{
 		"system.register": writing, "system.heartbeat": writing, "system.unregister": writing, "system.check_health": writing,
@@ -31,7 +33,7 @@ func TestRolesOfMethods(t *testing.T) {
 		}
 		for _, name := range all {
 			// Refused for its params at the latest, so that nothing happens.
-			_, err := f.as(name, m.Name, `{"unknown":1}`)
+			_, err := f.As(name, m.Name, `{"unknown":1}`)
 			var known *api.Error
 			if !errors.As(err, &known) {
 				t.Fatalf("%s, %s: %v", m.Name, name, err)
@@ -46,78 +48,78 @@ func TestRolesOfMethods(t *testing.T) {
 		}
 		// Without a token, or with one that is not in use any more, nothing is allowed, whatever let the caller in.
 		for _, name := range []string{"", "mallory"} {
-			f.mayNot(name, "a token that is in use", m.Name, `{}`)
+			f.MayNot(name, "a token that is in use", m.Name, `{}`)
 		}
 	}
-	f.mayNot("audit", "task.create needs a token with the role agent, operator or admin; this one has auditor", "task.create", `{"text":"x"}`)
+	f.MayNot("audit", "task.create needs a token with the role agent, operator or admin; this one has auditor", "task.create", `{"text":"x"}`)
 	delete(tokens, "alice") // taken back: the next call is refused
-	f.mayNot("alice", "a token that is in use", "task.get", `{"id":"t-1"}`)
+	f.MayNot("alice", "a token that is in use", "task.get", `{"id":"t-1"}`)
 }
 
 // An agent acts for the instances that were registered with its token, and for no other's.
 func TestInstancesBelongToTokens(t *testing.T) {
-	everywhere(t, Options{Tokens: fleetTokens()}, func(t *testing.T, f *fleet) {
-		if got := f.may("alice", "system.register", `{"id":"w","roles":["worker"]}`); string(got) != `{"registered":true}` {
+	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
+		if got := f.May("alice", "system.register", `{"id":"w","roles":["worker"]}`); string(got) != `{"registered":true}` {
 			t.Fatalf("registered: %s", got)
 		}
-		if e := f.events()[0]; e.Actor != "alice/w" {
+		if e := f.Events()[0]; e.Actor != "alice/w" {
 			t.Errorf("the actor is %q", e.Actor)
 		}
-		for key, name := range map[string]string{f.keys.Instance("w"): "owner", f.keys.Gossip("w"): "owner"} {
-			if got := f.hash(key)[name]; got != "alice" {
+		for key, name := range map[string]string{f.Keys.Instance("w"): "owner", f.Keys.Gossip("w"): "owner"} {
+			if got := f.Hash(key)[name]; got != "alice" {
 				t.Errorf("%s says that it is %q's", key, got)
 			}
 		}
 		// Its id is taken, for whoever it is, and nothing changes.
-		before := f.seq()
+		before := f.Seq()
 		for _, other := range []string{"bob", "ops", "root"} {
-			if got := f.may(other, "system.register", `{"id":"w","roles":[]}`); string(got) != `{"registered":false}` {
+			if got := f.May(other, "system.register", `{"id":"w","roles":[]}`); string(got) != `{"registered":false}` {
 				t.Errorf("%s registers alice's instance: %s", other, got)
 			}
 		}
-		if f.seq() != before || f.hash(f.keys.Instance("w"))["roles"] != `["worker"]` {
+		if f.Seq() != before || f.Hash(f.Keys.Instance("w"))["roles"] != `["worker"]` {
 			t.Error("and something has changed")
 		}
 		needed := "the token that registered instance w, or the role operator or admin"
 		for _, other := range []string{"bob", "eve"} {
-			f.mayNot(other, needed, "system.heartbeat", `{"instanceId":"w"}`)
-			f.mayNot(other, needed, "system.unregister", `{"instanceId":"w"}`)
-			f.mayNot(other, needed, "task.claim", `{"workerId":"w"}`)
+			f.MayNot(other, needed, "system.heartbeat", `{"instanceId":"w"}`)
+			f.MayNot(other, needed, "system.unregister", `{"instanceId":"w"}`)
+			f.MayNot(other, needed, "task.claim", `{"workerId":"w"}`)
 		}
-		f.may("alice", "system.register", `{"id":"w","roles":["worker"]}`)
+		f.May("alice", "system.register", `{"id":"w","roles":["worker"]}`)
 		for _, who := range []string{"alice", "ops", "root", "both"} {
-			f.may(who, "system.heartbeat", `{"instanceId":"w"}`)
-			f.may(who, "task.claim", `{"workerId":"w"}`)
+			f.May(who, "system.heartbeat", `{"instanceId":"w"}`)
+			f.May(who, "task.claim", `{"workerId":"w"}`)
 		}
 		// Who is not registered belongs to nobody, so that is what everybody is told.
-		if got := f.may("bob", "system.heartbeat", `{"instanceId":"nobody"}`); string(got) != `{"alive":false}` {
+		if got := f.May("bob", "system.heartbeat", `{"instanceId":"nobody"}`); string(got) != `{"alive":false}` {
 			t.Errorf("a heartbeat of nobody: %s", got)
 		}
-		f.may("bob", "system.unregister", `{"instanceId":"nobody"}`)
+		f.May("bob", "system.unregister", `{"instanceId":"nobody"}`)
 
 		// Once it has left, the id is free, and what belonged to it does not come back to another token.
-		f.may("ops", "system.unregister", `{"instanceId":"w"}`)
-		if got := f.may("bob", "system.register", `{"id":"w","roles":[]}`); string(got) != `{"registered":true}` {
+		f.May("ops", "system.unregister", `{"instanceId":"w"}`)
+		if got := f.May("bob", "system.register", `{"id":"w","roles":[]}`); string(got) != `{"registered":true}` {
 			t.Errorf("the free id: %s", got)
 		}
-		f.mayNot("alice", needed, "system.heartbeat", `{"instanceId":"w"}`)
-		f.may("bob", "system.unregister", `{"instanceId":"w"}`)
+		f.MayNot("alice", needed, "system.heartbeat", `{"instanceId":"w"}`)
+		f.May("bob", "system.unregister", `{"instanceId":"w"}`)
 	})
 }
 
 // An instance whose registration has expired is its token's until the monitor has come by, with all it holds.
 func TestExpiredInstancesBelongToTokens(t *testing.T) {
-	everywhere(t, Options{Tokens: fleetTokens()}, func(t *testing.T, f *fleet) {
-		f.may("alice", "system.register", `{"id":"w","roles":["worker"],"metadata":{"sessionId":"s"}}`)
-		task := decoded[taskJSON](t, f.may("alice", "task.create", `{"text":"x"}`)).ID
-		f.may("alice", "task.claim", `{"workerId":"w"}`)
-		f.put([]any{"DEL", f.keys.Instance("w")})
-		if got := f.may("bob", "system.register", `{"id":"w","roles":[],"metadata":{"sessionId":"s"}}`); string(got) != `{"registered":false}` {
+	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
+		f.May("alice", "system.register", `{"id":"w","roles":["worker"],"metadata":{"sessionId":"s"}}`)
+		task := fleettest.Decoded[fleettest.Task](t, f.May("alice", "task.create", `{"text":"x"}`)).ID
+		f.May("alice", "task.claim", `{"workerId":"w"}`)
+		f.Put([]any{"DEL", f.Keys.Instance("w")})
+		if got := f.May("bob", "system.register", `{"id":"w","roles":[],"metadata":{"sessionId":"s"}}`); string(got) != `{"registered":false}` {
 			t.Errorf("bob registers it: %s", got)
 		}
-		f.mayNot("bob", "registered instance w", "system.unregister", `{"instanceId":"w"}`)
-		f.may("alice", "system.register", `{"id":"w","roles":["worker"],"metadata":{"sessionId":"s"}}`)
-		if got := decoded[taskJSON](t, f.may("alice", "task.get", `{"id":%q}`, task)); got.Status != "in_progress" {
+		f.MayNot("bob", "registered instance w", "system.unregister", `{"instanceId":"w"}`)
+		f.May("alice", "system.register", `{"id":"w","roles":["worker"],"metadata":{"sessionId":"s"}}`)
+		if got := fleettest.Decoded[fleettest.Task](t, f.May("alice", "task.get", `{"id":%q}`, task)); got.Status != "in_progress" {
 			t.Errorf("alice does not resume: %+v", got)
 		}
 	})
@@ -125,18 +127,18 @@ func TestExpiredInstancesBelongToTokens(t *testing.T) {
 
 // What was registered before tokens came into use is its agent's again by registering, and nobody's else.
 func TestTokensComeIntoUse(t *testing.T) {
-	everywhere(t, Options{}, func(t *testing.T, f *fleet) {
-		f.register("w", `["worker"]`, `,"metadata":{"sessionId":"s"}`)
-		task := f.create("x", "")
-		f.claim("w")
-		with := newFleet(f.t, f.client, Options{Namespace: f.options.Namespace, Tokens: fleetTokens()})
-		with.mayNot("alice", "registered instance w", "system.heartbeat", `{"instanceId":"w"}`)
-		with.mayNot("alice", "created task", "task.delete", `{"id":%q}`, task)
-		with.may("alice", "system.register", `{"id":"w","roles":["worker"],"metadata":{"sessionId":"s"}}`)
-		with.may("alice", "task.complete", `{"id":%q,"workerId":"w"}`, task)
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Register("w", `["worker"]`, `,"metadata":{"sessionId":"s"}`)
+		task := f.Create("x", "")
+		f.Claim("w")
+		with := fleettest.New(f.T, f.Client, commands.Options{Namespace: f.Options.Namespace, Tokens: fleettest.FleetTokens()})
+		with.MayNot("alice", "registered instance w", "system.heartbeat", `{"instanceId":"w"}`)
+		with.MayNot("alice", "created task", "task.delete", `{"id":%q}`, task)
+		with.May("alice", "system.register", `{"id":"w","roles":["worker"],"metadata":{"sessionId":"s"}}`)
+		with.May("alice", "task.complete", `{"id":%q,"workerId":"w"}`, task)
 		// And the other way round: without tokens nobody is asked.
-		f.register("w", `["worker"]`, "")
-		if owner, ok := f.hash(f.keys.Gossip("w"))["owner"]; ok {
+		f.Register("w", `["worker"]`, "")
+		if owner, ok := f.Hash(f.Keys.Gossip("w"))["owner"]; ok {
 			t.Errorf("it is still %s's", owner)
 		}
 	})
@@ -144,15 +146,15 @@ func TestTokensComeIntoUse(t *testing.T) {
 
 // An agent changes the tasks that it created, and those that its instances have; reading is free.
 func TestTasksBelongToTokens(t *testing.T) {
-	everywhere(t, Options{Tokens: fleetTokens()}, func(t *testing.T, f *fleet) {
-		f.may("alice", "system.register", `{"id":"a","roles":[]}`)
-		f.may("bob", "system.register", `{"id":"b","roles":[]}`)
+	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
+		f.May("alice", "system.register", `{"id":"a","roles":[]}`)
+		f.May("bob", "system.register", `{"id":"b","roles":[]}`)
 		create := func(who string) string {
 			t.Helper()
-			return decoded[taskJSON](t, f.may(who, "task.create", `{"text":"x"}`)).ID
+			return fleettest.Decoded[fleettest.Task](t, f.May(who, "task.create", `{"text":"x"}`)).ID
 		}
 		task := create("alice")
-		if e := f.events()[f.seq()-1]; e.Actor != "alice" {
+		if e := f.Events()[f.Seq()-1]; e.Actor != "alice" {
 			t.Errorf("the actor is %q", e.Actor)
 		}
 		changes := []struct{ method, params string }{
@@ -164,118 +166,118 @@ func TestTasksBelongToTokens(t *testing.T) {
 			{"task.delete", `{"id":%q}`},
 		}
 		for _, c := range changes {
-			f.mayNot("bob", "the token that created task "+task+" or that registered the instance which has it, or the role operator or admin",
+			f.MayNot("bob", "the token that created task "+task+" or that registered the instance which has it, or the role operator or admin",
 				c.method, c.params, task)
 		}
-		f.may("bob", "task.get", `{"id":%q}`, task)
-		f.may("audit", "task.get", `{"id":%q}`, task)
+		f.May("bob", "task.get", `{"id":%q}`, task)
+		f.May("audit", "task.get", `{"id":%q}`, task)
 
 		// With his instance it is bob's as well, and still hers.
-		f.may("alice", "task.assign", `{"taskId":%q,"instanceId":"b"}`, task)
-		f.mayNot("eve", "created task", "task.unassign", `{"taskId":%q}`, task)
-		f.may("bob", "task.update", `{"id":%q,"updates":{"priority":70}}`, task)
-		f.may("alice", "task.update", `{"id":%q,"updates":{"priority":80}}`, task)
-		f.may("bob", "task.unassign", `{"taskId":%q}`, task)
-		f.mayNot("bob", "created task", "task.update", `{"id":%q,"updates":{"priority":90}}`, task)
+		f.May("alice", "task.assign", `{"taskId":%q,"instanceId":"b"}`, task)
+		f.MayNot("eve", "created task", "task.unassign", `{"taskId":%q}`, task)
+		f.May("bob", "task.update", `{"id":%q,"updates":{"priority":70}}`, task)
+		f.May("alice", "task.update", `{"id":%q,"updates":{"priority":80}}`, task)
+		f.May("bob", "task.unassign", `{"taskId":%q}`, task)
+		f.MayNot("bob", "created task", "task.update", `{"id":%q,"updates":{"priority":90}}`, task)
 
 		// Finishing is for who acts for its owner, not for who created it.
-		f.may("bob", "task.claim", `{"workerId":"b"}`)
-		f.mayNot("alice", "registered instance b", "task.complete", `{"id":%q}`, task)
-		f.mayNot("alice", "registered instance b", "task.complete", `{"id":%q,"workerId":"b"}`, task)
+		f.May("bob", "task.claim", `{"workerId":"b"}`)
+		f.MayNot("alice", "registered instance b", "task.complete", `{"id":%q}`, task)
+		f.MayNot("alice", "registered instance b", "task.complete", `{"id":%q,"workerId":"b"}`, task)
 		for _, status := range []string{"in_progress", "completed", "failed"} {
-			f.mayNot("alice", "registered instance b", "task.update", `{"id":%q,"updates":{"status":%q}}`, task, status)
+			f.MayNot("alice", "registered instance b", "task.update", `{"id":%q,"updates":{"status":%q}}`, task, status)
 		}
 		// That it has another owner by now is what a worker that was taken for dead must hear.
-		_, err := f.as("alice", "task.complete", `{"id":%q,"workerId":"a","attempt":1}`, task)
+		_, err := f.As("alice", "task.complete", `{"id":%q,"workerId":"a","attempt":1}`, task)
 		if known := (*api.Error)(nil); !errors.As(err, &known) || known.Code != api.CodeConflict || !strings.Contains(known.Error(), "NOT_OWNER") {
 			t.Errorf("a lost task: %v", err)
 		}
-		_, err = f.as("alice", "task.complete", `{"id":%q,"attempt":7}`, task)
+		_, err = f.As("alice", "task.complete", `{"id":%q,"attempt":7}`, task)
 		if known := (*api.Error)(nil); !errors.As(err, &known) || !strings.Contains(known.Error(), "STALE_ATTEMPT") {
 			t.Errorf("a lost task, by its attempt: %v", err)
 		}
-		f.mayNot("bob", "registered instance a", "task.complete", `{"id":%q,"workerId":"a"}`, task)
-		f.may("bob", "task.complete", `{"id":%q,"workerId":"b","attempt":1}`, task)
-		if e := f.events()[f.seq()-1]; e.Type != "task.completed" || e.Actor != "bob/b" {
+		f.MayNot("bob", "registered instance a", "task.complete", `{"id":%q,"workerId":"a"}`, task)
+		f.May("bob", "task.complete", `{"id":%q,"workerId":"b","attempt":1}`, task)
+		if e := f.Events()[f.Seq()-1]; e.Type != "task.completed" || e.Actor != "bob/b" {
 			t.Errorf("the last event is %s by %s", e.Type, e.Actor)
 		}
-		f.may("bob", "task.delete", `{"id":%q}`, task)
+		f.May("bob", "task.delete", `{"id":%q}`, task)
 
 		// Operators and admins act for all.
 		for _, who := range []string{"ops", "root", "both"} {
 			task := create("alice")
-			f.may(who, "task.update", `{"id":%q,"updates":{"metadata":{"a":1}}}`, task)
-			f.may(who, "task.assign", `{"taskId":%q,"instanceId":"b"}`, task)
-			f.may(who, "task.unassign", `{"taskId":%q}`, task)
-			f.may(who, "task.assign", `{"taskId":%q,"instanceId":"b"}`, task)
-			f.may(who, "task.claim", `{"workerId":"b"}`)
-			f.may(who, "task.complete", `{"id":%q,"workerId":"b"}`, task)
-			f.may(who, "task.delete", `{"id":%q}`, task)
+			f.May(who, "task.update", `{"id":%q,"updates":{"metadata":{"a":1}}}`, task)
+			f.May(who, "task.assign", `{"taskId":%q,"instanceId":"b"}`, task)
+			f.May(who, "task.unassign", `{"taskId":%q}`, task)
+			f.May(who, "task.assign", `{"taskId":%q,"instanceId":"b"}`, task)
+			f.May(who, "task.claim", `{"workerId":"b"}`)
+			f.May(who, "task.complete", `{"id":%q,"workerId":"b"}`, task)
+			f.May(who, "task.delete", `{"id":%q}`, task)
 		}
 		// And what they created is not an agent's.
-		f.mayNot("alice", "created task", "task.delete", `{"id":%q}`, create("ops"))
+		f.MayNot("alice", "created task", "task.delete", `{"id":%q}`, create("ops"))
 	})
 }
 
 // A token with a prefix names no other instances, as whom it acts or to whom it assigns.
 func TestInstancePrefix(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, realRedis(t), Options{Tokens: fleetTokens()})
-	f.may("north", "system.register", `{"id":"north:1","roles":[]}`)
-	f.may("bob", "system.register", `{"id":"south:1","roles":[]}`)
-	task := decoded[taskJSON](t, f.may("north", "task.create", `{"text":"x"}`)).ID
+	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{Tokens: fleettest.FleetTokens()})
+	f.May("north", "system.register", `{"id":"north:1","roles":[]}`)
+	f.May("bob", "system.register", `{"id":"south:1","roles":[]}`)
+	task := fleettest.Decoded[fleettest.Task](t, f.May("north", "task.create", `{"text":"x"}`)).ID
 	needed := `this token may name only instances whose ids begin with "north:"`
 	for _, id := range []string{"south:1", "north", "North:1", "x north:1"} {
-		f.mayNot("north", needed, "system.register", `{"id":%q,"roles":[]}`, id)
-		f.mayNot("north", needed, "system.heartbeat", `{"instanceId":%q}`, id)
-		f.mayNot("north", needed, "system.unregister", `{"instanceId":%q}`, id)
-		f.mayNot("north", needed, "task.claim", `{"workerId":%q}`, id)
-		f.mayNot("north", needed, "task.complete", `{"id":%q,"workerId":%q}`, task, id)
-		f.mayNot("north", needed, "task.assign", `{"taskId":%q,"instanceId":%q}`, task, id)
+		f.MayNot("north", needed, "system.register", `{"id":%q,"roles":[]}`, id)
+		f.MayNot("north", needed, "system.heartbeat", `{"instanceId":%q}`, id)
+		f.MayNot("north", needed, "system.unregister", `{"instanceId":%q}`, id)
+		f.MayNot("north", needed, "task.claim", `{"workerId":%q}`, id)
+		f.MayNot("north", needed, "task.complete", `{"id":%q,"workerId":%q}`, task, id)
+		f.MayNot("north", needed, "task.assign", `{"taskId":%q,"instanceId":%q}`, task, id)
 	}
-	f.may("north", "task.assign", `{"taskId":%q,"instanceId":"north:1"}`, task)
-	f.may("north", "task.claim", `{"workerId":"north:1"}`)
-	f.may("north", "task.complete", `{"id":%q,"workerId":"north:1"}`, task)
-	f.verify()
+	f.May("north", "task.assign", `{"taskId":%q,"instanceId":"north:1"}`, task)
+	f.May("north", "task.claim", `{"workerId":"north:1"}`)
+	f.May("north", "task.complete", `{"id":%q,"workerId":"north:1"}`, task)
+	f.Verify()
 }
 
 // Declaring others dead before their time is not for agents.
 func TestCheckHealthBeforeTime(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, realRedis(t), Options{Tokens: fleetTokens(), InstanceTTL: 20 * time.Second})
-	f.may("bob", "system.register", `{"id":"b","roles":[]}`)
-	f.mayNot("alice", "a timeout below the instance TTL of 20000 ms needs the role operator or admin", "system.check_health", `{"timeout":19999}`)
-	f.mayNot("alice", "operator", "system.check_health", `{"timeout":0}`)
-	f.may("alice", "system.check_health", `{"timeout":20000}`)
-	f.may("alice", "system.check_health", `{}`)
+	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{Tokens: fleettest.FleetTokens(), InstanceTTL: 20 * time.Second})
+	f.May("bob", "system.register", `{"id":"b","roles":[]}`)
+	f.MayNot("alice", "a timeout below the instance TTL of 20000 ms needs the role operator or admin", "system.check_health", `{"timeout":19999}`)
+	f.MayNot("alice", "operator", "system.check_health", `{"timeout":0}`)
+	f.May("alice", "system.check_health", `{"timeout":20000}`)
+	f.May("alice", "system.check_health", `{}`)
 	for _, who := range []string{"ops", "root"} {
-		f.may(who, "system.check_health", `{"timeout":0}`)
+		f.May(who, "system.check_health", `{"timeout":0}`)
 	}
 }
 
 // Nobody uses up the calls of another's instance by naming it.
 func TestRateLimitsAreEachTokensOwn(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, realRedis(t), Options{Tokens: fleetTokens(), RateLimits: map[string]int{"system.heartbeat": 3}})
-	f.may("alice", "system.register", `{"id":"w","roles":[]}`)
+	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{Tokens: fleettest.FleetTokens(), RateLimits: map[string]int{"system.heartbeat": 3}})
+	f.May("alice", "system.register", `{"id":"w","roles":[]}`)
 	for range 3 {
-		f.mayNot("bob", "registered instance w", "system.heartbeat", `{"instanceId":"w"}`)
+		f.MayNot("bob", "registered instance w", "system.heartbeat", `{"instanceId":"w"}`)
 	}
-	if _, err := f.as("bob", "system.heartbeat", `{"instanceId":"w"}`); err == nil || !strings.Contains(err.Error(), "Rate limit") {
+	if _, err := f.As("bob", "system.heartbeat", `{"instanceId":"w"}`); err == nil || !strings.Contains(err.Error(), "Rate limit") {
 		t.Errorf("bob's fourth call: %v", err)
 	}
 	for range 3 {
-		f.may("alice", "system.heartbeat", `{"instanceId":"w"}`)
+		f.May("alice", "system.heartbeat", `{"instanceId":"w"}`)
 	}
 }
 
 // An idempotency key is its token's: another's answer is not given away.
 func TestIdempotencyKeysAreEachTokensOwn(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, realRedis(t), Options{Tokens: fleetTokens()})
-	hers := f.may("alice", "task.create", `{"text":"x","idempotencyKey":"k"}`)
-	his := f.may("bob", "task.create", `{"text":"x","idempotencyKey":"k"}`)
-	if string(hers) == string(his) || string(f.may("alice", "task.create", `{"text":"x","idempotencyKey":"k"}`)) != string(hers) {
+	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{Tokens: fleettest.FleetTokens()})
+	hers := f.May("alice", "task.create", `{"text":"x","idempotencyKey":"k"}`)
+	his := f.May("bob", "task.create", `{"text":"x","idempotencyKey":"k"}`)
+	if string(hers) == string(his) || string(f.May("alice", "task.create", `{"text":"x","idempotencyKey":"k"}`)) != string(hers) {
 		t.Errorf("alice has %s, bob %s", hers, his)
 	}
 }
@@ -283,13 +285,13 @@ func TestIdempotencyKeysAreEachTokensOwn(t *testing.T) {
 // Two tokens that register one id at once: it belongs to one of them, and the other is told.
 func TestRegisterRaceOfTokens(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, realRedis(t), Options{Tokens: fleetTokens()})
+	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{Tokens: fleettest.FleetTokens()})
 	for i := range 20 {
 		id := fmt.Sprintf("i-%d", i)
 		answers := make(chan string, 2)
 		for _, who := range []string{"alice", "bob"} {
 			go func() {
-				result, err := f.as(who, "system.register", `{"id":%q,"roles":[]}`, id)
+				result, err := f.As(who, "system.register", `{"id":%q,"roles":[]}`, id)
 				answers <- fmt.Sprintf("%s %s %v", who, result, err)
 			}()
 		}
@@ -300,8 +302,8 @@ func TestRegisterRaceOfTokens(t *testing.T) {
 				won = append(won, strings.Fields(a)[0])
 			}
 		}
-		if len(won) != 1 || f.hash(f.keys.Instance(id))["owner"] != won[0] {
-			t.Errorf("%s, %s; it is %v's", first, second, f.hash(f.keys.Instance(id))["owner"])
+		if len(won) != 1 || f.Hash(f.Keys.Instance(id))["owner"] != won[0] {
+			t.Errorf("%s, %s; it is %v's", first, second, f.Hash(f.Keys.Instance(id))["owner"])
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/command"
 )
 
 // What is in this file runs only where traces are on. Spans tell which method, which script and how it ended, never params, results
@@ -26,7 +27,7 @@ const traceparent = "traceparent"
 // performTraced is perform in a span of the command, which is a child of the caller's. The events that the command emits name the
 // command's span in place of the caller's, so that what follows from them hangs below it. A call that is not sampled is as with
 // traces off: its events name what the caller sent.
-func (c *Coordinator) performTraced(ctx context.Context, m *Method, request api.Request) (result json.RawMessage, err error) {
+func (c *Coordinator) performTraced(ctx context.Context, m *command.Method, request api.Request) (result json.RawMessage, err error) {
 	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{traceparent: request.Trace})
 	ctx, span := c.tracer.Start(ctx, m.Name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(request.Received),
 		trace.WithAttributes(semconv.RPCSystemNameJSONRPC, semconv.RPCMethod(m.Name)))

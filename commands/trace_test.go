@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"context"
@@ -11,17 +11,20 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
 // tracedFleet is a fleet that makes spans, and what keeps them.
-func tracedFleet(t *testing.T, f *fleet) (*fleet, *tracetest.SpanRecorder) {
+func tracedFleet(t *testing.T, f *fleettest.Fleet) (*fleettest.Fleet, *tracetest.SpanRecorder) {
 	t.Helper()
 	spans := tracetest.NewSpanRecorder()
-	o := f.options
+	o := f.Options
 	o.Traces = sdk.NewTracerProvider(sdk.WithSpanProcessor(spans))
-	traced := newFleet(t, f.client, o)
-	traced.unhurried()
+	traced := fleettest.New(t, f.Client, o)
+	traced.Unhurried()
 	return traced, spans
 }
 
@@ -45,24 +48,24 @@ func told(t *testing.T, spans *tracetest.SpanRecorder, name string) (sdk.ReadOnl
 // What a caller gets refused has its code, and is no failure. A span that failed is one where we or the infrastructure did.
 func TestTraceTellsFailures(t *testing.T) {
 	t.Parallel()
-	plain, server := ownFleet(t)
+	plain, server := fleettest.OwnFleet(t)
 	f, spans := tracedFleet(t, plain)
-	if _, err := f.do("task.get", `{"id":"t-1"}`); err == nil {
+	if _, err := f.Do("task.get", `{"id":"t-1"}`); err == nil {
 		t.Fatal("there is no such task")
 	}
-	command, is := told(t, spans, "task.get")
-	if command.Status().Code != codes.Unset || is["rpc.response.status_code"] != "-32004" || is["error.type"] != "refused" {
-		t.Errorf("a refusal is told as %v, %v", command.Status(), is)
+	parent, is := told(t, spans, "task.get")
+	if parent.Status().Code != codes.Unset || is["rpc.response.status_code"] != "-32004" || is["error.type"] != "refused" {
+		t.Errorf("a refusal is told as %v, %v", parent.Status(), is)
 	}
 	script, is := told(t, spans, "get_task")
-	if script.Status().Code != codes.Unset || is["db.response.status_code"] != "NOT_FOUND" || script.Parent().SpanID() != command.SpanContext().SpanID() {
+	if script.Status().Code != codes.Unset || is["db.response.status_code"] != "NOT_FOUND" || script.Parent().SpanID() != parent.SpanContext().SpanID() {
 		t.Errorf("its script is told as %v, %v", script.Status(), is)
 	}
-	if _, err := f.do("task.get", `{"id":7}`); err == nil {
+	if _, err := f.Do("task.get", `{"id":7}`); err == nil {
 		t.Fatal("an id is a string")
 	}
-	if command, is = told(t, spans, "task.get"); command.Status().Code != codes.Unset || is["rpc.response.status_code"] != "-32602" {
-		t.Errorf("wrong params are told as %v, %v", command.Status(), is)
+	if parent, is = told(t, spans, "task.get"); parent.Status().Code != codes.Unset || is["rpc.response.status_code"] != "-32602" {
+		t.Errorf("wrong params are told as %v, %v", parent.Status(), is)
 	}
 
 	if err := server.Kill(); err != nil {
@@ -80,10 +83,10 @@ func TestTraceTellsFailures(t *testing.T) {
 		}
 	}
 
-	f.method("task.list").Run = func(context.Context, *call) (json.RawMessage, error) { panic("hush-hush") }
+	f.Method("task.list").Run = func(context.Context, *command.Call) (json.RawMessage, error) { panic("hush-hush") }
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = f.do("task.list", `{}`)
+		_, _ = f.Do("task.list", `{}`)
 	}()
 	span, _ := told(t, spans, "task.list")
 	if status := span.Status(); status.Code != codes.Error || status.Description != "Internal error" || len(span.Events()) != 0 {
@@ -93,9 +96,9 @@ func TestTraceTellsFailures(t *testing.T) {
 
 // Where traces are off, a call allocates nothing for them. Not parallel: others would be counted too.
 func TestTracesThatAreOffAllocateNothing(t *testing.T) {
-	f := newFleet(t, realRedis(t), Options{})
-	m := f.method("task.list")
-	m.Run = func(context.Context, *call) (json.RawMessage, error) { return nil, nil }
+	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{})
+	m := f.Method("task.list")
+	m.Run = func(context.Context, *command.Call) (json.RawMessage, error) { return nil, nil }
 	request := api.Request{Method: m.Name, Trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Received: time.Now().Add(time.Hour)}
 	without := testing.AllocsPerRun(1000, func() { _, _ = f.Perform(context.Background(), m, request) })
 	with := testing.AllocsPerRun(1000, func() { _, _ = f.Call(context.Background(), request) })
@@ -112,13 +115,13 @@ func BenchmarkTraces(b *testing.B) {
 		on          bool
 	}{{"off", trace + "1", false}, {"unsampled", trace + "0", true}, {"sampled", trace + "1", true}} {
 		b.Run(is.name, func(b *testing.B) {
-			o := Options{}
+			o := commands.Options{}
 			if is.on {
 				provider := sdk.NewTracerProvider(sdk.WithBatcher(tracetest.NewNoopExporter()))
 				b.Cleanup(func() { _ = provider.Shutdown(context.Background()) })
 				o.Traces = provider
 			}
-			f := newFleet(b, realRedis(b), o)
+			f := fleettest.New(b, fleettest.RealRedis(b), o)
 			request := api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1", Trace: is.trace}
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {

@@ -14,8 +14,8 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
-	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/command"
 )
 
 // preface is what is the same for all methods.
@@ -24,7 +24,7 @@ import (
 var preface string
 
 // Render gives the page.
-func Render(methods []*commands.Method) string {
+func Render(methods []*command.Method) string {
 	var b strings.Builder
 	b.WriteString(preface)
 	b.WriteString("\n## Methods\n\nLimits are calls a minute for each actor. A circuit breaker opens after so many failures of Redis or Postgres in a row,\nfor a time in which calls are refused at once.\n\n| method | limit | timeout | breaker |\n|---|---|---|---|\n")

@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
-	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/mcp"
 	"github.com/claudebench/claudebench/internal/rpc"
@@ -128,7 +128,7 @@ func standIns(t *testing.T) string {
 	object := func() *jsonschema.Schema { return &jsonschema.Schema{Type: "object"} }
 	text := object()
 	text.Properties = map[string]*jsonschema.Schema{"text": {Type: "string"}}
-	methods := []*commands.Method{
+	methods := []*command.Method{
 		{Name: "test.simple.text", Description: "Answers a text.", Params: object(), Result: text},
 		{Name: "test.error.handling", Description: "Always fails.", Params: object(), Result: object()},
 		{Name: "json.schema.2020.12.tool", Description: "Has a schema with references.", Result: object(), Params: &jsonschema.Schema{

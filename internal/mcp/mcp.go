@@ -25,8 +25,8 @@ import (
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
@@ -53,7 +53,7 @@ type handler struct {
 }
 
 // NewHandler serves methods by MCP. An error is a fault in the list.
-func NewHandler(d rpc.Dispatcher, methods []*commands.Method, o Options) (http.Handler, error) {
+func NewHandler(d rpc.Dispatcher, methods []*command.Method, o Options) (http.Handler, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -161,7 +161,7 @@ func (h *handler) call(method string) sdk.ToolHandler {
 func toolName(method string) string { return strings.ReplaceAll(method, ".", "_") }
 
 // tool describes a method as a tool. Where a description names another method, models read the name of its tool.
-func tool(m *commands.Method, toTools *strings.Replacer) (*sdk.Tool, error) {
+func tool(m *command.Method, toTools *strings.Replacer) (*sdk.Tool, error) {
 	input, output := plain(m.Params, toTools), plain(m.Result, toTools)
 	for what, schema := range map[string]string{"params": input.Type, "result": output.Type} {
 		if schema != "object" {
@@ -175,11 +175,11 @@ func tool(m *commands.Method, toTools *strings.Replacer) (*sdk.Tool, error) {
 }
 
 // annotations tell what a call may do. Nothing here reaches beyond the coordinator.
-func annotations(e commands.Effect) *sdk.ToolAnnotations {
+func annotations(e command.Effect) *sdk.ToolAnnotations {
 	return &sdk.ToolAnnotations{
-		ReadOnlyHint:    e == commands.Reads,
-		DestructiveHint: new(e == commands.Destroys),
-		IdempotentHint:  e == commands.Reads || e == commands.Sets,
+		ReadOnlyHint:    e == command.Reads,
+		DestructiveHint: new(e == command.Destroys),
+		IdempotentHint:  e == command.Reads || e == command.Sets,
 		OpenWorldHint:   new(false),
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/mcp"
 	"github.com/claudebench/claudebench/internal/rpc"
 	"github.com/claudebench/claudebench/internal/testenv"
@@ -32,7 +33,7 @@ func (f dispatch) Call(ctx context.Context, request api.Request) (json.RawMessag
 	return f(ctx, request)
 }
 
-func handler(t testing.TB, d dispatch, methods []*commands.Method, caller func(*http.Request) string) http.Handler {
+func handler(t testing.TB, d dispatch, methods []*command.Method, caller func(*http.Request) string) http.Handler {
 	t.Helper()
 	if methods == nil {
 		var err error
@@ -107,7 +108,7 @@ func TestTools(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	visible := map[string]*commands.Method{}
+	visible := map[string]*command.Method{}
 	for _, m := range list {
 		if !m.Hidden {
 			visible[strings.ReplaceAll(m.Name, ".", "_")] = m
@@ -124,8 +125,8 @@ func TestTools(t *testing.T) {
 		delete(visible, tool.Name)
 		size += len(tool.Name) + len(tool.Description) + len(tool.InputSchema)
 		want := map[string]any{
-			"readOnlyHint": m.Effect == commands.Reads, "destructiveHint": m.Effect == commands.Destroys,
-			"idempotentHint": m.Effect == commands.Reads || m.Effect == commands.Sets, "openWorldHint": false,
+			"readOnlyHint": m.Effect == command.Reads, "destructiveHint": m.Effect == command.Destroys,
+			"idempotentHint": m.Effect == command.Reads || m.Effect == command.Sets, "openWorldHint": false,
 		}
 		if diff := cmp.Diff(want, tool.Annotations); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tool.Name, diff)

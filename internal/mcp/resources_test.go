@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/jsonschema-go/jsonschema"
 
-	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/command"
 )
 
 // resources are what is listed.
@@ -24,7 +24,7 @@ type resources struct {
 func TestResources(t *testing.T) {
 	t.Parallel()
 	object := &jsonschema.Schema{Type: "object"}
-	methods := []*commands.Method{
+	methods := []*command.Method{
 		{Name: "system.get_state", Description: "d", Params: object, Result: object},
 		{Name: "task.get", Description: "d", Params: object, Result: object},
 	}
@@ -84,7 +84,7 @@ func TestResources(t *testing.T) {
 		t.Errorf("the events of an empty system: %+v", a)
 	}
 	// What there is no method for is not offered.
-	bare := handler(t, nil, []*commands.Method{}, nil)
+	bare := handler(t, nil, []*command.Method{}, nil)
 	if a := ask[resources](t, bare, "resources/list", "{}"); len(a.Result.Resources) != 0 {
 		t.Errorf("%+v", a.Result)
 	}

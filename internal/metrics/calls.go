@@ -6,8 +6,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/callstats"
 )
 
 // The ends of the buckets of durations are powers of two of a nanosecond, from an eighth of a millisecond to nine minutes. They
@@ -43,14 +44,14 @@ func (c callCollector) Collect(to chan<- prometheus.Metric) {
 			continue
 		}
 		at := m.Circuit.State()
-		for _, state := range commands.CircuitStates() {
+		for _, state := range breaker.States() {
 			to <- gauge(circuits, flag(state == at), m.Name, strings.ToLower(state))
 		}
 	}
 }
 
 // cumulative counts the durations that are not longer than the end of each bucket, by that end in seconds.
-func cumulative(h *commands.Histogram) map[float64]uint64 {
+func cumulative(h *callstats.Histogram) map[float64]uint64 {
 	counts := make(map[float64]uint64, lastPower-firstPower+1)
 	for power := firstPower; power <= lastPower; power++ {
 		end := time.Duration(1 << power)

@@ -18,8 +18,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/callstats"
+	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -29,7 +30,7 @@ type Sources struct {
 	Commands Commands
 	// Gauges asks Redis how the namespace stands (ReadGauges); view is the checkpoint of the task view, "" when
 	// that is not known.
-	Gauges func(ctx context.Context, view string) (*commands.Gauges, error)
+	Gauges func(ctx context.Context, view string) (*Gauges, error)
 	// Projections tells what this coordinator knows of its projections, without asking a store.
 	Projections func() []projections.Status
 	// View asks Postgres for the checkpoint of the task view; nil where there is no Postgres.
@@ -42,8 +43,8 @@ type Sources struct {
 
 // Commands is the part of commands.Coordinator that is watched.
 type Commands interface {
-	Methods() []*commands.Method
-	Stats() []commands.CallStats
+	Methods() []*command.Method
+	Stats() []callstats.Stats
 }
 
 // NewHandler answers scrapes. An error is a mistake of ours: two metrics of one name.

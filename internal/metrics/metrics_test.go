@@ -12,13 +12,10 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"go.uber.org/goleak"
-
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/callstats"
+	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/projections"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // store is a Redis that answers when it is let to, or with an error.
 type store struct {
@@ -27,10 +24,10 @@ type store struct {
 	err       error
 }
 
-func (*store) Methods() []*commands.Method { return nil }
-func (*store) Stats() []commands.CallStats { return nil }
+func (*store) Methods() []*command.Method { return nil }
+func (*store) Stats() []callstats.Stats   { return nil }
 
-func (s *store) Gauges(context.Context, string) (*commands.Gauges, error) {
+func (s *store) Gauges(context.Context, string) (*Gauges, error) {
 	if now := s.now.Add(1); now > s.most.Load() {
 		s.most.Store(now)
 	}
@@ -38,7 +35,7 @@ func (s *store) Gauges(context.Context, string) (*commands.Gauges, error) {
 	if s.answer != nil {
 		<-s.answer
 	}
-	return &commands.Gauges{}, s.err
+	return &Gauges{}, s.err
 }
 
 func handler(t *testing.T, s *store, log io.Writer) http.Handler {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -95,7 +94,7 @@ func (c *storeCollector) view(to chan<- prometheus.Metric) string {
 	return id.String()
 }
 
-func collectGauges(to chan<- prometheus.Metric, g *commands.Gauges) {
+func collectGauges(to chan<- prometheus.Metric, g *Gauges) {
 	for _, one := range []struct {
 		desc  *prometheus.Desc
 		value int64
@@ -124,7 +123,7 @@ func collectGauges(to chan<- prometheus.Metric, g *commands.Gauges) {
 	for typ, n := range g.Events {
 		to <- counter(counted, float64(n), string(typ))
 	}
-	for desc, total := range map[*prometheus.Desc]*commands.Total{waits: g.Waits, runs: g.Runs} {
+	for desc, total := range map[*prometheus.Desc]*Total{waits: g.Waits, runs: g.Runs} {
 		if total != nil {
 			to <- prometheus.MustNewConstSummary(desc, uint64(max(total.Count, 0)), total.Sum.Seconds(), nil)
 		}

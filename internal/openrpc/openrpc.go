@@ -15,8 +15,8 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
-	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
@@ -93,7 +93,7 @@ var failures = []struct {
 }
 
 // Document is the OpenRPC document of methods; release is the program's version. An error is a fault in the list.
-func Document(methods []*commands.Method, release string) (json.RawMessage, error) {
+func Document(methods []*command.Method, release string) (json.RawMessage, error) {
 	d := document{
 		OpenRPC: version,
 		Info: info{

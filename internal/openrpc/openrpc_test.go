@@ -16,12 +16,13 @@ import (
 
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/openrpc"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func methods(t *testing.T) []*commands.Method {
+func methods(t *testing.T) []*command.Method {
 	t.Helper()
 	list, err := commands.Methods()
 	if err != nil {
@@ -169,7 +170,7 @@ func TestTheDocumentNamesEveryMethod(t *testing.T) {
 // Whoever gives params by position, which others who read the document may, must find those first that are needed.
 func TestRequiredParamsComeFirst(t *testing.T) {
 	t.Parallel()
-	text, err := openrpc.Document([]*commands.Method{{
+	text, err := openrpc.Document([]*command.Method{{
 		Name: "a.b", Result: &jsonschema.Schema{Type: "object"},
 		Params: &jsonschema.Schema{
 			Type: "object", PropertyOrder: []string{"a", "b", "c", "d"}, Required: []string{"d", "b"},

@@ -9,9 +9,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/devstack"
+	"github.com/claudebench/claudebench/internal/flush"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -54,10 +54,10 @@ func BenchmarkFlush(b *testing.B) {
 			b.Fatal(err)
 		}
 		rdb.Do(b.Context(), "SLOWLOG", "RESET")
-		var got commands.FlushResult
+		var got flush.Result
 		worst := worstPing(b, rdb, func() {
 			b.StartTimer()
-			got = call[commands.FlushResult](b, c, "system.flush", params{"confirm": confirm})
+			got = call[flush.Result](b, c, "system.flush", params{"confirm": confirm})
 			b.StopTimer()
 		})
 		slow, err := rdb.SlowLogGet(b.Context(), -1).Result()

@@ -8,8 +8,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/flush"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -59,7 +59,7 @@ func TestFlushIsGentle(t *testing.T) {
 	if err := rdb.ConfigResetStat(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if got := call[commands.FlushResult](t, c, "system.flush", params{"confirm": confirm}); got.Redis.KeysDeleted < many {
+	if got := call[flush.Result](t, c, "system.flush", params{"confirm": confirm}); got.Redis.KeysDeleted < many {
 		t.Errorf("%d keys deleted", got.Redis.KeysDeleted)
 	}
 	for _, blocking := range []string{"keys", "del", "flushdb", "flushall"} {

@@ -13,10 +13,10 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/flush"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -97,7 +97,7 @@ func TestFlush(t *testing.T) {
 				}
 				call[object](t, b, "task.claim", params{"workerId": "w"})
 				last := redisSeq(t, cfg)
-				flushed := call[commands.FlushResult](t, a, "system.flush", params{"confirm": confirm, "includePostgres": include})
+				flushed := call[flush.Result](t, a, "system.flush", params{"confirm": confirm, "includePostgres": include})
 				if flushed.Redis.KeysDeleted < 60 || (flushed.Postgres != nil) != include {
 					t.Errorf("answered %+v", flushed)
 				}
@@ -248,10 +248,10 @@ func TestRedisIsKilledDuringAFlush(t *testing.T) {
 	c.create(t, params{"text": "x"})
 	rdb := redisOf(t, cfg)
 	fill(t, rdb, cfg.Namespace, many)
-	answered := make(chan commands.FlushResult)
+	answered := make(chan flush.Result)
 	go func() {
 		defer close(answered)
-		answered <- call[commands.FlushResult](t, c, "system.flush", params{"confirm": confirm})
+		answered <- call[flush.Result](t, c, "system.flush", params{"confirm": confirm})
 	}()
 	deleting(t, cfg, rdb)
 	if err := server.Kill(); err != nil {
@@ -335,7 +335,7 @@ func TestFlushWithoutPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	caughtUp(t, c)
-	if got := call[commands.FlushResult](t, c, "system.flush", params{"confirm": confirm}); got.Postgres == nil || got.Postgres.TasksDeleted != 1 {
+	if got := call[flush.Result](t, c, "system.flush", params{"confirm": confirm}); got.Postgres == nil || got.Postgres.TasksDeleted != 1 {
 		t.Errorf("answered %+v", got)
 	}
 	caughtUp(t, c)

@@ -20,7 +20,7 @@ import (
 )
 
 // routes are the paths of the server.
-func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.Context, string) (*commands.Gauges, error)) (http.Handler, error) {
+func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.Context, string) (*metrics.Gauges, error)) (http.Handler, error) {
 	methods := coordinator.Methods()
 	document, err := openrpc.Document(methods, s.version)
 	if err != nil {

@@ -28,9 +28,11 @@ import (
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/internal/metrics"
 	"github.com/claudebench/claudebench/internal/monitor"
 	"github.com/claudebench/claudebench/internal/redisconn"
 	"github.com/claudebench/claudebench/internal/rpc"
+	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
 )
@@ -177,8 +179,8 @@ func (s *Server) checkRedis(ctx context.Context, allowVolatile bool) error {
 
 // assemble builds the parts, starts those that work in the background, and opens the listener.
 func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (http.Handler, net.Listener, error) {
-	var view commands.TaskView
-	var rows commands.TaskRows
+	var view taskview.View
+	var rows taskview.Rows
 	space, err := keys.New(cfg.Namespace)
 	if err != nil {
 		return nil, nil, err
@@ -215,8 +217,8 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 		return nil, nil, fmt.Errorf("listen on %s: %w (another address: --listen, CB_LISTEN)", cfg.Listen, err)
 	}
 	var handler http.Handler
-	if handler, err = s.routes(coordinator, func(ctx context.Context, view string) (*commands.Gauges, error) {
-		return commands.ReadGauges(ctx, redisConfig.Runner.On(space.Log()), cfg.InstanceTTL, view)
+	if handler, err = s.routes(coordinator, func(ctx context.Context, view string) (*metrics.Gauges, error) {
+		return metrics.ReadGauges(ctx, redisConfig.Runner.On(space.Log()), cfg.InstanceTTL, view)
 	}); err == nil && s.tokens != nil {
 		handler = s.tokens.Require(handler, "/healthz", "/readyz")
 	}

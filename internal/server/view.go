@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -20,7 +20,7 @@ func (v taskView) WaitFor(ctx context.Context, seq int64, atMost time.Duration) 
 	return unavailable(v.tasks.WaitFor(ctx, seq, atMost))
 }
 
-func (v taskView) List(ctx context.Context, q commands.TaskQuery) ([]json.RawMessage, int, error) {
+func (v taskView) List(ctx context.Context, q taskview.Query) ([]json.RawMessage, int, error) {
 	query := projections.TaskQuery{Limit: q.Limit, Offset: q.Offset, OrderBy: q.OrderBy, Descending: q.Order == "desc"}
 	if q.Status != "" {
 		query.Status = &q.Status
@@ -33,7 +33,7 @@ func (v taskView) List(ctx context.Context, q commands.TaskQuery) ([]json.RawMes
 	}
 	page, err := v.tasks.List(ctx, query)
 	if errors.Is(err, projections.ErrPageTooLarge) {
-		return nil, 0, commands.ErrPageTooLarge
+		return nil, 0, taskview.ErrPageTooLarge
 	}
 	return page.Tasks, int(page.Total), unavailable(err)
 }
@@ -53,7 +53,7 @@ func (v taskView) Position(ctx context.Context) (seq, at int64, err error) {
 func (v taskView) Flush(ctx context.Context, id string, upTo int64) (int64, error) {
 	n, err := v.tasks.Flush(ctx, id, upTo)
 	if errors.Is(err, projections.ErrRowsKept) {
-		err = fmt.Errorf("%w: %w", commands.ErrRowsKept, err)
+		err = fmt.Errorf("%w: %w", taskview.ErrRowsKept, err)
 	}
 	return n, unavailable(err)
 }
@@ -78,5 +78,5 @@ func unavailable(err error) error {
 			}
 		}
 	}
-	return fmt.Errorf("%w: %w", commands.ErrViewUnavailable, err)
+	return fmt.Errorf("%w: %w", taskview.ErrUnavailable, err)
 }

@@ -1,0 +1,221 @@
+package commands_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/commands/system"
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/fleettest"
+)
+
+// discovered are the schemas of a method as system.discover tells them.
+type discovered struct{ input, output *jsonschema.Resolved }
+
+func (d discovered) accepts(params string) bool {
+	if params == "" {
+		params = "{}"
+	}
+	var v any
+	return json.Unmarshal([]byte(params), &v) == nil && d.input.Validate(v) == nil
+}
+
+// beyondSchema tells the refusals of what a schema cannot say: a length in bytes, a rule between params, or that an item of
+// a batch is a task if it has a text.
+func beyondSchema(sentence string) bool {
+	return strings.HasPrefix(sentence, "items parameter is not valid: item ") || strings.HasSuffix(sentence, "bytes long") || strings.Contains(sentence, "(taskId says the same)") ||
+		strings.HasPrefix(sentence, "taskId parameter must be the same as id")
+}
+
+// infos are what system.discover tells, without its calling Redis.
+func infos(c *fleettest.Checker, t fleettest.TB) (all []system.MethodInfo) {
+	t.Helper()
+	for _, m := range c.Methods() {
+		info, err := system.Describe(m)
+		if err != nil {
+			t.Fatalf("describe %s: %v", m.Name, err)
+		}
+		all = append(all, info)
+	}
+	return all
+}
+
+func schemaFrom(t fleettest.TB, text api.Object) *jsonschema.Resolved {
+	t.Helper()
+	var schema jsonschema.Schema
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatalf("decode %s: %v", text, err)
+	}
+	resolved, err := schema.Resolve(nil)
+	if err != nil {
+		t.Fatalf("resolve %s: %v", text, err)
+	}
+	return resolved
+}
+
+// discoveredSchemas are those of all methods, read from what system.discover answers.
+func discoveredSchemas(t fleettest.TB, methods []system.MethodInfo) map[string]discovered {
+	t.Helper()
+	all := map[string]discovered{}
+	for _, m := range methods {
+		all[m.Name] = discovered{schemaFrom(t, m.InputSchema), schemaFrom(t, m.OutputSchema)}
+	}
+	return all
+}
+
+func discoverOn(f *fleettest.Fleet, params string) []system.MethodInfo {
+	f.T.Helper()
+	// Object does not decode itself.
+	var raw struct {
+		Methods []struct {
+			Name, Description         string
+			InputSchema, OutputSchema json.RawMessage
+			Metadata                  system.MethodMetadata
+		}
+	}
+	if err := json.Unmarshal(f.OK("system.discover", "%s", params), &raw); err != nil {
+		f.T.Fatalf("system.discover: %v", err)
+	}
+	list := make([]system.MethodInfo, len(raw.Methods))
+	for i, m := range raw.Methods {
+		list[i] = system.MethodInfo{
+			Name: m.Name, Description: m.Description, InputSchema: api.Object(m.InputSchema), OutputSchema: api.Object(m.OutputSchema),
+			Metadata: m.Metadata,
+		}
+	}
+	return list
+}
+
+func namesOf(methods []system.MethodInfo) []string {
+	names := []string{}
+	for _, m := range methods {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+func TestDiscover(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"task.create": 7, "task.get": 0}}, func(t *testing.T, f *fleettest.Fleet) {
+		all, err := commands.MethodNames()
+		if err != nil {
+			t.Fatal(err)
+		}
+		methods := discoverOn(f, `{}`)
+		if diff := cmp.Diff(all, namesOf(methods)); diff != "" {
+			t.Errorf("methods: -want +got\n%s", diff)
+		}
+		for _, domain := range []string{"system", "task", "nothing", "syste", "task.get", "."} {
+			want := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !strings.HasPrefix(name, domain+".") })
+			if domain == "task.get" || domain == "." {
+				want = []string{}
+			}
+			got := discoverOn(f, fmt.Sprintf(`{"domain":%q}`, domain))
+			if diff := cmp.Diff(want, namesOf(got)); diff != "" {
+				t.Errorf("domain %s: -want +got\n%s", domain, diff)
+			}
+		}
+		if got := string(f.OK("system.discover", `{"domain":"nothing"}`)); got != `{"methods":[]}` {
+			t.Errorf("an unknown domain: %s", got)
+		}
+		for _, m := range methods {
+			want := system.MethodMetadata{Persist: true, RateLimit: f.Method(m.Name).Limit, Roles: f.Method(m.Name).Roles}
+			switch m.Name {
+			case "task.create":
+				want.RateLimit = 7
+			case "task.get", "task.list", "system.health", "system.metrics", "system.get_state", "system.discover":
+				want.Persist = false
+				if m.Name == "task.get" {
+					want.RateLimit = 0
+				}
+				if !slices.Contains(m.Metadata.Roles, api.RoleAuditor) {
+					t.Errorf("an auditor may not call %s", m.Name)
+				}
+			}
+			if diff := cmp.Diff(want, m.Metadata); diff != "" || m.Description == "" || len(m.Metadata.Roles) == 0 {
+				t.Errorf("%s, %q: -want +got\n%s", m.Name, m.Description, diff)
+			}
+		}
+		if got := f.Seq(); got != 0 {
+			t.Errorf("system.discover emitted %d events", got)
+		}
+	})
+}
+
+// One run through all methods: each request and each result is valid by the schemas that system.discover tells.
+func TestDiscoveredSchemasHoldForARun(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		v := &fleettest.View{}
+		f.With(func(o *commands.Options) { o.Tasks, o.MCP = v, true })
+		schemas := discoveredSchemas(t, discoverOn(f, `{}`))
+		called := map[string]bool{}
+		for _, step := range []struct{ method, params string }{
+			{"system.get_state", `{}`},
+			{"system.metrics", `{}`},
+			{"system.register", `{"id":"w","roles":["worker","go"],"metadata":{"maxTasks":0,"sessionId":"s","more":[1.5,null]}}`},
+			{"system.register", `{"id":"v","roles":[]}`},
+			{"system.heartbeat", `{"instanceId":"w"}`},
+			{"system.heartbeat", `{"instanceId":"v"}`},
+			{"system.heartbeat", `{"instanceId":"nobody"}`},
+			{"task.create", `{"text":"a","priority":70,"metadata":{"roles":["go"]},"idempotencyKey":"k"}`},
+			{"task.create", `{"text":"b"}`},
+			{"task.create", `{"text":"c"}`},
+			{"task.get", `{"id":"A"}`},
+			{"task.update", `{"id":"B","updates":{"text":"bb","priority":1,"metadata":{"x":{}}}}`},
+			{"task.assign", `{"taskId":"B","instanceId":"v"}`},
+			{"task.unassign", `{"taskId":"B"}`},
+			{"system.get_state", `{}`},
+			{"task.claim", `{"workerId":"w","maxTasks":2}`},
+			{"task.claim", `{"workerId":"v"}`},
+			{"task.claim", `{"workerId":"v"}`},
+			{"system.get_state", `{}`},
+			{"system.metrics", `{"detailed":true}`},
+			{"task.complete", `{"id":"A","workerId":"w","attempt":1,"result":[1]}`},
+			{"task.complete", `{"taskId":"B","error":"bad"}`},
+			{"task.get", `{"id":"A"}`},
+			{"task.list", `{"status":"completed","limit":1,"offset":0,"orderBy":"priority","order":"asc"}`},
+			{"task.delete", `{"id":"C"}`},
+			{"system.batch.process", `{"batchId":"b","instanceId":"v","items":["x",{"text":"y"},null]}`},
+			{"system.quorum.vote", `{"instanceId":"v","decision":"d","value":"yes"}`},
+			{"system.quorum.vote", `{"instanceId":"w","decision":"d","value":"yes","totalInstances":3}`},
+			{"system.health", `{}`},
+			{"system.check_health", `{}`},
+			{"system.unregister", `{"instanceId":"w","sessionId":"s","timestamp":1}`},
+			{"system.check_health", `{"timeout":0}`},
+			{"system.discover", `{"domain":"task"}`},
+			{"system.get_state", `{}`},
+			{"system.metrics", `{"detailed":true}`},
+		} {
+			if f.Method(step.method) == nil {
+				continue
+			}
+			called[step.method] = true
+			params := step.params
+			for letter, id := range map[string]string{"A": "t-4", "B": "t-5", "C": "t-6"} {
+				params = strings.ReplaceAll(params, `"`+letter+`"`, `"`+id+`"`)
+			}
+			schema := schemas[step.method]
+			if !schema.accepts(params) {
+				t.Errorf("%s: the schema refuses %s", step.method, params)
+			}
+			result := f.OK(step.method, "%s", params)
+			if step.method == "task.get" {
+				v.Tasks, v.Total = []json.RawMessage{result}, 1
+			}
+			if err := schema.output.Validate(fleettest.Decoded[any](t, result)); err != nil {
+				t.Errorf("%s: the schema refuses the result %s: %v", step.method, result, err)
+			}
+		}
+		for _, m := range f.Methods() {
+			if !called[m.Name] && m.Name != "system.flush" {
+				t.Errorf("%s is not in this run: add it", m.Name)
+			}
+		}
+	})
+}

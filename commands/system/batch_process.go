@@ -1,0 +1,201 @@
+package system
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/internal/params"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// ProcessBatchParams are the params of system.batch.process.
+type ProcessBatchParams struct {
+	BatchID    api.ID      `json:"batchId" jsonschema:"the batch's name, by which a repeated call is known"`
+	InstanceID api.ID      `json:"instanceId" jsonschema:"the instance that processes it"`
+	Items      []api.Value `json:"items" jsonschema:"an object with text is a task {text, priority, metadata}; anything else becomes metadata.item of one"`
+}
+
+// ProcessBatchResult is the result of system.batch.process. Processed is false while the batch is under way: another
+// instance has its lock, or the call's time was over.
+type ProcessBatchResult struct {
+	Processed      bool   `json:"processed"`
+	ProcessorID    string `json:"processorId"`
+	ItemsProcessed int    `json:"itemsProcessed"`
+	Total          int    `json:"total"`
+}
+
+// batchTask is an item that is a task.
+type batchTask struct {
+	Text     string     `json:"text"`
+	Priority *int       `json:"priority,omitempty"`
+	Metadata api.Object `json:"metadata,omitempty"`
+}
+
+var (
+	coordinateBatch   = lua.Named("coordinate_batch")
+	processBatchChunk = lua.Named("process_batch_chunk")
+)
+
+const (
+	maxBatchItems = 10_000
+	// batchChunk is how many items become tasks in one step, so that Redis serves others in between.
+	batchChunk = 50
+	// batchReserve is left of the call's time when it answers how far it has got, rather than be cut off.
+	batchReserve = time.Second
+	maxBatchSets = 64 // of roles, as many as there may be in all
+)
+
+func batchProcessMethod() (*command.Method, error) {
+	items, err := params.New[batchTask](func(p map[string]*jsonschema.Schema) {
+		params.Text(p["text"])
+		params.Priority(p["priority"])
+		params.Metadata(p["metadata"])
+	})
+	if err != nil {
+		return nil, fmt.Errorf("items of system.batch.process: %w", err)
+	}
+	return command.New[ProcessBatchParams, ProcessBatchResult](command.Spec{
+		Name: "system.batch.process",
+		Description: "Turn many items into tasks, each of them once. While another instance has the batch, processed is false, with its id " +
+			"and how far it is. To go on with a batch that was left, or to see that it is finished, make the same call again; a " +
+			"batch is known for 7 days after its last step.",
+		Limit:   10,
+		Timeout: 30 * time.Second,
+		Breaker: breaker.Setting{Failures: 3, Open: 60 * time.Second},
+		Roles:   command.Writers,
+		Effect:  command.Adds,
+		Refine: func(p map[string]*jsonschema.Schema) {
+			p["items"].MinItems, p["items"].MaxItems = new(1), new(maxBatchItems)
+		},
+	}, func(ctx context.Context, c *command.Call, p *ProcessBatchParams) (json.RawMessage, error) {
+		tasks, err := batchTasks(items, p)
+		if err != nil {
+			return nil, err
+		}
+		return processBatch(ctx, c, p, tasks)
+	})
+}
+
+// batchTasks are the arguments of the tasks that the items become: text, priority, metadata and set of roles of each.
+func batchTasks(items *params.Decoder[batchTask], p *ProcessBatchParams) ([]any, error) {
+	args := make([]any, 0, 4*len(p.Items))
+	sets := map[string]bool{}
+	for i, item := range p.Items {
+		if !isTask(item) {
+			metadata := append(append([]byte(`{"item":`), item...), '}')
+			args = append(args, fmt.Sprintf("batch %s item %d of %d", p.BatchID, i+1, len(p.Items)), params.DefaultPriority, metadata, "")
+			continue
+		}
+		t, wrong := items.DecodeItem(item)
+		if wrong != "" {
+			return nil, api.InvalidParams(fmt.Sprintf("items parameter is not valid: item %d: %s", i, wrong))
+		}
+		priority, set := params.DefaultPriority, params.RoleSet(t.Metadata)
+		if t.Priority != nil {
+			priority = *t.Priority
+		}
+		if set != "" {
+			sets[set] = true
+		}
+		args = append(args, t.Text, priority, []byte(t.Metadata), set)
+	}
+	if len(sets) > maxBatchSets {
+		return nil, api.InvalidParams(fmt.Sprintf("items parameter must ask for at most %d different sets of roles, and asks for %d", maxBatchSets, len(sets)))
+	}
+	return args, nil
+}
+
+// isTask tells whether an item is an object with a text.
+func isTask(item api.Value) bool {
+	if !strings.HasPrefix(string(item), "{") {
+		return false
+	}
+	for name := range jsontext.Members(item) {
+		if name == "text" {
+			return true
+		}
+	}
+	return false
+}
+
+// processBatch takes the batch's lock and works through the items from where the last one to have it has got to. What it
+// leaves, a failure or the end of its time included, the next call goes on with.
+func processBatch(ctx context.Context, c *command.Call, p *ProcessBatchParams, tasks []any) (json.RawMessage, error) {
+	digest, err := digestOf(p.Items)
+	if err != nil {
+		return nil, err
+	}
+	instance := string(p.InstanceID)
+	reply, err := c.Run(ctx, coordinateBatch, instance, string(p.BatchID), instance, digest, len(p.Items), c.Agent())
+	if err != nil {
+		return nil, err
+	}
+	token, done, answer, err := taken(reply)
+	if err != nil || answer != nil {
+		return answer, err
+	}
+	for {
+		last := min(done+batchChunk, len(p.Items))
+		answer, err := processChunk(ctx, c, p, token, done, tasks[4*done:4*last])
+		if err != nil || answer != nil {
+			return answer, err
+		}
+		done = last
+		if deadline, ok := ctx.Deadline(); ctx.Err() != nil || ok && time.Until(deadline) < batchReserve {
+			return json.Marshal(ProcessBatchResult{ProcessorID: instance, ItemsProcessed: done, Total: len(p.Items)})
+		}
+	}
+}
+
+// processChunk makes tasks of the items that follow the first done ones. Its answer is nil while there is more to do.
+func processChunk(ctx context.Context, c *command.Call, p *ProcessBatchParams, token string, done int, tasks []any) (json.RawMessage, error) {
+	args := append([]any{c.EventContext(string(p.InstanceID), c.Cause), string(p.BatchID), token, done, c.Caller}, tasks...)
+	reply, err := c.Script(ctx, processBatchChunk, args...)
+	if err != nil || reply == "" {
+		return nil, err
+	}
+	text, ok := reply.(string)
+	if !ok {
+		return nil, fmt.Errorf("script %s returned %T, not text", processBatchChunk.Name, reply)
+	}
+	return json.RawMessage(text), nil
+}
+
+// taken reads the reply of coordinate_batch: a token and how many items are done, or the answer of the call.
+func taken(reply any) (token string, done int, answer json.RawMessage, err error) {
+	list, ok := reply.([]any)
+	if ok && len(list) == 1 {
+		text, _ := list[0].(string)
+		return "", 0, json.RawMessage(text), nil
+	}
+	if !ok || len(list) != 3 {
+		return "", 0, nil, fmt.Errorf("script %s returned %v", coordinateBatch.Name, reply)
+	}
+	if _, err = fmt.Sscan(fmt.Sprint(list[2]), &done); err != nil {
+		return "", 0, nil, fmt.Errorf("script %s returned the progress %v: %w", coordinateBatch.Name, list[2], err)
+	}
+	return fmt.Sprint(list[1]), done, nil, nil
+}
+
+// digestOf knows items again, whatever order the members of objects are in.
+func digestOf(items []api.Value) (string, error) {
+	all := make([]json.RawMessage, len(items))
+	for i, item := range items {
+		canonical, err := jsontext.Canonical(item)
+		if err != nil {
+			return "", fmt.Errorf("digest of item %d: %w", i, err)
+		}
+		all[i] = canonical
+	}
+	text, err := json.Marshal(all)
+	return command.Digest(string(text)), err
+}

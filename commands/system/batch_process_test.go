@@ -1,0 +1,311 @@
+package system_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/commands/system"
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/fleettest"
+	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// processOn processes the batch b for an instance.
+func processOn(f *fleettest.Fleet, instance, items string) system.ProcessBatchResult {
+	f.T.Helper()
+	return fleettest.Decoded[system.ProcessBatchResult](f.T, f.OK("system.batch.process", `{"batchId":"b","instanceId":%q,"items":%s}`, instance, items))
+}
+
+// begunBatch is a batch b of which an instance has the lock and has made the first items into tasks, one chunk for each
+// number, before its coordinator died. It gives the last fencing token.
+func begunBatch(f *fleettest.Fleet, t *testing.T, instance, items string, chunks ...int) string {
+	t.Helper()
+	c, p, tasks := batchCall(f, t, instance, items)
+	digest, err := system.DigestOf(p.Items)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := c.Run(t.Context(), lua.Named("coordinate_batch"), instance, "b", instance, digest, len(p.Items), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, done, answer, err := system.Taken(reply)
+	if err != nil || answer != nil {
+		t.Fatalf("the lock was not taken: %s, %v", answer, err)
+	}
+	for _, n := range chunks {
+		if answer, err := system.ProcessChunk(t.Context(), c, p, token, done, tasks[4*done:4*(done+n)]); err != nil || answer != nil {
+			t.Fatalf("a chunk: %s, %v", answer, err)
+		}
+		done += n
+	}
+	return token
+}
+
+func batchCall(f *fleettest.Fleet, t *testing.T, instance, items string) (*command.Call, *system.ProcessBatchParams, []any) {
+	t.Helper()
+	p := &system.ProcessBatchParams{BatchID: "b", InstanceID: api.ID(instance), Items: fleettest.Decoded[[]api.Value](t, json.RawMessage(items))}
+	tasks, err := system.BatchTasks(nil, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return command.NewCall(api.Request{Method: "system.batch.process"}, f.Method("system.batch.process"), api.Token{}, f.Scripts), p, tasks
+}
+
+// wantMade tells whether each of n items has become one task, in order.
+func wantMade(f *fleettest.Fleet, n int) {
+	f.T.Helper()
+	var got []string
+	for _, e := range f.Events() {
+		if e.Type == "task.created" {
+			got = append(got, string(fleettest.Decoded[fleettest.Task](f.T, e.Payload).Metadata))
+		}
+	}
+	want := make([]string, n)
+	for i := range want {
+		want[i] = fmt.Sprintf(`{"item":{"n":%d}}`, i)
+	}
+	if !slices.Equal(got, want) {
+		f.T.Errorf("%d tasks were created, want one for each of %d items, in order: %.300q", len(got), n, got)
+	}
+}
+
+func TestBatch(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Register("w", `[]`, "")
+		items := `[{"text":"a/b","priority":70,"metadata":{"roles":["go"],"k":1.0}},"x/\u00e9",{"text":"plain"},null,{"n":[1.0,{}]},7]`
+		before := f.Seq()
+		first := processOn(f, "w", items)
+		if first != (system.ProcessBatchResult{true, "w", 6, 6}) {
+			t.Errorf("answered %+v", first)
+		}
+		es := f.Emitted(before, "batch.started", "task.created", "task.created", "task.created", "task.created", "task.created",
+			"task.created", "batch.progressed", "batch.completed")
+		f.Holds(es[0], `{"batchId":"b","processorId":"w","itemsProcessed":0,"total":6}`)
+		f.Holds(es[1], `{"text":"a/b","priority":70,"metadata":{"roles":["go"],"k":1.0},"status":"pending"}`)
+		f.Holds(es[2], `{"text":"batch b item 2 of 6","priority":50,"metadata":{"item":"x/\u00e9"}}`)
+		f.Holds(es[3], `{"text":"plain","priority":50,"metadata":null}`)
+		f.Holds(es[4], `{"metadata":{"item":null}}`)
+		f.Holds(es[5], `{"metadata":{"item":{"n":[1.0,{}]}}}`)
+		f.Holds(es[6], `{"metadata":{"item":7}}`)
+		f.Holds(es[7], `{"batchId":"b","processorId":"w","itemsProcessed":6,"total":6}`)
+		f.Holds(es[8], `{"batchId":"b","processorId":"w","itemsProcessed":6,"total":6}`)
+		if es[0].Actor != "w" || *es[8].Cause != "req-1" {
+			t.Errorf("the envelopes are %+v, %+v", es[0], es[8])
+		}
+		// A finished batch answers as it did, whoever asks, and however the members are ordered.
+		f.Register("v", `[]`, "")
+		before = f.Seq()
+		same := strings.Replace(items, `"text":"a/b","priority":70`, `"priority":70, "text":"a\/b"`, 1)
+		for _, instance := range []string{"w", "v"} {
+			if again := processOn(f, instance, same); again != first {
+				t.Errorf("%s is answered %+v", instance, again)
+			}
+		}
+		if f.Seq() != before {
+			t.Error("a finished batch emitted")
+		}
+		f.Refused(api.CodeConflict, `{"reason":"BATCH_ITEMS_DIFFER"}`, "system.batch.process", `{"batchId":"b","instanceId":"w","items":[1]}`)
+		if f.Exists(f.Keys.Batch("b", "lock")) != 0 {
+			t.Error("the lock is still there")
+		}
+		for _, part := range []string{"processor", "progress", "status"} {
+			if left := f.Client.PTTL(t.Context(), f.Keys.Batch("b", part)).Val(); left < 6*24*time.Hour {
+				t.Errorf("%s is kept for %s", part, left)
+			}
+		}
+	})
+}
+
+func TestBatchIsRefusedWhole(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		const method = "system.batch.process"
+		f.Refused(api.CodeNotRegistered, `{"instanceId":"w"}`, method, `{"batchId":"b","instanceId":"w","items":[1]}`)
+		f.Register("w", `[]`, "")
+		for items, sentence := range map[string]string{
+			`[]`:                              "items parameter must hold at least 1 items",
+			fleettest.ItemsOf(10_001):         "items parameter must hold at most 10000 items, and holds 10001",
+			`{}`:                              "items parameter must be an array",
+			`[1,{"text":""}]`:                 "items parameter is not valid: item 1: text parameter must not be empty",
+			`[1,{"text":"x","priority":101}]`: "items parameter is not valid: item 1: priority parameter must be an integer from 0 to 100",
+			`[{"text":"x","metadata":[]}]`:    "items parameter is not valid: item 0: metadata parameter must be an object",
+			`[{"text":"x","more":1}]`:         "items parameter is not valid: item 0: unknown parameter 'more': there are metadata, priority, text",
+			`[{"text":5}]`:                    "items parameter is not valid: item 0: text parameter must be a string",
+		} {
+			f.Refused(api.CodeInvalidParams, string(jsontext.Quote(sentence)), method, `{"batchId":"b","instanceId":"w","items":%s}`, items)
+		}
+		var sets []string
+		for i := range 65 {
+			sets = append(sets, fmt.Sprintf(`{"text":"x","metadata":{"roles":["r%d"]}}`, i))
+		}
+		f.Refused(api.CodeInvalidParams, `"items parameter must ask for at most 64 different sets of roles, and asks for 65"`, method,
+			`{"batchId":"b","instanceId":"w","items":[%s]}`, strings.Join(sets, ","))
+		if f.Exists(f.Keys.Batch("b", "status"), f.Keys.Batch("b", "lock")) != 0 {
+			t.Error("a refused call left a batch")
+		}
+		// One set too many for what others have: the chunk is refused, and goes through once there is a place.
+		id := f.Create("x", `,"metadata":{"roles":["other"]}`)
+		items := "[" + strings.Join(sets[:32], ",") + "," + strings.Join(sets[:18], ",") + "," + strings.Join(sets[32:64], ",") + "]"
+		_, err := f.Do(method, `{"batchId":"b","instanceId":"w","items":`+items+`}`)
+		if err == nil || !strings.Contains(err.Error(), "TOO_MANY_ROLE_SETS") {
+			t.Errorf("65 sets: %v", err)
+		}
+		if n, _ := f.Client.Get(t.Context(), f.Keys.Batch("b", "progress")).Int(); n != 50 {
+			t.Errorf("%d items were processed", n)
+		}
+		f.OK("task.delete", `{"id":%q}`, id)
+		if got := processOn(f, "w", items); got != (system.ProcessBatchResult{true, "w", 82, 82}) {
+			t.Errorf("answered %+v", got)
+		}
+	})
+}
+
+// A coordinator dies between two chunks: nobody else gets in before the lock's end, the instance itself does at once.
+func TestBatchGoesOn(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Register("w", `[]`, "")
+		f.Register("v", `[]`, "")
+		items := fleettest.ItemsOf(120)
+		begunBatch(f, t, "w", items, 50)
+		before := f.Seq()
+		if got := processOn(f, "v", items); got != (system.ProcessBatchResult{false, "w", 50, 120}) || f.Seq() != before {
+			t.Errorf("another is answered %+v", got)
+		}
+		f.Refused(api.CodeConflict, `{"reason":"BATCH_ITEMS_DIFFER"}`, "system.batch.process", `{"batchId":"b","instanceId":"v","items":[1]}`)
+		if left := f.Client.PTTL(t.Context(), f.Keys.Batch("b", "lock")).Val(); left <= 0 || left > time.Minute {
+			t.Errorf("the lock lasts %s", left)
+		}
+		if got := processOn(f.Beside(), "w", items); got != (system.ProcessBatchResult{true, "w", 120, 120}) {
+			t.Errorf("the same instance is answered %+v", got)
+		}
+		f.Holds(f.Since(before)[0], `{"batchId":"b","processorId":"w","itemsProcessed":50,"total":120}`)
+		wantMade(f, 120)
+	})
+}
+
+// The lock's end: another goes on, and what the one before still sends is worth nothing.
+func TestBatchIsTakenOver(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Register("w", `[]`, "")
+		f.Register("v", `[]`, "")
+		items := fleettest.ItemsOf(170)
+		token := begunBatch(f, t, "w", items, 50, 50)
+		f.Put([]any{"DEL", f.Keys.Batch("b", "lock")}) // as after a minute
+		newer := begunBatch(f, t, "v", items, 50)
+		c, p, tasks := batchCall(f, t, "w", items)
+		before := f.Seq()
+		for _, at := range []int{100, 150} {
+			answer, err := system.ProcessChunk(t.Context(), c, p, token, at, tasks[4*at:4*at+4])
+			if err != nil || string(answer) != `{"processed":false,"processorId":"v","itemsProcessed":150,"total":170}` {
+				t.Errorf("the one before is answered %s, %v", answer, err)
+			}
+		}
+		if answer, err := system.ProcessChunk(t.Context(), c, p, newer, 100, tasks[400:404]); err != nil || answer == nil { // done already
+			t.Errorf("a chunk that was done is answered %s, %v", answer, err)
+		}
+		if f.Seq() != before {
+			t.Error("a refused chunk emitted")
+		}
+		if got := processOn(f, "v", items); got != (system.ProcessBatchResult{true, "v", 170, 170}) {
+			t.Errorf("answered %+v", got)
+		}
+		answer, err := system.ProcessChunk(t.Context(), c, p, token, 100, tasks[400:404])
+		if err != nil || string(answer) != `{"processed":true,"processorId":"v","itemsProcessed":170,"total":170}` {
+			t.Errorf("after the end the one before is answered %s, %v", answer, err)
+		}
+		wantMade(f, 170)
+	})
+}
+
+func TestBatchAtOnce(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		coordinators := []*fleettest.Fleet{f, f.Beside()}
+		instances := []string{"w", "w", "v", "u"}
+		for _, id := range instances[1:] {
+			f.Register(id, `[]`, "")
+		}
+		items := fleettest.ItemsOf(300)
+		var mu sync.Mutex
+		done := map[string]bool{}
+		var g errgroup.Group
+		for i, instance := range instances {
+			g.Go(func() error {
+				result, err := coordinators[i%2].Do("system.batch.process", fmt.Sprintf(`{"batchId":"b","instanceId":%q,"items":%s}`, instance, items))
+				mu.Lock()
+				defer mu.Unlock()
+				if strings.HasPrefix(string(result), `{"processed":true`) {
+					done[string(result)] = true
+				}
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if len(done) != 1 {
+			t.Errorf("finished with %v", done)
+		}
+		wantMade(f, 300)
+	})
+}
+
+// The end of a call's time is no failure: it tells how far it is, and the next call goes on.
+func TestBatchRunsOutOfTime(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Register("w", `[]`, "")
+		items := fleettest.ItemsOf(101)
+		m := f.Method("system.batch.process")
+		whole := m.Timeout
+		m.Timeout = system.BatchReserve // too short for more than a chunk
+		if got := processOn(f, "w", items); got != (system.ProcessBatchResult{false, "w", 50, 101}) {
+			t.Errorf("answered %+v", got)
+		}
+		m.Timeout = whole
+		if got := processOn(f, "w", items); got != (system.ProcessBatchResult{true, "w", 101, 101}) {
+			t.Errorf("answered %+v", got)
+		}
+		wantMade(f, 101)
+	})
+}
+
+// A flush takes an unfinished batch with it; who still works on it is told.
+func TestBatchThatIsGone(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Register("w", `[]`, "")
+		items := fleettest.ItemsOf(60)
+		token := begunBatch(f, t, "w", items, 50)
+		f.Flush(fleettest.Confirmed)
+		c, p, tasks := batchCall(f, t, "w", items)
+		answer, err := system.ProcessChunk(t.Context(), c, p, token, 50, tasks[200:])
+		if err == nil || !strings.Contains(err.Error(), `NOT_FOUND {"id":"b"}`) {
+			t.Errorf("answered %s, %v", answer, err)
+		}
+	})
+}
+
+func TestBatchBelongsToTokens(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
+		f.May("alice", "system.register", `{"id":"w","roles":[]}`)
+		needed := "the token that registered instance w"
+		f.MayNot("bob", needed, "system.batch.process", `{"batchId":"b","instanceId":"w","items":[1]}`)
+		f.MayNot("bob", needed, "system.quorum.vote", `{"instanceId":"w","decision":"d","value":1}`)
+		f.MayNot("north", "north:", "system.batch.process", `{"batchId":"b","instanceId":"w","items":[1]}`)
+		f.MayNot("north", "north:", "system.quorum.vote", `{"instanceId":"w","decision":"d","value":1}`)
+		before := f.Seq()
+		f.May("alice", "system.batch.process", `{"batchId":"b","instanceId":"w","items":[1]}`)
+		f.May("alice", "system.quorum.vote", `{"instanceId":"w","decision":"d","value":1}`)
+		id := fleettest.Decoded[fleettest.Task](t, f.Since(before)[1].Payload).ID
+		f.MayNot("bob", "the token that created task "+id, "task.delete", `{"id":%q}`, id)
+		f.May("alice", "task.delete", `{"id":%q}`, id)
+	})
+}

@@ -1,0 +1,62 @@
+package system
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/params"
+	"github.com/claudebench/claudebench/internal/reassign"
+)
+
+// CheckHealthParams are the params of system.check_health.
+type CheckHealthParams struct {
+	Timeout *int `json:"timeout,omitempty" jsonschema:"ms of silence after which an instance is dead; the instance TTL when left out, and a shorter one needs the role operator"`
+}
+
+// maxHealthy is how many live instances system.check_health lists.
+const maxHealthy = 1000
+
+func (o Options) checkHealthMethod() (*command.Method, error) {
+	return command.New[CheckHealthParams, reassign.SweepResult](command.Spec{
+		Name: "system.check_health",
+		Description: "Find the instances that have been silent for too long, and give their tasks to live workers or back to the queue. " +
+			"Lists at most 1,000 healthy ones.",
+		Limit:   100,
+		Timeout: 5 * time.Second,
+		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:   command.Writers,
+		Effect:  command.Sets,
+		Refine: func(p map[string]*jsonschema.Schema) {
+			p["timeout"].Minimum, p["timeout"].Maximum = new(0.0), new(float64(params.MaxInteger))
+		},
+	}, o.checkHealth)
+}
+
+// checkHealth answers with what it found also when putting tasks back failed: those instances are declared
+// dead, and the monitor goes on.
+func (o Options) checkHealth(ctx context.Context, c *command.Call, p *CheckHealthParams) (json.RawMessage, error) {
+	timeout := o.InstanceTTL.Milliseconds()
+	if p.Timeout != nil {
+		timeout = int64(*p.Timeout)
+	}
+	if ttl := o.InstanceTTL.Milliseconds(); timeout < ttl && c.Agent() != "" {
+		return nil, api.Unauthorized(fmt.Sprintf("a timeout below the instance TTL of %d ms needs the role operator or admin", ttl))
+	}
+	result, err := o.Reassigner.Sweep(ctx, reassign.SweepOptions{
+		Context: c.EventContext("", c.Cause), Subject: c.Subject(""), Limit: c.Limit(), Timeout: timeout, Healthy: maxHealthy,
+	})
+	if err != nil && len(result.Failed) == 0 {
+		return nil, err
+	}
+	if err != nil {
+		o.Logger.WarnContext(ctx, "tasks of instances that died are not all put back yet; the monitor goes on", "error", err)
+	}
+	return json.Marshal(result)
+}

@@ -1,0 +1,55 @@
+package system
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/flush"
+)
+
+// FlushParams are the params of system.flush.
+type FlushParams struct {
+	Confirm         string `json:"confirm" jsonschema:"must be exactly FLUSH_ALL_DATA"`
+	IncludePostgres *bool  `json:"includePostgres,omitempty" jsonschema:"delete the task view's rows too; true when left out"`
+}
+
+// flushConfirmation is what the caller has to say.
+const flushConfirmation = "FLUSH_ALL_DATA"
+
+func (o Options) flushMethod() (*command.Method, error) {
+	return command.New[FlushParams, flush.Result](command.Spec{
+		Name: "system.flush",
+		Description: "DANGER: delete all data of ClaudeBench in Redis, and the task rows in Postgres unless includePostgres is false. " +
+			"It cannot be undone. While it runs other commands get a conflict. Once a minute for all callers together.",
+		Limit:   1,
+		Timeout: 10 * time.Minute,
+		Breaker: breaker.Setting{Failures: 3, Open: time.Minute},
+		Roles:   command.Admins,
+		Effect:  command.Destroys,
+		Hidden:  true,
+		Refine: func(p map[string]*jsonschema.Schema) {
+			p["confirm"].Const = new(any(flushConfirmation))
+		},
+	}, o.flush)
+}
+
+// flush starts a flush. Once it has begun it goes to its end, whether or not the caller waits for it.
+func (o Options) flush(ctx context.Context, c *command.Call, p *FlushParams) (json.RawMessage, error) {
+	include := p.IncludePostgres == nil || *p.IncludePostgres
+	if o.Flusher.Rows == nil && p.IncludePostgres != nil && include {
+		return nil, api.Internal(api.PostgresUnavailable) // it was asked for, and there is none
+	}
+	result, err := o.Flusher.Flush(ctx, flush.Order{
+		Context: c.EventContext("", c.Cause), Limit: c.Limit(), Include: include, Timeout: c.Timeout(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(result)
+}

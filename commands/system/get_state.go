@@ -1,0 +1,135 @@
+package system
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// GetStateParams are the params of system.get_state: none.
+type GetStateParams struct{}
+
+// GetStateResult is the result of system.get_state. An empty list is left out.
+type GetStateResult struct {
+	Tasks        []api.Task      `json:"tasks,omitempty" jsonschema:"pending or in progress, the highest priority first; at most 200"`
+	Instances    []InstanceState `json:"instances,omitempty" jsonschema:"alive, the one seen last first; at most 200"`
+	RecentEvents []RecentEvent   `json:"recentEvents,omitempty" jsonschema:"the newest first; at most 100"`
+	Totals       *StateTotals    `json:"totals,omitempty" jsonschema:"how many there are in all; only when a list was cut"`
+}
+
+// InstanceState is a live instance in a snapshot.
+type InstanceState struct {
+	ID            string     `json:"id"`
+	Roles         []string   `json:"roles"`
+	Status        string     `json:"status" jsonschema:"ACTIVE, IDLE or BUSY"`
+	LastSeen      int64      `json:"lastSeen" jsonschema:"ms since 1970"`
+	LastHeartbeat string     `json:"lastHeartbeat"`
+	RegisteredAt  string     `json:"registeredAt"`
+	Metadata      api.Object `json:"metadata"`
+	IsLeader      bool       `json:"isLeader"`
+}
+
+// RecentEvent is an event's envelope.
+type RecentEvent struct {
+	ID        string     `json:"id"`
+	Seq       int64      `json:"seq"`
+	Type      string     `json:"type"`
+	V         int        `json:"v"`
+	Timestamp int64      `json:"timestamp" jsonschema:"ms since 1970"`
+	Actor     string     `json:"actor"`
+	Cause     *string    `json:"cause"`
+	Trace     *string    `json:"trace"`
+	Payload   api.Object `json:"payload"`
+}
+
+// StateTotals are how many open tasks and live instances there are.
+type StateTotals struct {
+	Tasks     int `json:"tasks"`
+	Instances int `json:"instances"`
+}
+
+var getSystemState = lua.Named("get_system_state")
+
+func (o Options) getStateMethod() (*command.Method, error) {
+	return command.New[GetStateParams, GetStateResult](command.Spec{
+		Name: "system.get_state",
+		Description: "Take a snapshot of one moment: up to 200 open tasks, up to 200 live instances, and the last 100 events, in about " +
+			"half a megabyte each at most. What is empty is left out.",
+		Limit:   50,
+		Timeout: 5 * time.Second,
+		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:   command.Readers,
+		Effect:  command.Reads,
+	}, o.getState)
+}
+
+func (o Options) getState(ctx context.Context, c *command.Call, _ *GetStateParams) (json.RawMessage, error) {
+	reply, err := c.Run(ctx, getSystemState, "", o.InstanceTTL.Milliseconds())
+	if err != nil {
+		return nil, err
+	}
+	values, ok := reply.([]any)
+	if !ok || len(values) != 5 {
+		return nil, fmt.Errorf("get_system_state returned %T, not five values", reply)
+	}
+	tasks, instances, events := texts(values[0]), texts(values[2]), texts(values[4])
+	allTasks, _ := values[1].(int64)
+	allInstances, _ := values[3].(int64)
+
+	var b bytes.Buffer
+	list := func(name string, items []string) {
+		if len(items) > 0 {
+			fmt.Fprintf(&b, `,"%s":[`, name)
+			for i, item := range items {
+				if i > 0 {
+					b.WriteByte(',')
+				}
+				b.WriteString(item)
+			}
+			b.WriteByte(']')
+		}
+	}
+	list("tasks", tasks)
+	list("instances", instances)
+	list("recentEvents", envelopes(events))
+	if int(allTasks) > len(tasks) || int(allInstances) > len(instances) {
+		fmt.Fprintf(&b, `,"totals":{"tasks":%d,"instances":%d}`, allTasks, allInstances)
+	}
+	if b.Len() == 0 {
+		return json.RawMessage(`{}`), nil
+	}
+	b.WriteByte('}')
+	b.Bytes()[0] = '{'
+	return b.Bytes(), nil
+}
+
+// envelopes drops what is no JSON object: somebody else may have written to the log.
+func envelopes(events []string) []string {
+	kept := events[:0]
+	for _, e := range events {
+		if strings.HasPrefix(e, `{"id":`) && json.Valid([]byte(e)) {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+// texts reads an array of strings in a reply.
+func texts(reply any) []string {
+	values, _ := reply.([]any)
+	list := make([]string, 0, len(values))
+	for _, v := range values {
+		if s, ok := v.(string); ok {
+			list = append(list, s)
+		}
+	}
+	return list
+}

@@ -1,0 +1,42 @@
+package system
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// HeartbeatParams are the params of system.heartbeat.
+type HeartbeatParams struct {
+	InstanceID api.ID `json:"instanceId"`
+}
+
+// HeartbeatResult is the result of system.heartbeat; IsLeader and Term are for the leader only.
+type HeartbeatResult struct {
+	Alive    bool `json:"alive"`
+	IsLeader bool `json:"isLeader,omitempty"`
+	Term     int  `json:"term,omitempty"`
+}
+
+var instanceHeartbeat = lua.Named("instance_heartbeat")
+
+func (o Options) heartbeatMethod() (*command.Method, error) {
+	return command.New[HeartbeatParams, HeartbeatResult](command.Spec{
+		Name: "system.heartbeat",
+		Description: "Renew an instance's registration, and its leadership. alive is false when it is not registered, or has " +
+			"expired: then register again, with the same sessionId to go on with what it had.",
+		Limit:   1000,
+		Timeout: 2 * time.Second,
+		Breaker: breaker.Setting{Failures: 20, Open: 10 * time.Second},
+		Roles:   command.Writers,
+		Effect:  command.Sets,
+	}, func(ctx context.Context, c *command.Call, p *HeartbeatParams) (json.RawMessage, error) {
+		id := string(p.InstanceID)
+		return c.Decide(ctx, instanceHeartbeat, id, id, o.InstanceTTL.Milliseconds(), c.Agent())
+	})
+}

@@ -1,0 +1,135 @@
+package system
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"runtime/metrics"
+	"sync"
+	"time"
+
+	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/callstats"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// MetricsParams are the params of system.metrics.
+type MetricsParams struct {
+	Detailed bool `json:"detailed,omitempty" jsonschema:"add the breakdown by queue, event, method and circuit"`
+}
+
+var getSystemMetrics = lua.Named("get_system_metrics")
+
+func (o Options) metricsMethod() (*command.Method, error) {
+	return command.New[MetricsParams, MetricsResult](command.Spec{
+		Name: "system.metrics",
+		Description: "Measure the system: events and tasks counted from the log, queues as they are now, and the calls and memory of " +
+			"the coordinator that answers, since it started.",
+		Limit:   20,
+		Timeout: 3 * time.Second,
+		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:   command.Readers,
+		Effect:  command.Reads,
+	}, o.measure)
+}
+
+func (o Options) measure(ctx context.Context, c *command.Call, p *MetricsParams) (json.RawMessage, error) {
+	services := HealthServices{Redis: true, MCP: o.MCP}
+	var asked sync.WaitGroup
+	if p.Detailed {
+		asked.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, healthPatience)
+			defer cancel()
+			services.Postgres = o.postgresAnswers(ctx)
+		})
+	}
+	reply, err := c.Run(ctx, getSystemMetrics, "", o.InstanceTTL.Milliseconds(), lua.Flag(p.Detailed))
+	asked.Wait()
+	if err != nil {
+		return nil, err
+	}
+	fold, err := readMetrics(reply, p.Detailed)
+	if err != nil {
+		return nil, err
+	}
+	stats := o.Catalog.Stats()
+	calls := sumOf(stats)
+	result := MetricsResult{
+		EventsProcessed: fold.global["eventsProcessed"],
+		TasksCompleted:  fold.global["tasksCompleted"],
+		TasksFailed:     fold.global["tasksFailed"],
+		TasksOpen:       fold.open,
+		Instances:       fold.instances,
+		Throughput:      fold.throughput(),
+		AverageLatency:  milliseconds(calls.Latency.Mean()),
+		TotalCalls:      calls.Calls,
+		MemoryUsage:     megabytes(memory()),
+		Uptime:          int64(time.Since(o.Started).Seconds()),
+	}
+	if p.Detailed {
+		fold.detail(&result)
+		result.CircuitBreaker, result.Handlers = o.handlers(stats)
+		result.Counters = &CallCounters{ByOutcome: map[string]uint64{}, P99: milliseconds(calls.Latency.Quantile(0.99))}
+		for _, o := range api.Outcomes() {
+			result.Counters.ByOutcome[o.String()] = calls.Outcomes[o]
+		}
+		mcp := o.Catalog.MCPStats()
+		result.MCPCalls = &MCPCalls{TotalCalls: mcp.Calls, SuccessCount: mcp.Outcomes[api.OutcomeOK], ErrorCount: mcp.Errors()}
+		result.SystemHealthCheck = &HealthCheck{HealthResult: healthOf(services, fold.failed), FailedInstances: fold.failed}
+	}
+	return json.Marshal(result)
+}
+
+// sumOf adds up the statistics of methods.
+func sumOf(stats []callstats.Stats) callstats.Stats {
+	var sum callstats.Stats
+	for _, s := range stats {
+		sum.Calls += s.Calls
+		for i, n := range s.Outcomes {
+			sum.Outcomes[i] += n
+		}
+		sum.Latency.Add(&s.Latency)
+	}
+	return sum
+}
+
+// handlers tells of each method how it was called and how its circuit breaker stands.
+func (o Options) handlers(stats []callstats.Stats) (*CircuitMetrics, map[string]HandlerMetrics) {
+	circuits := &CircuitMetrics{NotClosed: map[string]string{}}
+	handlers := make(map[string]HandlerMetrics, len(stats))
+	for _, s := range stats {
+		h := HandlerMetrics{
+			TotalCalls: s.Calls, SuccessCount: s.Outcomes[api.OutcomeOK], ErrorCount: s.Errors(),
+			AvgResponseTime: milliseconds(s.Latency.Mean()), P99: milliseconds(s.Latency.Quantile(0.99)),
+			CircuitState: s.Circuit, RateLimitHits: s.Outcomes[api.OutcomeRateLimited],
+		}
+		if !s.Last.IsZero() {
+			h.LastCalled = s.Last.Format(events.TimeLayout)
+		}
+		handlers[s.Method] = h
+		if h.CircuitState == breaker.Closed {
+			circuits.Closed++
+		} else {
+			circuits.NotClosed[s.Method] = h.CircuitState
+		}
+		circuits.Rejected += s.Outcomes[api.OutcomeCircuitOpen]
+	}
+	return circuits, handlers
+}
+
+// memory is how many bytes the process has from the operating system and has not given back.
+func memory() uint64 {
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(samples)
+	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
+}
+
+func milliseconds(d time.Duration) float64 { return rounded(float64(d) / float64(time.Millisecond)) }
+
+func megabytes(bytes uint64) float64 { return rounded(float64(bytes) / (1 << 20)) }
+
+// rounded gives three digits behind the point: more are noise.
+func rounded(f float64) float64 { return math.Round(f*1000) / 1000 }

@@ -1,0 +1,26 @@
+package system
+
+import "testing"
+
+// The sliding minute: all of this calendar minute, and of the one before what is within; older ones and
+// those of an hour ago, which have the same place in the ring, are not.
+func TestThroughput(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		clock int64
+		ring  map[string]string
+		want  float64
+	}{
+		{600_000, nil, 0},
+		{600_000, map[string]string{"finished.10": "10:7"}, 7},
+		{600_000, map[string]string{"finished.9": "9:8", "finished.10": "10:7"}, 15},
+		{615_000, map[string]string{"finished.9": "9:8", "finished.10": "10:7"}, 13},
+		{659_999, map[string]string{"finished.9": "9:8", "finished.10": "10:7"}, 7},
+		{615_000, map[string]string{"finished.8": "8:8", "finished.10": "70:7", "finished.9": "nonsense"}, 0},
+	} {
+		m := measured{clock: test.clock, text: test.ring}
+		if got := m.throughput(); got != test.want {
+			t.Errorf("at %d with %v: %v, want %v", test.clock, test.ring, got, test.want)
+		}
+	}
+}

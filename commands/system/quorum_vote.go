@@ -1,0 +1,74 @@
+package system
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/internal/params"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// VoteParams are the params of system.quorum.vote.
+type VoteParams struct {
+	InstanceID     api.ID    `json:"instanceId" jsonschema:"the instance that votes"`
+	Decision       api.ID    `json:"decision" jsonschema:"the name of what is decided"`
+	Value          api.Value `json:"value" jsonschema:"what it votes for: any JSON but null, up to 1024 bytes; objects are equal whatever the order of their members"`
+	TotalInstances *int      `json:"totalInstances,omitempty" jsonschema:"how many instances vote, fixed by the first vote; 3 when that does not say"`
+}
+
+// VoteResult is the result of system.quorum.vote; FinalDecision is there when one value has the quorum.
+type VoteResult struct {
+	Voted         bool      `json:"voted"`
+	QuorumReached bool      `json:"quorumReached"`
+	FinalDecision api.Value `json:"finalDecision,omitempty"`
+	VoteCount     int       `json:"voteCount"`
+}
+
+var addQuorumVote = lua.Named("add_quorum_vote")
+
+const (
+	defaultVoters = 3
+	maxVoteBytes  = 1024
+)
+
+func quorumVoteMethod() (*command.Method, error) {
+	return command.New[VoteParams, VoteResult](command.Spec{
+		Name: "system.quorum.vote",
+		Description: "Vote on a decision, once and for ever. It is made when more than half of totalInstances have voted for one value; " +
+			"voted is false for who has voted before, or comes after the decision. A decision is known for 7 days after its last vote.",
+		Limit:   50,
+		Timeout: 5 * time.Second,
+		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:   command.Writers,
+		Effect:  command.Sets,
+		Refine: func(p map[string]*jsonschema.Schema) {
+			p["value"].Types = []string{"string", "number", "boolean", "object", "array"}
+			p["totalInstances"].Minimum, p["totalInstances"].Maximum = new(1.0), new(float64(params.MaxInteger))
+		},
+	}, func(ctx context.Context, c *command.Call, p *VoteParams) (json.RawMessage, error) {
+		if string(p.Value) == "null" {
+			return nil, api.InvalidParams("value parameter must not be null")
+		}
+		value, err := jsontext.Canonical(p.Value)
+		if err != nil {
+			return nil, err
+		}
+		if len(p.Value) > maxVoteBytes || len(value) > maxVoteBytes {
+			return nil, api.InvalidParams(fmt.Sprintf("value parameter must be at most %d bytes long", maxVoteBytes))
+		}
+		given := ""
+		if p.TotalInstances != nil {
+			given = fmt.Sprint(*p.TotalInstances)
+		}
+		instance := string(p.InstanceID)
+		return c.Decide(ctx, addQuorumVote, instance, instance, string(p.Decision), value, given, defaultVoters, c.Agent())
+	})
+}

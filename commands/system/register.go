@@ -1,0 +1,127 @@
+package system
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/internal/params"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// RegisterParams are the params of system.register.
+type RegisterParams struct {
+	ID       api.ID     `json:"id" jsonschema:"unique identifier of the instance"`
+	Roles    []api.Role `json:"roles" jsonschema:"what the instance can do; with the role worker it is given tasks"`
+	Metadata api.Object `json:"metadata,omitempty" jsonschema:"maxTasks (10), sessionId, and whatever the agent likes"`
+}
+
+// RegisterResult is the result of system.register.
+type RegisterResult struct {
+	Registered bool `json:"registered" jsonschema:"false only when the id belongs to a live instance of another token"`
+}
+
+var (
+	registerInstance   = lua.Named("register_instance")
+	updateGossipHealth = lua.Named("update_gossip_health")
+)
+
+const (
+	workerRole = "worker"
+	// defaultMaxTasks is how many tasks auto-assignment lets a worker hold that does not say.
+	defaultMaxTasks = 10
+	maxMaxTasks     = 10_000
+)
+
+func (o Options) registerMethod() (*command.Method, error) {
+	return command.New[RegisterParams, RegisterResult](command.Spec{
+		Name: "system.register",
+		Description: "Register an instance, for the first time or again. The first with no leader alive becomes leader; " +
+			"a worker is given waiting tasks. Send heartbeats, or the registration expires.",
+		Limit:   10,
+		Timeout: 5 * time.Second,
+		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:   command.Writers,
+		Effect:  command.Sets,
+		Refine: func(p map[string]*jsonschema.Schema) {
+			p["roles"].MaxItems = new(params.MaxRoles)
+			p["metadata"].Properties = map[string]*jsonschema.Schema{
+				"maxTasks":  {Type: "integer", Minimum: new(0.0), Maximum: new(float64(maxMaxTasks))},
+				"sessionId": {Type: "string", MaxLength: new(params.MaxIDBytes), Pattern: params.NoControls},
+			}
+		},
+	}, o.register)
+}
+
+func (o Options) register(ctx context.Context, c *command.Call, p *RegisterParams) (json.RawMessage, error) {
+	id := string(p.ID)
+	maxTasks, session := instanceMetadata(p.Metadata)
+	worker := slices.Contains(p.Roles, workerRole)
+	reply, err := c.Run(ctx, registerInstance, id, id, jsontext.Array(p.Roles), lua.Flag(worker), string(p.Metadata), session,
+		maxTasks, o.InstanceTTL.Milliseconds(), c.Caller)
+	if err != nil {
+		return nil, err
+	}
+	event, setAside, err := registration(reply)
+	if err != nil {
+		return nil, err
+	}
+	if event == "" {
+		return json.RawMessage(`{"registered":false}`), nil
+	}
+	// The instance is registered. What follows is repeatable, and harmless if it never comes.
+	follow := func(err error) {
+		if err != nil {
+			o.Logger.WarnContext(ctx, "what follows a registration did not finish; the monitor or a claim will see to it",
+				"instance", id, "error", err)
+		}
+	}
+	_, err = c.Script(ctx, updateGossipHealth, id, "healthy")
+	follow(err)
+	if setAside {
+		_, err = o.Reassigner.Requeue(ctx)
+		follow(err)
+	}
+	if worker {
+		follow(o.Reassigner.Assign(ctx, c.EventContext(id, event), id, "instance_registered"))
+	}
+	return json.RawMessage(`{"registered":true}`), nil
+}
+
+// registration reads the reply of register_instance; event is "" when the id is another token's.
+func registration(reply any) (event string, setAside bool, err error) {
+	values, ok := reply.([]any)
+	if !ok || len(values) != 2 {
+		return "", false, fmt.Errorf("register_instance returned %v", reply)
+	}
+	event, ok = values[0].(string)
+	if !ok {
+		return "", false, fmt.Errorf("register_instance returned %v", reply)
+	}
+	return event, values[1] == int64(1), nil
+}
+
+// instanceMetadata reads what the coordinator itself understands of an instance's metadata, which has
+// been checked by its schema.
+func instanceMetadata(metadata api.Object) (maxTasks int, session string) {
+	maxTasks = defaultMaxTasks
+	for name, v := range jsontext.Members(metadata) {
+		switch name {
+		case "maxTasks":
+			n, _ := strconv.ParseFloat(string(v), 64) // 5.0 is an integer as well
+			maxTasks = int(n)
+		case "sessionId":
+			session = jsontext.Unquote(v)
+		}
+	}
+	return maxTasks, session
+}

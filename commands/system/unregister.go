@@ -1,0 +1,62 @@
+package system
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// UnregisterParams are the params of system.unregister.
+type UnregisterParams struct {
+	InstanceID api.ID    `json:"instanceId"`
+	SessionID  string    `json:"sessionId,omitempty" jsonschema:"the session it registered with; another one changes nothing"`
+	Timestamp  api.Value `json:"timestamp,omitempty" jsonschema:"when the caller decided to go; accepted for compatibility, Redis's clock counts"`
+}
+
+// UnregisterResult is the result of system.unregister.
+type UnregisterResult struct {
+	Unregistered    bool `json:"unregistered"`
+	TasksReassigned int  `json:"tasksReassigned"`
+}
+
+var unregisterInstance = lua.Named("unregister_instance")
+
+func (o Options) unregisterMethod() (*command.Method, error) {
+	return command.New[UnregisterParams, UnregisterResult](command.Spec{
+		Name:        "system.unregister",
+		Description: "Let an instance go. Its tasks, claimed ones too, go back to the queue and to live workers.",
+		Limit:       10,
+		Timeout:     5 * time.Second,
+		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:       command.Writers,
+		Effect:      command.Destroys,
+		Hidden:      true,
+	}, o.unregister)
+}
+
+func (o Options) unregister(ctx context.Context, c *command.Call, p *UnregisterParams) (json.RawMessage, error) {
+	id := string(p.InstanceID)
+	reply, err := c.Run(ctx, unregisterInstance, id, id, p.SessionID, c.Agent())
+	if err != nil {
+		return nil, err
+	}
+	n, err := lua.Integers(reply, 1)
+	if err != nil {
+		return nil, fmt.Errorf("unregister_instance: %w", err)
+	}
+	event, _ := reply.([]any)[1].(string)
+	if n[0] > 0 {
+		// It is unregistered. What follows is repeatable, and the monitor goes on with it if it stops here.
+		if err := o.Reassigner.Reassign(ctx, c.EventContext(id, event), "instance_unregistered"); err != nil {
+			o.Logger.WarnContext(ctx, "tasks of an unregistered instance are not all put back yet; the monitor goes on",
+				"instance", id, "error", err)
+		}
+	}
+	return fmt.Appendf(nil, `{"unregistered":true,"tasksReassigned":%d}`, n[0]), nil
+}

@@ -1,0 +1,44 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// AssignTaskParams are the params of task.assign.
+type AssignTaskParams struct {
+	TaskID     api.TaskID `json:"taskId"`
+	InstanceID api.ID     `json:"instanceId"`
+}
+
+// AssignTaskResult is the result of task.assign.
+type AssignTaskResult struct {
+	TaskID     api.TaskID `json:"taskId"`
+	InstanceID string     `json:"instanceId"`
+	AssignedAt string     `json:"assignedAt"`
+}
+
+var assignTask = lua.Named("assign_task")
+
+func assignMethod() (*command.Method, error) {
+	return command.New[AssignTaskParams, AssignTaskResult](command.Spec{
+		Name:        "task.assign",
+		Description: "Assign a waiting task to an instance that has the roles it asks for. It stays there until it is claimed or unassigned.",
+		Limit:       6000,
+		Timeout:     5 * time.Second,
+		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:       command.Writers,
+		Effect:      command.Sets,
+	}, func(ctx context.Context, c *command.Call, p *AssignTaskParams) (json.RawMessage, error) {
+		if err := c.MayName(string(p.InstanceID)); err != nil {
+			return nil, err
+		}
+		return c.Decide(ctx, assignTask, "", string(p.TaskID), string(p.InstanceID), c.Agent())
+	})
+}

@@ -1,0 +1,60 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/params"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// ClaimTaskParams are the params of task.claim.
+type ClaimTaskParams struct {
+	WorkerID       api.ID `json:"workerId" jsonschema:"the instance that will do the work"`
+	MaxTasks       *int   `json:"maxTasks,omitempty" jsonschema:"how many tasks to claim at most; 1 when left out"`
+	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"makes a repeated call answer as the first did, for 24 hours"`
+}
+
+// ClaimTaskResult is the result of task.claim; Tasks is there when more than one was asked for.
+type ClaimTaskResult struct {
+	Claimed bool       `json:"claimed"`
+	TaskID  api.TaskID `json:"taskId,omitempty"`
+	Task    *api.Task  `json:"task,omitempty"`
+	Tasks   []api.Task `json:"tasks,omitempty"`
+}
+
+var claimTask = lua.Named("claim_task")
+
+func claimMethod() (*command.Method, error) {
+	return command.New[ClaimTaskParams, ClaimTaskResult](command.Spec{
+		Name: "task.claim",
+		Description: "Take tasks to work on: those assigned to the worker first, then the queue's best. The attempt in each is " +
+			"the proof of ownership to give to task.complete.",
+		Limit:   6000,
+		Timeout: 5 * time.Second,
+		Breaker: breaker.Setting{Failures: 10, Open: 30 * time.Second},
+		Roles:   command.Writers,
+		Effect:  command.Adds,
+		Refine: func(p map[string]*jsonschema.Schema) {
+			p["maxTasks"].Minimum, p["maxTasks"].Maximum = new(1.0), new(10.0)
+			params.IdempotencyKey(p["idempotencyKey"])
+		},
+	}, func(ctx context.Context, c *command.Call, p *ClaimTaskParams) (json.RawMessage, error) {
+		most := 1
+		if p.MaxTasks != nil {
+			most = *p.MaxTasks
+		}
+		key, digest, err := c.Idempotency(p.IdempotencyKey)
+		if err != nil {
+			return nil, err
+		}
+		worker := string(p.WorkerID)
+		return c.Decide(ctx, claimTask, worker, key, digest, worker, most, c.Agent())
+	})
+}

@@ -1,0 +1,83 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/params"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// CompleteTaskParams are the params of task.complete.
+type CompleteTaskParams struct {
+	ID             api.TaskID `json:"id,omitempty" jsonschema:"of the task; taskId says the same"`
+	TaskID         api.TaskID `json:"taskId,omitempty"`
+	WorkerID       api.ID     `json:"workerId,omitempty" jsonschema:"who must own the task"`
+	Attempt        *int       `json:"attempt,omitempty" jsonschema:"which must be the task's: give it when you might have been taken for dead"`
+	Result         api.Value  `json:"result,omitempty"`
+	Error          api.Value  `json:"error,omitempty" jsonschema:"makes the task failed instead of completed"`
+	IdempotencyKey string     `json:"idempotencyKey,omitempty" jsonschema:"makes a repeated call answer as the first did, for 24 hours"`
+}
+
+// CompleteTaskResult is the result of task.complete.
+type CompleteTaskResult struct {
+	ID          api.TaskID `json:"id"`
+	Status      string     `json:"status"`
+	CompletedAt string     `json:"completedAt"`
+}
+
+var completeTask = lua.Named("complete_task")
+
+func (o Options) completeMethod() (*command.Method, error) {
+	return command.New[CompleteTaskParams, CompleteTaskResult](command.Spec{
+		Name:        "task.complete",
+		Description: "Finish a task that has an owner: completed, or failed when an error is given.",
+		Limit:       6000,
+		Timeout:     5 * time.Second,
+		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:       command.Writers,
+		Effect:      command.Sets,
+		Refine: func(p map[string]*jsonschema.Schema) {
+			p["attempt"].Minimum, p["attempt"].Maximum = new(0.0), new(float64(params.MaxInteger))
+			params.IdempotencyKey(p["idempotencyKey"])
+		},
+	}, o.complete)
+}
+
+func (o Options) complete(ctx context.Context, c *command.Call, p *CompleteTaskParams) (json.RawMessage, error) {
+	id := p.ID
+	switch {
+	case id == "" && p.TaskID == "":
+		return nil, api.InvalidParams("id parameter is required (taskId says the same)")
+	case id == "":
+		id = p.TaskID
+	case p.TaskID != "" && p.TaskID != id:
+		return nil, api.InvalidParams("taskId parameter must be the same as id when both are given")
+	}
+	attempt := ""
+	if p.Attempt != nil {
+		attempt = strconv.Itoa(*p.Attempt)
+	}
+	key, digest, err := c.Idempotency(p.IdempotencyKey)
+	if err != nil {
+		return nil, err
+	}
+	worker := string(p.WorkerID)
+	return c.Decide(ctx, completeTask, worker, key, digest, string(id), worker, attempt, notNull(p.Result), notNull(p.Error),
+		o.Retention.Milliseconds(), c.Agent())
+}
+
+// notNull is the text of a value that is given and not null.
+func notNull(v api.Value) []byte {
+	if string(v) == "null" {
+		return nil
+	}
+	return v
+}

@@ -1,0 +1,53 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/params"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// CreateTaskParams are the params of task.create.
+type CreateTaskParams struct {
+	Text           string     `json:"text" jsonschema:"what is to be done"`
+	Priority       *int       `json:"priority,omitempty" jsonschema:"the highest first; 50 when left out"`
+	Metadata       api.Object `json:"metadata,omitempty" jsonschema:"whatever the task needs; roles (array of strings) are those a worker must have"`
+	IdempotencyKey string     `json:"idempotencyKey,omitempty" jsonschema:"makes a repeated call answer as the first did, for 24 hours"`
+}
+
+var createTask = lua.Named("create_task")
+
+func createMethod() (*command.Method, error) {
+	return command.New[CreateTaskParams, api.Task](command.Spec{
+		Name:        "task.create",
+		Description: "Create a task. It waits in the queue until it is claimed or assigned, the highest priority first.",
+		Limit:       6000,
+		Timeout:     5 * time.Second,
+		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:       command.Writers,
+		Effect:      command.Adds,
+		Refine: func(p map[string]*jsonschema.Schema) {
+			params.Text(p["text"])
+			params.Priority(p["priority"])
+			params.Metadata(p["metadata"])
+			params.IdempotencyKey(p["idempotencyKey"])
+		},
+	}, func(ctx context.Context, c *command.Call, p *CreateTaskParams) (json.RawMessage, error) {
+		priority := params.DefaultPriority
+		if p.Priority != nil {
+			priority = *p.Priority
+		}
+		key, digest, err := c.Idempotency(p.IdempotencyKey)
+		if err != nil {
+			return nil, err
+		}
+		return c.Decide(ctx, createTask, "", key, digest, p.Text, priority, []byte(p.Metadata), params.RoleSet(p.Metadata), c.Caller)
+	})
+}

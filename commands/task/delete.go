@@ -1,0 +1,41 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// DeleteTaskParams are the params of task.delete.
+type DeleteTaskParams struct {
+	ID api.TaskID `json:"id"`
+}
+
+// DeleteTaskResult is the result of task.delete.
+type DeleteTaskResult struct {
+	ID        api.TaskID `json:"id"`
+	Deleted   bool       `json:"deleted"`
+	DeletedAt string     `json:"deletedAt"`
+}
+
+var deleteTask = lua.Named("delete_task")
+
+func deleteMethod() (*command.Method, error) {
+	return command.New[DeleteTaskParams, DeleteTaskResult](command.Spec{
+		Name:        "task.delete",
+		Description: "Delete a task, whatever its status. Who works on it is told when finishing it.",
+		Limit:       600,
+		Timeout:     5 * time.Second,
+		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:       command.Writers,
+		Effect:      command.Destroys,
+	}, func(ctx context.Context, c *command.Call, p *DeleteTaskParams) (json.RawMessage, error) {
+		return c.Decide(ctx, deleteTask, "", string(p.ID), jsontext.Quote(c.Actor("")), c.Agent())
+	})
+}

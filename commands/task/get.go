@@ -1,0 +1,33 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// GetTaskParams are the params of task.get.
+type GetTaskParams struct {
+	ID api.TaskID `json:"id"`
+}
+
+var getTask = lua.Named("get_task")
+
+func getMethod() (*command.Method, error) {
+	return command.New[GetTaskParams, api.Task](command.Spec{
+		Name:        "task.get",
+		Description: "Read a task as it stands now. Finished ones are kept for a week; task.list has them for longer.",
+		Limit:       6000,
+		Timeout:     5 * time.Second,
+		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:       command.Readers,
+		Effect:      command.Reads,
+	}, func(ctx context.Context, c *command.Call, p *GetTaskParams) (json.RawMessage, error) {
+		return c.Decide(ctx, getTask, "", string(p.ID))
+	})
+}

@@ -1,0 +1,110 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/params"
+	"github.com/claudebench/claudebench/internal/taskview"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// ListTasksParams are the params of task.list.
+type ListTasksParams struct {
+	Status     string `json:"status,omitempty"`
+	AssignedTo api.ID `json:"assignedTo,omitempty"`
+	Priority   *int   `json:"priority,omitempty"`
+	Limit      *int   `json:"limit,omitempty" jsonschema:"how many to list, 100 when left out"`
+	Offset     *int   `json:"offset,omitempty" jsonschema:"how many to pass over"`
+	OrderBy    string `json:"orderBy,omitempty" jsonschema:"createdAt when left out; the task's number breaks ties"`
+	Order      string `json:"order,omitempty" jsonschema:"desc when left out"`
+}
+
+// ListTasksResult is the result of task.list; TotalCount counts all that match.
+type ListTasksResult struct {
+	Tasks      []api.Task `json:"tasks"`
+	TotalCount int        `json:"totalCount"`
+	HasMore    bool       `json:"hasMore"`
+}
+
+var listTasks = lua.Named("list_tasks")
+
+const (
+	defaultPage = 100
+	maxPage     = 1000
+	// viewPatience is how long a list waits for the view to have what was committed before the call.
+	viewPatience = 500 * time.Millisecond
+)
+
+func (o Options) listMethod() (*command.Method, error) {
+	return command.New[ListTasksParams, ListTasksResult](command.Spec{
+		Name:        "task.list",
+		Description: "List tasks from the view in Postgres. Pages never overlap as long as the tasks stand still.",
+		Limit:       600,
+		Timeout:     10 * time.Second,
+		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:       command.Readers,
+		Effect:      command.Reads,
+		Refine: func(p map[string]*jsonschema.Schema) {
+			p["status"].Enum = statuses
+			params.Priority(p["priority"])
+			p["limit"].Minimum, p["limit"].Maximum = new(1.0), new(float64(maxPage))
+			p["offset"].Minimum, p["offset"].Maximum = new(0.0), new(float64(params.MaxInteger))
+			p["orderBy"].Enum = taskview.Orders
+			p["order"].Enum = []any{"asc", "desc"}
+		},
+	}, o.list)
+}
+
+func (o Options) list(ctx context.Context, c *command.Call, p *ListTasksParams) (json.RawMessage, error) {
+	reply, err := c.Run(ctx, listTasks, "")
+	if err != nil {
+		return nil, err
+	}
+	if o.View == nil {
+		return nil, taskview.ErrNotConfigured
+	}
+	seq, err := strconv.ParseInt(fmt.Sprint(reply), 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("list_tasks: %w", err)
+	}
+	q := taskview.Query{
+		Status: p.Status, AssignedTo: string(p.AssignedTo), Priority: p.Priority,
+		Limit: defaultPage, OrderBy: p.OrderBy, Order: p.Order,
+	}
+	if p.Limit != nil {
+		q.Limit = *p.Limit
+	}
+	if p.Offset != nil {
+		q.Offset = *p.Offset
+	}
+	if q.OrderBy == "" {
+		q.OrderBy = "createdAt"
+	}
+	if q.Order == "" {
+		q.Order = "desc"
+	}
+	if err := o.View.WaitFor(ctx, seq, viewPatience); err != nil {
+		return nil, taskview.APIError(err)
+	}
+	tasks, total, err := o.View.List(ctx, q)
+	if err != nil {
+		return nil, taskview.APIError(err)
+	}
+	out := []byte(`{"tasks":[`)
+	for i, t := range tasks {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, t...)
+	}
+	return fmt.Appendf(out, `],"totalCount":%d,"hasMore":%t}`, total, q.Offset+len(tasks) < total), nil
+}

@@ -1,0 +1,72 @@
+package task_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/commands/task"
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/fleettest"
+	"github.com/claudebench/claudebench/internal/taskview"
+)
+
+func TestList(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		v := &fleettest.View{Total: 7}
+		f.With(func(o *commands.Options) { o.Tasks = v })
+		if got := string(f.OK("task.list", `{}`)); got != `{"tasks":[],"totalCount":7,"hasMore":true}` {
+			t.Errorf("answered %s", got)
+		}
+		f.Create("x", "")
+		for range 2 {
+			v.Tasks = append(v.Tasks, f.OK("task.create", `{"text":"x"}`))
+		}
+		f.OK("task.list", `{"status":"failed","assignedTo":"w","priority":0,"limit":5,"offset":5,"orderBy":"priority","order":"asc"}`)
+		if got := fleettest.Decoded[task.ListTasksResult](t, dropTasks(t, f.OK("task.list", `{"offset":5}`))); got.HasMore || got.TotalCount != 7 {
+			t.Errorf("the last page: %+v", got)
+		}
+		if fmt.Sprint(v.Waited) != "[0 3 3]" { // what was committed before the call
+			t.Errorf("waited for %v", v.Waited)
+		}
+		zero := 0
+		for i, want := range []taskview.Query{
+			{Limit: 100, OrderBy: "createdAt", Order: "desc"},
+			{Status: "failed", AssignedTo: "w", Priority: &zero, Limit: 5, Offset: 5, OrderBy: "priority", Order: "asc"},
+		} {
+			got, _ := json.Marshal(v.Asked[i])
+			if should, _ := json.Marshal(want); string(got) != string(should) {
+				t.Errorf("asked for %s, want %s", got, should)
+			}
+		}
+	})
+}
+
+// dropTasks leaves the tasks out of a list.
+func dropTasks(t *testing.T, result json.RawMessage) json.RawMessage {
+	t.Helper()
+	m := fleettest.Decoded[map[string]any](t, result)
+	delete(m, "tasks")
+	b, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestListWithoutPostgres(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		unavailable := `"` + api.PostgresUnavailable + `"`
+		f.Refused(api.CodeInternal, unavailable, "task.list", `{}`)
+		v := &fleettest.View{}
+		f.With(func(o *commands.Options) { o.Tasks = v })
+		v.Err = fmt.Errorf("list: %w", taskview.ErrUnavailable)
+		f.Refused(api.CodeInternal, unavailable, "task.list", `{}`)
+		v.Err, v.Wait = nil, taskview.ErrUnavailable
+		f.Refused(api.CodeInternal, unavailable, "task.list", `{}`)
+		v.Wait, v.Err = nil, errors.New("a fault")
+		f.Refused(api.CodeInternal, "null", "task.list", `{}`)
+	})
+}

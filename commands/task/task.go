@@ -1,0 +1,31 @@
+package task
+
+import (
+	"time"
+
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/taskview"
+)
+
+// TaskOptions are what the tasks' methods work with.
+type Options struct {
+	// View is what task.list reads; nil without Postgres.
+	View taskview.View
+	// Retention is how long a finished task stays in Redis.
+	Retention time.Duration
+}
+
+// TaskMethods are the methods of the domain task, in the order in which they are documented.
+func Methods(o Options) ([]*command.Method, error) {
+	return command.Collect(
+		createMethod,
+		o.updateMethod,
+		assignMethod,
+		unassignMethod,
+		claimMethod,
+		o.completeMethod,
+		o.listMethod,
+		getMethod,
+		deleteMethod,
+	)
+}

@@ -1,0 +1,40 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// UnassignTaskParams are the params of task.unassign.
+type UnassignTaskParams struct {
+	TaskID api.TaskID `json:"taskId"`
+}
+
+// UnassignTaskResult is the result of task.unassign.
+type UnassignTaskResult struct {
+	TaskID             api.TaskID `json:"taskId"`
+	PreviousAssignment string     `json:"previousAssignment"`
+	UnassignedAt       string     `json:"unassignedAt"`
+}
+
+var unassignTask = lua.Named("unassign_task")
+
+func unassignMethod() (*command.Method, error) {
+	return command.New[UnassignTaskParams, UnassignTaskResult](command.Spec{
+		Name:        "task.unassign",
+		Description: "Take a task from its owner, claimed or not, and put it back with its priority and place.",
+		Limit:       6000,
+		Timeout:     5 * time.Second,
+		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:       command.Writers,
+		Effect:      command.Sets,
+	}, func(ctx context.Context, c *command.Call, p *UnassignTaskParams) (json.RawMessage, error) {
+		return c.Decide(ctx, unassignTask, "", string(p.TaskID), c.Agent())
+	})
+}

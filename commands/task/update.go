@@ -1,0 +1,120 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/internal/params"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// UpdateTaskParams are the params of task.update.
+type UpdateTaskParams struct {
+	ID      api.TaskID  `json:"id"`
+	Updates TaskUpdates `json:"updates"`
+}
+
+// TaskUpdates is what task.update may change.
+type TaskUpdates struct {
+	Text     *string    `json:"text,omitempty"`
+	Status   *string    `json:"status,omitempty" jsonschema:"pending releases the task; in_progress, completed and failed need an owner"`
+	Priority *int       `json:"priority,omitempty"`
+	Metadata api.Object `json:"metadata,omitempty" jsonschema:"members to add or replace; the others stay"`
+}
+
+var updateTask = lua.Named("update_task")
+
+// statuses are what a task can be.
+var statuses = []any{"pending", "in_progress", "completed", "failed"}
+
+func (o Options) updateMethod() (*command.Method, error) {
+	return command.New[UpdateTaskParams, api.Task](command.Spec{
+		Name:        "task.update",
+		Description: "Change a task's text, priority, metadata (merged) or status. A finished task's status stays.",
+		Limit:       6000,
+		Timeout:     5 * time.Second,
+		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:       command.Writers,
+		Effect:      command.Destroys,
+		Refine: func(p map[string]*jsonschema.Schema) {
+			u := p["updates"]
+			u.MinProperties = new(1)
+			params.Text(u.Properties["text"])
+			params.Priority(u.Properties["priority"])
+			params.Metadata(u.Properties["metadata"])
+			u.Properties["status"].Enum = statuses
+		},
+	}, o.update)
+}
+
+// maxMetadata is how many bytes of metadata a task may come to have. What comes at once is as long as a body at most.
+const maxMetadata = 1 << 20
+
+// maxMerges is how often metadata is merged again because somebody else changed it in between.
+const maxMerges = 20
+
+func (o Options) update(ctx context.Context, c *command.Call, p *UpdateTaskParams) (json.RawMessage, error) {
+	u := p.Updates
+	if u.Text == nil && u.Status == nil && u.Priority == nil && u.Metadata == nil {
+		return nil, api.InvalidParams("updates parameter must hold at least one of text, status, priority, metadata")
+	}
+	var priority string
+	if u.Priority != nil {
+		priority = fmt.Sprint(*u.Priority)
+	}
+	for range maxMerges {
+		read, merged, roles, err := mergeMetadata(ctx, c, p.ID, u.Metadata)
+		if err != nil {
+			return nil, err
+		}
+		result, err := c.Decide(ctx, updateTask, "", string(p.ID), deref(u.Text), priority, deref(u.Status), merged, read, roles,
+			jsontext.Quote(c.Actor("")), o.Retention.Milliseconds(), c.Agent())
+		var changed *lua.Error
+		if !errors.As(err, &changed) || changed.Code != "METADATA_CHANGED" {
+			return result, err
+		}
+	}
+	return nil, &api.Error{Code: api.CodeConflict, Message: "Conflict", Data: map[string]any{"reason": "METADATA_CHANGED"}}
+}
+
+// mergeMetadata reads a task's metadata and puts changes over it. The script compares it with what was
+// read, so that nobody's change is lost.
+func mergeMetadata(ctx context.Context, c *command.Call, id api.TaskID, changes api.Object) (read, merged []byte, roles string, err error) {
+	if changes == nil {
+		return nil, nil, "", nil
+	}
+	reply, err := c.Script(ctx, getTask, "", "", 0, string(id))
+	if err != nil {
+		return nil, nil, "", err
+	}
+	text, _ := reply.(string)
+	var task struct {
+		Metadata json.RawMessage `json:"metadata"`
+	}
+	if err := json.Unmarshal([]byte(text), &task); err != nil {
+		return nil, nil, "", fmt.Errorf("get_task returned no task: %w", err)
+	}
+	if string(task.Metadata) != "null" {
+		read = task.Metadata
+	}
+	if merged = jsontext.Merge(read, changes); len(merged) > maxMetadata {
+		return nil, nil, "", api.InvalidParams("updates.metadata parameter: merged with what the task has it would be longer than 1 MiB")
+	}
+	return read, merged, params.RoleSet(merged), nil
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

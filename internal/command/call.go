@@ -1,0 +1,108 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// call is one run of one command: the request, what its token allows, and the scripts that decide.
+type Call struct {
+	api.Request
+	token   api.Token // zero where no tokens are in use
+	method  *Method
+	scripts lua.Scripts
+	late    bool // most of the method's time was over before the call began
+}
+
+// newCall returns a run of a method.
+func NewCall(r api.Request, m *Method, token api.Token, scripts lua.Scripts) *Call {
+	return &Call{Request: r, method: m, token: token, scripts: scripts, late: time.Since(r.Received) > m.Timeout/2}
+}
+
+// limit is the method's rate limit in force, in calls a minute; 0 for none.
+func (c *Call) Limit() int { return c.method.Limit }
+
+// timeout is the method's.
+func (c *Call) Timeout() time.Duration { return c.method.Timeout }
+
+// run runs the script that decides the command. Its arguments are the event's context, the rate-limit key
+// and the limit, then those given. instance is the one that the caller acts for, "" for none.
+func (c *Call) Run(ctx context.Context, script *lua.Script, instance string, args ...any) (any, error) {
+	if instance != "" {
+		if err := c.MayName(instance); err != nil {
+			return nil, err
+		}
+	}
+	full := make([]any, 0, 3+len(args))
+	full = append(full, c.EventContext(instance, c.Cause), c.Subject(instance), c.Limit())
+	return c.scripts.Run(ctx, script, append(full, args...)...)
+}
+
+// script runs a script that is not the deciding one: it takes just the arguments given.
+func (c *Call) Script(ctx context.Context, script *lua.Script, args ...any) (any, error) {
+	return c.scripts.Run(ctx, script, args...)
+}
+
+// decide is run for a script that returns the method's result as JSON text.
+func (c *Call) Decide(ctx context.Context, script *lua.Script, instance string, args ...any) (json.RawMessage, error) {
+	reply, err := c.Run(ctx, script, instance, args...)
+	if err != nil {
+		return nil, err
+	}
+	text, ok := reply.(string)
+	if !ok {
+		return nil, fmt.Errorf("script %s returned %T, not text", script.Name, reply)
+	}
+	return json.RawMessage(text), nil
+}
+
+// actor is who acts: the token's name and the instance, either of them, or anonymous.
+func (c *Call) Actor(instance string) string {
+	switch {
+	case c.Caller != "" && instance != "":
+		return c.Caller + "/" + instance
+	case c.Caller != "":
+		return c.Caller
+	case instance != "":
+		return instance
+	}
+	return "anonymous"
+}
+
+// context is the context of the events that the call emits for an instance, "" for none.
+func (c *Call) EventContext(instance, cause string) string {
+	return lua.EventContext(c.Actor(instance), cause, c.Trace)
+}
+
+// subject is the rate-limit key: the instance, else the token, else the address. An instance's calls are
+// counted for each token, so that nobody uses up another's by naming its instances.
+func (c *Call) Subject(instance string) string {
+	if instance == "" && c.Caller == "" {
+		return c.Method + ":" + c.Addr
+	}
+	return c.Method + ":" + c.Actor(instance)
+}
+
+// agent is the name of the caller's token when it may act for its own instances and tasks only, else "".
+// The scripts take it, since they decide whose an instance or a task is.
+func (c *Call) Agent() string {
+	if c.token.Name == "" || slices.Contains(c.token.Roles, api.RoleOperator) || slices.Contains(c.token.Roles, api.RoleAdmin) {
+		return ""
+	}
+	return c.token.Name
+}
+
+// mayName refuses an instance whose id does not begin with the token's prefix.
+func (c *Call) MayName(instance string) error {
+	if strings.HasPrefix(instance, c.token.InstancePrefix) {
+		return nil
+	}
+	return api.Unauthorized(fmt.Sprintf("this token may name only instances whose ids begin with %q", c.token.InstancePrefix))
+}

@@ -1,0 +1,117 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/callstats"
+	"github.com/claudebench/claudebench/internal/params"
+)
+
+// Method is a command as the API offers it.
+type Method struct {
+	Name        string
+	Description string
+	// Limit is how many calls a minute an actor may make; 0 is no limit.
+	Limit int
+	// Timeout is when a call is given up at the latest.
+	Timeout time.Duration
+	// Breaker says when the circuit breaker of the method opens, and for how long.
+	Breaker breaker.Setting
+	// Roles are those of which a token must have one.
+	Roles []string
+	// Hidden methods are not offered to models by MCP.
+	Hidden bool
+	// Effect is what a call does to the world.
+	Effect Effect
+	// Params and Result are their schemas.
+	Params, Result *jsonschema.Schema
+
+	// Run runs one call.
+	Run func(context.Context, *Call) (json.RawMessage, error)
+	// Stats counts the calls in the coordinator that this Method belongs to.
+	Stats *callstats.Counter
+	// Circuit guards the method in that coordinator; nil for no breaker.
+	Circuit *breaker.Circuit
+}
+
+// Effect tells what a call does, as MCP's annotations do.
+type Effect int
+
+// The effects of methods.
+const (
+	Reads    Effect = iota // changes nothing
+	Adds                   // each call adds something
+	Sets                   // the same call again changes nothing more
+	Destroys               // removes or overwrites
+)
+
+// Who may call a method.
+var (
+	Readers = []string{api.RoleAgent, api.RoleOperator, api.RoleAdmin, api.RoleAuditor}
+	Writers = []string{api.RoleAgent, api.RoleOperator, api.RoleAdmin}
+	Admins  = []string{api.RoleAdmin}
+)
+
+// spec is what the list says of a method beside its types.
+type Spec struct {
+	Name        string
+	Description string
+	Limit       int
+	Timeout     time.Duration
+	Breaker     breaker.Setting
+	Roles       []string
+	Hidden      bool
+	Effect      Effect
+	// refine adds to the schema of the params what their Go type cannot say.
+	Refine func(properties map[string]*jsonschema.Schema)
+}
+
+// method makes a Method from its handler. P is the type of its params, R of its result, which a handler
+// gives as JSON: most results come from the script as they are.
+func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMessage, error)) (*Method, error) {
+	decoder, err := params.New[P](s.Refine)
+	if err != nil {
+		return nil, fmt.Errorf("method %s: %w", s.Name, err)
+	}
+	result, err := params.SchemaOf[R](nil)
+	if err != nil {
+		return nil, fmt.Errorf("method %s: %w", s.Name, err)
+	}
+	return &Method{
+		Name: s.Name, Description: s.Description, Limit: s.Limit, Timeout: s.Timeout, Breaker: s.Breaker, Roles: s.Roles,
+		Hidden: s.Hidden, Effect: s.Effect, Params: decoder.Schema, Result: result, Stats: new(callstats.Counter),
+		Run: func(ctx context.Context, c *Call) (json.RawMessage, error) {
+			p, err := decoder.Decode(c.Params)
+			if err != nil {
+				return nil, err
+			}
+			result, err := c.method.Circuit.Do(func() (json.RawMessage, error) { return handle(ctx, c, p) },
+				func(err error) error { return c.sign(ctx, err) })
+			if errors.Is(err, breaker.ErrOpen) {
+				return nil, api.Internal(api.CircuitBreakerOpen)
+			}
+			return result, err
+		},
+	}, nil
+}
+
+// collect makes the methods of a list.
+func Collect(define ...func() (*Method, error)) ([]*Method, error) {
+	list := make([]*Method, len(define))
+	for i, each := range define {
+		m, err := each()
+		if err != nil {
+			return nil, err
+		}
+		list[i] = m
+	}
+	return list, nil
+}

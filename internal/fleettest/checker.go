@@ -1,0 +1,67 @@
+package fleettest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/command"
+)
+
+// checker runs methods as far as their params are checked, and no further: there is no Redis.
+type Checker struct {
+	*commands.Coordinator
+	gone context.Context //nolint:containedctx // over before the first call
+}
+
+func NewChecker(t *testing.T) *Checker {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialerRetries: 1})
+	t.Cleanup(func() { _ = client.Close() })
+	c, err := commands.New(commands.Options{Redis: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	return &Checker{Coordinator: c, gone: gone}
+}
+
+// refuses gives the sentence by which params are refused, "" when they are not.
+func (c *Checker) Refuses(t TB, method, params string) string {
+	t.Helper()
+	_, err := c.Call(c.gone, api.Request{Method: method, Params: json.RawMessage(params)})
+	if err == nil { // one that answers without Redis
+		return ""
+	}
+	var known *api.Error
+	if !errors.As(err, &known) {
+		t.Fatalf("%s %s: %v", method, params, err)
+	}
+	switch known.Code {
+	case api.CodeInvalidParams:
+		return fmt.Sprint(known.Data)
+	case api.CodeInternal:
+		if known.Data == api.RedisUnavailable {
+			return ""
+		}
+	}
+	t.Fatalf("%s %s: %v", method, params, known)
+	return ""
+}
+
+// method is one of the methods; nil for none.
+func (c *Checker) Method(name string) *command.Method {
+	for _, m := range c.Methods() {
+		if m.Name == name {
+			return m
+		}
+	}
+	return nil
+}

@@ -1,0 +1,316 @@
+package fleettest
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/internal/reassign"
+	"github.com/claudebench/claudebench/internal/testenv"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// patience is how long a test waits for what must come.
+const Patience = 10 * time.Second
+
+// tb is what a fleet needs of a test: *testing.T and *rapid.T both have it.
+type TB interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	Errorf(format string, args ...any)
+}
+
+// fleet is a coordinator in a namespace of its own.
+type Fleet struct {
+	*commands.Coordinator
+	Options  commands.Options
+	Keys     keys.Space
+	Scripts  lua.Scripts                                 // untraced, beside the coordinator's
+	Dies     func(ctx context.Context, step string) bool // where a flush is left
+	T        TB
+	Client   *redis.Client
+	Embedded bool // runs on the embedded Redis, which is slow
+}
+
+// clientOf is a client as the server makes it: it repeats nothing by itself.
+func ClientOf(t testing.TB, from *redis.Client) *redis.Client {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{
+		Addr: from.Options().Addr, Password: from.Options().Password, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true,
+		ReadTimeout:              time.Minute,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	t.Cleanup(func() {
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return client
+}
+
+func RealRedis(t testing.TB) *redis.Client { t.Helper(); return ClientOf(t, testenv.Client(t)) }
+func EmbeddedRedis(t testing.TB) *redis.Client {
+	t.Helper()
+	return ClientOf(t, testenv.EmbeddedClient(t))
+}
+
+// unlimited switches every rate limit off.
+func Unlimited() map[string]int {
+	list, err := commands.Methods()
+	if err != nil {
+		panic(err)
+	}
+	limits := map[string]int{}
+	for _, m := range list {
+		limits[m.Name] = 0
+	}
+	return limits
+}
+
+// newFleet makes a coordinator; what o leaves out is the default, but for the rate limits, which are off.
+func New(t TB, client *redis.Client, o commands.Options) *Fleet {
+	t.Helper()
+	o.Redis = client
+	if o.Namespace == "" {
+		o.Namespace = testenv.Namespace(nil) // which asks nothing of a test
+	}
+	if o.RateLimits == nil {
+		o.RateLimits = Unlimited()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler) // what is wrong shows in the answers
+	}
+	f := &Fleet{T: t, Client: client}
+	o.Name = rand.Text()
+	o.InstanceTTL = cmp.Or(o.InstanceTTL, 30*time.Second) // the default, which tests read
+	o.FlushDies = func(ctx context.Context, step string) bool { return f.Dies != nil && f.Dies(ctx, step) }
+	f.start(o)
+	return f
+}
+
+// start gives the fleet a coordinator with these options, in place of the one it has.
+func (f *Fleet) start(o commands.Options) {
+	f.T.Helper()
+	space, err := keys.New(o.Namespace)
+	if err != nil {
+		f.T.Fatalf("keys: %v", err)
+	}
+	f.Options, f.Keys, f.Scripts = o, space, lua.NewRunner(f.Client).On(space.Log())
+	timeouts := map[string]time.Duration{}
+	if f.Coordinator != nil {
+		for _, m := range f.Methods() {
+			timeouts[m.Name] = m.Timeout
+		}
+	}
+	if f.Coordinator, err = commands.New(o); err != nil {
+		f.T.Fatalf("new coordinator: %v", err)
+	}
+	for _, m := range f.Methods() {
+		m.Timeout = cmp.Or(timeouts[m.Name], m.Timeout)
+	}
+}
+
+// with starts the fleet's coordinator with changed options.
+func (f *Fleet) With(change func(o *commands.Options)) {
+	f.T.Helper()
+	o := f.Options
+	change(&o)
+	f.start(o)
+}
+
+// beside is a second coordinator in the fleet's namespace.
+func (f *Fleet) Beside() *Fleet {
+	other := New(f.T, f.Client, f.Options)
+	other.Unhurried()
+	return other
+}
+
+// everywhere runs a test on the real Redis and on the embedded one. In the end the log must tell how the
+// state in Redis came about, whatever the test did.
+func Everywhere(t *testing.T, o commands.Options, test func(t *testing.T, f *Fleet)) {
+	t.Helper()
+	t.Parallel()
+	for name, client := range map[string]func(testing.TB) *redis.Client{"redis": RealRedis, "embedded": EmbeddedRedis} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := New(t, client(t), o)
+			f.Embedded = name == "embedded"
+			f.Unhurried()
+			test(t, f)
+			f.Verify()
+		})
+	}
+}
+
+// unhurried gives every command a minute, so that a busy machine is no outage. How long commands may take
+// is for the tests of outages.
+func (f *Fleet) Unhurried() {
+	for _, m := range f.Methods() {
+		m.Timeout = time.Minute
+	}
+}
+
+// method is one of the coordinator's methods; nil for none.
+func (f *Fleet) Method(name string) *command.Method {
+	for _, m := range f.Methods() {
+		if m.Name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// do calls a method as nobody in particular.
+func (f *Fleet) Do(method, params string) (json.RawMessage, error) {
+	return f.Call(context.Background(), api.Request{Method: method, Params: json.RawMessage(params), Addr: "192.0.2.1", Cause: "req-1"})
+}
+
+var resultSchemas = sync.OnceValue(func() map[string]*jsonschema.Resolved {
+	list, err := commands.Methods()
+	if err != nil {
+		panic(err)
+	}
+	schemas := map[string]*jsonschema.Resolved{}
+	for _, m := range list {
+		if schemas[m.Name], err = m.Result.Resolve(nil); err != nil {
+			panic(err)
+		}
+	}
+	return schemas
+})
+
+// OK calls a method that must answer, and with what its schema says.
+func (f *Fleet) OK(method, format string, args ...any) json.RawMessage {
+	f.T.Helper()
+	params := fmt.Sprintf(format, args...)
+	result, err := f.Do(method, params)
+	if err != nil {
+		f.T.Fatalf("%s %.300s: %v", method, params, err)
+	}
+	var instance any
+	if err := json.Unmarshal(result, &instance); err != nil {
+		f.T.Fatalf("%s answered %s: %v", method, result, err)
+	}
+	if err := resultSchemas()[method].Validate(instance); err != nil {
+		f.T.Fatalf("%s answered %s, which its schema refuses: %v", method, result, err)
+	}
+	return result
+}
+
+// refused calls a method that must answer an error, and change nothing.
+func (f *Fleet) Refused(code int, data, method, format string, args ...any) {
+	f.T.Helper()
+	before := f.Seq()
+	params := fmt.Sprintf(format, args...)
+	result, err := f.Do(method, params)
+	var known *api.Error
+	if !errors.As(err, &known) {
+		f.T.Fatalf("%s %.300s answered %s, %v; want error %d %s", method, params, result, err, code, data)
+	}
+	got, err := json.Marshal(known.Data)
+	if err != nil {
+		f.T.Fatalf("the error's data: %v", err)
+	}
+	if known.Code != code || string(got) != data {
+		f.T.Errorf("%s %.300s answered %v; want error %d %s", method, params, known, code, data)
+	}
+	if after := f.Seq(); after != before {
+		f.T.Errorf("%s %.300s was refused and yet emitted %d events", method, params, after-before)
+	}
+}
+
+// seq is the number of the last event.
+func (f *Fleet) Seq() int64 {
+	f.T.Helper()
+	n, err := f.Client.HGet(context.Background(), f.Keys.Log(), "seq").Int64()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		f.T.Fatalf("read the log's seq: %v", err)
+	}
+	return n
+}
+
+// taskJSON is a task as methods answer it.
+type Task struct {
+	ID          string          `json:"id"`
+	Text        string          `json:"text"`
+	Status      string          `json:"status"`
+	Priority    int             `json:"priority"`
+	AssignedTo  string          `json:"assignedTo"`
+	Attempt     int             `json:"attempt"`
+	Metadata    json.RawMessage `json:"metadata"`
+	Result      json.RawMessage `json:"result"`
+	Error       json.RawMessage `json:"error"`
+	CreatedAt   string          `json:"createdAt"`
+	UpdatedAt   string          `json:"updatedAt"`
+	CompletedAt string          `json:"completedAt"`
+}
+
+type Claim struct {
+	Claimed bool   `json:"claimed"`
+	TaskID  string `json:"taskId"`
+	Task    Task   `json:"task"`
+	Tasks   []Task `json:"tasks"`
+}
+
+func Decoded[T any](t TB, raw json.RawMessage) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal(raw, &v); err != nil {
+		t.Fatalf("decode %s: %v", raw, err)
+	}
+	return v
+}
+
+// create makes a task and gives its id; more is further params, each with a comma before it.
+func (f *Fleet) Create(text, more string) string {
+	f.T.Helper()
+	return Decoded[Task](f.T, f.OK("task.create", `{"text":%q%s}`, text, more)).ID
+}
+
+// register registers an instance; roles and more are JSON.
+func (f *Fleet) Register(id, roles, more string) {
+	f.T.Helper()
+	f.OK("system.register", `{"id":%q,"roles":%s%s}`, id, roles, more)
+}
+
+func (f *Fleet) Get(id string) Task {
+	f.T.Helper()
+	return Decoded[Task](f.T, f.OK("task.get", `{"id":%q}`, id))
+}
+
+// claim claims one task and gives its id, "" for none.
+func (f *Fleet) Claim(worker string) string {
+	f.T.Helper()
+	return Decoded[Claim](f.T, f.OK("task.claim", `{"workerId":%q}`, worker)).TaskID
+}
+
+// checkHealth declares dead who has been silent for a time given in ms.
+func (f *Fleet) CheckHealth(timeout int) reassign.SweepResult {
+	f.T.Helper()
+	return Decoded[reassign.SweepResult](f.T, f.OK("system.check_health", `{"timeout":%d}`, timeout))
+}
+
+// exists tells which of some keys there are.
+func (f *Fleet) Exists(keys ...string) int64 {
+	f.T.Helper()
+	n, err := f.Client.Exists(context.Background(), keys...).Result()
+	if err != nil {
+		f.T.Fatalf("exists %q: %v", keys, err)
+	}
+	return n
+}

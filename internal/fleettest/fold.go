@@ -1,0 +1,264 @@
+package fleettest
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/params"
+)
+
+// fold is the state that the log tells of, with the laws that events keep to. It is written from the
+// events' documentation alone, so that it and the scripts check each other.
+type Fold struct {
+	Seq       int64
+	Tasks     map[string]*FoldTask
+	deleted   map[string]bool
+	Instances map[string]*foldInstance
+	Leader    string // the last elected, "" once it left or died
+	Term      int64
+	// afterFlush: terms go on rising behind a flush, which forgets the last one.
+	afterFlush bool
+	Broken     []string
+}
+
+type FoldTask struct {
+	ID, Text, Status, AssignedTo, Previous     string
+	Metadata, Result, Error                    string // JSON text, "" for null
+	CreatedAt, UpdatedAt, CompletedAt, Roleset string
+	Priority                                   int
+	Attempt                                    int64
+	Seq                                        int64
+	Auto                                       bool // assigned by the coordinator itself
+}
+
+type foldInstance struct {
+	Roles             []string
+	Metadata, Session string
+	MaxTasks          int
+	RegisteredAt      string
+}
+
+func NewFold() *Fold {
+	return &Fold{Tasks: map[string]*FoldTask{}, deleted: map[string]bool{}, Instances: map[string]*foldInstance{}}
+}
+
+func (t *FoldTask) Open() bool { return t.Status == "pending" || t.Status == "in_progress" }
+
+func (i *foldInstance) Worker() bool { return slices.Contains(i.Roles, "worker") }
+
+// may tells whether an instance has the roles a task asks for.
+func (f *Fold) May(instance string, t *FoldTask) bool {
+	i := f.Instances[instance]
+	if i == nil {
+		return false
+	}
+	var asked []string
+	if t.Roleset != "" {
+		_ = json.Unmarshal([]byte(t.Roleset), &asked)
+	}
+	for _, role := range asked {
+		if !slices.Contains(i.Roles, role) {
+			return false
+		}
+	}
+	return true
+}
+
+// payload is every member that the fold reads, of any event.
+type Payload struct {
+	ID, TaskID, InstanceID, WorkerID string
+	Text, Status, Reason             string
+	PreviousStatus                   string
+	PreviousAssignment               *string
+	Priority                         int
+	PreviousPriority                 int
+	Attempt, Term                    int64
+	Metadata, Result, Error          json.RawMessage
+	Roles, PreviousRoles             []string
+	SessionID                        *string `json:"sessionId"`
+	Resumed, BecameLeader            bool
+	Previous                         *string
+	Duration, Waited                 *int64
+	CreatedAt, UpdatedAt             string
+	AssignedAt, UnassignedAt         string
+	ClaimedAt, CompletedAt           string
+	DeletedAt                        string
+	Changes                          struct {
+		Text     *string
+		Priority *int
+		Metadata json.RawMessage
+	}
+}
+
+func Text(raw json.RawMessage) string {
+	if string(raw) == "null" {
+		return ""
+	}
+	return string(raw)
+}
+
+func str(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func (f *Fold) breaks(e Event, format string, args ...any) {
+	f.Broken = append(f.Broken, e.ID+" "+e.Type+" "+string(e.Payload)+": "+fmt.Sprintf(format, args...))
+}
+
+// apply takes in an event; one that it has seen before changes nothing.
+func (f *Fold) Apply(e Event) {
+	if e.Seq <= f.Seq {
+		return
+	}
+	f.Seq = e.Seq
+	var p Payload
+	if err := json.Unmarshal(e.Payload, &p); err != nil {
+		f.breaks(e, "%v", err)
+		return
+	}
+	at := time.UnixMilli(e.Timestamp).UTC().Format("2006-01-02T15:04:05.000Z")
+	for _, moment := range []string{p.AssignedAt, p.UnassignedAt, p.ClaimedAt, p.CompletedAt, p.DeletedAt, p.UpdatedAt} {
+		if moment != "" && moment != at {
+			f.breaks(e, "says %s and happened at %s", moment, at)
+		}
+	}
+	switch e.Type {
+	case "instance.registered", "instance.unregistered", "instance.failed", "leader.elected":
+		f.applyInstance(e, p, at)
+	case "task.created":
+		if f.Tasks[p.ID] != nil || f.deleted[p.ID] || p.ID != fmt.Sprintf("t-%d", e.Seq) || p.Status != "pending" || p.CreatedAt != at {
+			f.breaks(e, "not a new task")
+		}
+		t := &FoldTask{
+			ID: p.ID, Text: p.Text, Status: "pending", Priority: p.Priority, Metadata: Text(p.Metadata),
+			CreatedAt: at, UpdatedAt: at, Seq: e.Seq,
+		}
+		t.Roleset = params.RoleSet(api.Object(t.Metadata))
+		f.Tasks[p.ID] = t
+	case "circuit.opened", "circuit.closed": // is no business of tasks and instances
+	case "system.flushed":
+		seq := f.Seq
+		*f = *NewFold()
+		f.Seq, f.afterFlush = seq, true
+	case "batch.started", "batch.progressed", "batch.completed", "quorum.voted", "quorum.decision.made":
+		// They change no task and no instance; the tasks of a batch have events of their own.
+	default:
+		f.applyTask(e, p, at)
+	}
+}
+
+func (f *Fold) applyInstance(e Event, p Payload, at string) {
+	known := f.Instances[p.ID]
+	switch e.Type {
+	case "instance.registered":
+		if (known == nil) != (p.PreviousRoles == nil) || known != nil && !slices.Equal(known.Roles, p.PreviousRoles) {
+			f.breaks(e, "it was registered as %+v", known)
+		}
+		if p.Resumed && (known == nil || known.Session == "" || known.Session != str(p.SessionID)) {
+			f.breaks(e, "resumes the session of %+v", known)
+		}
+		i := &foldInstance{Roles: p.Roles, Metadata: Text(p.Metadata), Session: str(p.SessionID), RegisteredAt: at, MaxTasks: 10}
+		var m struct {
+			MaxTasks *float64 `json:"maxTasks"`
+		}
+		if i.Metadata != "" && json.Unmarshal([]byte(i.Metadata), &m) == nil && m.MaxTasks != nil {
+			i.MaxTasks = int(*m.MaxTasks)
+		}
+		f.Instances[p.ID] = i
+	case "instance.unregistered", "instance.failed":
+		if known == nil || !slices.Equal(known.Roles, p.Roles) {
+			f.breaks(e, "it was registered as %+v", known)
+		}
+		delete(f.Instances, p.ID)
+		if f.Leader == p.ID {
+			f.Leader = ""
+		}
+	case "leader.elected":
+		if known == nil || p.Term != f.Term+1 && (!f.afterFlush || f.Term > 0) {
+			f.breaks(e, "elects %+v after term %d", known, f.Term)
+		}
+		f.Leader, f.Term = p.ID, p.Term
+	}
+}
+
+func (f *Fold) applyTask(e Event, p Payload, at string) {
+	id := p.ID
+	if id == "" {
+		id = p.TaskID
+	}
+	t := f.Tasks[id]
+	if t == nil {
+		f.breaks(e, "no such task")
+		return
+	}
+	before := *t
+	t.Seq, t.UpdatedAt = e.Seq, at
+	if e.Type != "task.updated" && p.PreviousStatus != before.Status {
+		f.breaks(e, "the task was %s", before.Status)
+	}
+	switch e.Type {
+	case "task.updated":
+		if p.Status != t.Status || p.PreviousPriority != t.Priority {
+			f.breaks(e, "the task was %+v", before)
+		}
+		if p.Changes.Text != nil {
+			t.Text = *p.Changes.Text
+		}
+		if p.Changes.Priority != nil {
+			t.Priority = *p.Changes.Priority
+		}
+		if p.Changes.Metadata != nil {
+			t.Metadata = string(p.Changes.Metadata)
+			t.Roleset = params.RoleSet(api.Object(t.Metadata))
+		}
+	case "task.assigned":
+		if !t.Open() || !f.May(p.InstanceID, t) || str(p.PreviousAssignment) != owner(t) {
+			f.breaks(e, "the task was %+v, the instance %+v", before, f.Instances[p.InstanceID])
+		}
+		again := p.Reason == "session_changed" || p.Reason == "roles_changed"
+		if (t.AssignedTo != "") != (again || p.Reason == "rebalanced") || again && t.AssignedTo != p.InstanceID {
+			f.breaks(e, "the task was %+v", before)
+		}
+		t.Status, t.AssignedTo, t.Previous = "pending", p.InstanceID, ""
+		t.Auto = p.Reason != "requested" && !again
+	case "task.unassigned":
+		if !t.Open() || t.AssignedTo == "" || p.InstanceID != t.AssignedTo || str(p.PreviousAssignment) != t.AssignedTo {
+			f.breaks(e, "the task was %+v", before)
+		}
+		t.Status, t.Previous, t.AssignedTo, t.Auto = "pending", t.AssignedTo, "", false
+	case "task.claimed":
+		if t.AssignedTo != "" && t.AssignedTo != p.WorkerID || !f.May(p.WorkerID, t) || p.Attempt != t.Attempt+1 ||
+			t.Status != "pending" || str(p.PreviousAssignment) != t.AssignedTo || p.Waited == nil || *p.Waited < 0 {
+			f.breaks(e, "the task was %+v, the instance %+v", before, f.Instances[p.WorkerID])
+		}
+		t.Status, t.AssignedTo, t.Attempt, t.Previous, t.Auto = "in_progress", p.WorkerID, p.Attempt, "", false
+	case "task.completed", "task.failed":
+		if t.Status != "in_progress" || t.AssignedTo != p.WorkerID || t.Attempt != p.Attempt || p.Duration == nil || *p.Duration < 0 {
+			f.breaks(e, "the task was %+v", before)
+		}
+		t.Status, t.CompletedAt = p.Status, at
+		t.Result, t.Error = Text(p.Result), Text(p.Error)
+	case "task.deleted":
+		if str(p.PreviousAssignment) != t.AssignedTo {
+			f.breaks(e, "the task was %+v", before)
+		}
+		delete(f.Tasks, id)
+		f.deleted[id] = true
+	default:
+		f.breaks(e, "unknown type")
+	}
+}
+
+// owner is who has a task, else who had it last.
+func owner(t *FoldTask) string {
+	if t.AssignedTo != "" {
+		return t.AssignedTo
+	}
+	return t.Previous
+}

@@ -1,0 +1,10 @@
+package flush
+
+// What the tests of this package look at from outside.
+var Lost = lost
+
+const (
+	Draining = draining
+	Fenced   = fenced
+	Deleting = deleting
+)

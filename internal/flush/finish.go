@@ -1,0 +1,193 @@
+package flush
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/taskview"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// mostPasses bounds how often the keys are gone through again. The second pass finds nothing, unless
+// somebody who knows nothing of the fence writes such keys all the time.
+const mostPasses = 20
+
+// complete is what is left to do past the point of no return: it deletes the keys, and ends the flush.
+// What fails is tried again; its error is ctx's, or that the flush is another's now.
+func (f *run) complete(ctx context.Context, tasks *int64) (*Result, error) {
+	rows := ""
+	if tasks != nil {
+		rows = strconv.FormatInt(*tasks, 10)
+	}
+	deleted := map[string]int64{}
+	for pass := 1; ; {
+		n, err := f.pass(ctx, rows, deleted)
+		if err == nil && (n == 0 || pass == mostPasses) {
+			var result *Result
+			if result, err = f.finish(ctx); err == nil {
+				for _, family := range Families {
+					f.log.InfoContext(ctx, "flushed a pattern", "pattern", f.Prefix+family+":*", "keys", deleted[family])
+				}
+				f.log.WarnContext(ctx, "the flush is done", "keys", result.Redis.KeysDeleted, "tasks", rows)
+				return result, nil
+			}
+		}
+		if err == nil {
+			pass++
+			continue
+		}
+		if lost(ctx, err) || errors.Is(err, errCrash) {
+			return nil, err
+		}
+		f.log.ErrorContext(ctx, "deleting what is flushed failed; trying again", "error", err)
+		if !rest(ctx, time.Second) {
+			return nil, err
+		}
+	}
+}
+
+// pass goes through all keys once, deletes those that are flushed, and counts them by family.
+func (f *run) pass(ctx context.Context, rows string, deleted map[string]int64) (all int64, err error) {
+	const tellEvery = 100_000
+	for cursor, told := "0", int64(0); ; {
+		reply, err := f.insist(ctx, deleteFlushedKeys, f.id, f.holder, leaseTTL.Milliseconds(), rows, cursor)
+		if err != nil {
+			return all, err
+		}
+		values, ok := reply.([]any)
+		if !ok || len(values)%2 != 1 {
+			return all, fmt.Errorf("delete_flushed_keys returned %v", reply)
+		}
+		for i := 1; i < len(values); i += 2 {
+			n, _ := values[i+1].(int64)
+			deleted[fmt.Sprint(values[i])] += n
+			all += n
+		}
+		if err := f.crash(ctx, "deleting"); err != nil {
+			return all, err
+		}
+		if all-told >= tellEvery {
+			told = all
+			f.log.InfoContext(ctx, "deleting keys", "deleted", all)
+		}
+		if cursor = fmt.Sprint(values[0]); cursor == "0" {
+			return all, nil
+		}
+	}
+}
+
+// finish emits system.flushed and lifts the fence.
+func (f *run) finish(ctx context.Context) (*Result, error) {
+	if err := f.crash(ctx, "deleted"); err != nil {
+		return nil, err
+	}
+	reply, err := f.insist(ctx, finishFlush, f.id, f.holder)
+	if err != nil {
+		return nil, err
+	}
+	values, ok := reply.([]any)
+	if !ok || len(values) != 3 {
+		return nil, fmt.Errorf("finish_flush returned %v", reply)
+	}
+	return f.result(fmt.Sprint(values[0]), fmt.Sprint(values[1]), fmt.Sprint(values[2]))
+}
+
+// result makes the answer from what Redis keeps of it.
+func (o Options) result(deleted, tasks, timestamp string) (*Result, error) {
+	n, err := strconv.ParseInt(deleted, 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("keys deleted by a flush: %w", err)
+	}
+	result := &Result{Redis: FlushedRedis{KeysDeleted: n, Patterns: o.patterns()}, Timestamp: timestamp}
+	if tasks != "" {
+		n, err := strconv.ParseInt(tasks, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("rows deleted by a flush: %w", err)
+		}
+		result.Postgres = &FlushedPostgres{TasksDeleted: n}
+	}
+	return result, nil
+}
+
+// leave ends a run that cannot undo its flush and does not end it: another coordinator does. If that has
+// happened already, or does so while the caller waits, the answer is the flush's.
+func (f *run) leave(ctx, held context.Context, why error) (*Result, error) {
+	if errors.Is(why, errCrash) {
+		return nil, why
+	}
+	if !lost(held, why) {
+		f.log.WarnContext(ctx, "the flush is left for another coordinator to finish", "error", why)
+		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
+		defer cancel()
+		if _, err := f.look(leave, f.holder, "0"); err != nil {
+			f.log.WarnContext(ctx, "the flush's lease was not given back and ends by itself", "error", err)
+		}
+		return nil, api.Internal(api.OutcomeUnknown)
+	}
+	f.log.WarnContext(ctx, "another coordinator goes on with the flush")
+	for {
+		state, err := f.look(ctx, "", "")
+		switch {
+		case err != nil:
+		case state.ended == f.id:
+			return f.result(state.endedKeys, state.endedTasks, state.endedAt)
+		case state.id != f.id:
+			return nil, flushUndone("another coordinator has undone it, since this one was not heard of for too long")
+		}
+		if !rest(ctx, 50*time.Millisecond) {
+			return nil, api.Internal(api.OutcomeUnknown)
+		}
+	}
+}
+
+// giveUp undoes a flush that has deleted nothing, and gives what the caller is told.
+func (f *run) giveUp(ctx context.Context, why error) error {
+	if errors.Is(why, errCrash) {
+		return why
+	}
+	f.log.WarnContext(ctx, "the flush is undone: nothing was deleted", "reason", why)
+	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
+	defer cancel()
+	if err := f.undo(leave); err != nil {
+		f.log.ErrorContext(ctx, "the flush could not be undone yet; the monitor does it when its lease has ended", "error", err)
+	}
+	switch {
+	case errors.Is(why, taskview.ErrUnavailable):
+		return api.Internal(api.PostgresUnavailable)
+	case errors.Is(why, lua.ErrUnavailable), errors.Is(why, lua.ErrOutcomeUnknown):
+		return api.Internal(api.RedisUnavailable) // whether or not that reply was lost, nothing was deleted
+	case errors.Is(why, errViewBehindFence):
+		return flushUndone(errViewBehindFence.Error())
+	case ctx.Err() != nil:
+		return flushUndone("it took too long, or the coordinator stops")
+	}
+	return why
+}
+
+func (f *run) undo(ctx context.Context) error {
+	state, err := f.look(ctx, f.holder, fmt.Sprint(leaseTTL.Milliseconds()))
+	if err != nil || state.id != f.id {
+		return err
+	}
+	if state.phase == fenced {
+		if err := f.spare(ctx, f.InstanceTTL.Milliseconds()); err != nil {
+			return err
+		}
+	}
+	_, err = f.insist(ctx, undoFlush, f.id, f.holder, state.phase, f.InstanceTTL.Milliseconds())
+	return err
+}
+
+// flushUndone is the answer of a flush that was begun and has deleted nothing.
+func flushUndone(why string) *api.Error {
+	data, _ := json.Marshal(struct { // strings always encode
+		Reason string `json:"reason"`
+		Why    string `json:"why"`
+	}{"FLUSH_UNDONE", why})
+	return &api.Error{Code: api.CodeConflict, Message: "Conflict", Data: json.RawMessage(data)}
+}

@@ -1,0 +1,70 @@
+package flush
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/claudebench/claudebench/lua"
+)
+
+// recover goes on with a flush whose holder is gone: it finishes it past the point of no return, and
+// undoes it before. It tells whether commands are fenced off when it returns.
+func (f *Flusher) Recover(ctx context.Context) (isFenced bool, err error) {
+	return f.newRun("", "monitor:"+f.Name, f.Logger).recover(ctx)
+}
+
+func (f *run) recover(ctx context.Context) (isFenced bool, err error) {
+	state, err := f.glance(ctx, f.holder, fmt.Sprint(leaseTTL.Milliseconds()))
+	if err != nil || state.id == "" {
+		return false, err
+	}
+	if !state.mine {
+		return state.phase != draining, nil
+	}
+	f.id, f.include, f.log = state.id, state.include, f.log.With("flush", state.id)
+	f.log.WarnContext(ctx, "the coordinator that carried out a flush is gone; going on with it", "phase", state.phase)
+	held, release := f.keep(ctx)
+	defer release()
+	err = f.goOn(held, state)
+	if lost(held, err) {
+		return true, nil // another one goes on
+	}
+	if err != nil {
+		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
+		defer cancel()
+		// Another coordinator may reach what this one cannot.
+		_, _ = f.look(leave, f.holder, "0") // else the lease ends by itself
+	}
+	return err != nil && state.phase != draining, err
+}
+
+// goOn finishes or undoes.
+func (f *run) goOn(ctx context.Context, state state) error {
+	tasks, forward := state.tasks, state.phase == deleting
+	if state.phase == fenced && state.include {
+		if f.Rows == nil {
+			return errors.New("commands stay fenced off: a flush that deletes rows in Postgres was left behind, and this coordinator " +
+				"has no Postgres to ask what became of them (start one with --database-url)")
+		}
+		n, deleted, err := f.Rows.Decide(ctx, f.id)
+		if err != nil {
+			return fmt.Errorf("commands stay fenced off until Postgres tells what became of a flush that was left behind: %w", err)
+		}
+		if forward = deleted; deleted {
+			tasks = &n
+		}
+	}
+	if forward {
+		_, err := f.complete(ctx, tasks)
+		return err
+	}
+	f.log.WarnContext(ctx, "the flush is undone: nothing was deleted")
+	return f.undo(ctx)
+}
+
+// flushUnderWay tells whether a script was refused by a flush's fence.
+func UnderWay(err error) bool {
+	var refused *lua.Error
+	return errors.As(err, &refused) && refused.Code == "CONFLICT" && refused.Detail == `{"reason":"FLUSH_IN_PROGRESS"}`
+}

@@ -1,0 +1,165 @@
+package metrics_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/devstack"
+	"github.com/claudebench/claudebench/internal/fleettest"
+	"github.com/claudebench/claudebench/internal/metrics"
+	"github.com/claudebench/claudebench/internal/testenv"
+	"github.com/claudebench/claudebench/lua"
+)
+
+func gaugesOf(f *fleettest.Fleet, view string) *metrics.Gauges {
+	f.T.Helper()
+	g, err := metrics.ReadGauges(context.Background(), f.Scripts, f.Options.InstanceTTL, view)
+	if err != nil {
+		f.T.Fatalf("read the gauges: %v", err)
+	}
+	return g
+}
+
+// Where nothing has happened there is nothing, and that is known.
+func TestGaugesOfNothing(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		none := map[events.Type]int64{}
+		for _, typ := range events.Types() {
+			none[typ] = 0
+		}
+		want := &metrics.Gauges{
+			Tasks:    map[string]int64{"pending": 0, "in_progress": 0, "completed": 0, "failed": 0},
+			Assigned: new(int64(0)), Events: none, Waits: &metrics.Total{}, Runs: &metrics.Total{},
+			Lags: map[string]metrics.Lag{"state": {}, "metrics": {}},
+		}
+		if diff := cmp.Diff(want, gaugesOf(f, "")); diff != "" {
+			t.Errorf("-want +got\n%s", diff)
+		}
+	})
+}
+
+// What projections count is left out where they have not begun; the rest is as it is now. A reading counts nowhere.
+func TestGaugesWithoutProjections(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"system.metrics": 1}}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Register("w", `["worker"]`, "")
+		f.Register("v", `[]`, "")
+		for range 3 {
+			f.Create("x", "")
+		}
+		f.Create("x", `,"metadata":{"roles":["b","a"]}`)
+		f.Create("x", `,"metadata":{"roles":["z"]}`)
+		f.Claim("w")
+		seq := f.Seq()
+		middle := f.Client.XRange(t.Context(), f.Keys.Events(), "-", "+").Val()[seq-3].ID
+		for range 3 {
+			g := gaugesOf(f, middle)
+			for name, lag := range g.Lags {
+				if lag.Age < 0 || lag.Age > time.Minute {
+					t.Errorf("%s is behind by %s", name, lag.Age)
+				}
+				g.Lags[name] = metrics.Lag{Events: lag.Events}
+			}
+			want := &metrics.Gauges{
+				Seq: seq, Kept: seq, Instances: 2, Workers: 1, Open: 5, Pending: 2, Waiting: 2, RoleSets: 2,
+				Lags: map[string]metrics.Lag{"state": {Events: seq}, "metrics": {Events: seq}, "tasks": {Events: 2}},
+			}
+			if diff := cmp.Diff(want, g); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+		}
+		if lag := gaugesOf(f, f.Client.XRevRangeN(t.Context(), f.Keys.Events(), "+", "-", 1).Val()[0].ID).Lags["tasks"]; lag != (metrics.Lag{}) {
+			t.Errorf("a view that has all is behind by %+v", lag)
+		}
+		for _, s := range f.Stats() {
+			if s.Method == "system.metrics" && s.Calls > 0 {
+				t.Errorf("%d calls of system.metrics are counted", s.Calls)
+			}
+		}
+		f.OK("system.metrics", `{}`) // which no reading has used up
+		if n := f.Client.Exists(t.Context(), f.Keys.Prefix()+"service:checkpoint:tasks").Val(); n != 0 || f.Seq() != seq {
+			t.Error("reading has written")
+		}
+	})
+}
+
+// What an instance that is gone has left counts until it is put back.
+func TestGaugesOfTheGone(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Register("w", `["worker"]`, "")
+		f.Create("x", "")
+		f.Create("y", "")
+		f.Claim("w")
+		for f.Client.ZCard(t.Context(), f.Keys.Alive()).Val() > 0 {
+			if _, err := f.Scripts.Run(t.Context(), lua.Named("reassign_failed_tasks"), lua.EventContext("x", "", ""), "", 0, 0, 0, 0, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if g := gaugesOf(f, ""); g.Orphaned != 1 || g.OrphanQueues != 1 || g.Failed != 1 || g.Instances != 0 || g.Workers != 0 || g.Pending != 1 {
+			t.Errorf("%+v", g)
+		}
+	})
+}
+
+// Nobody is behind by more than there is: a flush takes away what was before it.
+func TestGaugesOfALogThatWasCut(t *testing.T) {
+	t.Parallel()
+	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{})
+	for range 5 {
+		f.Create("x", "")
+	}
+	for kept := int64(2); kept >= 0; kept -= 2 {
+		if err := f.Client.XTrimMaxLen(t.Context(), f.Keys.Events(), kept).Err(); err != nil {
+			t.Fatal(err)
+		}
+		g := gaugesOf(f, "1-1")
+		if g.Seq != 5 || g.Kept != kept || len(g.Lags) != 3 {
+			t.Errorf("%+v", g)
+		}
+		for name, lag := range g.Lags {
+			if lag.Events != kept {
+				t.Errorf("%s is behind by %d of the %d there are", name, lag.Events, kept)
+			}
+		}
+	}
+}
+
+// Whoever has not been heard of for the TTL does not live, also when nobody has noticed yet.
+func TestGaugesOfTheSilent(t *testing.T) {
+	t.Parallel()
+	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{InstanceTTL: time.Millisecond})
+	f.Register("w", `["worker"]`, "")
+	testenv.Eventually(t, fleettest.Patience, func() (bool, string) {
+		g := gaugesOf(f, "")
+		return g.Instances == 0 && g.Workers == 0, fmt.Sprintf("%+v", g)
+	})
+	if n := f.Client.ZCard(t.Context(), f.Keys.Alive()).Val(); n != 1 {
+		t.Errorf("%d are in the index", n)
+	}
+}
+
+// A Redis that hangs is given up when the time is over.
+func TestGaugesOfARedisThatHangs(t *testing.T) {
+	t.Parallel()
+	server := testenv.OwnRedis(t, devstack.RedisOptions{})
+	f := fleettest.New(t, testenv.ClientOf(t, server), commands.Options{})
+	gaugesOf(f, "")
+	if err := server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if g, err := metrics.ReadGauges(ctx, f.Scripts, f.Options.InstanceTTL, ""); !errors.Is(err, lua.ErrUnavailable) {
+		t.Errorf("%+v, %v", g, err)
+	}
+	if err := server.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	gaugesOf(f, "")
+}

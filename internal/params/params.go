@@ -1,0 +1,399 @@
+package params
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
+)
+
+// params decodes the params of one method into their Go type, by the schema derived from that type. The
+// schema is the only description of what is accepted; the decoder is made from it once, at the start,
+// since every command passes through it, and since its refusals are sentences that name the param.
+type Decoder[P any] struct {
+	Schema *jsonschema.Schema
+	object *object
+}
+
+// schemaOf derives the schema of a type, and lets refine add what a Go type cannot say.
+func SchemaOf[T any](refine func(properties map[string]*jsonschema.Schema)) (*jsonschema.Schema, error) {
+	schema, err := jsonschema.For[T](&jsonschema.ForOptions{TypeSchemas: typeSchemas})
+	if err != nil {
+		return nil, fmt.Errorf("schema of %T: %w", *new(T), err)
+	}
+	if refine != nil {
+		refine(schema.Properties)
+	}
+	return schema, nil
+}
+
+// paramsSchemaOf is schemaOf for params: one that is not given is left out, never null.
+func paramsSchemaOf[T any](refine func(map[string]*jsonschema.Schema)) (*jsonschema.Schema, error) {
+	return SchemaOf[T](func(properties map[string]*jsonschema.Schema) {
+		withoutNull(properties)
+		if refine != nil {
+			refine(properties)
+		}
+	})
+}
+
+func withoutNull(properties map[string]*jsonschema.Schema) {
+	for _, p := range properties {
+		// A copy, for the list is shared with the other schemas of the type.
+		p.Types = slices.DeleteFunc(slices.Clone(p.Types), func(t string) bool { return t == "null" })
+		if len(p.Types) == 1 {
+			p.Type, p.Types = p.Types[0], nil
+		}
+		withoutNull(p.Properties)
+	}
+}
+
+func New[P any](refine func(map[string]*jsonschema.Schema)) (*Decoder[P], error) {
+	schema, err := paramsSchemaOf[P](refine)
+	if err != nil {
+		return nil, err
+	}
+	object, err := compile(schema, reflect.TypeFor[P](), "")
+	if err != nil {
+		return nil, fmt.Errorf("params %T: %w", *new(P), err)
+	}
+	return &Decoder[P]{Schema: schema, object: object}, nil
+}
+
+// decode checks params and decodes them; the error is an *Error with a sentence.
+func (p *Decoder[P]) Decode(raw json.RawMessage) (*P, error) {
+	out := new(P)
+	if len(raw) == 0 {
+		raw = json.RawMessage("{}")
+	}
+	var compact bytes.Buffer // members needs it so, and the log has one line an event
+	compact.Grow(len(raw))
+	if json.Compact(&compact, raw) != nil {
+		return nil, api.InvalidParams("params must be JSON")
+	}
+	if sentence := p.object.decode(compact.Bytes(), reflect.ValueOf(out).Elem()); sentence != "" {
+		return nil, api.InvalidParams(sentence)
+	}
+	return out, nil
+}
+
+// decodeItem decodes a JSON object that is a part of params, and must be compact. wrong is a sentence that
+// says what is wrong with it, "" when nothing is.
+func (p *Decoder[P]) DecodeItem(compact []byte) (item P, wrong string) {
+	wrong = p.object.decode(compact, reflect.ValueOf(&item).Elem())
+	return item, wrong
+}
+
+// object decodes a JSON object into a struct.
+type object struct {
+	path     string // "" at the top, else "updates."
+	fields   map[string]*field
+	required []string
+}
+
+type field struct {
+	path   string
+	index  int
+	schema *jsonschema.Schema
+	// into decodes a value and returns what is wrong with it, "" when nothing is.
+	into func(raw []byte, to reflect.Value) string
+}
+
+func compile(schema *jsonschema.Schema, t reflect.Type, path string) (*object, error) {
+	o := &object{path: path, fields: map[string]*field{}, required: schema.Required}
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		property := schema.Properties[name]
+		if property == nil {
+			return nil, fmt.Errorf("field %s is not in the schema", t.Field(i).Name)
+		}
+		f := &field{path: path + name, index: i, schema: property}
+		var err error
+		if f.into, err = decoder(property, t.Field(i).Type, f.path); err != nil {
+			return nil, err
+		}
+		o.fields[name] = f
+	}
+	return o, nil
+}
+
+func (o *object) decode(raw []byte, to reflect.Value) string {
+	if raw[0] != '{' {
+		if o.path == "" {
+			return "params must be an object"
+		}
+		return "must be an object"
+	}
+	var seen uint64
+	for name, v := range jsontext.Members(raw) {
+		f := o.fields[name]
+		if f == nil {
+			return fmt.Sprintf("unknown parameter '%s': there are %s", o.path+name, strings.Join(o.names(), ", "))
+		}
+		if seen&(1<<f.index) != 0 {
+			// Readers of JSON differ on which of the two counts, and so on what was asked for.
+			return f.path + " parameter is given twice"
+		}
+		seen |= 1 << f.index
+		if wrong := f.into(v, to.Field(f.index)); wrong != "" {
+			return f.path + " parameter " + wrong
+		}
+	}
+	for _, name := range o.required {
+		if f := o.fields[name]; seen&(1<<f.index) == 0 {
+			return f.path + " parameter " + missing(f.schema)
+		}
+	}
+	return ""
+}
+
+// names lists the params there are, in order.
+func (o *object) names() []string {
+	if len(o.fields) == 0 {
+		return []string{"none"}
+	}
+	names := make([]string, 0, len(o.fields))
+	for _, f := range o.fields {
+		names = append(names, f.path)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// missing says what is wrong with a param that was not given; one that has a single lawful value is
+// refused in the same words whatever is wrong with it.
+func missing(schema *jsonschema.Schema) string {
+	if schema.Const == nil {
+		return "is required"
+	}
+	return fmt.Sprintf("must be exactly '%v'", *schema.Const)
+}
+
+// decoder makes the decoder of a type within its schema.
+func decoder(schema *jsonschema.Schema, t reflect.Type, path string) (func([]byte, reflect.Value) string, error) {
+	switch {
+	case t == reflect.TypeFor[api.Value]():
+		return func(raw []byte, to reflect.Value) string { to.SetBytes(raw); return "" }, nil
+	case t == reflect.TypeFor[api.Object]():
+		return objectDecoder(schema, path)
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		inner, err := decoder(schema, t.Elem(), path)
+		return func(raw []byte, to reflect.Value) string {
+			to.Set(reflect.New(t.Elem()))
+			return inner(raw, to.Elem())
+		}, err
+	case reflect.String:
+		return stringDecoder(schema)
+	case reflect.Int, reflect.Int64:
+		return intDecoder(schema), nil
+	case reflect.Bool:
+		return func(raw []byte, to reflect.Value) string {
+			if raw[0] != 't' && raw[0] != 'f' {
+				return "must be true or false"
+			}
+			to.SetBool(raw[0] == 't')
+			return ""
+		}, nil
+	case reflect.Slice:
+		return sliceDecoder(schema, t, path)
+	case reflect.Struct:
+		nested, err := compile(schema, t, path+".")
+		if err != nil {
+			return nil, err
+		}
+		return nested.nested, nil
+	}
+	return nil, fmt.Errorf("%s: no decoder for %s", path, t)
+}
+
+// objectDecoder keeps an object as it is, and checks those of its members that the schema names.
+func objectDecoder(schema *jsonschema.Schema, path string) (func([]byte, reflect.Value) string, error) {
+	known := map[string]func([]byte) string{}
+	for name, property := range schema.Properties {
+		t := memberTypes[property.Type]
+		if property.Items != nil {
+			t = reflect.TypeFor[[]api.Role]()
+		}
+		if t == nil {
+			return nil, fmt.Errorf("%s.%s: no type for it", path, name)
+		}
+		into, err := decoder(property, t, path+"."+name)
+		if err != nil {
+			return nil, err
+		}
+		known[name] = func(raw []byte) string {
+			if slices.Contains(property.Types, "null") && raw[0] == 'n' {
+				return ""
+			}
+			return into(raw, reflect.New(t).Elem())
+		}
+	}
+	return func(raw []byte, to reflect.Value) string {
+		if raw[0] != '{' {
+			return "must be an object"
+		}
+		if len(known) > 0 {
+			for name, v := range jsontext.Members(raw) {
+				if check := known[name]; check != nil {
+					if wrong := check(v); wrong != "" {
+						return "is not valid: " + name + " " + wrong
+					}
+				}
+			}
+		}
+		to.SetBytes(raw)
+		return ""
+	}, nil
+}
+
+// memberTypes are the Go types by which members of objects are checked.
+var memberTypes = map[string]reflect.Type{"integer": reflect.TypeFor[int](), "string": reflect.TypeFor[string]()}
+
+// nested decodes an object that is a param itself; its sentence is put behind that param's name.
+func (o *object) nested(raw []byte, to reflect.Value) string {
+	wrong := o.decode(raw, to)
+	if wrong == "" || wrong == "must be an object" {
+		return wrong
+	}
+	return "is not valid: " + wrong
+}
+
+func stringDecoder(schema *jsonschema.Schema) (func([]byte, reflect.Value) string, error) {
+	var pattern *regexp.Regexp
+	if schema.Pattern != "" {
+		var err error
+		if pattern, err = regexp.Compile(schema.Pattern); err != nil {
+			return nil, err
+		}
+	}
+	var allowed []string
+	for _, v := range schema.Enum {
+		allowed = append(allowed, fmt.Sprint(v))
+	}
+	return func(raw []byte, to reflect.Value) string {
+		if raw[0] != '"' {
+			if schema.Const != nil {
+				return fmt.Sprintf("must be exactly '%v'", *schema.Const)
+			}
+			return "must be a string"
+		}
+		s := jsontext.Unquote(raw)
+		if wrong := checkString(schema, allowed, s); wrong != "" {
+			return wrong
+		}
+		if pattern != nil && !pattern.MatchString(s) {
+			if schema.Pattern == NoControls {
+				return "must not hold control characters"
+			}
+			return "must match " + schema.Pattern
+		}
+		to.SetString(s)
+		return ""
+	}, nil
+}
+
+func checkString(schema *jsonschema.Schema, allowed []string, s string) string {
+	if schema.Const != nil && s != *schema.Const {
+		return fmt.Sprintf("must be exactly '%v'", *schema.Const)
+	}
+	if schema.MinLength != nil && *schema.MinLength == 1 && s == "" {
+		return "must not be empty"
+	}
+	if schema.MaxLength != nil && len(s) > *schema.MaxLength {
+		if schema.Pattern == NoControls {
+			return fmt.Sprintf("must be at most %d bytes long", *schema.MaxLength)
+		}
+		if n := utf8.RuneCountInString(s); n > *schema.MaxLength {
+			return fmt.Sprintf("must be at most %d characters long, and has %d", *schema.MaxLength, n)
+		}
+	}
+	if allowed != nil {
+		for _, a := range allowed {
+			if s == a {
+				return ""
+			}
+		}
+		return "must be one of " + strings.Join(allowed, ", ")
+	}
+	return ""
+}
+
+// maxInteger is the greatest integer that a caller may give: beyond it, JSON's numbers are not exact.
+const MaxInteger = 1 << 53
+
+func intDecoder(schema *jsonschema.Schema) func([]byte, reflect.Value) string {
+	low, high := math.Inf(-1), math.Inf(1)
+	must := "must be an integer"
+	if schema.Minimum != nil {
+		low = *schema.Minimum
+		must = fmt.Sprintf("must be an integer of at least %.0f", low)
+	}
+	if schema.Maximum != nil {
+		high = *schema.Maximum
+	}
+	if schema.Maximum != nil && high != MaxInteger {
+		must = fmt.Sprintf("must be an integer from %.0f to %.0f", low, high)
+	}
+	return func(raw []byte, to reflect.Value) string {
+		n, err := strconv.ParseInt(string(raw), 10, 64)
+		if err != nil { // 50.0 and 5e1 are integers as well
+			f, err := strconv.ParseFloat(string(raw), 64)
+			if err != nil || f != math.Trunc(f) || math.Abs(f) > MaxInteger {
+				return must
+			}
+			n = int64(f)
+		}
+		if high == MaxInteger && float64(n) > high {
+			return fmt.Sprintf("must be an integer of at most %d", MaxInteger)
+		}
+		if float64(n) < low || float64(n) > high {
+			return must
+		}
+		to.SetInt(n)
+		return ""
+	}
+}
+
+func sliceDecoder(schema *jsonschema.Schema, t reflect.Type, path string) (func([]byte, reflect.Value) string, error) {
+	element, err := decoder(schema.Items, t.Elem(), path)
+	if err != nil {
+		return nil, err
+	}
+	return func(raw []byte, to reflect.Value) string {
+		if raw[0] != '[' {
+			return "must be an array"
+		}
+		out := reflect.MakeSlice(t, 0, 4)
+		for i := 1; raw[i] != ']'; {
+			v := jsontext.Value(raw[i:])
+			if i += len(v); raw[i] == ',' {
+				i++
+			}
+			out = reflect.Append(out, reflect.Zero(t.Elem()))
+			if wrong := element(v, out.Index(out.Len()-1)); wrong != "" {
+				return fmt.Sprintf("item %d %s", out.Len()-1, wrong)
+			}
+		}
+		if schema.MaxItems != nil && out.Len() > *schema.MaxItems {
+			return fmt.Sprintf("must hold at most %d items, and holds %d", *schema.MaxItems, out.Len())
+		}
+		if schema.MinItems != nil && out.Len() < *schema.MinItems {
+			return fmt.Sprintf("must hold at least %d items", *schema.MinItems)
+		}
+		to.Set(out)
+		return ""
+	}, nil
+}

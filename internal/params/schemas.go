@@ -1,0 +1,30 @@
+package params
+
+import (
+	"reflect"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
+)
+
+// maxIDBytes is the longest id or role.
+const MaxIDBytes = 256
+
+// noControls is a pattern of both ECMA 262 and RE2: a text without control characters.
+const NoControls = `^[^\x00-\x1f\x7f-\x9f]*$`
+
+func name(description string) *jsonschema.Schema {
+	return &jsonschema.Schema{
+		Type: "string", Description: description, MinLength: new(1), MaxLength: new(MaxIDBytes), Pattern: NoControls,
+	}
+}
+
+// typeSchemas are the schemas of the types above.
+var typeSchemas = map[reflect.Type]*jsonschema.Schema{
+	reflect.TypeFor[api.ID]():     name(""),
+	reflect.TypeFor[api.Role]():   name(""),
+	reflect.TypeFor[api.TaskID](): name(""),
+	reflect.TypeFor[api.Object](): {Types: []string{"null", "object"}},
+	reflect.TypeFor[api.Value]():  {},
+}

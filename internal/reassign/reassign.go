@@ -1,0 +1,70 @@
+package reassign
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/claudebench/claudebench/lua"
+)
+
+var (
+	requeueOrphans      = lua.Named("requeue_orphans")
+	autoAssignTasks     = lua.Named("auto_assign_tasks")
+	reassignFailedTasks = lua.Named("reassign_failed_tasks")
+)
+
+// reassigner puts back the tasks of instances that left or died, and gives waiting tasks to workers.
+type Reassigner struct {
+	scripts lua.Scripts
+	ttl     time.Duration
+}
+
+// newReassigner returns a reassigner. ttl is how long a registration lasts without a heartbeat.
+func New(scripts lua.Scripts, ttl time.Duration) *Reassigner {
+	return &Reassigner{scripts, ttl}
+}
+
+// requeue works off the queues that instances left behind, its own or others', and returns how many tasks
+// it put back. Each step is atomic; whoever comes next goes on where it stopped.
+func (r *Reassigner) Requeue(ctx context.Context) (moved int64, err error) {
+	for more := true; more; {
+		reply, err := r.scripts.Run(ctx, requeueOrphans)
+		if err != nil {
+			return moved, err
+		}
+		n, err := lua.Integers(reply, 2)
+		if err != nil {
+			return moved, fmt.Errorf("requeue_orphans: %w", err)
+		}
+		moved += n[0]
+		more = n[1] == 1
+	}
+	return moved, nil
+}
+
+// assign gives waiting tasks to a worker, or to all that have room when instance is "". context is that of
+// the events, reason why they are assigned now.
+func (r *Reassigner) Assign(ctx context.Context, context, instance, reason string) error {
+	var from int64
+	for more := true; more; {
+		reply, err := r.scripts.Run(ctx, autoAssignTasks, context, instance, reason, r.ttl.Milliseconds(), from)
+		if err != nil {
+			return err
+		}
+		n, err := lua.Integers(reply, 4)
+		if err != nil {
+			return fmt.Errorf("auto_assign_tasks: %w", err)
+		}
+		more, from = n[2] == 1, n[3]
+	}
+	return nil
+}
+
+// reassign puts back what instances left behind and gives it to those that are alive.
+func (r *Reassigner) Reassign(ctx context.Context, context, reason string) error {
+	if _, err := r.Requeue(ctx); err != nil {
+		return err
+	}
+	return r.Assign(ctx, context, "", reason)
+}

@@ -1,0 +1,66 @@
+package reassign
+
+import (
+	"context"
+	"fmt"
+)
+
+// sweepResult is what a sweep found, and the result of system.check_health.
+type SweepResult struct {
+	Healthy    []string       `json:"healthy"`
+	Failed     []string       `json:"failed"`
+	Reassigned map[string]int `json:"reassigned"`
+}
+
+// sweepOptions say how to look for dead instances.
+type SweepOptions struct {
+	Context, Subject  string // of the events; the rate-limit key
+	Limit             int
+	Timeout, Interval int64 // ms; interval 0 when it is not the monitor who asks
+	Healthy           int   // how many live instances to list
+}
+
+// sweep declares instances dead that have been silent for too long, and gives their tasks to others. It
+// returns what it found also with an error: those are declared dead.
+func (r *Reassigner) Sweep(ctx context.Context, o SweepOptions) (*SweepResult, error) {
+	result := &SweepResult{Healthy: []string{}, Failed: []string{}, Reassigned: map[string]int{}}
+	for more := true; more; {
+		reply, err := r.scripts.Run(ctx, reassignFailedTasks, o.Context, o.Subject, o.Limit, o.Timeout, o.Interval,
+			r.ttl.Milliseconds(), o.Healthy)
+		if err != nil {
+			return result, err
+		}
+		if more, err = result.add(reply); err != nil {
+			return result, err
+		}
+		o.Limit = 0 // one call, however many turns it takes
+	}
+	// Also when nobody died: somebody may have stopped before all was put back.
+	moved, err := r.Requeue(ctx)
+	if err != nil {
+		return result, err
+	}
+	if moved > 0 || len(result.Failed) > 0 {
+		err = r.Assign(ctx, o.Context, "", "instance_failed")
+	}
+	return result, err
+}
+
+// add takes in a reply of reassign_failed_tasks and tells whether there is more to do.
+func (r *SweepResult) add(reply any) (more bool, err error) {
+	values, ok := reply.([]any)
+	if !ok || len(values) != 3 {
+		return false, fmt.Errorf("reassign_failed_tasks returned %v", reply)
+	}
+	failed, _ := values[0].([]any)
+	for i := 0; i+1 < len(failed); i += 2 {
+		id, tasks := fmt.Sprint(failed[i]), failed[i+1].(int64) //nolint:forcetypeassert // a Lua number
+		r.Failed = append(r.Failed, id)
+		r.Reassigned[id] = int(tasks)
+	}
+	healthy, _ := values[2].([]any)
+	for _, id := range healthy {
+		r.Healthy = append(r.Healthy, fmt.Sprint(id))
+	}
+	return values[1] == int64(1), nil
+}

@@ -1,0 +1,68 @@
+package taskview
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/api"
+)
+
+// TaskQuery is what to list. Zero values do not filter.
+type Query struct {
+	Status, AssignedTo string
+	Priority           *int
+	Limit, Offset      int
+	// OrderBy is one of TaskOrders, Order is asc or desc.
+	OrderBy, Order string
+}
+
+// TaskView is a view of the tasks, derived from the log, that is a little behind it.
+type View interface {
+	// WaitFor waits until the view has the event of this seq, at most for the time given.
+	WaitFor(ctx context.Context, seq int64, atMost time.Duration) error
+	// List gives the tasks that match, each as a task object, and how many match in all.
+	List(ctx context.Context, q Query) (tasks []json.RawMessage, total int, err error)
+	// Ping asks whether the view can be read.
+	Ping(ctx context.Context) error
+}
+
+// ErrPageTooLarge is what a TaskView answers when the tasks of a page hold more than it gives at once.
+var ErrPageTooLarge = errors.New("the page is too large")
+
+// ErrViewUnavailable is what a TaskView answers when its store cannot be reached.
+var ErrUnavailable = errors.New("task view unavailable")
+
+// TaskOrders are what tasks can be ordered by.
+var Orders = []any{"createdAt", "updatedAt", "completedAt", "priority", "status"}
+
+// TaskRows are the rows of the task view, as a flush deals with them. Its errors wrap ErrViewUnavailable
+// when the store cannot be reached.
+type Rows interface {
+	// Position is the last event that the view has applied, and when that happened in ms.
+	Position(ctx context.Context) (seq, at int64, err error)
+	// Flush deletes all rows and notes their number under the flush's id, all or nothing, if the view has
+	// applied upTo. Its error wraps ErrRowsKept when they were certainly not deleted.
+	Flush(ctx context.Context, id string, upTo int64) (tasks int64, err error)
+	// Decide tells whether the rows were deleted under that id. When they were not, they never will be.
+	Decide(ctx context.Context, id string) (tasks int64, deleted bool, err error)
+}
+
+// ErrRowsKept is what TaskRows.Flush answers when nothing was deleted, and will not be by that call.
+var ErrRowsKept = errors.New("the rows are kept")
+
+// viewFailure is what a caller is told of a view's error.
+func APIError(err error) error {
+	if errors.Is(err, ErrPageTooLarge) {
+		return api.InvalidParams("limit parameter: the tasks of this page hold more than 16 MiB; ask for fewer at once")
+	}
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		return api.Internal(api.PostgresUnavailable)
+	}
+	return err
+}
+
+// ErrNoPostgres is the error of a call that needs Postgres where none is configured. Callers are answered
+// "Postgres unavailable"; no circuit counts it.
+var ErrNotConfigured = errors.New("no Postgres is configured")
