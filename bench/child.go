@@ -18,6 +18,7 @@ import (
 
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/crossorigin"
 	"github.com/claudebench/claudebench/internal/monitor"
 	"github.com/claudebench/claudebench/internal/redisconn"
 	"github.com/claudebench/claudebench/internal/rpc"
@@ -106,7 +107,7 @@ func bare(ctx context.Context, cfg *config.Config, logger *slog.Logger) error {
 	mux := http.NewServeMux()
 	mux.Handle("/rpc", rpc.NewHandler(coordinator, rpc.Options{Log: logger, Known: coordinator.Known}))
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	handler, err := rpc.Guard(mux, cfg.Listen)
+	handler, err := crossorigin.Guard(mux, cfg.Listen)
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,11 @@
-// Package commands is what the coordinator does: one file for each command, with its params, its result,
-// its limits and the script that decides it. The list of them is in list.go; transports, discovery and
-// documentation derive from it.
+// Package commands runs the coordinator's methods. The methods themselves are in a package for each domain, system
+// and task; list.go lists the domains. Transports, discovery and documentation derive from that list.
 //
-// Transports call Coordinator.Call, the monitor calls Coordinator.Sweep. Nothing here keeps state of its
-// own but the circuit breakers: everything is decided by the scripts in Redis, so any number of
-// coordinators work side by side. When Redis cannot be reached, Call answers "Redis unavailable" within the
-// method's timeout, or "Outcome unknown" when a script was sent and its reply was lost; after some of these
-// in a row, "Circuit breaker open" at once, for the method's time.
+// Transports call Coordinator.Call, the monitor calls Coordinator.Sweep. Every command is decided by a script in
+// Redis, so any number of coordinators work side by side; nothing is kept here but circuit breakers and
+// statistics. When Redis cannot be reached, Call returns "Redis unavailable" within the method's timeout, or
+// "Outcome unknown" when a script was sent and its reply was lost. After some of these in a row it returns
+// "Circuit breaker open" at once, for the method's time.
 package commands
 
 import (

@@ -75,7 +75,7 @@ func (m *model) doAssign(t *rapid.T) {
 	case !m.told.May(instance, task):
 		want = "ROLES_MISSING"
 	}
-	m.call(t, want, "task.assign", fmt.Sprintf(`{"taskId":%q,"instanceId":%s}`, id, fleettest.JsonText(instance)))
+	m.call(t, want, "task.assign", fmt.Sprintf(`{"taskId":%q,"instanceId":%s}`, id, fleettest.JSONText(instance)))
 	if want == "" && task.AssignedTo != instance {
 		t.Fatalf("it is with %q", task.AssignedTo)
 	}
@@ -97,7 +97,7 @@ func (m *model) doUnassign(t *rapid.T) {
 
 func (m *model) doClaim(t *rapid.T) {
 	worker, most := m.drawInstance(t), rapid.IntRange(1, 3).Draw(t, "most")
-	params := fmt.Sprintf(`{"workerId":%s,"maxTasks":%d}`, fleettest.JsonText(worker), most)
+	params := fmt.Sprintf(`{"workerId":%s,"maxTasks":%d}`, fleettest.JSONText(worker), most)
 	if m.told.Instances[worker] == nil {
 		m.call(t, "Instance not registered", "task.claim", params)
 		return
@@ -156,7 +156,7 @@ func (m *model) doComplete(t *rapid.T) {
 		if worker = m.drawInstance(t); task != nil && task.AssignedTo != "" && rapid.Bool().Draw(t, "owner") {
 			worker = task.AssignedTo
 		}
-		params += `,"workerId":` + fleettest.JsonText(worker)
+		params += `,"workerId":` + fleettest.JSONText(worker)
 	}
 	if rapid.Bool().Draw(t, "attempt") {
 		if attempt = rapid.Int64Range(0, 2).Draw(t, "attempt"); task != nil && rapid.Bool().Draw(t, "right") {

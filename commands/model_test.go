@@ -181,7 +181,7 @@ func (m *model) doRegister(t *rapid.T) {
 			rapid.SampledFrom([]string{"", "s1", "s2"}).Draw(t, "session"), rapid.IntRange(0, 5).Draw(t, "maxTasks"))
 	}
 	roles := drawRoles(t, "worker", "worker", "x", "y")
-	_, events := m.call(t, "", "system.register", fmt.Sprintf(`{"id":%s,"roles":%s%s}`, fleettest.JsonText(id), roles, metadata))
+	_, events := m.call(t, "", "system.register", fmt.Sprintf(`{"id":%s,"roles":%s%s}`, fleettest.JSONText(id), roles, metadata))
 	if m.told.Leader == "" {
 		t.Fatalf("registered, and nobody leads: %v", events)
 	}
@@ -192,7 +192,7 @@ func (m *model) doRegister(t *rapid.T) {
 
 func (m *model) doHeartbeat(t *rapid.T) {
 	id := m.drawInstance(t)
-	result, events := m.call(t, "", "system.heartbeat", fmt.Sprintf(`{"instanceId":%s}`, fleettest.JsonText(id)))
+	result, events := m.call(t, "", "system.heartbeat", fmt.Sprintf(`{"instanceId":%s}`, fleettest.JSONText(id)))
 	want := `{"alive":false}`
 	if m.told.Instances[id] != nil {
 		want = `{"alive":true}`
@@ -212,7 +212,7 @@ func (m *model) doUnregister(t *rapid.T) {
 	if !leaves {
 		held = 0
 	}
-	result, events := m.call(t, "", "system.unregister", fmt.Sprintf(`{"instanceId":%s,"sessionId":%q}`, fleettest.JsonText(id), session))
+	result, events := m.call(t, "", "system.unregister", fmt.Sprintf(`{"instanceId":%s,"sessionId":%q}`, fleettest.JSONText(id), session))
 	if want := fmt.Sprintf(`{"unregistered":true,"tasksReassigned":%d}`, held); string(result) != want || leaves != (len(events) > 0) {
 		t.Fatalf("answered %s, want %s; emitted %v", result, want, events)
 	}

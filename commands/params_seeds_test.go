@@ -109,7 +109,7 @@ func with(schema *jsonschema.Schema, name, value string) string {
 		fits := `"w"`
 		switch p := schema.Properties[other]; {
 		case p.Const != nil:
-			fits = fleettest.JsonText(fmt.Sprint(*p.Const))
+			fits = fleettest.JSONText(fmt.Sprint(*p.Const))
 		case p.Items != nil:
 			fits = `["worker"]`
 		case p.Type == "object":

@@ -184,7 +184,7 @@ func drawObject(t *rapid.T, schema *jsonschema.Schema, properties map[string]*js
 	var parts []string
 	for _, name := range names {
 		if slices.Contains(required, name) && rapid.IntRange(0, 19).Draw(t, "leave out") > 0 || rapid.Bool().Draw(t, name) {
-			parts = append(parts, fleettest.JsonText(name)+":"+drawValue(t, properties[name]))
+			parts = append(parts, fleettest.JSONText(name)+":"+drawValue(t, properties[name]))
 		}
 	}
 	if rapid.IntRange(0, 9).Draw(t, "add") == 0 {
@@ -205,7 +205,7 @@ func drawValue(t *rapid.T, schema *jsonschema.Schema) string {
 		return drawAny(t)
 	}
 	if len(schema.Enum) > 0 {
-		return fleettest.JsonText(fmt.Sprint(rapid.SampledFrom(schema.Enum).Draw(t, "enum")))
+		return fleettest.JSONText(fmt.Sprint(rapid.SampledFrom(schema.Enum).Draw(t, "enum")))
 	}
 	switch {
 	case schema.Type == "string":

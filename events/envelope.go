@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
 // TimeLayout is how payloads write a moment: ISO 8601 with milliseconds, UTC.
@@ -74,22 +76,14 @@ func (e *Envelope) UnmarshalJSON(data []byte) error {
 
 // EncodePayload gives p as compact JSON, nothing escaped for HTML.
 func EncodePayload(p any) (json.RawMessage, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(p); err != nil {
+	text, err := jsontext.Marshal(p)
+	if err != nil {
 		return nil, fmt.Errorf("encode payload %T: %w", p, err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
+	return text, nil
 }
 
-func writeString(b *bytes.Buffer, s string) {
-	enc := json.NewEncoder(b)
-	enc.SetEscapeHTML(false)
-	// A string always encodes, and a Buffer takes every write.
-	_ = enc.Encode(s)
-	b.Truncate(b.Len() - 1) // the encoder's newline
-}
+func writeString(b *bytes.Buffer, s string) { b.Write(jsontext.Quote(s)) }
 
 func writeNullable(b *bytes.Buffer, s *string) {
 	if s == nil {

@@ -71,7 +71,7 @@ func (o Options) discover(ctx context.Context, c *command.Call, p *DiscoverParam
 	return json.Marshal(result)
 }
 
-// info describes a method, with the limit that is in force.
+// Describe describes a method, with the limit that is in force.
 func Describe(m *command.Method) (MethodInfo, error) {
 	input, err := json.Marshal(m.Params)
 	if err != nil {

@@ -50,22 +50,22 @@ func TestRegisterIDsOfAnyCharacters(t *testing.T) {
 			`","cause":"x`, "<html>&", "u2028:\u2028", strings.Repeat("x", 256), strings.Repeat("é", 128),
 		}
 		for i, id := range ids {
-			f.OK("system.register", `{"id":%s,"roles":["worker",%[1]s],"metadata":{"sessionId":%[1]s,"maxTasks":0}}`, fleettest.JsonText(id))
-			task := f.Create("x", `,"metadata":{"roles":[`+fleettest.JsonText(id)+`]}`)
-			f.OK("task.assign", `{"taskId":%q,"instanceId":%s}`, task, fleettest.JsonText(id))
-			claim := fleettest.Decoded[fleettest.Claim](t, f.OK("task.claim", `{"workerId":%s,"idempotencyKey":%[1]s}`, fleettest.JsonText(id)))
+			f.OK("system.register", `{"id":%s,"roles":["worker",%[1]s],"metadata":{"sessionId":%[1]s,"maxTasks":0}}`, fleettest.JSONText(id))
+			task := f.Create("x", `,"metadata":{"roles":[`+fleettest.JSONText(id)+`]}`)
+			f.OK("task.assign", `{"taskId":%q,"instanceId":%s}`, task, fleettest.JSONText(id))
+			claim := fleettest.Decoded[fleettest.Claim](t, f.OK("task.claim", `{"workerId":%s,"idempotencyKey":%[1]s}`, fleettest.JSONText(id)))
 			if claim.TaskID != task || claim.Task.AssignedTo != id {
 				t.Errorf("%q claimed %+v", id, claim)
 			}
 			if last := f.Events()[f.Seq()-1]; last.Actor != id {
 				t.Errorf("the actor is %q, want %q", last.Actor, id)
 			}
-			if string(f.OK("system.heartbeat", `{"instanceId":%s}`, fleettest.JsonText(id))) == `{"alive":false}` {
+			if string(f.OK("system.heartbeat", `{"instanceId":%s}`, fleettest.JSONText(id))) == `{"alive":false}` {
 				t.Errorf("%q is not alive", id)
 			}
 			if i%2 == 0 {
-				f.OK("task.complete", `{"id":%q,"workerId":%s}`, task, fleettest.JsonText(id))
-			} else if got := string(f.OK("system.unregister", `{"instanceId":%s,"sessionId":%[1]s}`, fleettest.JsonText(id))); got !=
+				f.OK("task.complete", `{"id":%q,"workerId":%s}`, task, fleettest.JSONText(id))
+			} else if got := string(f.OK("system.unregister", `{"instanceId":%s,"sessionId":%[1]s}`, fleettest.JSONText(id))); got !=
 				`{"unregistered":true,"tasksReassigned":1}` {
 				t.Errorf("unregister %q: %s", id, got)
 			}

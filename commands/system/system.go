@@ -1,3 +1,5 @@
+// Package system is the domain of instances and of the coordinator itself: one file for each method of system.*,
+// named after it, with the method's params, result, limits and script. Package commands lists its Methods.
 package system
 
 import (
@@ -11,7 +13,7 @@ import (
 	"github.com/claudebench/claudebench/internal/taskview"
 )
 
-// SystemOptions are what the system's methods work with.
+// Options are what the system's methods work with.
 type Options struct {
 	// Catalog are all methods, as they are offered and as they were called.
 	Catalog Catalog
@@ -36,7 +38,7 @@ type Catalog interface {
 	MCPStats() callstats.Stats
 }
 
-// SystemMethods are the methods of the domain system, in the order in which they are documented.
+// Methods are the methods of the domain system, in the order in which they are documented.
 func Methods(o Options) ([]*command.Method, error) {
 	return command.Collect(
 		o.registerMethod,

@@ -91,12 +91,12 @@ func TestUnregisterAnotherSession(t *testing.T) {
 func TestUnregisterKeepsTheContext(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		id, trace := `,"cause":"x",%d,"trace":1`, `a,b","trace":"c`
-		f.OK("system.register", `{"id":%s,"roles":["worker"]}`, fleettest.JsonText(id))
+		f.OK("system.register", `{"id":%s,"roles":["worker"]}`, fleettest.JSONText(id))
 		f.Create("x", "")
-		f.OK("task.claim", `{"workerId":%s}`, fleettest.JsonText(id))
+		f.OK("task.claim", `{"workerId":%s}`, fleettest.JSONText(id))
 		before := f.Seq()
 		_, err := f.Call(t.Context(), api.Request{
-			Method: "system.unregister", Params: json.RawMessage(`{"instanceId":` + fleettest.JsonText(id) + `}`), Trace: trace, Cause: `,"trace":null`,
+			Method: "system.unregister", Params: json.RawMessage(`{"instanceId":` + fleettest.JSONText(id) + `}`), Trace: trace, Cause: `,"trace":null`,
 		})
 		if err != nil {
 			t.Fatal(err)

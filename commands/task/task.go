@@ -1,3 +1,5 @@
+// Package task is the domain of tasks: one file for each method of task.*, named after it, with the method's params,
+// result, limits and script. Package commands lists its Methods.
 package task
 
 import (
@@ -7,7 +9,7 @@ import (
 	"github.com/claudebench/claudebench/internal/taskview"
 )
 
-// TaskOptions are what the tasks' methods work with.
+// Options are what the tasks' methods work with.
 type Options struct {
 	// View is what task.list reads; nil without Postgres.
 	View taskview.View
@@ -15,7 +17,7 @@ type Options struct {
 	Retention time.Duration
 }
 
-// TaskMethods are the methods of the domain task, in the order in which they are documented.
+// Methods are the methods of the domain task, in the order in which they are documented.
 func Methods(o Options) ([]*command.Method, error) {
 	return command.Collect(
 		createMethod,

@@ -34,6 +34,7 @@ type Error struct {
 	Data    any    `json:"data,omitempty"`
 }
 
+// Error is the message with its code, and the data as JSON.
 func (e *Error) Error() string {
 	data, err := json.Marshal(e.Data)
 	if err != nil || e.Data == nil {
@@ -63,4 +64,14 @@ func Unauthorized(needed string) *Error {
 // MethodNotFound says which method there is not.
 func MethodNotFound(method string) *Error {
 	return &Error{Code: CodeMethodNotFound, Message: "Method not found", Data: method}
+}
+
+// ParseError refuses a body that is not JSON; why says what is wrong and where.
+func ParseError(why string) *Error {
+	return &Error{Code: CodeParse, Message: "Parse error", Data: why}
+}
+
+// InvalidRequest refuses what is JSON and not a request; the sentence says which rule it breaks.
+func InvalidRequest(format string, args ...any) *Error {
+	return &Error{Code: CodeInvalidRequest, Message: "Invalid Request", Data: fmt.Sprintf(format, args...)}
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/claudebench/claudebench/internal/api"
-	"github.com/claudebench/claudebench/internal/rpc"
+	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
 // Require lets only bearers of a token pass to next, but for the open paths, which tell them from others by Name. Others are
@@ -25,7 +25,7 @@ func (s *Store) Require(next http.Handler, open ...string) http.Handler {
 				challenge += `, error="invalid_token"` // RFC 6750, section 3
 			}
 			w.Header().Set("WWW-Authenticate", challenge)
-			rpc.WriteError(w, http.StatusUnauthorized, api.Unauthorized(why))
+			httpapi.WriteError(w, http.StatusUnauthorized, api.Unauthorized(why))
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -1,3 +1,5 @@
+// Package breaker holds the circuit breakers of a coordinator, one for each method. A breaker works in process, so
+// that it works while Redis is away, and its Reporter tells Redis about changes once Redis can take them.
 package breaker
 
 import (
@@ -22,13 +24,13 @@ const (
 // maxUnreported bounds what waits to be reported of one circuit.
 const maxUnreported = 8
 
-// Breaker is the setting of a circuit breaker: so many failures of the infrastructure in a row open it; 0 is no breaker.
+// Setting is the setting of a circuit breaker: so many failures of the infrastructure in a row open it; 0 is no breaker.
 type Setting struct {
 	Failures int
 	Open     time.Duration
 }
 
-// circuit is the circuit breaker of one method in one coordinator. It works in process, for it is there for when Redis is
+// Circuit is the circuit breaker of one method in one coordinator. It works in process, for it is there for when Redis is
 // gone; what it did is reported to Redis when that can take it, by Sweep.
 type Circuit struct {
 	method  string
@@ -43,13 +45,14 @@ type Circuit struct {
 	last     Change // the latest of them, told or not
 }
 
-// circuitChange is a change of state.
+// Change is a change of state.
 type Change struct {
 	State     string
 	Failures  int
 	Until, At int64 // ms
 }
 
+// New returns the closed circuit of a method.
 func New(method string, setting Setting, log *slog.Logger) *Circuit {
 	c := &Circuit{method: method, setting: setting, log: log}
 	c.breaker = gobreaker.NewCircuitBreaker[json.RawMessage](gobreaker.Settings{
@@ -71,7 +74,7 @@ var (
 	ErrNoSign         = errors.New("the call tells nothing of the infrastructure")
 )
 
-// do runs a call if the circuit lets it through, else it returns errCircuitOpen. sign judges the call's error:
+// Do runs a call if the circuit lets it through, else it returns errCircuitOpen. sign judges the call's error:
 // nil, errInfrastructure or errNoSign.
 func (c *Circuit) Do(run func() (json.RawMessage, error), sign func(error) error) (json.RawMessage, error) {
 	if c == nil {
@@ -89,7 +92,7 @@ func (c *Circuit) Do(run func() (json.RawMessage, error), sign func(error) error
 	return result, failed
 }
 
-// errCircuitOpen is the error of a call that an open circuit rejected.
+// ErrOpen is the error of a call that an open circuit rejected.
 var ErrOpen = errors.New("the circuit is open")
 
 // State reports how the circuit stands.
@@ -107,7 +110,7 @@ func (c *Circuit) State() string {
 	}
 }
 
-// CircuitStates are the states that a circuit may have.
+// States are the states that a circuit may have.
 func States() []string { return []string{Closed, Open, HalfOpen} }
 
 // changed notes a change of state, so that it is reported. The breaker calls it with its own lock held.
@@ -136,7 +139,7 @@ func (c *Circuit) changed(from, to gobreaker.State) {
 	}
 }
 
-// note adds a change. Of more than can wait, the first ones are told and the last.
+// Note adds a change. Of more than can wait, the first ones are told and the last.
 func (c *Circuit) Note(change Change) {
 	c.last = change
 	if len(c.Changes) == maxUnreported {

@@ -13,7 +13,7 @@ var reportScript = lua.Named("report_circuit")
 // circuitKept is how long Redis shows what a coordinator last reported of a circuit.
 const noteKept = time.Hour
 
-// circuits are the circuit breakers of one coordinator, which reports their changes.
+// Reporter are the circuit breakers of one coordinator, which reports their changes.
 type Reporter struct {
 	scripts     lua.Scripts
 	coordinator string
@@ -21,12 +21,12 @@ type Reporter struct {
 	reporting   sync.Mutex
 }
 
-// newCircuits returns the circuits of the coordinator of this name.
+// NewReporter returns the circuits of the coordinator of this name.
 func NewReporter(scripts lua.Scripts, coordinator string, all []*Circuit) *Reporter {
 	return &Reporter{scripts: scripts, coordinator: coordinator, all: all}
 }
 
-// report tells Redis how circuits stand and, by events, which opened and closed. What cannot be reported
+// Report tells Redis how circuits stand and, by events, which opened and closed. What cannot be reported
 // stays for the next time.
 func (c *Reporter) Report(ctx context.Context) error {
 	c.reporting.Lock()

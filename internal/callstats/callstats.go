@@ -1,3 +1,5 @@
+// Package callstats counts the calls of each method in one coordinator, by outcome, and how long they took.
+// system.metrics and /metrics read the counts. Counting never fails and never waits.
 package callstats
 
 import (
@@ -7,21 +9,21 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// callStats counts the calls of one method in one coordinator. Any number of calls count at once.
+// Counter counts the calls of one method in one coordinator. Any number of calls count at once.
 type Counter struct {
 	outcomes [api.NumOutcomes]atomic.Uint64
 	last     atomic.Int64 // ms since 1970, 0 for never
 	latency  counts
 }
 
-// record counts a call that began then and ended now.
+// Record counts a call that began then and ended now.
 func (s *Counter) Record(began time.Time, err error) {
 	s.latency.add(time.Since(began))
 	s.outcomes[api.OutcomeOf(err)].Add(1)
 	s.last.Store(began.UnixMilli())
 }
 
-// CallStats are what a coordinator has counted of the calls of one method since it started.
+// Stats are what a coordinator has counted of the calls of one method since it started.
 type Stats struct {
 	Method string
 	// Circuit is how the method's circuit breaker stands.
@@ -38,6 +40,7 @@ type Stats struct {
 // Errors is how many calls did not end well.
 func (s *Stats) Errors() uint64 { return s.Calls - s.Outcomes[api.OutcomeOK] }
 
+// Snapshot returns the counts under a method's name. Calls that end meanwhile may be in it in part.
 func (s *Counter) Snapshot(method string) Stats {
 	snapshot := Stats{Method: method, Latency: s.latency.snapshot()}
 	for i := range s.outcomes {

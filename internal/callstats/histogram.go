@@ -110,7 +110,7 @@ func (h *Histogram) Quantile(part float64) time.Duration {
 	return 0
 }
 
-// add adds another histogram to this one.
+// Add adds another histogram to this one.
 func (h *Histogram) Add(other *Histogram) {
 	h.Count += other.Count
 	h.Sum += other.Sum

@@ -12,7 +12,7 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// call is one run of one command: the request, what its token allows, and the scripts that decide.
+// Call is one run of one command: the request, what its token allows, and the scripts that decide.
 type Call struct {
 	api.Request
 	token   api.Token // zero where no tokens are in use
@@ -21,18 +21,18 @@ type Call struct {
 	late    bool // most of the method's time was over before the call began
 }
 
-// newCall returns a run of a method.
+// NewCall returns a run of a method.
 func NewCall(r api.Request, m *Method, token api.Token, scripts lua.Scripts) *Call {
 	return &Call{Request: r, method: m, token: token, scripts: scripts, late: time.Since(r.Received) > m.Timeout/2}
 }
 
-// limit is the method's rate limit in force, in calls a minute; 0 for none.
+// Limit is the method's rate limit in force, in calls a minute; 0 for none.
 func (c *Call) Limit() int { return c.method.Limit }
 
-// timeout is the method's.
+// Timeout is the method's.
 func (c *Call) Timeout() time.Duration { return c.method.Timeout }
 
-// run runs the script that decides the command. Its arguments are the event's context, the rate-limit key
+// Run runs the script that decides the command. Its arguments are the event's context, the rate-limit key
 // and the limit, then those given. instance is the one that the caller acts for, "" for none.
 func (c *Call) Run(ctx context.Context, script *lua.Script, instance string, args ...any) (any, error) {
 	if instance != "" {
@@ -45,12 +45,12 @@ func (c *Call) Run(ctx context.Context, script *lua.Script, instance string, arg
 	return c.scripts.Run(ctx, script, append(full, args...)...)
 }
 
-// script runs a script that is not the deciding one: it takes just the arguments given.
+// Script runs a script that is not the deciding one: it takes just the arguments given.
 func (c *Call) Script(ctx context.Context, script *lua.Script, args ...any) (any, error) {
 	return c.scripts.Run(ctx, script, args...)
 }
 
-// decide is run for a script that returns the method's result as JSON text.
+// Decide is run for a script that returns the method's result as JSON text.
 func (c *Call) Decide(ctx context.Context, script *lua.Script, instance string, args ...any) (json.RawMessage, error) {
 	reply, err := c.Run(ctx, script, instance, args...)
 	if err != nil {
@@ -63,7 +63,7 @@ func (c *Call) Decide(ctx context.Context, script *lua.Script, instance string, 
 	return json.RawMessage(text), nil
 }
 
-// actor is who acts: the token's name and the instance, either of them, or anonymous.
+// Actor is who acts: the token's name and the instance, either of them, or anonymous.
 func (c *Call) Actor(instance string) string {
 	switch {
 	case c.Caller != "" && instance != "":
@@ -76,12 +76,12 @@ func (c *Call) Actor(instance string) string {
 	return "anonymous"
 }
 
-// context is the context of the events that the call emits for an instance, "" for none.
+// EventContext is the context of the events that the call emits for an instance, "" for none.
 func (c *Call) EventContext(instance, cause string) string {
 	return lua.EventContext(c.Actor(instance), cause, c.Trace)
 }
 
-// subject is the rate-limit key: the instance, else the token, else the address. An instance's calls are
+// Subject is the rate-limit key: the instance, else the token, else the address. An instance's calls are
 // counted for each token, so that nobody uses up another's by naming its instances.
 func (c *Call) Subject(instance string) string {
 	if instance == "" && c.Caller == "" {
@@ -90,7 +90,7 @@ func (c *Call) Subject(instance string) string {
 	return c.Method + ":" + c.Actor(instance)
 }
 
-// agent is the name of the caller's token when it may act for its own instances and tasks only, else "".
+// Agent is the name of the caller's token when it may act for its own instances and tasks only, else "".
 // The scripts take it, since they decide whose an instance or a task is.
 func (c *Call) Agent() string {
 	if c.token.Name == "" || slices.Contains(c.token.Roles, api.RoleOperator) || slices.Contains(c.token.Roles, api.RoleAdmin) {
@@ -99,7 +99,7 @@ func (c *Call) Agent() string {
 	return c.token.Name
 }
 
-// mayName refuses an instance whose id does not begin with the token's prefix.
+// MayName refuses an instance whose id does not begin with the token's prefix.
 func (c *Call) MayName(instance string) error {
 	if strings.HasPrefix(instance, c.token.InstancePrefix) {
 		return nil

@@ -22,7 +22,7 @@ var scriptErrors = map[string]struct {
 	"UNAUTHORIZED":   {api.CodeUnauthorized, "Unauthorized"},
 }
 
-// apiError turns what running a script gave into what the caller is told. An error that is none of
+// APIError turns what running a script gave into what the caller is told. An error that is none of
 // ours, or whose detail is not JSON, comes back as it is: the edge logs it and answers a bare internal error.
 func APIError(err error) error {
 	var refused *lua.Error

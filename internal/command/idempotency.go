@@ -8,7 +8,7 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// once gives what a script needs to know a repeated command by: the hash of its method, its caller and
+// Idempotency gives what a script needs to know a repeated command by: the hash of its method, its caller and
 // its idempotency key, and a digest of its params. Without a key both are "".
 func (c *Call) Idempotency(key string) (hash, digest string, err error) {
 	if key == "" {
@@ -27,7 +27,7 @@ func (c *Call) Idempotency(key string) (hash, digest string, err error) {
 	return Digest(c.Method + "\x00" + c.Caller + "\x00" + key), Digest(string(canonical)), nil
 }
 
-// hashOf is half a SHA-256 in hex: enough that no two are the same by chance.
+// Digest is half a SHA-256 in hex: enough that no two are the same by chance.
 func Digest(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:16])

@@ -1,3 +1,9 @@
+// Package command is what the domains of commands are made of: a Method as the API offers it, the Call that a
+// handler gets, and how a call's error becomes the API's error. commands/system and commands/task define
+// methods with New; package commands runs them.
+//
+// A handler's errors of Redis (lua.ErrUnavailable, lua.ErrOutcomeUnknown, *lua.Error) and of the task view
+// become errors of the API in APIError. Any other error is a fault of the coordinator.
 package command
 
 import (
@@ -60,7 +66,7 @@ var (
 	Admins  = []string{api.RoleAdmin}
 )
 
-// spec is what the list says of a method beside its types.
+// Spec is what the list says of a method beside its types.
 type Spec struct {
 	Name        string
 	Description string
@@ -70,11 +76,11 @@ type Spec struct {
 	Roles       []string
 	Hidden      bool
 	Effect      Effect
-	// refine adds to the schema of the params what their Go type cannot say.
+	// Refine adds to the schema of the params what their Go type cannot say.
 	Refine func(properties map[string]*jsonschema.Schema)
 }
 
-// method makes a Method from its handler. P is the type of its params, R of its result, which a handler
+// New makes a Method from its handler. P is the type of its params, R of its result, which a handler
 // gives as JSON: most results come from the script as they are.
 func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMessage, error)) (*Method, error) {
 	decoder, err := params.New[P](s.Refine)
@@ -103,7 +109,7 @@ func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMess
 	}, nil
 }
 
-// collect makes the methods of a list.
+// Collect makes the methods of a list.
 func Collect(define ...func() (*Method, error)) ([]*Method, error) {
 	list := make([]*Method, len(define))
 	for i, each := range define {

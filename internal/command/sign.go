@@ -9,7 +9,7 @@ import (
 	"github.com/claudebench/claudebench/internal/taskview"
 )
 
-// errMethodTimeout is the cause of a context that ended with its method's timeout. A call that ended by
+// ErrTimeout is the cause of a context that ended with its method's timeout. A call that ended by
 // anything else was given up by its caller.
 var ErrTimeout = errors.New("the method's timeout is over")
 

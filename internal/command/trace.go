@@ -20,7 +20,7 @@ type tracedScripts struct {
 	tracer  trace.Tracer
 }
 
-// traceScripts returns scripts that make spans.
+// TraceScripts returns scripts that make spans.
 func TraceScripts(scripts lua.Scripts, tracer trace.Tracer) lua.Scripts {
 	return tracedScripts{scripts, tracer}
 }

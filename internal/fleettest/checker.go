@@ -14,12 +14,13 @@ import (
 	"github.com/claudebench/claudebench/internal/command"
 )
 
-// checker runs methods as far as their params are checked, and no further: there is no Redis.
+// Checker runs methods as far as their params are checked, and no further: there is no Redis.
 type Checker struct {
 	*commands.Coordinator
 	gone context.Context //nolint:containedctx // over before the first call
 }
 
+// NewChecker returns a checker.
 func NewChecker(t *testing.T) *Checker {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialerRetries: 1})
@@ -33,7 +34,7 @@ func NewChecker(t *testing.T) *Checker {
 	return &Checker{Coordinator: c, gone: gone}
 }
 
-// refuses gives the sentence by which params are refused, "" when they are not.
+// Refuses gives the sentence by which params are refused, "" when they are not.
 func (c *Checker) Refuses(t TB, method, params string) string {
 	t.Helper()
 	_, err := c.Call(c.gone, api.Request{Method: method, Params: json.RawMessage(params)})
@@ -56,7 +57,7 @@ func (c *Checker) Refuses(t TB, method, params string) string {
 	return ""
 }
 
-// method is one of the methods; nil for none.
+// Method is one of the methods; nil for none.
 func (c *Checker) Method(name string) *command.Method {
 	for _, m := range c.Methods() {
 		if m.Name == name {

@@ -1,3 +1,6 @@
+// Package fleettest is the test bench for commands: a coordinator in a namespace of its own on a real Redis or on
+// the embedded one, short ways to call methods, and a fold of the log that is compared with all that Redis holds.
+// Only tests import it.
 package fleettest
 
 import (
@@ -25,17 +28,17 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// patience is how long a test waits for what must come.
+// Patience is how long a test waits for what must come.
 const Patience = 10 * time.Second
 
-// tb is what a fleet needs of a test: *testing.T and *rapid.T both have it.
+// TB is what a fleet needs of a test: *testing.T and *rapid.T both have it.
 type TB interface {
 	Helper()
 	Fatalf(format string, args ...any)
 	Errorf(format string, args ...any)
 }
 
-// fleet is a coordinator in a namespace of its own.
+// Fleet is a coordinator in a namespace of its own.
 type Fleet struct {
 	*commands.Coordinator
 	Options  commands.Options
@@ -47,7 +50,7 @@ type Fleet struct {
 	Embedded bool // runs on the embedded Redis, which is slow
 }
 
-// clientOf is a client as the server makes it: it repeats nothing by itself.
+// ClientOf is a client as the server makes it: it repeats nothing by itself.
 func ClientOf(t testing.TB, from *redis.Client) *redis.Client {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{
@@ -63,13 +66,16 @@ func ClientOf(t testing.TB, from *redis.Client) *redis.Client {
 	return client
 }
 
+// RealRedis connects to the Redis of the tests.
 func RealRedis(t testing.TB) *redis.Client { t.Helper(); return ClientOf(t, testenv.Client(t)) }
+
+// EmbeddedRedis connects to an embedded Redis.
 func EmbeddedRedis(t testing.TB) *redis.Client {
 	t.Helper()
 	return ClientOf(t, testenv.EmbeddedClient(t))
 }
 
-// unlimited switches every rate limit off.
+// Unlimited switches every rate limit off.
 func Unlimited() map[string]int {
 	list, err := commands.Methods()
 	if err != nil {
@@ -82,7 +88,7 @@ func Unlimited() map[string]int {
 	return limits
 }
 
-// newFleet makes a coordinator; what o leaves out is the default, but for the rate limits, which are off.
+// New makes a coordinator; what o leaves out is the default, but for the rate limits, which are off.
 func New(t TB, client *redis.Client, o commands.Options) *Fleet {
 	t.Helper()
 	o.Redis = client
@@ -125,7 +131,7 @@ func (f *Fleet) start(o commands.Options) {
 	}
 }
 
-// with starts the fleet's coordinator with changed options.
+// With starts the fleet's coordinator with changed options.
 func (f *Fleet) With(change func(o *commands.Options)) {
 	f.T.Helper()
 	o := f.Options
@@ -133,14 +139,14 @@ func (f *Fleet) With(change func(o *commands.Options)) {
 	f.start(o)
 }
 
-// beside is a second coordinator in the fleet's namespace.
+// Beside is a second coordinator in the fleet's namespace.
 func (f *Fleet) Beside() *Fleet {
 	other := New(f.T, f.Client, f.Options)
 	other.Unhurried()
 	return other
 }
 
-// everywhere runs a test on the real Redis and on the embedded one. In the end the log must tell how the
+// Everywhere runs a test on the real Redis and on the embedded one. In the end the log must tell how the
 // state in Redis came about, whatever the test did.
 func Everywhere(t *testing.T, o commands.Options, test func(t *testing.T, f *Fleet)) {
 	t.Helper()
@@ -157,7 +163,7 @@ func Everywhere(t *testing.T, o commands.Options, test func(t *testing.T, f *Fle
 	}
 }
 
-// unhurried gives every command a minute, so that a busy machine is no outage. How long commands may take
+// Unhurried gives every command a minute, so that a busy machine is no outage. How long commands may take
 // is for the tests of outages.
 func (f *Fleet) Unhurried() {
 	for _, m := range f.Methods() {
@@ -165,7 +171,7 @@ func (f *Fleet) Unhurried() {
 	}
 }
 
-// method is one of the coordinator's methods; nil for none.
+// Method is one of the coordinator's methods; nil for none.
 func (f *Fleet) Method(name string) *command.Method {
 	for _, m := range f.Methods() {
 		if m.Name == name {
@@ -175,7 +181,7 @@ func (f *Fleet) Method(name string) *command.Method {
 	return nil
 }
 
-// do calls a method as nobody in particular.
+// Do calls a method as nobody in particular.
 func (f *Fleet) Do(method, params string) (json.RawMessage, error) {
 	return f.Call(context.Background(), api.Request{Method: method, Params: json.RawMessage(params), Addr: "192.0.2.1", Cause: "req-1"})
 }
@@ -212,7 +218,7 @@ func (f *Fleet) OK(method, format string, args ...any) json.RawMessage {
 	return result
 }
 
-// refused calls a method that must answer an error, and change nothing.
+// Refused calls a method that must answer an error, and change nothing.
 func (f *Fleet) Refused(code int, data, method, format string, args ...any) {
 	f.T.Helper()
 	before := f.Seq()
@@ -234,7 +240,7 @@ func (f *Fleet) Refused(code int, data, method, format string, args ...any) {
 	}
 }
 
-// seq is the number of the last event.
+// Seq is the number of the last event.
 func (f *Fleet) Seq() int64 {
 	f.T.Helper()
 	n, err := f.Client.HGet(context.Background(), f.Keys.Log(), "seq").Int64()
@@ -244,7 +250,7 @@ func (f *Fleet) Seq() int64 {
 	return n
 }
 
-// taskJSON is a task as methods answer it.
+// Task is a task as methods answer it.
 type Task struct {
 	ID          string          `json:"id"`
 	Text        string          `json:"text"`
@@ -260,6 +266,7 @@ type Task struct {
 	CompletedAt string          `json:"completedAt"`
 }
 
+// Claim is the result of task.claim.
 type Claim struct {
 	Claimed bool   `json:"claimed"`
 	TaskID  string `json:"taskId"`
@@ -267,6 +274,7 @@ type Claim struct {
 	Tasks   []Task `json:"tasks"`
 }
 
+// Decoded decodes JSON, which must be of the type.
 func Decoded[T any](t TB, raw json.RawMessage) T {
 	t.Helper()
 	var v T
@@ -276,36 +284,37 @@ func Decoded[T any](t TB, raw json.RawMessage) T {
 	return v
 }
 
-// create makes a task and gives its id; more is further params, each with a comma before it.
+// Create makes a task and gives its id; more is further params, each with a comma before it.
 func (f *Fleet) Create(text, more string) string {
 	f.T.Helper()
 	return Decoded[Task](f.T, f.OK("task.create", `{"text":%q%s}`, text, more)).ID
 }
 
-// register registers an instance; roles and more are JSON.
+// Register registers an instance; roles and more are JSON.
 func (f *Fleet) Register(id, roles, more string) {
 	f.T.Helper()
 	f.OK("system.register", `{"id":%q,"roles":%s%s}`, id, roles, more)
 }
 
+// Get reads a task.
 func (f *Fleet) Get(id string) Task {
 	f.T.Helper()
 	return Decoded[Task](f.T, f.OK("task.get", `{"id":%q}`, id))
 }
 
-// claim claims one task and gives its id, "" for none.
+// Claim claims one task and gives its id, "" for none.
 func (f *Fleet) Claim(worker string) string {
 	f.T.Helper()
 	return Decoded[Claim](f.T, f.OK("task.claim", `{"workerId":%q}`, worker)).TaskID
 }
 
-// checkHealth declares dead who has been silent for a time given in ms.
+// CheckHealth declares dead who has been silent for a time given in ms.
 func (f *Fleet) CheckHealth(timeout int) reassign.SweepResult {
 	f.T.Helper()
 	return Decoded[reassign.SweepResult](f.T, f.OK("system.check_health", `{"timeout":%d}`, timeout))
 }
 
-// exists tells which of some keys there are.
+// Exists tells which of some keys there are.
 func (f *Fleet) Exists(keys ...string) int64 {
 	f.T.Helper()
 	n, err := f.Client.Exists(context.Background(), keys...).Result()

@@ -18,7 +18,7 @@ import (
 	"github.com/claudebench/claudebench/internal/taskview"
 )
 
-// rowsOfATest stands in for the task view in Postgres, which has always applied the whole log.
+// Rows stands in for the task view in Postgres, which has always applied the whole log.
 type Rows struct {
 	mu      sync.Mutex
 	fleet   *Fleet
@@ -39,6 +39,7 @@ func (r *Rows) reach() error {
 	return nil
 }
 
+// Position is that of the log's end, unless the view is away or behind.
 func (r *Rows) Position(context.Context) (seq, at int64, err error) {
 	if err := r.reach(); err != nil {
 		return 0, 0, err
@@ -52,6 +53,7 @@ func (r *Rows) Position(context.Context) (seq, at int64, err error) {
 	return seq, at, nil
 }
 
+// Flush deletes the rows under a flush's id.
 func (r *Rows) Flush(_ context.Context, id string, _ int64) (tasks int64, err error) {
 	if r.Before != nil {
 		r.Before(id)
@@ -72,6 +74,7 @@ func (r *Rows) Flush(_ context.Context, id string, _ int64) (tasks int64, err er
 	return r.counts[id], err
 }
 
+// Decide reports whether the rows were deleted under a flush's id.
 func (r *Rows) Decide(_ context.Context, id string) (tasks int64, deleted bool, err error) {
 	if err := r.reach(); err != nil {
 		return 0, false, err
@@ -84,14 +87,14 @@ func (r *Rows) Decide(_ context.Context, id string) (tasks int64, deleted bool, 
 	return r.counts[id], r.decided[id], nil
 }
 
-// withRows gives the fleet a view of so many rows.
+// WithRows gives the fleet a view of so many rows.
 func (f *Fleet) WithRows(tasks int64) *Rows {
 	r := &Rows{fleet: f, Tasks: tasks, decided: map[string]bool{}, counts: map[string]int64{}}
 	f.With(func(o *commands.Options) { o.Rows = r })
 	return r
 }
 
-// flushed are the keys of the namespace that a flush deletes.
+// Flushable are the keys of the namespace that a flush deletes.
 func (f *Fleet) Flushable() []string {
 	f.T.Helper()
 	return slices.DeleteFunc(f.Scan(f.Keys.Prefix()+"*"), func(key string) bool {
@@ -100,7 +103,7 @@ func (f *Fleet) Flushable() []string {
 	})
 }
 
-// populate makes instances, tasks in every state and a leader.
+// Populate makes instances, tasks in every state and a leader.
 func (f *Fleet) Populate() {
 	f.T.Helper()
 	f.Register("w", `["worker"]`, `,"metadata":{"sessionId":"s"}`)
@@ -114,14 +117,16 @@ func (f *Fleet) Populate() {
 	f.OK("system.heartbeat", `{"instanceId":"w"}`)
 }
 
+// Confirmed are params of system.flush.
 const Confirmed = `{"confirm":"FLUSH_ALL_DATA"}`
 
+// Flush calls system.flush.
 func (f *Fleet) Flush(params string) flush.Result {
 	f.T.Helper()
 	return Decoded[flush.Result](f.T, f.OK("system.flush", "%s", params))
 }
 
-// snapshotted holds that something changes nothing.
+// Snapshotted holds that something changes nothing.
 func (f *Fleet) Snapshotted(t *testing.T, what func()) {
 	t.Helper()
 	before := f.Snapshot()
@@ -131,7 +136,7 @@ func (f *Fleet) Snapshotted(t *testing.T, what func()) {
 	}
 }
 
-// crashed runs a flush that its coordinator leaves behind at a step.
+// Crashed runs a flush that its coordinator leaves behind at a step.
 func (f *Fleet) Crashed(step, params string) {
 	f.T.Helper()
 	f.Dies = func(_ context.Context, at string) bool { return at == step }
@@ -143,10 +148,10 @@ func (f *Fleet) Crashed(step, params string) {
 	}
 }
 
-// expire ends the lease of the run that was left behind.
+// Expire ends the lease of the run that was left behind.
 func (f *Fleet) Expire() { f.Put([]any{"HSET", f.Keys.Log(), "flushUntil", 1}) }
 
-// sweep is a tick of another coordinator's monitor.
+// SweepOnce is a tick of another coordinator's monitor.
 func (f *Fleet) SweepOnce() {
 	f.T.Helper()
 	other := f.Beside()

@@ -10,7 +10,7 @@ import (
 	"github.com/claudebench/claudebench/internal/params"
 )
 
-// fold is the state that the log tells of, with the laws that events keep to. It is written from the
+// Fold is the state that the log tells of, with the laws that events keep to. It is written from the
 // events' documentation alone, so that it and the scripts check each other.
 type Fold struct {
 	Seq       int64
@@ -24,6 +24,7 @@ type Fold struct {
 	Broken     []string
 }
 
+// FoldTask is a task as the log tells it.
 type FoldTask struct {
 	ID, Text, Status, AssignedTo, Previous     string
 	Metadata, Result, Error                    string // JSON text, "" for null
@@ -41,15 +42,17 @@ type foldInstance struct {
 	RegisteredAt      string
 }
 
+// NewFold returns the fold of an empty log.
 func NewFold() *Fold {
 	return &Fold{Tasks: map[string]*FoldTask{}, deleted: map[string]bool{}, Instances: map[string]*foldInstance{}}
 }
 
+// Open reports whether the task is not finished.
 func (t *FoldTask) Open() bool { return t.Status == "pending" || t.Status == "in_progress" }
 
 func (i *foldInstance) Worker() bool { return slices.Contains(i.Roles, "worker") }
 
-// may tells whether an instance has the roles a task asks for.
+// May tells whether an instance has the roles a task asks for.
 func (f *Fold) May(instance string, t *FoldTask) bool {
 	i := f.Instances[instance]
 	if i == nil {
@@ -67,7 +70,7 @@ func (f *Fold) May(instance string, t *FoldTask) bool {
 	return true
 }
 
-// payload is every member that the fold reads, of any event.
+// Payload is every member that the fold reads, of any event.
 type Payload struct {
 	ID, TaskID, InstanceID, WorkerID string
 	Text, Status, Reason             string
@@ -93,6 +96,7 @@ type Payload struct {
 	}
 }
 
+// Text decodes a JSON string, "" for anything else.
 func Text(raw json.RawMessage) string {
 	if string(raw) == "null" {
 		return ""
@@ -111,7 +115,7 @@ func (f *Fold) breaks(e Event, format string, args ...any) {
 	f.Broken = append(f.Broken, e.ID+" "+e.Type+" "+string(e.Payload)+": "+fmt.Sprintf(format, args...))
 }
 
-// apply takes in an event; one that it has seen before changes nothing.
+// Apply takes in an event; one that it has seen before changes nothing.
 func (f *Fold) Apply(e Event) {
 	if e.Seq <= f.Seq {
 		return

@@ -10,7 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// event is an envelope of the log.
+// Event is an envelope of the log.
 type Event struct {
 	ID        string          `json:"id"`
 	Seq       int64           `json:"seq"`
@@ -27,7 +27,7 @@ type Event struct {
 var envelopeShape = regexp.MustCompile(
 	`^\{"id":"[0-9]+-[0-9]+","seq":[0-9]+,"type":"[a-z._]+","v":1,"timestamp":[0-9]+,"actor":"`)
 
-// read reads a stream of events and checks each entry's form.
+// Read reads a stream of events and checks each entry's form.
 func (f *Fleet) Read(stream string) []Event {
 	f.T.Helper()
 	entries, err := f.Client.XRange(context.Background(), stream, "-", "+").Result()
@@ -41,6 +41,7 @@ func (f *Fleet) Read(stream string) []Event {
 	return events
 }
 
+// DecodeEntry decodes an entry of a stream and checks its form.
 func (f *Fleet) DecodeEntry(entry redis.XMessage) Event {
 	f.T.Helper()
 	data, _ := entry.Values["data"].(string)
@@ -54,7 +55,7 @@ func (f *Fleet) DecodeEntry(entry redis.XMessage) Event {
 	return e
 }
 
-// events reads the whole log, which must have no gap and no step back, and be in the topics too.
+// Events reads the whole log, which must have no gap and no step back, and be in the topics too.
 func (f *Fleet) Events() []Event {
 	f.T.Helper()
 	events := f.Read(f.Keys.Events())
@@ -79,7 +80,7 @@ func (f *Fleet) Events() []Event {
 	return events
 }
 
-// since gives the events after a seq.
+// Since gives the events after a seq.
 func (f *Fleet) Since(seq int64) []Event {
 	f.T.Helper()
 	events := f.Events()
@@ -91,7 +92,7 @@ func (f *Fleet) Since(seq int64) []Event {
 	return nil
 }
 
-// emitted checks the types of the events after a seq and gives these events.
+// Emitted checks the types of the events after a seq and gives these events.
 func (f *Fleet) Emitted(seq int64, types ...string) []Event {
 	f.T.Helper()
 	events := f.Since(seq)
@@ -105,7 +106,7 @@ func (f *Fleet) Emitted(seq int64, types ...string) []Event {
 	return events
 }
 
-// holds checks members of an event's payload; want is a JSON object.
+// Holds checks members of an event's payload; want is a JSON object.
 func (f *Fleet) Holds(e Event, want string) {
 	f.T.Helper()
 	payload := Decoded[map[string]json.RawMessage](f.T, e.Payload)
@@ -116,4 +117,5 @@ func (f *Fleet) Holds(e Event, want string) {
 	}
 }
 
+// IsoMoment matches a time as the API writes it.
 var IsoMoment = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$`)

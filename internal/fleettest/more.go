@@ -14,7 +14,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// limited makes a call that must be refused for coming too soon.
+// Limited makes a call that must be refused for coming too soon.
 func (f *Fleet) Limited(r api.Request) Limit {
 	f.T.Helper()
 	before := f.Seq()
@@ -30,9 +30,10 @@ func (f *Fleet) Limited(r api.Request) Limit {
 	return Decoded[Limit](f.T, data)
 }
 
+// Limit is the data of an error of the rate limit.
 type Limit struct{ Limit, WindowMs, RetryAfterMs int64 }
 
-// snapshot is all that is in the namespace.
+// Snapshot is all that is in the namespace.
 func (f *Fleet) Snapshot() map[string]any {
 	f.T.Helper()
 	ctx := context.Background()
@@ -54,7 +55,7 @@ func (f *Fleet) Snapshot() map[string]any {
 	return all
 }
 
-// buryAll waits until every instance is declared dead.
+// BuryAll waits until every instance is declared dead.
 func (f *Fleet) BuryAll(t *testing.T) {
 	t.Helper()
 	testenv.Eventually(t, Patience, func() (bool, string) {
@@ -64,7 +65,7 @@ func (f *Fleet) BuryAll(t *testing.T) {
 	})
 }
 
-// itemsOf is a JSON array of n items.
+// ItemsOf is a JSON array of n items.
 func ItemsOf(n int) string {
 	list := make([]string, n)
 	for i := range list {
@@ -73,12 +74,13 @@ func ItemsOf(n int) string {
 	return "[" + strings.Join(list, ",") + "]"
 }
 
+// InternalError reports whether an error is an internal one with this data.
 func InternalError(err error, what any) bool {
 	var known *api.Error
 	return errors.As(err, &known) && known.Code == api.CodeInternal && known.Data == what
 }
 
-// ownFleet is a fleet on a Redis of its own.
+// OwnFleet is a fleet on a Redis of its own.
 func OwnFleet(t *testing.T) (*Fleet, *devstack.Redis) {
 	t.Helper()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{AppendOnly: true, AppendFsync: "always"})

@@ -10,7 +10,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// as calls a method with a token.
+// As calls a method with a token.
 func (f *Fleet) As(token, method, format string, args ...any) (json.RawMessage, error) {
 	f.T.Helper()
 	return f.Call(context.Background(), api.Request{
@@ -18,7 +18,7 @@ func (f *Fleet) As(token, method, format string, args ...any) (json.RawMessage, 
 	})
 }
 
-// may calls a method with a token, which must be allowed.
+// May calls a method with a token, which must be allowed.
 func (f *Fleet) May(token, method, format string, args ...any) json.RawMessage {
 	f.T.Helper()
 	result, err := f.As(token, method, format, args...)
@@ -28,7 +28,7 @@ func (f *Fleet) May(token, method, format string, args ...any) json.RawMessage {
 	return result
 }
 
-// mayNot calls a method with a token, which must be refused as unauthorized, told what is needed, and change nothing.
+// MayNot calls a method with a token, which must be refused as unauthorized, told what is needed, and change nothing.
 func (f *Fleet) MayNot(token, needed, method, format string, args ...any) {
 	f.T.Helper()
 	before := f.Seq()
@@ -55,7 +55,7 @@ func (b bearers) Token(name string) (api.Token, bool) {
 	return t, ok
 }
 
-// fleetTokens are one token for each role, a second agent, and agents that are something else as well.
+// FleetTokens are one token for each role, a second agent, and agents that are something else as well.
 func FleetTokens() bearers {
 	return bearers{
 		"alice": {Roles: []string{api.RoleAgent}},

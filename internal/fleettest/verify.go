@@ -16,7 +16,7 @@ import (
 	"github.com/claudebench/claudebench/internal/reassign"
 )
 
-// verify holds the fold of the log against all that is in Redis. What instances left behind is put back first.
+// Verify holds the fold of the log against all that is in Redis. What instances left behind is put back first.
 func (f *Fleet) Verify() *Fold {
 	f.T.Helper()
 	if _, err := reassign.New(f.Scripts, f.Options.InstanceTTL).Requeue(context.Background()); err != nil {
@@ -47,6 +47,7 @@ func (f *Fleet) differ(told *Fold, what string, want, got any) {
 	}
 }
 
+// Hash reads a hash.
 func (f *Fleet) Hash(key string) map[string]string {
 	f.T.Helper()
 	h, err := f.Client.HGetAll(context.Background(), key).Result()
@@ -56,6 +57,7 @@ func (f *Fleet) Hash(key string) map[string]string {
 	return h
 }
 
+// Scores reads a sorted set with its scores.
 func (f *Fleet) Scores(key string) map[string]float64 {
 	f.T.Helper()
 	z, err := f.Client.ZRangeWithScores(context.Background(), key, 0, -1).Result()
@@ -69,6 +71,7 @@ func (f *Fleet) Scores(key string) map[string]float64 {
 	return m
 }
 
+// Place is the score of a task in a queue.
 func Place(t *FoldTask) float64 {
 	n, _ := strconv.ParseInt(t.ID[2:], 10, 64)
 	return float64(int64(100-t.Priority)<<46 + n)
@@ -210,7 +213,7 @@ func (f *Fleet) compareInstances(told *Fold, held map[string]int, put func(queue
 	}
 }
 
-// scan lists the keys of a pattern; only a test may.
+// Scan lists the keys of a pattern; only a test may.
 func (f *Fleet) Scan(pattern string) []string {
 	f.T.Helper()
 	var found []string
@@ -225,7 +228,7 @@ func (f *Fleet) Scan(pattern string) []string {
 	return slices.Compact(found)
 }
 
-// zset reads the members of a sorted set in order.
+// Zset reads the members of a sorted set in order.
 func (f *Fleet) Zset(key string) []string {
 	f.T.Helper()
 	list, err := f.Client.ZRange(context.Background(), key, 0, -1).Result()
@@ -235,7 +238,7 @@ func (f *Fleet) Zset(key string) []string {
 	return list
 }
 
-// put lets a test write into Redis what the coordinator did not.
+// Put lets a test write into Redis what the coordinator did not.
 func (f *Fleet) Put(commands ...[]any) {
 	f.T.Helper()
 	for _, c := range commands {
@@ -245,8 +248,8 @@ func (f *Fleet) Put(commands ...[]any) {
 	}
 }
 
-// jsonText gives a string as JSON.
-func JsonText(s string) string {
+// JSONText gives a string as JSON.
+func JSONText(s string) string {
 	b, err := json.Marshal(s)
 	if err != nil {
 		panic(err)

@@ -9,7 +9,7 @@ import (
 	"github.com/claudebench/claudebench/internal/taskview"
 )
 
-// view is a TaskView that notes what it is asked, and answers what the test says.
+// View is a TaskView that notes what it is asked, and answers what the test says.
 type View struct {
 	Waited []int64
 	Asked  []taskview.Query
@@ -20,6 +20,7 @@ type View struct {
 	OnPing func(context.Context) error
 }
 
+// WaitFor notes what is waited for.
 func (v *View) WaitFor(_ context.Context, seq int64, atMost time.Duration) error {
 	v.Waited = append(v.Waited, seq)
 	if atMost != 500*time.Millisecond {
@@ -28,11 +29,13 @@ func (v *View) WaitFor(_ context.Context, seq int64, atMost time.Duration) error
 	return v.Wait
 }
 
+// List answers what the test says.
 func (v *View) List(_ context.Context, q taskview.Query) ([]json.RawMessage, int, error) {
 	v.Asked = append(v.Asked, q)
 	return v.Tasks, v.Total, v.Err
 }
 
+// Ping answers what the test says.
 func (v *View) Ping(ctx context.Context) error {
 	if v.OnPing == nil {
 		return nil

@@ -1,3 +1,9 @@
+// Package flush carries out system.flush. The state of a flush is kept in the log's hash in Redis, so that any
+// coordinator can go on with a flush that another one left behind. commands/system starts a flush; the
+// monitor calls Recover.
+//
+// While Redis or Postgres is away before the point of no return, the flush is undone; after it, the steps are
+// repeated until they succeed, by this coordinator or by another one.
 package flush
 
 import (
@@ -28,7 +34,7 @@ type Options struct {
 	Dies func(ctx context.Context, step string) bool
 }
 
-// flusher carries out flushes, and goes on with those that other coordinators left behind.
+// Flusher carries out flushes, and goes on with those that other coordinators left behind.
 type Flusher struct {
 	Options
 	stopped context.Context    //nolint:containedctx // ends with the coordinator, not with a call
@@ -36,14 +42,14 @@ type Flusher struct {
 	work    sync.RWMutex       // held for reading by runs, which go on without their caller
 }
 
-// newFlusher returns a flusher. Stop ends it.
+// New returns a flusher. Stop ends it.
 func New(o Options) *Flusher {
 	f := &Flusher{Options: o}
 	f.stopped, f.end = context.WithCancel(context.Background())
 	return f
 }
 
-// flushOrder is one flush that was asked for.
+// Order is one flush that was asked for.
 type Order struct {
 	Context string // of system.flushed
 	Limit   int    // flushes a minute in the namespace, 0 for no limit
@@ -51,7 +57,7 @@ type Order struct {
 	Timeout time.Duration
 }
 
-// flush carries out a flush. Once it has begun, it goes on to its end even if ctx ends before.
+// Flush carries out a flush. Once it has begun, it goes on to its end even if ctx ends before.
 func (f *Flusher) Flush(ctx context.Context, o Order) (*Result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%w: the caller has not waited for the flush to begin: %w", lua.ErrUnavailable, err)
@@ -81,14 +87,14 @@ func (f *Flusher) working(ctx context.Context, atMost time.Duration) (context.Co
 	}
 }
 
-// stop ends the runs under way, and waits until each has been undone or left for another coordinator.
+// Stop ends the runs under way, and waits until each has been undone or left for another coordinator.
 func (f *Flusher) Stop() {
 	f.end()
 	f.work.Lock()
 	defer f.work.Unlock()
 }
 
-// FlushResult is the result of system.flush; Postgres is there only when its rows were deleted as well.
+// Result is the result of system.flush; Postgres is there only when its rows were deleted as well.
 type Result struct {
 	Redis     FlushedRedis     `json:"redis"`
 	Postgres  *FlushedPostgres `json:"postgres,omitempty"`
@@ -106,7 +112,7 @@ type FlushedPostgres struct {
 	TasksDeleted int64 `json:"tasksDeleted"`
 }
 
-// flushFamilies are the families of keys that a flush deletes, as they are documented.
+// Families are the families of keys that a flush deletes, as they are documented.
 var Families = []string{
 	"task", "instance", "queue", "stream", "metrics", "circuit", "ratelimit", "todo", "service", "hook", "session",
 	"health", "quorum", "batch", "scaling",

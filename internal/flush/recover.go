@@ -8,7 +8,7 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// recover goes on with a flush whose holder is gone: it finishes it past the point of no return, and
+// Recover goes on with a flush whose holder is gone: it finishes it past the point of no return, and
 // undoes it before. It tells whether commands are fenced off when it returns.
 func (f *Flusher) Recover(ctx context.Context) (isFenced bool, err error) {
 	return f.newRun("", "monitor:"+f.Name, f.Logger).recover(ctx)
@@ -63,7 +63,7 @@ func (f *run) goOn(ctx context.Context, state state) error {
 	return f.undo(ctx)
 }
 
-// flushUnderWay tells whether a script was refused by a flush's fence.
+// UnderWay tells whether a script was refused by a flush's fence.
 func UnderWay(err error) bool {
 	var refused *lua.Error
 	return errors.As(err, &refused) && refused.Code == "CONFLICT" && refused.Detail == `{"reason":"FLUSH_IN_PROGRESS"}`

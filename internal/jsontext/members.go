@@ -118,11 +118,8 @@ func Quote(s string) []byte {
 	if plain {
 		return append(append(append(make([]byte, 0, len(s)+2), '"'), s...), '"')
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(s) // a string always encodes
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	text, _ := Marshal(s) // a string always encodes
+	return text
 }
 
 // DecodeNumbers decodes JSON and keeps numbers as they are written.
@@ -164,9 +161,5 @@ func Canonical(v []byte) ([]byte, error) {
 	if err := DecodeNumbers(v, &decoded); err != nil {
 		return nil, err
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(decoded)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+	return Marshal(decoded)
 }

@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 
 	"github.com/claudebench/claudebench/internal/api"
-	"github.com/claudebench/claudebench/internal/rpc"
+	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
 // explain writes an error for a model: the error as every other transport answers it, and what to do next.
 func explain(failed *api.Error) string {
-	return string(rpc.AppendError(nil, failed)) + "\nNext: " + next(failed)
+	return string(httpapi.AppendError(nil, failed)) + "\nNext: " + next(failed)
 }
 
 // next says what a caller does about an error.

@@ -14,8 +14,8 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/crossorigin"
 	"github.com/claudebench/claudebench/internal/mcp"
-	"github.com/claudebench/claudebench/internal/rpc"
 	"github.com/claudebench/claudebench/internal/server"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -153,7 +153,7 @@ func standIns(t *testing.T) string {
 	mux := http.NewServeMux()
 	mux.Handle("/mcp", h)
 	listener := httptest.NewUnstartedServer(nil)
-	if listener.Config.Handler, err = rpc.Guard(mux, listener.Listener.Addr().String()); err != nil {
+	if listener.Config.Handler, err = crossorigin.Guard(mux, listener.Listener.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
 	listener.Start()

@@ -27,7 +27,7 @@ import (
 
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/command"
-	"github.com/claudebench/claudebench/internal/rpc"
+	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
 // Options of a handler; the zero value serves.
@@ -46,14 +46,14 @@ const instructions = "ClaudeBench coordinates a fleet of agents. A worker's life
 	"Give an idempotencyKey to what must not happen twice. An error says what to do next."
 
 type handler struct {
-	dispatcher rpc.Dispatcher
+	dispatcher httpapi.Dispatcher
 	options    Options
 	known      map[string]bool
 	protocol   http.Handler
 }
 
 // NewHandler serves methods by MCP. An error is a fault in the list.
-func NewHandler(d rpc.Dispatcher, methods []*command.Method, o Options) (http.Handler, error) {
+func NewHandler(d httpapi.Dispatcher, methods []*command.Method, o Options) (http.Handler, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -83,7 +83,7 @@ func NewHandler(d rpc.Dispatcher, methods []*command.Method, o Options) (http.Ha
 	h.addResources(server)
 	server.AddReceivingMiddleware(answerable)
 	h.protocol = sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return server }, &sdk.StreamableHTTPOptions{
-		Stateless: true, JSONResponse: true, MaxRequestBodyBytes: rpc.MaxBody,
+		Stateless: true, JSONResponse: true, MaxRequestBodyBytes: httpapi.MaxBody,
 		// rpc.Guard stands in front of every path and knows which hosts the operator has allowed.
 		DisableLocalhostProtection: true,
 		// Whoever hangs up does not wait for the call: as in internal/rpc.
@@ -102,18 +102,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	received := time.Now()
-	body, refused := rpc.ReadBody(w, r)
+	body, refused := httpapi.ReadBody(w, r)
 	if refused != nil {
 		refuse(w, refused.Status, refused.Error())
 		return
 	}
-	request := rpc.NewRequest(r, h.options.Caller)
+	request := httpapi.NewRequest(r, h.options.Caller)
 	request.Received = received
-	if request.Cause, refused = rpc.Correlation(w, r); refused != nil {
+	if request.Cause, refused = httpapi.Correlation(w, r); refused != nil {
 		refuse(w, refused.Status, refused.Error())
 		return
 	}
-	compact, unread := rpc.Compact(body)
+	compact, unread := httpapi.Compact(body)
 	if unread == nil {
 		unread = bounded(compact)
 	}
@@ -129,7 +129,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // refuse answers what never gets to the protocol, in the protocol's form.
 func refuse(w http.ResponseWriter, status int, failed *api.Error) {
-	out := append(rpc.AppendError([]byte(`{"jsonrpc":"2.0","id":null,"error":`), failed), '}')
+	out := append(httpapi.AppendError([]byte(`{"jsonrpc":"2.0","id":null,"error":`), failed), '}')
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(out)
@@ -143,7 +143,7 @@ func (h *handler) run(ctx context.Context, method string, params json.RawMessage
 	}
 	request := x.request
 	request.Method, request.Params, request.MCP = method, params, true
-	return x.run(ctx, func() (json.RawMessage, *api.Error) { return rpc.Run(ctx, h.dispatcher, h.options.Log, request) })
+	return x.run(ctx, func() (json.RawMessage, *api.Error) { return httpapi.Run(ctx, h.dispatcher, h.options.Log, request) })
 }
 
 // call is the handler of a method's tool.

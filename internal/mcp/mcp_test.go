@@ -19,6 +19,7 @@ import (
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/httpapi"
 	"github.com/claudebench/claudebench/internal/mcp"
 	"github.com/claudebench/claudebench/internal/rpc"
 	"github.com/claudebench/claudebench/internal/testenv"
@@ -317,7 +318,7 @@ func TestWhatIsRefusedBeforeTheProtocol(t *testing.T) {
 		"not UTF-8":              {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"params\":{\"_meta\":\"\xff\"}}", nil, 400},
 		"not JSON":               {`{"jsonrpc":`, nil, 400},
 		"empty":                  {``, nil, 400},
-		"too long":               {good + strings.Repeat(" ", rpc.MaxBody), nil, 413},
+		"too long":               {good + strings.Repeat(" ", httpapi.MaxBody), nil, 413},
 		"a form":                 {good, []string{"Content-Type", "text/plain"}, 415},
 		"a correlation too long": {good, []string{"X-Correlation-Id", strings.Repeat("x", 257)}, 400},
 		"a batch of old": {

@@ -6,7 +6,6 @@
 package openrpc
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,7 +16,8 @@ import (
 
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/command"
-	"github.com/claudebench/claudebench/internal/rpc"
+	"github.com/claudebench/claudebench/internal/httpapi"
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
 // Method is the name under which OpenRPC has every service give its document.
@@ -121,13 +121,11 @@ func Document(methods []*command.Method, release string) (json.RawMessage, error
 		Name: Method, Description: "Describe the API: this OpenRPC document.", Tags: []tag{{"rpc"}}, ParamStructure: "by-name",
 		Params: []content{}, Result: content{Name: "OpenRPC Schema", Required: true, Schema: &jsonschema.Schema{Ref: "https://meta.open-rpc.org/"}},
 	})
-	var text bytes.Buffer
-	e := json.NewEncoder(&text)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(d); err != nil {
+	text, err := jsontext.Marshal(d)
+	if err != nil {
 		return nil, fmt.Errorf("write the OpenRPC document: %w", err)
 	}
-	return bytes.TrimSpace(text.Bytes()), nil
+	return text, nil
 }
 
 // params are the properties of an object as the specification wants them: those that are required first.
@@ -152,12 +150,12 @@ func params(object *jsonschema.Schema) []content {
 }
 
 type dispatcher struct {
-	next     rpc.Dispatcher
+	next     httpapi.Dispatcher
 	document json.RawMessage
 }
 
 // NewDispatcher answers Method with a document, and hands on every other call.
-func NewDispatcher(next rpc.Dispatcher, document json.RawMessage) rpc.Dispatcher {
+func NewDispatcher(next httpapi.Dispatcher, document json.RawMessage) httpapi.Dispatcher {
 	return dispatcher{next: next, document: document}
 }
 

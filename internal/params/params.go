@@ -1,3 +1,6 @@
+// Package params decodes the params of methods into their Go types, and derives the JSON Schemas of params and
+// results from those types. internal/command uses it for every method. It depends on nothing that can fail;
+// what it refuses is an error for the caller, a sentence that names the param.
 package params
 
 import (
@@ -18,7 +21,7 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// params decodes the params of one method into their Go type, by the schema derived from that type. The
+// Decoder decodes the params of one method into their Go type, by the schema derived from that type. The
 // schema is the only description of what is accepted; the decoder is made from it once, at the start,
 // since every command passes through it, and since its refusals are sentences that name the param.
 type Decoder[P any] struct {
@@ -26,7 +29,7 @@ type Decoder[P any] struct {
 	object *object
 }
 
-// schemaOf derives the schema of a type, and lets refine add what a Go type cannot say.
+// SchemaOf derives the schema of a type, and lets refine add what a Go type cannot say.
 func SchemaOf[T any](refine func(properties map[string]*jsonschema.Schema)) (*jsonschema.Schema, error) {
 	schema, err := jsonschema.For[T](&jsonschema.ForOptions{TypeSchemas: typeSchemas})
 	if err != nil {
@@ -59,6 +62,7 @@ func withoutNull(properties map[string]*jsonschema.Schema) {
 	}
 }
 
+// New returns the decoder of a type. refine adds to its schema what a Go type cannot say; nil adds nothing.
 func New[P any](refine func(map[string]*jsonschema.Schema)) (*Decoder[P], error) {
 	schema, err := paramsSchemaOf[P](refine)
 	if err != nil {
@@ -71,7 +75,7 @@ func New[P any](refine func(map[string]*jsonschema.Schema)) (*Decoder[P], error)
 	return &Decoder[P]{Schema: schema, object: object}, nil
 }
 
-// decode checks params and decodes them; the error is an *Error with a sentence.
+// Decode checks params and decodes them; the error is an *Error with a sentence.
 func (p *Decoder[P]) Decode(raw json.RawMessage) (*P, error) {
 	out := new(P)
 	if len(raw) == 0 {
@@ -88,7 +92,7 @@ func (p *Decoder[P]) Decode(raw json.RawMessage) (*P, error) {
 	return out, nil
 }
 
-// decodeItem decodes a JSON object that is a part of params, and must be compact. wrong is a sentence that
+// DecodeItem decodes a JSON object that is a part of params, and must be compact. wrong is a sentence that
 // says what is wrong with it, "" when nothing is.
 func (p *Decoder[P]) DecodeItem(compact []byte) (item P, wrong string) {
 	wrong = p.object.decode(compact, reflect.ValueOf(&item).Elem())
@@ -331,7 +335,7 @@ func checkString(schema *jsonschema.Schema, allowed []string, s string) string {
 	return ""
 }
 
-// maxInteger is the greatest integer that a caller may give: beyond it, JSON's numbers are not exact.
+// MaxInteger is the greatest integer that a caller may give: beyond it, JSON's numbers are not exact.
 const MaxInteger = 1 << 53
 
 func intDecoder(schema *jsonschema.Schema) func([]byte, reflect.Value) string {

@@ -2,22 +2,24 @@ package params
 
 import "github.com/google/jsonschema-go/jsonschema"
 
-// defaultPriority is a task's priority when none is given.
+// DefaultPriority is a task's priority when none is given.
 const DefaultPriority = 50
 
 // maxText is the longest text of a task, in characters.
 const maxText = 500
 
-// refineText limits a task's text. Postgres cannot store U+0000.
+// Text limits a task's text. Postgres cannot store U+0000.
 func Text(s *jsonschema.Schema) {
 	s.MinLength, s.MaxLength, s.Pattern = new(1), new(maxText), `^[^\x00]*$`
 }
 
+// Priority limits a task's priority: 0 to 100.
 func Priority(s *jsonschema.Schema) { s.Minimum, s.Maximum = new(0.0), new(100.0) }
 
+// IdempotencyKey limits an idempotency key: 1 to 256 bytes.
 func IdempotencyKey(s *jsonschema.Schema) { s.MinLength, s.MaxLength = new(1), new(MaxIDBytes) }
 
-// refineMetadata tells what the coordinator itself reads of a task's metadata.
+// Metadata tells what the coordinator itself reads of a task's metadata.
 func Metadata(s *jsonschema.Schema) {
 	s.Properties = map[string]*jsonschema.Schema{
 		"roles": {Types: []string{"null", "array"}, MaxItems: new(MaxRoles), Items: name("")},

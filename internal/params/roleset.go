@@ -7,10 +7,10 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// maxRoles is how many roles an instance may have or a task may ask for.
+// MaxRoles is how many roles an instance may have or a task may ask for.
 const MaxRoles = 64
 
-// roleset gives the roles that a task's metadata asks for as a sorted JSON array without repetitions, ""
+// RoleSet gives the roles that a task's metadata asks for as a sorted JSON array without repetitions, ""
 // when it asks for none. The metadata has been checked by its schema.
 func RoleSet(metadata api.Object) string {
 	var roles []string

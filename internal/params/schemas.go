@@ -8,10 +8,10 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// maxIDBytes is the longest id or role.
+// MaxIDBytes is the longest id or role.
 const MaxIDBytes = 256
 
-// noControls is a pattern of both ECMA 262 and RE2: a text without control characters.
+// NoControls is a pattern of both ECMA 262 and RE2: a text without control characters.
 const NoControls = `^[^\x00-\x1f\x7f-\x9f]*$`
 
 func name(description string) *jsonschema.Schema {

@@ -1,3 +1,8 @@
+// Package reassign finds instances that died, puts back the tasks of instances that are gone, and gives waiting
+// tasks to live workers. The monitor, system.check_health, system.register and system.unregister use it.
+//
+// Every step is one atomic script and may be repeated by any coordinator, so a call that ends early, because
+// Redis is away for instance, leaves the rest to the next one.
 package reassign
 
 import (
@@ -14,18 +19,18 @@ var (
 	reassignFailedTasks = lua.Named("reassign_failed_tasks")
 )
 
-// reassigner puts back the tasks of instances that left or died, and gives waiting tasks to workers.
+// Reassigner puts back the tasks of instances that left or died, and gives waiting tasks to workers.
 type Reassigner struct {
 	scripts lua.Scripts
 	ttl     time.Duration
 }
 
-// newReassigner returns a reassigner. ttl is how long a registration lasts without a heartbeat.
+// New returns a reassigner. ttl is how long a registration lasts without a heartbeat.
 func New(scripts lua.Scripts, ttl time.Duration) *Reassigner {
 	return &Reassigner{scripts, ttl}
 }
 
-// requeue works off the queues that instances left behind, its own or others', and returns how many tasks
+// Requeue works off the queues that instances left behind, its own or others', and returns how many tasks
 // it put back. Each step is atomic; whoever comes next goes on where it stopped.
 func (r *Reassigner) Requeue(ctx context.Context) (moved int64, err error) {
 	for more := true; more; {
@@ -43,7 +48,7 @@ func (r *Reassigner) Requeue(ctx context.Context) (moved int64, err error) {
 	return moved, nil
 }
 
-// assign gives waiting tasks to a worker, or to all that have room when instance is "". context is that of
+// Assign gives waiting tasks to a worker, or to all that have room when instance is "". context is that of
 // the events, reason why they are assigned now.
 func (r *Reassigner) Assign(ctx context.Context, context, instance, reason string) error {
 	var from int64
@@ -61,7 +66,7 @@ func (r *Reassigner) Assign(ctx context.Context, context, instance, reason strin
 	return nil
 }
 
-// reassign puts back what instances left behind and gives it to those that are alive.
+// Reassign puts back what instances left behind and gives it to those that are alive.
 func (r *Reassigner) Reassign(ctx context.Context, context, reason string) error {
 	if _, err := r.Requeue(ctx); err != nil {
 		return err

@@ -5,14 +5,14 @@ import (
 	"fmt"
 )
 
-// sweepResult is what a sweep found, and the result of system.check_health.
+// SweepResult is what a sweep found, and the result of system.check_health.
 type SweepResult struct {
 	Healthy    []string       `json:"healthy"`
 	Failed     []string       `json:"failed"`
 	Reassigned map[string]int `json:"reassigned"`
 }
 
-// sweepOptions say how to look for dead instances.
+// SweepOptions say how to look for dead instances.
 type SweepOptions struct {
 	Context, Subject  string // of the events; the rate-limit key
 	Limit             int
@@ -20,7 +20,7 @@ type SweepOptions struct {
 	Healthy           int   // how many live instances to list
 }
 
-// sweep declares instances dead that have been silent for too long, and gives their tasks to others. It
+// Sweep declares instances dead that have been silent for too long, and gives their tasks to others. It
 // returns what it found also with an error: those are declared dead.
 func (r *Reassigner) Sweep(ctx context.Context, o SweepOptions) (*SweepResult, error) {
 	result := &SweepResult{Healthy: []string{}, Failed: []string{}, Reassigned: map[string]int{}}

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/internal/api"
-	"github.com/claudebench/claudebench/internal/rpc"
+	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
 // Prefix is where the paths of commands begin.
@@ -33,13 +33,13 @@ type Options struct {
 }
 
 type handler struct {
-	dispatcher rpc.Dispatcher
+	dispatcher httpapi.Dispatcher
 	options    Options
 	methods    map[string]string // by path
 }
 
 // NewHandler serves the methods that are named, each on its Path; whatever else it is asked for is not found.
-func NewHandler(d rpc.Dispatcher, methods []string, o Options) http.Handler {
+func NewHandler(d httpapi.Dispatcher, methods []string, o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -60,37 +60,37 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, api.MethodNotFound("there is no "+r.URL.Path+"; a method's dots are slashes in its path: task.create is "+Path("task.create")))
 		return
 	}
-	body, refused := rpc.ReadBody(w, r)
+	body, refused := httpapi.ReadBody(w, r)
 	if refused != nil {
-		rpc.WriteError(w, refused.Status, refused.Error())
+		httpapi.WriteError(w, refused.Status, refused.Error())
 		return
 	}
-	request := rpc.NewRequest(r, h.options.Caller)
+	request := httpapi.NewRequest(r, h.options.Caller)
 	request.Method, request.Received = method, received
-	if request.Cause, refused = rpc.Correlation(w, r); refused != nil {
-		rpc.WriteError(w, refused.Status, refused.Error())
+	if request.Cause, refused = httpapi.Correlation(w, r); refused != nil {
+		httpapi.WriteError(w, refused.Status, refused.Error())
 		return
 	}
 	if len(bytes.TrimSpace(body)) > 0 {
 		var unread *api.Error
-		if request.Params, unread = rpc.Compact(body); unread != nil {
+		if request.Params, unread = httpapi.Compact(body); unread != nil {
 			fail(w, unread)
 			return
 		}
 	}
-	result, failed := rpc.Run(r.Context(), h.dispatcher, h.options.Log, request)
+	result, failed := httpapi.Run(r.Context(), h.dispatcher, h.options.Log, request)
 	if failed != nil {
 		fail(w, failed)
 		return
 	}
-	rpc.WriteResult(w, result)
+	httpapi.WriteResult(w, result)
 }
 
 func fail(w http.ResponseWriter, failed *api.Error) {
 	if seconds := retryAfter(failed); seconds > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 	}
-	rpc.WriteError(w, Status(failed), failed)
+	httpapi.WriteError(w, Status(failed), failed)
 }
 
 // Status is the HTTP status that fits an error. What is tried again as it is (503) is told from what may have

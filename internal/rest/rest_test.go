@@ -17,8 +17,8 @@ import (
 
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/httpapi"
 	"github.com/claudebench/claudebench/internal/rest"
-	"github.com/claudebench/claudebench/internal/rpc"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -149,7 +149,7 @@ func TestWhatIsRefusedIsNotRun(t *testing.T) {
 		"a form":                  {"POST", "/api/task/create", "a=1", []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, -32600},
 		"no type":                 {"POST", "/api/task/create", "", []string{"Content-Type", ""}, 415, -32600},
 		"zipped":                  {"POST", "/api/task/create", "{}", []string{"Content-Encoding", "gzip"}, 415, -32600},
-		"too long":                {"POST", "/api/task/create", `{"a":"` + strings.Repeat("x", rpc.MaxBody) + `"}`, nil, 413, -32600},
+		"too long":                {"POST", "/api/task/create", `{"a":"` + strings.Repeat("x", httpapi.MaxBody) + `"}`, nil, 413, -32600},
 		"not JSON":                {"POST", "/api/task/create", `{"a":`, nil, 400, -32700},
 		"two values":              {"POST", "/api/task/create", `{} {}`, nil, 400, -32700},
 		"not UTF-8":               {"POST", "/api/task/create", "{\"a\":\"\xff\"}", nil, 400, -32700},

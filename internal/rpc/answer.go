@@ -1,15 +1,14 @@
 package rpc
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
 // answer runs the calls of a body and leaves the answer in x.out, which stays empty when none is wanted.
@@ -67,7 +66,7 @@ func (h *handler) run(ctx context.Context, calls []call, from api.Request) {
 		for i := next.Add(1); i <= int64(len(calls)); i = next.Add(1) {
 			c := &calls[i-1]
 			if answered.Load() > maxAnswers {
-				c.err = invalidRequest("not begun: the answers of this batch have more than %d bytes already", maxAnswers)
+				c.err = api.InvalidRequest("not begun: the answers of this batch have more than %d bytes already", maxAnswers)
 				continue
 			}
 			h.call(ctx, c, from)
@@ -124,7 +123,7 @@ func (h *handler) call(ctx context.Context, c *call, from api.Request) {
 		return
 	}
 	from.Method, from.Params, from.Cause = c.method, c.params, c.cause
-	c.result, c.err = Run(ctx, h.dispatcher, h.log, from)
+	c.result, c.err = httpapi.Run(ctx, h.dispatcher, h.log, from)
 }
 
 func (h *handler) appendCall(out []byte, c *call) []byte {
@@ -147,40 +146,9 @@ func appendAnswer(out, id []byte, result json.RawMessage, failed *api.Error) []b
 		out = append(out, result...)
 	} else {
 		out = append(out, `{"jsonrpc":"2.0","error":`...)
-		out = AppendError(out, failed)
+		out = httpapi.AppendError(out, failed)
 	}
 	out = append(out, `,"id":`...)
 	out = append(out, id...)
 	return append(out, '}')
-}
-
-// AppendError writes an error as {code, message, data}.
-func AppendError(out []byte, failed *api.Error) []byte {
-	out = append(out, `{"code":`...)
-	out = strconv.AppendInt(out, int64(failed.Code), 10)
-	out = append(out, `,"message":`...)
-	message, err := plainJSON(failed.Message)
-	if err != nil {
-		message = []byte(`"Internal error"`)
-	}
-	out = append(out, message...)
-	if failed.Data != nil {
-		// Data that cannot be written as JSON is left out: the code and the message still say what happened.
-		if data, err := plainJSON(failed.Data); err == nil {
-			out = append(out, `,"data":`...)
-			out = append(out, data...)
-		}
-	}
-	return append(out, '}')
-}
-
-// plainJSON is json.Marshal without its escaping for HTML: what users brought comes back as they wrote it.
-func plainJSON(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/httpapi"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
@@ -33,7 +34,7 @@ func (s *sink) Header() http.Header         { return s.head }
 func (s *sink) WriteHeader(int)             {}
 func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
 
-func bench(b *testing.B, d rpc.Dispatcher, body string, calls int) {
+func bench(b *testing.B, d httpapi.Dispatcher, body string, calls int) {
 	h := rpc.NewHandler(d, rpc.Options{Log: quiet})
 	reader := strings.NewReader(body)
 	r := httptest.NewRequestWithContext(context.Background(), "POST", "/rpc", nil)

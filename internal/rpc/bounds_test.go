@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/httpapi"
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
 // doing is a Dispatcher made of a function.
@@ -42,61 +44,7 @@ func sent(t *testing.T, h http.Handler, body string) *httptest.ResponseRecorder 
 	return w
 }
 
-// settled waits until all requests have given back what they had of the room for long bodies.
-func settled(t *testing.T) {
-	t.Helper()
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for {
-		longBodies.mu.Lock()
-		left := longBodies.left
-		longBodies.mu.Unlock()
-		if left == maxLongBodies {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("%d bytes are left of %d, with no request under way", left, maxLongBodies)
-		}
-	}
-}
-
 const short = `{"jsonrpc":"2.0","method":"m","id":1}`
-
-// Not parallel: the room is the process's.
-func TestLongBodiesShareARoom(t *testing.T) {
-	settled(t)
-	h := plainHandler(func(context.Context, api.Request) (json.RawMessage, error) { return nil, nil })
-	long := short + strings.Repeat(" ", MaxBody-len(short))
-	for range 3 {
-		if w := sent(t, h, long); w.Code != http.StatusOK {
-			t.Fatalf("one at a time: status %d: %s", w.Code, w.Body)
-		}
-	}
-	settled(t)
-
-	ctx, over := context.WithCancel(t.Context())
-	if !longBodies.reserve(ctx).take(maxLongBodies - 2*firstRead) {
-		t.Fatal("the room is taken")
-	}
-	w := sent(t, h, long)
-	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "1" || w.Header().Get("Connection") != "close" || !json.Valid(w.Body.Bytes()) {
-		t.Errorf("no room: status %d, %v: %s", w.Code, w.Header(), w.Body)
-	}
-	for _, size := range []int{len(short), firstRead - 1, 2*firstRead - 1} {
-		if w := sent(t, h, long[:size]); w.Code != http.StatusOK {
-			t.Errorf("%d bytes need no room that is not there: status %d: %s", size, w.Code, w.Body)
-		}
-	}
-	over()
-	settled(t)
-	if w := sent(t, h, long); w.Code != http.StatusOK {
-		t.Errorf("room again: status %d: %s", w.Code, w.Body)
-	}
-	settled(t)
-}
 
 // However many batches come at once, what runs beside their connections' goroutines is bounded, and each gets on.
 func TestBatchesShareTheirHelpers(t *testing.T) {
@@ -218,12 +166,12 @@ func TestLimitsOverAConnection(t *testing.T) {
 		status     int
 		answer     string
 	}{
-		{"1 MiB", short + strings.Repeat(" ", MaxBody-len(short)), 200, `"result":null`},
-		{"a byte more", short + strings.Repeat(" ", MaxBody-len(short)+1), 413, `"code":-32600`},
+		{"1 MiB", short + strings.Repeat(" ", httpapi.MaxBody-len(short)), 200, `"result":null`},
+		{"a byte more", short + strings.Repeat(" ", httpapi.MaxBody-len(short)+1), 413, `"code":-32600`},
 		{"1,000 calls", "[" + strings.Repeat("1,", MaxCalls-1) + short + "]", 200, `"result":null`},
 		{"1,001 calls", "[" + strings.Repeat(short+",", MaxCalls) + short + "]", 200, `a batch has at most 1000 calls`},
-		{"64 levels", deep(MaxDepth), 200, `"result":null`},
-		{"65 levels", deep(MaxDepth + 1), 200, `more than 64 levels deep`},
+		{"64 levels", deep(jsontext.MaxDepth), 200, `"result":null`},
+		{"65 levels", deep(jsontext.MaxDepth + 1), 200, `more than 64 levels deep`},
 	} {
 		for _, chunked := range []bool{false, true} {
 			var body io.Reader = bytes.NewReader([]byte(tc.body))

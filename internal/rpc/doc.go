@@ -1,7 +1,7 @@
 // Package rpc is the coordinator's JSON-RPC 2.0 over HTTP (https://www.jsonrpc.org/specification):
 // it reads requests, notifications and batches, hands each call to a Dispatcher, and writes the answers.
-// It also holds the Guard that keeps pages in browsers away from every path of the server. Its caller is
-// internal/server, which puts NewHandler on /rpc and /rpc/batch.
+// Its caller is internal/server, which puts NewHandler on /rpc and /rpc/batch. Bodies are read and calls are
+// run by internal/httpapi.
 //
 // It has no dependency that can fail but the Dispatcher. An error of the type *commands.Error is answered
 // as it is; any other error, and a panic, is logged and answered "Internal error" with nothing of the inside,

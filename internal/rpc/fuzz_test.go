@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
 // FuzzParse holds the scanner to encoding/json: both take the same bodies for JSON, see the same members, and
@@ -67,7 +68,7 @@ func same(t *testing.T, c *call, value json.RawMessage) {
 		}
 		return
 	}
-	if c.id != nil && !bytes.Equal(c.id, null) && !bytes.Equal(c.id, compact(t, members["id"])) {
+	if c.id != nil && !bytes.Equal(c.id, null) && !bytes.Equal(c.id, compacted(t, members["id"])) {
 		t.Fatalf("id %s of %s", c.id, value)
 	}
 	var version string
@@ -87,17 +88,17 @@ func same(t *testing.T, c *call, value json.RawMessage) {
 	}
 	want := json.RawMessage(`{}`)
 	if members["params"] != nil {
-		want = compact(t, members["params"])
+		want = compacted(t, members["params"])
 	}
 	if !bytes.Equal(c.params, want) || c.positional != (want[0] == '[') {
 		t.Fatalf("params %s (positional %t), want %s", c.params, c.positional, want)
 	}
-	if len(c.cause) > maxCause {
+	if len(c.cause) > httpapi.MaxCause {
 		t.Fatalf("a cause of %d bytes", len(c.cause))
 	}
 }
 
-func compact(t *testing.T, value json.RawMessage) json.RawMessage {
+func compacted(t *testing.T, value json.RawMessage) json.RawMessage {
 	t.Helper()
 	var b bytes.Buffer
 	if err := json.Compact(&b, value); err != nil {

@@ -1,34 +1,19 @@
 package rpc
 
 import (
-	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"sync"
 	"time"
 
-	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
-// The limits of a body.
-const (
-	// MaxBody is how many bytes a body may have; a longer one is refused with status 413.
-	MaxBody = 1 << 20
-	// MaxCalls is how many calls a batch may have.
-	MaxCalls = 1000
-	// MaxDepth is how deep arrays and objects may lie inside each other, the body itself counted.
-	MaxDepth = 64
-)
+// MaxCalls is how many calls a batch may have.
+const MaxCalls = 1000
 
 // defaultConcurrency lets a batch of 100 run at once, and one of 1,000 fill a pipeline to Redis four times over.
 const defaultConcurrency = 256
-
-// Dispatcher runs one call. It is called from many goroutines at once. Its result is JSON and is answered
-// unchanged (nothing at all is answered as null); an error that is a *commands.Error is answered as it is.
-type Dispatcher interface {
-	Call(ctx context.Context, req api.Request) (json.RawMessage, error)
-}
 
 // Options of a handler; the zero value serves.
 type Options struct {
@@ -46,7 +31,7 @@ type Options struct {
 type handler struct {
 	helpers     helpers
 	writeWithin time.Duration
-	dispatcher  Dispatcher
+	dispatcher  httpapi.Dispatcher
 	log         *slog.Logger
 	concurrency int
 	caller      func(*http.Request) string
@@ -57,8 +42,8 @@ type handler struct {
 // JSON is answered with status 200, or 204 with no body when there is nothing to answer; before that
 // with 405 (not POST), 415 (not a JSON content type), 413 (a body longer than MaxBody), 400 (a body that broke off) or
 // 503 (a long body, while too many long ones are under way).
-func NewHandler(d Dispatcher, opts Options) http.Handler {
-	h := &handler{dispatcher: d, log: opts.Log, concurrency: opts.Concurrency, caller: opts.Caller, known: opts.Known, writeWithin: writeWithin}
+func NewHandler(d httpapi.Dispatcher, opts Options) http.Handler {
+	h := &handler{dispatcher: d, log: opts.Log, concurrency: opts.Concurrency, caller: opts.Caller, known: opts.Known, writeWithin: httpapi.WriteWithin}
 	h.helpers.left.Store(maxHelpers)
 	if h.log == nil {
 		h.log = slog.Default()
@@ -94,28 +79,28 @@ func (x *exchange) release() {
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	received := time.Now()
-	body, refused := ReadBody(w, r)
+	body, refused := httpapi.ReadBody(w, r)
 	if refused != nil {
 		refuse(w, refused)
 		return
 	}
 	x := exchanges.Get().(*exchange)
 	defer x.release()
-	request := NewRequest(r, h.caller)
+	request := httpapi.NewRequest(r, h.caller)
 	request.Received = received
 	h.answer(r.Context(), x, body, request)
 	if len(x.out) == 0 {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	writeResult(w, x.out, h.writeWithin)
+	httpapi.WriteResultWithin(w, x.out, h.writeWithin)
 }
 
 // refuse answers what is refused before it is read. The body is a JSON-RPC answer as well, so that a client
 // that looks at nothing else finds what it expects.
-func refuse(w http.ResponseWriter, r *Refusal) {
+func refuse(w http.ResponseWriter, r *httpapi.Refusal) {
 	out := appendAnswer(nil, nil, nil, r.Error())
-	w.Header()["Content-Type"] = contentType
+	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(r.Status)
 	_, _ = w.Write(out)
 }

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
@@ -25,7 +26,7 @@ func FuzzHandler(f *testing.F) {
 		`[{"jsonrpc":"2.0","method":"m"},{"jsonrpc":"2.0","method":"unknown","params":[1],"id":-0}]`, `[1,"",null,[],{}]`, `[]`, ``, `{`, "\xff",
 		`{"jsonrpc":"2.0","method":"m","id":{}}`, `{"jsonrpc":"2.0","method":"m","id":1,"id":2}`, `{"jsonrpc":"2.0","method":"m","params":null,"id":null}`,
 		`[` + strings.Repeat(`1,`, rpc.MaxCalls) + `1]`, `[` + strings.Repeat(`1,`, rpc.MaxCalls-1) + `1]`,
-		strings.Repeat("[", rpc.MaxDepth) + strings.Repeat("]", rpc.MaxDepth), strings.Repeat("[", rpc.MaxDepth+1),
+		strings.Repeat("[", jsontext.MaxDepth) + strings.Repeat("]", jsontext.MaxDepth), strings.Repeat("[", jsontext.MaxDepth+1),
 		`{"jsonrpc":"2.0","method":"` + strings.Repeat("x", 4000) + `","params":[],"id":"` + strings.Repeat("y", 4000) + `"}`,
 	} {
 		f.Add([]byte(seed))

@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/httpapi"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
@@ -25,7 +26,7 @@ const good = `{"jsonrpc":"2.0","method":"m","params":{"a":1},"id":1}`
 
 func TestStatuses(t *testing.T) {
 	h := newHandler(echo)
-	long := good + strings.Repeat(" ", rpc.MaxBody-len(good))
+	long := good + strings.Repeat(" ", httpapi.MaxBody-len(good))
 	for _, tc := range []struct {
 		name, method, contentType, body string
 		head                            []string

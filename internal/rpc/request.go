@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/httpapi"
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
 // call is one request of a body, and then its answer.
@@ -32,9 +34,6 @@ var (
 	empty = json.RawMessage("{}")
 )
 
-// maxCause is how many bytes a cause may have, the same as an id that a user chooses.
-const maxCause = 256
-
 // The members of a request that are known here, as bits, so that a second one of the same name is noticed.
 const (
 	hasVersion = 1 << iota
@@ -44,11 +43,14 @@ const (
 	hasMetadata
 )
 
+// reader reads requests by scanning the body that holds them.
+type reader struct{ *jsontext.Scanner }
+
 // found is what a scan has found of one request; its spans become slices once the scan is over.
 type found struct {
 	seen       int
 	method     string
-	params, id span
+	params, id jsontext.Span
 	idText     string
 	cause      string
 	positional bool
@@ -58,60 +60,60 @@ type found struct {
 // refuse keeps the first fault; the scan goes on, for a parse error further on concerns the whole body.
 func (f *found) refuse(format string, args ...any) {
 	if f.fault == nil {
-		f.fault = invalidRequest(format, args...)
+		f.fault = api.InvalidRequest(format, args...)
 	}
 }
 
 // parse reads a body into calls, appended to the slice given. batch says whether the body was an array.
 // An error concerns the body as a whole: a parse error, or a limit of the body or of batches.
 func parse(body []byte, into []call) (calls []call, batch bool, refused *api.Error) {
-	s := newScanner(body)
-	if s.err != nil {
-		return into, false, s.err
+	s := reader{jsontext.NewScanner(body)}
+	if s.Err != nil {
+		return into, false, httpapi.Unreadable(s.Err)
 	}
-	s.space()
-	if s.peek() != '[' {
+	s.Space()
+	if s.Peek() != '[' {
 		calls, ok := s.requests(into)
-		if !ok || !s.finish() {
-			return into, false, s.err
+		if !ok || !s.Finish() {
+			return into, false, httpapi.Unreadable(s.Err)
 		}
 		return calls, false, nil
 	}
-	if !s.open() {
-		return into, true, s.err
+	if !s.Open() {
+		return into, true, httpapi.Unreadable(s.Err)
 	}
 	calls = into
 	for first := true; ; first = false {
-		more, ok := s.element(first)
+		more, ok := s.Element(first)
 		if !ok {
-			return into, true, s.err
+			return into, true, httpapi.Unreadable(s.Err)
 		}
 		if !more {
 			break
 		}
 		if len(calls)-len(into) == MaxCalls {
-			return into, true, invalidRequest("a batch has at most %d calls", MaxCalls)
+			return into, true, api.InvalidRequest("a batch has at most %d calls", MaxCalls)
 		}
 		if calls, ok = s.requests(calls); !ok {
-			return into, true, s.err
+			return into, true, httpapi.Unreadable(s.Err)
 		}
 	}
-	if !s.finish() {
-		return into, true, s.err
+	if !s.Finish() {
+		return into, true, httpapi.Unreadable(s.Err)
 	}
 	if len(calls) == len(into) {
-		return into, true, invalidRequest("a batch has at least one call")
+		return into, true, api.InvalidRequest("a batch has at least one call")
 	}
 	return calls, true, nil
 }
 
 // requests reads the value of one request and appends its call.
-func (s *scanner) requests(calls []call) ([]call, bool) {
-	if s.peek() != '{' {
-		if !s.value() {
+func (s reader) requests(calls []call) ([]call, bool) {
+	if s.Peek() != '{' {
+		if !s.Value() {
 			return calls, false
 		}
-		return append(calls, call{id: null, fault: invalidRequest("a request must be an object")}), true
+		return append(calls, call{id: null, fault: api.InvalidRequest("a request must be an object")}), true
 	}
 	var f found
 	// Most batches call one method over and over: it need not be copied each time.
@@ -125,8 +127,8 @@ func (s *scanner) requests(calls []call) ([]call, bool) {
 	c := &calls[len(calls)-1]
 	if f.seen&hasID != 0 {
 		// The slice is right only after finish, and nobody looks at it before.
-		c.id = s.at(f.id)
-		if f.id == (span{}) {
+		c.id = s.At(f.id)
+		if f.id == (jsontext.Span{}) {
 			c.id = null
 		}
 		if f.cause == "" {
@@ -139,18 +141,18 @@ func (s *scanner) requests(calls []call) ([]call, bool) {
 	}
 	c.method, c.cause, c.positional = f.method, f.cause, f.positional
 	if c.params = empty; f.seen&hasParams != 0 {
-		c.params = s.at(f.params)
+		c.params = s.At(f.params)
 	}
 	return calls, true
 }
 
 // request reads an object that should be a request.
-func (s *scanner) request(f *found) bool {
-	if !s.open() {
+func (s reader) request(f *found) bool {
+	if !s.Open() {
 		return false
 	}
 	for first := true; ; first = false {
-		name, more, ok := s.member(first)
+		name, more, ok := s.Member(first)
 		if !ok {
 			return false
 		}
@@ -161,30 +163,30 @@ func (s *scanner) request(f *found) bool {
 		if f.seen&which != 0 {
 			f.refuse("the member %s occurs twice", name)
 			if which == hasID {
-				f.id = span{}
+				f.id = jsontext.Span{}
 			}
 			which = 0
 		}
 		f.seen |= which
-		s.space()
+		s.Space()
 		switch which {
 		case hasVersion:
 			ok = s.version(f)
 		case hasMethod:
 			ok = s.method(f)
 		case hasParams:
-			kind := s.peek()
+			kind := s.Peek()
 			f.positional = kind == '['
 			if kind != '{' && kind != '[' {
 				f.refuse("params must be an object")
 			}
-			f.params, ok = s.spanned()
+			f.params, ok = s.Spanned()
 		case hasID:
 			ok = s.id(f)
 		case hasMetadata:
 			ok = s.metadata(f)
 		default:
-			ok = s.value()
+			ok = s.Value()
 		}
 		if !ok {
 			return false
@@ -202,7 +204,7 @@ func (s *scanner) request(f *found) bool {
 func known(quoted []byte) int {
 	if bytes.IndexByte(quoted, '\\') >= 0 {
 		// An escaped name is the same name: "\u006dethod" is "method".
-		quoted = []byte(`"` + text(quoted) + `"`)
+		quoted = []byte(`"` + jsontext.Decode(quoted) + `"`)
 	}
 	switch string(quoted) {
 	case `"jsonrpc"`:
@@ -219,82 +221,82 @@ func known(quoted []byte) int {
 	return 0
 }
 
-func (s *scanner) version(f *found) bool {
-	from, kind := s.pos, s.peek()
-	if !s.value() {
+func (s reader) version(f *found) bool {
+	from, kind := s.Pos, s.Peek()
+	if !s.Value() {
 		return false
 	}
-	if kind != '"' || (string(s.body[from:s.pos]) != `"2.0"` && text(s.body[from:s.pos]) != "2.0") {
+	if kind != '"' || (string(s.Body[from:s.Pos]) != `"2.0"` && jsontext.Decode(s.Body[from:s.Pos]) != "2.0") {
 		f.refuse(`jsonrpc must be exactly "2.0"`)
 	}
 	return true
 }
 
-func (s *scanner) method(f *found) bool {
-	from, kind := s.pos, s.peek()
-	if !s.value() {
+func (s reader) method(f *found) bool {
+	from, kind := s.Pos, s.Peek()
+	if !s.Value() {
 		return false
 	}
 	if kind != '"' {
 		f.refuse("method must be a string")
 		return true
 	}
-	raw := s.body[from:s.pos]
+	raw := s.Body[from:s.Pos]
 	if string(raw[1:len(raw)-1]) != f.method || bytes.IndexByte(raw, '\\') >= 0 {
-		f.method = text(raw)
+		f.method = jsontext.Decode(raw)
 	}
 	return true
 }
 
-func (s *scanner) id(f *found) (ok bool) {
-	from, kind := s.pos, s.peek()
-	if f.id, ok = s.spanned(); !ok {
+func (s reader) id(f *found) (ok bool) {
+	from, kind := s.Pos, s.Peek()
+	if f.id, ok = s.Spanned(); !ok {
 		return false
 	}
 	switch kind {
 	case '"':
-		f.idText = clip(text(s.body[from:s.pos]))
+		f.idText = clip(jsontext.Decode(s.Body[from:s.Pos]))
 	case 'n':
 	case '{', '[', 't', 'f':
-		f.id = span{}
+		f.id = jsontext.Span{}
 		f.refuse("id must be a string, a number or null")
 	default:
-		f.idText = clip(string(s.body[from:s.pos]))
+		f.idText = clip(string(s.Body[from:s.Pos]))
 	}
 	return true
 }
 
 // clip cuts an id down to what a cause may have, between two characters.
 func clip(id string) string {
-	if len(id) <= maxCause {
+	if len(id) <= httpapi.MaxCause {
 		return id
 	}
-	end := maxCause
+	end := httpapi.MaxCause
 	for end > 0 && !utf8.RuneStart(id[end]) {
 		end--
 	}
 	return id[:end]
 }
 
-func (s *scanner) metadata(f *found) bool {
-	if s.peek() == 'n' {
-		return s.value()
+func (s reader) metadata(f *found) bool {
+	if s.Peek() == 'n' {
+		return s.Value()
 	}
-	if s.peek() != '{' {
+	if s.Peek() != '{' {
 		f.refuse("metadata must be an object")
-		return s.value()
+		return s.Value()
 	}
-	if !s.open() {
+	if !s.Open() {
 		return false
 	}
 	seen := false
 	for first := true; ; first = false {
-		name, more, ok := s.member(first)
+		name, more, ok := s.Member(first)
 		if !ok || !more {
 			return ok
 		}
 		if !named(name, `"correlationId"`) {
-			if !s.value() {
+			if !s.Value() {
 				return false
 			}
 			continue
@@ -311,28 +313,28 @@ func (s *scanner) metadata(f *found) bool {
 
 // named compares a name as it is written with a name in quotes, escapes apart.
 func named(quoted []byte, name string) bool {
-	return string(quoted) == name || bytes.IndexByte(quoted, '\\') >= 0 && text(quoted) == name[1:len(name)-1]
+	return string(quoted) == name || bytes.IndexByte(quoted, '\\') >= 0 && jsontext.Decode(quoted) == name[1:len(name)-1]
 }
 
-func (s *scanner) correlation(f *found) bool {
-	s.space()
-	from, kind := s.pos, s.peek()
-	if !s.value() {
+func (s reader) correlation(f *found) bool {
+	s.Space()
+	from, kind := s.Pos, s.Peek()
+	if !s.Value() {
 		return false
 	}
 	switch kind {
 	case 'n':
 		return true
 	case '"':
-		f.cause = text(s.body[from:s.pos])
+		f.cause = jsontext.Decode(s.Body[from:s.Pos])
 	case '{', '[', 't', 'f':
 		f.refuse("metadata.correlationId must be a string")
 		return true
 	default:
-		f.cause = string(s.body[from:s.pos])
+		f.cause = string(s.Body[from:s.Pos])
 	}
-	if len(f.cause) > maxCause {
-		f.refuse("metadata.correlationId has more than %d bytes", maxCause)
+	if len(f.cause) > httpapi.MaxCause {
+		f.refuse("metadata.correlationId has more than %d bytes", httpapi.MaxCause)
 	}
 	return true
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"sync"
@@ -11,6 +10,8 @@ import (
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/auth"
+	"github.com/claudebench/claudebench/internal/httpapi"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/mcp"
 	"github.com/claudebench/claudebench/internal/metrics"
 	"github.com/claudebench/claudebench/internal/openrpc"
@@ -63,7 +64,7 @@ func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.C
 		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		rpc.WriteError(w, http.StatusNotFound, &api.Error{
+		httpapi.WriteError(w, http.StatusNotFound, &api.Error{
 			Code: api.CodeNotFound, Message: "Not found", Data: "there is no " + r.URL.Path + "; commands go to POST /rpc",
 		})
 	})
@@ -131,7 +132,6 @@ func (s *Server) postgres(ctx context.Context) string {
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(v) // whoever asked is gone
+	text, _ := jsontext.Marshal(v) // what is given here always encodes
+	_, _ = w.Write(append(text, '\n'))
 }

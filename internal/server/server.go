@@ -27,11 +27,11 @@ import (
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/crossorigin"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/metrics"
 	"github.com/claudebench/claudebench/internal/monitor"
 	"github.com/claudebench/claudebench/internal/redisconn"
-	"github.com/claudebench/claudebench/internal/rpc"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
@@ -223,7 +223,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 		handler = s.tokens.Require(handler, "/healthz", "/readyz")
 	}
 	if err == nil {
-		handler, err = rpc.Guard(handler, listener.Addr().String(), s.certifiedNames()...)
+		handler, err = crossorigin.Guard(handler, listener.Addr().String(), s.certifiedNames()...)
 	}
 	if err != nil {
 		_ = listener.Close()

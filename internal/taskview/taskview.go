@@ -1,3 +1,5 @@
+// Package taskview says what commands need of the view of tasks in Postgres: reading it, and emptying it in a
+// flush. The projection of tasks implements View and Rows; commands only know these.
 package taskview
 
 import (
@@ -9,7 +11,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// TaskQuery is what to list. Zero values do not filter.
+// Query is what to list. Zero values do not filter.
 type Query struct {
 	Status, AssignedTo string
 	Priority           *int
@@ -18,7 +20,7 @@ type Query struct {
 	OrderBy, Order string
 }
 
-// TaskView is a view of the tasks, derived from the log, that is a little behind it.
+// View is a view of the tasks, derived from the log, that is a little behind it.
 type View interface {
 	// WaitFor waits until the view has the event of this seq, at most for the time given.
 	WaitFor(ctx context.Context, seq int64, atMost time.Duration) error
@@ -31,13 +33,13 @@ type View interface {
 // ErrPageTooLarge is what a TaskView answers when the tasks of a page hold more than it gives at once.
 var ErrPageTooLarge = errors.New("the page is too large")
 
-// ErrViewUnavailable is what a TaskView answers when its store cannot be reached.
+// ErrUnavailable is what a TaskView answers when its store cannot be reached.
 var ErrUnavailable = errors.New("task view unavailable")
 
-// TaskOrders are what tasks can be ordered by.
+// Orders are what tasks can be ordered by.
 var Orders = []any{"createdAt", "updatedAt", "completedAt", "priority", "status"}
 
-// TaskRows are the rows of the task view, as a flush deals with them. Its errors wrap ErrViewUnavailable
+// Rows are the rows of the task view, as a flush deals with them. Its errors wrap ErrViewUnavailable
 // when the store cannot be reached.
 type Rows interface {
 	// Position is the last event that the view has applied, and when that happened in ms.
@@ -52,7 +54,7 @@ type Rows interface {
 // ErrRowsKept is what TaskRows.Flush answers when nothing was deleted, and will not be by that call.
 var ErrRowsKept = errors.New("the rows are kept")
 
-// viewFailure is what a caller is told of a view's error.
+// APIError is what a caller is told of a view's error.
 func APIError(err error) error {
 	if errors.Is(err, ErrPageTooLarge) {
 		return api.InvalidParams("limit parameter: the tasks of this page hold more than 16 MiB; ask for fewer at once")
@@ -63,6 +65,6 @@ func APIError(err error) error {
 	return err
 }
 
-// ErrNoPostgres is the error of a call that needs Postgres where none is configured. Callers are answered
+// ErrNotConfigured is the error of a call that needs Postgres where none is configured. Callers are answered
 // "Postgres unavailable"; no circuit counts it.
 var ErrNotConfigured = errors.New("no Postgres is configured")

@@ -1,4 +1,6 @@
-package rpc
+// Package crossorigin keeps pages in browsers away from the coordinator. Its caller is internal/server, which
+// puts the Guard in front of every path. It depends on nothing that can fail.
+package crossorigin
 
 import (
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
 // Guard keeps pages in browsers away from every path of next; it goes outermost. A page can make a browser send
@@ -71,7 +74,7 @@ type guard struct {
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if why := g.foreign(r); why != "" {
-		WriteError(w, http.StatusForbidden, &api.Error{Code: api.CodeUnauthorized, Message: "Unauthorized", Data: why})
+		httpapi.WriteError(w, http.StatusForbidden, &api.Error{Code: api.CodeUnauthorized, Message: "Unauthorized", Data: why})
 		return
 	}
 	if r.Method != http.MethodPost {

@@ -1,4 +1,10 @@
-package rpc
+// Package httpapi is what the coordinator's HTTP transports share: JSON-RPC (internal/rpc), plain HTTP
+// (internal/rest) and MCP (internal/mcp). It reads bodies within their limits, says who calls, runs one call
+// so that what comes of it is a result or an error of the API, and writes answers.
+//
+// It has no dependency that can fail but the Dispatcher. An error that the API does not have, and a panic,
+// is logged and answered "Internal error" with no inner detail.
+package httpapi
 
 import (
 	"context"
@@ -17,9 +23,20 @@ import (
 	"unicode/utf8"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// What is in this file serves every transport: JSON-RPC here, internal/rest, and internal/mcp.
+// MaxBody is how many bytes a body may have; a longer one is refused with status 413.
+const MaxBody = 1 << 20
+
+// MaxCause is how many bytes a cause may have, the same as an id that a user chooses.
+const MaxCause = 256
+
+// Dispatcher runs one call. It is called from many goroutines at once. Its result is JSON and is answered
+// unchanged (nothing at all is answered as null); an error that is an *api.Error is answered as it is.
+type Dispatcher interface {
+	Call(ctx context.Context, req api.Request) (json.RawMessage, error)
+}
 
 // Refusal says why a request was refused before anything in its body was looked at.
 type Refusal struct {
@@ -30,7 +47,7 @@ type Refusal struct {
 }
 
 // Error is the refusal as the API's error.
-func (r *Refusal) Error() *api.Error { return invalidRequest("%s", r.Why) }
+func (r *Refusal) Error() *api.Error { return api.InvalidRequest("%s", r.Why) }
 
 // ReadBody reads the JSON body of a POST into memory of its own. It refuses other methods (405), other types (415),
 // more than MaxBody bytes (413), a body that broke off (400), and a long one while too many long ones are under way (503),
@@ -59,18 +76,22 @@ func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
 	return nil, &Refusal{http.StatusBadRequest, "the body broke off after " + strconv.Itoa(len(body)) + " bytes"}
 }
 
-// Compact checks that a body is one JSON value in UTF-8, at most MaxDepth levels deep, and gives it without the
-// white space between tokens. It works in the body's own memory.
+// Compact checks that a body is one JSON value in UTF-8, at most MaxDepth levels deep, and returns it without
+// the white space between tokens. It works in the body's own memory.
 func Compact(body []byte) (json.RawMessage, *api.Error) {
-	s := newScanner(body)
-	if s.err != nil {
-		return nil, s.err
+	v, err := jsontext.Compact(body)
+	if err != nil {
+		return nil, Unreadable(err)
 	}
-	v, ok := s.spanned()
-	if !ok || !s.finish() {
-		return nil, s.err
+	return v, nil
+}
+
+// Unreadable is the API's error for a body that the scanner did not accept.
+func Unreadable(err *jsontext.ScanError) *api.Error {
+	if err.TooDeep {
+		return api.InvalidRequest("%s", err.Why)
 	}
-	return s.at(v), nil
+	return api.ParseError(err.Why)
 }
 
 // NewRequest has what a request's connection and headers say of its calls: caller, address and trace. caller may be nil.
@@ -93,8 +114,8 @@ func Correlation(w http.ResponseWriter, r *http.Request) (string, *Refusal) {
 	switch {
 	case len(given) == 0:
 		cause = rand.Text()
-	case len(given) > 1 || given[0] == "" || len(given[0]) > maxCause || !utf8.ValidString(given[0]):
-		return "", &Refusal{http.StatusBadRequest, correlationHeader + " must be one text of 1 to " + strconv.Itoa(maxCause) + " bytes in UTF-8"}
+	case len(given) > 1 || given[0] == "" || len(given[0]) > MaxCause || !utf8.ValidString(given[0]):
+		return "", &Refusal{http.StatusBadRequest, correlationHeader + " must be one text of 1 to " + strconv.Itoa(MaxCause) + " bytes in UTF-8"}
 	default:
 		cause = given[0]
 	}
@@ -117,7 +138,7 @@ func Run(ctx context.Context, d Dispatcher, log *slog.Logger, request api.Reques
 		return nil, typed(ctx, log, request.Method, err)
 	}
 	if len(result) == 0 {
-		result = null
+		result = json.RawMessage("null")
 	}
 	return result, nil
 }
@@ -134,8 +155,8 @@ func typed(ctx context.Context, log *slog.Logger, method string, err error) *api
 	return api.Internal("")
 }
 
-// writeWithin is how long a caller may take to read its answer.
-const writeWithin = 30 * time.Second
+// WriteWithin is how long a caller may take to read its answer.
+const WriteWithin = 30 * time.Second
 
 // beginWriting gives the caller its time from now on. The server's WriteTimeout runs from the beginning of the
 // request, and a flush may take longer than that.
@@ -145,9 +166,10 @@ func beginWriting(w http.ResponseWriter, within time.Duration) {
 }
 
 // WriteResult answers 200 with a result, which is JSON, as it is.
-func WriteResult(w http.ResponseWriter, result []byte) { writeResult(w, result, writeWithin) }
+func WriteResult(w http.ResponseWriter, result []byte) { WriteResultWithin(w, result, WriteWithin) }
 
-func writeResult(w http.ResponseWriter, result []byte, within time.Duration) {
+// WriteResultWithin is WriteResult with a time limit of its own for the caller to read the answer.
+func WriteResultWithin(w http.ResponseWriter, result []byte, within time.Duration) {
 	beginWriting(w, within)
 	head := w.Header()
 	head["Content-Type"] = contentType
@@ -159,7 +181,7 @@ func writeResult(w http.ResponseWriter, result []byte, within time.Duration) {
 // WriteError answers a status with {"error":{code,message,data}}.
 func WriteError(w http.ResponseWriter, status int, failed *api.Error) {
 	out := append(AppendError([]byte(`{"error":`), failed), '}')
-	beginWriting(w, writeWithin)
+	beginWriting(w, WriteWithin)
 	w.Header()["Content-Type"] = contentType
 	w.WriteHeader(status)
 	_, _ = w.Write(out)
@@ -235,4 +257,24 @@ func address(remote string) string {
 		return ""
 	}
 	return host
+}
+
+// AppendError writes an error as {code, message, data}.
+func AppendError(out []byte, failed *api.Error) []byte {
+	out = append(out, `{"code":`...)
+	out = strconv.AppendInt(out, int64(failed.Code), 10)
+	out = append(out, `,"message":`...)
+	message, err := jsontext.Marshal(failed.Message)
+	if err != nil {
+		message = []byte(`"Internal error"`)
+	}
+	out = append(out, message...)
+	if failed.Data != nil {
+		// Data that cannot be written as JSON is left out: the code and the message still say what happened.
+		if data, err := jsontext.Marshal(failed.Data); err == nil {
+			out = append(out, `,"data":`...)
+			out = append(out, data...)
+		}
+	}
+	return append(out, '}')
 }

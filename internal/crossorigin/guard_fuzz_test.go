@@ -1,4 +1,4 @@
-package rpc_test
+package crossorigin_test
 
 import (
 	"net"
@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/claudebench/claudebench/internal/rpc"
+	"github.com/claudebench/claudebench/internal/crossorigin"
 )
 
 // FuzzGuard sends hosts and origins to a server on loopback. What passes names this machine and this port, as net and net/netip
@@ -32,7 +32,7 @@ func FuzzGuard(f *testing.F) {
 		f.Add(seed[0], seed[1])
 	}
 	passed := false
-	guard, err := rpc.Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed = true }), "127.0.0.1:3000")
+	guard, err := crossorigin.Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed = true }), "127.0.0.1:3000")
 	if err != nil {
 		f.Fatal(err)
 	}

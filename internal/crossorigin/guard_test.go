@@ -1,4 +1,4 @@
-package rpc_test
+package crossorigin_test
 
 import (
 	"context"
@@ -9,8 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/claudebench/claudebench/internal/rpc"
+	"github.com/claudebench/claudebench/internal/crossorigin"
 )
+
+// answering answers every request that reaches it.
+var answering = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 
 func TestGuard(t *testing.T) {
 	machine, err := os.Hostname()
@@ -111,11 +114,11 @@ func TestGuard(t *testing.T) {
 			if tc.extra != "" {
 				extra = []string{tc.extra}
 			}
-			g, err := rpc.Guard(newHandler(echo), tc.listen, extra...)
+			g, err := crossorigin.Guard(answering, tc.listen, extra...)
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := httptest.NewRequestWithContext(context.Background(), "POST", "/rpc", strings.NewReader(good))
+			r := httptest.NewRequestWithContext(context.Background(), "POST", "/rpc", strings.NewReader("{}"))
 			r.Host = tc.host
 			r.Header.Set("Content-Type", "application/json")
 			switch tc.origin {
@@ -141,19 +144,23 @@ func TestGuard(t *testing.T) {
 }
 
 func TestGuardHeedsFetchMetadata(t *testing.T) {
-	g, err := rpc.Guard(newHandler(echo), "127.0.0.1:3000")
+	g, err := crossorigin.Guard(answering, "127.0.0.1:3000")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for site, status := range map[string]int{"same-origin": 200, "none": 200, "same-site": 403, "cross-site": 403} {
-		if w := post(hosted{g}, good, "Sec-Fetch-Site", site); w.Code != status {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/rpc", strings.NewReader("{}"))
+		r.Host = "localhost:3000"
+		r.Header.Set("Sec-Fetch-Site", site)
+		w := httptest.NewRecorder()
+		if g.ServeHTTP(w, r); w.Code != status {
 			t.Errorf("%s: status %d, want %d", site, w.Code, status)
 		}
 	}
 }
 
 func TestGuardKeepsPagesFromEmbedding(t *testing.T) {
-	g, err := rpc.Guard(http.NotFoundHandler(), "127.0.0.1:3000")
+	g, err := crossorigin.Guard(http.NotFoundHandler(), "127.0.0.1:3000")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,17 +171,9 @@ func TestGuardKeepsPagesFromEmbedding(t *testing.T) {
 	}
 }
 
-// hosted sends requests to the name a loopback server has.
-type hosted struct{ http.Handler }
-
-func (h hosted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r.Host = "localhost:3000"
-	h.Handler.ServeHTTP(w, r)
-}
-
 func TestGuardRefusesWhatItCannotRead(t *testing.T) {
 	for _, tc := range [][]string{{"127.0.0.1"}, {"127.0.0.1:3000", "*.example"}, {"127.0.0.1:3000", "https://cb.example"}, {"127.0.0.1:3000", ""}, {"127.0.0.1:3000", "::1"}} {
-		if _, err := rpc.Guard(newHandler(echo), tc[0], tc[1:]...); err == nil {
+		if _, err := crossorigin.Guard(answering, tc[0], tc[1:]...); err == nil {
 			t.Errorf("%q was taken", tc)
 		}
 	}
