@@ -58,9 +58,10 @@ check: ## Only the Go tests, with the race detector (PKG=./events/... for some)
 	@go test -race -timeout $(TEST_TIMEOUT) $(PKG)
 
 .PHONY: generate
-generate: ## Write docs/api.md and docs/events.md from the code
-	@echo '==> generate: docs/api.md, docs/events.md'
+generate: ## Write docs/api.md, docs/events.md and docs/reference.md from the code
+	@echo '==> generate: docs/api.md, docs/events.md, docs/reference.md'
 	@go test ./internal/apidoc -update
+	@go test ./cmd/claudebench -run TestTheReferenceIsCurrent -update
 
 .PHONY: fmt
 fmt: ## Format the Go code

@@ -112,6 +112,9 @@ func FromEnvironment(flags *pflag.FlagSet) error {
 	return failed
 }
 
+// Variable returns the environment variable of a flag, or "" if it has none.
+func Variable(flag string) string { return variables[flag] }
+
 // Describe adds to each flag's usage the variable that says the same.
 func Describe(flags *pflag.FlagSet) {
 	flags.VisitAll(func(f *pflag.Flag) {
