@@ -35,7 +35,7 @@ var lawfulParams = map[string][]string{
 	"system.flush":    {`{"confirm":"FLUSH_ALL_DATA"}`, `{"confirm":"FLUSH_ALL_DATA","includePostgres":false}`},
 	"task.create": {
 		`{"text":"write","priority":90,"metadata":{"roles":["gpu"],"n":1.10},"idempotencyKey":"k"}`,
-		`{"text":"\u0001\u2028😀<&>","metadata":{"roles":null,"":{}},"idempotencyKey":"\u0000"}`,
+		`{"text":"\u0001\u2028😀<&>","metadata":{"roles":null,"":{}},"idempotencyKey":"\u0001"}`,
 	},
 	"task.update": {
 		`{"id":"t-4","updates":{"text":"again","priority":0,"metadata":{"roles":[]}}}`, `{"id":"t-3","updates":{"status":"in_progress"}}`,
@@ -45,7 +45,7 @@ var lawfulParams = map[string][]string{
 	"task.unassign": {`{"taskId":"t-4"}`, `{"taskId":"t-03"}`},
 	"task.claim":    {`{"workerId":"w"}`, `{"workerId":"w","maxTasks":10,"idempotencyKey":"k"}`},
 	"task.complete": {
-		`{"id":"t-5","workerId":"w","attempt":1,"result":{"a":[1e999,-0.0,"\ud800"]},"idempotencyKey":"k"}`,
+		`{"id":"t-5","workerId":"w","attempt":1,"result":{"a":[1e999,-0.0,"\ud83d\ude00"]},"idempotencyKey":"k"}`,
 		`{"taskId":"t-6","error":"no luck"}`, `{"id":"t-7","error":null,"result":null}`,
 	},
 	"task.list":   {`{}`, `{"status":"pending","assignedTo":"w","priority":50,"limit":1,"offset":9007199254740991,"orderBy":"priority","order":"desc"}`},

@@ -65,7 +65,8 @@ func Up(ctx context.Context, pool *pgxpool.Pool, schema string, log *slog.Logger
 	db := stdlib.OpenDBFromPool(pool)
 	defer db.Close()
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithSessionLocker(locker), goose.WithSlog(log), goose.WithDisableGlobalRegistry(true))
+		goose.WithSessionLocker(locker), goose.WithSlog(log), goose.WithDisableGlobalRegistry(true),
+		goose.WithGoMigrations(goose.NewGoMigration(6, &goose.GoFunc{RunTx: makeReadable}, nil)))
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
 	}

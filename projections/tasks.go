@@ -137,6 +137,10 @@ func (t *Tasks) Apply(ctx context.Context, batch events.Batch) error {
 	if err != nil {
 		return fmt.Errorf("write the task views: %w", err)
 	}
+	if fold.replaced > 0 {
+		t.cfg.Logger.WarnContext(ctx, "events hold U+0000 or an unpaired surrogate, which SQL cannot read; their task rows have U+FFFD in its place",
+			"events", fold.replaced, "last", fold.lastReplaced.String())
+	}
 	t.reached(batch.Last().Seq)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
 // tasksFold is what a batch does to the rows: for each task one change, in the order they first came.
@@ -15,6 +16,9 @@ type tasksFold struct {
 	changes map[int64]*taskChange
 	order   []*taskChange
 	deleted []int64
+
+	replaced     int       // events whose text or JSON SQL could not have read as it was
+	lastReplaced events.ID // the last of them
 }
 
 // column is a bit for each column that a change may set in a row that is there already.
@@ -39,6 +43,8 @@ type taskChange struct {
 	created bool
 	deleted bool
 	set     column
+	// replaced says that the event being merged held what SQL cannot read.
+	replaced bool
 
 	status      string
 	priority    int64
@@ -142,6 +148,11 @@ func addRow[P any](f *tasksFold, e events.Envelope, id func(*P) string, merge fu
 		f.order = append(f.order, c)
 	}
 	merge(c, &payload, e)
+	if c.replaced {
+		c.replaced = false
+		f.replaced++
+		f.lastReplaced = e.ID
+	}
 	c.updatedAt, c.seq = e.Timestamp, e.Seq
 	if c.deleted {
 		f.deleted = append(f.deleted, num)
@@ -162,13 +173,14 @@ func taskNumber(id string) (int64, error) {
 func (c *taskChange) create(p *rowCreated, e events.Envelope) {
 	*c = taskChange{
 		num: c.num, created: true, status: events.StatusPending, priority: p.Priority,
-		text: p.Text, metadata: document(p.Metadata), createdAt: e.Timestamp,
+		createdAt: e.Timestamp,
 	}
+	c.text, c.metadata = c.plain(p.Text), c.document(p.Metadata)
 }
 
 func (c *taskChange) update(p *rowUpdated, _ events.Envelope) {
 	if p.Changes.Text != nil {
-		c.text = *p.Changes.Text
+		c.text = c.plain(*p.Changes.Text)
 		c.set |= colText
 	}
 	if p.Changes.Priority != nil {
@@ -176,13 +188,13 @@ func (c *taskChange) update(p *rowUpdated, _ events.Envelope) {
 		c.set |= colPriority
 	}
 	if p.Changes.Metadata != nil {
-		c.metadata = document(p.Changes.Metadata)
+		c.metadata = c.document(p.Changes.Metadata)
 		c.set |= colMetadata
 	}
 }
 
 func (c *taskChange) assign(p *rowMoved, _ events.Envelope) {
-	c.status, c.assignedTo = events.StatusPending, &p.InstanceID
+	c.status, c.assignedTo = events.StatusPending, c.owner(p.InstanceID)
 	c.set |= colStatus | colAssignedTo
 }
 
@@ -192,7 +204,7 @@ func (c *taskChange) unassign(_ *rowMoved, _ events.Envelope) {
 }
 
 func (c *taskChange) claim(p *rowClaimed, e events.Envelope) {
-	c.status, c.assignedTo, c.attempt = events.StatusInProgress, &p.WorkerID, p.Attempt
+	c.status, c.assignedTo, c.attempt = events.StatusInProgress, c.owner(p.WorkerID), p.Attempt
 	c.claimedAt, c.waited = e.Timestamp, p.Waited
 	c.set |= colStatus | colAssignedTo | colAttempt | colClaimed
 }
@@ -202,19 +214,46 @@ func (c *taskChange) finish(p *rowFinished, e events.Envelope) {
 	if e.Type == events.TypeTaskFailed {
 		c.status = events.StatusFailed
 	}
-	c.assignedTo, c.attempt = &p.WorkerID, p.Attempt
-	c.result, c.err = document(p.Result), document(p.Error)
+	c.assignedTo, c.attempt = c.owner(p.WorkerID), p.Attempt
+	c.result, c.err = c.document(p.Result), c.document(p.Error)
 	c.completedAt, c.duration = e.Timestamp, p.Duration
 	c.set |= colStatus | colAssignedTo | colAttempt | colResult | colError | colCompleted
 }
 
 func (c *taskChange) drop(*rowDeleted, events.Envelope) { c.deleted = true }
 
-// document is a user's JSON as it came; nil for none and for null, which the API shows alike.
-func document(raw json.RawMessage) *string {
-	if len(raw) == 0 || string(raw) == "null" {
+// document is a user's JSON as the row holds it; nil for none.
+func (c *taskChange) document(raw json.RawMessage) *string {
+	text, replaced := StoredJSON(raw)
+	c.replaced = c.replaced || replaced
+	if text == "" {
 		return nil
 	}
-	text := string(raw)
 	return &text
 }
+
+// plain is a text as the row holds it.
+func (c *taskChange) plain(text string) string {
+	stored := StoredText(text)
+	c.replaced = c.replaced || stored != text
+	return stored
+}
+
+func (c *taskChange) owner(id string) *string {
+	id = c.plain(id)
+	return &id
+}
+
+// StoredJSON is a user's JSON as a row holds it: byte for byte as it came, but with U+FFFD in place of each
+// escape that SQL cannot read; replaced says that there was one. The API refuses such text now, but older
+// logs hold it. It is "" for none and for null, which the API shows alike.
+func StoredJSON(raw json.RawMessage) (text string, replaced bool) {
+	if len(raw) == 0 || string(raw) == "null" {
+		return "", false
+	}
+	readable, replaced := jsontext.Readable(raw)
+	return string(readable), replaced
+}
+
+// StoredText is a text as a row holds it: with U+FFFD in place of each U+0000.
+func StoredText(text string) string { return strings.ReplaceAll(text, "\x00", "\ufffd") }

@@ -122,7 +122,7 @@ func TestMetadataByteForByte(t *testing.T) {
 			`{}`,
 			`{"a":[],"b":{},"c":[[],{}],"d":null,"e":""}`,
 			`{"big":12345678901234567890123,"small":-0.0,"one":1.0,"exp":1e300,"precise":0.12345678901234567890}`,
-			`{"text":"\u00e9\u0000\ud83d\ude00 é😀 \/ \" \\ \n","\u0061":1}`,
+			`{"text":"\u00e9\u0001\ud83d\ude00 é😀 \/ \" \\ \n","\u0061":1}`,
 			`{"x":"` + strings.Repeat("ab/", 3_000) + `"}`,
 			`{"n":` + strings.Repeat(`[`, 50) + strings.Repeat(`]`, 50) + `}`,
 		} {

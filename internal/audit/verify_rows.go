@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -93,19 +94,25 @@ func (m *rowMerge) row(t *Task, row *projections.TaskRow) {
 	if t.partial {
 		return
 	}
-	differs("text", t.Text, row.Text)
+	differs("text", projections.StoredText(t.Text), row.Text)
 	differs("priority", decimal(t.Priority), decimal(row.Priority))
 	differs("attempt", decimal(t.Attempt), decimal(row.Attempt))
-	differs("assigned_to", t.AssignedTo, deref(row.AssignedTo))
-	differs("metadata", t.Metadata, deref(row.Metadata))
-	differs("result", t.Result, deref(row.Result))
-	differs("error", t.Error, deref(row.Error))
+	differs("assigned_to", projections.StoredText(t.AssignedTo), deref(row.AssignedTo))
+	differs("metadata", storedJSON(t.Metadata), deref(row.Metadata))
+	differs("result", storedJSON(t.Result), deref(row.Result))
+	differs("error", storedJSON(t.Error), deref(row.Error))
 	differs("created_at", iso(t.CreatedAt), when(&row.CreatedAt))
 	differs("claimed_at", iso(t.LastClaim), when(row.ClaimedAt))
 	differs("completed_at", iso(t.CompletedAt), when(row.CompletedAt))
 	claimed, ended := t.LastClaim != 0, t.CompletedAt != 0
 	differs("waited_ms", ifSo(claimed, t.Waited), count(row.Waited))
 	differs("duration_ms", ifSo(ended, t.Duration), count(row.Duration))
+}
+
+// storedJSON is JSON of the log as the projection stores it.
+func storedJSON(text string) string {
+	stored, _ := projections.StoredJSON(json.RawMessage(text))
+	return stored
 }
 
 // when is a time of Postgres as the log writes it; one that is not in whole milliseconds shows all of it.

@@ -14,6 +14,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/audit"
 	"github.com/claudebench/claudebench/internal/testenv"
+	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -255,15 +256,38 @@ func TestOddMetadataIsNoViolation(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, true)
 	for _, metadata := range []string{
-		`{"roles":["a"],"roles":["b","b"]}`, `{"roles":["a"],"roles":null}`, `{"roles":["a"],"r\u006fles":[]}`, `{"ROLES":["a"],"a":{"roles":["c"]}}`, `{"roles":["\ud800"],"n":1.10}`,
+		`{"roles":["a"],"roles":["b","b"]}`, `{"roles":["a"],"roles":null}`, `{"roles":["a"],"r\u006fles":[]}`, `{"ROLES":["a"],"a":{"roles":["c"]}}`, `{"roles":["\ud83d\ude00"],"n":1.10}`,
 	} {
 		b.create(t, 50, metadata)
 	}
-	for i, metadata := range []string{`{"maxTasks":3.0}`, `{"maxTasks":1e1}`, `{"maxTasks":1,"maxTasks":2}`, `{"maxTasks":-0,"sessionId":"\ud800"}`} {
+	for i, metadata := range []string{`{"maxTasks":3.0}`, `{"maxTasks":1e1}`, `{"maxTasks":1,"maxTasks":2}`, `{"maxTasks":-0,"sessionId":"\uffff"}`} {
 		b.do(t, "system.register", object{"id": fmt.Sprint("w", i), "roles": []string{"worker", "b"}, "metadata": json.RawMessage(metadata)})
 	}
 	b.project(t)
 	clean(t, b.verify(t))
+}
+
+// A version before took text that SQL cannot read: the rows hold U+FFFD in its place, and Redis what the log has.
+func TestWhatSQLCannotReadIsNoViolation(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, true)
+	_, err := lua.NewRunner(b.client).On(b.space.Log()).Run(t.Context(), lua.Named("create_task"), lua.EventContext("anonymous", "test", ""),
+		"task.create:test", 0, "", "", "x", 50, `{"k":"a\u0000b","\u0000":"\ud800"}`, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.project(t)
+	report := b.verify(t)
+	clean(t, report)
+	if report.Rows != 1 {
+		t.Errorf("%d rows were compared", report.Rows)
+	}
+	if _, err := b.pool.Exec(t.Context(), `UPDATE tasks SET metadata = '{"k":"a\u0000b","\u0000":"\ud800"}'`); err != nil {
+		t.Fatal(err)
+	}
+	if report := b.verify(t); report.OK() {
+		t.Error("a row that SQL cannot read is taken for right")
+	}
 }
 
 func TestAnEmptyNamespaceIsClean(t *testing.T) {

@@ -110,6 +110,7 @@ type field struct {
 	path   string
 	index  int
 	schema *jsonschema.Schema
+	nested bool // the value is an object whose members are params themselves
 	// into decodes a value and returns what is wrong with it, "" when nothing is.
 	into func(raw []byte, to reflect.Value) string
 }
@@ -122,7 +123,7 @@ func compile(schema *jsonschema.Schema, t reflect.Type, path string) (*object, e
 		if property == nil {
 			return nil, fmt.Errorf("field %s is not in the schema", t.Field(i).Name)
 		}
-		f := &field{path: path + name, index: i, schema: property}
+		f := &field{path: path + name, index: i, schema: property, nested: isNested(t.Field(i).Type)}
 		var err error
 		if f.into, err = decoder(property, t.Field(i).Type, f.path); err != nil {
 			return nil, err
@@ -130,6 +131,14 @@ func compile(schema *jsonschema.Schema, t reflect.Type, path string) (*object, e
 		o.fields[name] = f
 	}
 	return o, nil
+}
+
+// unreadable is what is wrong with a param that would make the task views unreadable. It is refused
+// wherever it stands, in names too, since any text may come to lie in a row.
+const unreadable = "must not contain U+0000 or an unpaired surrogate, which SQL cannot read"
+
+func isNested(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct || t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct
 }
 
 func (o *object) decode(raw []byte, to reflect.Value) string {
@@ -150,6 +159,10 @@ func (o *object) decode(raw []byte, to reflect.Value) string {
 			return f.path + " parameter is given twice"
 		}
 		seen |= 1 << f.index
+		// A nested object names the one of its own params that is wrong.
+		if !f.nested && jsontext.HasUnreadable(v) {
+			return f.path + " parameter " + unreadable
+		}
 		if wrong := f.into(v, to.Field(f.index)); wrong != "" {
 			return f.path + " parameter " + wrong
 		}

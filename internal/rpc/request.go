@@ -3,6 +3,7 @@ package rpc
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/claudebench/claudebench/internal/api"
@@ -255,7 +256,8 @@ func (s reader) id(f *found) (ok bool) {
 	}
 	switch kind {
 	case '"':
-		f.idText = clip(jsontext.Decode(s.Body[from:s.Pos]))
+		// It becomes the cause of events, which may go where SQL reads them.
+		f.idText = clip(strings.ReplaceAll(jsontext.Decode(s.Body[from:s.Pos]), "\x00", "\ufffd"))
 	case 'n':
 	case '{', '[', 't', 'f':
 		f.id = jsontext.Span{}
@@ -326,6 +328,9 @@ func (s reader) correlation(f *found) bool {
 	case 'n':
 		return true
 	case '"':
+		if jsontext.HasUnreadable(s.Body[from:s.Pos]) {
+			f.refuse("metadata.correlationId must not contain U+0000 or an unpaired surrogate")
+		}
 		f.cause = jsontext.Decode(s.Body[from:s.Pos])
 	case '{', '[', 't', 'f':
 		f.refuse("metadata.correlationId must be a string")

@@ -94,3 +94,28 @@ func TestTheCorrelationIsInTheLog(t *testing.T) {
 		t.Errorf("causes %v", causes)
 	}
 }
+
+// Every transport refuses text that SQL could not read, and names the param.
+func TestTextThatSQLCannotReadIsRefused(t *testing.T) {
+	t.Parallel()
+	c := start(t, settings(t, nil))
+	for _, text := range []string{`{"a":"\u0000"}`, `{"\u0000":1}`, `{"a":["\ud800"]}`} {
+		params := `{"text":"x","metadata":` + text + `}`
+		for name, sent := range map[string]struct{ path, body string }{
+			"JSON-RPC": {"/rpc", `{"jsonrpc":"2.0","id":1,"method":"task.create","params":` + params + `}`},
+			"REST":     {"/api/task/create", params},
+			"MCP":      {"/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"task_create","arguments":` + params + `}}`},
+		} {
+			_, answer := c.post(t, sent.path, sent.body, func(r *http.Request) { r.Header.Set("Accept", "application/json, text/event-stream") })
+			if !strings.Contains(answer, "-32602") || !strings.Contains(answer, "metadata parameter must not contain U+0000 or an unpaired surrogate") {
+				t.Errorf("%s %s: %s", name, text, answer)
+			}
+		}
+	}
+	if status, answer := c.post(t, "/api/task/get", `{"id":"t-1"}`, nil); status != http.StatusNotFound {
+		t.Errorf("a task was created: %s", answer)
+	}
+	if _, answer := c.post(t, "/rpc", `{"jsonrpc":"2.0","id":1,"method":"system.health","metadata":{"correlationId":"\u0000"}}`, nil); !strings.Contains(answer, "metadata.correlationId must not contain U+0000") {
+		t.Errorf("a correlationId: %s", answer)
+	}
+}
