@@ -39,12 +39,15 @@ func OpenPool(ctx context.Context, url, namespace string) (*pgxpool.Pool, error)
 		return nil, unreadable(url, err)
 	}
 	if schema := migrations.Schema(namespace); schema != "" {
+		if cfg.ConnConfig.RuntimeParams["search_path"] != "" {
+			return nil, errors.New("the database URL sets search_path, and the namespace decides the schema: leave one of them out")
+		}
 		cfg.ConnConfig.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
 	}
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "claudebench"
 	}
-	if cfg.ConnConfig.ConnectTimeout == 0 || cfg.ConnConfig.ConnectTimeout > maxConnect {
+	if cfg.ConnConfig.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = maxConnect
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
@@ -75,7 +78,7 @@ func unreadable(url string, err error) error {
 		"(in a password, letters such as / ? # @ : and % are written %2F, %3F, %23, %40, %3A and %25; or give it as PGPASSWORD)")
 }
 
-// maxConnect bounds one attempt to connect, so that callers of a database that is gone are told soon.
+// maxConnect bounds one attempt to connect where the URL has no connect_timeout, so that callers of a database that is gone are told soon.
 const maxConnect = 3 * time.Second
 
 // NewTasks returns the projection. It does not call Postgres.

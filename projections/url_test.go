@@ -3,6 +3,7 @@ package projections_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/claudebench/claudebench/projections"
 )
@@ -29,5 +30,26 @@ func TestOpenPoolKeepsThePasswordToItself(t *testing.T) {
 		if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "sec") {
 			t.Errorf("OpenPool(%q): %v", url, err)
 		}
+	}
+}
+
+// What the URL says is what the pool does, or it is refused.
+func TestOpenPoolObeysTheURL(t *testing.T) {
+	t.Parallel()
+	pool, err := projections.OpenPool(t.Context(), "postgres://u@h/db?connect_timeout=7&application_name=mine&pool_max_conns=3&statement_timeout=5000", "ns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	c := pool.Config()
+	if c.ConnConfig.ConnectTimeout != 7*time.Second || c.MaxConns != 3 || c.ConnConfig.RuntimeParams["application_name"] != "mine" ||
+		c.ConnConfig.RuntimeParams["statement_timeout"] != "5000" {
+		t.Errorf("it connects with %s, %d connections and %v", c.ConnConfig.ConnectTimeout, c.MaxConns, c.ConnConfig.RuntimeParams)
+	}
+	if pool, err := projections.OpenPool(t.Context(), "postgres://u:secret@h/db?search_path=mine", "ns"); err == nil {
+		pool.Close()
+		t.Error("the namespace wins over search_path in silence")
+	} else if !strings.Contains(err.Error(), "search_path") || strings.Contains(err.Error(), "secret") {
+		t.Error(err)
 	}
 }

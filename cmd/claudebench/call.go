@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/claudebench/claudebench/internal/config"
 )
 
 // callTimeout is longer than the longest timeout of a method.
@@ -109,7 +111,7 @@ func call(ctx context.Context, url, method string, params json.RawMessage, stdou
 
 // authorize adds the token of the environment, if there is one.
 func authorize(request *http.Request) {
-	if token := strings.TrimSpace(os.Getenv("CB_TOKEN")); token != "" {
+	if token := strings.TrimSpace(os.Getenv(config.Token)); token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
 }

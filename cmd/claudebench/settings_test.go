@@ -1,9 +1,14 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -11,7 +16,7 @@ import (
 func TestHelpTeaches(t *testing.T) {
 	t.Parallel()
 	variables := map[string]string{
-		"--listen": "CB_LISTEN", "--redis-url": "CB_REDIS_URL", "--database-url": "CB_DATABASE_URL", "--namespace": "CB_NAMESPACE",
+		"--listen": "CB_LISTEN", "--allowed-hosts": "CB_ALLOWED_HOSTS", "--redis-url": "CB_REDIS_URL", "--database-url": "CB_DATABASE_URL", "--namespace": "CB_NAMESPACE",
 		"--instance-ttl": "CB_INSTANCE_TTL", "--monitor-interval": "CB_MONITOR_INTERVAL", "--task-retention": "CB_TASK_RETENTION",
 		"--rate-limits": "CB_RATE_LIMITS", "--allow-volatile": "CB_ALLOW_VOLATILE", "--insecure": "CB_INSECURE",
 		"--data-dir": "CB_DATA_DIR", "--log-level": "CB_LOG_LEVEL", "--log-format": "CB_LOG_FORMAT", "--url": "CB_URL",
@@ -75,6 +80,36 @@ func TestVersionAndCompletion(t *testing.T) {
 	}
 }
 
+// Something reads every setting; docs/reference.md, which is generated, lists it.
+func TestEverySettingIsRead(t *testing.T) {
+	t.Parallel()
+	var code strings.Builder
+	for _, dir := range []string{".", "../../internal/config", "../../internal/server"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code.Write(text)
+		}
+	}
+	fields := reflect.TypeFor[config.Config]()
+	for i := range fields.NumField() {
+		field := fields.Field(i).Name
+		// Where a flag is bound to it, '&' stands before it.
+		if !regexp.MustCompile(`[^&](cfg|c)\.` + field + `\b`).MatchString(code.String()) {
+			t.Errorf("nothing reads the setting %s", field)
+		}
+	}
+}
+
 // A flag has precedence over a variable, and a variable over the default.
 func TestFlagOverVariableOverDefault(t *testing.T) {
 	t.Parallel()
@@ -112,6 +147,13 @@ func TestBadSettingsSayWhatTheyAre(t *testing.T) {
 		{nil, []string{"serve", "--redis-url", url, "--instance-ttl", "soon"}, []string{"--instance-ttl", "soon"}},
 		{nil, []string{"serve", "--redis-url", url, "--instance-ttl", "0s"}, []string{"--instance-ttl"}},
 		{nil, []string{"serve", "--redis-url", url, "--log-format", "xml"}, []string{"--log-format", "xml"}},
+		{nil, []string{"tail", "--redis-url", url, "--log-format", "xml"}, []string{"--log-format", "xml"}},
+		{nil, []string{"tail", "--redis-url", url, "--data-dir", "/nowhere"}, []string{"redis-url", "data-dir"}},
+		{nil, []string{"serve", "--redis-url", url + "?ssl_cert_reqs=none"}, []string{"redis URL", "ssl_cert_reqs"}},
+		{[]string{"CB_REDIS_URI=" + url}, []string{"serve"}, []string{"CB_REDIS_URI", "CB_REDIS_URL"}},
+		{[]string{"CB_RATE_LIMIT=off"}, []string{"tail"}, []string{"CB_RATE_LIMIT ", "CB_RATE_LIMITS"}},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOIN=http://localhost:4318"}, []string{"serve", "--redis-url", url}, []string{"OTEL_EXPORTER_OTLP_ENDPOIN ", "OTEL_EXPORTER_OTLP_ENDPOINT"}},
+		{nil, []string{"serve", "--redis-url", url, "--allowed-hosts", "https://cb.example"}, []string{"--allowed-hosts", "https://cb.example"}},
 		{nil, []string{"serve", "--redis-url", url, "--listen", "0.0.0.0:0"}, []string{"--insecure", "0.0.0.0:0"}},
 		{nil, []string{"serve", "--redis-url", url, "--listen", ":0"}, []string{"--insecure"}},
 		{nil, []string{"serve", "--redis-url", url, "--listen", "somewhere"}, []string{"--listen", "somewhere"}},

@@ -15,6 +15,8 @@ import (
 func bindStores(cmd *cobra.Command, cfg *config.Config) {
 	cfg.BindStores(cmd.Flags())
 	cfg.BindDataDir(cmd.Flags())
+	// With --redis-url the data folder would not be looked at.
+	cmd.MarkFlagsMutuallyExclusive("redis-url", "data-dir")
 	cmd.Long += `
 
 Without --redis-url it looks at what 'claudebench up' runs in the data folder.`

@@ -18,7 +18,10 @@ import (
 
 // Config is what the coordinator is started with.
 type Config struct {
-	Listen      string
+	Listen string
+	// AllowedHosts are further names that requests may be sent to, as crossorigin.Guard takes them.
+	AllowedHosts []string
+
 	RedisURL    string
 	DatabaseURL string
 	Namespace   string
@@ -36,28 +39,7 @@ type Config struct {
 	DataDir       string
 
 	LogLevel  slog.Level
-	LogFormat string
-}
-
-// variables are the environment variables by the names of their flags.
-var variables = map[string]string{
-	"listen":           "CB_LISTEN",
-	"redis-url":        "CB_REDIS_URL",
-	"database-url":     "CB_DATABASE_URL",
-	"namespace":        "CB_NAMESPACE",
-	"instance-ttl":     "CB_INSTANCE_TTL",
-	"monitor-interval": "CB_MONITOR_INTERVAL",
-	"task-retention":   "CB_TASK_RETENTION",
-	"rate-limits":      "CB_RATE_LIMITS",
-	"allow-volatile":   "CB_ALLOW_VOLATILE",
-	"insecure":         "CB_INSECURE",
-	"auth-file":        "CB_AUTH_FILE",
-	"tls-cert":         "CB_TLS_CERT",
-	"tls-key":          "CB_TLS_KEY",
-	"data-dir":         "CB_DATA_DIR",
-	"log-level":        "CB_LOG_LEVEL",
-	"log-format":       "CB_LOG_FORMAT",
-	"url":              "CB_URL",
+	LogFormat LogFormat
 }
 
 // BindStores adds the flags that say where the data is.
@@ -76,7 +58,9 @@ func (c *Config) BindDataDir(flags *pflag.FlagSet) {
 
 // BindCoordinator adds the flags of a running coordinator.
 func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
-	flags.StringVar(&c.Listen, "listen", "127.0.0.1:3000", "address to listen on")
+	flags.StringVar(&c.Listen, "listen", "127.0.0.1:3000", "address to listen on: host:port; a host name is resolved")
+	flags.StringSliceVar(&c.AllowedHosts, "allowed-hosts", nil,
+		"further names that requests may be sent to, as name or name:port with ',' between: those of a proxy in front")
 	flags.DurationVar(&c.InstanceTTL, "instance-ttl", 30*time.Second, "how long a registration lasts without a heartbeat")
 	flags.DurationVar(&c.MonitorInterval, "monitor-interval", time.Second, "how often to look for instances that died")
 	flags.DurationVar(&c.TaskRetention, "task-retention", 168*time.Hour, "how long finished tasks stay in Redis")
@@ -92,36 +76,7 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 // BindLog adds the flags of the log that the program itself writes.
 func (c *Config) BindLog(flags *pflag.FlagSet) {
 	flags.TextVar(&c.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
-	flags.StringVar(&c.LogFormat, "log-format", "", "text or json; text on a terminal when not given, else json")
-}
-
-// FromEnvironment fills the flags that were not given from their variables.
-func FromEnvironment(flags *pflag.FlagSet) error {
-	var failed error
-	flags.VisitAll(func(f *pflag.Flag) {
-		variable := variables[f.Name]
-		if f.Changed || variable == "" || failed != nil {
-			return
-		}
-		if value, ok := os.LookupEnv(variable); ok && value != "" {
-			if err := flags.Set(f.Name, value); err != nil {
-				failed = fmt.Errorf("environment variable %s: %w", variable, err)
-			}
-		}
-	})
-	return failed
-}
-
-// Variable returns the environment variable of a flag, or "" if it has none.
-func Variable(flag string) string { return variables[flag] }
-
-// Describe adds to each flag's usage the variable that says the same.
-func Describe(flags *pflag.FlagSet) {
-	flags.VisitAll(func(f *pflag.Flag) {
-		if variable := variables[f.Name]; variable != "" && !strings.Contains(f.Usage, variable) {
-			f.Usage += " [" + variable + "]"
-		}
-	})
+	flags.Var(&c.LogFormat, "log-format", "text or json; text on a terminal when not given, else json")
 }
 
 // Check refuses settings that cannot work, or that expose the coordinator unasked.
@@ -132,9 +87,6 @@ func (c *Config) Check() error {
 		if d < time.Millisecond {
 			return fmt.Errorf("--%s must be at least 1ms, and is %s", name, d)
 		}
-	}
-	if c.LogFormat != "" && c.LogFormat != "text" && c.LogFormat != "json" {
-		return fmt.Errorf("--log-format must be text or json, and is %q", c.LogFormat)
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
@@ -186,9 +138,15 @@ type RateLimits struct {
 
 // Set reads "off", or "method=limit,…"; it is what pflag calls.
 func (r *RateLimits) Set(text string) error {
+	if r.Methods != nil {
+		return fmt.Errorf("the limits are given twice; write them as one list")
+	}
 	*r = RateLimits{Methods: map[string]int{}}
 	for part := range strings.SplitSeq(text, ",") {
 		part = strings.TrimSpace(part)
+		if part == "off" && r.Off {
+			return fmt.Errorf("off is given twice")
+		}
 		if part == "off" {
 			r.Off = true
 			continue
@@ -219,3 +177,20 @@ func (r *RateLimits) String() string {
 
 // Type is what --help calls the value.
 func (r *RateLimits) Type() string { return "limits" }
+
+// LogFormat is text or json; "" leaves the choice to the program.
+type LogFormat string
+
+// Set reads text or json; it is what pflag calls.
+func (f *LogFormat) Set(text string) error {
+	if text != "text" && text != "json" {
+		return fmt.Errorf("it must be text or json")
+	}
+	*f = LogFormat(text)
+	return nil
+}
+
+func (f *LogFormat) String() string { return string(*f) }
+
+// Type is what --help calls the value.
+func (f *LogFormat) Type() string { return "string" }

@@ -57,7 +57,8 @@ func TestEveryFlagHasItsVariable(t *testing.T) {
 		"namespace": {"a", "b"}, "instance-ttl": {"1s", "2s"}, "monitor-interval": {"1ms", "2ms"}, "task-retention": {"1h0m0s", "2h0m0s"},
 		"rate-limits": {"task.get=1", "task.get=2"}, "allow-volatile": {"true", "false"}, "insecure": {"true", "false"},
 		"data-dir": {"/a", "/b"}, "log-level": {"DEBUG", "ERROR"}, "log-format": {"json", "text"},
-		"auth-file": {"/a", "/b"}, "tls-cert": {"/a", "/b"}, "tls-key": {"/a", "/b"},
+		"allowed-hosts": {"[a.example,b:1]", "[c]"},
+		"auth-file":     {"/a", "/b"}, "tls-cert": {"/a", "/b"}, "tls-key": {"/a", "/b"},
 	}
 	_, all := bound()
 	all.VisitAll(func(f *pflag.Flag) {
@@ -68,7 +69,7 @@ func TestEveryFlagHasItsVariable(t *testing.T) {
 			if !ok || variable != "CB_"+strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_")) {
 				t.Fatalf("its variable is %q", variable)
 			}
-			t.Setenv(variable, v[0])
+			t.Setenv(variable, strings.Trim(v[0], "[]"))
 			_, flags := bound()
 			if err := FromEnvironment(flags); err != nil {
 				t.Fatal(err)
@@ -77,7 +78,7 @@ func TestEveryFlagHasItsVariable(t *testing.T) {
 				t.Errorf("%s=%s makes it %s", variable, v[0], got)
 			}
 			_, flags = bound()
-			if err := flags.Parse([]string{"--" + f.Name + "=" + v[1]}); err != nil {
+			if err := flags.Parse([]string{"--" + f.Name + "=" + strings.Trim(v[1], "[]")}); err != nil {
 				t.Fatal(err)
 			}
 			if err := FromEnvironment(flags); err != nil {
@@ -97,7 +98,7 @@ func TestEveryFlagHasItsVariable(t *testing.T) {
 
 func TestABadValueNamesItsVariable(t *testing.T) {
 	for variable, value := range map[string]string{
-		"CB_INSTANCE_TTL": "soon", "CB_ALLOW_VOLATILE": "perhaps", "CB_RATE_LIMITS": "task.get", "CB_LOG_LEVEL": "loud",
+		"CB_INSTANCE_TTL": "soon", "CB_ALLOW_VOLATILE": "perhaps", "CB_RATE_LIMITS": "task.get", "CB_LOG_LEVEL": "loud", "CB_LOG_FORMAT": "xml",
 	} {
 		t.Run(variable, func(t *testing.T) {
 			none(t)
@@ -129,7 +130,6 @@ func TestCheck(t *testing.T) {
 		"TTL 0":                 {func(c *Config) { c.InstanceTTL = 0 }, "--instance-ttl"},
 		"interval below a ms":   {func(c *Config) { c.MonitorInterval = time.Microsecond }, "--monitor-interval"},
 		"retention negative":    {func(c *Config) { c.TaskRetention = -time.Hour }, "--task-retention"},
-		"log format":            {func(c *Config) { c.LogFormat = "xml" }, "--log-format"},
 	} {
 		cfg, _ := bound()
 		c.change(cfg)
@@ -160,7 +160,14 @@ func TestRateLimits(t *testing.T) {
 			t.Errorf("%q is written %q, which is read as %+v, %v", text, got.String(), again, err)
 		}
 	}
-	for _, bad := range []string{"", "on", "task.create", "task.create=", "task.create=-1", "task.create=1.5", "=1", "task.create=1,", "task.create=1,task.create=2"} {
+	twice := RateLimits{}
+	if err := twice.Set("task.create=1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := twice.Set("task.get=1"); err == nil {
+		t.Errorf("the first list is lost: %+v", twice)
+	}
+	for _, bad := range []string{"", "on", "off,off", "task.create", "task.create=", "task.create=-1", "task.create=1.5", "=1", "task.create=1,", "task.create=1,task.create=2"} {
 		var limits RateLimits
 		if err := limits.Set(bad); err == nil {
 			t.Errorf("%q is read as %+v", bad, limits)

@@ -53,13 +53,21 @@ func Guard(next http.Handler, listen string, hosts ...string) (http.Handler, err
 		g.own[authority{host, port}] = true
 	}
 	for _, extra := range hosts {
-		name, ok := splitAuthority(extra)
-		if !ok {
-			return nil, fmt.Errorf("read allowed host %q: it must be a name or name:port", extra)
+		if err := CheckHost(extra); err != nil {
+			return nil, err
 		}
+		name, _ := splitAuthority(extra)
 		g.extra[name] = true
 	}
 	return g, nil
+}
+
+// CheckHost says what is wrong with one of Guard's hosts.
+func CheckHost(host string) error {
+	if _, ok := splitAuthority(host); !ok {
+		return fmt.Errorf("host %q must be a name or name:port, without a scheme, a path or wildcards", host)
+	}
+	return nil
 }
 
 // authority is a host in its plain form and a port, "" where none is written.

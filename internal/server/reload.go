@@ -15,6 +15,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/crossorigin"
 )
 
 // certificate is the server's own, from two files that can be read again while connections are made.
@@ -62,8 +63,13 @@ func (c *certificate) names() []string {
 
 func (c *certificate) leaf() *x509.Certificate { return c.current.Load().Leaf }
 
-// protect reads who may call and with what the server proves itself.
+// protect reads who may call, by which names, and with what the server proves itself.
 func (s *Server) protect(ctx context.Context, cfg *config.Config) error {
+	for _, host := range cfg.AllowedHosts {
+		if err := crossorigin.CheckHost(host); err != nil {
+			return fmt.Errorf("--allowed-hosts: %w", err)
+		}
+	}
 	var err error
 	if cfg.AuthFile != "" {
 		if s.tokens, err = auth.Open(cfg.AuthFile); err != nil {
@@ -89,6 +95,18 @@ func (s *Server) certifiedNames() []string {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(s.certificate.leaf().DNSNames), func(name string) bool { return strings.Contains(name, "*") })
+}
+
+// hosts are the names that requests may be sent to beside the bound address: those that the operator gives, those of the
+// certificate, and the name in --listen, of which the bound address shows nothing.
+func (s *Server) hosts(cfg *config.Config, bound net.Addr) []string {
+	hosts := append(s.certifiedNames(), cfg.AllowedHosts...)
+	name, _, _ := net.SplitHostPort(cfg.Listen) // it was bound to
+	if name = strings.TrimSuffix(name, "."); name == "" || net.ParseIP(name) != nil || strings.Contains(name, "%") {
+		return hosts
+	}
+	_, port, _ := net.SplitHostPort(bound.String())
+	return append(hosts, net.JoinHostPort(name, port))
 }
 
 // callers are the tokens that the coordinator asks for; nil, and not an interface that holds nil, where none are in use.

@@ -223,7 +223,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 		handler = s.tokens.Require(handler, "/healthz", "/readyz")
 	}
 	if err == nil {
-		handler, err = crossorigin.Guard(handler, listener.Addr().String(), s.certifiedNames()...)
+		handler, err = crossorigin.Guard(handler, listener.Addr().String(), s.hosts(cfg, listener.Addr())...)
 	}
 	if err != nil {
 		_ = listener.Close()

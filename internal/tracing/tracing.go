@@ -40,7 +40,7 @@ type Traces struct {
 // Start reads the variables and makes what they ask for; it does not wait for the collector. version is the program's. An
 // error names the variable that is wrong.
 func Start(ctx context.Context, version string, log *slog.Logger) (*Traces, error) {
-	protocol, err := readVariables(os.Getenv)
+	protocol, err := readVariables(os.Getenv, os.Environ())
 	if err != nil || protocol == "" {
 		return &Traces{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -17,7 +18,10 @@ const (
 
 // readVariables gives the protocol to send by, "" when traces are off. The SDK reads the variables by itself and goes on without what it
 // does not understand, with a line on stderr that may show a secret; so what it would not understand is refused here, unseen.
-func readVariables(get func(string) string) (protocol string, err error) {
+func readVariables(get func(string) string, environment []string) (protocol string, err error) {
+	if err := checkNames(environment); err != nil {
+		return "", err
+	}
 	on, err := asked(get)
 	if !on || err != nil {
 		return "", err
@@ -48,7 +52,43 @@ func readVariables(get func(string) string) (protocol string, err error) {
 			return "", fmt.Errorf("%s must be a whole number above 0, and is %q", name, get(name))
 		}
 	}
+	if err := checkTransport(get); err != nil {
+		return "", err
+	}
 	return protocol, checkSampler(get)
+}
+
+// checkTransport checks what the exporters would otherwise report, and go on without.
+func checkTransport(get func(string) string) error {
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"} {
+		if value := get(name); value != "" && value != "gzip" && value != "none" {
+			return fmt.Errorf("%s must be gzip or none, and is %q", name, value)
+		}
+	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"} {
+		if value := strings.ToLower(get(name)); value != "" && value != "true" && value != "false" {
+			return fmt.Errorf("%s must be true or false, and is %q", name, get(name))
+		}
+	}
+	for _, name := range heeded {
+		if value := get(name); strings.HasSuffix(name, "_LIMIT") && value != "" {
+			if _, err := strconv.Atoi(value); err != nil {
+				return fmt.Errorf("%s must be a whole number, and is %q", name, value)
+			}
+		}
+	}
+	for _, variable := range []string{"CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"} {
+		for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_" + variable, "OTEL_EXPORTER_OTLP_" + variable} {
+			path := get(name)
+			if path == "" {
+				continue
+			}
+			if _, err := os.ReadFile(path); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // asked tells whether traces are to be sent. OpenTelemetry's default would be to send them to a collector on this machine; here

@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,6 +53,15 @@ func TestVariables(t *testing.T) {
 		"a sampler":      {set: map[string]string{"OTEL_TRACES_SAMPLER": "ParentBased_TraceIDRatio", "OTEL_TRACES_SAMPLER_ARG": "0.25"}, protocol: "http/protobuf"},
 		"no sampler":     {set: map[string]string{"OTEL_TRACES_SAMPLER": "jaeger_remote"}, refused: "OTEL_TRACES_SAMPLER must be"},
 		"above all":      {set: map[string]string{"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "25"}, refused: "OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1"},
+		"compression":    {set: map[string]string{"OTEL_EXPORTER_OTLP_COMPRESSION": "zip"}, refused: "OTEL_EXPORTER_OTLP_COMPRESSION must be gzip or none"},
+		"insecure":       {set: map[string]string{"OTEL_EXPORTER_OTLP_INSECURE": "yes"}, refused: "OTEL_EXPORTER_OTLP_INSECURE must be true or false"},
+		"no certificate": {set: map[string]string{"OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere/ca.pem"}, refused: "OTEL_EXPORTER_OTLP_CERTIFICATE: open /nowhere/ca.pem"},
+		"a limit":        {set: map[string]string{"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}, refused: "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT must be a whole number"},
+		"misspelt": {
+			set: map[string]string{"OTEL_EXPORTER_OLTP_ENDPOINT": "sesame"}, alone: true,
+			refused: "environment variable OTEL_EXPORTER_OLTP_ENDPOINT is not a setting; the nearest is OTEL_EXPORTER_OTLP_ENDPOINT",
+		},
+		"another's":      {set: map[string]string{"OTEL_BLRP_SCHEDULE_DELAY": "x", "OTEL_PYTHON_LOG_LEVEL": "y", "OTEL_METRICS_EXPORTER": "z"}, alone: true},
 		"unused, though": {set: map[string]string{"OTEL_TRACES_SAMPLER": "always_on", "OTEL_TRACES_SAMPLER_ARG": "25"}, protocol: "http/protobuf"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -61,7 +71,7 @@ func TestVariables(t *testing.T) {
 				maps.Copy(variables, here)
 			}
 			maps.Copy(variables, c.set)
-			protocol, err := readVariables(func(name string) string { return variables[name] })
+			protocol, err := readVariables(func(name string) string { return variables[name] }, slices.Collect(maps.Keys(variables)))
 			switch {
 			case c.refused == "" && (err != nil || protocol != c.protocol):
 				t.Errorf("protocol %q, %v; want %q", protocol, err, c.protocol)

@@ -1,0 +1,97 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/claudebench/claudebench/internal/spelling"
+)
+
+// variables are the environment variables by the names of their flags.
+var variables = map[string]string{
+	"listen":           "CB_LISTEN",
+	"allowed-hosts":    "CB_ALLOWED_HOSTS",
+	"redis-url":        "CB_REDIS_URL",
+	"database-url":     "CB_DATABASE_URL",
+	"namespace":        "CB_NAMESPACE",
+	"instance-ttl":     "CB_INSTANCE_TTL",
+	"monitor-interval": "CB_MONITOR_INTERVAL",
+	"task-retention":   "CB_TASK_RETENTION",
+	"rate-limits":      "CB_RATE_LIMITS",
+	"allow-volatile":   "CB_ALLOW_VOLATILE",
+	"insecure":         "CB_INSECURE",
+	"auth-file":        "CB_AUTH_FILE",
+	"tls-cert":         "CB_TLS_CERT",
+	"tls-key":          "CB_TLS_KEY",
+	"data-dir":         "CB_DATA_DIR",
+	"log-level":        "CB_LOG_LEVEL",
+	"log-format":       "CB_LOG_FORMAT",
+	"url":              "CB_URL",
+}
+
+// Token is the variable of the token that `call` and `ready` send. It has no flag: others can read a
+// program's arguments.
+const Token = "CB_TOKEN"
+
+// prefix is what all variables of this program begin with.
+const prefix = "CB_"
+
+// linked matches the variables that Kubernetes sets in each container for a service whose name begins
+// with "cb".
+var linked = regexp.MustCompile(`^CB_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+
+// FromEnvironment fills the flags that were not given from their variables. An empty variable counts as
+// not set. A variable with this program's prefix that it does not read is an error, which names the
+// nearest that there is.
+func FromEnvironment(flags *pflag.FlagSet) error {
+	if err := checkNames(os.Environ()); err != nil {
+		return err
+	}
+	var failed error
+	flags.VisitAll(func(f *pflag.Flag) {
+		variable := variables[f.Name]
+		if f.Changed || variable == "" || failed != nil {
+			return
+		}
+		if value := os.Getenv(variable); value != "" {
+			// Not by flags.Set: a flag counts as changed only if it was given as a flag.
+			if err := f.Value.Set(value); err != nil {
+				failed = fmt.Errorf("environment variable %s: invalid value %q: %w", variable, value, err)
+			}
+		}
+	})
+	return failed
+}
+
+// checkNames refuses a variable of this program that nothing reads.
+func checkNames(environment []string) error {
+	known := append(slices.Sorted(maps.Values(variables)), Token)
+	kubernetes := slices.ContainsFunc(environment, func(v string) bool { return strings.HasPrefix(v, "KUBERNETES_SERVICE_HOST=") })
+	for _, v := range environment {
+		name, _, _ := strings.Cut(v, "=")
+		if !strings.HasPrefix(name, prefix) || slices.Contains(known, name) || kubernetes && linked.MatchString(name) {
+			continue
+		}
+		nearest, _ := spelling.Nearest(name, known)
+		return fmt.Errorf("environment variable %s is not a setting of this program; the nearest is %s. Rename it or unset it", name, nearest)
+	}
+	return nil
+}
+
+// Variable returns the environment variable of a flag, or "" if it has none.
+func Variable(flag string) string { return variables[flag] }
+
+// Describe adds to each flag's usage the variable that says the same.
+func Describe(flags *pflag.FlagSet) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		if variable := variables[f.Name]; variable != "" && !strings.Contains(f.Usage, variable) {
+			f.Usage += " [" + variable + "]"
+		}
+	})
+}

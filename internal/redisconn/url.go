@@ -1,0 +1,155 @@
+package redisconn
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// parseURL reads the URLs that Open documents. Whatever it does not know it refuses. No error repeats
+// a value of the URL: where a password is not percent-encoded, any part of the URL may be the password's.
+func parseURL(rawURL, namespace string) (*redis.UniversalOptions, error) {
+	one, hosts, err := splitHosts(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(one)
+	if err != nil {
+		return nil, errUnreadable
+	}
+	o := &redis.UniversalOptions{}
+	if o.Addrs, err = addresses(hosts); err != nil {
+		return nil, err
+	}
+	o.Username = u.User.Username()
+	o.Password, _ = u.User.Password()
+	sentinel := false
+	switch u.Scheme {
+	case "redis":
+	case "rediss":
+		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	case "redis+sentinel":
+		sentinel = true
+	case "rediss+sentinel":
+		sentinel, o.TLSConfig = true, &tls.Config{MinVersion: tls.VersionTLS12}
+	default:
+		return nil, errors.New("redis URL: the scheme must be redis, rediss, redis+sentinel or rediss+sentinel")
+	}
+	if strings.Contains(one, "#") {
+		return nil, errUnreadable
+	}
+	database := strings.TrimPrefix(u.Path, "/")
+	if database, err = setParameters(o, u.RawQuery, database, sentinel); err != nil {
+		return nil, err
+	}
+	if database != "" {
+		if o.DB, err = strconv.Atoi(database); err != nil || o.DB < 0 {
+			return nil, errors.New("redis URL: the database must be a whole number, as in redis://host:6379/2 or ?db=2")
+		}
+	}
+	if sentinel && o.MasterName == "" {
+		return nil, errors.New("redis URL: Sentinel needs ?master=NAME")
+	}
+	if o.IsClusterMode = len(o.Addrs) > 1 && !sentinel; o.IsClusterMode {
+		if namespace == "" {
+			return nil, errors.New("a Redis cluster needs a namespace (--namespace), so that all its keys lie in one slot")
+		}
+		if o.DB != 0 {
+			return nil, errors.New("redis URL: a Redis cluster has only database 0; leave the database out, and keep fleets apart with --namespace")
+		}
+	}
+	return o, nil
+}
+
+// setParameters applies what stands behind the URL's '?'. It returns the database that the path or ?db= names.
+func setParameters(o *redis.UniversalOptions, query, database string, sentinel bool) (string, error) {
+	if query == "" {
+		return database, nil
+	}
+	parameters, err := url.ParseQuery(query)
+	if err != nil {
+		return "", errUnreadable
+	}
+	for name, values := range parameters {
+		if len(values) > 1 {
+			return "", fmt.Errorf("redis URL: %s is given twice", shown(name, query))
+		}
+		value := values[0]
+		switch {
+		case name == "db" && value != "":
+			if database != "" && database != value {
+				return "", errors.New("redis URL: the path and ?db= name different databases")
+			}
+			database = value
+		case name == "master" && sentinel:
+			o.MasterName = value
+		case name == "sentinel_username" && sentinel:
+			o.SentinelUsername = value
+		case name == "sentinel_password" && sentinel:
+			o.SentinelPassword = value
+		default:
+			return "", fmt.Errorf("redis URL: %s is not supported; the parameters are db, and with Sentinel master, sentinel_username "+
+				"and sentinel_password", shown(name, query))
+		}
+	}
+	return database, nil
+}
+
+var plainName = regexp.MustCompile(`^[a-zA-Z_-]{1,40}$`)
+
+// shown is a parameter's name as an error may repeat it: not where it may be a piece of a password.
+func shown(name, query string) string {
+	if !plainName.MatchString(name) || !strings.Contains(query, name+"=") || strings.Contains(query, "@") || strings.Contains(query, "password=") {
+		return "a parameter behind the '?'"
+	}
+	return "the parameter " + name
+}
+
+// errUnreadable says nothing of what is in the URL, for the reason that parseURL gives.
+var errUnreadable = errors.New("redis URL: it cannot be read as redis://[user:password@]host:port[/db] " +
+	"(in a password, letters such as / ? # @ : and % are written %2F, %3F, %23, %40, %3A and %25)")
+
+// splitHosts takes the hosts out of a URL, and leaves the first in it: net/url knows one host only.
+func splitHosts(rawURL string) (one string, hosts []string, err error) {
+	scheme, rest, _ := strings.Cut(rawURL, "://")
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	start := strings.LastIndexByte(rest[:end], '@') + 1
+	if start == 0 && strings.Contains(rest[end:], "@") {
+		// The first part of a password would pass for the host, and be told with each error of the network.
+		return "", nil, errUnreadable
+	}
+	hosts = strings.Split(rest[start:end], ",")
+	return scheme + "://" + rest[:start] + hosts[0] + rest[end:], hosts, nil
+}
+
+// addresses adds Redis's port to the hosts that name none.
+func addresses(hosts []string) ([]string, error) {
+	all := make([]string, len(hosts))
+	for i, host := range hosts {
+		if bare := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"); !strings.Contains(host, ":") || bare+"]" == host[min(1, len(host)):] {
+			host = net.JoinHostPort(bare, "6379")
+		}
+		name, port, err := net.SplitHostPort(host)
+		if err != nil || strings.ContainsAny(name, " \t") {
+			return nil, errUnreadable
+		}
+		if name == "" {
+			return nil, errors.New("redis URL: it names no host")
+		}
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, errors.New("redis URL: a port must be a number from 1 to 65535")
+		}
+		all[i] = host
+	}
+	return all, nil
+}
