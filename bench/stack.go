@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -199,8 +200,8 @@ func (p *program) ready(ctx context.Context) error {
 			return false, fmt.Errorf("the coordinator ended: %w\n%s", err, text)
 		default:
 		}
-		_, err := get(ctx, "http://"+p.addr+"/readyz")
-		return err == nil, nil
+		body, err := get(ctx, "http://"+p.addr+"/readyz")
+		return err == nil && !bytes.Contains(body, []byte(`"degraded":true`)), nil // Postgres is migrated
 	})
 }
 

@@ -29,6 +29,7 @@ import (
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/flush"
 	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/internal/readiness"
 	"github.com/claudebench/claudebench/internal/reassign"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
@@ -76,6 +77,7 @@ type Coordinator struct {
 	flusher  *flush.Flusher
 	tick     reassign.SweepOptions
 	sweeper  *reassign.Reassigner
+	probe    *readiness.Probe
 	tracer   trace.Tracer // nil where traces are off
 	logger   *slog.Logger
 
@@ -101,6 +103,7 @@ func New(o Options) (*Coordinator, error) {
 			Context: lua.EventContext("coordinator", "", ""), Timeout: o.InstanceTTL.Milliseconds(), Interval: o.MonitorInterval.Milliseconds(),
 		},
 	}
+	c.probe = readiness.New(c.scripts)
 	if o.Traces != nil {
 		c.tracer = o.Traces.Tracer(tracerName)
 		c.scripts = command.TraceScripts(c.scripts, c.tracer)
@@ -112,7 +115,8 @@ func New(o Options) (*Coordinator, error) {
 	})
 	c.list, err = methods(system.Options{
 		Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
-		Started: time.Now(), Logger: o.Logger,
+		Writable: c.probe.Writable,
+		Started:  time.Now(), Logger: o.Logger,
 	}, task.Options{View: o.Tasks, Retention: o.TaskRetention})
 	if err != nil {
 		return nil, err
@@ -157,6 +161,10 @@ func (c *Coordinator) Stats() []callstats.Stats {
 
 // MCPStats are the statistics of all calls that came by MCP.
 func (c *Coordinator) MCPStats() callstats.Stats { return c.mcp.Snapshot("") }
+
+// Writable returns nil if Redis takes commands, else the error that they meet. It asks Redis at most once a second,
+// and returns within about a second.
+func (c *Coordinator) Writable(ctx context.Context) error { return c.probe.Writable(ctx) }
 
 // Stop ends the flushes under way, which go on without their callers, and waits until each has been undone
 // or left for another coordinator. Later calls are answered by their own errors.

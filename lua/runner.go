@@ -288,12 +288,6 @@ func moved(err error) bool {
 	return err != nil && (redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK") || redis.HasErrorPrefix(err, "READONLY"))
 }
 
-// notRun are the replies by which Redis says that it did not run the script, for now.
-var notRun = []string{
-	"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "BUSY", "OOM", "MISCONF",
-	"NOREPLICAS", "NOSCRIPT", "NOAUTH", "WRONGPASS", "NOPERM", "max number of clients",
-}
-
 // classify tells what an error of a sent call means.
 func classify(script *Script, err error) error {
 	if err == nil || errors.Is(err, redis.Nil) {
@@ -304,10 +298,11 @@ func classify(script *Script, err error) error {
 	}
 	var reply redis.Error
 	if errors.As(err, &reply) {
-		for _, prefix := range notRun {
-			if redis.HasErrorPrefix(err, prefix) {
-				return fmt.Errorf("%w: %w", ErrUnavailable, err)
-			}
+		if refusedInside(err) {
+			return fmt.Errorf("%w: %w", lost(script), err)
+		}
+		if refused, _ := refusal(err); refused {
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 		code, detail, ok := strings.Cut(reply.Error(), " ")
 		if ok && strings.HasPrefix(detail, "{") {

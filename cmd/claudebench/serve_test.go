@@ -148,3 +148,21 @@ func TestTerminationWhileWaitingForRedis(t *testing.T) {
 		t.Errorf("exit code %d after %v:\n%s", code, time.Since(told), c.log)
 	}
 }
+
+// What keeps the coordinator from being ready is what the operator reads.
+func TestReadySaysWhy(t *testing.T) {
+	t.Parallel()
+	server := testenv.OwnRedis(t, devstack.RedisOptions{})
+	c := launch(t, nil, "serve", "--listen", "127.0.0.1:0", "--redis-url", server.URL(), "--database-url", "postgres://u@127.0.0.1:1/d")
+	addr := c.address(t)
+	if r := execute(t, nil, "ready", "--url", addr); r.code != 0 || !strings.Contains(r.out, "degraded: Postgres is unavailable") {
+		t.Errorf("ready without Postgres: %+v", r)
+	}
+	if err := testenv.ClientOf(t, server).ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
+		r := execute(t, nil, "ready", "--url", addr)
+		return r.code == 1 && strings.Contains(r.log, "maxmemory"), fmt.Sprintf("%+v", r)
+	})
+}

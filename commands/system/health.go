@@ -8,24 +8,27 @@ import (
 	"sync"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 )
 
 // HealthParams are the params of system.health: none.
 type HealthParams struct{}
 
-// HealthResult is the result of system.health. Status is healthy when all services answer, degraded when
-// Redis does and another does not or an instance failed lately, unhealthy without Redis.
+// HealthResult is the result of system.health. Status is healthy when all services work, degraded when
+// Redis does and another does not or an instance failed lately, unhealthy when Redis takes no commands.
 type HealthResult struct {
-	Status   string         `json:"status" jsonschema:"healthy; degraded when a service other than Redis is away, or an instance failed less than five minutes ago and is not back; unhealthy without Redis"`
+	Status   string         `json:"status" jsonschema:"healthy; degraded when a service other than Redis is away, or an instance failed less than five minutes ago and is not back; unhealthy when Redis takes no commands"`
 	Services HealthServices `json:"services"`
+	Reasons  []string       `json:"reasons,omitempty" jsonschema:"why it is not healthy, a sentence each; left out when it is"`
 }
 
 // HealthServices tells which services answer.
 type HealthServices struct {
-	Redis    bool `json:"redis"`
+	Redis    bool `json:"redis" jsonschema:"it answers and takes commands"`
 	Postgres bool `json:"postgres" jsonschema:"false as well where none is configured"`
 	MCP      bool `json:"mcp"`
 }
@@ -39,8 +42,8 @@ const healthPatience = time.Second
 func (o Options) healthMethod() (*command.Method, error) {
 	return command.New[HealthParams, HealthResult](command.Spec{
 		Name: "system.health",
-		Description: "Tell whether Redis, Postgres and MCP answer, and whether instances have failed. It answers while they are " +
-			"away, within about a second.",
+		Description: "Report whether Redis takes commands, whether Postgres and MCP answer, and whether instances have failed. " +
+			"It answers while they are away, within about a second.",
 		Limit:   100,
 		Timeout: 3 * time.Second,
 		Breaker: breaker.Setting{Failures: 10, Open: 20 * time.Second},
@@ -52,39 +55,61 @@ func (o Options) healthMethod() (*command.Method, error) {
 func (o Options) health(ctx context.Context, c *command.Call, _ *HealthParams) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, healthPatience)
 	defer cancel()
-	services := HealthServices{MCP: o.MCP}
+	found := health{mcp: o.MCP}
 	// Side by side: a service that hangs must not use up the time of the other.
 	var asked sync.WaitGroup
-	asked.Go(func() { services.Postgres = o.postgresAnswers(ctx) })
+	asked.Go(func() { found.postgres = o.postgresAnswers(ctx) })
+	asked.Go(func() { found.redis = o.Writable(ctx) })
 	reply, err := c.Run(ctx, getSystemHealth, "")
 	asked.Wait()
-	var failed int64
 	switch {
 	case err == nil:
-		services.Redis = true
 		var ok bool
-		if failed, ok = reply.(int64); !ok {
+		if found.failed, ok = reply.(int64); !ok {
 			return nil, fmt.Errorf("get_system_health returned %v", reply)
 		}
-	case !errors.Is(err, lua.ErrUnavailable) && !errors.Is(err, lua.ErrOutcomeUnknown):
+	case errors.Is(err, lua.ErrUnavailable), errors.Is(err, lua.ErrOutcomeUnknown):
+		found.redis = err
+	default:
 		return nil, err
 	}
-	return json.Marshal(healthOf(services, failed))
+	return json.Marshal(found.result())
 }
 
-// postgresAnswers asks the task view, if there is one.
-func (o Options) postgresAnswers(ctx context.Context) bool {
-	return o.View != nil && o.View.Ping(ctx) == nil
-}
-
-// healthOf sums up which services answer and how many instances failed lately.
-func healthOf(services HealthServices, failed int64) HealthResult {
-	status := "healthy"
-	switch {
-	case !services.Redis:
-		status = "unhealthy"
-	case !services.Postgres || !services.MCP || failed > 0:
-		status = "degraded"
+// postgresAnswers returns nil if the task view can be read.
+func (o Options) postgresAnswers(ctx context.Context) error {
+	if o.View == nil {
+		return taskview.ErrNotConfigured
 	}
-	return HealthResult{Status: status, Services: services}
+	return o.View.Ping(ctx)
+}
+
+// health is what system.health found out.
+type health struct {
+	redis, postgres error // why they do not work; nil when they do
+	mcp             bool
+	failed          int64 // instances that failed lately
+}
+
+func (h health) result() HealthResult {
+	r := HealthResult{Status: "healthy", Services: HealthServices{Redis: h.redis == nil, Postgres: h.postgres == nil, MCP: h.mcp}}
+	because := func(status, reason string) {
+		r.Status, r.Reasons = status, append(r.Reasons, reason)
+	}
+	switch {
+	case errors.Is(h.postgres, taskview.ErrNotConfigured):
+		because("degraded", "no Postgres is configured, so there is no task.list")
+	case h.postgres != nil:
+		because("degraded", api.PostgresUnavailable+": task.list does not work, everything else does")
+	}
+	if !h.mcp {
+		because("degraded", "MCP is not served")
+	}
+	if h.failed > 0 {
+		because("degraded", fmt.Sprintf("%d instances failed less than five minutes ago and are not back", h.failed))
+	}
+	if h.redis != nil {
+		because("unhealthy", api.InternalBecause(api.RedisUnavailable, lua.Cause(h.redis)).Data.(string))
+	}
+	return r
 }

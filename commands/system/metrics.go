@@ -37,14 +37,15 @@ func (o Options) metricsMethod() (*command.Method, error) {
 }
 
 func (o Options) measure(ctx context.Context, c *command.Call, p *MetricsParams) (json.RawMessage, error) {
-	services := HealthServices{Redis: true, MCP: o.MCP}
+	found := health{mcp: o.MCP}
 	var asked sync.WaitGroup
 	if p.Detailed {
 		asked.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, healthPatience)
 			defer cancel()
-			services.Postgres = o.postgresAnswers(ctx)
+			found.postgres = o.postgresAnswers(ctx)
 		})
+		asked.Go(func() { found.redis = o.Writable(ctx) })
 	}
 	reply, err := c.Run(ctx, getSystemMetrics, "", o.InstanceTTL.Milliseconds(), lua.Flag(p.Detailed))
 	asked.Wait()
@@ -78,7 +79,8 @@ func (o Options) measure(ctx context.Context, c *command.Call, p *MetricsParams)
 		}
 		mcp := o.Catalog.MCPStats()
 		result.MCPCalls = &MCPCalls{TotalCalls: mcp.Calls, SuccessCount: mcp.Outcomes[api.OutcomeOK], ErrorCount: mcp.Errors()}
-		result.SystemHealthCheck = &HealthCheck{HealthResult: healthOf(services, fold.failed), FailedInstances: fold.failed}
+		found.failed = fold.failed
+		result.SystemHealthCheck = &HealthCheck{HealthResult: found.result(), FailedInstances: fold.failed}
 	}
 	return json.Marshal(result)
 }

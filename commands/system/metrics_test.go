@@ -74,8 +74,9 @@ func TestMetricsOfTheQueues(t *testing.T) {
 		if got.Scaling.OpenTasksPerWorker != 6 {
 			t.Errorf("%v open tasks for each worker", got.Scaling.OpenTasksPerWorker)
 		}
-		if want := (system.HealthCheck{HealthResult: system.HealthResult{"healthy", system.HealthServices{true, true, true}}}); *got.SystemHealthCheck != want {
-			t.Errorf("health: %+v", *got.SystemHealthCheck)
+		want := system.HealthCheck{HealthResult: system.HealthResult{"healthy", system.HealthServices{true, true, true}, nil}}
+		if diff := cmp.Diff(want, *got.SystemHealthCheck); diff != "" {
+			t.Errorf("health (-want +got):\n%s", diff)
 		}
 		// What a dead worker left behind counts until it is put back; leadership ends with the lease.
 		for f.Client.ZCard(t.Context(), f.Keys.Alive()).Val() > 0 {

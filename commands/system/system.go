@@ -3,6 +3,7 @@
 package system
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -25,6 +26,8 @@ type Options struct {
 	MCP        bool
 	Reassigner *reassign.Reassigner
 	Flusher    *flush.Flusher
+	// Writable returns nil if Redis takes commands, else why not.
+	Writable func(context.Context) error
 	// Started is when the coordinator did.
 	Started time.Time
 	Logger  *slog.Logger

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // The codes of the API's errors. JSON-RPC reserves those below -32600; the others are ours.
@@ -54,6 +55,29 @@ func Internal(what string) *Error {
 		return &Error{Code: CodeInternal, Message: "Internal error"}
 	}
 	return &Error{Code: CodeInternal, Message: "Internal error", Data: what}
+}
+
+// InternalBecause is Internal for a failure whose cause may be known; data is then "what: cause", such as "Redis
+// unavailable: this Redis is a read-only replica; name the master".
+func InternalBecause(what, cause string) *Error {
+	if cause != "" {
+		what += ": " + cause
+	}
+	return Internal(what)
+}
+
+// Failure returns which of RedisUnavailable, PostgresUnavailable, OutcomeUnknown and CircuitBreakerOpen an internal
+// error tells of; "" for any other error.
+func (e *Error) Failure() string {
+	text, _ := e.Data.(string)
+	what, _, _ := strings.Cut(text, ": ")
+	switch what {
+	case RedisUnavailable, PostgresUnavailable, OutcomeUnknown, CircuitBreakerOpen:
+		if e.Code == CodeInternal {
+			return what
+		}
+	}
+	return ""
 }
 
 // Unauthorized refuses a caller; needed is a sentence that says what it takes.

@@ -55,7 +55,7 @@ func OutcomeOf(err error) Outcome {
 	case CodeRateLimited:
 		return OutcomeRateLimited
 	}
-	switch known.Data {
+	switch known.Failure() {
 	case CircuitBreakerOpen:
 		return OutcomeCircuitOpen
 	case RedisUnavailable, PostgresUnavailable:

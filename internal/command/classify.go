@@ -39,9 +39,9 @@ func APIError(err error) error {
 		}
 		return &api.Error{Code: known.code, Message: known.message, Data: json.RawMessage(refused.Detail)}
 	case errors.Is(err, lua.ErrOutcomeUnknown):
-		return api.Internal(api.OutcomeUnknown)
+		return api.InternalBecause(api.OutcomeUnknown, lua.Cause(err))
 	case errors.Is(err, lua.ErrUnavailable):
-		return api.Internal(api.RedisUnavailable)
+		return api.InternalBecause(api.RedisUnavailable, lua.Cause(err))
 	case errors.Is(err, taskview.ErrNotConfigured):
 		return api.Internal(api.PostgresUnavailable)
 	}

@@ -160,7 +160,7 @@ func (f *run) giveUp(ctx context.Context, why error) error {
 	case errors.Is(why, taskview.ErrUnavailable):
 		return api.Internal(api.PostgresUnavailable)
 	case errors.Is(why, lua.ErrUnavailable), errors.Is(why, lua.ErrOutcomeUnknown):
-		return api.Internal(api.RedisUnavailable) // whether or not that reply was lost, nothing was deleted
+		return api.InternalBecause(api.RedisUnavailable, lua.Cause(why)) // whether or not that reply was lost, nothing was deleted
 	case errors.Is(why, errViewBehindFence):
 		return flushUndone(errViewBehindFence.Error())
 	case ctx.Err() != nil:

@@ -28,7 +28,7 @@ func next(failed *api.Error) string {
 	case api.CodeConflict:
 		return nextOfConflict(failed.Data)
 	}
-	switch what, _ := failed.Data.(string); what {
+	switch failed.Failure() {
 	case api.OutcomeUnknown:
 		return "it may or may not have happened. Repeat it with the same idempotencyKey if it had one; else look at what there is first (task_get, task_list)."
 	case api.RedisUnavailable, api.PostgresUnavailable, api.CircuitBreakerOpen:

@@ -28,6 +28,8 @@ import (
 type Sources struct {
 	// Commands are those of this coordinator.
 	Commands Commands
+	// Writable returns nil if Redis takes commands.
+	Writable func(context.Context) error
 	// Gauges asks Redis how the namespace stands (ReadGauges); view is the checkpoint of the task view, "" when
 	// that is not known.
 	Gauges func(ctx context.Context, view string) (*Gauges, error)

@@ -41,7 +41,7 @@ func (s *store) Gauges(context.Context, string) (*Gauges, error) {
 func handler(t *testing.T, s *store, log io.Writer) http.Handler {
 	t.Helper()
 	h, err := NewHandler(Sources{
-		Commands: s, Gauges: s.Gauges, Projections: func() []projections.Status { return nil }, Logger: slog.New(slog.NewTextHandler(log, nil)),
+		Commands: s, Writable: func(context.Context) error { return nil }, Gauges: s.Gauges, Projections: func() []projections.Status { return nil }, Logger: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ const patience = time.Second
 
 var (
 	redisUp = prometheus.NewDesc("claudebench_redis_up",
-		"1 if Redis answered within a second.", nil, nil)
+		"1 if Redis answered within a second and takes commands.", nil, nil)
 	postgresUp = prometheus.NewDesc("claudebench_postgres_up",
 		"1 if Postgres answered within a second, and has been migrated.", nil, nil)
 
@@ -70,7 +70,7 @@ func (c *storeCollector) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	g, err := c.Gauges(ctx, view)
-	to <- gauge(redisUp, flag(!errors.Is(err, lua.ErrUnavailable)))
+	to <- gauge(redisUp, flag(!errors.Is(err, lua.ErrUnavailable) && c.Writable(ctx) == nil))
 	switch {
 	case err == nil:
 		collectGauges(to, g)

@@ -108,7 +108,8 @@ func Status(failed *api.Error) int {
 	case api.CodeRateLimited:
 		return http.StatusTooManyRequests
 	}
-	if what, ok := failed.Data.(string); ok && (strings.HasSuffix(what, " unavailable") || what == api.CircuitBreakerOpen) {
+	switch failed.Failure() {
+	case api.RedisUnavailable, api.PostgresUnavailable, api.CircuitBreakerOpen:
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError

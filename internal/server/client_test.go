@@ -134,12 +134,12 @@ func (c *client) readyz(t testing.TB) (int, readiness) {
 	return status, r
 }
 
-// ready waits until the coordinator is.
+// ready waits until the coordinator is, with all that it was given.
 func (c *client) ready(t testing.TB) {
 	t.Helper()
 	testenv.Eventually(t, 20*time.Second, func() (bool, string) {
 		status, r := c.readyz(t)
-		return status == http.StatusOK && r.Ready, fmt.Sprintf("/readyz answers %d, %+v", status, r)
+		return status == http.StatusOK && r.Ready && !r.Degraded, fmt.Sprintf("/readyz answers %d, %+v", status, r)
 	})
 }
 

@@ -30,7 +30,7 @@ func TestPostgresIsKilledAndRestarted(t *testing.T) {
 		return errors.As(err, &refused) && refused.text() == api.PostgresUnavailable, fmt.Sprint("task.list: ", err)
 	})
 	l.progress(200)
-	if status, r := c.readyz(t); status != 200 || r.Postgres != "unavailable" {
+	if status, r := c.readyz(t); status != 200 || r.Postgres != "unavailable" || !r.Degraded {
 		t.Errorf("/readyz without Postgres: %d %+v", status, r)
 	}
 	if n := l.troubles.Load(); n != 0 {
@@ -41,7 +41,7 @@ func TestPostgresIsKilledAndRestarted(t *testing.T) {
 	}
 	l.progress(100)
 	l.settled(c, cfg)
-	if status, r := c.readyz(t); status != 200 || r.Postgres != "ok" {
+	if status, r := c.readyz(t); status != 200 || r.Postgres != "ok" || r.Degraded {
 		t.Errorf("/readyz with Postgres again: %d %+v", status, r)
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
-	"time"
 
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
@@ -17,7 +15,6 @@ import (
 	"github.com/claudebench/claudebench/internal/openrpc"
 	"github.com/claudebench/claudebench/internal/rest"
 	"github.com/claudebench/claudebench/internal/rpc"
-	"github.com/claudebench/claudebench/projections"
 )
 
 // routes are the paths of the server.
@@ -33,7 +30,7 @@ func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.C
 	if err != nil {
 		return nil, fmt.Errorf("offer the methods by MCP: %w", err)
 	}
-	watched := metrics.Sources{Commands: coordinator, Gauges: gauges, Projections: s.runner.Progress, Version: s.version, Logger: s.logger}
+	watched := metrics.Sources{Commands: coordinator, Writable: coordinator.Writable, Gauges: gauges, Projections: s.runner.Progress, Version: s.version, Logger: s.logger}
 	if s.tasks != nil {
 		watched.View = s.tasks.Checkpoint
 	}
@@ -53,7 +50,7 @@ func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.C
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
-	mux.HandleFunc("GET /readyz", s.ready)
+	mux.HandleFunc("GET /readyz", s.ready(coordinator.Writable))
 	mux.Handle("GET /metrics", measures)
 	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
@@ -69,64 +66,6 @@ func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.C
 		})
 	})
 	return mux, nil
-}
-
-// readiness is what /readyz answers.
-type readiness struct {
-	Ready bool `json:"ready"`
-	// Redis and Postgres are ok, or what is wrong; Postgres is off where none is configured.
-	Redis       string               `json:"redis"`
-	Postgres    string               `json:"postgres"`
-	Projections []projections.Status `json:"projections"`
-}
-
-// ready tells whether commands can be taken: Redis answers, and the database, if there is one, has been
-// migrated. A Postgres that is gone for a while does not make the coordinator unready: commands go on.
-func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-	defer cancel()
-	answer := readiness{Redis: "ok", Postgres: "off"}
-	// Side by side: a store that hangs must not use up the time of the other.
-	var asked sync.WaitGroup
-	asked.Go(func() { answer.Projections = s.runner.Status(ctx) })
-	asked.Go(func() {
-		if err := s.redis.Ping(ctx).Err(); err != nil {
-			answer.Redis = "unavailable"
-		}
-	})
-	if s.tasks != nil {
-		asked.Go(func() { answer.Postgres = s.postgres(ctx) })
-	}
-	asked.Wait()
-	answer.Ready = answer.Redis == "ok" && answer.Postgres != "not migrated yet"
-	select {
-	case <-s.draining:
-		answer.Ready = false
-	default:
-	}
-	status := http.StatusOK
-	if !answer.Ready {
-		status = http.StatusServiceUnavailable
-	}
-	if s.tokens != nil && auth.Name(r.Context()) == "" {
-		// How the fleet is doing is for those who belong to it.
-		writeJSON(w, status, map[string]bool{"ready": answer.Ready})
-		return
-	}
-	writeJSON(w, status, answer)
-}
-
-// postgres says how the database stands.
-func (s *Server) postgres(ctx context.Context) string {
-	_, err := s.tasks.Checkpoint(ctx)
-	switch {
-	case err == nil:
-		s.migrated.Store(true)
-		return "ok"
-	case s.migrated.Load():
-		return "unavailable"
-	}
-	return "not migrated yet"
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -81,7 +80,6 @@ type Server struct {
 	redis       redis.UniversalClient
 	pool        *pgxpool.Pool      // nil without Postgres
 	tasks       *projections.Tasks // nil without Postgres
-	migrated    atomic.Bool        // the database was seen to be
 	runner      *projections.Runner
 	stop        context.CancelFunc // of the background work
 	endWork     func()             // of what goes on without its caller, a flush

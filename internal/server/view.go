@@ -69,13 +69,11 @@ func unavailable(err error) error {
 		return nil
 	}
 	var answered *pgconn.PgError
-	if errors.As(err, &answered) {
+	if errors.As(err, &answered) && !notMigrated(err) {
 		switch answered.Code[:2] {
-		case "08", "53", "57", "58", "3F": // connection, resources, shutdown, system, no schema yet
+		case "08", "53", "57", "58": // connection, resources, shutdown, system
 		default:
-			if answered.Code != "42P01" { // no table yet
-				return err
-			}
+			return err
 		}
 	}
 	return fmt.Errorf("%w: %w", taskview.ErrUnavailable, err)

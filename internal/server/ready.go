@@ -1,0 +1,104 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/claudebench/claudebench/internal/auth"
+	"github.com/claudebench/claudebench/lua"
+	"github.com/claudebench/claudebench/projections"
+)
+
+// The states of a store in /readyz. "unavailable" is followed by the cause, where it is known.
+const (
+	storeOK          = "ok"
+	storeOff         = "off"
+	storeUnavailable = "unavailable"
+	storeNotMigrated = "not migrated yet"
+)
+
+// readiness is the answer of /readyz.
+type readiness struct {
+	// Ready reports whether commands are taken.
+	Ready bool `json:"ready"`
+	// Degraded reports that a service other than Redis does not work: commands are taken, and task.list does not answer.
+	Degraded bool `json:"degraded"`
+	// Reasons are why it is not ready, or degraded, a sentence each.
+	Reasons []string `json:"reasons,omitempty"`
+	// Redis and Postgres are ok, or what is wrong; Postgres is off where none is configured.
+	Redis       string               `json:"redis"`
+	Postgres    string               `json:"postgres"`
+	Projections []projections.Status `json:"projections"`
+}
+
+// ready serves /readyz: 200 if commands are taken, else 503. A Postgres that is away, even since before the
+// start, does not make the coordinator unready, because commands go on without it.
+func (s *Server) ready(writable func(context.Context) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		answer := s.readiness(ctx, writable)
+		status := http.StatusOK
+		if !answer.Ready {
+			status = http.StatusServiceUnavailable
+		}
+		if s.tokens != nil && auth.Name(r.Context()) == "" {
+			// How the fleet is doing is for those who belong to it.
+			writeJSON(w, status, map[string]bool{"ready": answer.Ready})
+			return
+		}
+		writeJSON(w, status, answer)
+	}
+}
+
+func (s *Server) readiness(ctx context.Context, writable func(context.Context) error) readiness {
+	answer := readiness{Ready: true, Redis: storeOK, Postgres: storeOff}
+	// Side by side: a store that hangs must not use up the time of the other.
+	var asked sync.WaitGroup
+	asked.Go(func() { answer.Projections = s.runner.Status(ctx) })
+	if s.tasks != nil {
+		asked.Go(func() { answer.Postgres = s.postgres(ctx) })
+	}
+	if err := writable(ctx); err != nil {
+		answer.Redis = storeUnavailable
+		if cause := lua.Cause(err); cause != "" {
+			answer.Redis += ": " + cause
+		}
+		answer.Ready, answer.Reasons = false, append(answer.Reasons, "Redis is "+answer.Redis)
+	}
+	asked.Wait()
+	if answer.Postgres != storeOK && answer.Postgres != storeOff {
+		answer.Degraded = true
+		answer.Reasons = append(answer.Reasons, fmt.Sprintf("Postgres is %s: task.list does not work", answer.Postgres))
+	}
+	select {
+	case <-s.draining:
+		answer.Ready, answer.Reasons = false, append(answer.Reasons, "the coordinator is stopping")
+	default:
+	}
+	return answer
+}
+
+// postgres reports how the database stands.
+func (s *Server) postgres(ctx context.Context) string {
+	_, err := s.tasks.Checkpoint(ctx)
+	switch {
+	case err == nil:
+		return storeOK
+	case notMigrated(err):
+		return storeNotMigrated
+	}
+	return storeUnavailable
+}
+
+// notMigrated reports whether the database answered that there is no such schema or table.
+func notMigrated(err error) bool {
+	var answered *pgconn.PgError
+	return errors.As(err, &answered) && (answered.Code == "3F000" || answered.Code == "42P01")
+}

@@ -1,0 +1,149 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+// unready waits until /readyz says of Redis what is wrong, and looks at Postgres, which is not.
+func (c *client) unready(t testing.TB, redis string) {
+	t.Helper()
+	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
+		status, r := c.readyz(t)
+		return status == http.StatusServiceUnavailable && !r.Ready && r.Redis == redis && r.Postgres == "ok" && len(r.Reasons) == 1,
+			fmt.Sprintf("/readyz: %d %+v", status, r)
+	})
+}
+
+// A Redis that answers and takes no commands makes the coordinator unready. Everybody who asks is told the cause.
+func TestReadyIsWhatTakesCommands(t *testing.T) {
+	t.Parallel()
+	server := durable(t)
+	admin := testenv.ClientOf(t, server)
+	cfg := settings(t, func(c *config.Config) { c.RedisURL, c.DatabaseURL = server.URL(), testenv.Postgres(t) })
+	c := start(t, cfg)
+	c.ready(t)
+	do := func(args ...any) func() error {
+		return func() error { return admin.Do(t.Context(), args...).Err() }
+	}
+	for _, state := range []struct {
+		name, cause string
+		begin, end  func() error
+		unknown     bool // what a command did is
+	}{
+		{"a replica", "read-only replica", do("REPLICAOF", "127.0.0.1", "1"), do("REPLICAOF", "NO", "ONE"), false},
+		{"no memory left", "maxmemory", do("CONFIG", "SET", "maxmemory", "1"), do("CONFIG", "SET", "maxmemory", "0"), false},
+		{"no scripts allowed", "ACL", do("ACL", "SETUSER", "default", "-eval", "-evalsha"), do("ACL", "SETUSER", "default", "+@all"), false},
+		{"no events allowed", "ACL", do("ACL", "SETUSER", "default", "-xadd"), do("ACL", "SETUSER", "default", "+@all"), true},
+		{"too few replicas", "min-replicas-to-write", do("CONFIG", "SET", "min-replicas-to-write", "1"), do("CONFIG", "SET", "min-replicas-to-write", "0"), false},
+		{"a disk that fails", "disk", func() error { return breakSaving(t, admin, server.Dir()) }, func() error { return mendSaving(t, admin, server.Dir()) }, false},
+	} {
+		if err := state.begin(); err != nil {
+			t.Fatalf("%s: %v", state.name, err)
+		}
+		var redis string
+		testenv.Eventually(t, 10*time.Second, func() (bool, string) {
+			status, r := c.readyz(t)
+			redis = r.Redis
+			return status == http.StatusServiceUnavailable && strings.Contains(r.Redis, state.cause), fmt.Sprintf("%s: /readyz: %d %+v", state.name, status, r)
+		})
+		c.unready(t, redis)
+		want := "Redis " + redis
+		answer := want
+		if state.unknown {
+			answer = api.OutcomeUnknown + strings.TrimPrefix(want, api.RedisUnavailable)
+		}
+		if err := refused(t, c, api.CodeInternal, "task.create", params{"text": "t"}); err.text() != answer {
+			t.Errorf("%s: task.create: %v, want %q", state.name, err, answer)
+		}
+		if got := health(t, c); got.Status != "unhealthy" || got.Services.Redis || len(got.Reasons) != 1 || got.Reasons[0] != want {
+			t.Errorf("%s: system.health: %+v, want %q", state.name, got, want)
+		}
+		if s := c.scrape(t); s.values("claudebench_redis_up")[""] != 0 {
+			t.Errorf("%s: /metrics says that Redis is up", state.name)
+		}
+		if err := state.end(); err != nil {
+			t.Fatalf("%s: %v", state.name, err)
+		}
+		c.ready(t)
+		c.create(t, params{"text": "taken again"})
+	}
+	if n := admin.Exists(t.Context(), "cb:{"+cfg.Namespace+"}:service:probe").Val(); n != 0 {
+		t.Error("the probe wrote something")
+	}
+}
+
+// breakSaving makes Redis fail to save a snapshot, which it then takes no writes for.
+func breakSaving(t *testing.T, admin *redis.Client, dir string) error {
+	t.Helper()
+	if err := admin.ConfigSet(t.Context(), "save", "3600 1000000").Err(); err != nil {
+		return err
+	}
+	// Nothing can be renamed to the name of a folder that is not empty.
+	if err := os.MkdirAll(filepath.Join(dir, "dump.rdb", "in the way"), 0o700); err != nil {
+		return err
+	}
+	if err := admin.BgSave(t.Context()).Err(); err != nil {
+		return err
+	}
+	saved(t, admin, "err")
+	return nil
+}
+
+func mendSaving(t *testing.T, admin *redis.Client, dir string) error {
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(dir, "dump.rdb")); err != nil {
+		return err
+	}
+	if err := admin.BgSave(t.Context()).Err(); err != nil {
+		return err
+	}
+	saved(t, admin, "ok")
+	return nil
+}
+
+// saved waits for the end of a snapshot.
+func saved(t *testing.T, admin *redis.Client, status string) {
+	t.Helper()
+	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
+		info := admin.Info(t.Context(), "persistence").Val()
+		return strings.Contains(info, "rdb_last_bgsave_status:"+status) && strings.Contains(info, "rdb_bgsave_in_progress:0"), info
+	})
+}
+
+// A coordinator that starts while Postgres is away takes commands, and says what does not work.
+func TestReadyWithoutPostgresFromTheStart(t *testing.T) {
+	t.Parallel()
+	server := testenv.OwnPostgres(t)
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	c := start(t, settings(t, func(c *config.Config) { c.DatabaseURL = server.URL() }))
+	status, r := c.readyz(t)
+	if status != http.StatusOK || !r.Ready || !r.Degraded || len(r.Reasons) != 1 || !strings.Contains(r.Reasons[0], "Postgres") {
+		t.Errorf("/readyz: %d %+v", status, r)
+	}
+	if got := health(t, c); got.Status != "degraded" || got.Services.Postgres || len(got.Reasons) != 1 {
+		t.Errorf("system.health: %+v", got)
+	}
+	id := c.create(t, params{"text": "before Postgres"})
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.ready(t)
+	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
+		text, err := c.ask("task.list", params{})
+		return strings.Contains(string(text), `"id":"`+id+`"`), fmt.Sprintf("%s, %v", text, err)
+	})
+}

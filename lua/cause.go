@@ -1,0 +1,60 @@
+package lua
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// refusals are the replies by which Redis says that it did not run a script, and what they mean for an
+// operator. For those without a sentence, the client looks for another node, or sends the script's source.
+var refusals = []struct{ prefix, cause string }{
+	{"LOADING", "Redis is loading its data"},
+	{"READONLY", "this Redis is a read-only replica; name the master"},
+	{"MASTERDOWN", "this Redis is a replica that has lost its master"},
+	{"CLUSTERDOWN", "the Redis cluster is down"},
+	{"BUSY", "a script of somebody else keeps Redis busy"},
+	{"OOM", "Redis has reached its maxmemory and takes no more data"},
+	{"MISCONF", "Redis cannot save to its disk and takes no writes"},
+	{"NOREPLICAS", "Redis has fewer replicas than its min-replicas-to-write"},
+	{"NOPERM", forbidden},
+	{"NOAUTH", "Redis asks for a password, and --redis-url has none"},
+	{"WRONGPASS", "Redis refuses the user or password of --redis-url"},
+	{"max number of clients", "Redis has reached its maxclients"},
+	{"TRYAGAIN", ""},
+	{"MOVED", ""},
+	{"ASK", ""},
+	{"NOSCRIPT", ""},
+}
+
+const forbidden = "the ACL of the coordinator's Redis user forbids a command or a key that it needs"
+
+// Cause returns why Redis refused to run a script, as a sentence for an operator that holds nothing of
+// Redis's own reply; "" for any other error, such as that of a Redis that cannot be reached.
+func Cause(err error) string {
+	if refusedInside(err) {
+		return forbidden
+	}
+	_, cause := refusal(err)
+	return cause
+}
+
+// refusal reports whether Redis answered that it did not run the script, and why.
+func refusal(err error) (refused bool, cause string) {
+	for _, r := range refusals {
+		if redis.HasErrorPrefix(err, r.prefix) {
+			return true, r.cause
+		}
+	}
+	return false, ""
+}
+
+// refusedInside reports whether the ACL stopped a script that had begun, so that what came before the forbidden
+// command has happened.
+func refusedInside(err error) bool {
+	var reply redis.Error
+	return errors.As(err, &reply) &&
+		(redis.HasErrorPrefix(err, "NOPERM ACL failure in script") || // Redis 7.2
+			strings.Contains(reply.Error(), "The user executing the script can't")) // Redis 7.0
+}
