@@ -181,9 +181,15 @@ func (m *model) doRegister(t *rapid.T) {
 			rapid.SampledFrom([]string{"", "s1", "s2"}).Draw(t, "session"), rapid.IntRange(0, 5).Draw(t, "maxTasks"))
 	}
 	roles := drawRoles(t, "worker", "worker", "x", "y")
+	autoAssigned := m.sorted(func(t *fleettest.FoldTask) bool { return t.Auto && t.AssignedTo == id })
 	_, events := m.call(t, "", "system.register", fmt.Sprintf(`{"id":%s,"roles":%s%s}`, fleettest.JSONText(id), roles, metadata))
 	if m.told.Leader == "" {
 		t.Fatalf("registered, and nobody leads: %v", events)
+	}
+	for _, task := range autoAssigned {
+		if task.AssignedTo != "" && !task.Auto {
+			t.Fatalf("%s was auto-assigned and is now bound to %s", task.ID, task.AssignedTo)
+		}
 	}
 	if i := m.told.Instances[id]; i.Worker() && m.room(id) > 0 && len(m.waiting(id)) > 0 {
 		t.Fatalf("%s has room for %d, and %d wait", id, m.room(id), len(m.waiting(id)))

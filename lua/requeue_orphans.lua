@@ -23,7 +23,9 @@ if not entry then return { 0, 0, '' } end
 local left = cjson.decode(entry)
 local orphans = prefix .. 'queue:orphans:' .. left.queue
 local since = tonumber(string.match(left.queue, '^%d+'))
-local auto = prefix .. 'queue:orphans:' .. int(since) .. ':auto'
+-- An instance that comes back as another process with fewer roles leaves two queues in one step; only the assigned one
+-- has auto-assigned tasks.
+local auto = string.find(left.queue, ':instance$') and prefix .. 'queue:orphans:' .. int(since) .. ':auto'
 local roles
 if left.reason == 'session_changed' or left.reason == 'roles_changed' then
   local text = redis.call('HGET', prefix .. 'instance:' .. left.instanceId, 'roles')
@@ -35,7 +37,7 @@ for _, id in ipairs(redis.call('ZRANGE', orphans, 0, most - 1)) do
   local t = read_task(id)
   -- A task that was finished, deleted or given to somebody since then is not an orphan any more.
   if t and not t.completedAt and t.assignedTo == left.instanceId and tonumber(t.assignedSeq) <= since then
-    if roles and fits(roles, t.roleset) and not redis.call('ZSCORE', auto, id) then
+    if roles and fits(roles, t.roleset) and not (auto and redis.call('ZSCORE', auto, id)) then
       assign(t, left.instanceId, left.reason, left.context)
     else
       unassign(t, left.reason, left.context)
@@ -47,6 +49,6 @@ end
 if roles and moved > 0 then settle(left.instanceId) end
 if redis.call('EXISTS', orphans) == 0 then
   redis.call('ZREM', list, entry)
-  redis.call('UNLINK', auto)
+  if auto then redis.call('UNLINK', auto) end
 end
 return { moved, redis.call('EXISTS', list), left.reason }

@@ -160,6 +160,32 @@ func TestRegisterWithOtherRoles(t *testing.T) {
 	})
 }
 
+// Another process with fewer roles leaves what was claimed and what was assigned in one step. What was auto-assigned
+// stays for whoever comes first.
+func TestRegisterAsAnotherProcessWithOtherRoles(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Register("w", `["worker","a"]`, `,"metadata":{"sessionId":"s"}`)
+		claimed := f.Create("claimed", "")
+		if f.Claim("w") != claimed {
+			t.Fatal("not claimed")
+		}
+		auto := f.Create("auto", "")
+		f.Register("w", `["worker","a"]`, `,"metadata":{"sessionId":"s"}`) // given what waits
+		if got := f.Get(auto); got.AssignedTo != "w" {
+			t.Fatalf("the second task is %+v", got)
+		}
+		before := f.Seq()
+		f.Register("w", `["a"]`, `,"metadata":{"sessionId":"other"}`)
+		f.Holds(f.Emitted(before, "instance.registered", "task.assigned", "task.unassigned")[2],
+			fmt.Sprintf(`{"taskId":%q,"reason":"roles_changed","status":"pending"}`, auto))
+		f.Register("other", `["worker"]`, "")
+		if got := f.Get(auto); got.AssignedTo != "other" {
+			t.Errorf("what was auto-assigned is %+v", got)
+		}
+		f.Verify()
+	})
+}
+
 // A worker is given its fair share, the best first, and no more than it asked for.
 func TestRegisterGivesTheFairShare(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
