@@ -101,7 +101,7 @@ func (g *guard) foreign(r *http.Request) string {
 	}
 	host, ok := splitAuthority(r.Host)
 	if !ok || !g.serves(host, scheme) {
-		return fmt.Sprintf("Host %.100q is not a name this server listens on", r.Host)
+		return fmt.Sprintf("Host %.100q is not a name this server listens on; the operator allows more names with --allowed-hosts", r.Host)
 	}
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":
