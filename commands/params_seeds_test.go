@@ -21,7 +21,7 @@ var lawfulParams = map[string][]string{
 	"system.heartbeat":    {`{"instanceId":"w"}`, `{"instanceId":"a:{b}:*?[c]"}`, `{"instanceId":"nobody"}`},
 	"system.unregister":   {`{"instanceId":"w","sessionId":"s","timestamp":1}`, `{"instanceId":"nobody","timestamp":"2026-01-01T00:00:00Z"}`},
 	"system.health":       {`{}`},
-	"system.check_health": {`{}`, `{"timeout":30000}`, `{"timeout":9007199254740992}`},
+	"system.check_health": {`{}`, `{"timeout":30000}`, `{"timeout":9007199254740991}`},
 	"system.metrics":      {`{}`, `{"detailed":true}`},
 	"system.get_state":    {`{}`},
 	"system.batch.process": {

@@ -35,8 +35,13 @@ func TestParams(t *testing.T) {
 	orders := strings.Trim(strings.ReplaceAll(fmt.Sprint(taskview.Orders), " ", ", "), "[]")
 	for _, test := range []struct{ method, params, want string }{
 		{"system.register", ``, "id parameter is required"},
-		{"system.register", `[]`, "params must be an object"},
-		{"system.register", `null`, "params must be an object"},
+		{"system.register", `[]`, "id parameter is required"},
+		{"system.register", `null`, "id parameter is required"},
+		{"system.register", `[{}]`, "params must be an object"},
+		{"system.health", `[]`, ""},
+		{"system.health", ` [ ] `, ""},
+		{"system.health", `null`, ""},
+		{"system.check_health", `[]`, ""},
 		{"system.register", `"x"`, "params must be an object"},
 		{"system.register", `{`, "params must be JSON"},
 		{"system.register", `{"id":"a"}`, "roles parameter is required"},
@@ -74,7 +79,16 @@ func TestParams(t *testing.T) {
 		{"system.check_health", `{"timeout":0}`, ""},
 		{"system.check_health", `{"timeout":-1}`, "timeout parameter must be an integer of at least 0"},
 		{"system.check_health", `{"timeout":1.5}`, "timeout parameter must be an integer of at least 0"},
-		{"system.check_health", `{"timeout":1e300}`, "timeout parameter must be an integer of at least 0"},
+		{"system.check_health", `{"timeout":1e300}`, "timeout parameter must be an integer of at most 9007199254740991"},
+		{"system.check_health", `{"timeout":9007199254740991}`, ""},
+		{"system.check_health", `{"timeout":9007199254740992}`, "timeout parameter must be an integer of at most 9007199254740991"},
+		{"system.check_health", `{"timeout":4503599627370497.5}`, "timeout parameter must be an integer of at least 0"},
+		{"system.check_health", `{"timeout":9007199254740990.6}`, "timeout parameter must be an integer of at least 0"},
+		{"system.check_health", `{"timeout":1e-400}`, "timeout parameter must be an integer of at least 0"},
+		{"task.complete", `{"id":"t-1","attempt":9007199254740993}`, "attempt parameter must be an integer of at most 9007199254740991"},
+		{"task.complete", `{"id":"t-1","attempt":9007199254740993.0}`, "attempt parameter must be an integer of at most 9007199254740991"},
+		{"system.quorum.vote", `{"instanceId":"w","decision":"d","value":1,"totalInstances":9007199254740993}`, "totalInstances parameter must be an integer of at most 9007199254740991"},
+		{"task.list", `{"priority":99999999999999999999}`, "priority parameter must be an integer from 0 to 100"},
 		{"system.check_health", `{"timeout":true}`, "timeout parameter must be an integer of at least 0"},
 		{"system.health", ``, ""},
 		{"system.metrics", `{"detailed":false}`, ""},
@@ -133,7 +147,7 @@ func TestParams(t *testing.T) {
 		{"task.list", `{"limit":1001}`, "limit parameter must be an integer from 1 to 1000"},
 		{"task.list", `{"limit":0}`, "limit parameter must be an integer from 1 to 1000"},
 		{"task.list", `{"offset":-1}`, "offset parameter must be an integer of at least 0"},
-		{"task.list", `{"offset":1000000000000000000}`, "offset parameter must be an integer of at most 9007199254740992"},
+		{"task.list", `{"offset":1000000000000000000}`, "offset parameter must be an integer of at most 9007199254740991"},
 		{"task.list", `{"orderBy":"drop table"}`, "orderBy parameter must be one of " + orders},
 		{"task.list", `{"order":"up"}`, "order parameter must be one of asc, desc"},
 		{"task.get", `{"id":"anything"}`, ""},
@@ -143,7 +157,10 @@ func TestParams(t *testing.T) {
 		if got := c.Refuses(t, test.method, test.params); got != test.want {
 			t.Errorf("%s %.200s: %q, want %q", test.method, test.params, got, test.want)
 		}
-		if told := schemas[test.method].accepts(test.params); told != (test.want == "") && !beyondSchema(test.want) && !strings.HasSuffix(test.want, " twice") {
+		if !comparable([]byte(test.params)) {
+			continue
+		}
+		if told := schemas[test.method].accepts(test.params); told != (test.want == "") && !beyondSchema(test.want) {
 			t.Errorf("%s %.200s: by the schema of system.discover %t, want %q", test.method, test.params, told, test.want)
 		}
 	}

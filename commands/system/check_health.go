@@ -11,7 +11,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
-	"github.com/claudebench/claudebench/internal/params"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/reassign"
 )
 
@@ -34,7 +34,7 @@ func (o Options) checkHealthMethod() (*command.Method, error) {
 		Roles:   command.Writers,
 		Effect:  command.Sets,
 		Refine: func(p map[string]*jsonschema.Schema) {
-			p["timeout"].Minimum, p["timeout"].Maximum = new(0.0), new(float64(params.MaxInteger))
+			p["timeout"].Minimum, p["timeout"].Maximum = new(0.0), new(float64(jsontext.MaxInteger))
 		},
 	}, o.checkHealth)
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/jsontext"
-	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -51,7 +50,7 @@ func quorumVoteMethod() (*command.Method, error) {
 		Effect:  command.Sets,
 		Refine: func(p map[string]*jsonschema.Schema) {
 			p["value"].Types = []string{"string", "number", "boolean", "object", "array"}
-			p["totalInstances"].Minimum, p["totalInstances"].Maximum = new(1.0), new(float64(params.MaxInteger))
+			p["totalInstances"].Minimum, p["totalInstances"].Maximum = new(1.0), new(float64(jsontext.MaxInteger))
 		},
 	}, func(ctx context.Context, c *command.Call, p *VoteParams) (json.RawMessage, error) {
 		if string(p.Value) == "null" {

@@ -11,6 +11,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -45,7 +46,7 @@ func (o Options) completeMethod() (*command.Method, error) {
 		Roles:       command.Writers,
 		Effect:      command.Sets,
 		Refine: func(p map[string]*jsonschema.Schema) {
-			p["attempt"].Minimum, p["attempt"].Maximum = new(0.0), new(float64(params.MaxInteger))
+			p["attempt"].Minimum, p["attempt"].Maximum = new(0.0), new(float64(jsontext.MaxInteger))
 			params.IdempotencyKey(p["idempotencyKey"])
 		},
 	}, o.complete)

@@ -12,6 +12,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
@@ -57,7 +58,7 @@ func (o Options) listMethod() (*command.Method, error) {
 			p["status"].Enum = statuses
 			params.Priority(p["priority"])
 			p["limit"].Minimum, p["limit"].Maximum = new(1.0), new(float64(maxPage))
-			p["offset"].Minimum, p["offset"].Maximum = new(0.0), new(float64(params.MaxInteger))
+			p["offset"].Minimum, p["offset"].Maximum = new(0.0), new(float64(jsontext.MaxInteger))
 			p["orderBy"].Enum = taskview.Orders
 			p["order"].Enum = []any{"asc", "desc"}
 		},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
 // preface is what is the same for all methods.
@@ -96,7 +97,7 @@ func kind(s *jsonschema.Schema) string {
 func limits(s *jsonschema.Schema) []string {
 	var notes []string
 	switch {
-	case s.Minimum != nil && s.Maximum != nil && *s.Maximum < 1<<53:
+	case s.Minimum != nil && s.Maximum != nil && *s.Maximum < jsontext.MaxInteger:
 		notes = append(notes, fmt.Sprintf("%.0f to %.0f", *s.Minimum, *s.Maximum))
 	case s.Minimum != nil:
 		notes = append(notes, fmt.Sprintf("at least %.0f", *s.Minimum))

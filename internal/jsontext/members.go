@@ -9,15 +9,37 @@ import (
 )
 
 // Members goes through the members of a JSON object, in order, each name decoded and each value as the
-// bytes it came in. The object must be valid and compact JSON.
+// bytes it came in. The text must be valid and compact JSON; one that is no object has no members.
 func Members(object []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
+		if len(object) == 0 || object[0] != '{' {
+			return
+		}
 		for i := 1; i < len(object) && object[i] == '"'; {
 			name := Value(object[i:])
 			i += len(name) + 1
 			v := Value(object[i:])
 			i += len(v) + 1
 			if !yield(Unquote(name), v) {
+				return
+			}
+		}
+	}
+}
+
+// Elements goes through the elements of a JSON array, in order, each as the bytes it came in. The text must
+// be valid and compact JSON; one that is no array has no elements.
+func Elements(array []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if len(array) == 0 || array[0] != '[' {
+			return
+		}
+		for i := 1; array[i] != ']'; {
+			v := Value(array[i:])
+			if i += len(v); array[i] == ',' {
+				i++
+			}
+			if !yield(v) {
 				return
 			}
 		}
@@ -132,11 +154,7 @@ func DecodeNumbers(text []byte, to any) error {
 // Strings decodes a valid JSON array of strings; null is none.
 func Strings(v []byte) []string {
 	var list []string
-	for i := 1; v[0] == '[' && v[i] != ']'; {
-		item := Value(v[i:])
-		if i += len(item); v[i] == ',' {
-			i++
-		}
+	for item := range Elements(v) {
 		list = append(list, Unquote(item))
 	}
 	return list

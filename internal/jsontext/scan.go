@@ -40,6 +40,9 @@ type Scanner struct {
 // Span is a stretch of the body as it will be when the scan is over.
 type Span struct{ from, to int }
 
+// Len is its length in bytes.
+func (s Span) Len() int { return s.to - s.from }
+
 // NewScanner returns a scanner at the beginning of a text. Its Err is set when the text is not valid UTF-8.
 func NewScanner(body []byte) *Scanner {
 	s := &Scanner{Body: body}

@@ -121,6 +121,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, unread)
 		return
 	}
+	if id, inexact := inexactID(compact); inexact != nil {
+		refuseID(w, http.StatusBadRequest, id, inexact)
+		return
+	}
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, newExchange(request)))
 	r.Body = io.NopCloser(bytes.NewReader(compact))
 	r.ContentLength = int64(len(compact))
@@ -129,7 +133,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // refuse answers what never gets to the protocol, in the protocol's form.
 func refuse(w http.ResponseWriter, status int, failed *api.Error) {
-	out := append(httpapi.AppendError([]byte(`{"jsonrpc":"2.0","id":null,"error":`), failed), '}')
+	refuseID(w, status, []byte("null"), failed)
+}
+
+// refuseID is refuse for a message whose id is known; it is JSON.
+func refuseID(w http.ResponseWriter, status int, id []byte, failed *api.Error) {
+	out := append([]byte(`{"jsonrpc":"2.0","id":`), id...)
+	out = append(httpapi.AppendError(append(out, `,"error":`...), failed), '}')
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(out)

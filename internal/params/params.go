@@ -7,11 +7,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math"
 	"reflect"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -78,7 +76,7 @@ func New[P any](refine func(map[string]*jsonschema.Schema)) (*Decoder[P], error)
 // Decode checks params and decodes them; the error is an *Error with a sentence.
 func (p *Decoder[P]) Decode(raw json.RawMessage) (*P, error) {
 	out := new(P)
-	if len(raw) == 0 {
+	if isNothing(raw) {
 		raw = json.RawMessage("{}")
 	}
 	var compact bytes.Buffer // members needs it so, and the log has one line an event
@@ -90,6 +88,17 @@ func (p *Decoder[P]) Decode(raw json.RawMessage) (*P, error) {
 		return nil, api.InvalidParams(sentence)
 	}
 	return out, nil
+}
+
+// isNothing reports whether params are left out, null or an empty array. Clients of methods without params
+// send all three.
+func isNothing(raw json.RawMessage) bool {
+	switch raw = bytes.TrimSpace(raw); string(raw) {
+	case "", "null":
+		return true
+	}
+	inner, ok := bytes.CutPrefix(raw, []byte("["))
+	return ok && string(bytes.TrimLeft(inner, " \t\r\n")) == "]"
 }
 
 // DecodeItem decodes a JSON object that is a part of params, and must be compact. wrong is a sentence that
@@ -215,7 +224,7 @@ func decoder(schema *jsonschema.Schema, t reflect.Type, path string) (func([]byt
 	case reflect.String:
 		return stringDecoder(schema)
 	case reflect.Int, reflect.Int64:
-		return intDecoder(schema), nil
+		return intDecoder(schema, path)
 	case reflect.Bool:
 		return func(raw []byte, to reflect.Value) string {
 			if raw[0] != 't' && raw[0] != 'f' {
@@ -348,40 +357,27 @@ func checkString(schema *jsonschema.Schema, allowed []string, s string) string {
 	return ""
 }
 
-// MaxInteger is the greatest integer that a caller may give: beyond it, JSON's numbers are not exact.
-const MaxInteger = 1 << 53
-
-func intDecoder(schema *jsonschema.Schema) func([]byte, reflect.Value) string {
-	low, high := math.Inf(-1), math.Inf(1)
-	must := "must be an integer"
-	if schema.Minimum != nil {
-		low = *schema.Minimum
-		must = fmt.Sprintf("must be an integer of at least %.0f", low)
+// intDecoder decodes an integer between the schema's bounds, which must be exact themselves.
+func intDecoder(schema *jsonschema.Schema, path string) (func([]byte, reflect.Value) string, error) {
+	if schema.Minimum == nil || schema.Maximum == nil || *schema.Minimum < -jsontext.MaxInteger || *schema.Maximum > jsontext.MaxInteger {
+		return nil, fmt.Errorf("%s: an integer needs a minimum and a maximum between -%d and %[2]d", path, int64(jsontext.MaxInteger))
 	}
-	if schema.Maximum != nil {
-		high = *schema.Maximum
-	}
-	if schema.Maximum != nil && high != MaxInteger {
-		must = fmt.Sprintf("must be an integer from %.0f to %.0f", low, high)
+	low, high := int64(*schema.Minimum), int64(*schema.Maximum)
+	must := fmt.Sprintf("must be an integer from %d to %d", low, high)
+	if high == jsontext.MaxInteger {
+		must = fmt.Sprintf("must be an integer of at least %d", low)
 	}
 	return func(raw []byte, to reflect.Value) string {
-		n, err := strconv.ParseInt(string(raw), 10, 64)
-		if err != nil { // 50.0 and 5e1 are integers as well
-			f, err := strconv.ParseFloat(string(raw), 64)
-			if err != nil || f != math.Trunc(f) || math.Abs(f) > MaxInteger {
-				return must
-			}
-			n = int64(f)
-		}
-		if high == MaxInteger && float64(n) > high {
-			return fmt.Sprintf("must be an integer of at most %d", MaxInteger)
-		}
-		if float64(n) < low || float64(n) > high {
+		n, ok := jsontext.Integer(raw)
+		switch {
+		case ok && n > jsontext.MaxInteger && high == jsontext.MaxInteger:
+			return fmt.Sprintf("must be an integer of at most %d", high)
+		case !ok || n < low || n > high:
 			return must
 		}
 		to.SetInt(n)
 		return ""
-	}
+	}, nil
 }
 
 func sliceDecoder(schema *jsonschema.Schema, t reflect.Type, path string) (func([]byte, reflect.Value) string, error) {
@@ -394,11 +390,7 @@ func sliceDecoder(schema *jsonschema.Schema, t reflect.Type, path string) (func(
 			return "must be an array"
 		}
 		out := reflect.MakeSlice(t, 0, 4)
-		for i := 1; raw[i] != ']'; {
-			v := jsontext.Value(raw[i:])
-			if i += len(v); raw[i] == ',' {
-				i++
-			}
+		for v := range jsontext.Elements(raw) {
 			out = reflect.Append(out, reflect.Zero(t.Elem()))
 			if wrong := element(v, out.Index(out.Len()-1)); wrong != "" {
 				return fmt.Sprintf("item %d %s", out.Len()-1, wrong)

@@ -10,7 +10,7 @@
 // What the specification leaves open is decided so:
 //
 //   - params are named. An array is answered -32602, or -32601 where Options.Known says that there is no such method.
-//     Absent params are {}; null params are refused, as the specification has it.
+//     Absent params are {}, and so are null and an empty array, which many clients send where a method needs none.
 //   - An Invalid Request is always answered, with its id where it has one that can be read, else with null.
 //   - A member of a request that occurs twice (method, id, …) makes it an Invalid Request, since two readers of it
 //     could see two different calls. Members that the specification does not know are ignored. Members of params

@@ -18,7 +18,7 @@ type call struct {
 	cause  string
 	// id is the id as it was written, nil for a notification.
 	id []byte
-	// positional: params is an array.
+	// positional: params is an array that holds something.
 	positional bool
 	// fault says why this is no request; a fault is answered even without an id.
 	fault *api.Error
@@ -55,6 +55,7 @@ type found struct {
 	idText     string
 	cause      string
 	positional bool
+	noParams   bool // params is null or an empty array
 	fault      *api.Error
 }
 
@@ -141,7 +142,7 @@ func (s reader) requests(calls []call) ([]call, bool) {
 		return calls, true
 	}
 	c.method, c.cause, c.positional = f.method, f.cause, f.positional
-	if c.params = empty; f.seen&hasParams != 0 {
+	if c.params = empty; f.seen&hasParams != 0 && !f.noParams {
 		c.params = s.At(f.params)
 	}
 	return calls, true
@@ -177,11 +178,12 @@ func (s reader) request(f *found) bool {
 			ok = s.method(f)
 		case hasParams:
 			kind := s.Peek()
-			f.positional = kind == '['
-			if kind != '{' && kind != '[' {
+			if kind != '{' && kind != '[' && kind != 'n' {
 				f.refuse("params must be an object")
 			}
 			f.params, ok = s.Spanned()
+			f.positional = kind == '[' && f.params.Len() > len("[]")
+			f.noParams = kind == 'n' || kind == '[' && !f.positional
 		case hasID:
 			ok = s.id(f)
 		case hasMetadata:

@@ -46,9 +46,9 @@ func TestWhatIsNoRequestIsRefusedByName(t *testing.T) {
 		{"no method", `{"jsonrpc":"2.0","id":"x"}`, `"x"`, -32600, "method is missing"},
 		{"a method that is null", `{"jsonrpc":"2.0","method":null,"id":1}`, "1", -32600, "method must be a string"},
 		{"a method in other case", `{"jsonrpc":"2.0","Method":"m","id":1}`, "1", -32600, "method is missing"},
-		{"params that are null", `{"jsonrpc":"2.0","method":"m","params":null,"id":1}`, "1", -32600, "params must be an object"},
+		{"params that are a number", `{"jsonrpc":"2.0","method":"m","params":0,"id":1}`, "1", -32600, "params must be an object"},
 		{"params that are a string, no id", `{"jsonrpc":"2.0","method":"m","params":"x"}`, "null", -32600, "params must be an object"},
-		{"params by position", `{"jsonrpc":"2.0","method":"m","params":[],"id":1}`, "1", -32602, "params must be an object, not an array"},
+		{"params by position", `{"jsonrpc":"2.0","method":"m","params":[ null ],"id":1}`, "1", -32602, "params must be an object, not an array"},
 		{"an id that is an object", `{"jsonrpc":"2.0","method":"m","id":{"a": 1}}`, "null", -32600, "id must be a string, a number or null"},
 		{"an id that is an array", `{"jsonrpc":"2.0","method":"m","id":[]}`, "null", -32600, "id must be"},
 		{"an id that is true", `{"jsonrpc":"2.0","method":"m","id":true}`, "null", -32600, "id must be"},
@@ -85,6 +85,10 @@ func TestWhatTheDispatcherGets(t *testing.T) {
 	long := strings.Repeat("é", 200)
 	for _, tc := range []struct{ name, members, method, params, cause, id string }{
 		{"no params", `"method":"a.b","id":1`, "a.b", `{}`, "1", "1"},
+		{"params that are null", `"method":"a","params":null,"id":1`, "a", `{}`, "1", "1"},
+		{"params that are an empty array", `"method":"a","params": [ ] ,"id":1`, "a", `{}`, "1", "1"},
+		{"an id in an odd spelling", `"id":-0.10e+400,"method":"a"`, "a", `{}`, "-0.10e+400", "-0.10e+400"},
+		{"an id with escapes", `"id":"\u0041\/\ud800","method":"a"`, "a", `{}`, "A/\ufffd", `"\u0041\/\ud800"`},
 		{"params before the rest", `"params":{"x":1},"method":"a","id":null`, "a", `{"x":1}`, "", "null"},
 		{
 			"compaction", " \"method\" :\t\"a\" , \"params\"\r\n: { \"a b\" : [ 1 , { } , [ ] ,\n -0.10e+05 ] , \"c\":\" \\u00e9 \\/ x\\n\" } , \"id\" : \" i d \" ",

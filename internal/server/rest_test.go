@@ -119,3 +119,36 @@ func TestTextThatSQLCannotReadIsRefused(t *testing.T) {
 		t.Errorf("a correlationId: %s", answer)
 	}
 }
+
+// Integers are exact or refused, and methods that need no params take null and an empty array, by every transport.
+func TestNumbersAndNoParamsByEveryTransport(t *testing.T) {
+	t.Parallel()
+	c := start(t, settings(t, nil))
+	tool := func(name, arguments string) string {
+		return `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + name + `","arguments":` + arguments + `}}`
+	}
+	send := func(method, params string) map[string]string {
+		answers := map[string]string{}
+		for path, body := range map[string]string{
+			"/rpc": `{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":` + params + `}`, "/api/" + strings.ReplaceAll(method, ".", "/"): params,
+			"/mcp": tool(strings.ReplaceAll(method, ".", "_"), params),
+		} {
+			_, answers[path] = c.post(t, path, body, func(r *http.Request) { r.Header.Set("Accept", "application/json, text/event-stream") })
+		}
+		return answers
+	}
+	for _, wire := range []struct{ method, params, want string }{
+		{"task.complete", `{"id":"t-1","attempt":9007199254740993}`, "attempt parameter must be an integer of at most 9007199254740991"},
+		{"task.create", `{"text":"x","metadata":{"n":[9007199254740993,1.50,-0.0,1e400]}}`, `[9007199254740993,1.50,-0.0,1e400]`},
+		{"system.health", `null`, `degraded`},
+		{"system.health", `[]`, `degraded`},
+		{"task.create", `[]`, `text parameter is required`},
+		{"task.create", `null`, `text parameter is required`},
+	} {
+		for path, answer := range send(wire.method, wire.params) {
+			if !strings.Contains(answer, wire.want) {
+				t.Errorf("%s %s %s: %s, want %s", path, wire.method, wire.params, answer, wire.want)
+			}
+		}
+	}
+}
