@@ -39,6 +39,7 @@ func TestModel(t *testing.T) {
 					"register": m.doRegister, "again": m.doRegister, "heartbeat": m.doHeartbeat, "unregister": m.doUnregister,
 					"create": m.doCreate, "create more": m.doCreate, "update": m.doUpdate, "assign": m.doAssign, "unassign": m.doUnassign,
 					"claim": m.doClaim, "claim more": m.doClaim, "complete": m.doComplete, "delete": m.doDelete, "die": m.doDie, "crash": m.doCrash,
+					"come back": m.doComeBack,
 				})
 				told := f.Verify()
 				if told.Seq != m.told.Seq {
@@ -194,6 +195,42 @@ func (m *model) doRegister(t *rapid.T) {
 	if i := m.told.Instances[id]; i.Worker() && m.room(id) > 0 && len(m.waiting(id)) > 0 {
 		t.Fatalf("%s has room for %d, and %d wait", id, m.room(id), len(m.waiting(id)))
 	}
+}
+
+// doComeBack registers an instance that holds claimed and auto-assigned tasks, by another session and with fewer
+// roles: one step sets both kinds aside.
+func (m *model) doComeBack(t *rapid.T) {
+	id := m.drawInstance(t)
+	register := func(session, roles string) {
+		m.call(t, "", "system.register", fmt.Sprintf(`{"id":%s,"roles":%s,"metadata":{"sessionId":%q,"maxTasks":20}}`,
+			fleettest.JSONText(id), roles, session))
+	}
+	for range rapid.IntRange(2, 4).Draw(t, "tasks") {
+		m.doCreate(t)
+	}
+	register("before", `["worker","x","y"]`)
+	for range rapid.IntRange(0, 2).Draw(t, "claims") {
+		m.call(t, "", "task.claim", fmt.Sprintf(`{"workerId":%s}`, fleettest.JSONText(id)))
+	}
+	crash := rapid.Bool().Draw(t, "crash")
+	if crash { // the coordinator stops right after the script, and the instance comes back once more before another goes on
+		m.setAside(t, id, "between", `["worker","x"]`)
+	}
+	register(rapid.SampledFrom([]string{"before", "after"}).Draw(t, "session"), drawRoles(t, "worker", "x"))
+	if crash {
+		m.sweep(t)
+		m.catchUp(t)
+	}
+}
+
+// setAside registers an instance and leaves what that sets aside to whoever comes next.
+func (m *model) setAside(t *rapid.T, id, session, roles string) {
+	metadata := fmt.Sprintf(`{"sessionId":%q,"maxTasks":20}`, session)
+	if _, err := m.Scripts.Run(context.Background(), lua.Named("register_instance"), lua.EventContext(id, "", ""), "", 0, id, roles, 1,
+		metadata, session, 20, m.Options.InstanceTTL.Milliseconds(), ""); err != nil {
+		t.Fatalf("register: %v", err)
+	}
+	m.catchUp(t)
 }
 
 func (m *model) doHeartbeat(t *rapid.T) {

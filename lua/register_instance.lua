@@ -48,14 +48,12 @@ emit('instance.registered', '{"id":' .. quote(id) .. ',"roles":' .. roles .. ',"
   .. ',"resumed":' .. tostring(resumed and true or false) .. ',"previousRoles":' .. raw(previous_roles) .. '}')
 local registered = event_id
 local set_aside = 0
-if not resumed and redis.call('EXISTS', prefix .. 'queue:active:' .. id) == 1 then
-  orphan(id, 'active', 'session_changed')
-  set_aside = 1
-end
-if previous_roles and not fits(role_table(roles), previous_roles) and redis.call('EXISTS', prefix .. 'queue:instance:' .. id) == 1 then
-  orphan(id, 'instance', 'roles_changed')
+if not resumed and orphan(id, 'active', 'session_changed') then set_aside = 1 end
+local unfit = previous_roles and not fits(role_table(roles), previous_roles)
+local orphans = unfit and orphan(id, 'instance', 'roles_changed')
+if orphans then
   if redis.call('EXISTS', prefix .. 'queue:auto:' .. id) == 1 then
-    redis.call('RENAME', prefix .. 'queue:auto:' .. id, prefix .. 'queue:orphans:' .. int(seq) .. ':auto')
+    redis.call('RENAME', prefix .. 'queue:auto:' .. id, orphans .. ':auto')
   end
   redis.call('ZREM', prefix .. 'queue:stealable', id)
   set_aside = 1

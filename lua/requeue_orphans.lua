@@ -23,9 +23,9 @@ if not entry then return { 0, 0, '' } end
 local left = cjson.decode(entry)
 local orphans = prefix .. 'queue:orphans:' .. left.queue
 local since = tonumber(string.match(left.queue, '^%d+'))
--- An instance that comes back as another process with fewer roles leaves two queues in one step; only the assigned one
--- has auto-assigned tasks.
-local auto = string.find(left.queue, ':instance$') and prefix .. 'queue:orphans:' .. int(since) .. ':auto'
+-- auto lists which of them were auto-assigned. In older data it has the name of the event alone.
+local auto = orphans .. ':auto'
+local older_auto = string.match(left.queue, ':instance$') and prefix .. 'queue:orphans:' .. int(since) .. ':auto'
 local roles
 if left.reason == 'session_changed' or left.reason == 'roles_changed' then
   local text = redis.call('HGET', prefix .. 'instance:' .. left.instanceId, 'roles')
@@ -37,7 +37,8 @@ for _, id in ipairs(redis.call('ZRANGE', orphans, 0, most - 1)) do
   local t = read_task(id)
   -- A task that was finished, deleted or given to somebody since then is not an orphan any more.
   if t and not t.completedAt and t.assignedTo == left.instanceId and tonumber(t.assignedSeq) <= since then
-    if roles and fits(roles, t.roleset) and not (auto and redis.call('ZSCORE', auto, id)) then
+    local was_auto = redis.call('ZSCORE', auto, id) or older_auto and redis.call('ZSCORE', older_auto, id)
+    if roles and fits(roles, t.roleset) and not was_auto then
       assign(t, left.instanceId, left.reason, left.context)
     else
       unassign(t, left.reason, left.context)
@@ -49,6 +50,6 @@ end
 if roles and moved > 0 then settle(left.instanceId) end
 if redis.call('EXISTS', orphans) == 0 then
   redis.call('ZREM', list, entry)
-  if auto then redis.call('UNLINK', auto) end
+  redis.call('UNLINK', auto, older_auto or auto)
 end
 return { moved, redis.call('EXISTS', list), left.reason }

@@ -11,6 +11,8 @@ import (
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
+	"github.com/claudebench/claudebench/internal/reassign"
+	"github.com/claudebench/claudebench/lua"
 )
 
 func TestRegister(t *testing.T) {
@@ -183,6 +185,50 @@ func TestRegisterAsAnotherProcessWithOtherRoles(t *testing.T) {
 			t.Errorf("what was auto-assigned is %+v", got)
 		}
 		f.Verify()
+	})
+}
+
+// One step may set aside what was claimed and what was assigned. What was auto-assigned is anybody's then.
+func TestRegisterSetsBothKindsAside(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		for _, name := range []string{":instance:auto", ":auto"} { // of the auto-assigned ones; the latter in older data
+			claimed, auto := f.Create("claimed", ""), f.Create("auto-assigned", "")
+			f.Register("w", `["worker","a"]`, `,"metadata":{"sessionId":"before"}`)
+			if f.Claim("w") != claimed || f.Get(auto).AssignedTo != "w" {
+				t.Fatal("it does not hold both")
+			}
+			requested := f.Create("requested", "")
+			f.OK("task.assign", `{"taskId":%q,"instanceId":"w"}`, requested)
+			_, err := f.Scripts.Run(t.Context(), lua.Named("register_instance"), lua.EventContext("w", "", ""), "", 0, "w", `["worker"]`, 1,
+				`{"sessionId":"after"}`, "after", 10, f.Options.InstanceTTL.Milliseconds(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			event := fmt.Sprint(f.Seq())
+			if from, to := f.Keys.Orphans(event+":instance:auto"), f.Keys.Orphans(event+name); from != to {
+				f.Put([]any{"RENAME", from, to})
+			}
+			if _, err := reassign.New(f.Scripts, f.Options.InstanceTTL).Requeue(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for task, owner := range map[string]string{claimed: "w", requested: "w", auto: ""} {
+				if got := f.Get(task); got.AssignedTo != owner || got.Status != "pending" {
+					t.Errorf("with the name %s, %s is %+v, want with %q", name, got.Text, got, owner)
+				}
+			}
+			f.Register("other", `["worker"]`, "")
+			if f.Claim("other") != auto {
+				t.Error("nobody can take over what was auto-assigned")
+			}
+			if left := f.Scan(f.Keys.Orphans("*")); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+			f.OK("system.unregister", `{"instanceId":"other"}`)
+			f.OK("system.unregister", `{"instanceId":"w"}`)
+			for _, task := range []string{claimed, requested, auto} {
+				f.OK("task.delete", `{"id":%q}`, task)
+			}
+		}
 	})
 }
 

@@ -183,3 +183,31 @@ func TestManyThatAreSetAsideAreCompared(t *testing.T) {
 	}
 	names(t, d.verify(t), "task "+tasks[129], "is not in queue "+queue, "it is set aside from left-129")
 }
+
+// One event may set aside what was claimed and what was assigned, and which of that was auto-assigned. In older data the
+// last of these is named by the event alone.
+func TestWhatWasAutoAssignedIsKnown(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, false)
+	b.follow(t)
+	b.create(t, 50, "")
+	b.create(t, 50, "")
+	b.do(t, "system.register", object{"id": "w", "roles": []string{"worker", "a"}, "metadata": object{"sessionId": "before"}})
+	b.do(t, "task.claim", object{"workerId": "w"})
+	_, err := lua.NewRunner(b.client).Run(t.Context(), lua.Named("register_instance"), []string{b.space.Log()}, lua.EventContext("w", "", ""), "", 0,
+		"w", `["worker"]`, 1, `{"sessionId":"after"}`, "after", 10, 30_000, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clean(t, b.verify(t))
+	seq := b.client.HGet(t.Context(), b.space.Log(), "seq").Val()
+	auto := b.space.Orphans(seq + ":instance:auto")
+	if err := b.client.Rename(t.Context(), auto, b.space.Orphans(seq+":auto")).Err(); err != nil {
+		t.Fatal(err)
+	}
+	clean(t, b.verify(t))
+	if err := b.client.Rename(t.Context(), b.space.Orphans(seq+":auto"), b.space.Orphans("1:instance:auto")).Err(); err != nil {
+		t.Fatal(err)
+	}
+	names(t, b.verify(t), "key "+b.space.Orphans("1:instance:auto")+": the log knows nothing of it")
+}

@@ -56,12 +56,13 @@ func (v *verifier) stray(name string) bool {
 	case "roles":
 		return v.fold.whole && v.fold.rolesets[id] == 0 && !v.rolesets[id]
 	case "orphans":
-		// Beside what was assigned lies which of it was auto-assigned.
-		seq, part, _ := strings.Cut(id, ":")
-		if part == "auto" {
-			part = "instance"
+		// Beside the assigned tasks, under <seq>:instance:auto, lies which of them were auto-assigned. In older data it is
+		// <seq>:auto.
+		queue := strings.TrimSuffix(id, ":auto")
+		if !strings.Contains(queue, ":") {
+			queue += ":instance"
 		}
-		return v.fold.whole && v.fold.orphans[seq+":"+part] == nil
+		return v.fold.whole && v.fold.orphans[queue] == nil
 	}
 	return true
 }

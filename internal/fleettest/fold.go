@@ -229,6 +229,9 @@ func (f *Fold) applyTask(e Event, p Payload, at string) {
 		if (t.AssignedTo != "") != (again || p.Reason == "rebalanced") || again && t.AssignedTo != p.InstanceID {
 			f.breaks(e, "the task was %+v", before)
 		}
+		if again && t.Auto {
+			f.breaks(e, "the task was auto-assigned, and nobody can take it over now: %+v", before)
+		}
 		t.Status, t.AssignedTo, t.Previous = "pending", p.InstanceID, ""
 		t.Auto = p.Reason != "requested" && !again
 	case "task.unassigned":

@@ -1,14 +1,17 @@
 --- @include "lib/log"
 --- @include "lib/json"
 -- orphan turns a queue of an instance ('instance': assigned to it, 'active': claimed) into an orphans'
--- queue, listed with why, and with who and what caused it. It is named by the last event's seq.
+-- queue, listed with why, and with who and what caused it. It is named by the last event's seq and the queue,
+-- since one event may set both aside. Returns its key, nil when the instance has no such queue.
 local function orphan(id, queue, reason)
   local from = prefix .. 'queue:' .. queue .. ':' .. id
-  if redis.call('EXISTS', from) == 0 then return end
+  if redis.call('EXISTS', from) == 0 then return nil end
   local name = int(seq) .. ':' .. queue
-  redis.call('RENAME', from, prefix .. 'queue:orphans:' .. name)
+  local key = prefix .. 'queue:orphans:' .. name
+  redis.call('RENAME', from, key)
   local actor, trace = string.match(ARGV[1], '^("actor":.-),"cause":.*,("trace":.*)$')
   local entry = '{"queue":"' .. name .. '","instanceId":' .. quote(id) .. ',"reason":"' .. reason .. '","context":'
     .. quote(actor .. ',"cause":"' .. event_id .. '",' .. trace) .. '}'
   redis.call('ZADD', prefix .. 'queue:orphaned', seq, entry)
+  return key
 end
