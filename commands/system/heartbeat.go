@@ -13,7 +13,7 @@ import (
 
 // HeartbeatParams are the params of system.heartbeat.
 type HeartbeatParams struct {
-	InstanceID api.ID `json:"instanceId"`
+	InstanceID api.ID `json:"instanceId" jsonschema:"the instance that is alive"`
 }
 
 // HeartbeatResult is the result of system.heartbeat; IsLeader and Term are for the leader only.

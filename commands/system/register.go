@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -55,8 +54,8 @@ func (o Options) registerMethod() (*command.Method, error) {
 		Refine: func(p map[string]*jsonschema.Schema) {
 			p["roles"].MaxItems = new(params.MaxRoles)
 			p["metadata"].Properties = map[string]*jsonschema.Schema{
-				"maxTasks":  {Type: "integer", Minimum: new(0.0), Maximum: new(float64(maxMaxTasks))},
-				"sessionId": {Type: "string", MaxLength: new(params.MaxIDBytes), Pattern: params.NoControls},
+				"maxTasks":  {Type: "integer", Description: "how many open tasks the worker is assigned at most", Minimum: new(0.0), Maximum: new(float64(maxMaxTasks))},
+				"sessionId": {Type: "string", Description: "the process behind the id; the same one keeps its tasks when it registers again", MaxLength: new(params.MaxIDBytes), Pattern: params.NoControls},
 			}
 		},
 	}, o.register)
@@ -117,7 +116,7 @@ func instanceMetadata(metadata api.Object) (maxTasks int, session string) {
 	for name, v := range jsontext.Members(metadata) {
 		switch name {
 		case "maxTasks":
-			n, _ := strconv.ParseFloat(string(v), 64) // 5.0 is an integer as well
+			n, _ := jsontext.Integer(v)
 			maxTasks = int(n)
 		case "sessionId":
 			session = jsontext.Unquote(v)

@@ -14,7 +14,7 @@ import (
 
 // UnregisterParams are the params of system.unregister.
 type UnregisterParams struct {
-	InstanceID api.ID    `json:"instanceId"`
+	InstanceID api.ID    `json:"instanceId" jsonschema:"the instance that leaves"`
 	SessionID  string    `json:"sessionId,omitempty" jsonschema:"the session it registered with; another one changes nothing"`
 	Timestamp  api.Value `json:"timestamp,omitempty" jsonschema:"when the caller decided to go; accepted for compatibility, Redis's clock counts"`
 }

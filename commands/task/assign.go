@@ -13,8 +13,8 @@ import (
 
 // AssignTaskParams are the params of task.assign.
 type AssignTaskParams struct {
-	TaskID     api.TaskID `json:"taskId"`
-	InstanceID api.ID     `json:"instanceId"`
+	TaskID     api.TaskID `json:"taskId" jsonschema:"the task to assign"`
+	InstanceID api.ID     `json:"instanceId" jsonschema:"the instance that gets it"`
 }
 
 // AssignTaskResult is the result of task.assign.

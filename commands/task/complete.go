@@ -18,11 +18,11 @@ import (
 
 // CompleteTaskParams are the params of task.complete.
 type CompleteTaskParams struct {
-	ID             api.TaskID `json:"id,omitempty" jsonschema:"of the task; taskId says the same"`
-	TaskID         api.TaskID `json:"taskId,omitempty"`
+	ID             api.TaskID `json:"id,omitempty" jsonschema:"the task; taskId says the same"`
+	TaskID         api.TaskID `json:"taskId,omitempty" jsonschema:"another name of id"`
 	WorkerID       api.ID     `json:"workerId,omitempty" jsonschema:"who must own the task"`
 	Attempt        *int       `json:"attempt,omitempty" jsonschema:"which must be the task's: give it when you might have been taken for dead"`
-	Result         api.Value  `json:"result,omitempty"`
+	Result         api.Value  `json:"result,omitempty" jsonschema:"what the work gave; any JSON"`
 	Error          api.Value  `json:"error,omitempty" jsonschema:"makes the task failed instead of completed"`
 	IdempotencyKey string     `json:"idempotencyKey,omitempty" jsonschema:"makes a repeated call answer as the first did, for 24 hours"`
 }

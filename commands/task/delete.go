@@ -14,7 +14,7 @@ import (
 
 // DeleteTaskParams are the params of task.delete.
 type DeleteTaskParams struct {
-	ID api.TaskID `json:"id"`
+	ID api.TaskID `json:"id" jsonschema:"the task to delete"`
 }
 
 // DeleteTaskResult is the result of task.delete.

@@ -13,7 +13,7 @@ import (
 
 // GetTaskParams are the params of task.get.
 type GetTaskParams struct {
-	ID api.TaskID `json:"id"`
+	ID api.TaskID `json:"id" jsonschema:"the task to read"`
 }
 
 var getTask = lua.Named("get_task")

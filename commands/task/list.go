@@ -20,9 +20,9 @@ import (
 
 // ListTasksParams are the params of task.list.
 type ListTasksParams struct {
-	Status     string `json:"status,omitempty"`
-	AssignedTo api.ID `json:"assignedTo,omitempty"`
-	Priority   *int   `json:"priority,omitempty"`
+	Status     string `json:"status,omitempty" jsonschema:"only tasks with this status"`
+	AssignedTo api.ID `json:"assignedTo,omitempty" jsonschema:"only tasks of this instance"`
+	Priority   *int   `json:"priority,omitempty" jsonschema:"only tasks with this priority"`
 	Limit      *int   `json:"limit,omitempty" jsonschema:"how many to list, 100 when left out"`
 	Offset     *int   `json:"offset,omitempty" jsonschema:"how many to pass over"`
 	OrderBy    string `json:"orderBy,omitempty" jsonschema:"createdAt when left out; the task's number breaks ties"`

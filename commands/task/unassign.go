@@ -13,7 +13,7 @@ import (
 
 // UnassignTaskParams are the params of task.unassign.
 type UnassignTaskParams struct {
-	TaskID api.TaskID `json:"taskId"`
+	TaskID api.TaskID `json:"taskId" jsonschema:"the task to take back"`
 }
 
 // UnassignTaskResult is the result of task.unassign.

@@ -19,15 +19,15 @@ import (
 
 // UpdateTaskParams are the params of task.update.
 type UpdateTaskParams struct {
-	ID      api.TaskID  `json:"id"`
-	Updates TaskUpdates `json:"updates"`
+	ID      api.TaskID  `json:"id" jsonschema:"the task to change"`
+	Updates TaskUpdates `json:"updates" jsonschema:"what to change; at least one member"`
 }
 
 // TaskUpdates is what task.update may change.
 type TaskUpdates struct {
-	Text     *string    `json:"text,omitempty"`
+	Text     *string    `json:"text,omitempty" jsonschema:"what is to be done"`
 	Status   *string    `json:"status,omitempty" jsonschema:"pending releases the task; in_progress, completed and failed need an owner"`
-	Priority *int       `json:"priority,omitempty"`
+	Priority *int       `json:"priority,omitempty" jsonschema:"the highest is claimed first"`
 	Metadata api.Object `json:"metadata,omitempty" jsonschema:"members to add or replace; the others stay"`
 }
 

@@ -222,3 +222,46 @@ func TestDiscover(t *testing.T) {
 		t.Errorf("called on: %v", n.called)
 	}
 }
+
+// Generators work offline: nothing in the document lies on the network, and what it refers to is in it.
+func TestTheDocumentRefersOnlyToItself(t *testing.T) {
+	t.Parallel()
+	doc := decode(t, document(t))
+	references := 0
+	var look func(v any)
+	look = func(v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, each := range v {
+				look(each)
+			}
+		case map[string]any:
+			for name, each := range v {
+				if text, ok := each.(string); ok && (name == "$ref" || name == "$schema" || name == "$id" || name == "$dynamicRef") {
+					references++
+					if !found(doc, text) {
+						t.Errorf("%s %s is not in the document", name, text)
+					}
+				}
+				look(each)
+			}
+		}
+	}
+	look(doc)
+	if references == 0 {
+		t.Error("no reference was looked at")
+	}
+}
+
+// found tells whether a document has what a reference names, such as #/components/errors/NotFound.
+func found(doc any, reference string) bool {
+	path, ok := strings.CutPrefix(reference, "#/")
+	for _, name := range strings.Split(path, "/") {
+		object, is := doc.(map[string]any)
+		if !ok || !is {
+			return false
+		}
+		doc, ok = object[name]
+	}
+	return ok
+}

@@ -22,6 +22,6 @@ func IdempotencyKey(s *jsonschema.Schema) { s.MinLength, s.MaxLength = new(1), n
 // Metadata tells what the coordinator itself reads of a task's metadata.
 func Metadata(s *jsonschema.Schema) {
 	s.Properties = map[string]*jsonschema.Schema{
-		"roles": {Types: []string{"null", "array"}, MaxItems: new(MaxRoles), Items: name("")},
+		"roles": {Types: []string{"null", "array"}, Description: "the roles that a worker must have", MaxItems: new(MaxRoles), Items: name("")},
 	}
 }
