@@ -34,25 +34,29 @@ func TestServeRefusesARedisThatEvicts(t *testing.T) {
 	}
 }
 
-// A call whose body is still coming when SIGTERM arrives is answered; nobody new gets in; then the
-// program ends with 0.
+// A call in work when SIGTERM arrives is answered; nobody new gets in; then the program ends with 0.
 func TestTerminationDrainsCallsInFlight(t *testing.T) {
 	t.Parallel()
 	for _, stop := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(stop.String(), func(t *testing.T) {
 			t.Parallel()
-			c := launch(t, nil, "serve", "--listen", "127.0.0.1:0", "--redis-url", testenv.Redis(t).URL(), "--namespace", testenv.Namespace(t))
+			server := testenv.OwnRedis(t, devstack.RedisOptions{})
+			redis := testenv.ClientOf(t, server)
+			c := launch(t, nil, "serve", "--listen", "127.0.0.1:0", "--redis-url", server.URL())
 			addr := c.address(t)
-
-			inFlight := make(chan struct{})
-			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got100Continue: func() { close(inFlight) }})
-			body, write := io.Pipe()
-			request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/rpc", body)
+			// Redis holds scripts back, so the call stays in work.
+			if err := redis.Do(t.Context(), "CLIENT", "PAUSE", 60_000, "WRITE").Err(); err != nil {
+				t.Fatal(err)
+			}
+			sent := make(chan struct{})
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(sent) }})
+			request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/rpc",
+				strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"task.create","params":{"text":"the last one"}}`))
 			if err != nil {
 				t.Fatal(err)
 			}
 			request.Header.Set("Content-Type", "application/json")
-			request.Header.Set("Expect", "100-continue") // answered when the call's handler reads the body
+			request.Header.Set("Expect", "100-continue") // so that the body is sent when the call's handler reads it
 			transport := &http.Transport{ExpectContinueTimeout: time.Minute}
 			defer transport.CloseIdleConnections()
 			answer := make(chan string, 1)
@@ -66,7 +70,7 @@ func TestTerminationDrainsCallsInFlight(t *testing.T) {
 				text, err := io.ReadAll(response.Body)
 				answer <- fmt.Sprint(response.StatusCode, " ", string(text), " ", err)
 			}()
-			<-inFlight
+			<-sent
 			c.signal(t, stop)
 			testenv.Eventually(t, 10*time.Second, func() (bool, string) {
 				conn, err := net.DialTimeout("tcp", addr, time.Second)
@@ -80,17 +84,36 @@ func TestTerminationDrainsCallsInFlight(t *testing.T) {
 				t.Fatalf("it ended with a call in flight:\n%s", c.log)
 			default:
 			}
-			if _, err := write.Write([]byte(`{"jsonrpc":"2.0","id":1,"method":"task.create","params":{"text":"the last one"}}`)); err != nil {
+			if err := redis.Do(t.Context(), "CLIENT", "UNPAUSE").Err(); err != nil {
 				t.Fatal(err)
 			}
-			write.Close()
-			if got := <-answer; !strings.HasPrefix(got, "200 ") || !strings.Contains(got, `"id":"t-1"`) {
+			if got := <-answer; !strings.HasPrefix(got, "200 ") || !strings.Contains(got, `"text":"the last one"`) {
 				t.Errorf("the call in flight was answered %s", got)
 			}
 			if code := c.ended(t); code != 0 {
 				t.Errorf("exit code %d:\n%s", code, c.log)
 			}
 		})
+	}
+}
+
+// A caller that has sent half a request does not hold the program.
+func TestTerminationDropsHalfARequest(t *testing.T) {
+	t.Parallel()
+	c := launch(t, nil, "serve", "--listen", "127.0.0.1:0", "--redis-url", testenv.Redis(t).URL(), "--namespace", testenv.Namespace(t))
+	addr := c.address(t)
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := fmt.Fprintf(conn, "POST /rpc HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", addr); err != nil {
+		t.Fatal(err)
+	}
+	c.signal(t, syscall.SIGTERM)
+	told := time.Now()
+	if code := c.ended(t); code != 0 || time.Since(told) > 8*time.Second {
+		t.Errorf("exit code %d after %v:\n%s", code, time.Since(told), c.log)
 	}
 }
 

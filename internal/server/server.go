@@ -77,6 +77,7 @@ type Server struct {
 	tokens      *auth.Store  // nil where none are in use
 	certificate *certificate // nil without TLS
 	http        *http.Server
+	connections connections
 	redis       redis.UniversalClient
 	pool        *pgxpool.Pool      // nil without Postgres
 	tasks       *projections.Tasks // nil without Postgres
@@ -116,6 +117,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (*Server, error) 
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}
+	s.connections.watch(s.http)
 	s.running.Go(func() {
 		if err := s.serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- fmt.Errorf("serve HTTP: %w", err)
@@ -261,13 +263,16 @@ func (s *Server) Addr() string { return s.addr.String() }
 // Failed gives the error that ended the server by itself.
 func (s *Server) Failed() <-chan error { return s.failed }
 
-// Stop lets the calls in flight finish, and the projections apply what is in the log by then, for a while; then it ends what works
-// in the background.
+// Stop drops the requests that have not been sent whole. It lets the calls in flight finish, and the projections apply what is in the
+// log by then, for a while; then it ends what works in the background.
 func (s *Server) Stop(ctx context.Context) error {
 	close(s.draining)
 	ctx, cancel := context.WithTimeout(ctx, drainPatience)
 	defer cancel()
+	stopped := make(chan struct{})
+	s.running.Go(func() { s.connections.dropSoon(stopped) })
 	err := s.http.Shutdown(ctx)
+	close(stopped)
 	if err != nil {
 		err = fmt.Errorf("calls in flight did not finish: %w", errors.Join(err, s.http.Close()))
 	}
