@@ -2,6 +2,7 @@ package redisconn
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -85,6 +86,11 @@ func info(ctx context.Context, client redis.UniversalClient) (map[string]string,
 // Temporary tells an error of Check that may be gone the next time: Redis does not answer, or loads.
 func Temporary(err error) bool {
 	var network net.Error
+	var certificate *tls.CertificateVerificationError
+	var notTLS tls.RecordHeaderError
+	if errors.As(err, &certificate) || errors.As(err, &notTLS) {
+		return false
+	}
 	return errors.As(err, &network) || errors.Is(err, io.EOF) || redis.HasErrorPrefix(err, "LOADING") ||
 		errors.Is(err, context.DeadlineExceeded)
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -114,7 +115,9 @@ func TestAStopKeepsWhatIsInWork(t *testing.T) {
 	<-working
 	stopped := make(chan error, 1)
 	go func() { stopped <- server.Shutdown(context.WithoutCancel(t.Context())) }()
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		t.Fatal(err)
+	}
 	c.drop()
 	close(release)
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)

@@ -94,7 +94,27 @@ func (s *Server) postgres(ctx context.Context) string {
 	case notMigrated(err):
 		return storeNotMigrated
 	}
+	if cause := postgresCause(err); cause != "" {
+		return storeUnavailable + ": " + cause
+	}
 	return storeUnavailable
+}
+
+// postgresCause is what an operator must change for Postgres to be available, "" where that is not known.
+func postgresCause(err error) string {
+	var answered *pgconn.PgError
+	if !errors.As(err, &answered) {
+		return ""
+	}
+	switch answered.Code {
+	case "28P01", "28000":
+		return "it refuses the user or password of --database-url"
+	case "3D000":
+		return "it does not have the database of --database-url"
+	case "42501":
+		return "the user of --database-url lacks a permission"
+	}
+	return ""
 }
 
 // notMigrated reports whether the database answered that there is no such schema or table.

@@ -134,7 +134,7 @@ func (s *Server) connect(ctx context.Context, cfg *config.Config, embedded bool)
 		return err
 	}
 	if !embedded {
-		if err := s.checkRedis(ctx, cfg.AllowVolatile); err != nil {
+		if err := s.checkRedis(ctx, cfg); err != nil {
 			return err
 		}
 	}
@@ -147,21 +147,27 @@ func (s *Server) connect(ctx context.Context, cfg *config.Config, embedded bool)
 }
 
 // checkRedis asks until Redis answers, and refuses one that cannot be trusted with the data.
-func (s *Server) checkRedis(ctx context.Context, allowVolatile bool) error {
+func (s *Server) checkRedis(ctx context.Context, cfg *config.Config) error {
 	patience, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	retry := time.NewTicker(250 * time.Millisecond)
 	defer retry.Stop()
-	for told := false; ; told = true {
-		warning, err := redisconn.Check(patience, s.redis, allowVolatile)
+	var last error
+	for {
+		warning, err := redisconn.Check(patience, s.redis, cfg.AllowVolatile)
 		if err == nil {
 			if warning != "" {
 				s.logger.InfoContext(ctx, warning)
 			}
 			return nil
 		}
+		err = redisconn.Explain(err, cfg.RedisURL)
 		if !redisconn.Temporary(err) {
 			return err
+		}
+		told := last != nil
+		if patience.Err() == nil || !told {
+			last = err // and not that the patience has ended
 		}
 		if !told {
 			s.logger.WarnContext(ctx, "waiting for Redis", "error", err, "at_most", startPatience.String())
@@ -172,9 +178,35 @@ func (s *Server) checkRedis(ctx context.Context, allowVolatile bool) error {
 			if ctx.Err() != nil {
 				return fmt.Errorf("wait for Redis: %w", ctx.Err())
 			}
-			return fmt.Errorf("redis did not answer for %s: %w", startPatience, err)
+			return fmt.Errorf("redis did not answer for %s: %w", startPatience, last)
 		}
 	}
+}
+
+// checkCommands asks Redis whether it takes commands. What an operator must change there, the ACL or another program's key, stops the
+// start; what passes, as a failover does, is logged.
+func (s *Server) checkCommands(ctx context.Context, cfg *config.Config, coordinator *commands.Coordinator) error {
+	err := coordinator.Writable(ctx)
+	cause := lua.Cause(err)
+	switch {
+	case cause == "":
+		return nil
+	case redis.HasErrorPrefix(err, "NOPERM"), strings.Contains(cause, "ACL"):
+		return redisconn.Explain(fmt.Errorf("run a script as commands do: %w", err), cfg.RedisURL)
+	}
+	s.logger.WarnContext(ctx, "Redis takes no commands", "cause", cause, "error", err)
+	return nil
+}
+
+// checkKeys refuses a Redis in which another program uses the keys of the log: each command would fail with WRONGTYPE.
+func (s *Server) checkKeys(ctx context.Context, space keys.Space) error {
+	for key, want := range map[string]string{space.Log(): "hash", space.Events(): "stream"} {
+		kind, err := s.redis.Type(ctx, key).Result()
+		if err == nil && kind != want && kind != "none" {
+			return fmt.Errorf("%s is a %s, not a %s: another program uses this key; choose another database or --namespace", key, kind, want)
+		}
+	}
+	return nil
 }
 
 // assemble builds the parts, starts those that work in the background, and opens the listener.
@@ -205,6 +237,12 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 		return nil, nil, err
 	}
 	s.endWork = coordinator.Stop
+	if err := s.checkCommands(ctx, cfg, coordinator); err != nil {
+		return nil, nil, err
+	}
+	if err := s.checkKeys(ctx, space); err != nil {
+		return nil, nil, err
+	}
 	s.runner, err = projections.NewRunner(projections.RunnerConfig{
 		Client: s.redis, Scripts: redisConfig.Runner, Namespace: cfg.Namespace, Projections: folds, Logger: s.logger, Traces: o.Traces,
 	})

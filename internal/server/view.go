@@ -71,7 +71,7 @@ func unavailable(err error) error {
 	var answered *pgconn.PgError
 	if errors.As(err, &answered) && !notMigrated(err) {
 		switch answered.Code[:2] {
-		case "08", "53", "57", "58": // connection, resources, shutdown, system
+		case "08", "28", "3D", "53", "57", "58": // connection, password, database, resources, shutdown, system
 		default:
 			return err
 		}

@@ -1,0 +1,71 @@
+package redisconn
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Explain adds what an error of Redis means for whoever runs the program, and what to do. rawURL is the one
+// that was opened; nothing secret of it is repeated. An error that says enough by itself is returned as it is.
+func Explain(err error, rawURL string) error {
+	if err == nil {
+		return nil
+	}
+	if advice := advise(err, rawURL); advice != "" {
+		return fmt.Errorf("%s: %w", advice, err)
+	}
+	return err
+}
+
+func advise(err error, rawURL string) string {
+	secure := strings.HasPrefix(strings.ToLower(rawURL), "rediss")
+	var certificate *tls.CertificateVerificationError
+	var unknown x509.UnknownAuthorityError
+	var notTLS tls.RecordHeaderError
+	var network net.Error
+	switch {
+	case redis.HasErrorPrefix(err, "NOPERM"):
+		return fmt.Sprintf("the Redis user %q lacks a permission; docs/operations.md lists the ACL of each role", user(rawURL))
+	case redis.HasErrorPrefix(err, "WRONGPASS"):
+		return fmt.Sprintf("Redis refuses the password of user %q; correct the Redis URL (--redis-url, CB_REDIS_URL)", user(rawURL))
+	case redis.HasErrorPrefix(err, "NOAUTH"):
+		return "Redis asks for a password; give it in the Redis URL, as redis://user:password@host (CB_REDIS_URL keeps it out of the arguments)"
+	case redis.HasErrorPrefix(err, "AUTH"):
+		return "the Redis URL has a password, and Redis has none set; leave it out, or set one in Redis"
+	case redis.HasErrorPrefix(err, "LOADING"):
+		return "Redis is loading its data"
+	case redis.HasErrorPrefix(err, "DB index is out of range"), redis.HasErrorPrefix(err, "invalid DB index"):
+		return "this Redis does not have the database that the Redis URL names"
+	case errors.As(err, &certificate), errors.As(err, &unknown):
+		return "Redis's certificate is not trusted; name the host as the certificate does, and add its CA to the system's (SSL_CERT_FILE)"
+	case errors.As(err, &notTLS):
+		return "this port does not speak TLS; use redis:// instead of rediss://"
+	case !secure && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+		return "Redis closes the connection at once; if this port expects TLS, use rediss:// instead of redis://"
+	case secure && (errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network) && network.Timeout()):
+		return "Redis does not answer; if this port does not speak TLS, use redis:// instead of rediss://"
+	}
+	return ""
+}
+
+// user is the name in a URL that Open has accepted; Redis calls the one without a name default.
+func user(rawURL string) string {
+	one, _, err := splitHosts(rawURL)
+	if err != nil {
+		return "default"
+	}
+	if u, err := url.Parse(one); err == nil && u.User.Username() != "" {
+		return u.User.Username()
+	}
+	return "default"
+}

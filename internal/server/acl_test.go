@@ -1,0 +1,261 @@
+package server
+
+import (
+	"context"
+	"io"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/audit"
+	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/devstack"
+	"github.com/claudebench/claudebench/internal/redisconn"
+	"github.com/claudebench/claudebench/internal/testenv"
+	"github.com/claudebench/claudebench/projections"
+)
+
+var aclLine = regexp.MustCompile(`(?m)^ACL SETUSER (cb-\w+) (.+)$`)
+
+// makeUsers creates the users of docs/operations.md, as it says for a namespace, and gives the URL of each.
+func makeUsers(t *testing.T, server *devstack.Redis, namespace string) map[string]string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, urls := testenv.ClientOf(t, server), map[string]string{}
+	for _, line := range aclLine.FindAllStringSubmatch(string(page), -1) {
+		rules := strings.ReplaceAll(strings.ReplaceAll(line[2], "PASSWORD", "sesame"), "cb:", "cb:{"+namespace+"}:")
+		command := []any{"ACL", "SETUSER", line[1]}
+		for _, rule := range strings.Fields(rules) {
+			command = append(command, rule)
+		}
+		if err := admin.Do(t.Context(), command...).Err(); err != nil {
+			t.Fatalf("%s: %v", line[0], err)
+		}
+		u, err := url.Parse(server.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.User = url.UserPassword(line[1], "sesame")
+		urls[line[1]] = u.String()
+	}
+	if len(urls) != 3 {
+		t.Fatalf("docs/operations.md has users %v", urls)
+	}
+	return urls
+}
+
+// The ACLs of docs/operations.md let each role do its work, and no role more.
+func TestRedisUsersOfEachRole(t *testing.T) {
+	t.Parallel()
+	server := durable(t)
+	cfg := settings(t, func(c *config.Config) { c.DatabaseURL, c.RedisURL = testenv.Postgres(t), server.URL() })
+	users := makeUsers(t, server, cfg.Namespace)
+	cfg.RedisURL = users["cb-coordinator"]
+	c := start(t, cfg)
+	c.ready(t)
+	l := startLoad(t, 4, one(c))
+	l.progress(200)
+	l.end()
+	call[object](t, c, "system.register", params{"id": "w", "roles": []string{"worker"}})
+	id := c.create(t, params{"text": "t"})
+	for _, do := range []struct {
+		method string
+		params params
+	}{
+		{"system.heartbeat", params{"instanceId": "w"}},
+		{"system.check_health", params{}},
+		{"system.metrics", params{"detailed": true}},
+		{"system.get_state", params{}},
+		{"system.discover", params{}},
+		{"system.batch.process", params{"batchId": "b", "instanceId": "w", "items": []any{1, 2}}},
+		{"system.quorum.vote", params{"instanceId": "w", "decision": "d", "value": true, "totalInstances": 1}},
+		{"task.update", params{"id": id, "updates": params{"priority": 1, "metadata": params{"k": 1}}}},
+		{"task.list", params{}},
+		{"task.get", params{"id": id}},
+		{"task.delete", params{"id": id}},
+		{"system.unregister", params{"instanceId": "w"}},
+	} {
+		call[object](t, c, do.method, do.params)
+	}
+	follow := followAsService(t, users["cb-service"], cfg.Namespace)
+	auditor := openAs(t, users["cb-auditor"], cfg.Namespace)
+	pool, err := projections.OpenPool(t.Context(), cfg.DatabaseURL, cfg.Namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	verify := func() {
+		t.Helper()
+		report, err := audit.Verify(t.Context(), audit.Options{Redis: auditor, Namespace: cfg.Namespace, Postgres: pool})
+		if err != nil || !report.OK() {
+			t.Fatalf("verify: %+v, %v", report, err)
+		}
+	}
+	verify()
+	if done, err := audit.Replay(t.Context(), io.Discard, audit.ReplayOptions{Redis: auditor, Namespace: cfg.Namespace}); err != nil || done.Printed < 200 {
+		t.Errorf("replay: %+v, %v", done, err)
+	}
+	call[object](t, c, "system.flush", params{"confirm": "FLUSH_ALL_DATA"})
+	c.create(t, params{"text": "after the flush"})
+	follow()
+	verify()
+
+	// Nothing that the roles did was refused.
+	admin := testenv.ClientOf(t, server)
+	if denied := admin.Do(t.Context(), "ACL", "LOG").Val(); len(denied.([]any)) > 0 {
+		t.Errorf("Redis has refused: %v", denied)
+	}
+	for _, user := range []string{"cb-service", "cb-auditor"} {
+		refuseWrites(t, openAs(t, users[user], cfg.Namespace), user, cfg.Namespace)
+	}
+	coordinator := openAs(t, users["cb-coordinator"], cfg.Namespace)
+	for _, command := range [][]any{{"FLUSHALL"}, {"CONFIG", "SET", "appendonly", "no"}, {"ACL", "LIST"}, {"KEYS", "*"}, {"SET", "another", "1"}, {"SHUTDOWN"}} {
+		mustRefuse(t, coordinator, "cb-coordinator", command)
+	}
+}
+
+func openAs(t *testing.T, url, namespace string) redis.UniversalClient {
+	t.Helper()
+	client, err := redisconn.Open(url, namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// followAsService reads the log to its end; what it returns reads on until an event comes.
+func followAsService(t *testing.T, url, namespace string) (more func()) {
+	t.Helper()
+	reader, err := events.NewReader(openAs(t, url, namespace), events.ReaderConfig{Namespace: namespace, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := reader.Last(t.Context())
+	if err != nil {
+		t.Fatalf("a service: %v", err)
+	}
+	var at events.ID
+	for at != last {
+		batch, err := reader.Read(t.Context(), at)
+		if err != nil {
+			t.Fatalf("a service: %v", err)
+		}
+		at = batch.Last()
+	}
+	return func() {
+		t.Helper()
+		for {
+			batch, err := reader.Read(t.Context(), at)
+			if err != nil {
+				t.Fatalf("a service, after the flush: %v", err)
+			}
+			if len(batch.Entries) > 0 {
+				return
+			}
+			at = batch.Last()
+		}
+	}
+}
+
+// refuseWrites tries what a role that only reads must not do.
+func refuseWrites(t *testing.T, client redis.UniversalClient, user, namespace string) {
+	t.Helper()
+	prefix := "cb:{" + namespace + "}:"
+	for _, command := range [][]any{
+		{"XADD", prefix + "stream:events", "*", "data", "forged"},
+		{"XTRIM", prefix + "stream:events", "MAXLEN", 0},
+		{"DEL", prefix + "stream:events"},
+		{"UNLINK", prefix + "log"},
+		{"HSET", prefix + "log", "seq", 1},
+		{"SET", prefix + "stream:new", 1},
+		{"EXPIRE", prefix + "stream:events", 1},
+		{"EVAL", "return redis.call('XTRIM', KEYS[1], 'MAXLEN', 0)", 1, prefix + "stream:events"},
+		{"EVAL", "return redis.call('HSET', KEYS[1], 'seq', 1)", 1, prefix + "log"},
+		{"GET", "another"},
+		{"FLUSHALL"},
+		{"CONFIG", "SET", "appendonly", "no"},
+		{"ACL", "LIST"},
+	} {
+		mustRefuse(t, client, user, command)
+	}
+}
+
+func mustRefuse(t *testing.T, client redis.UniversalClient, user string, command []any) {
+	t.Helper()
+	err := client.Do(context.WithoutCancel(t.Context()), command...).Err()
+	if err == nil || !strings.Contains(err.Error(), "NOPERM") && !strings.Contains(err.Error(), "can't") && !strings.Contains(err.Error(), "ACL failure") {
+		t.Errorf("%s may run %v: %v", user, command, err)
+	}
+}
+
+// A start that cannot succeed says why, and what to do.
+func TestStartNamesWhatRedisRefuses(t *testing.T) {
+	t.Parallel()
+	server := durable(t)
+	admin := testenv.ClientOf(t, server)
+	at := "@" + server.Addr()
+	for _, user := range [][]any{
+		{"limited", "on", ">sesame", "~*", "+@all", "-info"},
+		{"unscripted", "on", ">sesame", "~*", "+@all", "-evalsha"},
+	} {
+		if err := admin.Do(t.Context(), append([]any{"ACL", "SETUSER"}, user...)...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := admin.Set(t.Context(), "cb:{taken}:stream:events", "mine", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for url, want := range map[string]string{
+		"redis://limited:sesame" + at:                  `the Redis user "limited" lacks a permission; docs/operations.md`,
+		"redis://unscripted:sesame" + at:               `the Redis user "unscripted" lacks a permission; docs/operations.md`,
+		"redis://limited:wrong" + at:                   `Redis refuses the password of user "limited"`,
+		"redis://" + server.Addr():                     "Redis asks for a password",
+		server.URL() + "?db=0":                         "cb:{taken}:stream:events is a string, not a stream",
+		strings.TrimSuffix(server.URL(), "/0") + "/99": "does not have the database",
+	} {
+		cfg := settings(t, func(c *config.Config) { c.RedisURL, c.Namespace = url, "taken" })
+		s, err := Start(t.Context(), cfg, Options{Logger: quiet})
+		if err == nil {
+			_ = s.Stop(context.WithoutCancel(t.Context()))
+			t.Errorf("%s: it starts", want)
+			continue
+		}
+		if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "sesame") || strings.Contains(err.Error(), server.Password()) {
+			t.Errorf("%v; want %q", err, want)
+		}
+	}
+}
+
+// A wrong password or database of Postgres is named, and makes task.list unavailable like a Postgres that is away.
+func TestWhatPostgresRefusesIsNamed(t *testing.T) {
+	t.Parallel()
+	right, err := url.Parse(testenv.Postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, database := *right, *right
+	password.User = url.UserPassword("nobody_of_that_name", "sesame")
+	database.Path = "/no_such_database"
+	for want, wrong := range map[string]url.URL{
+		"it refuses the user or password of --database-url": password,
+		"it does not have the database of --database-url":   database,
+	} {
+		c := start(t, settings(t, func(cfg *config.Config) { cfg.DatabaseURL = wrong.String() }))
+		if status, r := c.readyz(t); status != 200 || !r.Degraded || r.Postgres != "unavailable: "+want {
+			t.Errorf("/readyz: %d %+v, want %q", status, r, want)
+		}
+		if refusal := refused(t, c, api.CodeInternal, "task.list", params{}); !strings.HasPrefix(refusal.text(), api.PostgresUnavailable) {
+			t.Errorf("task.list: %v", refusal)
+		}
+	}
+}
