@@ -48,8 +48,17 @@ var linked = regexp.MustCompile(`^CB_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT
 
 // FromEnvironment fills the flags that were not given from their variables. An empty variable counts as
 // not set. A variable with this program's prefix that it does not read is an error, which names the
-// nearest that there is.
+// nearest that there is; a command without settings, such as version, does not look at them.
 func FromEnvironment(flags *pflag.FlagSet) error {
+	settings := 0
+	flags.VisitAll(func(f *pflag.Flag) {
+		if variables[f.Name] != "" {
+			settings++
+		}
+	})
+	if settings == 0 {
+		return nil
+	}
 	if err := checkNames(os.Environ()); err != nil {
 		return err
 	}

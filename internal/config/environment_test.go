@@ -3,6 +3,8 @@ package config
 import (
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 )
 
 func TestAnUnknownVariableIsRefused(t *testing.T) {
@@ -41,5 +43,15 @@ func TestVariablesOfKubernetesServicesAreNotSettings(t *testing.T) {
 	}
 	if err := checkNames([]string{"KUBERNETES_SERVICE_HOST=10.0.0.1", "CB_REDIS_URI=x"}); err == nil {
 		t.Error("in Kubernetes a misspelt variable is ignored")
+	}
+}
+
+func TestOnlyCommandsWithSettingsLookAtVariables(t *testing.T) {
+	t.Setenv("CB_NO_SETTING", "1")
+	if err := FromEnvironment(pflag.NewFlagSet("version", pflag.ContinueOnError)); err != nil {
+		t.Error(err)
+	}
+	if _, flags := bound(); FromEnvironment(flags) == nil {
+		t.Error("a command with settings ignores it")
 	}
 }
