@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -48,8 +47,7 @@ func inTime(t testing.TB, c *client, method string, p any) (json.RawMessage, err
 func passing(err error) bool {
 	var refused *refusal
 	if errors.As(err, &refused) {
-		return refused.Code == api.CodeInternal && slices.Contains(
-			[]string{api.RedisUnavailable, api.PostgresUnavailable, api.OutcomeUnknown, api.CircuitBreakerOpen}, refused.text())
+		return (&api.Error{Code: refused.Code, Data: refused.text()}).Failure() != ""
 	}
 	var gone wireError
 	return errors.As(err, &gone)
