@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
@@ -58,6 +59,9 @@ type StateTotals struct {
 
 var getSystemState = lua.Named("get_system_state")
 
+// maxState is the longest state: half a megabyte for each of three lists, and the one entry that exceeds it.
+const maxState = 8 << 20
+
 func (o Options) getStateMethod() (*command.Method, error) {
 	return command.New[GetStateParams, GetStateResult](command.Spec{
 		Name: "system.get_state",
@@ -72,6 +76,9 @@ func (o Options) getStateMethod() (*command.Method, error) {
 }
 
 func (o Options) getState(ctx context.Context, c *command.Call, _ *GetStateParams) (json.RawMessage, error) {
+	if err := answers.Reserve(ctx, maxState); err != nil {
+		return nil, err
+	}
 	reply, err := c.Run(ctx, getSystemState, "", o.InstanceTTL.Milliseconds())
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
@@ -28,6 +29,9 @@ func getMethod() (*command.Method, error) {
 		Roles:       command.Readers,
 		Effect:      command.Reads,
 	}, func(ctx context.Context, c *command.Call, p *GetTaskParams) (json.RawMessage, error) {
+		if err := answers.Reserve(ctx, maxTask); err != nil {
+			return nil, err
+		}
 		return c.Decide(ctx, getTask, "", string(p.ID))
 	})
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
+	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
@@ -41,6 +42,12 @@ var listTasks = lua.Named("list_tasks")
 const (
 	defaultPage = 100
 	maxPage     = 1000
+	// maxTask is the longest task object: metadata of 1 MiB, and a result and an error that came in one body.
+	maxTask = 2<<20 + 8<<10
+	// maxList is how many bytes the tasks of a page may have, and makesList how often they lie in memory while
+	// the page is made: as rows, as task objects, and as the answer.
+	maxList   = 16<<20 + maxTask
+	makesList = 3
 	// viewPatience is how long a list waits for the view to have what was committed before the call.
 	viewPatience = 500 * time.Millisecond
 )
@@ -96,11 +103,18 @@ func (o Options) list(ctx context.Context, c *command.Call, p *ListTasksParams) 
 	if err := o.View.WaitFor(ctx, seq, viewPatience); err != nil {
 		return nil, taskview.APIError(err)
 	}
+	if err := answers.Reserve(ctx, makesList*int64(min(q.Limit*maxTask, maxList))); err != nil {
+		return nil, err
+	}
 	tasks, total, err := o.View.List(ctx, q)
 	if err != nil {
 		return nil, taskview.APIError(err)
 	}
-	out := []byte(`{"tasks":[`)
+	size := 64 // around the tasks
+	for _, t := range tasks {
+		size += len(t) + 1
+	}
+	out := append(make([]byte, 0, size), `{"tasks":[`...)
 	for i, t := range tasks {
 		if i > 0 {
 			out = append(out, ',')

@@ -50,7 +50,7 @@ func OutcomeOf(err error) Outcome {
 		return OutcomeInvalid
 	case CodeUnauthorized:
 		return OutcomeUnauthorized
-	case CodeNotRegistered, CodeNotFound, CodeConflict:
+	case CodeNotRegistered, CodeNotFound, CodeConflict, CodeInvalidRequest:
 		return OutcomeRefused
 	case CodeRateLimited:
 		return OutcomeRateLimited

@@ -166,16 +166,24 @@ func beginWriting(w http.ResponseWriter, within time.Duration) {
 }
 
 // WriteResult answers 200 with a result, which is JSON, as it is.
-func WriteResult(w http.ResponseWriter, result []byte) { WriteResultWithin(w, result, WriteWithin) }
+func WriteResult(w http.ResponseWriter, result []byte) { WriteResultWithin(w, WriteWithin, result) }
 
-// WriteResultWithin is WriteResult with a time limit of its own for the caller to read the answer.
-func WriteResultWithin(w http.ResponseWriter, result []byte, within time.Duration) {
+// WriteResultWithin is WriteResult with a time limit of its own for the caller to read the answer, which may
+// come in parts, so that long ones need not be copied together.
+func WriteResultWithin(w http.ResponseWriter, within time.Duration, parts ...[]byte) {
 	beginWriting(w, within)
+	length := 0
+	for _, part := range parts {
+		length += len(part)
+	}
 	head := w.Header()
 	head["Content-Type"] = contentType
-	head["Content-Length"] = []string{strconv.Itoa(len(result))}
-	// A caller that is gone before its answer is no concern of ours.
-	_, _ = w.Write(result)
+	head["Content-Length"] = []string{strconv.Itoa(length)}
+	for _, part := range parts {
+		if _, err := w.Write(part); err != nil {
+			return // a caller that is gone before its answer is no concern of ours
+		}
+	}
 }
 
 // WriteError answers a status with {"error":{code,message,data}}.

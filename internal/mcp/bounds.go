@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sync/atomic"
 
+	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rpc"
 )
@@ -13,39 +13,31 @@ import (
 const (
 	// maxAtOnce is how many calls of one HTTP request run at once. The SDK begins all of a batch's; the others wait.
 	maxAtOnce = 16
-	// maxAnswers is how many bytes their results may have together before the rest is not begun any more. A tool's answer
-	// has its result twice.
-	maxAnswers = 8 << 20
+	// copies is how often an answer's memory has each result: twice in the answer, once as an escaped text,
+	// and the SDK encodes it into memory of its own first.
+	copies = 4
 )
 
 // exchange is what the calls of one HTTP request have in common.
 type exchange struct {
-	request  api.Request // what they begin with
-	slots    chan struct{}
-	answered atomic.Int64
+	request api.Request // what they begin with
+	slots   chan struct{}
+	room    *answers.Exchange
 }
 
-func newExchange(request api.Request) *exchange {
-	return &exchange{request: request, slots: make(chan struct{}, maxAtOnce)}
+func newExchange(request api.Request, room *answers.Exchange) *exchange {
+	return &exchange{request: request, slots: make(chan struct{}, maxAtOnce), room: room}
 }
 
 // run runs one of them when it is its turn, unless the others' results are too long already.
-func (x *exchange) run(ctx context.Context, run func() (json.RawMessage, *api.Error)) (json.RawMessage, *api.Error) {
+func (x *exchange) run(ctx context.Context, run func(context.Context) (json.RawMessage, *api.Error)) (json.RawMessage, *api.Error) {
 	select {
 	case x.slots <- struct{}{}:
 		defer func() { <-x.slots }()
 	case <-ctx.Done(): // nobody reads the answer
 		return nil, api.Internal("")
 	}
-	if x.answered.Load() > maxAnswers {
-		return nil, &api.Error{
-			Code: api.CodeInvalidRequest, Message: "Invalid Request",
-			Data: fmt.Sprintf("not begun: the answers of this batch have more than %d bytes already", maxAnswers),
-		}
-	}
-	result, failed := run()
-	x.answered.Add(int64(len(result)))
-	return result, failed
+	return x.room.Call(ctx, run)
 }
 
 // bounded refuses arrays of too many messages: the protocol of 2025-03-26 had them, and the SDK begins them all at once.

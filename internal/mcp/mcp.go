@@ -25,6 +25,7 @@ import (
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/httpapi"
@@ -38,6 +39,8 @@ type Options struct {
 	Caller func(*http.Request) string
 	// Version is the program's, which clients are told.
 	Version string
+	// Answers is the room for answers that the transports of a process share; nil is one of its own.
+	Answers *answers.Budget
 }
 
 // instructions are what a model reads of the server as a whole.
@@ -56,6 +59,9 @@ type handler struct {
 func NewHandler(d httpapi.Dispatcher, methods []*command.Method, o Options) (http.Handler, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.Answers == nil {
+		o.Answers = answers.NewBudget()
 	}
 	h := &handler{dispatcher: d, options: o, known: map[string]bool{}}
 	server := sdk.NewServer(&sdk.Implementation{Name: "claudebench", Title: "ClaudeBench", Version: o.Version}, &sdk.ServerOptions{
@@ -125,7 +131,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuseID(w, http.StatusBadRequest, id, inexact)
 		return
 	}
-	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, newExchange(request)))
+	room := h.options.Answers.Exchange(copies)
+	defer room.Release()
+	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, newExchange(request, room)))
 	r.Body = io.NopCloser(bytes.NewReader(compact))
 	r.ContentLength = int64(len(compact))
 	h.protocol.ServeHTTP(w, r)
@@ -153,7 +161,9 @@ func (h *handler) run(ctx context.Context, method string, params json.RawMessage
 	}
 	request := x.request
 	request.Method, request.Params, request.MCP = method, params, true
-	return x.run(ctx, func() (json.RawMessage, *api.Error) { return httpapi.Run(ctx, h.dispatcher, h.options.Log, request) })
+	return x.run(ctx, func(ctx context.Context) (json.RawMessage, *api.Error) {
+		return httpapi.Run(ctx, h.dispatcher, h.options.Log, request)
+	})
 }
 
 // call is the handler of a method's tool.

@@ -5,17 +5,18 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
 )
 
 // However many calls a batch has, few run at once; one whose turn does not come before its caller hangs up never runs.
 func TestCallsOfABatchTakeTurns(t *testing.T) {
 	t.Parallel()
-	x := newExchange(api.Request{})
+	x := newExchange(api.Request{}, answers.NewBudget().Exchange(copies))
 	began, end, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	for range maxAtOnce {
 		go func() {
-			_, _ = x.run(context.Background(), func() (json.RawMessage, *api.Error) {
+			_, _ = x.run(context.Background(), func(context.Context) (json.RawMessage, *api.Error) {
 				began <- struct{}{}
 				<-end
 				return nil, nil
@@ -27,7 +28,7 @@ func TestCallsOfABatchTakeTurns(t *testing.T) {
 		<-began
 	}
 	ran := false
-	run := func() (json.RawMessage, *api.Error) { ran = true; return nil, nil }
+	run := func(context.Context) (json.RawMessage, *api.Error) { ran = true; return nil, nil }
 	gone, hangUp := context.WithCancel(t.Context())
 	hangUp()
 	if _, failed := x.run(gone, run); ran || failed == nil {

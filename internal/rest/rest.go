@@ -10,6 +10,7 @@ package rest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
@@ -30,6 +32,8 @@ type Options struct {
 	Log *slog.Logger
 	// Caller gives the name of the caller's token, which becomes Request.Caller; nil where there are no tokens.
 	Caller func(*http.Request) string
+	// Answers is the room for answers that the transports of a process share; nil is one of its own.
+	Answers *answers.Budget
 }
 
 type handler struct {
@@ -42,6 +46,9 @@ type handler struct {
 func NewHandler(d httpapi.Dispatcher, methods []string, o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.Answers == nil {
+		o.Answers = answers.NewBudget()
 	}
 	h := &handler{dispatcher: d, options: o, methods: map[string]string{}}
 	for _, name := range methods {
@@ -78,7 +85,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	result, failed := httpapi.Run(r.Context(), h.dispatcher, h.options.Log, request)
+	room := h.options.Answers.Exchange(1)
+	defer room.Release()
+	result, failed := room.Call(r.Context(), func(ctx context.Context) (json.RawMessage, *api.Error) {
+		return httpapi.Run(ctx, h.dispatcher, h.options.Log, request)
+	})
 	if failed != nil {
 		fail(w, failed)
 		return

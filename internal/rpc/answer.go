@@ -3,38 +3,30 @@ package rpc
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"sync"
 	"sync/atomic"
 
+	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
 // answer runs the calls of a body and leaves the answer in x.out, which stays empty when none is wanted.
 // from has what the calls of one body have in common.
-func (h *handler) answer(ctx context.Context, x *exchange, body []byte, from api.Request) {
+func (h *handler) answer(ctx context.Context, x *exchange, body []byte, from api.Request, room *answers.Exchange) {
 	calls, batch, refused := parse(body, x.calls)
 	x.calls = calls
 	if refused != nil {
 		x.out = appendAnswer(x.out, nil, nil, refused)
 		return
 	}
-	h.run(ctx, calls, from)
+	h.run(ctx, calls, from, room)
 	if !batch {
 		if c := &calls[0]; !c.notification() {
-			x.out = h.appendCall(x.out, c)
+			x.appendCall(c)
 		}
 		return
 	}
-	// At once: growing step by step, long answers take five times the memory that they need.
-	long := 0
-	for i := range calls {
-		if c := &calls[i]; !c.notification() {
-			long += len(c.result) + len(c.id) + aroundResult
-		}
-	}
-	x.out = slices.Grow(x.out, long)
 	for i := range calls {
 		if calls[i].notification() {
 			continue
@@ -44,33 +36,24 @@ func (h *handler) answer(ctx context.Context, x *exchange, body []byte, from api
 		} else {
 			x.out = append(x.out, ',')
 		}
-		x.out = h.appendCall(x.out, &calls[i])
+		x.appendCall(&calls[i])
 	}
 	if len(x.out) > 0 {
 		x.out = append(x.out, ']')
 	}
 }
 
-// aroundResult is what an answer has at least beside its result and its id.
-const aroundResult = len(`{"jsonrpc":"2.0","result":,"id":},`)
-
 // run runs calls at once, as many as are allowed and other batches leave. They wait for Redis together, and so share its
-// round trips. Once the answers are too long together, the calls that are left are refused.
-func (h *handler) run(ctx context.Context, calls []call, from api.Request) {
+// round trips. Once the results are too long together, the calls that are left are refused.
+func (h *handler) run(ctx context.Context, calls []call, from api.Request, room *answers.Exchange) {
 	if len(calls) == 1 {
-		h.call(ctx, &calls[0], from)
+		h.call(ctx, &calls[0], from, room)
 		return
 	}
-	var next, answered atomic.Int64
+	var next atomic.Int64
 	work := func() {
 		for i := next.Add(1); i <= int64(len(calls)); i = next.Add(1) {
-			c := &calls[i-1]
-			if answered.Load() > maxAnswers {
-				c.err = api.InvalidRequest("not begun: the answers of this batch have more than %d bytes already", maxAnswers)
-				continue
-			}
-			h.call(ctx, c, from)
-			answered.Add(int64(len(c.result)))
+			h.call(ctx, &calls[i-1], from, room)
 		}
 	}
 	other := func() {
@@ -105,7 +88,7 @@ func growStack() byte {
 
 var stackSlot atomic.Uint32
 
-func (h *handler) call(ctx context.Context, c *call, from api.Request) {
+func (h *handler) call(ctx context.Context, c *call, from api.Request, room *answers.Exchange) {
 	if c.fault != nil {
 		return
 	}
@@ -123,21 +106,43 @@ func (h *handler) call(ctx context.Context, c *call, from api.Request) {
 		return
 	}
 	from.Method, from.Params, from.Cause = c.method, c.params, c.cause
-	c.result, c.err = httpapi.Run(ctx, h.dispatcher, h.log, from)
+	c.result, c.err = room.Call(ctx, func(ctx context.Context) (json.RawMessage, *api.Error) {
+		return httpapi.Run(ctx, h.dispatcher, h.log, from)
+	})
 }
 
-func (h *handler) appendCall(out []byte, c *call) []byte {
-	if c.fault != nil {
-		return appendAnswer(out, c.id, nil, c.fault)
+// maxCopied is the longest result that is copied into the answer of its batch.
+const maxCopied = 16 << 10
+
+func (x *exchange) appendCall(c *call) {
+	switch {
+	case c.fault != nil:
+		x.out = appendAnswer(x.out, c.id, nil, c.fault)
+	case c.err == nil && len(c.result) > maxCopied:
+		x.out = append(x.out, `{"jsonrpc":"2.0","result":`...)
+		x.long = append(x.long, insert{len(x.out), c.result})
+		x.out = appendID(x.out, c.id)
+	default:
+		x.out = appendAnswer(x.out, c.id, c.result, c.err)
 	}
-	return appendAnswer(out, c.id, c.result, c.err)
+}
+
+// parts are the pieces of the answer in their order.
+func (x *exchange) parts() [][]byte {
+	if len(x.long) == 0 {
+		return [][]byte{x.out}
+	}
+	parts := make([][]byte, 0, 2*len(x.long)+1)
+	from := 0
+	for _, l := range x.long {
+		parts = append(parts, x.out[from:l.at], l.result)
+		from = l.at
+	}
+	return append(parts, x.out[from:])
 }
 
 // appendAnswer writes one answer; without an id it is null. The result goes out as it is.
 func appendAnswer(out, id []byte, result json.RawMessage, failed *api.Error) []byte {
-	if id == nil {
-		id = null
-	}
 	if failed == nil {
 		if len(result) == 0 {
 			result = null
@@ -147,6 +152,14 @@ func appendAnswer(out, id []byte, result json.RawMessage, failed *api.Error) []b
 	} else {
 		out = append(out, `{"jsonrpc":"2.0","error":`...)
 		out = httpapi.AppendError(out, failed)
+	}
+	return appendID(out, id)
+}
+
+// appendID ends an answer.
+func appendID(out, id []byte) []byte {
+	if id == nil {
+		id = null
 	}
 	out = append(out, `,"id":`...)
 	out = append(out, id...)

@@ -2,12 +2,8 @@ package rpc
 
 import "sync/atomic"
 
-const (
-	// maxHelpers is how many goroutines all batches together may have beside those of their connections.
-	maxHelpers = 4096
-	// maxAnswers is how many bytes the answers of a batch may have together before the rest of it is not begun any more.
-	maxAnswers = 16 << 20
-)
+// maxHelpers is how many goroutines all batches together may have beside those of their connections.
+const maxHelpers = 4096
 
 // helpers are the goroutines that batches may still have. A batch that gets none goes on with its connection's own.
 type helpers struct{ left atomic.Int64 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
@@ -23,6 +24,8 @@ type Options struct {
 	Concurrency int
 	// Caller gives the name of the caller's token, which becomes Request.Caller; nil where there are no tokens.
 	Caller func(*http.Request) string
+	// Answers is the room for answers that the transports of a process share; nil is one of its own.
+	Answers *answers.Budget
 	// Known says whether there is such a method. It is asked only about a call with params by position, so that one of
 	// an unknown method is answered -32601 and not -32602; nil takes every method for known.
 	Known func(method string) bool
@@ -36,6 +39,7 @@ type handler struct {
 	concurrency int
 	caller      func(*http.Request) string
 	known       func(string) bool
+	answers     *answers.Budget
 }
 
 // NewHandler serves JSON-RPC 2.0 by POST on whatever path it is put. A request that gets as far as being read as
@@ -43,10 +47,13 @@ type handler struct {
 // with 405 (not POST), 415 (not a JSON content type), 413 (a body longer than MaxBody), 400 (a body that broke off) or
 // 503 (a long body, while too many long ones are under way).
 func NewHandler(d httpapi.Dispatcher, opts Options) http.Handler {
-	h := &handler{dispatcher: d, log: opts.Log, concurrency: opts.Concurrency, caller: opts.Caller, known: opts.Known, writeWithin: httpapi.WriteWithin}
+	h := &handler{dispatcher: d, log: opts.Log, concurrency: opts.Concurrency, caller: opts.Caller, known: opts.Known, writeWithin: httpapi.WriteWithin, answers: opts.Answers}
 	h.helpers.left.Store(maxHelpers)
 	if h.log == nil {
 		h.log = slog.Default()
+	}
+	if h.answers == nil {
+		h.answers = answers.NewBudget()
 	}
 	if h.concurrency <= 0 {
 		h.concurrency = defaultConcurrency
@@ -61,6 +68,13 @@ func NewHandler(d httpapi.Dispatcher, opts Options) http.Handler {
 type exchange struct {
 	calls []call
 	out   []byte
+	long  []insert
+}
+
+// insert is a result that is written from where it lies, at an offset of out.
+type insert struct {
+	at     int
+	result []byte
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -72,6 +86,8 @@ func (x *exchange) release() {
 	clear(x.calls)
 	x.calls = x.calls[:0]
 	x.out = x.out[:0]
+	clear(x.long)
+	x.long = x.long[:0]
 	if cap(x.out) <= maxKept {
 		exchanges.Put(x)
 	}
@@ -88,12 +104,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer x.release()
 	request := httpapi.NewRequest(r, h.caller)
 	request.Received = received
-	h.answer(r.Context(), x, body, request)
+	room := h.answers.Exchange(1)
+	defer room.Release()
+	h.answer(r.Context(), x, body, request, room)
 	if len(x.out) == 0 {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	httpapi.WriteResultWithin(w, x.out, h.writeWithin)
+	httpapi.WriteResultWithin(w, h.writeWithin, x.parts()...)
 }
 
 // refuse answers what is refused before it is read. The body is a JSON-RPC answer as well, so that a client

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/httpapi"
@@ -25,8 +26,9 @@ func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.C
 		return nil, err
 	}
 	known := func(method string) bool { return method == openrpc.Method || coordinator.Known(method) }
-	calls := rpc.NewHandler(openrpc.NewDispatcher(coordinator, document), rpc.Options{Log: s.logger, Known: known, Caller: auth.Caller})
-	models, err := mcp.NewHandler(coordinator, methods, mcp.Options{Log: s.logger, Version: s.version, Caller: auth.Caller})
+	room := answers.NewBudget()
+	calls := rpc.NewHandler(openrpc.NewDispatcher(coordinator, document), rpc.Options{Log: s.logger, Answers: room, Known: known, Caller: auth.Caller})
+	models, err := mcp.NewHandler(coordinator, methods, mcp.Options{Log: s.logger, Answers: room, Version: s.version, Caller: auth.Caller})
 	if err != nil {
 		return nil, fmt.Errorf("offer the methods by MCP: %w", err)
 	}
@@ -45,7 +47,7 @@ func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.C
 	mux := http.NewServeMux()
 	mux.Handle("/rpc", calls)
 	mux.Handle("/rpc/batch", calls)
-	mux.Handle(rest.Prefix, rest.NewHandler(coordinator, names, rest.Options{Log: s.logger, Caller: auth.Caller}))
+	mux.Handle(rest.Prefix, rest.NewHandler(coordinator, names, rest.Options{Log: s.logger, Answers: room, Caller: auth.Caller}))
 	mux.Handle("/mcp", models)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
