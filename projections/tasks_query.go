@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
 // TaskQuery says which tasks to list, and in what order. Nil filters take all.
@@ -146,16 +147,14 @@ type taskRow struct {
 // json writes the task object by hand: encoding/json would respell the users' JSON.
 func (r taskRow) json() json.RawMessage {
 	var b bytes.Buffer
+	b.Grow(r.size())
 	text := func(name string, value *string) {
 		b.WriteString(name)
 		if value == nil {
 			b.WriteString("null")
 			return
 		}
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
-		_ = enc.Encode(*value) // a string always encodes
-		b.Truncate(b.Len() - 1)
+		b.Write(jsontext.Quote(*value))
 	}
 	document := func(name string, value *string) {
 		b.WriteString(name)
@@ -187,4 +186,15 @@ func (r taskRow) json() json.RawMessage {
 	moment(`,"completedAt":`, r.completedAt)
 	b.WriteByte('}')
 	return b.Bytes()
+}
+
+// size is about what the task object takes, so that a long one is not copied as it grows.
+func (r taskRow) size() int {
+	size := 512 // names, numbers, times
+	for _, text := range []*string{r.text, r.metadata, r.result, r.err} {
+		if text != nil {
+			size += len(*text)
+		}
+	}
+	return size
 }

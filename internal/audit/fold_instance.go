@@ -3,9 +3,9 @@ package audit
 import (
 	"encoding/json"
 	"slices"
-	"strconv"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
 // Instance is an instance as the log tells it. It is kept when it has left. JSON is text, "" for none.
@@ -203,8 +203,8 @@ func maxTasks(metadata string) int64 {
 	most := int64(defaultMaxTasks)
 	members(metadata, func(name string, value json.RawMessage) bool {
 		if name == "maxTasks" {
-			if n, err := strconv.ParseFloat(string(value), 64); err == nil { // 5.0 is an integer as well
-				most = int64(n)
+			if n, ok := jsontext.Integer(value); ok {
+				most = n
 			}
 		}
 		return true

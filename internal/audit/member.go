@@ -2,29 +2,20 @@ package audit
 
 import (
 	"encoding/json"
-	"strings"
+
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
 // members goes through the members of a JSON object in their order, until yield says no. A name that
 // comes twice is given twice: which of them counts is for the caller to say, as it is for the commands.
+// Text that is no object has no members: the log may hold what this program did not write.
 func members(object string, yield func(name string, value json.RawMessage) bool) {
-	if object == "" {
+	compact, err := jsontext.Compact([]byte(object))
+	if err != nil {
 		return
 	}
-	d := json.NewDecoder(strings.NewReader(object))
-	if start, err := d.Token(); err != nil || start != json.Delim('{') {
-		return
-	}
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return
-		}
-		var value json.RawMessage
-		if d.Decode(&value) != nil {
-			return
-		}
-		if text, ok := name.(string); !ok || !yield(text, value) {
+	for name, value := range jsontext.Members(compact) {
+		if !yield(name, value) {
 			return
 		}
 	}

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
 // maxViolations is how many violations a report keeps; the others are counted.
@@ -53,10 +55,16 @@ func (r *Report) note(format string, args ...any) {
 
 // WriteJSON writes the report as indented JSON.
 func (r Report) WriteJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(r); err != nil {
+	text, err := jsontext.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, text, "", "  "); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	b.WriteByte('\n')
+	if _, err := b.WriteTo(w); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil

@@ -339,19 +339,6 @@ func (s *Scanner) fail(what string) bool {
 	return false
 }
 
-// Decode decodes a string that the scanner has accepted, given with its quotes.
-func Decode(quoted []byte) string {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return string(quoted[1 : len(quoted)-1])
-	}
-	var decoded string
-	if err := json.Unmarshal(quoted, &decoded); err != nil {
-		// str accepts only what encoding/json accepts: the fuzz test holds the two together.
-		panic(fmt.Sprintf("jsontext: a string that was scanned does not decode: %v", err))
-	}
-	return decoded
-}
-
 func isHexDigit(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }

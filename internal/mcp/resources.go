@@ -11,6 +11,7 @@ import (
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
 // The resources. Each is the result of a method, with its limits and rights.
@@ -54,7 +55,7 @@ func (h *handler) read(get func(ctx context.Context, uri string) (json.RawMessag
 		case failed.Code == api.CodeNotFound:
 			return nil, notFound(r.Params.URI)
 		}
-		data, err := json.Marshal(failed.Data)
+		data, err := jsontext.Marshal(failed.Data)
 		if err != nil {
 			data = nil
 		}
@@ -64,7 +65,7 @@ func (h *handler) read(get func(ctx context.Context, uri string) (json.RawMessag
 
 // notFound says which resource there is not.
 func notFound(uri string) error {
-	data, err := json.Marshal(map[string]string{"uri": uri})
+	data, err := jsontext.Marshal(map[string]string{"uri": uri})
 	if err != nil {
 		data = nil
 	}
@@ -107,7 +108,7 @@ func (h *handler) task(ctx context.Context, uri string) (json.RawMessage, *api.E
 	if err != nil {
 		return nil, &api.Error{Code: api.CodeNotFound}
 	}
-	params, err := json.Marshal(map[string]string{"id": id})
+	params, err := jsontext.Marshal(map[string]string{"id": id})
 	if err != nil {
 		return nil, &api.Error{Code: api.CodeNotFound}
 	}

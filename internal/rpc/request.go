@@ -207,7 +207,7 @@ func (s reader) request(f *found) bool {
 func known(quoted []byte) int {
 	if bytes.IndexByte(quoted, '\\') >= 0 {
 		// An escaped name is the same name: "\u006dethod" is "method".
-		quoted = []byte(`"` + jsontext.Decode(quoted) + `"`)
+		quoted = []byte(`"` + jsontext.Unquote(quoted) + `"`)
 	}
 	switch string(quoted) {
 	case `"jsonrpc"`:
@@ -229,7 +229,7 @@ func (s reader) version(f *found) bool {
 	if !s.Value() {
 		return false
 	}
-	if kind != '"' || (string(s.Body[from:s.Pos]) != `"2.0"` && jsontext.Decode(s.Body[from:s.Pos]) != "2.0") {
+	if kind != '"' || (string(s.Body[from:s.Pos]) != `"2.0"` && jsontext.Unquote(s.Body[from:s.Pos]) != "2.0") {
 		f.refuse(`jsonrpc must be exactly "2.0"`)
 	}
 	return true
@@ -246,7 +246,7 @@ func (s reader) method(f *found) bool {
 	}
 	raw := s.Body[from:s.Pos]
 	if string(raw[1:len(raw)-1]) != f.method || bytes.IndexByte(raw, '\\') >= 0 {
-		f.method = jsontext.Decode(raw)
+		f.method = jsontext.Unquote(raw)
 	}
 	return true
 }
@@ -259,7 +259,7 @@ func (s reader) id(f *found) (ok bool) {
 	switch kind {
 	case '"':
 		// It becomes the cause of events, which may go where SQL reads them.
-		f.idText = clip(strings.ReplaceAll(jsontext.Decode(s.Body[from:s.Pos]), "\x00", "\ufffd"))
+		f.idText = clip(strings.ReplaceAll(jsontext.Unquote(s.Body[from:s.Pos]), "\x00", "\ufffd"))
 	case 'n':
 	case '{', '[', 't', 'f':
 		f.id = jsontext.Span{}
@@ -317,7 +317,7 @@ func (s reader) metadata(f *found) bool {
 
 // named compares a name as it is written with a name in quotes, escapes apart.
 func named(quoted []byte, name string) bool {
-	return string(quoted) == name || bytes.IndexByte(quoted, '\\') >= 0 && jsontext.Decode(quoted) == name[1:len(name)-1]
+	return string(quoted) == name || bytes.IndexByte(quoted, '\\') >= 0 && jsontext.Unquote(quoted) == name[1:len(name)-1]
 }
 
 func (s reader) correlation(f *found) bool {
@@ -333,7 +333,7 @@ func (s reader) correlation(f *found) bool {
 		if jsontext.HasUnreadable(s.Body[from:s.Pos]) {
 			f.refuse("metadata.correlationId must not contain U+0000 or an unpaired surrogate")
 		}
-		f.cause = jsontext.Decode(s.Body[from:s.Pos])
+		f.cause = jsontext.Unquote(s.Body[from:s.Pos])
 	case '{', '[', 't', 'f':
 		f.refuse("metadata.correlationId must be a string")
 		return true
