@@ -2,8 +2,9 @@ package migrations
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
@@ -16,7 +17,7 @@ const perhapsUnreadable = `\\u(0000|[dD][89a-fA-F])`
 
 // makeReadable replaces what SQL cannot read in the rows' JSON, as the projection does since this version.
 // It is Go because the rule is Go: no pattern of Postgres tells an escape from an escaped backslash.
-func makeReadable(ctx context.Context, tx *sql.Tx) error {
+func makeReadable(ctx context.Context, tx pgx.Tx) error {
 	for last := int64(0); ; {
 		rows, err := unreadableRows(ctx, tx, last)
 		if err != nil {
@@ -26,7 +27,7 @@ func makeReadable(ctx context.Context, tx *sql.Tx) error {
 			if !r.replace() {
 				continue
 			}
-			_, err := tx.ExecContext(ctx, `UPDATE tasks SET metadata = $2::json, result = $3::json, error = $4::json WHERE num = $1`,
+			_, err := tx.Exec(ctx, `UPDATE tasks SET metadata = $2::text::json, result = $3::text::json, error = $4::text::json WHERE num = $1`,
 				r.num, r.documents[0], r.documents[1], r.documents[2])
 			if err != nil {
 				return fmt.Errorf("make the JSON of task %d readable: %w", r.num, err)
@@ -58,22 +59,16 @@ func (r *jsonRow) replace() (any bool) {
 	return any
 }
 
-func unreadableRows(ctx context.Context, tx *sql.Tx, after int64) ([]jsonRow, error) {
-	rows, err := tx.QueryContext(ctx, `
+func unreadableRows(ctx context.Context, tx pgx.Tx, after int64) ([]jsonRow, error) {
+	rows, err := tx.Query(ctx, `
 SELECT num, metadata::text, result::text, error::text FROM tasks
 WHERE num > $1 AND (metadata::text ~ $2 OR result::text ~ $2 OR error::text ~ $2)
 ORDER BY num LIMIT $3`, after, perhapsUnreadable, readablePage)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	var page []jsonRow
-	for rows.Next() {
-		var r jsonRow
-		if err := rows.Scan(&r.num, &r.documents[0], &r.documents[1], &r.documents[2]); err != nil {
-			return nil, err
-		}
-		page = append(page, r)
-	}
-	return page, rows.Err()
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r jsonRow, err error) {
+		err = row.Scan(&r.num, &r.documents[0], &r.documents[1], &r.documents[2])
+		return r, err
+	})
 }

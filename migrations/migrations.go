@@ -4,13 +4,12 @@
 //
 // Each namespace has a Postgres schema of its own, the default one whatever schema the connection
 // chooses by itself (public, as a rule). When Postgres is away Up fails with the connection's error and
-// has changed nothing, or only whole migrations; it can be called again.
+// has changed nothing; it can be called again.
 package migrations
 
 import (
 	"context"
 	"crypto/sha256"
-	"embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -19,22 +18,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
-
-//go:embed *.sql
-var files embed.FS
 
 // maxIdentifier is the longest name that Postgres keeps whole, in bytes.
 const maxIdentifier = 63
-
-// lockPeriod and lockTries bound, in seconds, how long one coordinator waits for another that migrates.
-const (
-	lockPeriod = 1
-	lockTries  = 300
-)
 
 // Schema is the Postgres schema of a namespace: "" for the default namespace, which lives in whatever
 // schema its connections choose by themselves.
@@ -51,41 +38,123 @@ func Schema(namespace string) string {
 	return name[:40] + "_" + hex.EncodeToString(sum[:8])
 }
 
-// Up creates the schema, when one is named, and applies every migration that is missing. Any number of
-// coordinators may call it at once: an advisory lock lets one migrate while the others wait. The pool's
-// connections must have the schema as their search_path.
+// lockID is the advisory lock that one coordinator migrates under. Versions that migrated by goose take the same one.
+const lockID = 4097083626
+
+// ErrNewer is wrapped by Up's error when a newer version of the program has migrated the database.
+var ErrNewer = errors.New("a newer version has migrated the database")
+
+// Up creates the schema, when one is named, and applies every migration that is missing, all in one transaction. Any number of
+// coordinators may call it at once: one migrates while the others wait, until ctx ends. It sets the search path by
+// itself, and keeps no state in the session, so that it works behind a pooler.
 func Up(ctx context.Context, pool *pgxpool.Pool, schema string, log *slog.Logger) error {
-	if err := createSchema(ctx, pool, schema); err != nil {
+	known, err := all()
+	if err != nil {
 		return err
 	}
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(lockPeriod, lockTries))
+	// Read committed, whatever the database's default is: what another coordinator did meanwhile must be seen.
+	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		if err := enter(ctx, tx, schema); err != nil {
+			return err
+		}
+		applied, err := versions(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if newest, last := applied.newest(), known[len(known)-1].version; newest > last {
+			return fmt.Errorf("%w: it has schema version %d, and this program knows %d; start a program that is as new", ErrNewer, newest, last)
+		}
+		return apply(ctx, tx, known, applied, log)
+	})
 	if err != nil {
-		return fmt.Errorf("prepare the migrations' lock: %w", err)
-	}
-	db := stdlib.OpenDBFromPool(pool)
-	defer db.Close()
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithSessionLocker(locker), goose.WithSlog(log), goose.WithDisableGlobalRegistry(true),
-		goose.WithGoMigrations(goose.NewGoMigration(6, &goose.GoFunc{RunTx: makeReadable}, nil)))
-	if err != nil {
-		return fmt.Errorf("read the migrations: %w", err)
-	}
-	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("bring the database up to date: %w%s", err, advice(err, schema))
 	}
 	return nil
 }
 
-// createSchema is not a migration, because the migrations' own table lies in the schema.
-func createSchema(ctx context.Context, pool *pgxpool.Pool, schema string) error {
+// enter waits for the lock, and makes the schema the one that the transaction works in.
+func enter(ctx context.Context, tx pgx.Tx, schema string) error {
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(lockID)); err != nil {
+		return fmt.Errorf("wait for another coordinator that migrates: %w", err)
+	}
 	if schema == "" {
 		return nil
 	}
-	_, err := pool.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{schema}.Sanitize())
-	if err == nil || sqlState(err) == "23505" { // two at once: IF NOT EXISTS does not cover that
-		return nil
+	var exists bool
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)`, schema).Scan(&exists); err != nil {
+		return fmt.Errorf("look for the schema %s: %w", schema, err)
 	}
-	return fmt.Errorf("create the schema %s: %w%s", schema, err, advice(err, schema))
+	name := pgx.Identifier{schema}.Sanitize()
+	if !exists { // asked before, because CREATE … IF NOT EXISTS needs the right to create in any case
+		if _, err := tx.Exec(ctx, "CREATE SCHEMA "+name); err != nil {
+			return fmt.Errorf("create the schema %s: %w", schema, err)
+		}
+	}
+	_, err := tx.Exec(ctx, "SET LOCAL search_path TO "+name)
+	return err
+}
+
+// The table's name and columns are those of goose, which older versions migrated by.
+const createVersions = `
+CREATE TABLE goose_db_version (
+	id integer PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY,
+	version_id bigint NOT NULL,
+	is_applied boolean NOT NULL,
+	tstamp timestamp NOT NULL DEFAULT now()
+);
+INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, true)`
+
+type versionSet map[int64]bool
+
+func (s versionSet) newest() int64 {
+	newest := int64(0)
+	for v := range s {
+		newest = max(newest, v)
+	}
+	return newest
+}
+
+// versions are the migrations that the database has.
+func versions(ctx context.Context, tx pgx.Tx) (versionSet, error) {
+	// Asked before, so that a database that is up to date needs no right to create tables.
+	var exists bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'goose_db_version')`).Scan(&exists)
+	if err == nil && !exists {
+		_, err = tx.Conn().PgConn().Exec(ctx, createVersions).ReadAll()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make the table of versions: %w", err)
+	}
+	rows, err := tx.Query(ctx, `SELECT version_id FROM goose_db_version WHERE is_applied`)
+	if err != nil {
+		return nil, fmt.Errorf("read the versions: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("read the versions: %w", err)
+	}
+	applied := versionSet{}
+	for _, v := range list {
+		applied[v] = true
+	}
+	return applied, nil
+}
+
+// apply runs the migrations that are missing, in order.
+func apply(ctx context.Context, tx pgx.Tx, known []migration, applied versionSet, log *slog.Logger) error {
+	for _, m := range known {
+		if applied[m.version] {
+			continue
+		}
+		if err := m.up(ctx, tx); err != nil {
+			return fmt.Errorf("migration %s: %w", m.name, err)
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO goose_db_version (version_id, is_applied) VALUES ($1, true)`, m.version); err != nil {
+			return fmt.Errorf("note migration %s: %w", m.name, err)
+		}
+		log.InfoContext(ctx, "migrated the database", "migration", m.name)
+	}
+	return nil
 }
 
 // advice says what a person can do about an error of Postgres.

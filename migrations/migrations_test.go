@@ -92,3 +92,35 @@ func TestSchemasOfNamespacesDiffer(t *testing.T) {
 		t.Errorf("schema is %q", got)
 	}
 }
+
+// A program that is older than the database changes nothing in it.
+func TestANewerDatabaseIsRefused(t *testing.T) {
+	t.Parallel()
+	url := testenv.Postgres(t)
+	pool := open(t, url, "")
+	if err := migrations.Up(t.Context(), pool, "", quiet); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := migrations.Up(t.Context(), pool, "", quiet); !errors.Is(err, migrations.ErrNewer) || !strings.Contains(err.Error(), "99") {
+		t.Errorf("Up: %v", err)
+	}
+}
+
+// What fails leaves nothing behind.
+func TestMigrationsAreOneStep(t *testing.T) {
+	t.Parallel()
+	pool := open(t, testenv.Postgres(t), "")
+	if _, err := pool.Exec(t.Context(), `CREATE TABLE system_flushes ()`); err != nil { // in the way of the third
+		t.Fatal(err)
+	}
+	if err := migrations.Up(t.Context(), pool, "", quiet); err == nil || !strings.Contains(err.Error(), "tables of these names") {
+		t.Errorf("Up: %v", err)
+	}
+	var tables int
+	if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_tables WHERE schemaname = 'public'`).Scan(&tables); err != nil || tables != 1 {
+		t.Errorf("%d tables, %v", tables, err)
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/lua"
+	"github.com/claudebench/claudebench/migrations"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -26,7 +27,8 @@ type bundle struct {
 	space     keys.Space
 	client    redis.UniversalClient
 	scripts   *lua.Runner
-	pool      *pgxpool.Pool
+	pool      *projections.Pool
+	db        *pgxpool.Pool // for SQL of the tests' own
 	tasks     *projections.Tasks
 	all       []projections.Projection
 }
@@ -47,9 +49,9 @@ func bundleOn(t testing.TB, client redis.UniversalClient, database, namespace st
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	b := &bundle{namespace: namespace, space: space, client: client, scripts: lua.NewRunner(client), pool: pool}
+	b := &bundle{namespace: namespace, space: space, client: client, scripts: lua.NewRunner(client), pool: pool, db: testenv.SQL(t, database, migrations.Schema(namespace))}
 	cfg := projections.RedisConfig{Client: client, Runner: b.scripts, Keys: space}
-	b.tasks = projections.NewTasks(projections.TasksConfig{Pool: pool, Namespace: namespace, Logger: quiet})
+	b.tasks = projections.NewTasks(projections.TasksConfig{Pool: pool, Logger: quiet})
 	b.all = []projections.Projection{projections.NewState(cfg), projections.NewMetrics(cfg), b.tasks}
 	return b
 }
@@ -172,7 +174,7 @@ func (b *bundle) keys(t testing.TB, pattern string) []string {
 // rows are the task rows as JSON by id.
 func (b *bundle) rows(t testing.TB) map[string]string {
 	t.Helper()
-	rows, err := b.pool.Query(t.Context(), `SELECT id, row_to_json(tasks)::text FROM tasks`)
+	rows, err := b.db.Query(t.Context(), `SELECT id, row_to_json(tasks)::text FROM tasks`)
 	if err != nil {
 		t.Fatal(err)
 	}

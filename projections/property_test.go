@@ -113,7 +113,7 @@ func none(document string) string {
 // plainRows are the rows as wantedRows spells them.
 func (b *bundle) plainRows(t testing.TB) map[string]string {
 	t.Helper()
-	rows, err := b.pool.Query(t.Context(), `SELECT id, status, priority, attempt, assigned_to, text, coalesce(metadata::text, ''),
+	rows, err := b.db.Query(t.Context(), `SELECT id, status, priority, attempt, assigned_to, text, coalesce(metadata::text, ''),
 		coalesce(result::text, ''), coalesce(error::text, ''), created_at AT TIME ZONE 'UTC', updated_at AT TIME ZONE 'UTC',
 		claimed_at AT TIME ZONE 'UTC', completed_at AT TIME ZONE 'UTC', waited_ms, duration_ms, seq FROM tasks`)
 	if err != nil {

@@ -129,7 +129,7 @@ func TestViewsSayWhatTheRowsHold(t *testing.T) {
 		`SELECT concat_ws(':', tasks, avg_wait_ms, p50_run_ms, p95_run_ms, max_run_ms) FROM waiting_and_running_times WHERE priority IS NULL`: "3:100.0:2000:3000:3000",
 	} {
 		var got string
-		if err := b.pool.QueryRow(t.Context(), view).Scan(&got); err != nil || got != wanted {
+		if err := b.db.QueryRow(t.Context(), view).Scan(&got); err != nil || got != wanted {
 			t.Errorf("%s\ngives %q, want %q (%v)", view, got, wanted, err)
 		}
 	}
@@ -139,7 +139,7 @@ func TestWaitForTheView(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	b.prepare(t)
-	other := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Namespace: b.namespace, Logger: quiet})
+	other := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet})
 	h := newHistory()
 	h.create("x", 50, "null")
 	if err := b.tasks.WaitFor(t.Context(), 1, time.Millisecond); err != nil {

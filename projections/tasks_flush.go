@@ -16,9 +16,9 @@ import (
 var ErrRowsKept = errors.New("the rows of the task views are kept")
 
 const (
-	writeFlush = `INSERT INTO system_flushes (id, deleted) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`
-	readFlush  = `SELECT deleted, tasks_deleted FROM system_flushes WHERE id = $1`
-	countFlush = `UPDATE system_flushes SET tasks_deleted = $2 WHERE id = $1`
+	writeFlush = `INSERT INTO {schema}system_flushes (id, deleted) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`
+	readFlush  = `SELECT deleted, tasks_deleted FROM {schema}system_flushes WHERE id = $1`
+	countFlush = `UPDATE {schema}system_flushes SET tasks_deleted = $2 WHERE id = $1`
 )
 
 // Flush deletes all rows and notes how many under the flush's id, in one transaction; called again with
@@ -28,7 +28,7 @@ const (
 // The checkpoint goes back to the log's start: should Redis lose its memory of the flush in a crash, and so
 // keep the log, the rows are folded again from it and the two agree.
 func (t *Tasks) Flush(ctx context.Context, id string, upTo int64) (tasks int64, err error) {
-	tx, err := t.cfg.Pool.Begin(ctx)
+	tx, err := t.cfg.Pool.BeginTx(ctx, readCommitted)
 	if err != nil {
 		return 0, fmt.Errorf("flush the task views: %w: %w", ErrRowsKept, err)
 	}
@@ -46,52 +46,52 @@ func (t *Tasks) Flush(ctx context.Context, id string, upTo int64) (tasks int64, 
 }
 
 func (t *Tasks) flush(ctx context.Context, tx pgx.Tx, id string, upTo int64) (tasks int64, err error) {
-	written, err := tx.Exec(ctx, writeFlush, id, true)
+	written, err := tx.Exec(ctx, t.sql(writeFlush), id, true)
 	if err != nil {
 		return 0, err
 	}
 	if written.RowsAffected() == 0 {
-		tasks, deleted, err := readDecision(ctx, tx, id)
+		tasks, deleted, err := t.readDecision(ctx, tx, id)
 		if err == nil && !deleted {
 			err = errors.New("the flush was undone")
 		}
 		return tasks, err
 	}
 	var at int64
-	err = tx.QueryRow(ctx, `SELECT seq FROM projection_checkpoints WHERE name = $1 FOR UPDATE`, t.Name()).Scan(&at)
+	err = tx.QueryRow(ctx, t.sql(`SELECT seq FROM {schema}projection_checkpoints WHERE name = $1 FOR UPDATE`), t.Name()).Scan(&at)
 	if err != nil {
 		return 0, fmt.Errorf("lock the checkpoint: %w", err)
 	}
 	if at < upTo {
 		return 0, fmt.Errorf("the views are at event %d of %d", at, upTo)
 	}
-	gone, err := tx.Exec(ctx, `DELETE FROM tasks`)
+	gone, err := tx.Exec(ctx, t.sql(`DELETE FROM {schema}tasks`))
 	if err != nil {
 		return 0, err
 	}
 	var b pgx.Batch
-	b.Queue(setCheckpoint, t.Name(), events.ID{}.String(), 0, time.UnixMilli(0))
-	b.Queue(countFlush, id, gone.RowsAffected())
+	b.Queue(t.sql(setCheckpoint), t.Name(), events.ID{}.String(), 0, time.UnixMilli(0))
+	b.Queue(t.sql(countFlush), id, gone.RowsAffected())
 	return gone.RowsAffected(), tx.SendBatch(ctx, &b).Close()
 }
 
 // Decide tells whether the rows were deleted under a flush's id, and how many. When they were not, they
 // never will be: it waits for a transaction that is deleting them, and leaves a note that stops a later one.
 func (t *Tasks) Decide(ctx context.Context, id string) (tasks int64, deleted bool, err error) {
-	if _, err := t.cfg.Pool.Exec(ctx, writeFlush, id, false); err != nil {
+	if _, err := t.cfg.Pool.Exec(ctx, t.sql(writeFlush), id, false); err != nil {
 		return 0, false, fmt.Errorf("decide on a flush: %w", err)
 	}
-	tasks, deleted, err = readDecision(ctx, t.cfg.Pool, id)
+	tasks, deleted, err = t.readDecision(ctx, t.cfg.Pool, id)
 	if err != nil {
 		return 0, false, fmt.Errorf("decide on a flush: %w", err)
 	}
 	return tasks, deleted, nil
 }
 
-func readDecision(ctx context.Context, from interface {
+func (t *Tasks) readDecision(ctx context.Context, from interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }, id string,
 ) (tasks int64, deleted bool, err error) {
-	err = from.QueryRow(ctx, readFlush, id).Scan(&deleted, &tasks)
+	err = from.QueryRow(ctx, t.sql(readFlush), id).Scan(&deleted, &tasks)
 	return tasks, deleted, err
 }

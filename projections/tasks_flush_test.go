@@ -85,7 +85,7 @@ func TestFlushThatWasUndoneDeletesNoRows(t *testing.T) {
 	}
 
 	// A transaction holds the flush's id and has not ended: who decides waits for it.
-	tx, err := b.pool.Begin(t.Context())
+	tx, err := b.db.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestFlushThatWasUndoneDeletesNoRows(t *testing.T) {
 	}()
 	testenv.Eventually(t, 20*time.Second, func() (bool, string) {
 		var waiting int
-		err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks WHERE NOT granted`).Scan(&waiting)
+		err := b.db.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks WHERE NOT granted`).Scan(&waiting)
 		return err == nil && waiting > 0, "nobody waits"
 	})
 	if err := tx.Commit(t.Context()); err != nil {

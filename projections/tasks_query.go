@@ -57,7 +57,7 @@ func (t *Tasks) List(ctx context.Context, q TaskQuery) (TaskPage, error) {
 	if err != nil {
 		return TaskPage{}, err
 	}
-	rows, err := t.cfg.Pool.Query(ctx, sql, args...)
+	rows, err := t.cfg.Pool.Query(ctx, t.sql(sql), args...)
 	if err != nil {
 		return TaskPage{}, fmt.Errorf("list tasks: %w", err)
 	}
@@ -129,8 +129,8 @@ func (q TaskQuery) sql() (string, []any, error) {
 	return fmt.Sprintf(`
 SELECT counted.total, p.id, p.text, p.status, p.priority, p.assigned_to, p.attempt, p.metadata::text, p.result::text,
        p.error::text, p.created_at, p.updated_at, p.completed_at
-FROM (SELECT count(*) AS total FROM tasks%[1]s) counted
-LEFT JOIN (SELECT * FROM tasks%[1]s ORDER BY %[2]s LIMIT $%[3]d OFFSET $%[4]d) p ON true
+FROM (SELECT count(*) AS total FROM {schema}tasks%[1]s) counted
+LEFT JOIN (SELECT * FROM {schema}tasks%[1]s ORDER BY %[2]s LIMIT $%[3]d OFFSET $%[4]d) p ON true
 ORDER BY %[2]s`, where, order, len(args)-1, len(args)), args, nil
 }
 

@@ -9,13 +9,18 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/claudebench/claudebench/events"
 )
 
 // ErrNoTaskViews says that the database has no task views: the projection has never run there.
 var ErrNoTaskViews = errors.New("the database has no task views")
+
+// NotMigrated reports whether Postgres answered that the schema or a table is not there.
+func NotMigrated(err error) bool {
+	var answered *pgconn.PgError
+	return errors.As(err, &answered) && (answered.Code == "42P01" || answered.Code == "3F000")
+}
 
 // TaskRow is a row of the table tasks as it stands there. JSON is text, byte for byte; nil is NULL.
 type TaskRow struct {
@@ -38,19 +43,18 @@ const snapshotPage = 2000
 const selectTaskRows = `
 SELECT num, id, status, priority::bigint, attempt::bigint, assigned_to, text, metadata::text, result::text, error::text,
        created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq
-FROM tasks WHERE num > $1 ORDER BY num LIMIT $2`
+FROM {schema}tasks WHERE num > $1 ORDER BY num LIMIT $2`
 
 // SnapshotTasks reads the task views as they are at one moment, in one transaction that writes nothing:
 // first the checkpoint, which goes to begin, then every row in order of Num. An error of begin or of row
-// ends it and is returned as it is. The error wraps ErrNoTaskViews if there are none. The pool must be
-// one of OpenPool.
-func SnapshotTasks(ctx context.Context, pool *pgxpool.Pool, begin func(events.ID) error, row func(TaskRow) error) error {
+// ends it and is returned as it is. The error wraps ErrNoTaskViews if there are none.
+func SnapshotTasks(ctx context.Context, pool *Pool, begin func(events.ID) error, row func(TaskRow) error) error {
 	tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return fmt.Errorf("read the task views: %w", err)
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
-	checkpoint, err := snapshotCheckpoint(ctx, tx)
+	checkpoint, err := snapshotCheckpoint(ctx, tx, pool.sql(selectCheckpoint))
 	if err != nil {
 		return fmt.Errorf("read the task views: %w", err)
 	}
@@ -58,7 +62,7 @@ func SnapshotTasks(ctx context.Context, pool *pgxpool.Pool, begin func(events.ID
 		return err
 	}
 	for last := int64(math.MinInt64); ; {
-		rows, err := tx.Query(ctx, selectTaskRows, last, snapshotPage)
+		rows, err := tx.Query(ctx, pool.sql(selectTaskRows), last, snapshotPage)
 		if err != nil {
 			return fmt.Errorf("read the task views: %w", err)
 		}
@@ -79,14 +83,13 @@ func SnapshotTasks(ctx context.Context, pool *pgxpool.Pool, begin func(events.ID
 }
 
 // snapshotCheckpoint is the checkpoint inside of a transaction, the zero ID when there is none.
-func snapshotCheckpoint(ctx context.Context, tx pgx.Tx) (events.ID, error) {
+func snapshotCheckpoint(ctx context.Context, tx pgx.Tx, query string) (events.ID, error) {
 	var text string
-	err := tx.QueryRow(ctx, `SELECT id FROM projection_checkpoints WHERE name = 'tasks'`).Scan(&text)
-	var fault *pgconn.PgError
+	err := tx.QueryRow(ctx, query, "tasks").Scan(&text)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return events.ID{}, nil
-	case errors.As(err, &fault) && (fault.Code == "42P01" || fault.Code == "3F000"):
+	case NotMigrated(err):
 		return events.ID{}, ErrNoTaskViews
 	case err != nil:
 		return events.ID{}, fmt.Errorf("read the checkpoint: %w", err)

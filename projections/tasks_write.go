@@ -13,7 +13,7 @@ import (
 // connection. JSON travels as text, for it must not be encoded again.
 const (
 	insertTasks = `
-INSERT INTO tasks (num, id, status, priority, attempt, assigned_to, text, metadata, result, error,
+INSERT INTO {schema}tasks (num, id, status, priority, attempt, assigned_to, text, metadata, result, error,
                    created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq)
 SELECT num, 't-' || num, status, priority, attempt, assigned_to, text, metadata::json, result::json, error::json,
        created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq
@@ -29,7 +29,7 @@ ON CONFLICT (num) DO UPDATE SET
 
 	// The bits are those of the type column.
 	updateTasks = `
-UPDATE tasks t SET
+UPDATE {schema}tasks t SET
   status       = CASE WHEN c.set & 1   <> 0 THEN c.status         ELSE t.status       END,
   priority     = CASE WHEN c.set & 2   <> 0 THEN c.priority       ELSE t.priority     END,
   attempt      = CASE WHEN c.set & 4   <> 0 THEN c.attempt        ELSE t.attempt      END,
@@ -65,20 +65,20 @@ func (t *Tasks) write(ctx context.Context, tx pgx.Tx, f *tasksFold, to events.ID
 	}
 	var b pgx.Batch
 	if f.emptied {
-		b.Queue(`DELETE FROM tasks`)
+		b.Queue(t.sql(`DELETE FROM {schema}tasks`))
 	}
 	if n := &inserted; len(n.num) > 0 {
-		b.Queue(insertTasks, n.num, n.status, n.priority, n.attempt, n.assignedTo, n.text, n.metadata, n.result, n.err,
+		b.Queue(t.sql(insertTasks), n.num, n.status, n.priority, n.attempt, n.assignedTo, n.text, n.metadata, n.result, n.err,
 			n.createdAt, n.updatedAt, n.claimedAt, n.completedAt, n.waited, n.duration, n.seq)
 	}
 	if n := &updated; len(n.num) > 0 {
-		b.Queue(updateTasks, n.num, n.status, n.priority, n.attempt, n.assignedTo, n.text, n.metadata, n.result, n.err,
+		b.Queue(t.sql(updateTasks), n.num, n.status, n.priority, n.attempt, n.assignedTo, n.text, n.metadata, n.result, n.err,
 			n.updatedAt, n.claimedAt, n.completedAt, n.waited, n.duration, n.seq, n.set)
 	}
 	if len(f.deleted) > 0 {
-		b.Queue(`DELETE FROM tasks WHERE num = ANY ($1)`, f.deleted)
+		b.Queue(t.sql(`DELETE FROM {schema}tasks WHERE num = ANY ($1)`), f.deleted)
 	}
-	b.Queue(setCheckpoint, t.Name(), to.String(), to.Seq, time.UnixMilli(to.MS))
+	b.Queue(t.sql(setCheckpoint), t.Name(), to.String(), to.Seq, time.UnixMilli(to.MS))
 	return tx.SendBatch(ctx, &b).Close()
 }
 

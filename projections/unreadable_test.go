@@ -16,7 +16,7 @@ func TestALogWithWhatSQLCannotReadIsFolded(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	var log bytes.Buffer
-	b.tasks = projections.NewTasks(projections.TasksConfig{Pool: b.pool, Namespace: b.namespace, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	b.tasks = projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	b.all[2] = b.tasks
 	text, err := os.ReadFile("testdata/unreadable.jsonl")
 	if err != nil {
@@ -34,7 +34,7 @@ func TestALogWithWhatSQLCannotReadIsFolded(t *testing.T) {
 	b.apply(t, batch)
 
 	var keys int
-	if err := b.pool.QueryRow(t.Context(), `
+	if err := b.db.QueryRow(t.Context(), `
 SELECT count(*) FROM tasks WHERE metadata->>'k' <> '' OR result #>> '{}' <> '' OR error->>'e' <> '' OR metadata::jsonb @> '{"a":1}'`).Scan(&keys); err != nil || keys != 2 {
 		t.Errorf("SQL reads %d rows, want 2: %v", keys, err)
 	}
@@ -42,7 +42,7 @@ SELECT count(*) FROM tasks WHERE metadata->>'k' <> '' OR result #>> '{}' <> '' O
 		"metadata": `{"k":"a\ufffdb","\ufffd":"\ufffd","fine":"\\u0000 \ud83d\ude00"}`, "result": `"\ufffd"`, "error": `{"e":"\ufffd"}`,
 	} {
 		var got string
-		if err := b.pool.QueryRow(t.Context(), `SELECT `+column+`::text FROM tasks WHERE num = 3`).Scan(&got); err != nil || got != want {
+		if err := b.db.QueryRow(t.Context(), `SELECT `+column+`::text FROM tasks WHERE num = 3`).Scan(&got); err != nil || got != want {
 			t.Errorf("%s is %s, want %s (%v)", column, got, want, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -51,5 +52,19 @@ func TestOpenPoolObeysTheURL(t *testing.T) {
 		t.Error("the namespace wins over search_path in silence")
 	} else if !strings.Contains(err.Error(), "search_path") || strings.Contains(err.Error(), "secret") {
 		t.Error(err)
+	}
+}
+
+// A schema that the URL names is not made, since its name may be a mistake.
+func TestASchemaThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	pool, err := projections.OpenPool(t.Context(), withSettings(t, testenv.Postgres(t), "search_path", "mistyped"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	err = projections.NewTasks(projections.TasksConfig{Pool: pool, Logger: quiet}).Prepare(t.Context())
+	if err == nil || !strings.Contains(err.Error(), `"mistyped"`) {
+		t.Errorf("Prepare: %v", err)
 	}
 }

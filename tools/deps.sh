@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go and does not find: redis-server (or
-# valkey-server), the PostgreSQL server's binaries, a C compiler for the race
+# valkey-server), the PostgreSQL server's binaries, pgbouncer, a C compiler for the race
 # detector, and Node.js with npm for the conformance suite of MCP. The tests start servers of their own on private ports, so nothing here
 # is left running, and a service that already runs is left alone.
 set -euo pipefail
@@ -15,6 +15,10 @@ has_postgres() {
     [ -x "$dir/initdb" ] && return
   done
   return 1
+}
+
+has_pgbouncer() {
+  command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || [ -x /opt/homebrew/bin/pgbouncer ] || [ -x /usr/local/bin/pgbouncer ]
 }
 
 # The race detector is linked by cgo everywhere but on macOS.
@@ -38,14 +42,16 @@ missing() {
   has_postgres || echo PostgreSQL
   has_cc || echo 'a C compiler'
   has_node || echo 'Node.js 18 or newer with npm (https://nodejs.org)'
+  has_pgbouncer || echo pgbouncer
 }
 
-# Packages to install; $1 to $4 are what each of the four is called.
+# Packages to install; $1 to $5 are what each of the five is called.
 packages() {
   has_redis || echo "$1"
   has_postgres || echo "$2"
   has_cc || echo "$3"
   has_node || echo "$4"
+  has_pgbouncer || echo "$5"
 }
 
 as_root() {
@@ -72,7 +78,7 @@ forbid_services() {
 
 with_apt() {
   local names
-  names=$(packages redis-server postgresql 'gcc libc6-dev' 'nodejs npm' | xargs)
+  names=$(packages redis-server postgresql 'gcc libc6-dev' 'nodejs npm' pgbouncer | xargs)
   echo "installing by apt-get: $names"
   # shellcheck disable=SC2086 # several words on purpose
   forbid_services &&
@@ -82,7 +88,7 @@ with_apt() {
 
 with_brew() {
   local names
-  names=$(packages redis postgresql@17 '' node | xargs)
+  names=$(packages redis postgresql@17 '' node pgbouncer | xargs)
   echo "installing by brew: $names"
   # shellcheck disable=SC2086 # several words on purpose
   quietly brew install $names

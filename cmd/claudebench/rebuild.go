@@ -55,7 +55,7 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, say func(s
 			return err
 		}
 		defer pool.Close()
-		all = append(all, projections.NewTasks(projections.TasksConfig{Pool: pool, Namespace: cfg.Namespace}))
+		all = append(all, projections.NewTasks(projections.TasksConfig{Pool: pool}))
 	}
 	if slices.Contains(names, "all") {
 		names = nil

@@ -308,7 +308,7 @@ func TestPostgresDamageIsNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDay(t, true)
-			tag, err := d.pool.Exec(t.Context(), fmt.Sprintf(c.sql, num(d.waiting)))
+			tag, err := d.db.Exec(t.Context(), fmt.Sprintf(c.sql, num(d.waiting)))
 			if err != nil || tag.RowsAffected() != 1 {
 				t.Fatalf("%v %v", tag, err)
 			}

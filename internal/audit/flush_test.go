@@ -30,7 +30,7 @@ type flushing struct {
 func newFlushing(t *testing.T) *flushing {
 	t.Helper()
 	f := &flushing{day: newDay(t, true)}
-	f.views = projections.NewTasks(projections.TasksConfig{Pool: f.pool, Namespace: f.namespace, Logger: quiet})
+	f.views = projections.NewTasks(projections.TasksConfig{Pool: f.pool, Logger: quiet})
 	f.again(t, func(o *commands.Options) { o.Rows = flushedRows{f.views} })
 	return f
 }
@@ -180,7 +180,7 @@ func TestVerifyGoesOnBehindAFlush(t *testing.T) {
 func TestVerifyDuringFlushesIsNeverWrong(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, true)
-	views := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Namespace: b.namespace, Logger: quiet})
+	views := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet})
 	with := func(o *commands.Options) {
 		o.Rows = flushedRows{views}
 		o.RateLimits["system.batch.process"] = 0

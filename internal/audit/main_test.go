@@ -21,6 +21,7 @@ import (
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/lua"
+	"github.com/claudebench/claudebench/migrations"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -34,7 +35,8 @@ type bundle struct {
 	space       keys.Space
 	client      redis.UniversalClient
 	coordinator *commands.Coordinator
-	pool        *pgxpool.Pool
+	pool        *projections.Pool
+	db          *pgxpool.Pool // for SQL of the tests' own
 	runner      *projections.Runner
 }
 
@@ -49,11 +51,13 @@ func newBundle(t testing.TB, postgres bool, options ...func(*commands.Options)) 
 	scripts := lua.NewRunner(b.client)
 	all := []projections.Projection{projections.NewState(projections.RedisConfig{Client: b.client, Runner: scripts, Keys: b.space})}
 	if postgres {
-		if b.pool, err = projections.OpenPool(t.Context(), testenv.Postgres(t), b.namespace); err != nil {
+		database := testenv.Postgres(t)
+		if b.pool, err = projections.OpenPool(t.Context(), database, b.namespace); err != nil {
 			t.Fatal(err)
 		}
+		b.db = testenv.SQL(t, database, migrations.Schema(b.namespace))
 		t.Cleanup(b.pool.Close)
-		all = append(all, projections.NewTasks(projections.TasksConfig{Pool: b.pool, Namespace: b.namespace, Logger: quiet}))
+		all = append(all, projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet}))
 	}
 	b.runner, err = projections.NewRunner(projections.RunnerConfig{
 		Client: b.client, Scripts: scripts, Namespace: b.namespace, Projections: all, Logger: quiet,

@@ -9,12 +9,12 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/lua"
+	"github.com/claudebench/claudebench/projections"
 )
 
 // Options say what Verify compares. Redis is required; zero values take the defaults that are named.
@@ -22,7 +22,7 @@ type Options struct {
 	Redis     redis.UniversalClient
 	Namespace string
 	// Postgres is what projections.OpenPool gave; nil leaves the task views out.
-	Postgres *pgxpool.Pool
+	Postgres *projections.Pool
 	// Wait is how long a projection that is behind is waited for, and a flush that gets no further. Default 10 s.
 	Wait time.Duration
 	// Progress is told what is being done, a line each; nil for nobody.

@@ -207,7 +207,7 @@ func TestAFlushIsNoViolation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBundle(t, true)
-			views := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Namespace: b.namespace, Logger: quiet})
+			views := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet})
 			b.again(t, func(o *commands.Options) { o.Rows = flushedRows{views} })
 			b.follow(t)
 			w := newWorkload(b).with(5)
@@ -282,7 +282,7 @@ func TestWhatSQLCannotReadIsNoViolation(t *testing.T) {
 	if report.Rows != 1 {
 		t.Errorf("%d rows were compared", report.Rows)
 	}
-	if _, err := b.pool.Exec(t.Context(), `UPDATE tasks SET metadata = '{"k":"a\u0000b","\u0000":"\ud800"}'`); err != nil {
+	if _, err := b.db.Exec(t.Context(), `UPDATE tasks SET metadata = '{"k":"a\u0000b","\u0000":"\ud800"}'`); err != nil {
 		t.Fatal(err)
 	}
 	if report := b.verify(t); report.OK() {

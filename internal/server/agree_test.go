@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/audit"
@@ -48,7 +47,7 @@ func agree(t *testing.T, c *client, cfg *config.Config) {
 // verified has the audit prove that what is stored equals the log.
 func verified(t *testing.T, cfg *config.Config) {
 	t.Helper()
-	var pool *pgxpool.Pool
+	var pool *projections.Pool
 	if cfg.DatabaseURL != "" {
 		var err error
 		if pool, err = projections.OpenPool(t.Context(), cfg.DatabaseURL, cfg.Namespace); err != nil {

@@ -39,7 +39,7 @@ func (l *told) String() string {
 // startLogged is start with a log.
 func startLogged(t *testing.T, cfg *config.Config, log *told) *client {
 	t.Helper()
-	s, err := Start(t.Context(), cfg, Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
+	s, err := Start(t.Context(), cfg, Options{Logger: slog.New(slog.NewTextHandler(log, nil)), BreakerOpen: briefly})
 	if err != nil {
 		t.Fatal(err)
 	}

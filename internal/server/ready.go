@@ -91,7 +91,7 @@ func (s *Server) postgres(ctx context.Context) string {
 	switch {
 	case err == nil:
 		return storeOK
-	case notMigrated(err):
+	case projections.NotMigrated(err):
 		return storeNotMigrated
 	}
 	if cause := postgresCause(err); cause != "" {
@@ -115,10 +115,4 @@ func postgresCause(err error) string {
 		return "the user of --database-url lacks a permission"
 	}
 	return ""
-}
-
-// notMigrated reports whether the database answered that there is no such schema or table.
-func notMigrated(err error) bool {
-	var answered *pgconn.PgError
-	return errors.As(err, &answered) && (answered.Code == "3F000" || answered.Code == "42P01")
 }

@@ -19,7 +19,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
@@ -79,7 +78,7 @@ type Server struct {
 	http        *http.Server
 	connections connections
 	redis       redis.UniversalClient
-	pool        *pgxpool.Pool      // nil without Postgres
+	pool        *projections.Pool  // nil without Postgres
 	tasks       *projections.Tasks // nil without Postgres
 	runner      *projections.Runner
 	stop        context.CancelFunc // of the background work
@@ -220,7 +219,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	redisConfig := projections.RedisConfig{Client: s.redis, Runner: lua.NewRunner(s.redis), Keys: space}
 	folds := []projections.Projection{projections.NewState(redisConfig), projections.NewMetrics(redisConfig)}
 	if s.pool != nil {
-		s.tasks = projections.NewTasks(projections.TasksConfig{Pool: s.pool, Namespace: cfg.Namespace, Logger: s.logger})
+		s.tasks = projections.NewTasks(projections.TasksConfig{Pool: s.pool, Logger: s.logger})
 		folds = append(folds, s.tasks)
 		view, rows = taskView{s.tasks}, taskView{s.tasks}
 	}

@@ -69,11 +69,13 @@ func unavailable(err error) error {
 		return nil
 	}
 	var answered *pgconn.PgError
-	if errors.As(err, &answered) && !notMigrated(err) {
+	if errors.As(err, &answered) && !projections.NotMigrated(err) {
 		switch answered.Code[:2] {
 		case "08", "28", "3D", "53", "57", "58": // connection, password, database, resources, shutdown, system
 		default:
-			return err
+			if !projections.Pooled(err) {
+				return err
+			}
 		}
 	}
 	return fmt.Errorf("%w: %w", taskview.ErrUnavailable, err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 var sharedPostgres = shared[*devstack.Postgres]{start: startPostgres}
@@ -33,6 +34,25 @@ func Postgres(t testing.TB) string {
 		}
 	})
 	return server.DatabaseURL(name)
+}
+
+// SQL is a pool of connections to a database, for a test's own statements on the tables of a schema; "" is the one
+// that the server chooses. It is closed when the test ends.
+func SQL(t testing.TB, url, schema string) *pgxpool.Pool {
+	t.Helper()
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if schema != "" {
+		cfg.ConnConfig.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
+	}
+	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
 }
 
 // OwnPostgres starts a Postgres that the test may stop, kill and restart. It is gone,
