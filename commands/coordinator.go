@@ -117,7 +117,7 @@ func New(o Options) (*Coordinator, error) {
 		Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
 		Writable: c.probe.Writable,
 		Started:  time.Now(), Logger: o.Logger,
-	}, task.Options{View: o.Tasks, Retention: o.TaskRetention})
+	}, task.Options{View: o.Tasks, Shares: taskview.NewShares(), Retention: o.TaskRetention})
 	if err != nil {
 		return nil, err
 	}

@@ -76,8 +76,16 @@ type call struct {
 func (r *Runner) Run(ctx context.Context, script *Script, keys []string, args ...any) (any, error) {
 	deadline := time.Now().Add(retryFor)
 	wait := 10 * time.Millisecond
+	var refused error // by Redis, with a cause
 	for {
 		reply, err := r.once(ctx, script, keys, args)
+		if errors.Is(err, ErrUnavailable) {
+			if Cause(err) != "" {
+				refused = err
+			} else if refused != nil {
+				err = refused // time ran out while it was tried again, which explains nothing
+			}
+		}
 		if !errors.Is(err, ErrUnavailable) || ctx.Err() != nil || time.Now().After(deadline) {
 			return reply, err
 		}

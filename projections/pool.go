@@ -83,6 +83,31 @@ func (p *Pool) migrate(ctx context.Context, log *slog.Logger) error {
 	return migrations.Up(ctx, p.Pool, p.schema, log)
 }
 
+// ErrBusy is wrapped by errors of reads that ran out of time while every connection of the pool was in use. Postgres was
+// not asked.
+var ErrBusy = errors.New("every connection of the pool is in use")
+
+// acquire waits for a connection. Its error tells a wait in our own queue from a Postgres that does not answer.
+func (p *Pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	conn, err := p.Acquire(ctx)
+	if err != nil && ctx.Err() != nil {
+		if s := p.Stat(); s.AcquiredConns() == s.MaxConns() {
+			return nil, fmt.Errorf("%w: %w", ErrBusy, err)
+		}
+	}
+	return conn, err
+}
+
+// queryRow reads one row into what to points at.
+func (p *Pool) queryRow(ctx context.Context, statement string, args []any, to ...any) error {
+	conn, err := p.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	return conn.QueryRow(ctx, p.sql(statement), args...).Scan(to...)
+}
+
 // sql is a statement with its tables' names qualified: {schema} stands before each of them.
 func (p *Pool) sql(statement string) string {
 	return strings.ReplaceAll(statement, "{schema}", p.qualifier)

@@ -1,6 +1,7 @@
 package projections_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -142,7 +144,7 @@ func TestWaitForTheView(t *testing.T) {
 	other := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet})
 	h := newHistory()
 	h.create("x", 50, "null")
-	if err := b.tasks.WaitFor(t.Context(), 1, time.Millisecond); err != nil {
+	if _, _, err := b.tasks.WaitFor(t.Context(), 1, time.Millisecond); err != nil {
 		t.Errorf("waiting in vain is an error: %v", err)
 	}
 	for name, waiter := range map[string]*projections.Tasks{"the one that applies": b.tasks, "another": other} {
@@ -152,7 +154,13 @@ func TestWaitForTheView(t *testing.T) {
 			t.Fatal(err)
 		}
 		done := make(chan error, 1)
-		go func() { done <- waiter.WaitFor(t.Context(), h.seq, time.Minute) }()
+		go func() {
+			reached, _, err := waiter.WaitFor(t.Context(), h.seq, time.Minute)
+			if err == nil && !reached {
+				err = errors.New("not reached")
+			}
+			done <- err
+		}()
 		if err := b.tasks.Apply(t.Context(), batches(at, h.events[at.Seq:], func() int { return 10 })[0]); err != nil {
 			t.Fatal(err)
 		}
@@ -164,5 +172,36 @@ func TestWaitForTheView(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Errorf("%s waits on", name)
 		}
+	}
+}
+
+// Who waits for a connection while others use them all has not been failed by Postgres.
+func TestAWaitForAConnectionIsTold(t *testing.T) {
+	t.Parallel()
+	namespace := testenv.Namespace(t)
+	pool, err := projections.OpenPool(t.Context(), withSettings(t, testenv.Postgres(t), "pool_max_conns", "1"), namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	tasks := projections.NewTasks(projections.TasksConfig{Pool: pool, Logger: quiet})
+	if err := tasks.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	held, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := tasks.List(ctx, projections.TaskQuery{Limit: 1}); !errors.Is(err, projections.ErrBusy) {
+		t.Errorf("List: %v", err)
+	}
+	if _, err := tasks.Checkpoint(ctx); !errors.Is(err, projections.ErrBusy) {
+		t.Errorf("Checkpoint: %v", err)
+	}
+	held.Release()
+	if _, err := tasks.List(t.Context(), projections.TaskQuery{Limit: 1}); err != nil {
+		t.Errorf("List: %v", err)
 	}
 }

@@ -55,7 +55,7 @@ func (t *Tasks) Prepare(ctx context.Context) error {
 // Checkpoint is the last event applied.
 func (t *Tasks) Checkpoint(ctx context.Context) (events.ID, error) {
 	var text string
-	err := t.cfg.Pool.QueryRow(ctx, t.sql(selectCheckpoint), t.Name()).Scan(&text)
+	err := t.cfg.Pool.queryRow(ctx, selectCheckpoint, []any{t.Name()}, &text)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return events.ID{}, nil
 	}

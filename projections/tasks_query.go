@@ -57,7 +57,12 @@ func (t *Tasks) List(ctx context.Context, q TaskQuery) (TaskPage, error) {
 	if err != nil {
 		return TaskPage{}, err
 	}
-	rows, err := t.cfg.Pool.Query(ctx, t.sql(sql), args...)
+	conn, err := t.cfg.Pool.acquire(ctx)
+	if err != nil {
+		return TaskPage{}, fmt.Errorf("list tasks: %w", err)
+	}
+	defer conn.Release()
+	rows, err := conn.Query(ctx, t.sql(sql), args...)
 	if err != nil {
 		return TaskPage{}, fmt.Errorf("list tasks: %w", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/claudebench/claudebench/events"
 )
 
 // pollEvery is how often a waiter looks at the checkpoint's row when another coordinator may be the one
@@ -17,22 +19,22 @@ type waiters struct {
 	changed chan struct{} // closed when applied has moved; nil while nobody waits
 }
 
-// WaitFor waits until the view has applied seq, for limit at most; running into the limit is no error.
-// The error is Postgres's or the context's.
-func (t *Tasks) WaitFor(ctx context.Context, seq int64, limit time.Duration) error {
+// WaitFor waits until the view has applied seq, for limit at most, and returns whether it has, else the checkpoint
+// where it stands. The error is Postgres's or the context's.
+func (t *Tasks) WaitFor(ctx context.Context, seq int64, limit time.Duration) (reached bool, at events.ID, err error) {
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	for {
 		applied, changed := t.progress()
 		if applied >= seq {
-			return nil
+			return true, events.ID{}, nil
 		}
 		checkpoint, err := t.Checkpoint(ctx)
 		if err != nil {
-			return err
+			return false, events.ID{}, err
 		}
 		if checkpoint.Seq >= seq {
-			return nil
+			return true, checkpoint, nil
 		}
 		poll := time.NewTimer(pollEvery)
 		select {
@@ -40,10 +42,10 @@ func (t *Tasks) WaitFor(ctx context.Context, seq int64, limit time.Duration) err
 		case <-poll.C:
 		case <-deadline.C:
 			poll.Stop()
-			return nil
+			return false, checkpoint, nil
 		case <-ctx.Done():
 			poll.Stop()
-			return ctx.Err()
+			return false, checkpoint, ctx.Err()
 		}
 		poll.Stop()
 	}

@@ -21,7 +21,7 @@ type HealthParams struct{}
 // HealthResult is the result of system.health. Status is healthy when all services work, degraded when
 // Redis does and another does not or an instance failed lately, unhealthy when Redis takes no commands.
 type HealthResult struct {
-	Status   string         `json:"status" jsonschema:"healthy; degraded when a service other than Redis is away, or an instance failed less than five minutes ago and is not back; unhealthy when Redis takes no commands"`
+	Status   string         `json:"status" jsonschema:"healthy; degraded when a service other than Redis is away, the task view is behind the log for more than ten seconds, or an instance failed less than five minutes ago and is not back; unhealthy when Redis takes no commands"`
 	Services HealthServices `json:"services"`
 	Reasons  []string       `json:"reasons,omitempty" jsonschema:"why it is not healthy, a sentence each; left out when it is"`
 }
@@ -58,7 +58,7 @@ func (o Options) health(ctx context.Context, c *command.Call, _ *HealthParams) (
 	found := health{mcp: o.MCP}
 	// Side by side: a service that hangs must not use up the time of the other.
 	var asked sync.WaitGroup
-	asked.Go(func() { found.postgres = o.postgresAnswers(ctx) })
+	asked.Go(func() { found.lag, found.postgres = o.postgresAnswers(ctx, c.Scripts()) })
 	asked.Go(func() { found.redis = o.Writable(ctx) })
 	reply, err := c.Run(ctx, getSystemHealth, "")
 	asked.Wait()
@@ -69,24 +69,35 @@ func (o Options) health(ctx context.Context, c *command.Call, _ *HealthParams) (
 			return nil, fmt.Errorf("get_system_health returned %v", reply)
 		}
 	case errors.Is(err, lua.ErrUnavailable), errors.Is(err, lua.ErrOutcomeUnknown):
-		found.redis = err
+		if lua.Cause(found.redis) == "" {
+			found.redis = err
+		}
 	default:
 		return nil, err
 	}
 	return json.Marshal(found.result())
 }
 
-// postgresAnswers returns nil if the task view can be read.
-func (o Options) postgresAnswers(ctx context.Context) error {
+// postgresAnswers returns nil if the task view can be read, and how far it is behind the log if Redis tells.
+func (o Options) postgresAnswers(ctx context.Context, scripts lua.Scripts) (taskview.Lag, error) {
 	if o.View == nil {
-		return taskview.ErrNotConfigured
+		return taskview.Lag{}, taskview.ErrNotConfigured
 	}
-	return o.View.Ping(ctx)
+	at, err := o.View.Checkpoint(ctx)
+	if err != nil || at == "" {
+		return taskview.Lag{}, err
+	}
+	lag, err := taskview.ReadLag(ctx, scripts, at)
+	if err != nil {
+		return taskview.Lag{}, nil //nolint:nilerr // that is Redis, which is asked beside
+	}
+	return lag, nil
 }
 
 // health is what system.health found out.
 type health struct {
 	redis, postgres error // why they do not work; nil when they do
+	lag             taskview.Lag
 	mcp             bool
 	failed          int64 // instances that failed lately
 }
@@ -101,6 +112,9 @@ func (h health) result() HealthResult {
 		because("degraded", "no Postgres is configured, so there is no task.list")
 	case h.postgres != nil:
 		because("degraded", api.PostgresUnavailable+": task.list does not work, everything else does")
+	}
+	if h.lag.Stale() {
+		because("degraded", h.lag.String())
 	}
 	if !h.mcp {
 		because("degraded", "MCP is not served")

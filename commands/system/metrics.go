@@ -43,7 +43,7 @@ func (o Options) measure(ctx context.Context, c *command.Call, p *MetricsParams)
 		asked.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, healthPatience)
 			defer cancel()
-			found.postgres = o.postgresAnswers(ctx)
+			found.lag, found.postgres = o.postgresAnswers(ctx, c.Scripts())
 		})
 		asked.Go(func() { found.redis = o.Writable(ctx) })
 	}

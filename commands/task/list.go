@@ -1,6 +1,7 @@
 package task
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -35,6 +36,13 @@ type ListTasksResult struct {
 	Tasks      []api.Task `json:"tasks"`
 	TotalCount int        `json:"totalCount"`
 	HasMore    bool       `json:"hasMore"`
+	Behind     *Behind    `json:"behind,omitempty"`
+}
+
+// Behind is how far the list is behind the log. It is left out when the list has all that was committed before the call.
+type Behind struct {
+	Events int64 `json:"events" jsonschema:"events that the list lacks, at most"`
+	MS     int64 `json:"ms" jsonschema:"age of the oldest of them"`
 }
 
 var listTasks = lua.Named("list_tasks")
@@ -54,13 +62,14 @@ const (
 
 func (o Options) listMethod() (*command.Method, error) {
 	return command.New[ListTasksParams, ListTasksResult](command.Spec{
-		Name:        "task.list",
-		Description: "List tasks from the view in Postgres. Pages never overlap as long as the tasks stand still.",
-		Limit:       600,
-		Timeout:     10 * time.Second,
-		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
-		Roles:       command.Readers,
-		Effect:      command.Reads,
+		Name: "task.list",
+		Description: "List tasks from the view in Postgres. Pages never overlap as long as the tasks stand still. behind says that " +
+			"the view has not caught up. A caller has two lists under way at once; more wait, and are refused after three seconds.",
+		Limit:   600,
+		Timeout: 10 * time.Second,
+		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:   command.Readers,
+		Effect:  command.Reads,
 		Refine: func(p map[string]*jsonschema.Schema) {
 			p["status"].Enum = statuses
 			params.Priority(p["priority"])
@@ -100,8 +109,22 @@ func (o Options) list(ctx context.Context, c *command.Call, p *ListTasksParams) 
 	if q.Order == "" {
 		q.Order = "desc"
 	}
-	if err := o.View.WaitFor(ctx, seq, viewPatience); err != nil {
+	leave, err := o.Shares.Enter(ctx, cmp.Or(c.Caller, c.Addr))
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	behindAt, err := o.View.WaitFor(ctx, seq, viewPatience)
+	if err != nil {
 		return nil, taskview.APIError(err)
+	}
+	behind := ""
+	if behindAt != "" {
+		lag, err := taskview.ReadLag(ctx, c.Scripts(), behindAt)
+		if err != nil {
+			return nil, err
+		}
+		behind = fmt.Sprintf(`,"behind":{"events":%d,"ms":%d}`, lag.Events, lag.Age.Milliseconds())
 	}
 	if err := answers.Reserve(ctx, makesList*int64(min(q.Limit*maxTask, maxList))); err != nil {
 		return nil, err
@@ -121,5 +144,5 @@ func (o Options) list(ctx context.Context, c *command.Call, p *ListTasksParams) 
 		}
 		out = append(out, t...)
 	}
-	return fmt.Appendf(out, `],"totalCount":%d,"hasMore":%t}`, total, q.Offset+len(tasks) < total), nil
+	return fmt.Appendf(out, `],"totalCount":%d,"hasMore":%t%s}`, total, q.Offset+len(tasks) < total, behind), nil
 }

@@ -1,9 +1,12 @@
 package task_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/claudebench/claudebench/commands"
@@ -11,6 +14,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
 	"github.com/claudebench/claudebench/internal/taskview"
+	"github.com/claudebench/claudebench/internal/testenv"
 )
 
 func TestList(t *testing.T) {
@@ -70,3 +74,52 @@ func TestListWithoutPostgres(t *testing.T) {
 		f.Refused(api.CodeInternal, "null", "task.list", `{}`)
 	})
 }
+
+// One caller's lists delay that caller's alone: others are answered, what waits too long is refused, and no circuit opens.
+func TestListsOfACallerShareItsPart(t *testing.T) {
+	t.Parallel()
+	var under, most atomic.Int64
+	release := make(chan struct{})
+	v := &fleettest.View{OnList: func(ctx context.Context) {
+		if ctx.Value(greedy{}) == nil {
+			return
+		}
+		most.Store(max(most.Load(), under.Add(1)))
+		defer under.Add(-1)
+		<-release
+	}}
+	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{Tasks: v, RateLimits: map[string]int{"task.list": 0}})
+	list := func(ctx context.Context, addr string) error {
+		_, err := f.Call(ctx, api.Request{Method: "task.list", Params: json.RawMessage(`{}`), Addr: addr})
+		return err
+	}
+	const calls = 2 * 256
+	errs := make(chan error, calls)
+	for range calls {
+		go func() { errs <- list(context.WithValue(t.Context(), greedy{}, true), "192.0.2.1") }()
+	}
+	testenv.Eventually(t, fleettest.Patience, func() (bool, string) { return under.Load() == 2, fmt.Sprint(under.Load()) })
+	if err := list(t.Context(), "192.0.2.2"); err != nil {
+		t.Errorf("another caller: %v", err)
+	}
+	for range calls - 2 {
+		var refused *api.Error
+		if err := <-errs; !errors.As(err, &refused) || refused.Code != api.CodeRateLimited || !strings.Contains(refused.Error(), "TOO_MANY_AT_ONCE") {
+			t.Fatalf("a call too many: %v", err)
+		}
+	}
+	close(release)
+	for range 2 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if most.Load() != 2 {
+		t.Errorf("%d lists of one caller at once", most.Load())
+	}
+	if err := list(t.Context(), "192.0.2.1"); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+type greedy struct{}

@@ -13,6 +13,8 @@ import (
 type Options struct {
 	// View is what task.list reads; nil without Postgres.
 	View taskview.View
+	// Shares bound the lists under way of each caller.
+	Shares *taskview.Shares
 	// Retention is how long a finished task stays in Redis.
 	Retention time.Duration
 }

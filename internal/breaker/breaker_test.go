@@ -24,8 +24,8 @@ type outage struct {
 	hangs chan struct{} // when set, List waits for it or for the call's end
 }
 
-func (o *outage) WaitFor(context.Context, int64, time.Duration) error { return nil }
-func (o *outage) Ping(context.Context) error                          { return nil }
+func (o *outage) WaitFor(context.Context, int64, time.Duration) (string, error) { return "", nil }
+func (o *outage) Checkpoint(context.Context) (string, error)                    { return "", nil }
 func (o *outage) List(ctx context.Context, _ taskview.Query) ([]json.RawMessage, int, error) {
 	o.asked.Add(1)
 	if o.hangs != nil {

@@ -50,6 +50,9 @@ func (c *Call) Script(ctx context.Context, script *lua.Script, args ...any) (any
 	return c.scripts.Run(ctx, script, args...)
 }
 
+// Scripts are those of the call's log, for what is no part of a command.
+func (c *Call) Scripts() lua.Scripts { return c.scripts }
+
 // Decide is run for a script that returns the method's result as JSON text.
 func (c *Call) Decide(ctx context.Context, script *lua.Script, instance string, args ...any) (json.RawMessage, error) {
 	reply, err := c.Run(ctx, script, instance, args...)

@@ -18,6 +18,9 @@ func (c *Call) sign(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
+	if errors.Is(err, taskview.ErrBusy) {
+		return breaker.ErrNoSign // it waited for us, and Postgres was not asked
+	}
 	failed := APIError(err)
 	switch api.OutcomeOf(failed) {
 	case api.OutcomeInvalid, api.OutcomeUnauthorized, api.OutcomeRateLimited:

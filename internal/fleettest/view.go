@@ -16,29 +16,37 @@ type View struct {
 	Tasks  []json.RawMessage
 	Total  int
 	Wait   error
+	// BehindAt is the checkpoint of a view that is behind.
+	BehindAt string
+	// OnList is called by each List.
+	OnList func(context.Context)
 	Err    error
 	OnPing func(context.Context) error
 }
 
 // WaitFor notes what is waited for.
-func (v *View) WaitFor(_ context.Context, seq int64, atMost time.Duration) error {
+func (v *View) WaitFor(_ context.Context, seq int64, atMost time.Duration) (string, error) {
 	v.Waited = append(v.Waited, seq)
 	if atMost != 500*time.Millisecond {
-		return errors.New("it may wait another time")
+		return "", errors.New("it may wait another time")
 	}
-	return v.Wait
+	return v.BehindAt, v.Wait
 }
 
 // List answers what the test says.
-func (v *View) List(_ context.Context, q taskview.Query) ([]json.RawMessage, int, error) {
+func (v *View) List(ctx context.Context, q taskview.Query) ([]json.RawMessage, int, error) {
+	if v.OnList != nil {
+		v.OnList(ctx)
+		return v.Tasks, v.Total, v.Err
+	}
 	v.Asked = append(v.Asked, q)
 	return v.Tasks, v.Total, v.Err
 }
 
-// Ping answers what the test says.
-func (v *View) Ping(ctx context.Context) error {
+// Checkpoint answers what the test says.
+func (v *View) Checkpoint(ctx context.Context) (string, error) {
 	if v.OnPing == nil {
-		return nil
+		return v.BehindAt, nil
 	}
-	return v.OnPing(ctx)
+	return "", v.OnPing(ctx)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/claudebench/claudebench/internal/auth"
+	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
 )
@@ -27,7 +28,8 @@ const (
 type readiness struct {
 	// Ready reports whether commands are taken.
 	Ready bool `json:"ready"`
-	// Degraded reports that a service other than Redis does not work: commands are taken, and task.list does not answer.
+	// Degraded reports that a service other than Redis does not work: commands are taken, and task.list does not
+	// answer, or answers what is old.
 	Degraded bool `json:"degraded"`
 	// Reasons are why it is not ready, or degraded, a sentence each.
 	Reasons []string `json:"reasons,omitempty"`
@@ -59,11 +61,12 @@ func (s *Server) ready(writable func(context.Context) error) http.HandlerFunc {
 
 func (s *Server) readiness(ctx context.Context, writable func(context.Context) error) readiness {
 	answer := readiness{Ready: true, Redis: storeOK, Postgres: storeOff}
+	var lag taskview.Lag
 	// Side by side: a store that hangs must not use up the time of the other.
 	var asked sync.WaitGroup
 	asked.Go(func() { answer.Projections = s.runner.Status(ctx) })
 	if s.tasks != nil {
-		asked.Go(func() { answer.Postgres = s.postgres(ctx) })
+		asked.Go(func() { answer.Postgres, lag = s.postgres(ctx) })
 	}
 	if err := writable(ctx); err != nil {
 		answer.Redis = storeUnavailable
@@ -77,6 +80,9 @@ func (s *Server) readiness(ctx context.Context, writable func(context.Context) e
 		answer.Degraded = true
 		answer.Reasons = append(answer.Reasons, fmt.Sprintf("Postgres is %s: task.list does not work", answer.Postgres))
 	}
+	if lag.Stale() {
+		answer.Degraded, answer.Reasons = true, append(answer.Reasons, lag.String())
+	}
 	select {
 	case <-s.draining:
 		answer.Ready, answer.Reasons = false, append(answer.Reasons, "the coordinator is stopping")
@@ -85,19 +91,20 @@ func (s *Server) readiness(ctx context.Context, writable func(context.Context) e
 	return answer
 }
 
-// postgres reports how the database stands.
-func (s *Server) postgres(ctx context.Context) string {
-	_, err := s.tasks.Checkpoint(ctx)
+// postgres reports how the database stands, and how far the task view is behind the log if Redis tells.
+func (s *Server) postgres(ctx context.Context) (string, taskview.Lag) {
+	at, err := s.tasks.Checkpoint(ctx)
 	switch {
 	case err == nil:
-		return storeOK
+		lag, _ := taskview.ReadLag(ctx, s.scripts, at.String()) // an error is Redis's, which is asked beside
+		return storeOK, lag
 	case projections.NotMigrated(err):
-		return storeNotMigrated
+		return storeNotMigrated, taskview.Lag{}
 	}
 	if cause := postgresCause(err); cause != "" {
-		return storeUnavailable + ": " + cause
+		return storeUnavailable + ": " + cause, taskview.Lag{}
 	}
-	return storeUnavailable
+	return storeUnavailable, taskview.Lag{}
 }
 
 // postgresCause is what an operator must change for Postgres to be available, "" where that is not known.

@@ -80,6 +80,7 @@ type Server struct {
 	redis       redis.UniversalClient
 	pool        *projections.Pool  // nil without Postgres
 	tasks       *projections.Tasks // nil without Postgres
+	scripts     lua.Scripts
 	runner      *projections.Runner
 	stop        context.CancelFunc // of the background work
 	endWork     func()             // of what goes on without its caller, a flush
@@ -217,6 +218,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 		return nil, nil, err
 	}
 	redisConfig := projections.RedisConfig{Client: s.redis, Runner: lua.NewRunner(s.redis), Keys: space}
+	s.scripts = redisConfig.Runner.On(space.Log())
 	folds := []projections.Projection{projections.NewState(redisConfig), projections.NewMetrics(redisConfig)}
 	if s.pool != nil {
 		s.tasks = projections.NewTasks(projections.TasksConfig{Pool: s.pool, Logger: s.logger})

@@ -16,8 +16,12 @@ import (
 // taskView lets commands read the projection.
 type taskView struct{ tasks *projections.Tasks }
 
-func (v taskView) WaitFor(ctx context.Context, seq int64, atMost time.Duration) error {
-	return unavailable(v.tasks.WaitFor(ctx, seq, atMost))
+func (v taskView) WaitFor(ctx context.Context, seq int64, atMost time.Duration) (behindAt string, err error) {
+	reached, at, err := v.tasks.WaitFor(ctx, seq, atMost)
+	if reached || err != nil {
+		return "", unavailable(err)
+	}
+	return at.String(), nil
 }
 
 func (v taskView) List(ctx context.Context, q taskview.Query) ([]json.RawMessage, int, error) {
@@ -38,10 +42,10 @@ func (v taskView) List(ctx context.Context, q taskview.Query) ([]json.RawMessage
 	return page.Tasks, int(page.Total), unavailable(err)
 }
 
-// Ping reads the checkpoint: that needs the database, and that it has been migrated.
-func (v taskView) Ping(ctx context.Context) error {
-	_, err := v.tasks.Checkpoint(ctx)
-	return unavailable(err)
+// Checkpoint needs the database, and that it has been migrated.
+func (v taskView) Checkpoint(ctx context.Context) (string, error) {
+	at, err := v.tasks.Checkpoint(ctx)
+	return at.String(), unavailable(err)
 }
 
 // Position, Flush and Decide make it what a flush works on.
@@ -67,6 +71,9 @@ func (v taskView) Decide(ctx context.Context, id string) (tasks int64, deleted b
 func unavailable(err error) error {
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, projections.ErrBusy) {
+		return fmt.Errorf("%w: %w", taskview.ErrBusy, err)
 	}
 	var answered *pgconn.PgError
 	if errors.As(err, &answered) && !projections.NotMigrated(err) {

@@ -22,16 +22,21 @@ type Query struct {
 
 // View is a view of the tasks, derived from the log, that is a little behind it.
 type View interface {
-	// WaitFor waits until the view has the event of this seq, at most for the time given.
-	WaitFor(ctx context.Context, seq int64, atMost time.Duration) error
+	// WaitFor waits until the view has the event of this seq, at most for the time given. It returns "", or the view's
+	// checkpoint if it still lacks the event.
+	WaitFor(ctx context.Context, seq int64, atMost time.Duration) (behindAt string, err error)
 	// List gives the tasks that match, each as a task object, and how many match in all.
 	List(ctx context.Context, q Query) (tasks []json.RawMessage, total int, err error)
-	// Ping asks whether the view can be read.
-	Ping(ctx context.Context) error
+	// Checkpoint returns the ID of the last event that the view has, which shows that it can be read.
+	Checkpoint(ctx context.Context) (string, error)
 }
 
 // ErrPageTooLarge is what a TaskView answers when the tasks of a page hold more than it gives at once.
 var ErrPageTooLarge = errors.New("the page is too large")
+
+// ErrBusy is the error of a view whose connections were all in use for as long as the caller could wait. It tells nothing
+// of Postgres.
+var ErrBusy = errors.New("all connections to the task view are in use")
 
 // ErrUnavailable is what a TaskView answers when its store cannot be reached.
 var ErrUnavailable = errors.New("task view unavailable")
@@ -58,6 +63,9 @@ var ErrRowsKept = errors.New("the rows are kept")
 func APIError(err error) error {
 	if errors.Is(err, ErrPageTooLarge) {
 		return api.InvalidParams("limit parameter: the tasks of this page hold more than 16 MiB; ask for fewer at once")
+	}
+	if errors.Is(err, ErrBusy) {
+		return api.InternalBecause(api.PostgresUnavailable, "every connection is in use; try again in a second")
 	}
 	if errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 		return api.Internal(api.PostgresUnavailable)

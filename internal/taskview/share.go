@@ -1,0 +1,75 @@
+package taskview
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/claudebench/claudebench/internal/api"
+)
+
+const (
+	// shareOfCaller is how many lists of one caller run at once. Each holds a connection to Postgres.
+	shareOfCaller = 2
+	// sharePatience is how long a list waits for others of its caller.
+	sharePatience = 3 * time.Second
+)
+
+// Shares bounds how many lists each caller has under way, so that one caller's load delays that caller alone.
+type Shares struct {
+	mu      sync.Mutex
+	callers map[string]*share
+}
+
+type share struct {
+	room  *semaphore.Weighted
+	users int // that hold it or wait for it
+}
+
+// NewShares returns shares that nobody uses.
+func NewShares() *Shares { return &Shares{callers: map[string]*share{}} }
+
+// Enter waits until the caller has fewer lists under way than its share, and returns the function that ends this one. The
+// error is ctx's, or after three seconds an *api.Error with the code of the rate limit.
+func (s *Shares) Enter(ctx context.Context, caller string) (leave func(), err error) {
+	s.mu.Lock()
+	own := s.callers[caller]
+	if own == nil {
+		own = &share{room: semaphore.NewWeighted(shareOfCaller)}
+		s.callers[caller] = own
+	}
+	own.users++
+	s.mu.Unlock()
+	forget := func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if own.users--; own.users == 0 {
+			delete(s.callers, caller)
+		}
+	}
+	patience, cancel := context.WithTimeout(ctx, sharePatience)
+	defer cancel()
+	if err := own.room.Acquire(patience, 1); err != nil {
+		forget()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, &api.Error{Code: api.CodeRateLimited, Message: "Rate limit exceeded", Data: tooManyAtOnce{
+			"TOO_MANY_AT_ONCE", shareOfCaller, sharePatience.Milliseconds(), time.Second.Milliseconds(),
+		}}
+	}
+	return func() {
+		own.room.Release(1)
+		forget()
+	}, nil
+}
+
+// tooManyAtOnce is the data of the error, which has what that of the rate limit has.
+type tooManyAtOnce struct {
+	Reason       string `json:"reason"`
+	Limit        int    `json:"limit"`
+	WindowMs     int64  `json:"windowMs"`
+	RetryAfterMs int64  `json:"retryAfterMs"`
+}

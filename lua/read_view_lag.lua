@@ -1,0 +1,16 @@
+--- @include "lib/moment"
+--- @include "lib/clock"
+-- Reads how far a view is behind the log. It is no command: no rate limit counts it.
+--- @readonly
+--
+-- KEYS[1] log
+-- ARGV[1] checkpoint  of the view, the ID of the last event that it has
+-- Returns {events that the view has not, age of the first of them in ms}
+-- Errors  none
+-- Emits   nothing
+local checkpoint = ARGV[1]
+
+local first = redis.call('XRANGE', prefix .. 'stream:events', '(' .. checkpoint, '+', 'COUNT', 1)[1]
+if not first then return { 0, 0 } end
+local ms, seq = string.match(first[1], '^(%d+)-(%d+)$')
+return { moment() - seq + 1, int(math.max(clock - ms, 0)) }
