@@ -111,7 +111,7 @@ func (o Options) list(ctx context.Context, c *command.Call, p *ListTasksParams) 
 	}
 	leave, err := o.Shares.Enter(ctx, cmp.Or(c.Caller, c.Addr))
 	if err != nil {
-		return nil, err
+		return nil, taskview.APIError(err)
 	}
 	defer leave()
 	behindAt, err := o.View.WaitFor(ctx, seq, viewPatience)

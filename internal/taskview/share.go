@@ -2,6 +2,7 @@ package taskview
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -32,7 +33,7 @@ type share struct {
 func NewShares() *Shares { return &Shares{callers: map[string]*share{}} }
 
 // Enter waits until the caller has fewer lists under way than its share, and returns the function that ends this one. The
-// error is ctx's, or after three seconds an *api.Error with the code of the rate limit.
+// error wraps ErrBusy if ctx ends before, or is, after three seconds an *api.Error with the code of the rate limit.
 func (s *Shares) Enter(ctx context.Context, caller string) (leave func(), err error) {
 	s.mu.Lock()
 	own := s.callers[caller]
@@ -54,7 +55,7 @@ func (s *Shares) Enter(ctx context.Context, caller string) (leave func(), err er
 	if err := own.room.Acquire(patience, 1); err != nil {
 		forget()
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return nil, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
 		}
 		return nil, &api.Error{Code: api.CodeRateLimited, Message: "Rate limit exceeded", Data: tooManyAtOnce{
 			"TOO_MANY_AT_ONCE", shareOfCaller, sharePatience.Milliseconds(), time.Second.Milliseconds(),

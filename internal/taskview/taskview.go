@@ -34,7 +34,7 @@ type View interface {
 // ErrPageTooLarge is what a TaskView answers when the tasks of a page hold more than it gives at once.
 var ErrPageTooLarge = errors.New("the page is too large")
 
-// ErrBusy is the error of a view whose connections were all in use for as long as the caller could wait. It tells nothing
+// ErrBusy is the error of a call that waited for its turn, and of a view whose connections were all in use for as long as the caller could wait. It tells nothing
 // of Postgres.
 var ErrBusy = errors.New("all connections to the task view are in use")
 
