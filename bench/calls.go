@@ -91,7 +91,7 @@ func fixed(command []byte, n int) func() []byte {
 // bareCreate loads the script of task.create and gives the command that runs it as the coordinator does.
 func bareCreate(ctx context.Context, st *stack, namespace string) ([]byte, error) {
 	script := lua.Named("create_task")
-	return bareScript(ctx, st, script, namespace, "task.create:127.0.0.1", "0", "", "", taskText, strconv.Itoa(taskPriority), "", "", "")
+	return bareScript(ctx, st, script, namespace, "task.create:127.0.0.1", "0", "", "", taskText, strconv.Itoa(taskPriority), "", "", "", "")
 }
 
 // bareScript loads a script and gives the command that runs it.

@@ -47,6 +47,9 @@ type Options struct {
 	TaskRetention time.Duration
 	// RateLimits replaces the limits of methods, in calls a minute and actor; 0 is none.
 	RateLimits map[string]int
+	// TokenRateLimits replaces how many calls a minute a token may make for all its instances together; 0 is none. Default
+	// five times the method's limit.
+	TokenRateLimits map[string]int
 	// Name is the coordinator's in leases and in notes on its circuits. Default a random one.
 	Name string
 	// FlushDies reports whether a flush is left at a step, as by a coordinator that dies. For tests.
@@ -100,7 +103,7 @@ func New(o Options) (*Coordinator, error) {
 	c := &Coordinator{
 		tokens: o.Tokens, scripts: lua.NewRunner(o.Redis).On(space.Log()), methods: map[string]*command.Method{}, logger: o.Logger,
 		tick: reassign.SweepOptions{
-			Context: lua.EventContext("coordinator", "", ""), Timeout: o.InstanceTTL.Milliseconds(), Interval: o.MonitorInterval.Milliseconds(),
+			Context: lua.EventContext("coordinator", "", ""), Timeout: o.InstanceTTL.Milliseconds(), Tick: true,
 		},
 	}
 	c.probe = readiness.New(c.scripts)
@@ -109,7 +112,7 @@ func New(o Options) (*Coordinator, error) {
 		c.scripts = command.TraceScripts(c.scripts, c.tracer)
 	}
 	o.Name = cmp.Or(o.Name, rand.Text())
-	c.sweeper = reassign.New(c.scripts, o.InstanceTTL)
+	c.sweeper = reassign.New(c.scripts, o.InstanceTTL, o.MonitorInterval)
 	c.flusher = flush.New(flush.Options{
 		Scripts: c.scripts, Prefix: space.Prefix(), Rows: o.Rows, InstanceTTL: o.InstanceTTL, Name: o.Name, Logger: o.Logger, Dies: o.FlushDies,
 	})
@@ -138,7 +141,13 @@ func New(o Options) (*Coordinator, error) {
 		if c.methods[name] == nil {
 			return nil, fmt.Errorf("rate limit for %s: no such method", name)
 		}
-		c.methods[name].Limit = limit
+		c.methods[name].Limit, c.methods[name].TokenLimit = limit, command.TokenShare*limit
+	}
+	for name, limit := range o.TokenRateLimits {
+		if c.methods[name] == nil {
+			return nil, fmt.Errorf("token rate limit for %s: no such method", name)
+		}
+		c.methods[name].TokenLimit = limit
 	}
 	return c, nil
 }

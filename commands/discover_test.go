@@ -128,14 +128,15 @@ func TestDiscover(t *testing.T) {
 			t.Errorf("an unknown domain: %s", got)
 		}
 		for _, m := range methods {
-			want := system.MethodMetadata{Persist: true, RateLimit: f.Method(m.Name).Limit, Roles: f.Method(m.Name).Roles}
+			limit := f.Method(m.Name).Limit
+			want := system.MethodMetadata{Persist: true, RateLimit: limit, TokenRateLimit: 5 * limit, Roles: f.Method(m.Name).Roles}
 			switch m.Name {
 			case "task.create":
-				want.RateLimit = 7
+				want.RateLimit, want.TokenRateLimit = 7, 35
 			case "task.get", "task.list", "system.health", "system.metrics", "system.get_state", "system.discover":
 				want.Persist = false
 				if m.Name == "task.get" {
-					want.RateLimit = 0
+					want.RateLimit, want.TokenRateLimit = 0, 0
 				}
 				if !slices.Contains(m.Metadata.Roles, api.RoleAuditor) {
 					t.Errorf("an auditor may not call %s", m.Name)

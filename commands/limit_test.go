@@ -3,6 +3,8 @@ package commands_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,20 +46,162 @@ func TestRateLimit(t *testing.T) {
 	})
 }
 
-// A repeated call is answered, not counted and not refused: it changes nothing.
-func TestRateLimitComesAfterTheIdempotencyKey(t *testing.T) {
-	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"task.create": 2}}, func(t *testing.T, f *fleettest.Fleet) {
-		first := f.OK("task.create", `{"text":"x","idempotencyKey":"k"}`)
-		for range 5 {
-			if again := f.OK("task.create", `{"text":"x","idempotencyKey":"k"}`); string(again) != string(first) {
+// A call that is repeated with its idempotency key counts like any other.
+func TestRepeatsAreCounted(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"task.create": 3}}, func(t *testing.T, f *fleettest.Fleet) {
+		create := `{"text":"x","idempotencyKey":"k"}`
+		first := f.OK("task.create", "%s", create)
+		for range 2 {
+			if again := f.OK("task.create", "%s", create); string(again) != string(first) {
 				t.Errorf("answered %s", again)
 			}
 		}
-		f.OK("task.create", `{"text":"y"}`)
-		if again := f.OK("task.create", `{"text":"x","idempotencyKey":"k"}`); string(again) != string(first) {
-			t.Errorf("answered %s", again)
+		f.Limited(api.Request{Method: "task.create", Params: json.RawMessage(create), Addr: "192.0.2.1"})
+	})
+}
+
+// A token's instances have each their own limit, and one together, so that inventing ids gets around none.
+func TestRateLimitOfAToken(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{
+		Tokens: fleettest.FleetTokens(), RateLimits: map[string]int{"system.register": 2, "system.heartbeat": 0, "task.claim": 2},
+		TokenRateLimits: map[string]int{"system.heartbeat": 3, "task.claim": 0},
+	}, func(t *testing.T, f *fleettest.Fleet) {
+		call := func(token, method, id string) (json.RawMessage, error) {
+			params := `{"id":%q,"roles":[]}`
+			if method != "system.register" {
+				params = `{"workerId":%q}`
+			}
+			if method == "system.heartbeat" {
+				params = `{"instanceId":%q}`
+			}
+			return f.As(token, method, params, id)
 		}
-		f.Limited(api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"z"}`), Addr: "192.0.2.1"})
+		limited := func(token, method, id, data string) {
+			t.Helper()
+			_, err := call(token, method, id)
+			if known := (*api.Error)(nil); !errors.As(err, &known) || known.Code != api.CodeRateLimited || !strings.Contains(err.Error(), data) {
+				t.Errorf("%s by %s for %s: %v, want a limit with %s", method, token, id, err, data)
+			}
+		}
+		for i := range 10 {
+			if _, err := call("alice", "system.register", fmt.Sprint("a", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		limited("alice", "system.register", "a10", `"scope":"token"`)
+		for range 2 {
+			f.May("bob", "system.register", `{"id":"b","roles":["worker"]}`)
+		}
+		limited("bob", "system.register", "b", `"limit":2`)
+		f.May("bob", "system.register", `{"id":"b2","roles":[]}`) // what was refused for b is not counted for bob
+		for i := range 3 {
+			f.May("bob", "system.heartbeat", `{"instanceId":"b%d"}`, i)
+		}
+		limited("bob", "system.heartbeat", "b", `"limit":3`)
+		for i := range 20 { // no limit of the token's here
+			if _, err := call("alice", "task.claim", fmt.Sprint("a", i)); err != nil && !strings.Contains(err.Error(), "not registered") {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// countedCalls are calls of each method that end in every way that a script decides. w is registered and holds the
+// claimed task %[1]s; %[2]s waits, and has roles in its metadata.
+var countedCalls = map[string][]string{
+	"system.register":      {`{"id":"w","roles":["worker"],"metadata":{"sessionId":"s"}}`, `{"id":"w","roles":["worker"],"metadata":{"sessionId":"s"}}`},
+	"system.heartbeat":     {`{"instanceId":"w"}`, `{"instanceId":"nobody"}`},
+	"system.unregister":    {`{"instanceId":"nobody"}`, `{"instanceId":"w","sessionId":"another"}`},
+	"system.health":        {`{}`},
+	"system.check_health":  {`{}`, `{"timeout":60000}`},
+	"system.metrics":       {`{}`, `{"detailed":true}`},
+	"system.get_state":     {`{}`},
+	"system.batch.process": {`{"batchId":"b","instanceId":"w","items":[1,2]}`, `{"batchId":"b","instanceId":"w","items":[1,2]}`, `{"batchId":"b","instanceId":"w","items":[3]}`, `{"batchId":"b","instanceId":"nobody","items":[1]}`, `{"batchId":"many","instanceId":"w","items":[` + strings.Repeat("0,", 149) + `0]}`},
+	"system.quorum.vote":   {`{"instanceId":"w","decision":"d","value":1}`, `{"instanceId":"w","decision":"d","value":1}`, `{"instanceId":"w","decision":"d","value":1,"totalInstances":9}`, `{"instanceId":"nobody","decision":"d","value":1}`},
+	"system.discover":      {`{}`, `{"domain":"task"}`},
+	"task.create":          {`{"text":"x"}`, `{"text":"x","idempotencyKey":"k"}`, `{"text":"x","idempotencyKey":"k"}`, `{"text":"y","idempotencyKey":"k"}`},
+	"task.update":          {`{"id":%[2]q,"updates":{"text":"y"}}`, `{"id":%[2]q,"updates":{"metadata":{"a":1}}}`, `{"id":"t-0","updates":{"metadata":{"a":1}}}`, `{"id":"t-0","updates":{"text":"y"}}`, `{"id":%[2]q,"updates":{"status":"completed","metadata":{"b":1}}}`},
+	"task.assign":          {`{"taskId":%[1]q,"instanceId":"w"}`, `{"taskId":"t-0","instanceId":"w"}`, `{"taskId":%[2]q,"instanceId":"nobody"}`},
+	"task.unassign":        {`{"taskId":%[2]q}`, `{"taskId":"t-0"}`},
+	"task.claim":           {`{"workerId":"w","idempotencyKey":"c"}`, `{"workerId":"w","idempotencyKey":"c"}`, `{"workerId":"nobody"}`, `{"workerId":"w"}`},
+	"task.complete":        {`{"id":%[2]q}`, `{"id":"t-0"}`, `{"id":%[1]q,"workerId":"w","attempt":9}`, `{"id":%[1]q,"workerId":"other"}`, `{"id":%[1]q,"workerId":"w","attempt":1,"idempotencyKey":"f"}`, `{"id":%[1]q,"workerId":"w","attempt":1,"idempotencyKey":"f"}`},
+	"task.list":            {`{}`}, // there is no view
+	"task.get":             {`{"id":%[1]q}`, `{"id":"t-0"}`},
+	"task.delete":          {`{"id":"t-0"}`, `{"id":%[2]q}`},
+}
+
+// Every call that a script sees counts once for the actor, whatever becomes of it, and is refused beyond the limit. The
+// limit of system.flush is another: for all together.
+func TestEachCallCountsOnce(t *testing.T) {
+	t.Parallel()
+	list, err := commands.Methods()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range list {
+		calls := countedCalls[m.Name]
+		if m.Name == "system.flush" {
+			continue
+		}
+		if len(calls) == 0 {
+			t.Errorf("no calls of %s in the table", m.Name)
+		}
+		t.Run(m.Name, func(t *testing.T) {
+			fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+				held, waits := f.Create("held", ""), f.Create("waits", `,"metadata":{"roles":["x"]}`)
+				f.Register("w", `["worker"]`, `,"metadata":{"sessionId":"s"}`)
+				if f.Claim("w") != held {
+					t.Fatal("not claimed")
+				}
+				f.With(func(o *commands.Options) {
+					o.RateLimits = fleettest.Unlimited()
+					o.RateLimits[m.Name] = len(calls)
+				})
+				for i, params := range calls {
+					params = fmt.Sprintf(params+"%.0[1]s%.0[2]s", held, waits)
+					_, err := f.Call(t.Context(), api.Request{Method: m.Name, Params: json.RawMessage(params), Addr: "192.0.2.1"})
+					if known := (*api.Error)(nil); err != nil && (!errors.As(err, &known) || known.Code == api.CodeInvalidParams || known.Code == api.CodeRateLimited) {
+						t.Errorf("%s: %v", params, err)
+					}
+					if n := counted(t, f, m.Name); n != i+1 {
+						t.Fatalf("after %d calls, the last one %.200s, %d are counted", i+1, params, n)
+					}
+				}
+			})
+		})
+	}
+}
+
+// counted sums up the calls of a method that count in the current windows of all actors.
+func counted(t *testing.T, f *fleettest.Fleet, method string) (sum int) {
+	t.Helper()
+	for _, key := range f.Scan(f.Keys.Prefix() + "ratelimit:" + method + ":*") {
+		n, err := strconv.Atoi(f.Hash(key)["current"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += n
+	}
+	return sum
+}
+
+// Metadata that others change all the time is merged again and again, and the call still counts once.
+func TestAnUpdateThatMergesAgainCountsOnce(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"task.update": 20}}, func(t *testing.T, f *fleettest.Fleet) {
+		id := f.Create("x", `,"metadata":{"a":0}`)
+		var callers sync.WaitGroup
+		for i := range 20 {
+			callers.Go(func() {
+				_, err := f.Do("task.update", fmt.Sprintf(`{"id":%q,"updates":{"metadata":{"k%d":1}}}`, id, i))
+				if known := (*api.Error)(nil); err != nil && (!errors.As(err, &known) || known.Code != api.CodeConflict) {
+					t.Error(err)
+				}
+			})
+		}
+		callers.Wait()
+		if n := counted(t, f, "task.update"); n != 20 {
+			t.Errorf("%d calls are counted", n)
+		}
 	})
 }
 
@@ -92,7 +236,7 @@ func TestRateLimitSlides(t *testing.T) {
 
 		set(30*time.Second, 10, 6)
 		wait := f.Limited(create).RetryAfterMs
-		set(30*time.Second+time.Duration(wait+10)*time.Millisecond, 10, 6) // 10 ms for what passed before it was told
+		set(30*time.Second+time.Duration(wait+500)*time.Millisecond, 10, 6) // half a second for what passed before it was told
 		if _, err := f.Call(t.Context(), create); err != nil {
 			t.Errorf("after waiting %d ms as told: %v", wait, err)
 		}

@@ -136,6 +136,7 @@ func TestForeignEntryInTheLog(t *testing.T) {
 		f.Verify()
 
 		f.Put([]any{"XADD", f.Keys.Events(), "18446744073709551615-18446744073709551615", "foreign", "entry"})
+		f.Watched()
 		before := f.Snapshot()
 		for _, c := range []struct{ method, params string }{
 			{"task.create", `{"text":"x","idempotencyKey":"k"}`},

@@ -178,6 +178,8 @@ func (m *model) doComplete(t *rapid.T) {
 		want = "NOT_ASSIGNED"
 	case worker != "" && worker != task.AssignedTo:
 		want = "NOT_OWNER"
+	case attempt > task.Attempt:
+		want = "UNKNOWN_ATTEMPT"
 	case attempt >= 0 && attempt != task.Attempt:
 		want = "STALE_ATTEMPT"
 	}

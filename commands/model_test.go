@@ -310,7 +310,7 @@ func (m *model) doDie(t *rapid.T) {
 }
 
 func (m *model) sweep(t *rapid.T) {
-	m.Put([]any{"HSET", m.Keys.Prefix() + "health:monitor", "tick", "99999999999999", "patience", 0}) // it has been there all the time
+	m.Watched()
 	if err := m.other.Sweep(context.Background()); err != nil {
 		t.Fatalf("sweep: %v", err)
 	}

@@ -173,7 +173,8 @@ func TestTasksBelongToTokens(t *testing.T) {
 		f.May("audit", "task.get", `{"id":%q}`, task)
 
 		// With his instance it is bob's as well, and still hers.
-		f.May("alice", "task.assign", `{"taskId":%q,"instanceId":"b"}`, task)
+		f.MayNot("alice", "the token that registered instance b", "task.assign", `{"taskId":%q,"instanceId":"b"}`, task)
+		f.May("ops", "task.assign", `{"taskId":%q,"instanceId":"b"}`, task)
 		f.MayNot("eve", "created task", "task.unassign", `{"taskId":%q}`, task)
 		f.May("bob", "task.update", `{"id":%q,"updates":{"priority":70}}`, task)
 		f.May("alice", "task.update", `{"id":%q,"updates":{"priority":80}}`, task)
@@ -193,7 +194,7 @@ func TestTasksBelongToTokens(t *testing.T) {
 			t.Errorf("a lost task: %v", err)
 		}
 		_, err = f.As("alice", "task.complete", `{"id":%q,"attempt":7}`, task)
-		if known := (*api.Error)(nil); !errors.As(err, &known) || !strings.Contains(known.Error(), "STALE_ATTEMPT") {
+		if known := (*api.Error)(nil); !errors.As(err, &known) || !strings.Contains(known.Error(), "UNKNOWN_ATTEMPT") {
 			t.Errorf("a lost task, by its attempt: %v", err)
 		}
 		f.MayNot("bob", "registered instance a", "task.complete", `{"id":%q,"workerId":"a"}`, task)

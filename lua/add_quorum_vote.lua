@@ -4,7 +4,8 @@
 --- @include "lib/conflict"
 --- @include "lib/own"
 -- Counts an instance's vote. A decision is made by the vote that gives one value more than half of all,
--- and ends without one when all have voted and no value has.
+-- and ends without one when all have voted and no value has. A decision belongs to the agent's token that cast its first
+-- vote: only that token's instances vote. One that an operator or admin began is for all.
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace
@@ -35,7 +36,10 @@ refused = foreign_instance(agent, instance)
 if refused then return refused end
 
 local key = prefix .. 'quorum:' .. decision
-local total = redis.call('HGET', key .. ':metadata', 'totalInstances')
+local fixed = redis.call('HMGET', key .. ':metadata', 'totalInstances', 'owner')
+local total, owner = fixed[1], fixed[1] and (fixed[2] or '') or agent
+refused = owner ~= '' and foreign_name('decision', decision, owner, agent, instance)
+if refused then return refused end
 if total and given ~= '' and given ~= total then
   return conflict('TOTAL_INSTANCES_DIFFER', '"totalInstances":' .. total)
 end
@@ -65,7 +69,7 @@ if majority or votes >= tonumber(total) then
   end
   redis.call('PEXPIRE', key .. ':result', kept)
 end
-redis.call('HSET', key .. ':metadata', 'totalInstances', total, 'quorum', quorum, 'lastVote', at, 'seq', n)
+redis.call('HSET', key .. ':metadata', 'totalInstances', total, 'quorum', quorum, 'owner', owner, 'lastVote', at, 'seq', n)
 redis.call('PEXPIRE', key .. ':votes', kept)
 redis.call('PEXPIRE', key .. ':tally', kept)
 redis.call('PEXPIRE', key .. ':metadata', kept)

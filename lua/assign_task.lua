@@ -31,6 +31,8 @@ if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.stat
 if t.assignedTo then return conflict('ALREADY_ASSIGNED', '"assignedTo":' .. quote(t.assignedTo)) end
 local roles = redis.call('HGET', prefix .. 'instance:' .. instance, 'roles')
 if not roles then return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(instance) .. '}') end
+refused = foreign_instance(agent, instance)
+if refused then return refused end
 if not fits(role_table(roles), t.roleset) then return conflict('ROLES_MISSING', '"roles":' .. t.roleset) end
 
 assign(t, instance, 'requested')

@@ -32,7 +32,7 @@ local worker, most, agent = ARGV[6], tonumber(ARGV[7]), ARGV[8]
 
 local refused = open_log()
 if refused then return refused end
-local answer = recall(once, digest) or limit(subject, calls)
+local answer = limit(subject, calls) or recall(once, digest)
 if answer then return answer end
 local roles_text = registered(worker)
 if not roles_text then return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(worker) .. '}') end

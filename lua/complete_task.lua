@@ -25,7 +25,8 @@
 -- ARGV[12] agent    name of an agent's token, '' for who may act for all
 -- Returns the method's result: {id, status, completedAt}
 -- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, NOT_REGISTERED, CONFLICT (FLUSH_IN_PROGRESS,
---         IDEMPOTENCY_KEY_REUSED, ALREADY_FINISHED, NOT_ASSIGNED, NOT_OWNER, STALE_ATTEMPT)
+--         IDEMPOTENCY_KEY_REUSED, ALREADY_FINISHED, NOT_ASSIGNED, NOT_OWNER, STALE_ATTEMPT,
+--         UNKNOWN_ATTEMPT)
 -- Emits   task.completed or task.failed, task.claimed before it when the task was never claimed
 local subject, calls = ARGV[2], ARGV[3]
 local once, digest = ARGV[4], ARGV[5]
@@ -34,7 +35,7 @@ local result, failure, retention, agent = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 
 local refused = open_log()
 if refused then return refused end
-local answer = recall(once, digest) or limit(subject, calls)
+local answer = limit(subject, calls) or recall(once, digest)
 if answer then return answer end
 local t = read_place(id)
 if not t then return no_task(id) end
@@ -43,7 +44,10 @@ if refused then return refused end
 if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end
 if not t.assignedTo then return conflict('NOT_ASSIGNED') end
 if worker ~= '' and worker ~= t.assignedTo then return conflict('NOT_OWNER', '"assignedTo":' .. quote(t.assignedTo)) end
-if attempt ~= '' and attempt ~= t.attempt then return conflict('STALE_ATTEMPT', '"attempt":' .. t.attempt) end
+if attempt ~= '' and attempt ~= t.attempt then
+  if tonumber(attempt) > tonumber(t.attempt) then return conflict('UNKNOWN_ATTEMPT', '"attempt":' .. t.attempt) end
+  return conflict('STALE_ATTEMPT', '"attempt":' .. t.attempt)
+end
 -- Last, so that an agent whose task has another owner by now is told that, and not that it may not.
 refused = foreign_instance(agent, t.assignedTo)
 if refused then return refused end

@@ -6,7 +6,8 @@
 --- @include "lib/batch"
 -- Takes a batch's lock for an instance, from where the last one to have it has got to; or tells how a
 -- batch stands that is finished, or that another instance has the lock of. The instance that has the lock
--- takes it anew: each time gives another fencing token, and the one before is worth nothing then.
+-- takes it anew: each time gives another fencing token, and the one before is worth nothing then. A batch belongs to the
+-- agent's token that began it; others are told nothing of it.
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace
@@ -34,9 +35,13 @@ refused = foreign_instance(agent, instance)
 if refused then return refused end
 
 local status_key = batch_key(batch, 'status')
-local status = redis.call('HMGET', status_key, 'state', 'digest', 'token')
-local token, progress = '1', '0'
+local status = redis.call('HMGET', status_key, 'state', 'digest', 'token', 'owner')
+local token, progress, owner = '1', '0', agent
 if status[1] then
+  -- In older data it is the token of the instance that processes it.
+  owner = status[4] or agent ~= '' and instance_owner(redis.call('GET', batch_key(batch, 'processor'))) or ''
+  refused = foreign_name('batch', batch, owner, agent, instance)
+  if refused then return refused end
   if status[2] ~= digest then return conflict('BATCH_ITEMS_DIFFER') end
   local locked = redis.call('EXISTS', batch_key(batch, 'lock')) == 1
   if status[1] == 'completed' or locked and redis.call('GET', batch_key(batch, 'processor')) ~= instance then
@@ -46,6 +51,6 @@ if status[1] then
 end
 
 local n = emit('batch.started', '{"batchId":' .. quote(batch) .. ',' .. batch_members(instance, progress, total))
-redis.call('HSET', status_key, 'state', 'processing', 'digest', digest, 'total', total, 'token', token, 'seq', n)
+redis.call('HSET', status_key, 'state', 'processing', 'digest', digest, 'total', total, 'token', token, 'owner', owner, 'seq', n)
 hold_batch(batch, token, instance, progress)
 return { '', token, progress }

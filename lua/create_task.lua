@@ -2,7 +2,6 @@
 --- @include "lib/guard"
 --- @include "lib/once"
 --- @include "lib/create"
---- @include "lib/conflict"
 -- Creates a task and puts it where it waits for a worker.
 --- @lot 32
 --
@@ -17,17 +16,19 @@
 -- ARGV[8] metadata  JSON text, or ''
 -- ARGV[9] roleset   sorted JSON array of the roles asked for, or ''
 -- ARGV[10] creator  name of the caller's token, or ''
+-- ARGV[11] agent    the same if it is an agent's, '' for who may act for all
 -- Returns the task object
 -- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, TOO_MANY_ROLE_SETS)
 -- Emits   task.created
 local subject, calls = ARGV[2], ARGV[3]
 local once, digest = ARGV[4], ARGV[5]
-local text, priority, metadata, roleset, creator = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local text, priority, metadata, roleset, creator, agent = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 
 local refused = open_log()
 if refused then return refused end
-local answer = recall(once, digest) or limit(subject, calls)
+local answer = limit(subject, calls) or recall(once, digest)
 if answer then return answer end
-if roleset_refused(roleset) then return conflict('TOO_MANY_ROLE_SETS', '"limit":' .. most_rolesets) end
+refused = refuse_roleset(roleset, nil, agent)
+if refused then return refused end
 
-return remember(once, digest, create(text, priority, metadata, roleset, creator))
+return remember(once, digest, create(text, priority, metadata, roleset, creator, agent))

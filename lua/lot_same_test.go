@@ -75,7 +75,7 @@ func (p *player) play() {
 			}
 			once := pick([]string{"", "", "", fmt.Sprint("k", p.rng.IntN(5))})
 			creates = append(creates, []any{
-				pick([]string{"create:a", "create:b"}), "100", once, "d", fmt.Sprintf("text/%d.%d", round, n), p.rng.IntN(4) * 25, metadata, set, "",
+				pick([]string{"create:a", "create:b"}), "100", once, "d", fmt.Sprintf("text/%d.%d", round, n), p.rng.IntN(4) * 25, metadata, set, "", "",
 			})
 			claims = append(claims, []any{pick([]string{"claim:a", "claim:b"}), "100", "", "d", pick(workers), 1 + p.rng.IntN(3), ""})
 			beats = append(beats, []any{"heartbeat:x", "200", pick(workers), 600_000, ""})

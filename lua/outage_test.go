@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -168,6 +169,26 @@ func TestRunReplyLost(t *testing.T) {
 		t.Errorf("ran %d times, want 3", n)
 	}
 
+	// One that counts a call for the rate limit would count it twice.
+	counting := script("redis.call('INCRBY', KEYS[1], 1)\n--- @readonly\n")
+	counting.Counts = true
+	if _, err := r.Run(within(t, patience), counting, []string{key}); err != nil {
+		t.Fatal(err)
+	}
+	p.swallow.Store(true)
+	if _, err := r.Run(within(t, patience), counting, []string{key}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("answered %v", err)
+	}
+	p.swallow.Store(false)
+	if n := counter(t, direct, key); n != 5 {
+		t.Errorf("ran %d times, want 5", n)
+	}
+	for _, s := range scripts {
+		if uses := strings.Contains(s.Source, "local function limit("); uses != s.Counts {
+			t.Errorf("%s counts: %v", s.Name, s.Counts)
+		}
+	}
+
 	// One that only reads has lost nothing, and is simply asked again.
 	reads := script("return redis.call('GET', KEYS[1])\n--- @readonly\n")
 	if !reads.ReadOnly {
@@ -182,7 +203,7 @@ func TestRunReplyLost(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		reply, err := r.Run(ctx, reads, []string{key})
-		if err == nil && reply != "3" {
+		if err == nil && reply != "5" {
 			err = fmt.Errorf("read %v", reply)
 		}
 		done <- err

@@ -1,6 +1,5 @@
 --- @include "lib/log"
 --- @include "lib/json"
---- @include "lib/conflict"
 --- @include "lib/create"
 --- @include "lib/task"
 --- @include "lib/batch"
@@ -13,12 +12,13 @@
 -- ARGV[3] token     the fencing token
 -- ARGV[4] progress  how many items came before these
 -- ARGV[5] creator   name of the caller's token, or ''
--- ARGV[6…] items     of each its text, priority, metadata (or '') and sorted set of roles (or '')
+-- ARGV[6] agent     the same if it is an agent's, '' for who may act for all
+-- ARGV[7…] items     of each its text, priority, metadata (or '') and sorted set of roles (or '')
 -- Returns the method's result, once the batch is finished or somebody else has it; '' when there is more to do
 -- Errors  NOT_FOUND, CONFLICT (FLUSH_IN_PROGRESS, TOO_MANY_ROLE_SETS)
 -- Emits   task.created for each, then batch.progressed, and batch.completed with the last
-local batch, token, progress, creator = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local first_item = 6
+local batch, token, progress, creator, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local first_item = 7
 
 local refused = open_log()
 if refused then return refused end
@@ -35,14 +35,13 @@ for i = first_item, #ARGV, 4 do
   count = count + 1
   if roleset ~= '' and not sets[roleset] then
     sets[roleset] = true
-    if redis.call('HEXISTS', prefix .. 'queue:rolesets', roleset) == 0 then new_sets = new_sets + 1 end
+    if not roleset_exists(roleset) then new_sets = new_sets + 1 end
   end
 end
-if new_sets > 0 and redis.call('HLEN', prefix .. 'queue:rolesets') + new_sets > most_rolesets then
-  return conflict('TOO_MANY_ROLE_SETS', '"limit":' .. most_rolesets)
-end
+refused = refuse_rolesets(new_sets, nil, agent)
+if refused then return refused end
 
-for i = first_item, #ARGV, 4 do create(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], creator) end
+for i = first_item, #ARGV, 4 do create(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], creator, agent) end
 local processor = redis.call('GET', batch_key(batch, 'processor'))
 progress = int(progress + count)
 local payload = '{"batchId":' .. quote(batch) .. ',' .. batch_members(processor, progress, total)

@@ -71,6 +71,9 @@ type call struct {
 	err    error
 }
 
+// errReplyLost is ErrUnavailable for a script that reads and was perhaps run.
+var errReplyLost = fmt.Errorf("%w: the reply was lost", ErrUnavailable)
+
 // Run runs a script and gives its reply. The error is ErrUnavailable, ErrOutcomeUnknown, an *Error, or
 // a fault of the script; each is told apart by errors.Is or errors.As. It returns when ctx ends.
 func (r *Runner) Run(ctx context.Context, script *Script, keys []string, args ...any) (any, error) {
@@ -79,6 +82,7 @@ func (r *Runner) Run(ctx context.Context, script *Script, keys []string, args ..
 	var refused error // by Redis, with a cause
 	for {
 		reply, err := r.once(ctx, script, keys, args)
+		again := errors.Is(err, ErrUnavailable) && !(script.Counts && errors.Is(err, errReplyLost))
 		if errors.Is(err, ErrUnavailable) {
 			if Cause(err) != "" {
 				refused = err
@@ -86,7 +90,7 @@ func (r *Runner) Run(ctx context.Context, script *Script, keys []string, args ..
 				err = refused // time ran out while it was tried again, which explains nothing
 			}
 		}
-		if !errors.Is(err, ErrUnavailable) || ctx.Err() != nil || time.Now().After(deadline) {
+		if !again || ctx.Err() != nil || time.Now().After(deadline) {
 			return reply, err
 		}
 		select {
@@ -334,7 +338,7 @@ func neverSent(err error) bool {
 // lost is what a lost reply means: for a script that only reads, nothing has changed.
 func lost(script *Script) error {
 	if script.ReadOnly {
-		return ErrUnavailable
+		return errReplyLost
 	}
 	return ErrOutcomeUnknown
 }

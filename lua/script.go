@@ -36,6 +36,8 @@ type Script struct {
 	// ReadOnly says that it writes nothing, so that a lost reply has lost nothing. Its header says so in
 	// a line of its own: `--- @readonly`.
 	ReadOnly bool
+	// Counts says that a call of it counts for a rate limit, so that it is not asked again when its reply was lost.
+	Counts bool
 	// LotSize is how many calls of it may be run by one EVALSHA, 0 when each is run by its own. The header
 	// says so in a line of its own: `--- @lot 16`. Commands that come often have one.
 	LotSize int
@@ -96,7 +98,8 @@ func load(fsys fs.FS, name, file string) (*Script, error) {
 	}
 	var libraries strings.Builder
 	libraries.WriteString(shortcuts)
-	if err := include(fsys, string(source), map[string]bool{}, &libraries); err != nil {
+	seen := map[string]bool{}
+	if err := include(fsys, string(source), seen, &libraries); err != nil {
 		return nil, err
 	}
 	body := includeLine.ReplaceAllString(string(source), "") + "\n"
@@ -109,6 +112,7 @@ func load(fsys fs.FS, name, file string) (*Script, error) {
 	if closing.Len() > 0 {
 		s = newScript(name, command+attempt+closing.String()+"return reply\n")
 	}
+	s.Counts = seen["lib/guard.lua"]
 	if match := lotLine.FindStringSubmatch(body); match != nil {
 		if s.LotSize, err = strconv.Atoi(match[1]); err != nil {
 			return nil, err

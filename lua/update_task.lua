@@ -34,12 +34,12 @@ local text, priority, status = ARGV[5], ARGV[6], ARGV[7]
 local metadata, read, roleset = ARGV[8], ARGV[9], ARGV[10]
 local actor, retention, agent = ARGV[11], ARGV[12], ARGV[13]
 
-local refused = open_log()
+local refused = open_log() or limit(subject, calls)
 if refused then return refused end
 local t = read_task(id)
-if not t then return limit(subject, calls) or no_task(id) end
+if not t then return no_task(id) end
 if metadata ~= '' and read ~= (t.metadata or '') then return redis.error_reply('METADATA_CHANGED {}') end
-refused = limit(subject, calls) or foreign_task(agent, t)
+refused = foreign_task(agent, t)
 if refused then return refused end
 if status ~= '' then
   if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end
@@ -57,9 +57,8 @@ local regroup = metadata ~= '' and roleset ~= (t.roleset or '')
 local unfit = regroup and t.status == 'pending' and t.assignedTo
   and not fits(role_table(redis.call('HGET', prefix .. 'health:roles', t.assignedTo) or '[]'), roleset)
 if unfit and status ~= '' and status ~= 'pending' then return conflict('ROLES_MISSING', '"roles":' .. roleset) end
-if regroup and not t.completedAt and roleset_refused(roleset, t.roleset) then
-  return conflict('TOO_MANY_ROLE_SETS', '"limit":' .. most_rolesets)
-end
+refused = regroup and not t.completedAt and refuse_roleset(roleset, t.roleset, agent)
+if refused then return refused end
 
 local changes = {}
 if text ~= '' then changes[#changes + 1] = '"text":' .. quote(text) end
@@ -86,7 +85,7 @@ if regroup and not t.completedAt then
     redis.call('ZADD', waiting_queue(roleset), score(t.priority, id), id)
   end
   release_roleset(t.roleset)
-  hold_roleset(roleset)
+  hold_roleset(roleset, agent)
 end
 if metadata ~= '' then t.roleset = roleset end
 if priority ~= '' then

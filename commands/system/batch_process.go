@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -25,7 +26,7 @@ type ProcessBatchParams struct {
 }
 
 // ProcessBatchResult is the result of system.batch.process. Processed is false while the batch is under way: another
-// instance has its lock, or the call's time was over.
+// instance has its lock, the call's time was over, or Redis went away.
 type ProcessBatchResult struct {
 	Processed      bool   `json:"processed"`
 	ProcessorID    string `json:"processorId"`
@@ -128,7 +129,8 @@ func isTask(item api.Value) bool {
 }
 
 // processBatch takes the batch's lock and works through the items from where the last one to have it has got to. What it
-// leaves, a failure or the end of its time included, the next call goes on with.
+// leaves, a failure or the end of its time included, the next call goes on with. It has begun when it has the lock: a Redis that
+// goes away after that makes the answer how far it has got, since an error would say that nothing has changed.
 func processBatch(ctx context.Context, c *command.Call, p *ProcessBatchParams, tasks []any) (json.RawMessage, error) {
 	digest, err := digestOf(p.Items)
 	if err != nil {
@@ -146,6 +148,9 @@ func processBatch(ctx context.Context, c *command.Call, p *ProcessBatchParams, t
 	for {
 		last := min(done+batchChunk, len(p.Items))
 		answer, err := processChunk(ctx, c, p, token, done, tasks[4*done:4*last])
+		if errors.Is(err, lua.ErrUnavailable) {
+			return json.Marshal(ProcessBatchResult{ProcessorID: instance, ItemsProcessed: done, Total: len(p.Items)})
+		}
 		if err != nil || answer != nil {
 			return answer, err
 		}
@@ -158,7 +163,7 @@ func processBatch(ctx context.Context, c *command.Call, p *ProcessBatchParams, t
 
 // processChunk makes tasks of the items that follow the first done ones. Its answer is nil while there is more to do.
 func processChunk(ctx context.Context, c *command.Call, p *ProcessBatchParams, token string, done int, tasks []any) (json.RawMessage, error) {
-	args := append([]any{c.EventContext(string(p.InstanceID), c.Cause), string(p.BatchID), token, done, c.Caller}, tasks...)
+	args := append([]any{c.EventContext(string(p.InstanceID), c.Cause), string(p.BatchID), token, done, c.Caller, c.Agent()}, tasks...)
 	reply, err := c.Script(ctx, processBatchChunk, args...)
 	if err != nil || reply == "" {
 		return nil, err

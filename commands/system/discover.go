@@ -34,9 +34,11 @@ type MethodInfo struct {
 
 // MethodMetadata is how a method may be called, and what it does.
 type MethodMetadata struct {
-	Persist   bool     `json:"persist" jsonschema:"what it does is stored"`
-	RateLimit int      `json:"rateLimit" jsonschema:"calls a minute for each actor; 0 for no limit"`
-	Roles     []string `json:"roles" jsonschema:"a token needs one of them"`
+	Persist   bool `json:"persist" jsonschema:"what it does is stored"`
+	RateLimit int  `json:"rateLimit" jsonschema:"calls a minute for each actor; 0 for no limit"`
+	// TokenRateLimit is for methods that are called for an instance.
+	TokenRateLimit int      `json:"tokenRateLimit" jsonschema:"calls a minute that a token may make for all its instances together; 0 for no limit"`
+	Roles          []string `json:"roles" jsonschema:"a token needs one of them"`
 }
 
 var admitCall = lua.Named("admit_call")
@@ -83,6 +85,6 @@ func Describe(m *command.Method) (MethodInfo, error) {
 	}
 	return MethodInfo{
 		Name: m.Name, Description: m.Description, InputSchema: input, OutputSchema: output,
-		Metadata: MethodMetadata{Persist: m.Effect != command.Reads, RateLimit: m.Limit, Roles: m.Roles},
+		Metadata: MethodMetadata{Persist: m.Effect != command.Reads, RateLimit: m.Limit, TokenRateLimit: m.TokenLimit, Roles: m.Roles},
 	}, nil
 }

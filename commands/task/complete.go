@@ -20,7 +20,7 @@ import (
 type CompleteTaskParams struct {
 	ID             api.TaskID `json:"id,omitempty" jsonschema:"the task; taskId says the same"`
 	TaskID         api.TaskID `json:"taskId,omitempty" jsonschema:"another name of id"`
-	WorkerID       api.ID     `json:"workerId,omitempty" jsonschema:"who must own the task"`
+	WorkerID       api.ID     `json:"workerId,omitempty" jsonschema:"who must own the task; without it whoever does"`
 	Attempt        *int       `json:"attempt,omitempty" jsonschema:"which must be the task's: give it when you might have been taken for dead"`
 	Result         api.Value  `json:"result,omitempty" jsonschema:"what the work gave; any JSON"`
 	Error          api.Value  `json:"error,omitempty" jsonschema:"makes the task failed instead of completed"`
@@ -45,6 +45,8 @@ func (o Options) completeMethod() (*command.Method, error) {
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
 		Roles:       command.Writers,
 		Effect:      command.Sets,
+		// A model must say as whom, and for which claim, it finishes.
+		MCPRequired: []string{"workerId", "attempt"},
 		Refine: func(p map[string]*jsonschema.Schema) {
 			p["attempt"].Minimum, p["attempt"].Maximum = new(0.0), new(float64(jsontext.MaxInteger))
 			params.IdempotencyKey(p["idempotencyKey"])

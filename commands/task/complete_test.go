@@ -54,7 +54,7 @@ func TestCompleteErrors(t *testing.T) {
 		f.Refused(api.CodeNotFound, `{"id":"x\"y"}`, "task.complete", `{"id":"x\"y"}`)
 		f.Refused(api.CodeConflict, `{"reason":"NOT_ASSIGNED"}`, "task.complete", `{"id":%q}`, free)
 		f.Refused(api.CodeConflict, `{"reason":"NOT_OWNER","assignedTo":"w"}`, "task.complete", `{"id":%q,"workerId":"v"}`, taken)
-		f.Refused(api.CodeConflict, `{"reason":"STALE_ATTEMPT","attempt":0}`, "task.complete", `{"id":%q,"attempt":1}`, taken)
+		f.Refused(api.CodeConflict, `{"reason":"UNKNOWN_ATTEMPT","attempt":0}`, "task.complete", `{"id":%q,"attempt":1}`, taken)
 		if f.Claim("w") != taken {
 			t.Fatal("not claimed")
 		}

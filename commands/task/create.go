@@ -48,6 +48,7 @@ func createMethod() (*command.Method, error) {
 		if err != nil {
 			return nil, err
 		}
-		return c.Decide(ctx, createTask, "", key, digest, p.Text, priority, []byte(p.Metadata), params.RoleSet(p.Metadata), c.Caller)
+		return c.Decide(ctx, createTask, "", key, digest, p.Text, priority, []byte(p.Metadata), params.RoleSet(p.Metadata),
+			c.Caller, c.Agent())
 	})
 }

@@ -92,7 +92,7 @@ func mergeMetadata(ctx context.Context, c *command.Call, id api.TaskID, changes 
 	if changes == nil {
 		return nil, nil, "", nil
 	}
-	reply, err := c.Script(ctx, getTask, "", "", 0, string(id))
+	reply, err := c.Run(ctx, getTask, "", string(id))
 	if err != nil {
 		return nil, nil, "", err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ type Call struct {
 	method  *Method
 	scripts lua.Scripts
 	late    bool // most of the method's time was over before the call began
+	counted bool // a script has counted it for the rate limit
 }
 
 // NewCall returns a run of a method.
@@ -32,8 +34,8 @@ func (c *Call) Limit() int { return c.method.Limit }
 // Timeout is the method's.
 func (c *Call) Timeout() time.Duration { return c.method.Timeout }
 
-// Run runs the script that decides the command. Its arguments are the event's context, the rate-limit key
-// and the limit, then those given. instance is the one that the caller acts for, "" for none.
+// Run runs a script of the command. Its arguments are the event's context, the rate-limit key and the limit, then those
+// given. The first script counts the call, the others do not. instance is the one that the caller acts for, "" for none.
 func (c *Call) Run(ctx context.Context, script *lua.Script, instance string, args ...any) (any, error) {
 	if instance != "" {
 		if err := c.MayName(instance); err != nil {
@@ -41,8 +43,23 @@ func (c *Call) Run(ctx context.Context, script *lua.Script, instance string, arg
 		}
 	}
 	full := make([]any, 0, 3+len(args))
-	full = append(full, c.EventContext(instance, c.Cause), c.Subject(instance), c.Limit())
+	full = append(full, c.EventContext(instance, c.Cause), c.Subject(instance), c.calls(instance))
 	return c.scripts.Run(ctx, script, append(full, args...)...)
+}
+
+// calls is how many calls a minute the script may let pass, as lib/guard reads it: for the rate-limit key, and for all
+// instances of the token together.
+func (c *Call) calls(instance string) string {
+	if c.counted {
+		return "0"
+	}
+	c.counted = true
+	own := strconv.Itoa(c.Limit())
+	if c.Caller == "" || instance == "" || c.method.TokenLimit == 0 {
+		return own
+	}
+	// No instance's id is empty, so that the token's key is nobody else's.
+	return own + " " + strconv.Itoa(c.method.TokenLimit) + " " + c.Method + ":" + c.Caller + "/"
 }
 
 // Script runs a script that is not the deciding one: it takes just the arguments given.

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -18,6 +19,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/callstats"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/params"
 )
 
@@ -27,6 +29,8 @@ type Method struct {
 	Description string
 	// Limit is how many calls a minute an actor may make; 0 is no limit.
 	Limit int
+	// TokenLimit is how many calls a minute a token may make for all its instances together; 0 is no limit.
+	TokenLimit int
 	// Timeout is when a call is given up at the latest.
 	Timeout time.Duration
 	// Breaker says when the circuit breaker of the method opens, and for how long.
@@ -35,6 +39,8 @@ type Method struct {
 	Roles []string
 	// Hidden methods are not offered to models by MCP.
 	Hidden bool
+	// MCPRequired are params that a call by MCP must have.
+	MCPRequired []string
 	// Effect is what a call does to the world.
 	Effect Effect
 	// Params and Result are their schemas.
@@ -66,6 +72,9 @@ var (
 	Admins  = []string{api.RoleAdmin}
 )
 
+// TokenShare is how many times a method's rate limit a token may use up with all its instances together.
+const TokenShare = 5
+
 // Spec is what the list says of a method beside its types.
 type Spec struct {
 	Name        string
@@ -75,6 +84,7 @@ type Spec struct {
 	Breaker     breaker.Setting
 	Roles       []string
 	Hidden      bool
+	MCPRequired []string
 	Effect      Effect
 	// Refine adds to the schema of the params what their Go type cannot say.
 	Refine func(properties map[string]*jsonschema.Schema)
@@ -92,12 +102,17 @@ func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMess
 		return nil, fmt.Errorf("method %s: %w", s.Name, err)
 	}
 	return &Method{
-		Name: s.Name, Description: s.Description, Limit: s.Limit, Timeout: s.Timeout, Breaker: s.Breaker, Roles: s.Roles,
-		Hidden: s.Hidden, Effect: s.Effect, Params: decoder.Schema, Result: result, Stats: new(callstats.Counter),
+		Name: s.Name, Description: s.Description, Limit: s.Limit, TokenLimit: TokenShare * s.Limit, Timeout: s.Timeout, Breaker: s.Breaker, Roles: s.Roles,
+		Hidden: s.Hidden, MCPRequired: s.MCPRequired, Effect: s.Effect, Params: decoder.Schema, Result: result, Stats: new(callstats.Counter),
 		Run: func(ctx context.Context, c *Call) (json.RawMessage, error) {
 			p, err := decoder.Decode(c.Params)
 			if err != nil {
 				return nil, err
+			}
+			if c.MCP {
+				if err := requireMembers(c.Params, s.MCPRequired); err != nil {
+					return nil, err
+				}
 			}
 			result, err := c.method.Circuit.Do(func() (json.RawMessage, error) { return handle(ctx, c, p) },
 				func(err error) error { return c.sign(ctx, err) })
@@ -107,6 +122,18 @@ func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMess
 			return result, err
 		},
 	}, nil
+}
+
+// requireMembers refuses params that lack one of some members.
+func requireMembers(params json.RawMessage, names []string) error {
+	missing := slices.Clone(names)
+	for name := range jsontext.Members(params) {
+		missing = slices.DeleteFunc(missing, func(m string) bool { return m == name })
+	}
+	if len(missing) > 0 {
+		return api.InvalidParams(missing[0] + " parameter is required")
+	}
+	return nil
 }
 
 // Collect makes the methods of a list.

@@ -30,6 +30,7 @@ type Config struct {
 	MonitorInterval time.Duration
 	TaskRetention   time.Duration
 	RateLimits      RateLimits
+	TokenRateLimits RateLimits
 
 	AllowVolatile bool
 	Insecure      bool
@@ -64,6 +65,8 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 	flags.DurationVar(&c.InstanceTTL, "instance-ttl", 30*time.Second, "how long a registration lasts without a heartbeat")
 	flags.DurationVar(&c.MonitorInterval, "monitor-interval", time.Second, "how often to look for instances that died")
 	flags.DurationVar(&c.TaskRetention, "task-retention", 168*time.Hour, "how long finished tasks stay in Redis")
+	flags.Var(&c.TokenRateLimits, "token-rate-limits", "calls a minute that a token may make for all its instances together, as method=limit,…; "+
+		"five times the limit for each when left out; 0 for none, 'off' for none at all")
 	flags.Var(&c.RateLimits, "rate-limits", "calls a minute for each actor, as method=limit,…; 0 for none, 'off' for none at all")
 	flags.BoolVar(&c.AllowVolatile, "allow-volatile", false, "accept a Redis that may evict keys, and so lose data")
 	flags.BoolVar(&c.Insecure, "insecure", false,

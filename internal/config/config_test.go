@@ -56,7 +56,8 @@ func TestEveryFlagHasItsVariable(t *testing.T) {
 		"listen": {"127.0.0.1:1", "127.0.0.1:2"}, "redis-url": {"redis://a", "redis://b"}, "database-url": {"postgres://a", "postgres://b"},
 		"namespace": {"a", "b"}, "instance-ttl": {"1s", "2s"}, "monitor-interval": {"1ms", "2ms"}, "task-retention": {"1h0m0s", "2h0m0s"},
 		"rate-limits": {"task.get=1", "task.get=2"}, "allow-volatile": {"true", "false"}, "insecure": {"true", "false"},
-		"data-dir": {"/a", "/b"}, "log-level": {"DEBUG", "ERROR"}, "log-format": {"json", "text"},
+		"token-rate-limits": {"task.claim=1", "task.claim=2"},
+		"data-dir":          {"/a", "/b"}, "log-level": {"DEBUG", "ERROR"}, "log-format": {"json", "text"},
 		"allowed-hosts": {"[a.example,b:1]", "[c]"},
 		"auth-file":     {"/a", "/b"}, "tls-cert": {"/a", "/b"}, "tls-key": {"/a", "/b"},
 	}

@@ -19,7 +19,7 @@ import (
 // Verify holds the fold of the log against all that is in Redis. What instances left behind is put back first.
 func (f *Fleet) Verify() *Fold {
 	f.T.Helper()
-	if _, err := reassign.New(f.Scripts, f.Options.InstanceTTL).Requeue(context.Background()); err != nil {
+	if _, err := reassign.New(f.Scripts, f.Options.InstanceTTL, f.Options.MonitorInterval).Requeue(context.Background()); err != nil {
 		f.T.Fatalf("put back orphans: %v", err)
 	}
 	events := f.Events()
@@ -127,6 +127,14 @@ func (f *Fleet) compare(told *Fold) {
 	// Every queue there is, so that none is left that should not be.
 	for _, key := range f.Scan(f.Keys.Prefix() + "queue:*") {
 		if key == f.Keys.RoleSets() {
+			continue
+		}
+		if key == f.Keys.RoleSetOwners() {
+			for set := range f.Hash(key) {
+				if sets[set] == "" {
+					told.Broken = append(told.Broken, fmt.Sprintf("%s has an owner of %s, which no open task asks for", key, set))
+				}
+			}
 			continue
 		}
 		f.differ(told, key, queues[key], f.Scores(key))

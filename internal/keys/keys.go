@@ -95,6 +95,9 @@ func (s Space) Open() string { return s.prefix + "queue:open" }
 // RoleSets is the hash of the sets of roles that open tasks ask for, with how many ask for each.
 func (s Space) RoleSets() string { return s.prefix + "queue:rolesets" }
 
+// RoleSetOwners is the hash of those sets that an agent's token brought, with the token's name.
+func (s Space) RoleSetOwners() string { return s.prefix + "queue:rolesetowners" }
+
 // RoleQueue is the queue of the unassigned tasks that ask for a set of roles (a sorted JSON array).
 func (s Space) RoleQueue(set string) string { return s.prefix + "queue:roles:" + set }
 

@@ -43,6 +43,7 @@ var conflicts = map[string]string{
 	"NOT_ASSIGNED":           "the task has no owner; take tasks with task_claim, or give it to an instance with task_assign.",
 	"NOT_OWNER":              "the task belongs to assignedTo now; drop the work, and claim another with task_claim.",
 	"STALE_ATTEMPT":          "the task was given out again after this attempt; drop the work, and claim another with task_claim.",
+	"UNKNOWN_ATTEMPT":        "the task has not had this attempt yet; give the attempt that task_claim returned.",
 	"ALREADY_ASSIGNED":       "the task has an owner; leave it, or call task_unassign first.",
 	"ROLES_MISSING":          "choose an instance that has all the roles that data names.",
 	"TOO_MANY_ROLE_SETS":     "use a set of roles that other open tasks ask for, or wait until some are finished.",

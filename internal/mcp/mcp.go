@@ -20,6 +20,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -183,6 +184,7 @@ func toolName(method string) string { return strings.ReplaceAll(method, ".", "_"
 // tool describes a method as a tool. Where a description names another method, models read the name of its tool.
 func tool(m *command.Method, toTools *strings.Replacer) (*sdk.Tool, error) {
 	input, output := plain(m.Params, toTools), plain(m.Result, toTools)
+	input.Required = append(slices.Clone(input.Required), m.MCPRequired...)
 	for what, schema := range map[string]string{"params": input.Type, "result": output.Type} {
 		if schema != "object" {
 			return nil, fmt.Errorf("method %s: its %s are %q, and MCP wants objects", m.Name, what, schema)

@@ -21,13 +21,15 @@ var (
 
 // Reassigner puts back the tasks of instances that left or died, and gives waiting tasks to workers.
 type Reassigner struct {
-	scripts lua.Scripts
-	ttl     time.Duration
+	scripts  lua.Scripts
+	ttl      time.Duration
+	interval time.Duration
 }
 
-// New returns a reassigner. ttl is how long a registration lasts without a heartbeat.
-func New(scripts lua.Scripts, ttl time.Duration) *Reassigner {
-	return &Reassigner{scripts, ttl}
+// New returns a reassigner. ttl is how long a registration lasts without a heartbeat, interval how often the monitor
+// looks for the dead.
+func New(scripts lua.Scripts, ttl, interval time.Duration) *Reassigner {
+	return &Reassigner{scripts, ttl, interval}
 }
 
 // Requeue works off the queues that instances left behind, its own or others', and returns how many tasks

@@ -3,6 +3,8 @@ package reassign
 import (
 	"context"
 	"fmt"
+
+	"github.com/claudebench/claudebench/lua"
 )
 
 // SweepResult is what a sweep found, and the result of system.check_health.
@@ -14,10 +16,11 @@ type SweepResult struct {
 
 // SweepOptions say how to look for dead instances.
 type SweepOptions struct {
-	Context, Subject  string // of the events; the rate-limit key
-	Limit             int
-	Timeout, Interval int64 // ms; interval 0 when it is not the monitor who asks
-	Healthy           int   // how many live instances to list
+	Context, Subject string // of the events; the rate-limit key
+	Limit            int
+	Timeout          int64 // ms of silence
+	Healthy          int   // how many live instances to list
+	Tick             bool  // it is the monitor that asks
 }
 
 // Sweep declares instances dead that have been silent for too long, and gives their tasks to others. It
@@ -25,8 +28,8 @@ type SweepOptions struct {
 func (r *Reassigner) Sweep(ctx context.Context, o SweepOptions) (*SweepResult, error) {
 	result := &SweepResult{Healthy: []string{}, Failed: []string{}, Reassigned: map[string]int{}}
 	for more := true; more; {
-		reply, err := r.scripts.Run(ctx, reassignFailedTasks, o.Context, o.Subject, o.Limit, o.Timeout, o.Interval,
-			r.ttl.Milliseconds(), o.Healthy)
+		reply, err := r.scripts.Run(ctx, reassignFailedTasks, o.Context, o.Subject, o.Limit, o.Timeout, r.interval.Milliseconds(),
+			r.ttl.Milliseconds(), o.Healthy, lua.Flag(o.Tick))
 		if err != nil {
 			return result, err
 		}

@@ -134,7 +134,7 @@ func TestAWorkersLifeByMCP(t *testing.T) {
 	if claimed["taskId"] != id {
 		t.Fatalf("claimed %v, want %s", claimed, id)
 	}
-	if text := a.err(t, "task_complete", params{"id": id, "workerId": "other"}); !strings.Contains(text, "NOT_OWNER") || !strings.Contains(text, "Next: ") {
+	if text := a.err(t, "task_complete", params{"id": id, "workerId": "other", "attempt": 1}); !strings.Contains(text, "NOT_OWNER") || !strings.Contains(text, "Next: ") {
 		t.Errorf("a stranger completes: %s", text)
 	}
 	if text := a.err(t, "task_complete", params{"colour": 1}); !strings.Contains(text, "-32602") || !strings.Contains(text, "colour") {

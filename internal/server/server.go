@@ -225,13 +225,17 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 		folds = append(folds, s.tasks)
 		view, rows = taskView{s.tasks}, taskView{s.tasks}
 	}
-	limits, err := rateLimits(cfg.RateLimits)
+	limits, err := rateLimits("--rate-limits", cfg.RateLimits)
+	if err != nil {
+		return nil, nil, err
+	}
+	tokenLimits, err := rateLimits("--token-rate-limits", cfg.TokenRateLimits)
 	if err != nil {
 		return nil, nil, err
 	}
 	coordinator, err := commands.New(commands.Options{
 		Redis: s.redis, Namespace: cfg.Namespace, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
-		TaskRetention: cfg.TaskRetention, RateLimits: limits, Tasks: view, Rows: rows, Logger: s.logger, MCP: true,
+		TaskRetention: cfg.TaskRetention, RateLimits: limits, TokenRateLimits: tokenLimits, Tasks: view, Rows: rows, Logger: s.logger, MCP: true,
 		Tokens: s.callers(), BreakerOpen: o.BreakerOpen, Traces: o.Traces,
 	})
 	if err != nil {
@@ -276,7 +280,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 }
 
 // rateLimits are the limits that differ from the documented ones.
-func rateLimits(r config.RateLimits) (map[string]int, error) {
+func rateLimits(flag string, r config.RateLimits) (map[string]int, error) {
 	names, err := commands.MethodNames()
 	if err != nil {
 		return nil, err
@@ -289,7 +293,7 @@ func rateLimits(r config.RateLimits) (map[string]int, error) {
 	}
 	for method, n := range r.Methods {
 		if !slices.Contains(names, method) {
-			return nil, fmt.Errorf("--rate-limits: %s is no method; there are %s", method, strings.Join(names, ", "))
+			return nil, fmt.Errorf("%s: %s is no method; there are %s", flag, method, strings.Join(names, ", "))
 		}
 		limits[method] = n
 	}

@@ -5,7 +5,7 @@
 --- @include "lib/rolesets"
 -- create makes a task of what was checked and puts it where it waits for a worker; the caller has seen that its
 -- set of roles has a place. It returns the task object. Emits task.created.
-local function create(text, priority, metadata, roleset, creator)
+local function create(text, priority, metadata, roleset, creator, agent)
   local id = 't-' .. int(seq + 1)
   local object = '{"id":"' .. id .. '","text":' .. quote(text) .. ',"status":"pending","priority":' .. priority
     .. ',"assignedTo":null,"attempt":0,"metadata":' .. raw(metadata) .. ',"result":null,"error":null,"createdAt":"' .. at
@@ -22,6 +22,6 @@ local function create(text, priority, metadata, roleset, creator)
   if creator ~= '' then redis.call('HSET', key, 'creator', creator) end
   enqueue(waiting_queue(roleset), place, id)
   enqueue(prefix .. 'queue:open', place, id)
-  hold_roleset(roleset)
+  hold_roleset(roleset, agent)
   return object
 end

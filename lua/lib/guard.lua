@@ -6,36 +6,53 @@
 local rate_window = 60000 -- ms
 local counted           -- the counters of each subject, read once for a lot
 
--- limit counts a call and returns an error reply when it is one too many; limit 0 is none. Calls that
--- fail later count as well: the limit is there to stop loops.
+-- window returns the counters of a subject as they stand now.
+local function window(subject)
+  local c = counted and counted[subject]
+  if c then return c end
+  local key = prefix .. 'ratelimit:' .. subject
+  local stored = redis.call('HMGET', key, 'start', 'current', 'previous')
+  c = { key = key, begun = stored[1], start = tonumber(stored[1] or clock), current = tonumber(stored[2] or 0),
+    previous = tonumber(stored[3] or 0), calls = 0, elapsed = 0 }
+  c.elapsed = clock - c.start
+  if c.elapsed < 0 or c.elapsed >= 2 * rate_window then
+    c.start, c.current, c.previous, c.elapsed, c.begun = clock, 0, 0, 0, false
+  elseif c.elapsed >= rate_window then
+    -- In lines of their own: the embedded Redis' Lua does not assign such a list at once.
+    c.previous = c.current
+    c.start, c.current, c.elapsed, c.begun = c.start + rate_window, 0, c.elapsed - rate_window, false
+  end
+  if counted then counted[subject] = c else counted = { [subject] = c } end
+  return c
+end
+
+-- exceeded returns an error reply when one more call is too many; scope says whose calls they are, if not the actor's.
+local function exceeded(c, calls, scope)
+  if c.previous * (1 - c.elapsed / rate_window) + c.current < calls then return nil end
+  local wait = (2 - calls / c.current) * rate_window - c.elapsed + 1
+  if c.current < calls then
+    wait = (1 - (calls - c.current) / c.previous) * rate_window - c.elapsed + 1
+  end
+  wait = math.min(math.max(math.ceil(wait), 1), rate_window)
+  return redis.error_reply(string.format('RATE_LIMITED {"limit":%d,"windowMs":%d,"retryAfterMs":%d%s}', calls, rate_window, wait,
+    scope or ''))
+end
+
+-- limit counts a call and returns an error reply when it is one too many, which is not counted. calls is the limit of the
+-- subject, 0 for none. Of an instance of a token it is "calls all token": all is how many calls the token may make for
+-- all its instances together, and token their subject. Scripts call limit before anything else may refuse the call,
+-- since the limit is there to stop loops.
 local function limit(subject, calls)
   if calls == '0' then return nil end
-  calls = tonumber(calls)
-  local c = counted and counted[subject]
-  if not c then
-    local key = prefix .. 'ratelimit:' .. subject
-    local stored = redis.call('HMGET', key, 'start', 'current', 'previous')
-    c = { key = key, begun = stored[1], start = tonumber(stored[1] or clock), current = tonumber(stored[2] or 0),
-      previous = tonumber(stored[3] or 0), calls = 0, elapsed = 0 }
-    c.elapsed = clock - c.start
-    if c.elapsed < 0 or c.elapsed >= 2 * rate_window then
-      c.start, c.current, c.previous, c.elapsed, c.begun = clock, 0, 0, 0, false
-    elseif c.elapsed >= rate_window then
-      -- In lines of their own: the embedded Redis' Lua does not assign such a list at once.
-      c.previous = c.current
-      c.start, c.current, c.elapsed, c.begun = c.start + rate_window, 0, c.elapsed - rate_window, false
-    end
-    if counted then counted[subject] = c else counted = { [subject] = c } end
-  end
-  if c.previous * (1 - c.elapsed / rate_window) + c.current >= calls then
-    local wait = (2 - calls / c.current) * rate_window - c.elapsed + 1
-    if c.current < calls then
-      wait = (1 - (calls - c.current) / c.previous) * rate_window - c.elapsed + 1
-    end
-    wait = math.min(math.max(math.ceil(wait), 1), rate_window)
-    return redis.error_reply(string.format('RATE_LIMITED {"limit":%d,"windowMs":%d,"retryAfterMs":%d}', calls, rate_window, wait))
-  end
-  c.current, c.calls = c.current + 1, c.calls + 1
+  local all, token
+  if string.find(calls, ' ', 1, true) then calls, all, token = string.match(calls, '^(%d+) (%d+) (.*)$') end
+  local of_subject = calls ~= '0' and window(subject)
+  local of_token = token and window(token)
+  local refused = of_subject and exceeded(of_subject, tonumber(calls))
+    or of_token and exceeded(of_token, tonumber(all), ',"scope":"token"')
+  if refused then return refused end
+  if of_subject then of_subject.current, of_subject.calls = of_subject.current + 1, of_subject.calls + 1 end
+  if of_token then of_token.current, of_token.calls = of_token.current + 1, of_token.calls + 1 end
 end
 
 -- count_calls writes what was counted.

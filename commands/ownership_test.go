@@ -1,0 +1,210 @@
+package commands_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/fleettest"
+)
+
+// door is a call, and who is let in by it. Alice is an agent who registered w and w2, has begun the batch hers and the decision
+// hers, and created the tasks {waiting}, which waits, and {held}, which w has claimed. Bob is another, who registered b, and
+// created {bobs}, which waits, and {lent}, which w has claimed. The decision all was begun by ops.
+type door struct {
+	params string
+	may    []string // the others are Unauthorized
+	told   string   // what the others are told instead of that
+}
+
+var (
+	callers  = []string{"alice", "bob", "ops", "root", "audit"}
+	writing  = []string{"alice", "bob", "ops", "root"}
+	forAlice = []string{"alice", "ops", "root"}
+	forBob   = []string{"bob", "ops", "root"}
+	forAll   = []string{"ops", "root"} // who acts for all
+	nobody   = []string{}
+)
+
+// doors are what each method lets in, by role and by ownership.
+var doors = map[string][]door{
+	"system.register": {
+		{params: `{"id":"new","roles":[]}`, may: writing},
+		{params: `{"id":"w","roles":["worker"]}`, may: []string{"alice"}, told: `{"registered":false}`},
+	},
+	"system.heartbeat":  {{params: `{"instanceId":"w"}`, may: forAlice}, {params: `{"instanceId":"b"}`, may: forBob}},
+	"system.unregister": {{params: `{"instanceId":"w"}`, may: forAlice}, {params: `{"instanceId":"b"}`, may: forBob}},
+	"system.health":     {{params: `{}`, may: callers}},
+	"system.check_health": {
+		{params: `{}`, may: writing},
+		{params: `{"timeout":0}`, may: forAll},
+	},
+	"system.metrics":   {{params: `{"detailed":true}`, may: callers}},
+	"system.get_state": {{params: `{}`, may: callers}},
+	"system.batch.process": {
+		{params: `{"batchId":"hers","instanceId":"w","items":[1]}`, may: forAlice},
+		{params: `{"batchId":"hers","instanceId":"w2","items":[1]}`, may: forAlice},
+		{params: `{"batchId":"hers","instanceId":"b","items":[1]}`, may: nobody}, // not even an operator takes it for another's
+		{params: `{"batchId":"new","instanceId":"b","items":[1]}`, may: forBob},
+	},
+	"system.quorum.vote": {
+		{params: `{"decision":"hers","instanceId":"w2","value":1}`, may: forAlice},
+		{params: `{"decision":"hers","instanceId":"b","value":1}`, may: nobody},
+		{params: `{"decision":"hers","instanceId":"b","value":1,"totalInstances":1}`, may: nobody},
+		{params: `{"decision":"new","instanceId":"b","value":1,"totalInstances":1}`, may: forBob},
+		{params: `{"decision":"all","instanceId":"b","value":1}`, may: forBob},
+		{params: `{"decision":"all","instanceId":"w","value":1}`, may: forAlice},
+	},
+	"system.discover": {{params: `{}`, may: callers}},
+	"system.flush":    {{params: `{"confirm":"FLUSH_ALL_DATA"}`, may: []string{"root"}}},
+	"task.create":     {{params: `{"text":"x"}`, may: writing}},
+	"task.update": {
+		{params: `{"id":"{waiting}","updates":{"priority":1}}`, may: forAlice},
+		{params: `{"id":"{bobs}","updates":{"metadata":{"a":1}}}`, may: forBob},
+		{params: `{"id":"{lent}","updates":{"text":"y"}}`, may: writing}, // its creator, and who has it
+		{params: `{"id":"{lent}","updates":{"status":"completed"}}`, may: forAlice},
+		{params: `{"id":"{held}","updates":{"status":"pending"}}`, may: forAlice},
+	},
+	"task.assign": {
+		{params: `{"taskId":"{waiting}","instanceId":"w"}`, may: forAlice},
+		{params: `{"taskId":"{waiting}","instanceId":"b"}`, may: forAll}, // bob's instance does what bob gives it
+		{params: `{"taskId":"{bobs}","instanceId":"w"}`, may: forAll},
+	},
+	"task.unassign": {{params: `{"taskId":"{held}"}`, may: forAlice}, {params: `{"taskId":"{lent}"}`, may: writing}},
+	"task.claim":    {{params: `{"workerId":"w"}`, may: forAlice}, {params: `{"workerId":"b"}`, may: forBob}},
+	"task.complete": {
+		{params: `{"id":"{held}","workerId":"w","attempt":1}`, may: forAlice},
+		{params: `{"id":"{held}"}`, may: forAlice},
+		{params: `{"id":"{lent}"}`, may: forAlice},
+	},
+	"task.list":   {{params: `{}`, may: callers}},
+	"task.get":    {{params: `{"id":"{held}"}`, may: callers}},
+	"task.delete": {{params: `{"id":"{waiting}"}`, may: forAlice}, {params: `{"id":"{held}"}`, may: forAlice}, {params: `{"id":"{lent}"}`, may: writing}},
+}
+
+func TestWhoIsLetIn(t *testing.T) {
+	t.Parallel()
+	list, err := commands.Methods()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := fleettest.RealRedis(t)
+	for _, m := range list {
+		if len(doors[m.Name]) == 0 {
+			t.Errorf("%s: who is let in?", m.Name)
+		}
+		for _, d := range doors[m.Name] {
+			for _, who := range callers {
+				f := fleettest.New(t, client, commands.Options{Tokens: fleettest.FleetTokens()})
+				f.Unhurried()
+				params := ownedBy(t, f).Replace(d.params)
+				before := f.Seq()
+				result, err := f.As(who, m.Name, "%s", params)
+				var known *api.Error
+				unauthorized := errors.As(err, &known) && known.Code == api.CodeUnauthorized
+				switch {
+				case slices.Contains(d.may, who):
+					// Without Postgres task.list has nothing to tell.
+					if err != nil && !fleettest.InternalError(err, api.PostgresUnavailable) || d.told != "" && string(result) == d.told {
+						t.Errorf("%s calls %s %s: %s, %v", who, m.Name, params, result, err)
+					}
+				case d.told != "" && err == nil:
+					if string(result) != d.told {
+						t.Errorf("%s calls %s %s and is told %s", who, m.Name, params, result)
+					}
+				case !unauthorized:
+					t.Errorf("%s calls %s %s: %s, %v; want Unauthorized", who, m.Name, params, result, err)
+				}
+				if !slices.Contains(d.may, who) && f.Seq() != before {
+					t.Errorf("%s calls %s %s, which is refused and yet emits", who, m.Name, params)
+				}
+			}
+		}
+	}
+}
+
+// ownedBy makes what the doors speak of, and gives the ids of the tasks.
+func ownedBy(t *testing.T, f *fleettest.Fleet) *strings.Replacer {
+	t.Helper()
+	create := func(who string) string {
+		return fleettest.Decoded[fleettest.Task](t, f.May(who, "task.create", `{"text":"x"}`)).ID
+	}
+	f.May("alice", "system.register", `{"id":"w","roles":[]}`)
+	f.May("alice", "system.register", `{"id":"w2","roles":[]}`)
+	f.May("bob", "system.register", `{"id":"b","roles":[]}`)
+	f.May("ops", "system.register", `{"id":"o","roles":[]}`)
+	held, lent := create("alice"), create("bob")
+	f.May("alice", "task.claim", `{"workerId":"w","maxTasks":2}`)
+	waiting, bobs := create("alice"), create("bob")
+	f.May("alice", "system.batch.process", `{"batchId":"hers","instanceId":"w","items":[1]}`)
+	f.May("alice", "system.quorum.vote", `{"decision":"hers","instanceId":"w","value":1,"totalInstances":3}`)
+	f.May("ops", "system.quorum.vote", `{"decision":"all","instanceId":"o","value":1,"totalInstances":9}`)
+	return strings.NewReplacer("{waiting}", waiting, "{bobs}", bobs, "{held}", held, "{lent}", lent)
+}
+
+// Junk that another token would put in front of an instance's own work is refused, so it claims what is best.
+func TestNobodyFillsAnothersInstance(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
+		f.May("bob", "system.register", `{"id":"b","roles":[]}`)
+		for range 3 {
+			junk := fleettest.Decoded[fleettest.Task](t, f.May("alice", "task.create", `{"text":"junk","priority":0}`)).ID
+			f.MayNot("alice", "the token that registered instance b", "task.assign", `{"taskId":%q,"instanceId":"b"}`, junk)
+		}
+		best := fleettest.Decoded[fleettest.Task](t, f.May("bob", "task.create", `{"text":"x","priority":100}`)).ID
+		if got := fleettest.Decoded[fleettest.Claim](t, f.May("bob", "task.claim", `{"workerId":"b"}`)); got.TaskID != best {
+			t.Errorf("claimed %+v", got)
+		}
+	})
+}
+
+// What was begun under a version that noted no owner goes on: a batch for the token of the instance that has it, a decision
+// for all.
+func TestWhatHasNoOwnerGoesOn(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
+		f.May("alice", "system.register", `{"id":"w","roles":[]}`)
+		f.May("bob", "system.register", `{"id":"b","roles":[]}`)
+		f.May("alice", "system.batch.process", `{"batchId":"x","instanceId":"w","items":[1]}`)
+		f.May("alice", "system.quorum.vote", `{"decision":"x","instanceId":"w","value":1,"totalInstances":3}`)
+		f.Put([]any{"HDEL", f.Keys.Batch("x", "status"), "owner"}, []any{"HDEL", f.Keys.Quorum("x", "metadata"), "owner"})
+		f.MayNot("bob", "the token that began the batch x, or another id", "system.batch.process", `{"batchId":"x","instanceId":"b","items":[1]}`)
+		if got := string(f.May("alice", "system.batch.process", `{"batchId":"x","instanceId":"w","items":[1]}`)); !strings.Contains(got, `"processed":true`) {
+			t.Errorf("answered %s", got)
+		}
+		f.May("ops", "system.batch.process", `{"batchId":"x","instanceId":"b","items":[1]}`)
+		f.May("bob", "system.quorum.vote", `{"decision":"x","instanceId":"b","value":1}`)
+	})
+}
+
+// The patience after a stop of the world holds for an agent who asks as it does for the monitor.
+func TestAgentsWaitForThePatience(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens(), InstanceTTL: 20 * time.Second}, func(t *testing.T, f *fleettest.Fleet) {
+		f.May("bob", "system.register", `{"id":"b","roles":[]}`)
+		f.Put([]any{"ZADD", f.Keys.Alive(), "XX", 1000, "b"}) // silent while everything stood still
+		check := func(want string) {
+			t.Helper()
+			var got struct{ Failed json.RawMessage }
+			for _, params := range []string{`{}`, `{"timeout":20000}`, `{"timeout":20001}`} {
+				got = fleettest.Decoded[struct{ Failed json.RawMessage }](t, f.May("alice", "system.check_health", "%s", params))
+				if string(got.Failed) != "[]" {
+					break
+				}
+			}
+			if string(got.Failed) != want {
+				t.Errorf("declared dead are %s, want %s", got.Failed, want)
+			}
+		}
+		check(`[]`) // the monitor has not come by yet
+		if err := f.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		check(`[]`)
+		f.Watched()
+		check(fmt.Sprintf("[%q]", "b"))
+	})
+}
