@@ -28,7 +28,7 @@ var preface string
 func Render(methods []*command.Method) string {
 	var b strings.Builder
 	b.WriteString(preface)
-	b.WriteString("\n## Methods\n\nLimits are calls a minute for each actor. A circuit breaker opens after so many failures of Redis or Postgres in a row,\nfor a time in which calls are refused at once.\n\n| method | limit | timeout | breaker |\n|---|---|---|---|\n")
+	b.WriteString("\n## Methods\n\nThe limit is in calls a minute for each actor. The breaker opens after that many consecutive failures of Redis or Postgres, and rejects calls for that time.\n\n| method | limit | timeout | breaker |\n|---|---|---|---|\n")
 	for _, m := range methods {
 		fmt.Fprintf(&b, "| [`%s`](#%s) | %d | %s | %d → %s |\n", m.Name, strings.ReplaceAll(m.Name, ".", ""), m.Limit, seconds(m.Timeout),
 			m.Breaker.Failures, seconds(m.Breaker.Open))
