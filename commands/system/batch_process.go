@@ -20,7 +20,7 @@ import (
 
 // ProcessBatchParams are the params of system.batch.process.
 type ProcessBatchParams struct {
-	BatchID    api.ID      `json:"batchId" jsonschema:"the batch's name, by which a repeated call is known"`
+	BatchID    api.ID      `json:"batchId" jsonschema:"the batch's id; a call with the same id and items continues the batch"`
 	InstanceID api.ID      `json:"instanceId" jsonschema:"the instance that processes it"`
 	Items      []api.Value `json:"items" jsonschema:"an object with text is a task {text, priority, metadata}; anything else becomes metadata.item of one"`
 }
@@ -66,7 +66,7 @@ func batchProcessMethod() (*command.Method, error) {
 	}
 	return command.New[ProcessBatchParams, ProcessBatchResult](command.Spec{
 		Name: "system.batch.process",
-		Description: "Turn many items into tasks, each of them once. While another instance has the batch, processed is false, with its id " +
+		Description: "Create a task for each item, exactly once. While another instance processes the batch, processed is false, with its id " +
 			"and how far it is. To go on with a batch that was left, or to see that it is finished, make the same call again; a " +
 			"batch is known for 7 days after its last step.",
 		Limit:   10,

@@ -17,7 +17,7 @@ import (
 
 // CheckHealthParams are the params of system.check_health.
 type CheckHealthParams struct {
-	Timeout *int `json:"timeout,omitempty" jsonschema:"ms of silence after which an instance is dead; the instance TTL when left out, and a shorter one needs the role operator"`
+	Timeout *int `json:"timeout,omitempty" jsonschema:"silence in ms after which an instance is declared dead; default: the instance TTL; a shorter time needs the role operator"`
 }
 
 // maxHealthy is how many live instances system.check_health lists.
@@ -26,7 +26,7 @@ const maxHealthy = 1000
 func (o Options) checkHealthMethod() (*command.Method, error) {
 	return command.New[CheckHealthParams, reassign.SweepResult](command.Spec{
 		Name: "system.check_health",
-		Description: "Find the instances that have been silent for too long, and give their tasks to live workers or back to the queue. " +
+		Description: "Declare instances dead that have been silent for too long, and return their tasks to live workers or to the queue. " +
 			"Lists at most 1,000 healthy ones.",
 		Limit:   100,
 		Timeout: 5 * time.Second,

@@ -15,7 +15,7 @@ import (
 
 // DiscoverParams are the params of system.discover.
 type DiscoverParams struct {
-	Domain string `json:"domain,omitempty" jsonschema:"only the methods whose names begin so, up to the dot: system, task"`
+	Domain string `json:"domain,omitempty" jsonschema:"only the methods of this domain: system or task"`
 }
 
 // DiscoverResult is the result of system.discover.
@@ -34,11 +34,11 @@ type MethodInfo struct {
 
 // MethodMetadata is how a method may be called, and what it does.
 type MethodMetadata struct {
-	Persist   bool `json:"persist" jsonschema:"what it does is stored"`
+	Persist   bool `json:"persist" jsonschema:"whether calls change stored state"`
 	RateLimit int  `json:"rateLimit" jsonschema:"calls a minute for each actor; 0 for no limit"`
 	// TokenRateLimit is for methods that are called for an instance.
 	TokenRateLimit int      `json:"tokenRateLimit" jsonschema:"calls a minute that a token may make for all its instances together; 0 for no limit"`
-	Roles          []string `json:"roles" jsonschema:"a token needs one of them"`
+	Roles          []string `json:"roles" jsonschema:"a token needs one of these roles"`
 }
 
 var admitCall = lua.Named("admit_call")

@@ -16,7 +16,7 @@ import (
 // FlushParams are the params of system.flush.
 type FlushParams struct {
 	Confirm         string `json:"confirm" jsonschema:"must be exactly FLUSH_ALL_DATA"`
-	IncludePostgres *bool  `json:"includePostgres,omitempty" jsonschema:"delete the task view's rows too; true when left out"`
+	IncludePostgres *bool  `json:"includePostgres,omitempty" jsonschema:"also delete the rows of the task view; default true"`
 }
 
 // flushConfirmation is what the caller has to say.

@@ -23,7 +23,7 @@ type GetStateResult struct {
 	Tasks        []api.Task      `json:"tasks,omitempty" jsonschema:"pending or in progress, the highest priority first; at most 200"`
 	Instances    []InstanceState `json:"instances,omitempty" jsonschema:"alive, the one seen last first; at most 200"`
 	RecentEvents []RecentEvent   `json:"recentEvents,omitempty" jsonschema:"the newest first; at most 100"`
-	Totals       *StateTotals    `json:"totals,omitempty" jsonschema:"how many there are in all; only when a list was cut"`
+	Totals       *StateTotals    `json:"totals,omitempty" jsonschema:"the total number; only if the list was cut"`
 }
 
 // InstanceState is a live instance in a snapshot.
@@ -65,7 +65,7 @@ const maxState = 8 << 20
 func (o Options) getStateMethod() (*command.Method, error) {
 	return command.New[GetStateParams, GetStateResult](command.Spec{
 		Name: "system.get_state",
-		Description: "Take a snapshot of one moment: up to 200 open tasks, up to 200 live instances, and the last 100 events, in about " +
+		Description: "Read a snapshot of one moment: up to 200 open tasks, up to 200 live instances, and the last 100 events, in about " +
 			"half a megabyte each at most. What is empty is left out.",
 		Limit:   50,
 		Timeout: 5 * time.Second,

@@ -29,7 +29,7 @@ type HealthResult struct {
 // HealthServices tells which services answer.
 type HealthServices struct {
 	Redis    bool `json:"redis" jsonschema:"it answers and takes commands"`
-	Postgres bool `json:"postgres" jsonschema:"false as well where none is configured"`
+	Postgres bool `json:"postgres" jsonschema:"false also if no database is configured"`
 	MCP      bool `json:"mcp"`
 }
 

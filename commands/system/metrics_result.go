@@ -8,42 +8,42 @@ type MetricsResult struct {
 	TasksFailed     int64   `json:"tasksFailed"`
 	TasksOpen       int64   `json:"tasksOpen" jsonschema:"pending or in progress now"`
 	Instances       int64   `json:"instances" jsonschema:"alive now"`
-	Throughput      float64 `json:"throughput" jsonschema:"tasks finished within the last minute; of the calendar minute before this one, the part that is within"`
-	AverageLatency  float64 `json:"averageLatency" jsonschema:"mean ms that this coordinator's calls took"`
-	TotalCalls      uint64  `json:"totalCalls" jsonschema:"calls that this coordinator answered"`
-	MemoryUsage     float64 `json:"memoryUsage" jsonschema:"MB that this coordinator's process holds"`
+	Throughput      float64 `json:"throughput" jsonschema:"tasks finished within the last minute, from the counts of this and the previous calendar minute"`
+	AverageLatency  float64 `json:"averageLatency" jsonschema:"mean duration of this coordinator's calls, in ms"`
+	TotalCalls      uint64  `json:"totalCalls" jsonschema:"calls that this coordinator has answered"`
+	MemoryUsage     float64 `json:"memoryUsage" jsonschema:"memory of this coordinator's process, in MB"`
 	Uptime          int64   `json:"uptime" jsonschema:"seconds since this coordinator started"`
 
 	CircuitBreaker    *CircuitMetrics           `json:"circuitBreaker,omitempty" jsonschema:"detailed: this coordinator's circuit breakers"`
-	Queue             *QueueMetrics             `json:"queue,omitempty" jsonschema:"detailed: tasks that wait, and how long they waited"`
+	Queue             *QueueMetrics             `json:"queue,omitempty" jsonschema:"detailed: waiting tasks, and how long tasks waited"`
 	Counters          *CallCounters             `json:"counters,omitempty" jsonschema:"detailed: this coordinator's calls"`
-	Global            *GlobalMetrics            `json:"global,omitempty" jsonschema:"detailed: what the log tells of events and tasks"`
-	Scaling           *ScalingMetrics           `json:"scaling,omitempty" jsonschema:"detailed: what the log tells of instances"`
-	Current           *CurrentMetrics           `json:"current,omitempty" jsonschema:"detailed: as it is now"`
-	MCPCalls          *MCPCalls                 `json:"mcpCalls,omitempty" jsonschema:"detailed: this coordinator's calls that came by MCP"`
-	SystemHealthCheck *HealthCheck              `json:"systemHealthCheck,omitempty" jsonschema:"detailed: what system.health says"`
+	Global            *GlobalMetrics            `json:"global,omitempty" jsonschema:"detailed: events and tasks, from the log"`
+	Scaling           *ScalingMetrics           `json:"scaling,omitempty" jsonschema:"detailed: instances, from the log"`
+	Current           *CurrentMetrics           `json:"current,omitempty" jsonschema:"detailed: the current state"`
+	MCPCalls          *MCPCalls                 `json:"mcpCalls,omitempty" jsonschema:"detailed: this coordinator's calls over MCP"`
+	SystemHealthCheck *HealthCheck              `json:"systemHealthCheck,omitempty" jsonschema:"detailed: the status of system.health"`
 	Handlers          map[string]HandlerMetrics `json:"handlers,omitempty" jsonschema:"detailed: this coordinator's calls by method"`
 }
 
 // CircuitMetrics are the circuit breakers of a coordinator.
 type CircuitMetrics struct {
-	Closed    int               `json:"closed" jsonschema:"methods whose circuit is closed, as it should be"`
-	NotClosed map[string]string `json:"notClosed" jsonschema:"the state of the others"`
-	Rejected  uint64            `json:"rejected" jsonschema:"calls that an open circuit let not through"`
+	Closed    int               `json:"closed" jsonschema:"methods whose circuit is closed"`
+	NotClosed map[string]string `json:"notClosed" jsonschema:"the state of the other circuits"`
+	Rejected  uint64            `json:"rejected" jsonschema:"calls rejected by an open circuit"`
 }
 
 // QueueMetrics are the queues.
 type QueueMetrics struct {
 	Pending       int64       `json:"pending" jsonschema:"tasks that wait for any worker"`
 	Roles         []RoleQueue `json:"roles" jsonschema:"tasks that wait for a worker with certain roles"`
-	Orphaned      int64       `json:"orphaned" jsonschema:"tasks of instances that are gone, not yet put back; those of the 100 oldest queues"`
-	OrphanQueues  int64       `json:"orphanQueues" jsonschema:"queues that instances left behind"`
-	Assigned      int64       `json:"assigned" jsonschema:"assigned and not yet claimed, by the log"`
-	InProgress    int64       `json:"inProgress" jsonschema:"claimed, by the log"`
+	Orphaned      int64       `json:"orphaned" jsonschema:"tasks of instances that are gone and not yet returned to a queue, in the 100 oldest such queues"`
+	OrphanQueues  int64       `json:"orphanQueues" jsonschema:"queues of instances that are gone"`
+	Assigned      int64       `json:"assigned" jsonschema:"assigned and not yet claimed, from the log"`
+	InProgress    int64       `json:"inProgress" jsonschema:"claimed, from the log"`
 	Claims        int64       `json:"claims" jsonschema:"claims so far"`
-	AverageWaitMs float64     `json:"averageWaitMs" jsonschema:"mean ms from a task's being queued to its claim"`
+	AverageWaitMs float64     `json:"averageWaitMs" jsonschema:"mean time from queueing to claim, in ms"`
 	MaxWaitMs     int64       `json:"maxWaitMs"`
-	Requeued      int64       `json:"requeued" jsonschema:"tasks that went back to a queue after they had been claimed"`
+	Requeued      int64       `json:"requeued" jsonschema:"tasks that returned to a queue after a claim"`
 }
 
 // RoleQueue is how many tasks wait for a worker with certain roles.
@@ -54,8 +54,8 @@ type RoleQueue struct {
 
 // CallCounters are all calls of a coordinator.
 type CallCounters struct {
-	ByOutcome map[string]uint64 `json:"byOutcome" jsonschema:"calls by how they ended"`
-	P99       float64           `json:"p99" jsonschema:"ms that 99 of 100 calls did not exceed, too long by an eighth at most"`
+	ByOutcome map[string]uint64 `json:"byOutcome" jsonschema:"calls by outcome"`
+	P99       float64           `json:"p99" jsonschema:"99th percentile in ms, at most an eighth too high"`
 }
 
 // GlobalMetrics are what the log tells of events and tasks.
@@ -69,7 +69,7 @@ type GlobalMetrics struct {
 	TasksAssigned   int64            `json:"tasksAssigned"`
 	TasksUnassigned int64            `json:"tasksUnassigned"`
 	TasksClaimed    int64            `json:"tasksClaimed"`
-	AverageRunMs    float64          `json:"averageRunMs" jsonschema:"mean ms from a task's last claim to its end"`
+	AverageRunMs    float64          `json:"averageRunMs" jsonschema:"mean time from the last claim to the end, in ms"`
 	MaxRunMs        int64            `json:"maxRunMs"`
 }
 
@@ -77,13 +77,13 @@ type GlobalMetrics struct {
 type ScalingMetrics struct {
 	Instances             int64   `json:"instances" jsonschema:"registered"`
 	Workers               int64   `json:"workers" jsonschema:"registered with the role worker"`
-	InstancesRegistered   int64   `json:"instancesRegistered" jsonschema:"how often one registered"`
-	InstancesResumed      int64   `json:"instancesResumed" jsonschema:"how often one did with the session that it had"`
+	InstancesRegistered   int64   `json:"instancesRegistered" jsonschema:"registrations"`
+	InstancesResumed      int64   `json:"instancesResumed" jsonschema:"registrations that resumed a session"`
 	InstancesUnregistered int64   `json:"instancesUnregistered"`
 	InstancesFailed       int64   `json:"instancesFailed"`
 	LeaderElections       int64   `json:"leaderElections"`
 	TasksReassigned       int64   `json:"tasksReassigned" jsonschema:"tasks taken from instances that left or failed"`
-	OpenTasksPerWorker    float64 `json:"openTasksPerWorker" jsonschema:"open tasks for each live worker; 0 without one"`
+	OpenTasksPerWorker    float64 `json:"openTasksPerWorker" jsonschema:"open tasks per live worker; 0 without a worker"`
 }
 
 // CurrentMetrics are how things are now.
@@ -92,8 +92,8 @@ type CurrentMetrics struct {
 	Workers   int64  `json:"workers" jsonschema:"alive"`
 	Leader    string `json:"leader,omitempty"`
 	Term      int64  `json:"term" jsonschema:"of the last leader"`
-	LastSeq   int64  `json:"lastSeq" jsonschema:"number of the log's last event"`
-	EventsLag int64  `json:"eventsLag" jsonschema:"events of the log that are not counted yet"`
+	LastSeq   int64  `json:"lastSeq" jsonschema:"the seq of the last event"`
+	EventsLag int64  `json:"eventsLag" jsonschema:"events in the log that are not counted yet"`
 }
 
 // MCPCalls are the calls that came by MCP.
@@ -106,7 +106,7 @@ type MCPCalls struct {
 // HealthCheck is a result of system.health and what it comes from.
 type HealthCheck struct {
 	HealthResult
-	FailedInstances int64 `json:"failedInstances" jsonschema:"that failed less than five minutes ago and are not back"`
+	FailedInstances int64 `json:"failedInstances" jsonschema:"instances that failed in the last five minutes and are not back"`
 }
 
 // HandlerMetrics are the calls of one method.
@@ -115,8 +115,8 @@ type HandlerMetrics struct {
 	SuccessCount    uint64  `json:"successCount"`
 	ErrorCount      uint64  `json:"errorCount"`
 	AvgResponseTime float64 `json:"avgResponseTime" jsonschema:"ms"`
-	P99             float64 `json:"p99" jsonschema:"ms that 99 of 100 calls did not exceed, too long by an eighth at most"`
+	P99             float64 `json:"p99" jsonschema:"99th percentile in ms, at most an eighth too high"`
 	CircuitState    string  `json:"circuitState" jsonschema:"CLOSED, OPEN or HALF_OPEN"`
-	RateLimitHits   uint64  `json:"rateLimitHits" jsonschema:"calls that were refused for coming too soon"`
+	RateLimitHits   uint64  `json:"rateLimitHits" jsonschema:"calls rejected by the rate limit"`
 	LastCalled      string  `json:"lastCalled,omitempty"`
 }

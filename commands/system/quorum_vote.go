@@ -18,9 +18,9 @@ import (
 // VoteParams are the params of system.quorum.vote.
 type VoteParams struct {
 	InstanceID     api.ID    `json:"instanceId" jsonschema:"the instance that votes"`
-	Decision       api.ID    `json:"decision" jsonschema:"the name of what is decided"`
-	Value          api.Value `json:"value" jsonschema:"what it votes for: any JSON but null, up to 1024 bytes; objects are equal whatever the order of their members"`
-	TotalInstances *int      `json:"totalInstances,omitempty" jsonschema:"how many instances vote, fixed by the first vote; 3 when that does not say"`
+	Decision       api.ID    `json:"decision" jsonschema:"the decision's id"`
+	Value          api.Value `json:"value" jsonschema:"the value to vote for: any JSON but null, up to 1024 bytes; objects are equal whatever the order of their members"`
+	TotalInstances *int      `json:"totalInstances,omitempty" jsonschema:"the number of instances that vote; the first vote fixes it; default 3"`
 }
 
 // VoteResult is the result of system.quorum.vote; FinalDecision is there when one value has the quorum.
@@ -41,7 +41,7 @@ const (
 func quorumVoteMethod() (*command.Method, error) {
 	return command.New[VoteParams, VoteResult](command.Spec{
 		Name: "system.quorum.vote",
-		Description: "Vote on a decision, once and for ever. It is made when more than half of totalInstances have voted for one value; " +
+		Description: "Vote on a decision. A vote is final. The decision is made when more than half of totalInstances have voted for one value; " +
 			"voted is false for who has voted before, or comes after the decision. A decision is known for 7 days after its last vote.",
 		Limit:   50,
 		Timeout: 5 * time.Second,

@@ -20,8 +20,8 @@ import (
 // RegisterParams are the params of system.register.
 type RegisterParams struct {
 	ID       api.ID     `json:"id" jsonschema:"unique identifier of the instance"`
-	Roles    []api.Role `json:"roles" jsonschema:"what the instance can do; with the role worker it is given tasks"`
-	Metadata api.Object `json:"metadata,omitempty" jsonschema:"maxTasks (10), sessionId, and whatever the agent likes"`
+	Roles    []api.Role `json:"roles" jsonschema:"the instance's roles; an instance with the role worker gets tasks"`
+	Metadata api.Object `json:"metadata,omitempty" jsonschema:"maxTasks (default 10), sessionId, and any other members"`
 }
 
 // RegisterResult is the result of system.register.
@@ -54,8 +54,8 @@ func (o Options) registerMethod() (*command.Method, error) {
 		Refine: func(p map[string]*jsonschema.Schema) {
 			p["roles"].MaxItems = new(params.MaxRoles)
 			p["metadata"].Properties = map[string]*jsonschema.Schema{
-				"maxTasks":  {Type: "integer", Description: "how many open tasks the worker is assigned at most", Minimum: new(0.0), Maximum: new(float64(maxMaxTasks))},
-				"sessionId": {Type: "string", Description: "the process behind the id; the same one keeps its tasks when it registers again", MaxLength: new(params.MaxIDBytes), Pattern: params.NoControls},
+				"maxTasks":  {Type: "integer", Description: "the maximum number of open tasks that the worker is assigned", Minimum: new(0.0), Maximum: new(float64(maxMaxTasks))},
+				"sessionId": {Type: "string", Description: "the process behind the id; if it registers again with the same session, it keeps its tasks", MaxLength: new(params.MaxIDBytes), Pattern: params.NoControls},
 			}
 		},
 	}, o.register)

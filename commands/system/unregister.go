@@ -15,8 +15,8 @@ import (
 // UnregisterParams are the params of system.unregister.
 type UnregisterParams struct {
 	InstanceID api.ID    `json:"instanceId" jsonschema:"the instance that leaves"`
-	SessionID  string    `json:"sessionId,omitempty" jsonschema:"the session it registered with; another one changes nothing"`
-	Timestamp  api.Value `json:"timestamp,omitempty" jsonschema:"when the caller decided to go; accepted for compatibility, Redis's clock counts"`
+	SessionID  string    `json:"sessionId,omitempty" jsonschema:"the session that it registered with; with another one the call changes nothing"`
+	Timestamp  api.Value `json:"timestamp,omitempty" jsonschema:"when the caller decided to leave; ignored, Redis's clock counts"`
 }
 
 // UnregisterResult is the result of system.unregister.
@@ -30,7 +30,7 @@ var unregisterInstance = lua.Named("unregister_instance")
 func (o Options) unregisterMethod() (*command.Method, error) {
 	return command.New[UnregisterParams, UnregisterResult](command.Spec{
 		Name:        "system.unregister",
-		Description: "Let an instance go. Its tasks, claimed ones too, go back to the queue and to live workers.",
+		Description: "Unregister an instance. Its tasks, also those it has claimed, return to the queue and to live workers.",
 		Limit:       10,
 		Timeout:     5 * time.Second,
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},

@@ -29,7 +29,7 @@ var assignTask = lua.Named("assign_task")
 func assignMethod() (*command.Method, error) {
 	return command.New[AssignTaskParams, AssignTaskResult](command.Spec{
 		Name:        "task.assign",
-		Description: "Assign a waiting task to an instance that has the roles it asks for. It stays there until it is claimed or unassigned.",
+		Description: "Assign a waiting task to an instance that has the required roles. It stays there until it is claimed or unassigned.",
 		Limit:       6000,
 		Timeout:     5 * time.Second,
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},

@@ -17,8 +17,8 @@ import (
 // ClaimTaskParams are the params of task.claim.
 type ClaimTaskParams struct {
 	WorkerID       api.ID `json:"workerId" jsonschema:"the instance that will do the work"`
-	MaxTasks       *int   `json:"maxTasks,omitempty" jsonschema:"how many tasks to claim at most; 1 when left out"`
-	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"makes a repeated call answer as the first did, for 24 hours"`
+	MaxTasks       *int   `json:"maxTasks,omitempty" jsonschema:"the maximum number of tasks to claim; default 1"`
+	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
 }
 
 // ClaimTaskResult is the result of task.claim; Tasks is there when more than one was asked for.

@@ -24,7 +24,7 @@ type CompleteTaskParams struct {
 	Attempt        *int       `json:"attempt,omitempty" jsonschema:"which must be the task's: give it when you might have been taken for dead"`
 	Result         api.Value  `json:"result,omitempty" jsonschema:"what the work gave; any JSON"`
 	Error          api.Value  `json:"error,omitempty" jsonschema:"makes the task failed instead of completed"`
-	IdempotencyKey string     `json:"idempotencyKey,omitempty" jsonschema:"makes a repeated call answer as the first did, for 24 hours"`
+	IdempotencyKey string     `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
 }
 
 // CompleteTaskResult is the result of task.complete.
@@ -39,7 +39,7 @@ var completeTask = lua.Named("complete_task")
 func (o Options) completeMethod() (*command.Method, error) {
 	return command.New[CompleteTaskParams, CompleteTaskResult](command.Spec{
 		Name:        "task.complete",
-		Description: "Finish a task that has an owner: completed, or failed when an error is given.",
+		Description: "Finish a task that has an owner: as failed if there is an error, else as completed.",
 		Limit:       6000,
 		Timeout:     5 * time.Second,
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},

@@ -19,7 +19,7 @@ type CreateTaskParams struct {
 	Text           string     `json:"text" jsonschema:"what is to be done"`
 	Priority       *int       `json:"priority,omitempty" jsonschema:"the highest first; 50 when left out"`
 	Metadata       api.Object `json:"metadata,omitempty" jsonschema:"whatever the task needs; roles (array of strings) are those a worker must have"`
-	IdempotencyKey string     `json:"idempotencyKey,omitempty" jsonschema:"makes a repeated call answer as the first did, for 24 hours"`
+	IdempotencyKey string     `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
 }
 
 var createTask = lua.Named("create_task")
@@ -27,7 +27,7 @@ var createTask = lua.Named("create_task")
 func createMethod() (*command.Method, error) {
 	return command.New[CreateTaskParams, api.Task](command.Spec{
 		Name:        "task.create",
-		Description: "Create a task. It waits in the queue until it is claimed or assigned, the highest priority first.",
+		Description: "Create a task. It waits in a queue until it is claimed or assigned, the highest priority first.",
 		Limit:       6000,
 		Timeout:     5 * time.Second,
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},

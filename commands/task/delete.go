@@ -29,7 +29,7 @@ var deleteTask = lua.Named("delete_task")
 func deleteMethod() (*command.Method, error) {
 	return command.New[DeleteTaskParams, DeleteTaskResult](command.Spec{
 		Name:        "task.delete",
-		Description: "Delete a task, whatever its status. Who works on it is told when finishing it.",
+		Description: "Delete a task, whatever its status. Its worker learns of it when it completes the task.",
 		Limit:       600,
 		Timeout:     5 * time.Second,
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},

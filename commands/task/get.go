@@ -22,7 +22,7 @@ var getTask = lua.Named("get_task")
 func getMethod() (*command.Method, error) {
 	return command.New[GetTaskParams, api.Task](command.Spec{
 		Name:        "task.get",
-		Description: "Read a task as it stands now. Finished ones are kept for a week; task.list has them for longer.",
+		Description: "Read the current state of a task. Finished tasks are kept for a week by default; task.list keeps them for longer.",
 		Limit:       6000,
 		Timeout:     5 * time.Second,
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},

@@ -63,7 +63,7 @@ const (
 func (o Options) listMethod() (*command.Method, error) {
 	return command.New[ListTasksParams, ListTasksResult](command.Spec{
 		Name: "task.list",
-		Description: "List tasks from the view in Postgres. Pages never overlap as long as the tasks stand still. behind says that " +
+		Description: "List tasks from the view in Postgres. Pages do not overlap while the tasks do not change. behind says that " +
 			"the view has not caught up. A caller has two lists under way at once; more wait, and are refused after three seconds.",
 		Limit:   600,
 		Timeout: 10 * time.Second,

@@ -28,7 +28,7 @@ var unassignTask = lua.Named("unassign_task")
 func unassignMethod() (*command.Method, error) {
 	return command.New[UnassignTaskParams, UnassignTaskResult](command.Spec{
 		Name:        "task.unassign",
-		Description: "Take a task from its owner, claimed or not, and put it back with its priority and place.",
+		Description: "Take a task from its owner, claimed or not, and return it to its queue with its priority and position.",
 		Limit:       6000,
 		Timeout:     5 * time.Second,
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},

@@ -39,7 +39,7 @@ var statuses = []any{"pending", "in_progress", "completed", "failed"}
 func (o Options) updateMethod() (*command.Method, error) {
 	return command.New[UpdateTaskParams, api.Task](command.Spec{
 		Name:        "task.update",
-		Description: "Change a task's text, priority, metadata (merged) or status. A finished task's status stays.",
+		Description: "Change a task's text, priority, metadata (merged) or status. The status of a finished task does not change.",
 		Limit:       6000,
 		Timeout:     5 * time.Second,
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
