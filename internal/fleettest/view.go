@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/claudebench/claudebench/internal/taskview"
@@ -11,6 +12,7 @@ import (
 
 // View is a TaskView that notes what it is asked, and answers what the test says.
 type View struct {
+	mu     sync.Mutex // guards Waited and Asked; lists run at the same time
 	Waited []int64
 	Asked  []taskview.Query
 	Tasks  []json.RawMessage
@@ -26,7 +28,9 @@ type View struct {
 
 // WaitFor notes what is waited for.
 func (v *View) WaitFor(_ context.Context, seq int64, atMost time.Duration) (string, error) {
+	v.mu.Lock()
 	v.Waited = append(v.Waited, seq)
+	v.mu.Unlock()
 	if atMost != 500*time.Millisecond {
 		return "", errors.New("it may wait another time")
 	}
@@ -39,7 +43,9 @@ func (v *View) List(ctx context.Context, q taskview.Query) ([]json.RawMessage, i
 		v.OnList(ctx)
 		return v.Tasks, v.Total, v.Err
 	}
+	v.mu.Lock()
 	v.Asked = append(v.Asked, q)
+	v.mu.Unlock()
 	return v.Tasks, v.Total, v.Err
 }
 
