@@ -132,7 +132,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{"task.assign", writers, `{"taskId":"t-5","instanceId":"w"}`},
 		{"task.unassign", writers, `{"taskId":"t-3"}`},
 		{"task.claim", writers, `{"workerId":"w"}`},
-		{"task.complete", writers, `{"id":"t-3"}`},
+		{"task.complete", writers, `{"id":"t-3","workerId":"w","attempt":1}`},
 		{"task.list", everybody, reads},
 		{"task.get", everybody, reads},
 		{"task.delete", writers, `{"id":"t-5"}`},
