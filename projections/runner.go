@@ -139,7 +139,8 @@ func (r *Runner) Run(ctx context.Context) {
 }
 
 // Rebuild forgets a projection and folds it again from the log's start, until it has what was in the log
-// when Rebuild was called. It works with or without a Runner that runs somewhere; one that does may fold
+// when Rebuild was called. The error wraps ErrIncompleteLog if the log cannot give back what would be
+// deleted. It works with or without a Runner that runs somewhere; one that does may fold
 // at the same time, which costs no more than the work.
 func (r *Runner) Rebuild(ctx context.Context, name string) error {
 	for _, l := range r.loops {
@@ -165,7 +166,7 @@ func (r *Runner) rebuild(ctx context.Context, p Projection) error {
 	if flushing {
 		return errors.New("a flush is under way; try again when it is over")
 	}
-	bounds, err := r.reader.Bounds(ctx)
+	bounds, err := prove(ctx, r.reader)
 	if err != nil {
 		return err
 	}

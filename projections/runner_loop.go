@@ -200,7 +200,7 @@ func (l *loop) report(next message.HandlerFunc) message.HandlerFunc {
 			l.applied(l.log, batch)
 			return nil, nil
 		case errors.Is(err, ErrCheckpointMoved):
-			l.log.Info("reading the checkpoint again", "reason", err)
+			l.log.Debug("reading the checkpoint again", "reason", err) // once a batch while somebody rebuilds
 		default:
 			l.prepare(false)
 			l.failed(m.Context(), l.log, stageBatch, err)
@@ -220,7 +220,12 @@ func (l *loop) broken(ctx context.Context, broken error) error {
 		pause(ctx, gapCheckEvery)
 		return nil
 	}
-	bounds, err := l.reader.Bounds(ctx)
+	bounds, err := prove(ctx, l.reader)
+	if errors.Is(err, ErrIncompleteLog) {
+		l.failed(ctx, l.log, stageBatch, err)
+		pause(ctx, gapCheckEvery)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("rebuild after the log was rolled back: %w", err)
 	}

@@ -17,6 +17,14 @@ type TasksConfig struct {
 	// Pool is what OpenPool gave for the namespace.
 	Pool   *Pool
 	Logger *slog.Logger // default slog.Default()
+
+	// Identity is that of the log, as OpenLog returns it. It is kept beside the checkpoint, and compared by
+	// everything that reads or writes rows. "" compares nothing.
+	Identity string
+	// Log tells whether a checkpoint that was kept without an identity fits; needed with Identity.
+	Log *events.Reader
+	// TakeOver deletes the rows of another log instead of refusing them. It is for whoever owns both stores.
+	TakeOver bool
 }
 
 // Tasks is the projection into Postgres: a row for each task, views over them, and what task.list reads.
@@ -49,15 +57,19 @@ func (t *Tasks) Prepare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prepare the checkpoint of tasks: %w", err)
 	}
-	return nil
+	return t.adopt(ctx)
 }
 
 // Checkpoint is the last event applied.
 func (t *Tasks) Checkpoint(ctx context.Context) (events.ID, error) {
 	var text string
-	err := t.cfg.Pool.queryRow(ctx, selectCheckpoint, []any{t.Name()}, &text)
+	var log *string
+	err := t.cfg.Pool.queryRow(ctx, selectIdentity, []any{t.Name()}, &text, &log)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return events.ID{}, nil
+	}
+	if err == nil {
+		err = t.compare(log)
 	}
 	if err != nil {
 		return events.ID{}, fmt.Errorf("read the checkpoint of tasks: %w", err)
@@ -98,9 +110,16 @@ func (t *Tasks) Apply(ctx context.Context, batch events.Batch) error {
 // Reset deletes the rows that the log can give again. Tasks created before base are of a time that a
 // flush took out of the log and left in Postgres; they are kept.
 func (t *Tasks) Reset(ctx context.Context, base int64) error {
+	if err := t.confirm(ctx); err != nil {
+		return fmt.Errorf("reset the task views: %w", err)
+	}
 	err := pgx.BeginTxFunc(ctx, t.cfg.Pool, readCommitted, func(tx pgx.Tx) error {
 		var stored string
-		if err := tx.QueryRow(ctx, t.sql(lockCheckpoint), t.Name()).Scan(&stored); err != nil {
+		var log *string
+		if err := tx.QueryRow(ctx, t.sql(lockIdentity), t.Name()).Scan(&stored, &log); err != nil {
+			return err
+		}
+		if err := t.compare(log); err != nil {
 			return err
 		}
 		var b pgx.Batch
@@ -118,7 +137,6 @@ func (t *Tasks) Reset(ctx context.Context, base int64) error {
 const (
 	insertCheckpoint = `INSERT INTO {schema}projection_checkpoints (name, id, seq, at) VALUES ($1, '0-0', 0, to_timestamp(0)) ON CONFLICT DO NOTHING`
 	selectCheckpoint = `SELECT id FROM {schema}projection_checkpoints WHERE name = $1`
-	lockCheckpoint   = `SELECT id FROM {schema}projection_checkpoints WHERE name = $1 FOR UPDATE`
 	setCheckpoint    = `UPDATE {schema}projection_checkpoints SET id = $2, seq = $3, at = $4 WHERE name = $1`
 )
 
@@ -131,15 +149,19 @@ func (t *Tasks) lock(ctx context.Context, tx pgx.Tx, after events.ID) error {
 	// Not waiting for the disk is safe: should Postgres crash, it loses the checkpoint together with what
 	// was written beside it, and the log gives both again.
 	b.Queue(`SET LOCAL synchronous_commit = off`)
-	b.Queue(t.sql(lockCheckpoint), t.Name())
+	b.Queue(t.sql(lockIdentity), t.Name())
 	results := tx.SendBatch(ctx, &b)
 	defer results.Close()
 	if _, err := results.Exec(); err != nil {
 		return err
 	}
 	var stored string
-	if err := results.QueryRow().Scan(&stored); err != nil {
+	var log *string
+	if err := results.QueryRow().Scan(&stored, &log); err != nil {
 		return fmt.Errorf("lock the checkpoint: %w", err)
+	}
+	if err := t.compare(log); err != nil {
+		return err
 	}
 	if stored != after.String() {
 		return moved(t.Name(), after, stored)

@@ -58,9 +58,13 @@ func (t *Tasks) flush(ctx context.Context, tx pgx.Tx, id string, upTo int64) (ta
 		return tasks, err
 	}
 	var at int64
-	err = tx.QueryRow(ctx, t.sql(`SELECT seq FROM {schema}projection_checkpoints WHERE name = $1 FOR UPDATE`), t.Name()).Scan(&at)
+	var log *string
+	err = tx.QueryRow(ctx, t.sql(`SELECT seq, log FROM {schema}projection_checkpoints WHERE name = $1 FOR UPDATE`), t.Name()).Scan(&at, &log)
 	if err != nil {
 		return 0, fmt.Errorf("lock the checkpoint: %w", err)
+	}
+	if err := t.compare(log); err != nil {
+		return 0, err
 	}
 	if at < upTo {
 		return 0, fmt.Errorf("the views are at event %d of %d", at, upTo)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,7 +20,7 @@ var ErrNoTaskViews = errors.New("the database has no task views")
 // NotMigrated reports whether Postgres answered that the schema or a table is not there.
 func NotMigrated(err error) bool {
 	var answered *pgconn.PgError
-	return errors.As(err, &answered) && (answered.Code == "42P01" || answered.Code == "3F000")
+	return errors.As(err, &answered) && slices.Contains([]string{"42P01", "3F000", "42703"}, answered.Code)
 }
 
 // TaskRow is a row of the table tasks as it stands there. JSON is text, byte for byte; nil is NULL.

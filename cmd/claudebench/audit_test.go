@@ -74,7 +74,13 @@ func TestReplayVerifyAndRebuild(t *testing.T) {
 	if r := execute(t, stores, "verify", "--json"); r.code != 0 || !json.Valid([]byte(r.out)) {
 		t.Errorf("verify after rebuild: %+v", r)
 	}
-	if r := execute(t, []string{"CB_REDIS_URL=redis://127.0.0.1:1"}, "verify"); r.code != 1 || !strings.Contains(r.log, "127.0.0.1:1") || strings.Contains(r.log, "pool.go") {
+	for _, command := range [][]string{{"verify"}, {"rebuild", "all"}} {
+		typo := append(command, "--namespace", "typo")
+		if r := execute(t, stores, typo...); r.code != exitUsage || !strings.Contains(r.log, `namespace "typo" has no log`) {
+			t.Errorf("%q: %+v", typo, r)
+		}
+	}
+	if r := execute(t, []string{"CB_REDIS_URL=redis://127.0.0.1:1"}, "verify"); r.code != exitUnavailable || !strings.Contains(r.log, "127.0.0.1:1") || strings.Contains(r.log, "pool.go") {
 		t.Errorf("verify without Redis: %+v", r)
 	}
 }

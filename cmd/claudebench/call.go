@@ -103,7 +103,7 @@ func call(ctx context.Context, url, method string, params json.RawMessage, stdou
 		if _, err := fmt.Fprintf(stderr, "%s\n", answer.Error); err != nil {
 			return err
 		}
-		return exitError{1}
+		return exitError{code: exitFailed}
 	}
 	_, err = fmt.Fprintf(stdout, "%s\n", answer.Result)
 	return err

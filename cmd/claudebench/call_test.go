@@ -44,7 +44,7 @@ func TestCallWithoutACoordinator(t *testing.T) {
 	t.Parallel()
 	r := execute(t, []string{"CB_LISTEN=127.0.0.1:1"}, "call", "task.list")
 	for _, want := range []string{"no coordinator answers at 127.0.0.1:1", "claudebench up", "--url"} {
-		if r.code != 1 || r.out != "" || !strings.Contains(r.log, want) {
+		if r.code != exitUnavailable || r.out != "" || !strings.Contains(r.log, want) {
 			t.Errorf("code %d, %q: want %q in it", r.code, r.log, want)
 		}
 	}

@@ -4,11 +4,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/spf13/cobra"
 )
 
 func main() { os.Exit(run()) }
@@ -16,19 +17,19 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := newRoot().ExecuteContext(ctx)
-	var silent exitError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &silent):
-		return silent.code
+	err := runCommand(ctx, newRoot())
+	if err != nil && !silent(err) {
+		fmt.Fprintln(os.Stderr, "claudebench:", err)
 	}
-	fmt.Fprintln(os.Stderr, "claudebench:", err)
-	return 1
+	return exitCode(err)
 }
 
-// exitError ends the program with a code when all has been said already.
-type exitError struct{ code int }
-
-func (e exitError) Error() string { return fmt.Sprintf("exit %d", e.code) }
+// runCommand runs the command that the arguments name. An error of the root command, which does nothing by
+// itself, is that there is no such command.
+func runCommand(ctx context.Context, root *cobra.Command) error {
+	ran, err := root.ExecuteContextC(ctx)
+	if ran == root {
+		return usageError(err)
+	}
+	return err
+}

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/lua"
@@ -16,6 +18,7 @@ import (
 
 func newRebuild() *cobra.Command {
 	cfg := &config.Config{}
+	var takeOver bool
 	cmd := &cobra.Command{
 		Use:   "rebuild PROJECTION…",
 		Short: "Forget projections and fold them again from the log",
@@ -27,17 +30,18 @@ from a projection is incomplete until it is done.`,
 		Args:      cobra.MatchAll(cobra.MinimumNArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"state", "metrics", "tasks", "all"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return rebuild(cmd.Context(), cfg, args, func(format string, a ...any) {
+			return rebuild(cmd.Context(), cfg, args, takeOver, func(format string, a ...any) {
 				fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", a...)
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&takeOver, "take-over", false, "delete the task rows of another log, which this Redis's log replaces")
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd
 }
 
-func rebuild(ctx context.Context, cfg *config.Config, names []string, say func(string, ...any)) error {
+func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver bool, say func(string, ...any)) error {
 	client, err := openStores(cfg)
 	if err != nil {
 		return err
@@ -48,6 +52,12 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, say func(s
 		return err
 	}
 	store := projections.RedisConfig{Client: client, Runner: lua.NewRunner(client), Keys: space}
+	if slices.Contains(names, "tasks") && cfg.DatabaseURL == "" {
+		return usageError(errors.New("rebuild tasks: which Postgres? give --database-url or CB_DATABASE_URL"))
+	}
+	if err := logExists(ctx, client, cfg.Namespace); err != nil {
+		return err
+	}
 	all := []projections.Projection{projections.NewState(store), projections.NewMetrics(store)}
 	if cfg.DatabaseURL != "" {
 		pool, err := projections.OpenPool(ctx, cfg.DatabaseURL, cfg.Namespace)
@@ -55,7 +65,14 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, say func(s
 			return err
 		}
 		defer pool.Close()
-		all = append(all, projections.NewTasks(projections.TasksConfig{Pool: pool}))
+		tasks, err := tasksOf(ctx, store, pool, cfg.Namespace, takeOver)
+		if err != nil {
+			return err
+		}
+		all = append(all, tasks)
+	}
+	if takeOver && !slices.Contains(names, "tasks") && !slices.Contains(names, "all") {
+		return usageError(errors.New("--take-over is for rebuild tasks"))
 	}
 	if slices.Contains(names, "all") {
 		names = nil
@@ -70,9 +87,6 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, say func(s
 		return err
 	}
 	for _, name := range names {
-		if name == "tasks" && cfg.DatabaseURL == "" {
-			return fmt.Errorf("rebuild tasks: which Postgres? give --database-url or CB_DATABASE_URL")
-		}
 		say("%s: folding the log …", name)
 		start := time.Now()
 		if err := runner.Rebuild(ctx, name); err != nil {
@@ -81,4 +95,17 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, say func(s
 		say("%s: done in %s", name, time.Since(start).Round(time.Millisecond))
 	}
 	return nil
+}
+
+// tasksOf makes the task views of the log that is in Redis.
+func tasksOf(ctx context.Context, store projections.RedisConfig, pool *projections.Pool, namespace string, takeOver bool) (*projections.Tasks, error) {
+	reader, err := events.NewReader(store.Client, events.ReaderConfig{Namespace: namespace})
+	if err != nil {
+		return nil, err
+	}
+	identity, err := projections.OpenLog(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	return projections.NewTasks(projections.TasksConfig{Pool: pool, Identity: identity, Log: reader, TakeOver: takeOver}), nil
 }

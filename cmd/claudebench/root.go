@@ -24,11 +24,14 @@ Start here:
   claudebench tail                                 watch the events
 
 Every setting is a flag, else the environment variable named in [brackets], else
-its default.`,
+its default.
+
+Exit codes: 0 done, 1 failed or broken, 2 wrong usage, 3 what it needs cannot be reached
+or read.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return config.FromEnvironment(cmd.Flags())
+			return usageError(config.FromEnvironment(cmd.Flags()))
 		},
 	}
 	root.AddGroup(
@@ -43,12 +46,22 @@ its default.`,
 	} {
 		for _, c := range commands {
 			c.GroupID = group
+			c.Args = usageArgs(c.Args)
 			config.Describe(c.Flags())
 			root.AddCommand(c)
 		}
 	}
 	root.AddCommand(newVersion())
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	return root
+}
+
+// usageArgs makes wrong arguments wrong usage.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	if check == nil {
+		return nil
+	}
+	return func(cmd *cobra.Command, args []string) error { return usageError(check(cmd, args)) }
 }
 
 // newLogger writes the program's own log to stderr, as text for people and as JSON for machines.

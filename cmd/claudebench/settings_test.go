@@ -169,7 +169,7 @@ func TestBadSettingsSayWhatTheyAre(t *testing.T) {
 		t.Run(strings.Join(append(bad.env, bad.want...), " "), func(t *testing.T) {
 			t.Parallel()
 			r := execute(t, bad.env, bad.args...)
-			if r.code != 1 || !strings.HasPrefix(r.log, "claudebench: ") || strings.Count(strings.TrimSpace(r.log), "\n") > 1 || r.out != "" {
+			if r.code != exitFailed && r.code != exitUsage || !strings.HasPrefix(r.log, "claudebench: ") || strings.Count(strings.TrimSpace(r.log), "\n") > 1 || r.out != "" {
 				t.Errorf("code %d, output %q, log %q", r.code, r.out, r.log)
 			}
 			for _, want := range bad.want {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/redisconn"
 )
@@ -28,7 +31,7 @@ func openStores(cfg *config.Config) (redis.UniversalClient, error) {
 	if cfg.RedisURL == "" {
 		running, err := readEndpoints(cfg.DataDir)
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, errors.New("which Redis? give --redis-url or CB_REDIS_URL, or start 'claudebench up' (and name its --data-dir if it is another)")
+			return nil, usageError(errors.New("which Redis? give --redis-url or CB_REDIS_URL, or start 'claudebench up' (and name its --data-dir if it is another)"))
 		}
 		if err != nil {
 			return nil, err
@@ -42,7 +45,8 @@ func openStores(cfg *config.Config) (redis.UniversalClient, error) {
 		}
 	}
 	redisconn.LogTo(newLogger(cfg))
-	return redisconn.Open(cfg.RedisURL, cfg.Namespace)
+	client, err := redisconn.Open(cfg.RedisURL, cfg.Namespace)
+	return client, usageError(err)
 }
 
 // endpoints is what a running `up` tells the tools, in a file that only its user can read.
@@ -51,4 +55,24 @@ type endpoints struct {
 	RedisURL    string `json:"redisUrl"`
 	DatabaseURL string `json:"databaseUrl,omitempty"`
 	Namespace   string `json:"namespace,omitempty"`
+}
+
+// logExists returns an error if a namespace has no log, which is a typo more often than an empty fleet.
+func logExists(ctx context.Context, client redis.UniversalClient, namespace string) error {
+	reader, err := events.NewReader(client, events.ReaderConfig{Namespace: namespace})
+	if err != nil {
+		return usageError(err)
+	}
+	bounds, err := reader.Bounds(ctx)
+	if err != nil {
+		return unavailableError(err)
+	}
+	if bounds.Seq > 0 || !bounds.Last.IsZero() {
+		return nil
+	}
+	where := "the default namespace"
+	if namespace != "" {
+		where = fmt.Sprintf("namespace %q", namespace)
+	}
+	return usageError(fmt.Errorf("%s has no log in this Redis: no coordinator has written an event there (another one: --namespace)", where))
 }

@@ -78,7 +78,7 @@ func up(ctx context.Context, cfg *config.Config, on servers, out io.Writer) (err
 		return unlessStopped(ctx, err)
 	}
 	cfg.RedisURL, cfg.DatabaseURL = stack.redisURL, stack.databaseURL
-	return serve(ctx, cfg, server.Options{Logger: logger, Embedded: stack.embedded != nil}, func(s *server.Server) {
+	return serve(ctx, cfg, server.Options{Logger: logger, Embedded: stack.embedded != nil, OwnStores: true}, func(s *server.Server) {
 		e := endpoints{Address: s.URL(), RedisURL: cfg.RedisURL, DatabaseURL: cfg.DatabaseURL, Namespace: cfg.Namespace}
 		if err := errors.Join(writeEndpoints(dir, e), writePorts(dir, e)); err != nil {
 			logger.Warn("tail, replay and verify need --redis-url", "error", err)

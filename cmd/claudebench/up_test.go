@@ -138,7 +138,7 @@ func TestUp(t *testing.T) {
 	if code := first.ended(t); code != 0 {
 		t.Errorf("Ctrl-C: exit code %d\n%s", code, first.log)
 	}
-	if r := execute(t, nil, "tail", "--data-dir", dir); r.code != 1 || !strings.Contains(r.log, "claudebench up") {
+	if r := execute(t, nil, "tail", "--data-dir", dir); r.code != exitUsage || !strings.Contains(r.log, "claudebench up") {
 		t.Errorf("tail when up has ended: %+v", r)
 	}
 

@@ -25,7 +25,8 @@ goes through all keys of that Redis, as no command does: a thousand at a time.
 Commands may go on meanwhile. It writes nothing. A flush is waited for, and when one comes
 in between, it begins again with what is there then.
 
-Exit code 0 when all agrees, 1 when something does not, or could not be read.`,
+Exit code 0 when all agrees, 1 when something does not, 2 for wrong usage, 3 when something
+cannot be read.`,
 		Example: `  claudebench verify
   claudebench verify --json --redis-url redis://localhost:6379 --database-url postgres://localhost/claudebench`,
 		Args: cobra.NoArgs,
@@ -35,6 +36,9 @@ Exit code 0 when all agrees, 1 when something does not, or could not be read.`,
 				return err
 			}
 			defer func() { _ = client.Close() }()
+			if err := logExists(cmd.Context(), client, cfg.Namespace); err != nil {
+				return err
+			}
 			o.Redis, o.Namespace = client, cfg.Namespace
 			if !quiet {
 				o.Progress = cmd.ErrOrStderr()
@@ -47,7 +51,7 @@ Exit code 0 when all agrees, 1 when something does not, or could not be read.`,
 			}
 			report, err := audit.Verify(cmd.Context(), o)
 			if err != nil {
-				return err
+				return unavailableError(err)
 			}
 			if asJSON {
 				err = report.WriteJSON(cmd.OutOrStdout())
@@ -55,7 +59,7 @@ Exit code 0 when all agrees, 1 when something does not, or could not be read.`,
 				_, err = report.WriteTo(cmd.OutOrStdout())
 			}
 			if err == nil && !report.OK() {
-				err = exitError{1}
+				err = exitError{code: exitFailed}
 			}
 			return err
 		},

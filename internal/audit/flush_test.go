@@ -181,6 +181,9 @@ func TestVerifyDuringFlushesIsNeverWrong(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, true)
 	views := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet})
+	if err := views.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	with := func(o *commands.Options) {
 		o.Rows = flushedRows{views}
 		o.RateLimits["system.batch.process"] = 0

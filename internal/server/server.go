@@ -23,6 +23,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/crossorigin"
@@ -38,6 +39,8 @@ import (
 const (
 	// startPatience is how long Start waits for Redis.
 	startPatience = 15 * time.Second
+	// identifyPatience is how long Start waits for Postgres to tell which log it follows.
+	identifyPatience = 3 * time.Second
 	// drainPatience is how long Stop lets calls in flight finish: longer than the longest timeout of a method but
 	// a flush's, which another coordinator goes on with.
 	drainPatience = 12 * time.Second
@@ -52,6 +55,9 @@ type Options struct {
 	Version string
 	// Embedded says that Redis is the one in this process, which needs no checks.
 	Embedded bool
+	// OwnStores says that Redis and Postgres are private to this coordinator, so that rows of a log that Redis
+	// no longer has are replaced without being asked about.
+	OwnStores bool
 	// Traces makes the spans of commands and projections; nil for none. It outlives the server.
 	Traces trace.TracerProvider
 	// BreakerOpen replaces the time that circuit breakers stay open; 0 leaves each method its own. For tests.
@@ -221,7 +227,9 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	s.scripts = redisConfig.Runner.On(space.Log())
 	folds := []projections.Projection{projections.NewState(redisConfig), projections.NewMetrics(redisConfig)}
 	if s.pool != nil {
-		s.tasks = projections.NewTasks(projections.TasksConfig{Pool: s.pool, Logger: s.logger})
+		if s.tasks, err = s.openTasks(ctx, cfg, redisConfig, o.OwnStores); err != nil {
+			return nil, nil, err
+		}
 		folds = append(folds, s.tasks)
 		view, rows = taskView{s.tasks}, taskView{s.tasks}
 	}
@@ -277,6 +285,26 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	s.running.Go(func() { s.runner.Run(background) })
 	s.running.Go(func() { monitor.Run(background, coordinator.Sweep, cfg.MonitorInterval, s.logger) })
 	return handler, listener, nil
+}
+
+// openTasks makes the task views of this Redis's log, and refuses a database that follows another log. A
+// database that is away is compared when it is back, before anything is read or written.
+func (s *Server) openTasks(ctx context.Context, cfg *config.Config, redisConfig projections.RedisConfig, takeOver bool) (*projections.Tasks, error) {
+	identity, err := projections.OpenLog(ctx, redisConfig)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := events.NewReader(s.redis, events.ReaderConfig{Namespace: cfg.Namespace, Logger: s.logger})
+	if err != nil {
+		return nil, err
+	}
+	tasks := projections.NewTasks(projections.TasksConfig{Pool: s.pool, Logger: s.logger, Identity: identity, Log: reader, TakeOver: takeOver})
+	look, cancel := context.WithTimeout(ctx, identifyPatience)
+	defer cancel()
+	if err := tasks.Identify(look); errors.Is(err, events.ErrForeignLog) {
+		return nil, err
+	}
+	return tasks, nil //nolint:nilerr // a database that is away is looked at again
 }
 
 // rateLimits are the limits that differ from the documented ones.

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/claudebench/claudebench/lua"
+)
+
+// Exit codes, the same for every command.
+const (
+	exitFailed      = 1 // it ran, and something failed or is broken
+	exitUsage       = 2 // wrong usage: an argument, a flag or a variable
+	exitUnavailable = 3 // what it needs cannot be reached or read
+)
+
+// exitError ends the program with a code. Without a cause nothing is printed: all has been said already.
+type exitError struct {
+	code  int
+	cause error
+}
+
+func (e exitError) Error() string {
+	if e.cause == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.cause.Error()
+}
+
+func (e exitError) Unwrap() error { return e.cause }
+
+// usageError marks an error as the user's: what was asked for makes no sense. It keeps nil.
+func usageError(err error) error { return withExitCode(exitUsage, err) }
+
+// unavailableError marks an error as that of a store or a coordinator that cannot be reached or read.
+// It keeps nil.
+func unavailableError(err error) error { return withExitCode(exitUnavailable, err) }
+
+// withExitCode keeps a code that is there already.
+func withExitCode(code int, err error) error {
+	var marked exitError
+	if err == nil || errors.As(err, &marked) {
+		return err
+	}
+	return exitError{code, err}
+}
+
+// exitCode is the code that an error ends the program with. Errors of connections are known without a
+// mark.
+func exitCode(err error) int {
+	var marked exitError
+	var network *net.OpError // not net.Error, which errors of files are too
+	var postgres *pgconn.ConnectError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &marked):
+		return marked.code
+	case errors.Is(err, lua.ErrUnavailable), errors.As(err, &network), errors.As(err, &postgres):
+		return exitUnavailable
+	}
+	return exitFailed
+}
+
+// silent reports whether an error has nothing left to print.
+func silent(err error) bool {
+	var marked exitError
+	return errors.As(err, &marked) && marked.cause == nil
+}

@@ -1,0 +1,100 @@
+package server
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/testenv"
+	"github.com/claudebench/claudebench/projections"
+)
+
+// Two coordinators with a Redis each are given one database: the second is refused, before and while the
+// first runs, and the first keeps every row.
+func TestTwoLogsAndOneDatabase(t *testing.T) {
+	t.Parallel()
+	database, namespace := testenv.Postgres(t), testenv.Namespace(t)
+	on := func(url string) *config.Config {
+		return settings(t, func(c *config.Config) { c.RedisURL, c.DatabaseURL, c.Namespace = url, database, namespace })
+	}
+	first, second := on(durable(t).URL()), on(durable(t).URL())
+	c := start(t, first)
+	c.ready(t)
+	for range 6 {
+		c.create(t, params{"text": "kept"})
+	}
+	caughtUp(t, c)
+
+	// The second has a log of its own, and is further in it.
+	alone := settings(t, func(c *config.Config) { c.RedisURL, c.Namespace = second.RedisURL, namespace })
+	other := start(t, alone)
+	for range 20 {
+		other.create(t, params{"text": "another fleet's"})
+	}
+	identity := func(cfg *config.Config) string { return logHash(t, cfg, redisOf(t, cfg))["identity"] }
+	_, err := Start(t.Context(), second, Options{Logger: quiet})
+	if !errors.Is(err, events.ErrForeignLog) {
+		t.Fatalf("the second started: %v", err)
+	}
+	for _, want := range []string{identity(first), identity(second), "rebuild tasks --take-over"} {
+		if want == "" || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not name %q", err, want)
+		}
+	}
+	if got := call[page](t, c, "task.list", params{}); got.TotalCount != 6 {
+		t.Errorf("%d tasks are listed, want 6", got.TotalCount)
+	}
+	agree(t, c, first)
+
+	// What gets at the database without that question is refused as well: each write compares.
+	pool, err := projections.OpenPool(t.Context(), database, namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	tasks := projections.NewTasks(projections.TasksConfig{Pool: pool, Logger: quiet, Identity: identity(second)})
+	_, read := tasks.Checkpoint(t.Context())
+	_, flush := tasks.Flush(t.Context(), "a flush", 0)
+	for what, err := range map[string]error{
+		"prepare": tasks.Prepare(t.Context()), "reset": tasks.Reset(t.Context(), 1), "checkpoint": read, "flush": flush,
+	} {
+		if !errors.Is(err, events.ErrForeignLog) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	agree(t, c, first)
+}
+
+// Rows of a version that kept no identity are adopted when their checkpoint fits the log, and else refused.
+func TestRowsWithoutAnIdentity(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
+	c := start(t, cfg)
+	c.create(t, params{"text": "kept"})
+	caughtUp(t, c)
+	pool, err := projections.OpenPool(t.Context(), cfg.DatabaseURL, cfg.Namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	reader, err := events.NewReader(redisOf(t, cfg), events.ReaderConfig{Namespace: cfg.Namespace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := reader.Identity(t.Context())
+	if err != nil || identity == "" {
+		t.Fatal(identity, err)
+	}
+	tasks := projections.NewTasks(projections.TasksConfig{Pool: pool, Logger: quiet, Identity: identity, Log: reader})
+	table := `"cb_` + cfg.Namespace + `".projection_checkpoints`
+	for id, fits := range map[string]bool{"": true, "17-99": false} {
+		if _, err := pool.Exec(t.Context(), `UPDATE `+table+` SET log = NULL, id = coalesce(nullif($1, ''), id)`, id); err != nil {
+			t.Fatal(err)
+		}
+		if err := tasks.Prepare(t.Context()); fits != (err == nil) || !fits && !errors.Is(err, events.ErrForeignLog) {
+			t.Errorf("checkpoint %q: %v", id, err)
+		}
+	}
+}

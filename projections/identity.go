@@ -1,0 +1,130 @@
+package projections
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// OpenLog returns the log's identity, and gives it one if it has none. A coordinator calls it at its
+// start.
+func OpenLog(ctx context.Context, cfg RedisConfig) (string, error) {
+	if err := cfg.Client.HSetNX(ctx, cfg.Keys.Log(), "identity", rand.Text()).Err(); err != nil {
+		return "", fmt.Errorf("give the log an identity: %w", err)
+	}
+	identity, err := cfg.Client.HGet(ctx, cfg.Keys.Log(), "identity").Result()
+	if err != nil {
+		return "", fmt.Errorf("read the log's identity: %w", err)
+	}
+	return identity, nil
+}
+
+const (
+	selectIdentity = `SELECT id, log FROM {schema}projection_checkpoints WHERE name = $1`
+	lockIdentity   = `SELECT id, log FROM {schema}projection_checkpoints WHERE name = $1 FOR UPDATE`
+	setIdentity    = `UPDATE {schema}projection_checkpoints SET log = $2 WHERE name = $1`
+)
+
+// compare returns an error that wraps events.ErrForeignLog if the rows belong to another log than the
+// one that this projection was given.
+func (t *Tasks) compare(stored *string) error {
+	if t.cfg.Identity == "" || stored == nil || *stored == t.cfg.Identity {
+		return nil
+	}
+	return foreign(*stored, t.cfg.Identity)
+}
+
+// confirm asks Redis whether its log is still the one that this projection was given. Redis may have been
+// replaced, or come back empty, while this process ran.
+func (t *Tasks) confirm(ctx context.Context) error {
+	if t.cfg.Log == nil || t.cfg.Identity == "" || t.cfg.TakeOver {
+		return nil
+	}
+	identity, err := t.cfg.Log.Identity(ctx)
+	if err != nil || identity == t.cfg.Identity {
+		return err
+	}
+	if identity == "" {
+		identity = "without an identity: it was replaced, or lost its data,"
+	}
+	return foreign(t.cfg.Identity, identity)
+}
+
+func foreign(stored, identity string) error {
+	return fmt.Errorf("the task views follow the log %s, and this Redis holds the log %s: %w; nothing was changed. "+
+		"Give each fleet its own --database-url or --namespace. If this log replaces that one, as when Redis has lost its data, "+
+		"run 'claudebench rebuild tasks --take-over', which deletes the other log's rows", stored, identity, events.ErrForeignLog)
+}
+
+// Identify compares the identity kept beside the checkpoint, so that a coordinator refuses to start on
+// another fleet's rows. It creates nothing; a database that is not migrated yet passes.
+func (t *Tasks) Identify(ctx context.Context) error {
+	var text string
+	var stored *string
+	err := t.cfg.Pool.queryRow(ctx, selectIdentity, []any{t.Name()}, &text, &stored)
+	if errors.Is(err, pgx.ErrNoRows) || NotMigrated(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the identity of the task views' log: %w", err)
+	}
+	if t.cfg.TakeOver {
+		return nil // Prepare does it
+	}
+	return t.compare(stored)
+}
+
+// adopt writes the identity beside the checkpoint. Rows of a version that kept none are adopted if their
+// checkpoint fits the log.
+func (t *Tasks) adopt(ctx context.Context) error {
+	if t.cfg.Identity == "" {
+		return nil
+	}
+	return pgx.BeginTxFunc(ctx, t.cfg.Pool, readCommitted, func(tx pgx.Tx) error {
+		var text string
+		var stored *string
+		if err := tx.QueryRow(ctx, t.sql(lockIdentity), t.Name()).Scan(&text, &stored); err != nil {
+			return fmt.Errorf("read the identity of the task views' log: %w", err)
+		}
+		if stored != nil && *stored == t.cfg.Identity {
+			return nil
+		}
+		if stored == nil {
+			fits, err := t.fits(ctx, text)
+			switch {
+			case err != nil:
+				return err
+			case !fits && !t.cfg.TakeOver:
+				return foreign("without an identity, at "+text, t.cfg.Identity)
+			case fits:
+				_, err := tx.Exec(ctx, t.sql(setIdentity), t.Name(), t.cfg.Identity)
+				return err
+			}
+		}
+		if !t.cfg.TakeOver {
+			return t.compare(stored)
+		}
+		t.cfg.Logger.WarnContext(ctx, "the task views followed another log; they begin anew", "log", t.cfg.Identity)
+		var b pgx.Batch
+		b.Queue(t.sql(`DELETE FROM {schema}tasks`))
+		b.Queue(t.sql(`UPDATE {schema}projection_checkpoints SET id = '0-0', seq = 0, at = to_timestamp(0), log = $2 WHERE name = $1`),
+			t.Name(), t.cfg.Identity)
+		return tx.SendBatch(ctx, &b).Close()
+	})
+}
+
+func (t *Tasks) fits(ctx context.Context, checkpoint string) (bool, error) {
+	at, err := events.ParseID(checkpoint)
+	if err != nil {
+		return false, fmt.Errorf("read the checkpoint of tasks: %w", err)
+	}
+	if t.cfg.Log == nil {
+		return at.IsZero(), nil
+	}
+	return t.cfg.Log.Fits(ctx, at)
+}

@@ -1,0 +1,38 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/claudebench/claudebench/events"
+)
+
+// ErrIncompleteLog is wrapped by the errors of a rebuild that was refused, because the log cannot give
+// back what the rebuild would delete. Nothing was deleted.
+var ErrIncompleteLog = errors.New("the log is incomplete, and what was made of it is kept")
+
+// prove reads the whole log and returns an error if a fold of it would not give everything back: it must
+// begin with the first event ever or with a flush, and have no gap up to the last seq given.
+func prove(ctx context.Context, reader *events.Reader) (events.Bounds, error) {
+	bounds, err := reader.Bounds(ctx)
+	if err != nil {
+		return bounds, err
+	}
+	next := bounds.Base
+	for entry, err := range reader.Range(ctx, events.ID{}, events.ID{}) {
+		switch {
+		case events.IsBroken(err):
+			return bounds, fmt.Errorf("%w: %w", ErrIncompleteLog, err)
+		case err != nil:
+			return bounds, err
+		case entry.ID.Seq == next && next == bounds.Base && next > 1 && entry.Envelope.Type != events.TypeSystemFlushed:
+			return bounds, fmt.Errorf("%w: its first event is %s, which is neither number 1 nor system.flushed", ErrIncompleteLog, entry.ID)
+		}
+		next = entry.ID.Seq + 1
+	}
+	if next <= bounds.Seq {
+		return bounds, fmt.Errorf("%w: it ends before seq %d, and the last one given is %d", ErrIncompleteLog, next, bounds.Seq)
+	}
+	return bounds, nil
+}
