@@ -34,10 +34,14 @@ type TaskUpdated struct {
 
 // TaskChanges holds what an update changed; what is nil was left as it was.
 type TaskChanges struct {
-	Text     *string         `json:"text,omitempty"`
-	Priority *int64          `json:"priority,omitempty"`
-	Metadata json.RawMessage `json:"metadata,omitempty"` // the whole object after the merge
-	Status   *string         `json:"status,omitempty"`   // what was asked for; a fold leaves it to the next event
+	Text     *string `json:"text,omitempty"`
+	Priority *int64  `json:"priority,omitempty"`
+	// Metadata is the whole object after the merge. Only version 1 has it.
+	Metadata json.RawMessage `json:"metadata,omitempty"`
+	// MetadataChanges holds the members that replace those of the same names, or are added behind. The
+	// merge is one level deep, and null is a value like any other. Version 1 has it not.
+	MetadataChanges json.RawMessage `json:"metadataChanges,omitempty"`
+	Status          *string         `json:"status,omitempty"` // what was asked for; a fold leaves it to the next event
 }
 
 // TaskDeleted is the payload of task.deleted.

@@ -39,7 +39,7 @@ var definitions = mustIndex(
 	define[InstanceFailed](TypeInstanceFailed),
 	define[LeaderElected](TypeLeaderElected),
 	define[TaskCreated](TypeTaskCreated),
-	define[TaskUpdated](TypeTaskUpdated),
+	define[TaskUpdated](TypeTaskUpdated, unchanged), // version 2 has metadataChanges in place of metadata
 	define[TaskDeleted](TypeTaskDeleted),
 	define[TaskAssigned](TypeTaskAssigned),
 	define[TaskUnassigned](TypeTaskUnassigned),

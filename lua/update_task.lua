@@ -18,11 +18,12 @@
 -- ARGV[6] priority  or ''
 -- ARGV[7] status    or ''
 -- ARGV[8] metadata  the whole of it after the change, JSON text, or '' to leave it
--- ARGV[9] read      the metadata that the change was made to
--- ARGV[10] roleset  of the new metadata, or ''
--- ARGV[11] actor    JSON text
--- ARGV[12] retention  ms that a finished task is kept
--- ARGV[13] agent    name of an agent's token, '' for who may act for all
+-- ARGV[9] members   of the metadata that the call gave, JSON text
+-- ARGV[10] read     the metadata that the change was made to
+-- ARGV[11] roleset  of the new metadata, or ''
+-- ARGV[12] actor    JSON text
+-- ARGV[13] retention  ms that a finished task is kept
+-- ARGV[14] agent    name of an agent's token, '' for who may act for all
 -- Returns the task object
 -- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, NOT_REGISTERED, METADATA_CHANGED (it is not what was
 --         read: read again), CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED, NOT_ASSIGNED, ROLES_MISSING,
@@ -31,8 +32,8 @@
 --         task.completed, task.failed
 local subject, calls, id = ARGV[2], ARGV[3], ARGV[4]
 local text, priority, status = ARGV[5], ARGV[6], ARGV[7]
-local metadata, read, roleset = ARGV[8], ARGV[9], ARGV[10]
-local actor, retention, agent = ARGV[11], ARGV[12], ARGV[13]
+local metadata, members, read, roleset = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
+local actor, retention, agent = ARGV[12], ARGV[13], ARGV[14]
 
 local refused = open_log() or limit(subject, calls)
 if refused then return refused end
@@ -63,10 +64,11 @@ if refused then return refused end
 local changes = {}
 if text ~= '' then changes[#changes + 1] = '"text":' .. quote(text) end
 if priority ~= '' then changes[#changes + 1] = '"priority":' .. priority end
-if metadata ~= '' then changes[#changes + 1] = '"metadata":' .. metadata end
+-- The log gets the members that were given, not the whole of up to 1 MiB; and nothing where they change nothing.
+if metadata ~= read then changes[#changes + 1] = '"metadataChanges":' .. members end
 if status ~= '' then changes[#changes + 1] = '"status":"' .. status .. '"' end
 local n = emit('task.updated', '{"id":"' .. t.id .. '","changes":{' .. table.concat(changes, ',') .. '},"previousPriority":'
-  .. t.priority .. ',"status":"' .. t.status .. '","updatedAt":"' .. at .. '","updatedBy":' .. actor .. '}')
+  .. t.priority .. ',"status":"' .. t.status .. '","updatedAt":"' .. at .. '","updatedBy":' .. actor .. '}', nil, '2')
 
 local key = prefix .. 'task:' .. id
 redis.call('HSET', key, 'updatedAt', at, 'seq', n)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
 // history writes a lawful log and keeps what it must come to: a model that knows nothing of batches.
@@ -44,7 +45,11 @@ func (h *history) emit(typ events.Type, payload any) events.Envelope {
 	}
 	h.seq++
 	id := events.ID{MS: h.now, Seq: h.seq}
-	e := events.Envelope{ID: id, Seq: id.Seq, Type: typ, V: 1, Timestamp: id.MS, Actor: "test", Payload: raw}
+	version, _ := events.Version(typ)
+	if p, ok := payload.(events.TaskUpdated); ok && p.Changes.Metadata != nil {
+		version = 1
+	}
+	e := events.Envelope{ID: id, Seq: id.Seq, Type: typ, V: version, Timestamp: id.MS, Actor: "test", Payload: raw}
 	h.events = append(h.events, e)
 	return e
 }
@@ -79,6 +84,9 @@ func (h *history) update(id string, changes events.TaskChanges) {
 	}
 	if changes.Metadata != nil {
 		t.metadata = string(changes.Metadata)
+	}
+	if changes.MetadataChanges != nil {
+		t.metadata = string(jsontext.Merge([]byte(none(t.metadata)), changes.MetadataChanges))
 	}
 	h.touch(t, e)
 }

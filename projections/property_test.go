@@ -21,6 +21,8 @@ func randomHistory(t *rapid.T) *history {
 	workers := []string{"w1", "w2", "w:3", "é \"4\""}
 	roles := rapid.SliceOfN(rapid.SampledFrom([]string{"worker", "ops", "reviewer"}), 0, 3)
 	document := rapid.SampledFrom([]string{"null", `{"a":1.0}`, `[]`, `"x"`, `{}`})
+	metadata := rapid.SampledFrom([]string{"null", `{"a":1.0}`, `{}`, `{"b":[1,2.0],"<":null}`, `{"a":1,"c":2,"\u0061":3}`})
+	members := rapid.SampledFrom([]string{`{"a":{"x":1e2}}`, `{}`, `{"c":null}`, `{"<":"é","b":12345678901234567890}`, `{"d":1,"a":0}`})
 	pick := func(of ...string) (string, bool) {
 		var ids []string
 		for _, id := range h.ids {
@@ -40,7 +42,7 @@ func randomHistory(t *rapid.T) *history {
 		_, registered := h.instances[worker]
 		switch step := rapid.IntRange(0, 40).Draw(t, "step"); {
 		case step < 12:
-			h.create(rapid.StringMatching(`[a-zé<"\\]{1,12}`).Draw(t, "text"), rapid.Int64Range(0, 100).Draw(t, "priority"), document.Draw(t, "metadata"))
+			h.create(rapid.StringMatching(`[a-zé<"\\]{1,12}`).Draw(t, "text"), rapid.Int64Range(0, 100).Draw(t, "priority"), metadata.Draw(t, "metadata"))
 		case step < 19:
 			if id, ok := pick(events.StatusPending); ok {
 				h.claim(id, worker)
@@ -61,10 +63,17 @@ func randomHistory(t *rapid.T) *history {
 			if id, ok := pick(events.StatusPending, events.StatusInProgress, events.StatusCompleted, events.StatusFailed); ok {
 				h.remove(id)
 			}
-		case step < 34:
+		case step < 35:
 			if id, ok := pick(events.StatusPending, events.StatusInProgress); ok {
 				priority := rapid.Int64Range(0, 100).Draw(t, "priority")
-				h.update(id, events.TaskChanges{Priority: &priority, Metadata: json.RawMessage(`{"merged":true}`)})
+				switch rapid.IntRange(0, 5).Draw(t, "update") {
+				case 0: // as version 1 told it
+					h.update(id, events.TaskChanges{Priority: &priority, Metadata: json.RawMessage(`{"merged":true}`)})
+				case 1:
+					h.update(id, events.TaskChanges{Priority: &priority})
+				default:
+					h.update(id, events.TaskChanges{Priority: &priority, MetadataChanges: json.RawMessage(members.Draw(t, "members"))})
+				}
 			}
 		case step < 37:
 			h.register(worker, roles.Draw(t, "roles")...)

@@ -51,7 +51,8 @@ type taskChange struct {
 	attempt     int64
 	assignedTo  *string
 	text        string
-	metadata    *string
+	metadata    *string // without members; of a row that is there already only where set says so
+	members     []byte  // to be merged into the metadata, JSON text; nil for none
 	result      *string
 	err         *string
 	createdAt   int64 // times in ms since 1970; 0 for none
@@ -188,8 +189,12 @@ func (c *taskChange) update(p *rowUpdated, _ events.Envelope) {
 		c.set |= colPriority
 	}
 	if p.Changes.Metadata != nil {
-		c.metadata = c.document(p.Changes.Metadata)
+		c.metadata, c.members = c.document(p.Changes.Metadata), nil
 		c.set |= colMetadata
+	}
+	if members := c.document(p.Changes.MetadataChanges); members != nil {
+		// All that a batch changes is merged into the metadata at once: that may be long, and this seldom is.
+		c.members = jsontext.Merge(c.members, []byte(*members))
 	}
 }
 
@@ -218,6 +223,17 @@ func (c *taskChange) finish(p *rowFinished, e events.Envelope) {
 	c.result, c.err = c.document(p.Result), c.document(p.Error)
 	c.completedAt, c.duration = e.Timestamp, p.Duration
 	c.set |= colStatus | colAssignedTo | colAttempt | colResult | colError | colCompleted
+}
+
+// merge puts the members over the metadata, which is what the row has or will have; nil for none.
+func (c *taskChange) merge(metadata *string) {
+	var whole []byte
+	if metadata != nil {
+		whole = []byte(*metadata)
+	}
+	merged := string(jsontext.Merge(whole, c.members))
+	c.metadata, c.members = &merged, nil
+	c.set |= colMetadata
 }
 
 func (c *taskChange) drop(*rowDeleted, events.Envelope) { c.deleted = true }

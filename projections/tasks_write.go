@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,6 +28,13 @@ ON CONFLICT (num) DO UPDATE SET
   created_at = excluded.created_at, updated_at = excluded.updated_at, claimed_at = excluded.claimed_at,
   completed_at = excluded.completed_at, waited_ms = excluded.waited_ms, duration_ms = excluded.duration_ms, seq = excluded.seq`
 
+	selectMetadata = `SELECT num, metadata::text FROM {schema}tasks WHERE num = ANY ($1)`
+
+	updateMetadata = `
+UPDATE {schema}tasks t SET metadata = c.metadata::json
+FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS c (num, metadata, seq)
+WHERE t.num = c.num AND t.seq < c.seq`
+
 	// The bits are those of the type column.
 	updateTasks = `
 UPDATE {schema}tasks t SET
@@ -51,8 +59,15 @@ FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::integer[], $5::text[],
 WHERE t.num = c.num AND t.seq < c.seq`
 )
 
-// write queues what the fold found, and the checkpoint, in one round trip.
+// maxMerged is how many rows' metadata, of up to 1 MiB each, is held at a time to merge into it.
+const maxMerged = 32
+
+// write queues what the fold found, and the checkpoint, in one round trip; and before it merges members into
+// the metadata of rows, where there are any.
 func (t *Tasks) write(ctx context.Context, tx pgx.Tx, f *tasksFold, to events.ID) error {
+	if err := t.mergeMetadata(ctx, tx, f); err != nil {
+		return err
+	}
 	var inserted, updated taskColumns
 	for _, c := range f.order {
 		switch {
@@ -80,6 +95,60 @@ func (t *Tasks) write(ctx context.Context, tx pgx.Tx, f *tasksFold, to events.ID
 	}
 	b.Queue(t.sql(setCheckpoint), t.Name(), to.String(), to.Seq, time.UnixMilli(to.MS))
 	return tx.SendBatch(ctx, &b).Close()
+}
+
+// mergeMetadata merges in memory what the batch has the whole of, and the rest into the rows. It is not left
+// to SQL: the text must come out as the state has it, byte for byte.
+func (t *Tasks) mergeMetadata(ctx context.Context, tx pgx.Tx, f *tasksFold) error {
+	var rows []*taskChange
+	for _, c := range f.order {
+		switch {
+		case c.deleted || c.members == nil:
+		case c.created || c.set&colMetadata != 0:
+			c.merge(c.metadata)
+		default:
+			rows = append(rows, c)
+		}
+	}
+	if f.emptied {
+		return nil // the rows are about to be deleted
+	}
+	for some := range slices.Chunk(rows, maxMerged) {
+		if err := t.mergeRows(ctx, tx, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mergeRows reads rows' metadata and writes it merged. It leaves their seq, which tells whether the other
+// columns are still to be written.
+func (t *Tasks) mergeRows(ctx context.Context, tx pgx.Tx, changes []*taskChange) error {
+	byNum := make(map[int64]*taskChange, len(changes))
+	nums := make([]int64, 0, len(changes))
+	for _, c := range changes {
+		byNum[c.num] = c
+		nums = append(nums, c.num)
+	}
+	rows, err := tx.Query(ctx, t.sql(selectMetadata), nums)
+	if err != nil {
+		return err
+	}
+	var merged taskColumns
+	var num int64
+	var metadata *string
+	_, err = pgx.ForEachRow(rows, []any{&num, &metadata}, func() error {
+		c := byNum[num]
+		c.merge(metadata)
+		merged.num, merged.metadata, merged.seq = append(merged.num, num), append(merged.metadata, c.metadata), append(merged.seq, c.seq)
+		c.metadata, c.set = nil, c.set&^colMetadata // written below, and not held longer
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, t.sql(updateMetadata), merged.num, merged.metadata, merged.seq)
+	return err
 }
 
 // taskColumns holds changes by column.

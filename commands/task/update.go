@@ -76,7 +76,7 @@ func (o Options) update(ctx context.Context, c *command.Call, p *UpdateTaskParam
 		if err != nil {
 			return nil, err
 		}
-		result, err := c.Decide(ctx, updateTask, "", string(p.ID), deref(u.Text), priority, deref(u.Status), merged, read, roles,
+		result, err := c.Decide(ctx, updateTask, "", string(p.ID), deref(u.Text), priority, deref(u.Status), merged, []byte(u.Metadata), read, roles,
 			jsontext.Quote(c.Actor("")), o.Retention.Milliseconds(), c.Agent())
 		var changed *lua.Error
 		if !errors.As(err, &changed) || changed.Code != "METADATA_CHANGED" {

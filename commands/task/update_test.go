@@ -23,8 +23,16 @@ func TestUpdate(t *testing.T) {
 			t.Errorf("answered %s", result)
 		}
 		e := f.Emitted(before, "task.updated")[0]
-		f.Holds(e, fmt.Sprintf(`{"id":%q,"changes":{"text":"y","priority":6,"metadata":{"keep":1.0,"change":12345678901234567890,"new":{}}},
+		f.Holds(e, fmt.Sprintf(`{"id":%q,"changes":{"text":"y","priority":6,"metadataChanges":{"new":{},"change":12345678901234567890}},
 			"previousPriority":5,"status":"pending","updatedAt":%q,"updatedBy":"anonymous"}`, id, got.UpdatedAt))
+		if e.V != 2 {
+			t.Errorf("the event has version %d", e.V)
+		}
+		// A merge that changes nothing is not told as a change.
+		before = f.Seq()
+		same := fleettest.Decoded[fleettest.Task](t, f.OK("task.update", `{"id":%q,"updates":{"metadata":{"keep":1.0}}}`, id))
+		f.Holds(f.Emitted(before, "task.updated")[0], fmt.Sprintf(`{"id":%q,"changes":{},
+			"previousPriority":6,"status":"pending","updatedAt":%q,"updatedBy":"anonymous"}`, id, same.UpdatedAt))
 		f.OK("task.update", `{"id":%q,"updates":{"metadata":{}}}`, id)
 		bare := f.Create("z", "")
 		if got := fleettest.Decoded[fleettest.Task](t, f.OK("task.update", `{"id":%q,"updates":{"metadata":{"a":"b"}}}`, bare)); string(got.Metadata) != `{"a":"b"}` {

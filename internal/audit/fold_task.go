@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
 // Task is a task as the log tells it. Times are ms since 1970, 0 for none; JSON is text, "" for none.
@@ -165,13 +166,18 @@ func (s step) updated(p events.TaskUpdated) {
 	if p.Changes.Priority != nil {
 		t.Priority = *p.Changes.Priority
 	}
-	if p.Changes.Metadata != nil {
+	if p.Changes.Metadata != nil || p.Changes.MetadataChanges != nil {
 		s.tally(t, -1)
 		waiting := t.in == kindWaiting
 		if waiting {
 			s.take(t)
 		}
-		t.Metadata = document(p.Changes.Metadata)
+		if p.Changes.Metadata != nil { // version 1: the whole
+			t.Metadata = document(p.Changes.Metadata)
+		}
+		if p.Changes.MetadataChanges != nil {
+			t.Metadata = string(jsontext.Merge([]byte(t.Metadata), p.Changes.MetadataChanges))
+		}
 		t.Roleset = roleset(t.Metadata)
 		if waiting {
 			s.put(t, kindWaiting, nil)

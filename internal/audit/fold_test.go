@@ -23,9 +23,29 @@ func story(t *testing.T, base, first int64, lines ...string) (*audit.Fold, []str
 		if !json.Valid([]byte(payload)) {
 			t.Fatalf("no JSON: %s", payload)
 		}
-		f.Apply(events.Envelope{ID: id, Seq: id.Seq, Type: events.Type(typ), V: 1, Timestamp: id.MS, Actor: "test", Payload: []byte(payload)})
+		f.Apply(events.Envelope{ID: id, Seq: id.Seq, Type: events.Type(typ), V: version(payload), Timestamp: id.MS, Actor: "test", Payload: []byte(payload)})
 	}
 	return f, told
+}
+
+// version is that of a payload: 2 for what version 1 has not.
+func version(payload string) int {
+	if strings.Contains(payload, "metadataChanges") {
+		return 2
+	}
+	return 1
+}
+
+// An update tells the whole metadata in version 1, and the members that it changed in version 2.
+func TestFoldMergesMetadata(t *testing.T) {
+	f, told := story(t, 3, 3, createGPU,
+		`task.updated {"id":"t-3","changes":{"metadataChanges":{"a":1.0,"b":null}},"previousPriority":50,"status":"pending"}`,
+		`task.updated {"id":"t-3","changes":{"metadata":{"a":1.0,"roles":["x"]}},"previousPriority":50,"status":"pending"}`,
+		`task.updated {"id":"t-3","changes":{"metadataChanges":{"roles":["y"],"c":{}}},"previousPriority":50,"status":"pending"}`)
+	got := f.Tasks()[0]
+	if want := `{"a":1.0,"roles":["y"],"c":{}}`; got.Metadata != want || got.Roleset != `["y"]` || len(told) > 0 {
+		t.Errorf("metadata %s, roles %s, want %s; told %v", got.Metadata, got.Roleset, want, told)
+	}
 }
 
 const (

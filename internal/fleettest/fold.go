@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/params"
 )
 
@@ -92,7 +93,9 @@ type Payload struct {
 	Changes                          struct {
 		Text     *string
 		Priority *int
-		Metadata json.RawMessage
+		Metadata json.RawMessage // of version 1
+		// MetadataChanges are members that replace those of the metadata.
+		MetadataChanges json.RawMessage
 	}
 }
 
@@ -219,6 +222,11 @@ func (f *Fold) applyTask(e Event, p Payload, at string) {
 		}
 		if p.Changes.Metadata != nil {
 			t.Metadata = string(p.Changes.Metadata)
+		}
+		if p.Changes.MetadataChanges != nil {
+			t.Metadata = string(jsontext.Merge([]byte(t.Metadata), p.Changes.MetadataChanges))
+		}
+		if p.Changes.Metadata != nil || p.Changes.MetadataChanges != nil {
 			t.Roleset = params.RoleSet(api.Object(t.Metadata))
 		}
 	case "task.assigned":

@@ -25,7 +25,7 @@ type Event struct {
 
 // envelopeShape is how an envelope begins: its members have an order.
 var envelopeShape = regexp.MustCompile(
-	`^\{"id":"[0-9]+-[0-9]+","seq":[0-9]+,"type":"[a-z._]+","v":1,"timestamp":[0-9]+,"actor":"`)
+	`^\{"id":"[0-9]+-[0-9]+","seq":[0-9]+,"type":"[a-z._]+","v":[12],"timestamp":[0-9]+,"actor":"`)
 
 // Read reads a stream of events and checks each entry's form.
 func (f *Fleet) Read(stream string) []Event {

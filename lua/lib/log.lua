@@ -60,11 +60,12 @@ local function open_log()
 end
 
 -- emit appends an event whose payload is JSON text and returns its seq as text. The context is the
--- inside of the envelope that tells the actor, the cause and the trace; ARGV[1] unless another is given.
-local function emit(type, payload, context)
+-- inside of the envelope that tells the actor, the cause and the trace; ARGV[1] unless another is given. The
+-- version is the payload's, as text; '1' unless another is given.
+local function emit(type, payload, context, version)
   local n = int(seq + 1)
   event_id = now_text .. '-' .. n
-  local data = '{"id":"' .. event_id .. '","seq":' .. n .. ',"type":"' .. type .. '","v":1,"timestamp":' .. now_text
+  local data = '{"id":"' .. event_id .. '","seq":' .. n .. ',"type":"' .. type .. '","v":' .. (version or '1') .. ',"timestamp":' .. now_text
     .. ',' .. (context or ARGV[1]) .. ',"payload":' .. payload .. '}'
   redis.call('XADD', prefix .. 'stream:events', event_id, 'data', data)
   seq, moved = seq + 1, true
