@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/claudebench/claudebench/lua"
@@ -38,6 +39,13 @@ func TestWrongUsageEndsWith2(t *testing.T) {
 	} {
 		if got := execute(t, nil, args...); got.code != exitUsage || got.log == "" {
 			t.Errorf("%q ended with %d: %s", args, got.code, got.log)
+		}
+	}
+	for want, args := range map[string][]string{
+		"state, metrics, tasks, all": {"rebuild", "foo"}, "task.created": {"replay", "--types", "task.foo"},
+	} {
+		if got := execute(t, nil, args...); got.code != exitUsage || !strings.Contains(got.log, want) {
+			t.Errorf("%q ended with %d and does not name %s: %s", args, got.code, want, got.log)
 		}
 	}
 	if got := execute(t, []string{"CB_LOG_LEVEL=loud"}, "verify"); got.code != exitUsage {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +28,12 @@ func newRebuild() *cobra.Command {
 from a projection is incomplete until it is done.`,
 		Example: `  claudebench rebuild tasks
   claudebench rebuild all`,
-		Args:      cobra.MatchAll(cobra.MinimumNArgs(1), cobra.OnlyValidArgs),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cobra.MatchAll(cobra.MinimumNArgs(1), cobra.OnlyValidArgs)(cmd, args) != nil {
+				return fmt.Errorf("rebuild %s: name projections out of %s", strings.Join(args, " "), strings.Join(cmd.ValidArgs, ", "))
+			}
+			return nil
+		},
 		ValidArgs: []string{"state", "metrics", "tasks", "all"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return rebuild(cmd.Context(), cfg, args, takeOver, func(format string, a ...any) {

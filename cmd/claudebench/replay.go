@@ -3,9 +3,12 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/audit"
 	"github.com/claudebench/claudebench/internal/config"
 )
@@ -24,6 +27,9 @@ told on standard error.`,
   claudebench replay --types task.completed | jq -r .payload.workerId | sort | uniq -c`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkTypes(o.Types); err != nil {
+				return usageError(err)
+			}
 			client, err := openStores(cfg)
 			if err != nil {
 				return err
@@ -55,4 +61,26 @@ told on standard error.`,
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd
+}
+
+// checkTypes returns an error if a list of types names one, or a pattern, that stands for no event: the
+// empty output of a typo would look like an empty log.
+func checkTypes(list string) error {
+	if list == "" {
+		return nil
+	}
+	var known []string
+	for _, t := range events.Types() {
+		known = append(known, string(t))
+	}
+	for item := range strings.SplitSeq(list, ",") {
+		filter, err := events.ParseFilter(item)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(events.Types(), filter.Match) {
+			return fmt.Errorf("--types: there are no events %s; there are %s", strings.TrimSpace(item), strings.Join(known, ", "))
+		}
+	}
+	return nil
 }
