@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -25,14 +27,16 @@ func newCall() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "call METHOD [PARAMS]",
 		Short: "Make one JSON-RPC call",
-		Long: `Make one JSON-RPC call and print its result as JSON. PARAMS is a JSON object, or - to read
-one from standard input. On an error the error is printed to standard error, and the exit
+		Long: `Make one JSON-RPC call and print its result as JSON. PARAMS is a JSON object, @FILE to
+read one from a file, or - to read one from standard input. The result is indented on a
+terminal. On an error the error is printed to standard error, and the exit
 code is 1. docs/api.md lists the methods.
 
 Where the coordinator asks for a token, it is taken from the environment variable CB_TOKEN.
 There is no flag for it: other users of the machine can read a program's arguments.`,
 		Example: `  claudebench call system.register '{"id":"worker-1","roles":["worker"]}'
   claudebench call task.create '{"text":"summarise chapter one","priority":80}'
+  claudebench call task.create @task.json
   claudebench call task.list`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,15 +44,22 @@ There is no flag for it: other users of the machine can read a program's argumen
 			if len(args) == 2 {
 				params = args[1]
 			}
-			if params == "-" {
-				text, err := io.ReadAll(cmd.InOrStdin())
-				if err != nil {
-					return fmt.Errorf("read params: %w", err)
-				}
-				params = string(text)
+			file, isFile := strings.CutPrefix(params, "@")
+			var text []byte
+			var err error
+			switch {
+			case params == "-":
+				text, err = io.ReadAll(cmd.InOrStdin())
+			case isFile:
+				text, err = os.ReadFile(file)
+			default:
+				text = []byte(params)
 			}
-			if !json.Valid([]byte(params)) {
-				return fmt.Errorf("PARAMS is not JSON: %q; give an object in single quotes, as '{\"id\":\"t-1\"}'", params)
+			if err != nil {
+				return usageError(fmt.Errorf("read params: %w", err))
+			}
+			if params = string(text); !json.Valid(text) {
+				return usageError(fmt.Errorf("PARAMS is not JSON: %q; give an object in single quotes, as '{\"id\":\"t-1\"}'", params))
 			}
 			return call(cmd.Context(), baseURL(url), args[0], json.RawMessage(params), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -70,6 +81,10 @@ func baseURL(url string) string {
 		url = "127.0.0.1:3000"
 	}
 	if !strings.Contains(url, "://") {
+		// A coordinator that listens on every address is called on this machine's own.
+		if host, port, err := net.SplitHostPort(url); err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
+			url = net.JoinHostPort("localhost", port)
+		}
 		url = "http://" + url
 	}
 	return strings.TrimSuffix(url, "/")
@@ -105,7 +120,14 @@ func call(ctx context.Context, url, method string, params json.RawMessage, stdou
 		}
 		return exitError{code: exitFailed}
 	}
-	_, err = fmt.Fprintf(stdout, "%s\n", answer.Result)
+	result := answer.Result
+	if out, ok := stdout.(*os.File); ok && isTerminal(out) {
+		var indented bytes.Buffer
+		if json.Indent(&indented, result, "", "  ") == nil {
+			result = indented.Bytes()
+		}
+	}
+	_, err = fmt.Fprintf(stdout, "%s\n", result)
 	return err
 }
 
@@ -120,6 +142,11 @@ func authorize(request *http.Request) {
 func send(request *http.Request) ([]byte, error) {
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
+		var certificate *tls.CertificateVerificationError
+		if errors.As(err, &certificate) {
+			return nil, unavailableError(fmt.Errorf("the certificate of %s is not trusted: %w; name the host as the certificate does, "+
+				"or set SSL_CERT_FILE to the file of its CA", request.URL.Host, certificate.Err))
+		}
 		var dial interface{ Timeout() bool }
 		if errors.As(err, &dial) && !dial.Timeout() {
 			return nil, fmt.Errorf("no coordinator answers at %s: start one with 'claudebench up', or name it with --url (%w)",

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -35,8 +37,51 @@ func TestCall(t *testing.T) {
 	if r := finish(t, read); r.code != 0 || !strings.Contains(r.out, `"id":"t-1"`) {
 		t.Errorf("params from standard input: %+v", r)
 	}
+	file := filepath.Join(t.TempDir(), "params.json")
+	if err := os.WriteFile(file, []byte(`{"id":"t-1"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := execute(t, []string{url}, "call", "task.get", "@"+file); r.code != 0 || !strings.Contains(r.out, `"id":"t-1"`) {
+		t.Errorf("params from a file: %+v", r)
+	}
+	if r := execute(t, []string{url}, "call", "task.get", "@"+file+"x"); r.code != exitUsage || !strings.Contains(r.log, file+"x") {
+		t.Errorf("params from a file that is not there: %+v", r)
+	}
 	if r := execute(t, []string{url}, "call", "system.check_health"); r.code != 0 || !strings.Contains(r.out, `"healthy":[]`) {
 		t.Errorf("without params: %+v", r)
+	}
+}
+
+// What listens on every address is called on this machine.
+func TestBaseURL(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		":3000": "http://localhost:3000", "0.0.0.0:3000": "http://localhost:3000", "[::]:3000": "http://localhost:3000",
+		"192.0.2.1:3000": "http://192.0.2.1:3000", "https://cb.example.com/": "https://cb.example.com",
+	} {
+		if got := baseURL(given); got != want {
+			t.Errorf("%s is %s, want %s", given, got, want)
+		}
+	}
+}
+
+func TestCallNamesAnUntrustedCertificate(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	r := execute(t, nil, "call", "task.list", "--url", server.URL)
+	for _, want := range []string{"is not trusted", "SSL_CERT_FILE"} {
+		if r.code != exitUnavailable || !strings.Contains(r.log, want) || strings.Contains(r.log, "no coordinator answers") {
+			t.Errorf("code %d, %q: want %q in it", r.code, r.log, want)
+		}
+	}
+}
+
+func TestVersionFlag(t *testing.T) {
+	t.Parallel()
+	command, flag := execute(t, nil, "version"), execute(t, nil, "--version")
+	if flag.code != 0 || flag.out != command.out || !strings.HasPrefix(flag.out, "claudebench ") {
+		t.Errorf("version prints %q, --version %q", command.out, flag.out)
 	}
 }
 

@@ -17,6 +17,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	err := runCommand(ctx, newRoot())
 	if err != nil && !silent(err) {
 		fmt.Fprintln(os.Stderr, "claudebench:", err)

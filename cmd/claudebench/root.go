@@ -28,12 +28,14 @@ its default.
 
 Exit codes: 0 done, 1 failed or broken, 2 wrong usage, 3 what it needs cannot be reached
 or read.`,
+		Version:       fullVersion(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError(config.FromEnvironment(cmd.Flags()))
 		},
 	}
+	root.SetVersionTemplate("claudebench {{.Version}}\n")
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run a coordinator:"},
 		&cobra.Group{ID: "use", Title: "Use it:"},

@@ -10,6 +10,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -26,7 +27,7 @@ import (
 const batch = 100
 
 func main() {
-	url := flag.String("url", "http://127.0.0.1:3000", "the coordinator")
+	url := flag.String("url", cmp.Or(os.Getenv("CB_URL"), "http://127.0.0.1:3000"), "the coordinator (CB_URL)")
 	priority := flag.Int("priority", 50, "of the tasks, 0 to 100")
 	flag.Parse()
 	if flag.NArg() != 1 {

@@ -12,6 +12,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -30,7 +31,7 @@ import (
 func main() {
 	w := worker{session: rand.Text()}
 	flag.StringVar(&w.id, "id", "worker-1", "this worker's id")
-	flag.StringVar(&w.url, "url", "http://127.0.0.1:3000", "the coordinator")
+	flag.StringVar(&w.url, "url", cmp.Or(os.Getenv("CB_URL"), "http://127.0.0.1:3000"), "the coordinator (CB_URL)")
 	flag.DurationVar(&w.work, "work", 0, "how long each task takes at least")
 	flag.DurationVar(&w.beat, "heartbeat", 10*time.Second, "how often to send a heartbeat")
 	flag.Parse()
