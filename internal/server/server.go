@@ -304,7 +304,7 @@ func (s *Server) openTasks(ctx context.Context, cfg *config.Config, redisConfig 
 	if err := tasks.Identify(look); errors.Is(err, events.ErrForeignLog) {
 		return nil, err
 	}
-	return tasks, nil //nolint:nilerr // a database that is away is looked at again
+	return tasks, nil // a database that is away is looked at again
 }
 
 // rateLimits are the limits that differ from the documented ones.
