@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/terminal"
 )
 
 // callTimeout is longer than the longest timeout of a method.
@@ -115,19 +116,19 @@ func call(ctx context.Context, url, method string, params json.RawMessage, stdou
 		return fmt.Errorf("%s does not answer as a coordinator does: %.200s", url, text)
 	}
 	if answer.Error != nil {
-		if _, err := fmt.Fprintf(stderr, "%s\n", answer.Error); err != nil {
+		if _, err := fmt.Fprintln(stderr, terminal.Escape(string(answer.Error))); err != nil {
 			return err
 		}
 		return exitError{code: exitFailed}
 	}
-	result := answer.Result
-	if out, ok := stdout.(*os.File); ok && isTerminal(out) {
+	result := string(answer.Result)
+	if terminal.Is(stdout) {
 		var indented bytes.Buffer
-		if json.Indent(&indented, result, "", "  ") == nil {
-			result = indented.Bytes()
+		if json.Indent(&indented, answer.Result, "", "  ") == nil {
+			result = terminal.Escape(indented.String())
 		}
 	}
-	_, err = fmt.Fprintf(stdout, "%s\n", result)
+	_, err = fmt.Fprintln(stdout, result)
 	return err
 }
 

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/claudebench/claudebench/internal/terminal"
 )
 
 func main() { os.Exit(run()) }
@@ -20,7 +22,7 @@ func run() int {
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	err := runCommand(ctx, newRoot())
 	if err != nil && !silent(err) {
-		fmt.Fprintln(os.Stderr, "claudebench:", err)
+		fmt.Fprintln(os.Stderr, "claudebench:", terminal.Escape(err.Error()))
 	}
 	return exitCode(err)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/audit"
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/terminal"
 )
 
 func newReplay() *cobra.Command {
@@ -36,7 +37,7 @@ told on standard error.`,
 			}
 			defer func() { _ = client.Close() }()
 			o.Redis, o.Namespace = client, cfg.Namespace
-			out := bufio.NewWriter(cmd.OutOrStdout())
+			out := bufio.NewWriter(terminal.Writer(cmd.OutOrStdout()))
 			replayed, err := audit.Replay(cmd.Context(), out, o)
 			if flushed := out.Flush(); err == nil {
 				err = flushed

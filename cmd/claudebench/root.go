@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/terminal"
 )
 
 func newRoot() *cobra.Command {
@@ -72,7 +73,7 @@ func newLogger(cfg *config.Config) *slog.Logger {
 	format := cfg.LogFormat
 	if format == "" {
 		format = "json"
-		if isTerminal(os.Stderr) {
+		if terminal.Is(os.Stderr) {
 			format = "text"
 		}
 	}
@@ -80,9 +81,4 @@ func newLogger(cfg *config.Config) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(os.Stderr, options))
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, options))
-}
-
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/terminal"
 )
 
 func newTail() *cobra.Command {
@@ -140,10 +141,15 @@ func (t *tail) print(entry events.Entry) error {
 		return nil
 	}
 	if t.json {
-		_, err := fmt.Fprintf(t.out, "%s\n", entry.Raw)
+		raw := string(entry.Raw)
+		if terminal.Is(t.out) {
+			raw = terminal.Escape(raw)
+		}
+		_, err := fmt.Fprintln(t.out, raw)
 		return err
 	}
-	_, err := fmt.Fprintf(t.out, "%s  %-22s %-16s %s\n", e.Time().Local().Format("15:04:05.000"), e.Type, e.Actor, summary(e.Payload))
+	line := fmt.Sprintf("%s  %-22s %-16s %s", e.Time().Local().Format("15:04:05.000"), e.Type, e.Actor, summary(e.Payload))
+	_, err := fmt.Fprintln(t.out, terminal.Escape(line))
 	return err
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,38 +26,49 @@ call must bring one that the file knows.`,
 }
 
 func newTokenNew() *cobra.Command {
-	var name, prefix string
+	var name, prefix, file string
 	var roles []string
 	cmd := &cobra.Command{
 		Use:   "new --name NAME --role ROLE",
 		Short: "Make a token and its entry for the auth file",
 		Long: `Make a token. The token is printed to standard output, once and nowhere else; its entry for
-the auth file, which holds only a hash of it, to standard error. Nothing is stored.
+the auth file, which holds only a hash of it, to standard error. With --out the token goes
+into a new file that only its owner can read, and nothing is printed of it.
 
 Roles: agent acts for its own instances and tasks; operator does everything but flush;
 admin everything; auditor reads.`,
 		Example: `  claudebench token new --name fleet-1 --role agent --instance-prefix fleet-1:
-  claudebench token new --name ops --role operator > ops.token 2>> tokens.yaml`,
+  claudebench token new --name ops --role operator --out ops.token 2>> tokens.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			entry, secret, err := newEntry(name, roles, prefix, cmd.Flags().Changed("instance-prefix"))
 			if err != nil {
 				return err
 			}
+			where, out := "on standard output", cmd.OutOrStdout()
+			if file != "" {
+				f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+				if err != nil {
+					return fmt.Errorf("write the token: %w", err)
+				}
+				defer func() { _ = f.Close() }()
+				where, out = "in "+file, f
+			}
 			// Standard error is YAML as a whole, so that it can be appended to the file as it is.
-			if _, err := fmt.Fprintf(cmd.ErrOrStderr(), `# The token of %[1]s is on standard output: give it to its bearer, as CB_TOKEN or in the header
+			if _, err := fmt.Fprintf(cmd.ErrOrStderr(), `# The token of %[1]s is %[3]s: give it to its bearer, as CB_TOKEN or in the header
 # "Authorization: Bearer …"; it is shown this once. What follows belongs into the auth file, which is
 # read at the start and on SIGHUP.
-%[2]s`, name, entry); err != nil {
+%[2]s`, name, entry, where); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), secret)
+			_, err = fmt.Fprintln(out, secret)
 			return err
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "who the bearer is; it stands in each event as the actor, before the instance")
 	cmd.Flags().StringSliceVar(&roles, "role", nil, strings.Join(api.Roles(), ", ")+"; again for another")
 	cmd.Flags().StringVar(&prefix, "instance-prefix", "", "the bearer may name only instances whose ids begin so")
+	cmd.Flags().StringVar(&file, "out", "", "write the token into this new file, which only its owner can read")
 	for _, flag := range []string{"name", "role"} {
 		if err := cmd.MarkFlagRequired(flag); err != nil {
 			panic(err) // there is no such flag

@@ -34,6 +34,30 @@ func newTokenOf(t *testing.T, file string, args ...string) (secret string) {
 	return secret
 }
 
+// --out keeps the token from others, and nothing that is there is overwritten.
+func TestTokenNewOut(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "ops.token")
+	args := []string{"token", "new", "--name", "ops", "--role", "operator", "--out", file}
+	if r := execute(t, nil, args...); r.code != 0 || r.out != "" || !strings.Contains(r.log, "sha256:") || !strings.Contains(r.log, file) {
+		t.Errorf("%+v", r)
+	}
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v, %v", info, err)
+	}
+	before, err := os.ReadFile(file)
+	if err != nil || len(before) < 40 {
+		t.Fatalf("%q, %v", before, err)
+	}
+	if r := execute(t, nil, args...); r.code != exitFailed || strings.Contains(r.log, "sha256:") {
+		t.Errorf("a file that is there: %+v", r)
+	}
+	if after, err := os.ReadFile(file); err != nil || string(after) != string(before) {
+		t.Errorf("it was overwritten: %v", err)
+	}
+}
+
 // What `token new` writes to standard error is what the auth file takes, whatever the names look like.
 func TestTokenNewMakesEntries(t *testing.T) {
 	t.Parallel()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/internal/terminal"
 )
 
 // maxViolations is how many violations a report keeps; the others are counted.
@@ -97,7 +98,7 @@ func (r Report) WriteTo(w io.Writer) (int64, error) {
 	} else {
 		fmt.Fprintf(&b, "BROKEN: %s.\n", amount(r.Total, "violation"))
 	}
-	n, err := io.WriteString(w, b.String())
+	n, err := io.WriteString(w, terminal.Escape(b.String()))
 	return int64(n), err
 }
 

@@ -347,3 +347,24 @@ func BenchmarkIdentify(b *testing.B) {
 		}
 	}
 }
+
+// Whoever can write the file could make themselves admin.
+func TestAFileThatOthersCanWriteIsRefused(t *testing.T) {
+	t.Parallel()
+	entry, _, err := NewEntry(api.Token{Name: "a", Roles: []string{api.RoleAgent}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "tokens.yaml")
+	if err := os.WriteFile(path, []byte(entry), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for mode, taken := range map[os.FileMode]bool{0o600: true, 0o644: true, 0o666: false, 0o620: false} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path); (err == nil) != taken || err != nil && !strings.Contains(err.Error(), "chmod go-w "+path) {
+			t.Errorf("mode %#o: %v", mode, err)
+		}
+	}
+}

@@ -87,6 +87,13 @@ func readFile(path string) ([]entry, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return nil, fmt.Errorf("%s can be written by others (mode %#o), who could make themselves admin: run 'chmod go-w %[1]s'", path, mode)
+	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, err

@@ -80,6 +80,10 @@ func StartRedis(ctx context.Context, opts RedisOptions) (*Redis, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start Redis: %w", err)
 	}
+	// Redis runs as this user, and its files are as readable as its umask leaves them: nobody else may get to them.
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("start Redis: keep its folder private: %w", err)
+	}
 	r := &Redis{server: server{name: "Redis", dir: dir, stop: syscall.SIGTERM}, opts: opts, port: opts.Port}
 	r.life.Lock()
 	defer r.life.Unlock()

@@ -63,6 +63,24 @@ func TestRedisKeepsItsData(t *testing.T) {
 	}
 }
 
+// Whatever the folder was before, nobody else gets into it.
+func TestRedisKeepsOthersOutOfItsFolder(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "redis")
+	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // as an older version left it
+		t.Fatal(err)
+	}
+	r, err := StartRedis(t.Context(), RedisOptions{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Stop(context.WithoutCancel(t.Context())) })
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
 func TestRedisIsPrivate(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t, RedisOptions{Dir: filepath.Join(tempDir(t), "r")})
