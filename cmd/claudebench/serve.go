@@ -47,7 +47,7 @@ crash can lose. Postgres 14 or newer; it is migrated at the start.`,
 
 // serve runs a coordinator until ctx ends or it fails; others are further reasons to stop.
 func serve(ctx context.Context, cfg *config.Config, o server.Options, started func(*server.Server), others ...<-chan error) error {
-	lessGarbageCollection()
+	tuneGarbageCollection()
 	o.Version = buildVersion()
 	traces, err := tracing.Start(ctx, o.Version, o.Logger)
 	if err != nil {
@@ -118,10 +118,18 @@ func unlessStopped(ctx context.Context, err error) error {
 	return err
 }
 
-// lessGarbageCollection lets the heap grow further between collections than Go does by itself. The live
-// heap is a few MB, so collections would be many and each would cost the commands; GOGC has precedence.
-func lessGarbageCollection() {
+// eagerCollection is the size of the heap, in bytes, beyond which the collector works as hard as it takes to
+// come back below it, to half of the CPU time at most.
+const eagerCollection = 512 << 20
+
+// tuneGarbageCollection lets the heap grow further between collections than Go does by itself, as long as it
+// is small. The live heap is a few MB, so collections would be many and each would cost the commands; large
+// answers make it large for a moment. GOGC and GOMEMLIMIT have precedence.
+func tuneGarbageCollection() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(eagerCollection)
 	}
 }

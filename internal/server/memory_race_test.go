@@ -1,6 +1,0 @@
-//go:build race
-
-package server
-
-// memoryFactor is how much more memory the race detector takes at most.
-const memoryFactor = 8
