@@ -220,6 +220,20 @@ func (l *loop) broken(ctx context.Context, broken error) error {
 		pause(ctx, gapCheckEvery)
 		return nil
 	}
+	// A store that came back together with the log has a checkpoint that the log holds: nothing is wrong with it.
+	stored, err := l.projection.Checkpoint(ctx)
+	if err != nil {
+		return fmt.Errorf("look at the checkpoint after the log was rolled back: %w", err)
+	}
+	if stored != rolledBack.Checkpoint {
+		fits, err := l.reader.Fits(ctx, stored)
+		if err != nil {
+			return fmt.Errorf("look at the checkpoint after the log was rolled back: %w", err)
+		}
+		if fits {
+			return nil
+		}
+	}
 	bounds, err := prove(ctx, l.reader)
 	if errors.Is(err, ErrIncompleteLog) {
 		l.failed(ctx, l.log, stageBatch, err)
