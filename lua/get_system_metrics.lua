@@ -1,6 +1,7 @@
 --- @include "lib/pass"
 --- @include "lib/failures"
 --- @include "lib/depths"
+--- @include "lib/fields"
 -- Reads what the metrics projection has counted, and how long the queues are now. The number of
 -- instances does not matter to it, nor that of tasks. It answers during a flush as well. Nothing but the
 -- rate limit's counters changes.
@@ -11,12 +12,12 @@
 -- ARGV[2] subject   method:actor of the rate limit
 -- ARGV[3] calls     a minute and actor, 0 for no limit
 -- ARGV[4] ttl       of registrations, ms
--- ARGV[5] detailed  1 for all of it, 0 for the first four values
--- Returns {the clock in ms, field and value of the counters of all events and tasks in turn, open tasks, live
---         instances, live workers, seq of the log's last event, the projection's checkpoint, field and value
---         of the queues' counters, of the instances' counters, tasks in the pending queue, set of roles and
---         tasks in its queue in turn, tasks in the oldest 100 orphans' queues, orphans' queues, instances that
---         failed lately, {the leader's id, term, end of the lease in ms}}
+-- ARGV[5] detailed  1 for all of it, 0 for the first four members
+-- Returns JSON: {clock: ms as a string, global: the counters of all events and tasks, open: tasks, instances: live, workers:
+--         live, seq: of the log's last event, checkpoint: the projection's, queues and scaling: their counters, pending:
+--         tasks in the pending queue, roles: {set of roles: tasks in its queue}, orphaned: tasks in the oldest 100
+--         orphans' queues, orphanQueues, failed: instances that failed lately, leader: {id, term, until}}; counters
+--         are strings, and what is not there is left out
 -- Errors  RATE_LIMITED
 -- Emits   nothing
 local subject, calls, ttl, detailed = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
@@ -29,37 +30,25 @@ local refused = pass(subject, calls)
 if refused then return refused end
 local metrics, oldest = prefix .. 'metrics:', int(clock - ttl)
 local reply = {
-  int(clock),
-  redis.call('HGETALL', metrics .. 'global'),
-  redis.call('ZCARD', prefix .. 'queue:open'),
-  redis.call('ZCOUNT', prefix .. 'health:alive', oldest, '+inf'),
+  clock = int(clock),
+  global = all_fields(metrics .. 'global'),
+  open = redis.call('ZCARD', prefix .. 'queue:open'),
+  instances = redis.call('ZCOUNT', prefix .. 'health:alive', oldest, '+inf'),
 }
-if detailed == '0' then return reply end
+if detailed == '0' then return cjson.encode(reply) end
 
-local scaling = {}
-local counted = redis.call('HMGET', metrics .. 'scaling', unpack(scaling_fields))
-for i, field in ipairs(scaling_fields) do
-  scaling[2 * i - 1] = field
-  scaling[2 * i] = counted[i] or '0'
-end
-local roles = {}
+reply.workers = redis.call('ZCOUNT', prefix .. 'health:workers', oldest, '+inf')
+reply.seq = redis.call('HGET', KEYS[1], 'seq') or '0'
+reply.checkpoint = redis.call('GET', prefix .. 'service:checkpoint:metrics') or nil
+reply.queues = all_fields(metrics .. 'queues')
+reply.scaling = fields(metrics .. 'scaling', scaling_fields)
+reply.pending = redis.call('ZCARD', prefix .. 'queue:tasks:pending')
 for _, queue in ipairs(role_queues()) do
-  roles[#roles + 1] = queue[1]
-  roles[#roles + 1] = queue[2]
+  reply.roles = reply.roles or {}
+  reply.roles[queue[1]] = queue[2]
 end
-for _, value in ipairs({
-  redis.call('ZCOUNT', prefix .. 'health:workers', oldest, '+inf'),
-  redis.call('HGET', KEYS[1], 'seq') or '0',
-  redis.call('GET', prefix .. 'service:checkpoint:metrics') or '',
-  redis.call('HGETALL', metrics .. 'queues'),
-  scaling,
-  redis.call('ZCARD', prefix .. 'queue:tasks:pending'),
-  roles,
-  orphaned(),
-  redis.call('ZCARD', prefix .. 'queue:orphaned'),
-  recent_failures(),
-  redis.call('HMGET', prefix .. 'health:leader', 'id', 'term', 'until'),
-}) do
-  reply[#reply + 1] = value
-end
-return reply
+reply.orphaned = orphaned()
+reply.orphanQueues = redis.call('ZCARD', prefix .. 'queue:orphaned')
+reply.failed = recent_failures()
+reply.leader = fields(prefix .. 'health:leader', { 'id', 'term', 'until' })
+return cjson.encode(reply)

@@ -9,77 +9,41 @@ import (
 	"testing"
 )
 
-// header is what a script says of itself, read from its file.
-type header struct {
-	keys, args []string // names of the slots
-	returns    string
-	errors     []string // codes, and reasons of conflicts
-	emits      []string // event types
-	code       string   // the file without its comments
-	rest       string   // the last slot, when any number of them follow
+// declared is a script's header as the tests read it.
+type declared struct {
+	args   []string
+	rest   string   // the last slot, when any number of arguments follow
+	errors []string // codes, and reasons of conflicts
+	emits  []string // event types
+	code   string   // the file without its comments
 }
 
 var (
-	slotLine   = regexp.MustCompile(`^-- (KEYS|ARGV)\[(\d+)(…?)\] ([a-z]+)(\s|$)`)
-	partLine   = regexp.MustCompile(`^-- (Returns|Errors|Emits) +(.+)$`)
-	moreLine   = regexp.MustCompile(`^--   +(.+)$`)
 	upperWord  = regexp.MustCompile(`[A-Z][A-Z]+(?:_[A-Z]+)*`)
 	eventType  = regexp.MustCompile(`[a-z]+(?:\.[a-z]+)+`)
 	parenthese = regexp.MustCompile(`\([^)]*\)`)
 	comment    = regexp.MustCompile(`(?m)--.*$`)
 )
 
-func readHeader(t *testing.T, file string) header {
+func readDeclared(t *testing.T, file string) declared {
 	t.Helper()
 	source, err := fs.ReadFile(files, file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := header{code: comment.ReplaceAllString(string(source), "")}
-	parts := map[string]string{}
-	part := ""
-	for line := range strings.Lines(string(source)) {
-		line = strings.TrimRight(line, "\n")
-		if !strings.HasPrefix(line, "--") {
-			break // the header ends with its first line of code
-		}
-		if m := slotLine.FindStringSubmatch(line); m != nil {
-			slots := &h.args
-			if m[1] == "KEYS" {
-				slots = &h.keys
-			}
-			*slots = append(*slots, m[4])
-			if n, _ := strconv.Atoi(m[2]); n != len(*slots) {
-				t.Errorf("%s: %s is out of order", file, line)
-			}
-			if m[3] != "" {
-				h.rest = m[4]
-			}
-			part = ""
-			continue
-		}
-		if strings.HasPrefix(line, "-- KEYS") || strings.HasPrefix(line, "-- ARGV") {
-			t.Errorf("%s: %q is not `-- ARGV[n] name  what it is`", file, line)
-		}
-		if m := partLine.FindStringSubmatch(line); m != nil {
-			part = m[1]
-			if parts[part] != "" {
-				t.Errorf("%s: %s twice", file, part)
-			}
-			parts[part] = m[2]
-		} else if m := moreLine.FindStringSubmatch(line); m != nil && part != "" {
-			parts[part] += " " + m[1]
-		}
+	h, err := readHeader(string(source))
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
 	}
-	for _, name := range []string{"Returns", "Errors", "Emits"} {
-		if parts[name] == "" {
-			t.Errorf("%s: its header has no %s", file, name)
-		}
+	d := declared{
+		args: h.args, code: comment.ReplaceAllString(string(source), ""),
+		errors: upperWord.FindAllString(h.parts["Errors"], -1),
+		emits:  eventType.FindAllString(parenthese.ReplaceAllString(h.parts["Emits"], ""), -1),
 	}
-	h.returns = parts["Returns"]
-	h.errors = upperWord.FindAllString(parts["Errors"], -1)
-	h.emits = eventType.FindAllString(parenthese.ReplaceAllString(parts["Emits"], ""), -1)
-	return h
+	if h.rest {
+		d.rest = h.args[len(h.args)-1]
+	}
+	return d
 }
 
 func scriptFiles(t *testing.T) []string {
@@ -97,10 +61,7 @@ func TestHeadersNameTheSlots(t *testing.T) {
 	binding := regexp.MustCompile(`(?m)^local ([a-z_, ]+) = (.*ARGV\[.*)$`)
 	slot := regexp.MustCompile(`ARGV\[(\d+)\]`)
 	for _, file := range scriptFiles(t) {
-		h := readHeader(t, file)
-		if !slices.Equal(h.keys, []string{"log"}) {
-			t.Errorf("%s: its keys are %v, want the log's hash alone", file, h.keys)
-		}
+		h := readDeclared(t, file)
 		bound := map[int]string{}
 		last := 0
 		for _, m := range binding.FindAllStringSubmatch(h.code, -1) {
@@ -180,7 +141,7 @@ func TestHeadersNameTheErrors(t *testing.T) {
 	t.Parallel()
 	for _, file := range scriptFiles(t) {
 		name := strings.TrimSuffix(file, ".lua")
-		h, code := readHeader(t, file), reached(t, name)
+		h, code := readDeclared(t, file), reached(t, name)
 		var can []string
 		for _, pattern := range []*regexp.Regexp{returnedCode, returnedReason} {
 			for _, m := range pattern.FindAllStringSubmatch(code, -1) {
@@ -198,7 +159,7 @@ func TestHeadersNameTheEvents(t *testing.T) {
 	t.Parallel()
 	for _, file := range scriptFiles(t) {
 		name := strings.TrimSuffix(file, ".lua")
-		h, code := readHeader(t, file), reached(t, name)
+		h, code := readDeclared(t, file), reached(t, name)
 		var can []string
 		for _, m := range emitted.FindAllStringSubmatch(code, -1) {
 			if m[2] != "" {

@@ -77,6 +77,9 @@ var errReplyLost = fmt.Errorf("%w: the reply was lost", ErrUnavailable)
 // Run runs a script and gives its reply. The error is ErrUnavailable, ErrOutcomeUnknown, an *Error, or
 // a fault of the script; each is told apart by errors.Is or errors.As. It returns when ctx ends.
 func (r *Runner) Run(ctx context.Context, script *Script, keys []string, args ...any) (any, error) {
+	if err := script.fits(len(args)); err != nil {
+		return nil, err
+	}
 	deadline := time.Now().Add(retryFor)
 	wait := 10 * time.Millisecond
 	var refused error // by Redis, with a cause

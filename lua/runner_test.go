@@ -21,9 +21,12 @@ import (
 // patience is how long a test waits for what must come.
 const patience = 20 * time.Second
 
+// anyArgs is a header for scripts that take any number of arguments.
+const anyArgs = "-- KEYS[1] log\n-- ARGV[1…] values\n-- Returns any\n-- Errors  none\n-- Emits   nothing\n"
+
 // script makes a script of a test's own, by the loader.
 func script(source string) *Script {
-	return mustLoad(fstest.MapFS{"test.lua": {Data: []byte(source)}})["test"]
+	return mustLoad(fstest.MapFS{"test.lua": {Data: []byte(anyArgs + source)}})["test"]
 }
 
 // counts adds one to the counter that is KEYS[1], and gives what it was given.

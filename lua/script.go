@@ -10,6 +10,8 @@
 // Scripts take the key of the log's hash as KEYS[1] and build every other key from its prefix, since
 // most keys are only known once the script has read others; all lie in one slot of a cluster. An error
 // that a script returns is `CODE detail`, the detail being JSON.
+//
+// A script opens with a header that names its arguments. Bind ties them to a struct when the program starts.
 package lua
 
 import (
@@ -41,6 +43,10 @@ type Script struct {
 	// LotSize is how many calls of it may be run by one EVALSHA, 0 when each is run by its own. The header
 	// says so in a line of its own: `--- @lot 16`. Commands that come often have one.
 	LotSize int
+	// Args names the arguments that it takes, from its header. With Rest, any number of arguments may stand in the last
+	// one's place.
+	Args []string
+	Rest bool
 	// Lot is the script that runs a lot: ARGV[1] calls, ARGV[2] arguments of each, then the arguments.
 	Lot *Script
 }
@@ -112,6 +118,11 @@ func load(fsys fs.FS, name, file string) (*Script, error) {
 	if closing.Len() > 0 {
 		s = newScript(name, command+attempt+closing.String()+"return reply\n")
 	}
+	h, err := readHeader(string(source))
+	if err != nil {
+		return nil, err
+	}
+	s.Args, s.Rest = h.args, h.rest
 	s.Counts = seen["lib/guard.lua"]
 	if match := lotLine.FindStringSubmatch(body); match != nil {
 		if s.LotSize, err = strconv.Atoi(match[1]); err != nil {

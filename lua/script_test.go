@@ -29,12 +29,12 @@ func TestIncludesResolve(t *testing.T) {
 func TestIncludeOrder(t *testing.T) {
 	t.Parallel()
 	loaded := mustLoad(fstest.MapFS{
-		"a.lua":       {Data: []byte("--- @include \"lib/one\"\n--- @include \"lib/two\"\nreturn 1\n")},
-		"b.lua":       {Data: []byte("-- Reads.\n--- @readonly\nreturn 2\n")},
+		"a.lua":       {Data: []byte(anyArgs + "--- @include \"lib/one\"\n--- @include \"lib/two\"\nreturn 1\n")},
+		"b.lua":       {Data: []byte(anyArgs + "--- @readonly\nreturn 2\n")},
 		"lib/one.lua": {Data: []byte("--- @include \"lib/two\"\nlocal one\n")},
 		"lib/two.lua": {Data: []byte("local two\n")},
 	})
-	if got := strings.Fields(strings.TrimPrefix(loaded["a"].Source, shortcuts)); strings.Join(got, " ") != "local two local one return 1" {
+	if got := strings.Fields(comment.ReplaceAllString(strings.TrimPrefix(loaded["a"].Source, shortcuts), "")); strings.Join(got, " ") != "local two local one return 1" {
 		t.Errorf("a is %q", loaded["a"].Source)
 	}
 	if loaded["a"].ReadOnly || !loaded["b"].ReadOnly {
@@ -49,8 +49,20 @@ func TestLoadRefuses(t *testing.T) {
 		f()
 		return nil
 	}
-	if got := panics(func() { mustLoad(fstest.MapFS{"a.lua": {Data: []byte("--- @include \"lib/nothing\"\n")}}) }); got == nil {
+	if got := panics(func() { mustLoad(fstest.MapFS{"a.lua": {Data: []byte(anyArgs + "--- @include \"lib/nothing\"\n")}}) }); got == nil {
 		t.Error("an include of nothing was taken")
+	}
+	for what, source := range map[string]string{
+		"no header":         "return 1\n",
+		"no Returns":        "-- KEYS[1] log\n-- Errors  none\n-- Emits   nothing\n",
+		"order":             strings.Replace(anyArgs, "ARGV[1…]", "ARGV[2]", 1),
+		"other keys":        strings.Replace(anyArgs, "log", "task", 1),
+		"behind the rest":   strings.Replace(anyArgs, "values\n", "values\n-- ARGV[2] more\n", 1),
+		"a slot of no name": strings.Replace(anyArgs, " values", "", 1),
+	} {
+		if got := panics(func() { mustLoad(fstest.MapFS{"a.lua": {Data: []byte(source)}}) }); got == nil {
+			t.Errorf("%s: loaded", what)
+		}
 	}
 	if got := panics(func() { Named("nothing") }); got == nil {
 		t.Error("a name of nothing was taken")

@@ -41,9 +41,22 @@ type batchTask struct {
 	Metadata api.Object `json:"metadata,omitempty"`
 }
 
+type coordinateBatchArgs struct {
+	Batch, Instance, Digest string
+	Total                   int
+	Agent                   string
+}
+
+type processBatchChunkArgs struct {
+	Context, Batch, Token string
+	Progress              int
+	Creator, Agent        string
+	Items                 []any // of each its text, priority, metadata and set of roles
+}
+
 var (
-	coordinateBatch   = lua.Named("coordinate_batch")
-	processBatchChunk = lua.Named("process_batch_chunk")
+	coordinateBatch   = lua.Bind[coordinateBatchArgs]("coordinate_batch")
+	processBatchChunk = lua.Bind[processBatchChunkArgs]("process_batch_chunk")
 )
 
 const (
@@ -137,7 +150,9 @@ func processBatch(ctx context.Context, c *command.Call, p *ProcessBatchParams, t
 		return nil, err
 	}
 	instance := string(p.InstanceID)
-	reply, err := c.Run(ctx, coordinateBatch, instance, string(p.BatchID), instance, digest, len(p.Items), c.Agent())
+	reply, err := command.Run(ctx, c, coordinateBatch, instance, coordinateBatchArgs{
+		Batch: string(p.BatchID), Instance: instance, Digest: digest, Total: len(p.Items), Agent: c.Agent(),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -163,8 +178,10 @@ func processBatch(ctx context.Context, c *command.Call, p *ProcessBatchParams, t
 
 // processChunk makes tasks of the items that follow the first done ones. Its answer is nil while there is more to do.
 func processChunk(ctx context.Context, c *command.Call, p *ProcessBatchParams, token string, done int, tasks []any) (json.RawMessage, error) {
-	args := append([]any{c.EventContext(string(p.InstanceID), c.Cause), string(p.BatchID), token, done, c.Caller, c.Agent()}, tasks...)
-	reply, err := c.Script(ctx, processBatchChunk, args...)
+	reply, err := processBatchChunk.Run(ctx, c.Scripts(), processBatchChunkArgs{
+		Context: c.EventContext(string(p.InstanceID), c.Cause), Batch: string(p.BatchID), Token: token, Progress: done,
+		Creator: c.Caller, Agent: c.Agent(), Items: tasks,
+	})
 	if err != nil || reply == "" {
 		return nil, err
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/fleettest"
 	"github.com/claudebench/claudebench/internal/jsontext"
-	"github.com/claudebench/claudebench/lua"
 )
 
 // processOn processes the batch b for an instance.
@@ -35,7 +34,9 @@ func begunBatch(f *fleettest.Fleet, t *testing.T, instance, items string, chunks
 	if err != nil {
 		t.Fatal(err)
 	}
-	reply, err := c.Run(t.Context(), lua.Named("coordinate_batch"), instance, "b", instance, digest, len(p.Items), "")
+	reply, err := command.Run(t.Context(), c, system.CoordinateBatch, instance, system.CoordinateBatchArgs{
+		Batch: "b", Instance: instance, Digest: digest, Total: len(p.Items),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

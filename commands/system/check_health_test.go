@@ -208,7 +208,7 @@ func TestSweepGoesOnWhereAnotherStopped(t *testing.T) {
 			},
 			func(id string) error {
 				f.Put([]any{"ZADD", f.Keys.Alive(), "XX", 1000, id})
-				_, err := f.Scripts.Run(t.Context(), lua.Named("reassign_failed_tasks"), lua.EventContext(id, "", ""), "", 0, 20_000, 0, 30_000, 0)
+				_, err := f.Scripts.Run(t.Context(), lua.Named("reassign_failed_tasks"), lua.EventContext(id, "", ""), "", 0, 20_000, 0, 30_000, 0, 0)
 				return err
 			},
 			func(id string) error { // and once more in the middle of putting back

@@ -41,7 +41,7 @@ type MethodMetadata struct {
 	Roles          []string `json:"roles" jsonschema:"a token needs one of these roles"`
 }
 
-var admitCall = lua.Named("admit_call")
+var admitCall = lua.Bind[lua.NoArgs]("admit_call")
 
 func (o Options) discoverMethod() (*command.Method, error) {
 	return command.New[DiscoverParams, DiscoverResult](command.Spec{
@@ -56,7 +56,7 @@ func (o Options) discoverMethod() (*command.Method, error) {
 }
 
 func (o Options) discover(ctx context.Context, c *command.Call, p *DiscoverParams) (json.RawMessage, error) {
-	if _, err := c.Run(ctx, admitCall, ""); err != nil {
+	if _, err := command.Run(ctx, c, admitCall, "", lua.NoArgs{}); err != nil {
 		return nil, err
 	}
 	result := DiscoverResult{Methods: []MethodInfo{}}

@@ -2,12 +2,16 @@ package system
 
 // What the tests of this package look at from outside.
 var (
-	BatchTasks   = batchTasks
-	DigestOf     = digestOf
-	Milliseconds = milliseconds
-	ProcessChunk = processChunk
-	Taken        = taken
+	BatchTasks      = batchTasks
+	CoordinateBatch = coordinateBatch
+	DigestOf        = digestOf
+	Milliseconds    = milliseconds
+	ProcessChunk    = processChunk
+	Taken           = taken
 )
+
+// CoordinateBatchArgs are the arguments of CoordinateBatch.
+type CoordinateBatchArgs = coordinateBatchArgs
 
 const (
 	BatchReserve   = batchReserve

@@ -57,7 +57,9 @@ type StateTotals struct {
 	Instances int `json:"instances"`
 }
 
-var getSystemState = lua.Named("get_system_state")
+type getSystemStateArgs struct{ TTL int64 } // ms
+
+var getSystemState = lua.Bind[getSystemStateArgs]("get_system_state")
 
 // maxState is the longest state: half a megabyte for each of three lists, and the one entry that exceeds it.
 const maxState = 8 << 20
@@ -79,7 +81,7 @@ func (o Options) getState(ctx context.Context, c *command.Call, _ *GetStateParam
 	if err := answers.Reserve(ctx, maxState); err != nil {
 		return nil, err
 	}
-	reply, err := c.Run(ctx, getSystemState, "", o.InstanceTTL.Milliseconds())
+	reply, err := command.Run(ctx, c, getSystemState, "", getSystemStateArgs{TTL: o.InstanceTTL.Milliseconds()})
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ type HealthServices struct {
 	MCP      bool `json:"mcp"`
 }
 
-var getSystemHealth = lua.Named("get_system_health")
+var getSystemHealth = lua.Bind[lua.NoArgs]("get_system_health")
 
 // healthPatience is how long each service has to answer: a fraction of the method's timeout, for who asks
 // wants to know soon that one does not.
@@ -60,7 +60,7 @@ func (o Options) health(ctx context.Context, c *command.Call, _ *HealthParams) (
 	var asked sync.WaitGroup
 	asked.Go(func() { found.lag, found.postgres = o.postgresAnswers(ctx, c.Scripts()) })
 	asked.Go(func() { found.redis = o.Writable(ctx) })
-	reply, err := c.Run(ctx, getSystemHealth, "")
+	reply, err := command.Run(ctx, c, getSystemHealth, "", lua.NoArgs{})
 	asked.Wait()
 	switch {
 	case err == nil:

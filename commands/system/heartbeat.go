@@ -23,7 +23,13 @@ type HeartbeatResult struct {
 	Term     int  `json:"term,omitempty"`
 }
 
-var instanceHeartbeat = lua.Named("instance_heartbeat")
+type instanceHeartbeatArgs struct {
+	ID    string
+	TTL   int64 // ms
+	Agent string
+}
+
+var instanceHeartbeat = lua.Bind[instanceHeartbeatArgs]("instance_heartbeat")
 
 func (o Options) heartbeatMethod() (*command.Method, error) {
 	return command.New[HeartbeatParams, HeartbeatResult](command.Spec{
@@ -37,6 +43,8 @@ func (o Options) heartbeatMethod() (*command.Method, error) {
 		Effect:  command.Sets,
 	}, func(ctx context.Context, c *command.Call, p *HeartbeatParams) (json.RawMessage, error) {
 		id := string(p.InstanceID)
-		return c.Decide(ctx, instanceHeartbeat, id, id, o.InstanceTTL.Milliseconds(), c.Agent())
+		return command.Decide(ctx, c, instanceHeartbeat, id, instanceHeartbeatArgs{
+			ID: id, TTL: o.InstanceTTL.Milliseconds(), Agent: c.Agent(),
+		})
 	})
 }

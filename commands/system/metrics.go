@@ -21,7 +21,12 @@ type MetricsParams struct {
 	Detailed bool `json:"detailed,omitempty" jsonschema:"add the breakdown by queue, event, method and circuit"`
 }
 
-var getSystemMetrics = lua.Named("get_system_metrics")
+type getSystemMetricsArgs struct {
+	TTL      int64 // ms
+	Detailed bool
+}
+
+var getSystemMetrics = lua.Bind[getSystemMetricsArgs]("get_system_metrics")
 
 func (o Options) metricsMethod() (*command.Method, error) {
 	return command.New[MetricsParams, MetricsResult](command.Spec{
@@ -47,23 +52,25 @@ func (o Options) measure(ctx context.Context, c *command.Call, p *MetricsParams)
 		})
 		asked.Go(func() { found.redis = o.Writable(ctx) })
 	}
-	reply, err := c.Run(ctx, getSystemMetrics, "", o.InstanceTTL.Milliseconds(), lua.Flag(p.Detailed))
+	reply, err := command.Run(ctx, c, getSystemMetrics, "", getSystemMetricsArgs{
+		TTL: o.InstanceTTL.Milliseconds(), Detailed: p.Detailed,
+	})
 	asked.Wait()
 	if err != nil {
 		return nil, err
 	}
-	fold, err := readMetrics(reply, p.Detailed)
-	if err != nil {
+	var fold measured
+	if err := getSystemMetrics.Unmarshal(reply, &fold); err != nil {
 		return nil, err
 	}
 	stats := o.Catalog.Stats()
 	calls := sumOf(stats)
 	result := MetricsResult{
-		EventsProcessed: fold.global["eventsProcessed"],
-		TasksCompleted:  fold.global["tasksCompleted"],
-		TasksFailed:     fold.global["tasksFailed"],
-		TasksOpen:       fold.open,
-		Instances:       fold.instances,
+		EventsProcessed: fold.Global.number("eventsProcessed"),
+		TasksCompleted:  fold.Global.number("tasksCompleted"),
+		TasksFailed:     fold.Global.number("tasksFailed"),
+		TasksOpen:       fold.Open,
+		Instances:       fold.Instances,
 		Throughput:      fold.throughput(),
 		AverageLatency:  milliseconds(calls.Latency.Mean()),
 		TotalCalls:      calls.Calls,
@@ -79,8 +86,8 @@ func (o Options) measure(ctx context.Context, c *command.Call, p *MetricsParams)
 		}
 		mcp := o.Catalog.MCPStats()
 		result.MCPCalls = &MCPCalls{TotalCalls: mcp.Calls, SuccessCount: mcp.Outcomes[api.OutcomeOK], ErrorCount: mcp.Errors()}
-		found.failed = fold.failed
-		result.SystemHealthCheck = &HealthCheck{HealthResult: found.result(), FailedInstances: fold.failed}
+		found.failed = fold.Failed
+		result.SystemHealthCheck = &HealthCheck{HealthResult: found.result(), FailedInstances: fold.Failed}
 	}
 	return json.Marshal(result)
 }

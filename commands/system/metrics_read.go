@@ -1,7 +1,8 @@
 package system
 
 import (
-	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,87 +12,50 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// measured is what get_system_metrics replied.
+// measured is the reply of get_system_metrics.
 type measured struct {
-	clock           int64 // ms since 1970
-	global          map[string]int64
-	text            map[string]string // the fields of global that are no numbers
-	open, instances int64
+	Clock     int64    `json:"clock,string"` // ms since 1970
+	Global    counters `json:"global"`
+	Open      int64    `json:"open"`
+	Instances int64    `json:"instances"`
 
 	// The rest is there when it was asked for in detail.
-	workers, seq    int64
-	checkpoint      string
-	queues, scaling map[string]int64
-	pending         int64
-	roles           []RoleQueue
-	orphans         int64
-	orphanQueues    int64
-	failed          int64
-	leader          string
-	term            int64
+	Workers      int64            `json:"workers"`
+	Seq          int64            `json:"seq,string"`
+	Checkpoint   string           `json:"checkpoint"`
+	Queues       counters         `json:"queues"`
+	Scaling      counters         `json:"scaling"`
+	Pending      int64            `json:"pending"`
+	Roles        map[string]int64 `json:"roles"` // tasks by set of roles
+	Orphaned     int64            `json:"orphaned"`
+	OrphanQueues int64            `json:"orphanQueues"`
+	Failed       int64            `json:"failed"`
+	Leader       struct {
+		ID    string `json:"id"`
+		Term  int64  `json:"term,string"`
+		Until int64  `json:"until,string"` // ms since 1970
+	} `json:"leader"`
 }
 
-func readMetrics(reply any, detailed bool) (*measured, error) {
-	values, _ := reply.([]any)
-	want := 4
-	if detailed {
-		want = 15
-	}
-	if len(values) != want {
-		return nil, fmt.Errorf("get_system_metrics returned %d values, not %d", len(values), want)
-	}
-	m := &measured{clock: lua.Integer(values[0]), open: lua.Integer(values[2]), instances: lua.Integer(values[3])}
-	m.global, m.text = fields(values[1])
-	if !detailed {
-		return m, nil
-	}
-	m.workers, m.seq = lua.Integer(values[4]), lua.Integer(values[5])
-	m.checkpoint, _ = values[6].(string)
-	m.queues, _ = fields(values[7])
-	m.scaling, _ = fields(values[8])
-	m.pending, m.orphans, m.orphanQueues, m.failed = lua.Integer(values[9]), lua.Integer(values[11]), lua.Integer(values[12]), lua.Integer(values[13])
-	m.roles = []RoleQueue{}
-	sets, _ := values[10].([]any)
-	for i := 0; i+1 < len(sets); i += 2 {
-		m.roles = append(m.roles, RoleQueue{Roles: jsontext.Strings([]byte(fmt.Sprint(sets[i]))), Tasks: lua.Integer(sets[i+1])})
-	}
-	if leader, _ := values[14].([]any); len(leader) == 3 {
-		m.term = lua.Integer(leader[1])
-		if id, ok := leader[0].(string); ok && lua.Integer(leader[2]) >= m.clock {
-			m.leader = id
-		}
-	}
-	return m, nil
-}
+// counters are the fields of a hash that the metrics projection writes.
+type counters map[string]string
 
-// fields reads a hash in a reply: the numbers, and what is none.
-func fields(reply any) (numbers map[string]int64, text map[string]string) {
-	values, _ := reply.([]any)
-	numbers, text = map[string]int64{}, map[string]string{}
-	for i := 0; i+1 < len(values); i += 2 {
-		name, value := fmt.Sprint(values[i]), fmt.Sprint(values[i+1])
-		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
-			numbers[name] = n
-		} else {
-			text[name] = value
-		}
-	}
-	return numbers, text
-}
+// number returns a field as an integer, 0 where there is none.
+func (c counters) number(field string) int64 { return lua.Integer(c[field]) }
 
 // throughput is how many tasks were finished in the sliding minute: those of this calendar minute, and of
 // the one before the part that the sliding minute still covers.
 func (m *measured) throughput() float64 {
 	const minute = int64(time.Minute / time.Millisecond)
-	this := m.clock / minute
-	passed := float64(m.clock%minute) / float64(minute)
+	this := m.Clock / minute
+	passed := float64(m.Clock%minute) / float64(minute)
 	return rounded(float64(m.finished(this)) + float64(m.finished(this-1))*(1-passed))
 }
 
 // finished is how many tasks were finished in a minute since 1970. The projection keeps them in a ring of
 // 60 fields, `<minute>:<tasks>` each.
 func (m *measured) finished(minute int64) int64 {
-	of, count, _ := strings.Cut(m.text["finished."+strconv.FormatInt(minute%60, 10)], ":")
+	of, count, _ := strings.Cut(m.Global["finished."+strconv.FormatInt(minute%60, 10)], ":")
 	if of != strconv.FormatInt(minute, 10) {
 		return 0
 	}
@@ -101,34 +65,47 @@ func (m *measured) finished(minute int64) int64 {
 // detail fills in what the log and the queues tell in detail.
 func (m *measured) detail(r *MetricsResult) {
 	r.Queue = &QueueMetrics{
-		Pending: m.pending, Roles: m.roles, Orphaned: m.orphans, OrphanQueues: m.orphanQueues,
-		Assigned: m.queues["assigned"], InProgress: m.queues["inProgress"],
-		Claims: m.queues["waitCount"], AverageWaitMs: mean(m.queues["waitTotalMs"], m.queues["waitCount"]),
-		MaxWaitMs: m.queues["waitMaxMs"], Requeued: m.queues["requeued"],
+		Pending: m.Pending, Roles: m.roleQueues(), Orphaned: m.Orphaned, OrphanQueues: m.OrphanQueues,
+		Assigned: m.Queues.number("assigned"), InProgress: m.Queues.number("inProgress"),
+		Claims: m.Queues.number("waitCount"), AverageWaitMs: mean(m.Queues.number("waitTotalMs"), m.Queues.number("waitCount")),
+		MaxWaitMs: m.Queues.number("waitMaxMs"), Requeued: m.Queues.number("requeued"),
 	}
 	r.Global = &GlobalMetrics{
-		Events: map[string]int64{}, LastEventID: m.text["lastEventId"], LastEventAt: m.text["lastEventAt"],
-		TasksCreated: m.global["tasksCreated"], TasksUpdated: m.global["tasksUpdated"], TasksDeleted: m.global["tasksDeleted"],
-		TasksAssigned: m.global["tasksAssigned"], TasksUnassigned: m.global["tasksUnassigned"], TasksClaimed: m.global["tasksClaimed"],
-		AverageRunMs: mean(m.global["runTotalMs"], m.global["runCount"]), MaxRunMs: m.global["runMaxMs"],
+		Events: map[string]int64{}, LastEventID: m.Global["lastEventId"], LastEventAt: m.Global["lastEventAt"],
+		TasksCreated: m.Global.number("tasksCreated"), TasksUpdated: m.Global.number("tasksUpdated"), TasksDeleted: m.Global.number("tasksDeleted"),
+		TasksAssigned: m.Global.number("tasksAssigned"), TasksUnassigned: m.Global.number("tasksUnassigned"), TasksClaimed: m.Global.number("tasksClaimed"),
+		AverageRunMs: mean(m.Global.number("runTotalMs"), m.Global.number("runCount")), MaxRunMs: m.Global.number("runMaxMs"),
 	}
-	for field, n := range m.global {
+	for field := range m.Global {
 		if typ, ok := strings.CutPrefix(field, "events."); ok {
-			r.Global.Events[typ] = n
+			r.Global.Events[typ] = m.Global.number(field)
 		}
 	}
 	r.Scaling = &ScalingMetrics{
-		Instances: m.scaling["instances"], Workers: m.scaling["workers"],
-		InstancesRegistered: m.scaling["instancesRegistered"], InstancesResumed: m.scaling["instancesResumed"],
-		InstancesUnregistered: m.scaling["instancesUnregistered"], InstancesFailed: m.scaling["instancesFailed"],
-		LeaderElections: m.scaling["leaderElections"], TasksReassigned: m.scaling["tasksReassigned"],
-		OpenTasksPerWorker: mean(m.open, m.workers),
+		Instances: m.Scaling.number("instances"), Workers: m.Scaling.number("workers"),
+		InstancesRegistered: m.Scaling.number("instancesRegistered"), InstancesResumed: m.Scaling.number("instancesResumed"),
+		InstancesUnregistered: m.Scaling.number("instancesUnregistered"), InstancesFailed: m.Scaling.number("instancesFailed"),
+		LeaderElections: m.Scaling.number("leaderElections"), TasksReassigned: m.Scaling.number("tasksReassigned"),
+		OpenTasksPerWorker: mean(m.Open, m.Workers),
 	}
-	_, applied, _ := strings.Cut(m.checkpoint, "-")
+	_, applied, _ := strings.Cut(m.Checkpoint, "-")
+	leader := m.Leader.ID
+	if m.Leader.Until < m.Clock {
+		leader = "" // its lease has ended
+	}
 	r.Current = &CurrentMetrics{
-		Time: time.UnixMilli(m.clock).UTC().Format(events.TimeLayout), Workers: m.workers, Leader: m.leader, Term: m.term,
-		LastSeq: m.seq, EventsLag: max(m.seq-lua.Integer(applied), 0),
+		Time: time.UnixMilli(m.Clock).UTC().Format(events.TimeLayout), Workers: m.Workers, Leader: leader, Term: m.Leader.Term,
+		LastSeq: m.Seq, EventsLag: max(m.Seq-lua.Integer(applied), 0),
 	}
+}
+
+// roleQueues lists the queues of sets of roles, by set.
+func (m *measured) roleQueues() []RoleQueue {
+	queues := []RoleQueue{}
+	for _, set := range slices.Sorted(maps.Keys(m.Roles)) {
+		queues = append(queues, RoleQueue{Roles: jsontext.Strings([]byte(set)), Tasks: m.Roles[set]})
+	}
+	return queues
 }
 
 // mean is a total divided by its count, 0 when there is none.

@@ -18,7 +18,7 @@ func TestThroughput(t *testing.T) {
 		{659_999, map[string]string{"finished.9": "9:8", "finished.10": "10:7"}, 7},
 		{615_000, map[string]string{"finished.8": "8:8", "finished.10": "70:7", "finished.9": "nonsense"}, 0},
 	} {
-		m := measured{clock: test.clock, text: test.ring}
+		m := measured{Clock: test.clock, Global: test.ring}
 		if got := m.throughput(); got != test.want {
 			t.Errorf("at %d with %v: %v, want %v", test.clock, test.ring, got, test.want)
 		}

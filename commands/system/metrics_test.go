@@ -80,7 +80,7 @@ func TestMetricsOfTheQueues(t *testing.T) {
 		}
 		// What a dead worker left behind counts until it is put back; leadership ends with the lease.
 		for f.Client.ZCard(t.Context(), f.Keys.Alive()).Val() > 0 {
-			if _, err := f.Scripts.Run(t.Context(), lua.Named("reassign_failed_tasks"), lua.EventContext("x", "", ""), "", 0, 0, 0, 0, 0); err != nil {
+			if _, err := f.Scripts.Run(t.Context(), lua.Named("reassign_failed_tasks"), lua.EventContext("x", "", ""), "", 0, 0, 0, 0, 0, 0); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -31,7 +31,15 @@ type VoteResult struct {
 	VoteCount     int       `json:"voteCount"`
 }
 
-var addQuorumVote = lua.Named("add_quorum_vote")
+type addQuorumVoteArgs struct {
+	Instance, Decision string
+	Value              []byte // JSON
+	Given              *int
+	Usual              int
+	Agent              string
+}
+
+var addQuorumVote = lua.Bind[addQuorumVoteArgs]("add_quorum_vote")
 
 const (
 	defaultVoters = 3
@@ -63,11 +71,9 @@ func quorumVoteMethod() (*command.Method, error) {
 		if len(p.Value) > maxVoteBytes || len(value) > maxVoteBytes {
 			return nil, api.InvalidParams(fmt.Sprintf("value parameter must be at most %d bytes long", maxVoteBytes))
 		}
-		given := ""
-		if p.TotalInstances != nil {
-			given = fmt.Sprint(*p.TotalInstances)
-		}
 		instance := string(p.InstanceID)
-		return c.Decide(ctx, addQuorumVote, instance, instance, string(p.Decision), value, given, defaultVoters, c.Agent())
+		return command.Decide(ctx, c, addQuorumVote, instance, addQuorumVoteArgs{
+			Instance: instance, Decision: string(p.Decision), Value: value, Given: p.TotalInstances, Usual: defaultVoters, Agent: c.Agent(),
+		})
 	})
 }

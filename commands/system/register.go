@@ -29,9 +29,22 @@ type RegisterResult struct {
 	Registered bool `json:"registered" jsonschema:"false only when the id belongs to a live instance of another token"`
 }
 
+type registerInstanceArgs struct {
+	ID       string
+	Roles    string // JSON
+	Worker   bool
+	Metadata []byte
+	Session  string
+	Most     int
+	TTL      int64 // ms
+	Token    string
+}
+
+type updateGossipHealthArgs struct{ ID, Status string }
+
 var (
-	registerInstance   = lua.Named("register_instance")
-	updateGossipHealth = lua.Named("update_gossip_health")
+	registerInstance   = lua.Bind[registerInstanceArgs]("register_instance")
+	updateGossipHealth = lua.Bind[updateGossipHealthArgs]("update_gossip_health")
 )
 
 const (
@@ -65,8 +78,10 @@ func (o Options) register(ctx context.Context, c *command.Call, p *RegisterParam
 	id := string(p.ID)
 	maxTasks, session := instanceMetadata(p.Metadata)
 	worker := slices.Contains(p.Roles, workerRole)
-	reply, err := c.Run(ctx, registerInstance, id, id, jsontext.Array(p.Roles), lua.Flag(worker), string(p.Metadata), session,
-		maxTasks, o.InstanceTTL.Milliseconds(), c.Caller)
+	reply, err := command.Run(ctx, c, registerInstance, id, registerInstanceArgs{
+		ID: id, Roles: jsontext.Array(p.Roles), Worker: worker, Metadata: p.Metadata, Session: session, Most: maxTasks,
+		TTL: o.InstanceTTL.Milliseconds(), Token: c.Caller,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +99,7 @@ func (o Options) register(ctx context.Context, c *command.Call, p *RegisterParam
 				"instance", id, "error", err)
 		}
 	}
-	_, err = c.Script(ctx, updateGossipHealth, id, "healthy")
+	_, err = updateGossipHealth.Run(ctx, c.Scripts(), updateGossipHealthArgs{ID: id, Status: "healthy"})
 	follow(err)
 	if setAside {
 		_, err = o.Reassigner.Requeue(ctx)

@@ -25,7 +25,9 @@ type UnregisterResult struct {
 	TasksReassigned int  `json:"tasksReassigned"`
 }
 
-var unregisterInstance = lua.Named("unregister_instance")
+type unregisterInstanceArgs struct{ ID, Session, Agent string }
+
+var unregisterInstance = lua.Bind[unregisterInstanceArgs]("unregister_instance")
 
 func (o Options) unregisterMethod() (*command.Method, error) {
 	return command.New[UnregisterParams, UnregisterResult](command.Spec{
@@ -42,7 +44,9 @@ func (o Options) unregisterMethod() (*command.Method, error) {
 
 func (o Options) unregister(ctx context.Context, c *command.Call, p *UnregisterParams) (json.RawMessage, error) {
 	id := string(p.InstanceID)
-	reply, err := c.Run(ctx, unregisterInstance, id, id, p.SessionID, c.Agent())
+	reply, err := command.Run(ctx, c, unregisterInstance, id, unregisterInstanceArgs{
+		ID: id, Session: p.SessionID, Agent: c.Agent(),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,9 @@ type AssignTaskResult struct {
 	AssignedAt string     `json:"assignedAt"`
 }
 
-var assignTask = lua.Named("assign_task")
+type assignTaskArgs struct{ ID, Instance, Agent string }
+
+var assignTask = lua.Bind[assignTaskArgs]("assign_task")
 
 func assignMethod() (*command.Method, error) {
 	return command.New[AssignTaskParams, AssignTaskResult](command.Spec{
@@ -39,6 +41,8 @@ func assignMethod() (*command.Method, error) {
 		if err := c.MayName(string(p.InstanceID)); err != nil {
 			return nil, err
 		}
-		return c.Decide(ctx, assignTask, "", string(p.TaskID), string(p.InstanceID), c.Agent())
+		return command.Decide(ctx, c, assignTask, "", assignTaskArgs{
+			ID: string(p.TaskID), Instance: string(p.InstanceID), Agent: c.Agent(),
+		})
 	})
 }

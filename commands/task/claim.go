@@ -29,7 +29,13 @@ type ClaimTaskResult struct {
 	Tasks   []api.Task `json:"tasks,omitempty"`
 }
 
-var claimTask = lua.Named("claim_task")
+type claimTaskArgs struct {
+	Once, Digest, Worker string
+	Most                 int
+	Agent                string
+}
+
+var claimTask = lua.Bind[claimTaskArgs]("claim_task")
 
 func claimMethod() (*command.Method, error) {
 	return command.New[ClaimTaskParams, ClaimTaskResult](command.Spec{
@@ -55,6 +61,8 @@ func claimMethod() (*command.Method, error) {
 			return nil, err
 		}
 		worker := string(p.WorkerID)
-		return c.Decide(ctx, claimTask, worker, key, digest, worker, most, c.Agent())
+		return command.Decide(ctx, c, claimTask, worker, claimTaskArgs{
+			Once: key, Digest: digest, Worker: worker, Most: most, Agent: c.Agent(),
+		})
 	})
 }

@@ -3,7 +3,6 @@ package task
 import (
 	"context"
 	"encoding/json"
-	"strconv"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -34,7 +33,15 @@ type CompleteTaskResult struct {
 	CompletedAt string     `json:"completedAt"`
 }
 
-var completeTask = lua.Named("complete_task")
+type completeTaskArgs struct {
+	Once, Digest, ID, Worker string
+	Attempt                  *int
+	Result, Failure          []byte
+	Retention                int64 // ms
+	Agent                    string
+}
+
+var completeTask = lua.Bind[completeTaskArgs]("complete_task")
 
 func (o Options) completeMethod() (*command.Method, error) {
 	return command.New[CompleteTaskParams, CompleteTaskResult](command.Spec{
@@ -64,17 +71,15 @@ func (o Options) complete(ctx context.Context, c *command.Call, p *CompleteTaskP
 	case p.TaskID != "" && p.TaskID != id:
 		return nil, api.InvalidParams("taskId parameter must be the same as id when both are given")
 	}
-	attempt := ""
-	if p.Attempt != nil {
-		attempt = strconv.Itoa(*p.Attempt)
-	}
 	key, digest, err := c.Idempotency(p.IdempotencyKey)
 	if err != nil {
 		return nil, err
 	}
 	worker := string(p.WorkerID)
-	return c.Decide(ctx, completeTask, worker, key, digest, string(id), worker, attempt, notNull(p.Result), notNull(p.Error),
-		o.Retention.Milliseconds(), c.Agent())
+	return command.Decide(ctx, c, completeTask, worker, completeTaskArgs{
+		Once: key, Digest: digest, ID: string(id), Worker: worker, Attempt: p.Attempt, Result: notNull(p.Result), Failure: notNull(p.Error),
+		Retention: o.Retention.Milliseconds(), Agent: c.Agent(),
+	})
 }
 
 // notNull is the text of a value that is given and not null.

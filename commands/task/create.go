@@ -22,7 +22,15 @@ type CreateTaskParams struct {
 	IdempotencyKey string     `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
 }
 
-var createTask = lua.Named("create_task")
+type createTaskArgs struct {
+	Once, Digest, Text string
+	Priority           int
+	Metadata           []byte
+	Roleset            string
+	Creator, Agent     string
+}
+
+var createTask = lua.Bind[createTaskArgs]("create_task")
 
 func createMethod() (*command.Method, error) {
 	return command.New[CreateTaskParams, api.Task](command.Spec{
@@ -48,7 +56,9 @@ func createMethod() (*command.Method, error) {
 		if err != nil {
 			return nil, err
 		}
-		return c.Decide(ctx, createTask, "", key, digest, p.Text, priority, []byte(p.Metadata), params.RoleSet(p.Metadata),
-			c.Caller, c.Agent())
+		return command.Decide(ctx, c, createTask, "", createTaskArgs{
+			Once: key, Digest: digest, Text: p.Text, Priority: priority, Metadata: p.Metadata, Roleset: params.RoleSet(p.Metadata),
+			Creator: c.Caller, Agent: c.Agent(),
+		})
 	})
 }

@@ -24,7 +24,13 @@ type DeleteTaskResult struct {
 	DeletedAt string     `json:"deletedAt"`
 }
 
-var deleteTask = lua.Named("delete_task")
+type deleteTaskArgs struct {
+	ID    string
+	Actor []byte // JSON
+	Agent string
+}
+
+var deleteTask = lua.Bind[deleteTaskArgs]("delete_task")
 
 func deleteMethod() (*command.Method, error) {
 	return command.New[DeleteTaskParams, DeleteTaskResult](command.Spec{
@@ -36,6 +42,8 @@ func deleteMethod() (*command.Method, error) {
 		Roles:       command.Writers,
 		Effect:      command.Destroys,
 	}, func(ctx context.Context, c *command.Call, p *DeleteTaskParams) (json.RawMessage, error) {
-		return c.Decide(ctx, deleteTask, "", string(p.ID), jsontext.Quote(c.Actor("")), c.Agent())
+		return command.Decide(ctx, c, deleteTask, "", deleteTaskArgs{
+			ID: string(p.ID), Actor: jsontext.Quote(c.Actor("")), Agent: c.Agent(),
+		})
 	})
 }

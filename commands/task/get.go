@@ -17,7 +17,9 @@ type GetTaskParams struct {
 	ID api.TaskID `json:"id" jsonschema:"the task to read"`
 }
 
-var getTask = lua.Named("get_task")
+type getTaskArgs struct{ ID string }
+
+var getTask = lua.Bind[getTaskArgs]("get_task")
 
 func getMethod() (*command.Method, error) {
 	return command.New[GetTaskParams, api.Task](command.Spec{
@@ -32,6 +34,6 @@ func getMethod() (*command.Method, error) {
 		if err := answers.Reserve(ctx, maxTask); err != nil {
 			return nil, err
 		}
-		return c.Decide(ctx, getTask, "", string(p.ID))
+		return command.Decide(ctx, c, getTask, "", getTaskArgs{ID: string(p.ID)})
 	})
 }

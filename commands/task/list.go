@@ -45,7 +45,7 @@ type Behind struct {
 	MS     int64 `json:"ms" jsonschema:"age of the oldest of them"`
 }
 
-var listTasks = lua.Named("list_tasks")
+var listTasks = lua.Bind[lua.NoArgs]("list_tasks")
 
 const (
 	defaultPage = 100
@@ -82,7 +82,7 @@ func (o Options) listMethod() (*command.Method, error) {
 }
 
 func (o Options) list(ctx context.Context, c *command.Call, p *ListTasksParams) (json.RawMessage, error) {
-	reply, err := c.Run(ctx, listTasks, "")
+	reply, err := command.Run(ctx, c, listTasks, "", lua.NoArgs{})
 	if err != nil {
 		return nil, err
 	}

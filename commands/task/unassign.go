@@ -23,7 +23,9 @@ type UnassignTaskResult struct {
 	UnassignedAt       string     `json:"unassignedAt"`
 }
 
-var unassignTask = lua.Named("unassign_task")
+type unassignTaskArgs struct{ ID, Agent string }
+
+var unassignTask = lua.Bind[unassignTaskArgs]("unassign_task")
 
 func unassignMethod() (*command.Method, error) {
 	return command.New[UnassignTaskParams, UnassignTaskResult](command.Spec{
@@ -35,6 +37,6 @@ func unassignMethod() (*command.Method, error) {
 		Roles:       command.Writers,
 		Effect:      command.Sets,
 	}, func(ctx context.Context, c *command.Call, p *UnassignTaskParams) (json.RawMessage, error) {
-		return c.Decide(ctx, unassignTask, "", string(p.TaskID), c.Agent())
+		return command.Decide(ctx, c, unassignTask, "", unassignTaskArgs{ID: string(p.TaskID), Agent: c.Agent()})
 	})
 }

@@ -31,7 +31,21 @@ type TaskUpdates struct {
 	Metadata api.Object `json:"metadata,omitempty" jsonschema:"members to add or replace; the others stay"`
 }
 
-var updateTask = lua.Named("update_task")
+// updateTaskArgs are the script's arguments; what does not change is empty. Metadata is merged already, from Members, the
+// members to change, and Read, what the task had.
+type updateTaskArgs struct {
+	ID                      string
+	Text                    *string
+	Priority                *int
+	Status                  *string
+	Metadata, Members, Read []byte
+	Roleset                 string
+	Actor                   []byte // JSON
+	Retention               int64  // ms
+	Agent                   string
+}
+
+var updateTask = lua.Bind[updateTaskArgs]("update_task")
 
 // statuses are what a task can be.
 var statuses = []any{"pending", "in_progress", "completed", "failed"}
@@ -67,17 +81,15 @@ func (o Options) update(ctx context.Context, c *command.Call, p *UpdateTaskParam
 	if u.Text == nil && u.Status == nil && u.Priority == nil && u.Metadata == nil {
 		return nil, api.InvalidParams("updates parameter must hold at least one of text, status, priority, metadata")
 	}
-	var priority string
-	if u.Priority != nil {
-		priority = fmt.Sprint(*u.Priority)
-	}
 	for range maxMerges {
 		read, merged, roles, err := mergeMetadata(ctx, c, p.ID, u.Metadata)
 		if err != nil {
 			return nil, err
 		}
-		result, err := c.Decide(ctx, updateTask, "", string(p.ID), deref(u.Text), priority, deref(u.Status), merged, []byte(u.Metadata), read, roles,
-			jsontext.Quote(c.Actor("")), o.Retention.Milliseconds(), c.Agent())
+		result, err := command.Decide(ctx, c, updateTask, "", updateTaskArgs{
+			ID: string(p.ID), Text: u.Text, Priority: u.Priority, Status: u.Status, Metadata: merged, Members: u.Metadata, Read: read,
+			Roleset: roles, Actor: jsontext.Quote(c.Actor("")), Retention: o.Retention.Milliseconds(), Agent: c.Agent(),
+		})
 		var changed *lua.Error
 		if !errors.As(err, &changed) || changed.Code != "METADATA_CHANGED" {
 			return result, err
@@ -92,7 +104,7 @@ func mergeMetadata(ctx context.Context, c *command.Call, id api.TaskID, changes 
 	if changes == nil {
 		return nil, nil, "", nil
 	}
-	reply, err := c.Run(ctx, getTask, "", string(id))
+	reply, err := command.Run(ctx, c, getTask, "", getTaskArgs{ID: string(id)})
 	if err != nil {
 		return nil, nil, "", err
 	}
@@ -110,11 +122,4 @@ func mergeMetadata(ctx context.Context, c *command.Call, id api.TaskID, changes 
 		return nil, nil, "", api.InvalidParams("updates.metadata parameter: merged with what the task has it would be longer than 1 MiB")
 	}
 	return read, merged, params.RoleSet(merged), nil
-}
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }

@@ -8,7 +8,13 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-var reportScript = lua.Named("report_circuit")
+type reportCircuitArgs struct {
+	Context, Method, Coordinator, State string
+	Failures                            int
+	Over, Moment, TTL                   int64 // ms
+}
+
+var reportCircuit = lua.Bind[reportCircuitArgs]("report_circuit")
 
 // circuitKept is how long Redis shows what a coordinator last reported of a circuit.
 const noteKept = time.Hour
@@ -49,7 +55,9 @@ func (c *Reporter) Report(ctx context.Context) error {
 
 // reportOne reports one change. Reported again, it changes nothing.
 func (c *Reporter) reportOne(ctx context.Context, circuit *Circuit, change Change) error {
-	_, err := c.scripts.Run(ctx, reportScript, lua.EventContext("coordinator", "", ""), circuit.method, c.coordinator,
-		change.State, change.Failures, change.Until, change.At, noteKept.Milliseconds())
+	_, err := reportCircuit.Run(ctx, c.scripts, reportCircuitArgs{
+		Context: lua.EventContext("coordinator", "", ""), Method: circuit.method, Coordinator: c.coordinator, State: change.State,
+		Failures: change.Failures, Over: change.Until, Moment: change.At, TTL: noteKept.Milliseconds(),
+	})
 	return err
 }

@@ -34,17 +34,16 @@ func (c *Call) Limit() int { return c.method.Limit }
 // Timeout is the method's.
 func (c *Call) Timeout() time.Duration { return c.method.Timeout }
 
-// Run runs a script of the command. Its arguments are the event's context, the rate-limit key and the limit, then those
-// given. The first script counts the call, the others do not. instance is the one that the caller acts for, "" for none.
-func (c *Call) Run(ctx context.Context, script *lua.Script, instance string, args ...any) (any, error) {
+// Run runs a script of the command and supplies the arguments that all commands share: the event's context, the rate-limit
+// key and the limit. The first script counts the call, the others do not. instance is the one that the caller acts for, ""
+// for none.
+func Run[A any](ctx context.Context, c *Call, script lua.Bound[A], instance string, args A) (any, error) {
 	if instance != "" {
 		if err := c.MayName(instance); err != nil {
 			return nil, err
 		}
 	}
-	full := make([]any, 0, 3+len(args))
-	full = append(full, c.EventContext(instance, c.Cause), c.Subject(instance), c.calls(instance))
-	return c.scripts.Run(ctx, script, append(full, args...)...)
+	return script.RunCommand(ctx, c.scripts, c.EventContext(instance, c.Cause), c.Subject(instance), c.calls(instance), args)
 }
 
 // calls is how many calls a minute the script may let pass, as lib/guard reads it: for the rate-limit key, and for all
@@ -62,17 +61,12 @@ func (c *Call) calls(instance string) string {
 	return own + " " + strconv.Itoa(c.method.TokenLimit) + " " + c.Method + ":" + c.Caller + "/"
 }
 
-// Script runs a script that is not the deciding one: it takes just the arguments given.
-func (c *Call) Script(ctx context.Context, script *lua.Script, args ...any) (any, error) {
-	return c.scripts.Run(ctx, script, args...)
-}
-
-// Scripts are those of the call's log, for what is no part of a command.
+// Scripts runs scripts on the call's log that neither count the call nor decide it.
 func (c *Call) Scripts() lua.Scripts { return c.scripts }
 
-// Decide is run for a script that returns the method's result as JSON text.
-func (c *Call) Decide(ctx context.Context, script *lua.Script, instance string, args ...any) (json.RawMessage, error) {
-	reply, err := c.Run(ctx, script, instance, args...)
+// Decide is Run for a script that returns the method's result as JSON text.
+func Decide[A any](ctx context.Context, c *Call, script lua.Bound[A], instance string, args A) (json.RawMessage, error) {
+	reply, err := Run(ctx, c, script, instance, args)
 	if err != nil {
 		return nil, err
 	}

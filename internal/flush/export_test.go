@@ -1,7 +1,7 @@
 package flush
 
 // What the tests of this package look at from outside.
-var Lost = lost
+var LeaseLost = leaseLost
 
 const (
 	Draining = draining

@@ -13,9 +13,9 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// mostPasses bounds how often the keys are gone through again. The second pass finds nothing, unless
+// maxPasses bounds how often the keys are gone through again. The second pass finds nothing, unless
 // somebody who knows nothing of the fence writes such keys all the time.
-const mostPasses = 20
+const maxPasses = 20
 
 // complete is what is left to do past the point of no return: it deletes the keys, and ends the flush.
 // What fails is tried again; its error is ctx's, or that the flush is another's now.
@@ -26,8 +26,8 @@ func (f *run) complete(ctx context.Context, tasks *int64) (*Result, error) {
 	}
 	deleted := map[string]int64{}
 	for pass := 1; ; {
-		n, err := f.pass(ctx, rows, deleted)
-		if err == nil && (n == 0 || pass == mostPasses) {
+		n, err := f.deleteKeys(ctx, rows, deleted)
+		if err == nil && (n == 0 || pass == maxPasses) {
 			var result *Result
 			if result, err = f.finish(ctx); err == nil {
 				for _, family := range Families {
@@ -41,21 +41,23 @@ func (f *run) complete(ctx context.Context, tasks *int64) (*Result, error) {
 			pass++
 			continue
 		}
-		if lost(ctx, err) || errors.Is(err, errCrash) {
+		if leaseLost(ctx, err) || errors.Is(err, errCrash) {
 			return nil, err
 		}
 		f.log.ErrorContext(ctx, "deleting what is flushed failed; trying again", "error", err)
-		if !rest(ctx, time.Second) {
+		if !sleep(ctx, time.Second) {
 			return nil, err
 		}
 	}
 }
 
-// pass goes through all keys once, deletes those that are flushed, and counts them by family.
-func (f *run) pass(ctx context.Context, rows string, deleted map[string]int64) (all int64, err error) {
+// deleteKeys goes through all keys once, deletes those that are flushed, and counts them by family.
+func (f *run) deleteKeys(ctx context.Context, rows string, deleted map[string]int64) (all int64, err error) {
 	const tellEvery = 100_000
 	for cursor, told := "0", int64(0); ; {
-		reply, err := f.insist(ctx, deleteFlushedKeys, f.id, f.holder, leaseTTL.Milliseconds(), rows, cursor)
+		reply, err := deleteFlushedKeys.Run(ctx, f.untilAnswered(), deleteFlushedKeysArgs{
+			ID: f.id, Holder: f.holder, Lease: leaseTTL.Milliseconds(), Tasks: rows, Cursor: cursor,
+		})
 		if err != nil {
 			return all, err
 		}
@@ -86,7 +88,7 @@ func (f *run) finish(ctx context.Context) (*Result, error) {
 	if err := f.crash(ctx, "deleted"); err != nil {
 		return nil, err
 	}
-	reply, err := f.insist(ctx, finishFlush, f.id, f.holder)
+	reply, err := finishFlush.Run(ctx, f.untilAnswered(), finishFlushArgs{ID: f.id, Holder: f.holder})
 	if err != nil {
 		return nil, err
 	}
@@ -120,26 +122,26 @@ func (f *run) leave(ctx, held context.Context, why error) (*Result, error) {
 	if errors.Is(why, errCrash) {
 		return nil, why
 	}
-	if !lost(held, why) {
+	if !leaseLost(held, why) {
 		f.log.WarnContext(ctx, "the flush is left for another coordinator to finish", "error", why)
 		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
 		defer cancel()
-		if _, err := f.look(leave, f.holder, "0"); err != nil {
+		if err := f.releaseLease(leave); err != nil {
 			f.log.WarnContext(ctx, "the flush's lease was not given back and ends by itself", "error", err)
 		}
 		return nil, api.Internal(api.OutcomeUnknown)
 	}
 	f.log.WarnContext(ctx, "another coordinator goes on with the flush")
 	for {
-		state, err := f.look(ctx, "", "")
+		state, err := f.readState(ctx)
 		switch {
 		case err != nil:
-		case state.ended == f.id:
-			return f.result(state.endedKeys, state.endedTasks, state.endedAt)
-		case state.id != f.id:
+		case state.Ended.ID == f.id:
+			return f.result(state.Ended.Keys, state.Ended.Tasks, state.Ended.At)
+		case state.ID != f.id:
 			return nil, flushUndone("another coordinator has undone it, since this one was not heard of for too long")
 		}
-		if !rest(ctx, 50*time.Millisecond) {
+		if !sleep(ctx, 50*time.Millisecond) {
 			return nil, api.Internal(api.OutcomeUnknown)
 		}
 	}
@@ -170,16 +172,18 @@ func (f *run) giveUp(ctx context.Context, why error) error {
 }
 
 func (f *run) undo(ctx context.Context) error {
-	state, err := f.look(ctx, f.holder, fmt.Sprint(leaseTTL.Milliseconds()))
-	if err != nil || state.id != f.id {
+	state, err := f.takeLease(ctx, f.untilAnswered())
+	if err != nil || state.ID != f.id {
 		return err
 	}
-	if state.phase == fenced {
+	if state.Phase == fenced {
 		if err := f.spare(ctx, f.InstanceTTL.Milliseconds()); err != nil {
 			return err
 		}
 	}
-	_, err = f.insist(ctx, undoFlush, f.id, f.holder, state.phase, f.InstanceTTL.Milliseconds())
+	_, err = undoFlush.Run(ctx, f.untilAnswered(), undoFlushArgs{
+		ID: f.id, Holder: f.holder, Phase: state.Phase, TTL: f.InstanceTTL.Milliseconds(),
+	})
 	return err
 }
 

@@ -15,34 +15,34 @@ func (f *Flusher) Recover(ctx context.Context) (isFenced bool, err error) {
 }
 
 func (f *run) recover(ctx context.Context) (isFenced bool, err error) {
-	state, err := f.glance(ctx, f.holder, fmt.Sprint(leaseTTL.Milliseconds()))
-	if err != nil || state.id == "" {
+	state, err := f.takeLease(ctx, f.Scripts)
+	if err != nil || state.ID == "" {
 		return false, err
 	}
-	if !state.mine {
-		return state.phase != draining, nil
+	if !state.Mine {
+		return state.Phase != draining, nil
 	}
-	f.id, f.include, f.log = state.id, state.include, f.log.With("flush", state.id)
-	f.log.WarnContext(ctx, "the coordinator that carried out a flush is gone; going on with it", "phase", state.phase)
-	held, release := f.keep(ctx)
+	f.id, f.include, f.log = state.ID, state.Rows, f.log.With("flush", state.ID)
+	f.log.WarnContext(ctx, "the coordinator that carried out a flush is gone; going on with it", "phase", state.Phase)
+	held, release := f.holdLease(ctx)
 	defer release()
 	err = f.goOn(held, state)
-	if lost(held, err) {
+	if leaseLost(held, err) {
 		return true, nil // another one goes on
 	}
 	if err != nil {
 		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
 		defer cancel()
 		// Another coordinator may reach what this one cannot.
-		_, _ = f.look(leave, f.holder, "0") // else the lease ends by itself
+		_ = f.releaseLease(leave) // else the lease ends by itself
 	}
-	return err != nil && state.phase != draining, err
+	return err != nil && state.Phase != draining, err
 }
 
 // goOn finishes or undoes.
 func (f *run) goOn(ctx context.Context, state state) error {
-	tasks, forward := state.tasks, state.phase == deleting
-	if state.phase == fenced && state.include {
+	tasks, forward := state.Tasks, state.Phase == deleting
+	if state.Phase == fenced && state.Rows {
 		if f.Rows == nil {
 			return errors.New("commands stay fenced off: a flush that deletes rows in Postgres was left behind, and this coordinator " +
 				"has no Postgres to ask what became of them (start one with --database-url)")

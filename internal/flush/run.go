@@ -30,20 +30,13 @@ type run struct {
 }
 
 var (
-	beginFlush         = lua.Named("begin_flush")
-	holdFlush          = lua.Named("hold_flush")
-	fenceFlush         = lua.Named("fence_flush")
-	spareInstances     = lua.Named("spare_instances")
-	undoFlush          = lua.Named("undo_flush")
-	deleteFlushedKeys  = lua.Named("delete_flushed_keys")
-	finishFlush        = lua.Named("finish_flush")
 	errFlushLost       = errors.New("another coordinator has taken the flush over")
 	errOutcomeOfFlush  = errors.New("it is not known whether the task view's rows were deleted")
 	errViewBehindFence = errors.New("the task view did not come to the log's end in time")
 )
 
 const (
-	// flushLease is how long a run may be silent before another coordinator goes on with its flush.
+	// leaseTTL is how long a run may be silent before another coordinator goes on with its flush.
 	leaseTTL = 5 * time.Second
 	// drainPatience bounds how long a flush waits for a task view that is far behind.
 	drainPatience = 5 * time.Minute
@@ -79,7 +72,7 @@ func (f *run) run(ctx context.Context, envelope string, limit int) (*Result, err
 		return nil, err
 	}
 	f.log.WarnContext(ctx, "a flush begins: all data will be deleted", "postgres", f.include)
-	held, release := f.keep(ctx)
+	held, release := f.holdLease(ctx)
 	defer release()
 	tasks, err := f.prepare(held)
 	if err == nil {
@@ -89,7 +82,7 @@ func (f *run) run(ctx context.Context, envelope string, limit int) (*Result, err
 		}
 		return f.leave(ctx, held, err)
 	}
-	if errors.Is(err, errOutcomeOfFlush) || lost(held, err) {
+	if errors.Is(err, errOutcomeOfFlush) || leaseLost(held, err) {
 		return f.leave(ctx, held, err)
 	}
 	return nil, f.giveUp(ctx, err)
@@ -97,13 +90,15 @@ func (f *run) run(ctx context.Context, envelope string, limit int) (*Result, err
 
 // begin notes in Redis that the flush is under way.
 func (f *run) begin(ctx context.Context, envelope string, limit int) error {
-	args := []any{envelope, "", limit, f.id, f.holder, leaseTTL.Milliseconds(), lua.Flag(f.include)}
-	_, err := f.Scripts.Run(ctx, beginFlush, args...)
+	args := beginFlushArgs{
+		Context: envelope, Calls: limit, ID: f.id, Holder: f.holder, Lease: leaseTTL.Milliseconds(), Postgres: f.include,
+	}
+	_, err := beginFlush.Run(ctx, f.Scripts, args)
 	if errors.Is(err, lua.ErrOutcomeUnknown) {
 		ask, cancel := context.WithTimeout(ctx, leaseTTL)
 		defer cancel()
 		// With the same id it is the same flush. If nobody can tell, it is undone once its lease has ended.
-		_, err = f.insist(ask, beginFlush, args...)
+		_, err = beginFlush.Run(ask, f.untilAnswered(), args)
 	}
 	return err
 }
@@ -154,7 +149,7 @@ func (f *run) decide(ctx context.Context) (*int64, error) {
 		case err == nil:
 			return nil, fmt.Errorf("delete the rows: %w", taskview.ErrRowsKept)
 		}
-		if !rest(ctx, time.Second) {
+		if !sleep(ctx, time.Second) {
 			return nil, fmt.Errorf("%w: %w", errOutcomeOfFlush, err)
 		}
 	}
@@ -167,7 +162,7 @@ func (f *run) drain(ctx context.Context) error {
 	}
 	deadline := time.Now().Add(drainPatience)
 	for time.Now().Before(deadline) {
-		state, err := f.look(ctx, "", "")
+		state, err := f.readState(ctx)
 		if err != nil {
 			return err
 		}
@@ -175,10 +170,10 @@ func (f *run) drain(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if seq >= state.seq || state.at-at < viewLag {
+		if seq >= state.Seq || state.MS-at < viewLag {
 			return nil
 		}
-		if !rest(ctx, 50*time.Millisecond) {
+		if !sleep(ctx, 50*time.Millisecond) {
 			return ctx.Err()
 		}
 	}
@@ -189,7 +184,7 @@ func (f *run) drain(ctx context.Context) error {
 func (f *run) fence(ctx context.Context) (last int64, err error) {
 	step, cancel := context.WithTimeout(ctx, stepPatience)
 	defer cancel()
-	reply, err := f.insist(step, fenceFlush, f.id, f.holder, leaseTTL.Milliseconds())
+	reply, err := fenceFlush.Run(step, f.untilAnswered(), fenceFlushArgs{ID: f.id, Holder: f.holder, Lease: leaseTTL.Milliseconds()})
 	if err != nil {
 		return 0, err
 	}
@@ -203,11 +198,11 @@ func (f *run) fence(ctx context.Context) (last int64, err error) {
 func (f *run) settleViews(ctx context.Context, last int64) error {
 	deadline := time.Now().Add(foldPatience)
 	for time.Now().Before(deadline) {
-		state, err := f.look(ctx, "", "")
+		state, err := f.readState(ctx)
 		if err != nil {
 			return err
 		}
-		if state.folded || !rest(ctx, 10*time.Millisecond) {
+		if state.Folded || !sleep(ctx, 10*time.Millisecond) {
 			break
 		}
 	}
@@ -223,7 +218,7 @@ func (f *run) settleViews(ctx context.Context, last int64) error {
 			return err
 		case seq >= last:
 			return nil
-		case !rest(step, 10*time.Millisecond):
+		case !sleep(step, 10*time.Millisecond):
 			return context.Cause(step)
 		}
 	}
@@ -233,15 +228,15 @@ func (f *run) settleViews(ctx context.Context, last int64) error {
 func (f *run) spare(ctx context.Context, ttl int64) error {
 	const each = 1000 // as the script has it
 	for offset := 0; ; offset += each {
-		more, err := f.insist(ctx, spareInstances, f.id, f.holder, offset, ttl)
+		more, err := spareInstances.Run(ctx, f.untilAnswered(), spareInstancesArgs{ID: f.id, Holder: f.holder, Offset: offset, TTL: ttl})
 		if err != nil || more != int64(1) {
 			return err
 		}
 	}
 }
 
-// rest waits, and tells whether ctx goes on.
-func rest(ctx context.Context, d time.Duration) bool {
+// sleep waits for d, and reports whether ctx has not ended.
+func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

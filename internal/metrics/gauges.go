@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/claudebench/claudebench/events"
@@ -45,54 +44,80 @@ type Lag struct {
 	Age    time.Duration
 }
 
-var gaugesScript = lua.Named("read_gauges")
+type readGaugesArgs struct {
+	TTL   int64 // ms
+	View  string
+	Types []string
+}
+
+var readGauges = lua.Bind[readGaugesArgs]("read_gauges")
 
 // ReadGauges reads them, in one round trip. It is no command: it counts nowhere. view is the checkpoint of the task view, ""
 // when that is not known. The error is lua.ErrUnavailable when Redis does not answer in time.
 func ReadGauges(ctx context.Context, scripts lua.Scripts, ttl time.Duration, view string) (*Gauges, error) {
 	types := events.Types()
-	args := []any{ttl.Milliseconds(), view}
+	args := readGaugesArgs{TTL: ttl.Milliseconds(), View: view}
 	for _, t := range types {
-		args = append(args, string(t))
+		args.Types = append(args.Types, string(t))
 	}
-	reply, err := scripts.Run(ctx, gaugesScript, args...)
-	if err != nil {
+	var r gaugesReply
+	if err := readGauges.Decode(ctx, scripts, args, &r); err != nil {
 		return nil, err
 	}
-	values, _ := reply.([]any)
-	if len(values) != 16 {
-		return nil, fmt.Errorf("read_gauges returned %d values, not 16", len(values))
-	}
 	g := &Gauges{
-		Seq: lua.Integer(values[0]), Kept: lua.Integer(values[1]), Fenced: lua.Integer(values[2]) == 1,
-		Instances: lua.Integer(values[3]), Workers: lua.Integer(values[4]), Failed: lua.Integer(values[5]),
-		Open: lua.Integer(values[6]), Pending: lua.Integer(values[7]), Waiting: lua.Integer(values[8]), RoleSets: lua.Integer(values[9]),
-		Orphaned: lua.Integer(values[10]), OrphanQueues: lua.Integer(values[11]), Lags: map[string]Lag{},
+		Seq: r.Seq, Kept: r.Kept, Fenced: r.Fenced, Instances: r.Instances, Workers: r.Workers, Failed: r.Failed,
+		Open: r.Open, Pending: r.Pending, Waiting: r.Waiting, RoleSets: r.RoleSets, Orphaned: r.Orphaned, OrphanQueues: r.OrphanQueues,
+		Lags: map[string]Lag{},
 	}
-	// What a projection has not begun to count is not known, unless there is nothing to count.
-	if state, _ := values[12].([]any); len(state) == 6 && (state[0] != nil || g.Seq == 0) {
+	// What a projection has not begun to count is unknown, unless there is nothing to count.
+	if r.State["checkpoint"] != "" || g.Seq == 0 {
 		g.Tasks = map[string]int64{}
-		for i, status := range []string{events.StatusPending, events.StatusInProgress, events.StatusCompleted, events.StatusFailed} {
-			g.Tasks[status] = lua.Integer(state[1+i])
+		for _, status := range []string{events.StatusPending, events.StatusInProgress, events.StatusCompleted, events.StatusFailed} {
+			g.Tasks[status] = lua.Integer(r.State["tasks."+status])
 		}
-		g.Assigned = new(lua.Integer(state[5]))
+		g.Assigned = new(lua.Integer(r.State["tasks.assigned"]))
 	}
-	if totals, _ := values[13].([]any); len(totals) == 5 && (totals[0] != nil || g.Seq == 0) {
-		g.Waits = &Total{lua.Integer(totals[1]), time.Duration(lua.Integer(totals[2])) * time.Millisecond}
-		g.Runs = &Total{lua.Integer(totals[3]), time.Duration(lua.Integer(totals[4])) * time.Millisecond}
+	if r.Metrics.Checkpoint != "" || g.Seq == 0 {
+		g.Waits = total(r.Metrics.Queues, "wait")
+		g.Runs = total(r.Metrics.Runs, "run")
 		g.Events = map[events.Type]int64{}
-		counts, _ := values[14].([]any)
-		for i, n := range counts {
-			g.Events[types[i]] = lua.Integer(n)
+		for _, t := range types {
+			g.Events[t] = lua.Integer(r.Metrics.Events["events."+string(t)])
 		}
 	}
-	lags, _ := values[15].([]any)
-	for i, name := range []string{"state", "metrics", "tasks"} {
-		if i < len(lags) {
-			if lag, _ := lags[i].([]any); len(lag) == 2 {
-				g.Lags[name] = Lag{lua.Integer(lag[0]), time.Duration(lua.Integer(lag[1])) * time.Millisecond}
-			}
-		}
+	for name, lag := range r.Lags {
+		g.Lags[name] = Lag{lag.Events, time.Duration(lag.MS) * time.Millisecond}
 	}
 	return g, nil
+}
+
+// gaugesReply is the reply of read_gauges.
+type gaugesReply struct {
+	Seq          int64             `json:"seq,string"`
+	Kept         int64             `json:"kept"`
+	Fenced       bool              `json:"fenced"`
+	Instances    int64             `json:"instances"`
+	Workers      int64             `json:"workers"`
+	Failed       int64             `json:"failed"`
+	Open         int64             `json:"open"`
+	Pending      int64             `json:"pending"`
+	Waiting      int64             `json:"waiting"`
+	RoleSets     int64             `json:"roleSets"`
+	Orphaned     int64             `json:"orphaned"`
+	OrphanQueues int64             `json:"orphanQueues"`
+	State        map[string]string `json:"state"`
+	Metrics      struct {
+		Checkpoint string            `json:"checkpoint"`
+		Queues     map[string]string `json:"queues"`
+		Runs       map[string]string `json:"runs"`
+		Events     map[string]string `json:"events"`
+	} `json:"metrics"`
+	Lags map[string]struct {
+		Events int64 `json:"events"`
+		MS     int64 `json:"ms"`
+	} `json:"lags"`
+}
+
+func total(fields map[string]string, name string) *Total {
+	return &Total{lua.Integer(fields[name+"Count"]), time.Duration(lua.Integer(fields[name+"TotalMs"])) * time.Millisecond}
 }

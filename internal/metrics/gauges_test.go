@@ -97,7 +97,7 @@ func TestGaugesOfTheGone(t *testing.T) {
 		f.Create("y", "")
 		f.Claim("w")
 		for f.Client.ZCard(t.Context(), f.Keys.Alive()).Val() > 0 {
-			if _, err := f.Scripts.Run(t.Context(), lua.Named("reassign_failed_tasks"), lua.EventContext("x", "", ""), "", 0, 0, 0, 0, 0); err != nil {
+			if _, err := f.Scripts.Run(t.Context(), lua.Named("reassign_failed_tasks"), lua.EventContext("x", "", ""), "", 0, 0, 0, 0, 0, 0); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -20,7 +20,7 @@ const (
 	patience = time.Second
 )
 
-var probeWrite = lua.Named("probe_write")
+var probeWrite = lua.Bind[lua.NoArgs]("probe_write")
 
 // Probe asks Redis whether it takes commands. It is safe for concurrent use.
 type Probe struct {
@@ -45,7 +45,7 @@ func (p *Probe) Writable(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	_, p.err = p.scripts.Run(ctx, probeWrite)
+	_, p.err = probeWrite.Run(ctx, p.scripts, lua.NoArgs{})
 	p.asked = time.Now()
 	return p.err
 }

@@ -13,10 +13,24 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
+type autoAssignTasksArgs struct {
+	Context, Instance, Reason string
+	TTL                       int64 // ms
+	From                      int64
+}
+
+type reassignFailedTasksArgs struct {
+	Context, Subject       string
+	Calls                  int
+	Timeout, Interval, TTL int64 // ms
+	Healthy                int
+	Tick                   bool
+}
+
 var (
-	requeueOrphans      = lua.Named("requeue_orphans")
-	autoAssignTasks     = lua.Named("auto_assign_tasks")
-	reassignFailedTasks = lua.Named("reassign_failed_tasks")
+	requeueOrphans      = lua.Bind[lua.NoArgs]("requeue_orphans")
+	autoAssignTasks     = lua.Bind[autoAssignTasksArgs]("auto_assign_tasks")
+	reassignFailedTasks = lua.Bind[reassignFailedTasksArgs]("reassign_failed_tasks")
 )
 
 // Reassigner puts back the tasks of instances that left or died, and gives waiting tasks to workers.
@@ -36,7 +50,7 @@ func New(scripts lua.Scripts, ttl, interval time.Duration) *Reassigner {
 // it put back. Each step is atomic; whoever comes next goes on where it stopped.
 func (r *Reassigner) Requeue(ctx context.Context) (moved int64, err error) {
 	for more := true; more; {
-		reply, err := r.scripts.Run(ctx, requeueOrphans)
+		reply, err := requeueOrphans.Run(ctx, r.scripts, lua.NoArgs{})
 		if err != nil {
 			return moved, err
 		}
@@ -55,7 +69,9 @@ func (r *Reassigner) Requeue(ctx context.Context) (moved int64, err error) {
 func (r *Reassigner) Assign(ctx context.Context, context, instance, reason string) error {
 	var from int64
 	for more := true; more; {
-		reply, err := r.scripts.Run(ctx, autoAssignTasks, context, instance, reason, r.ttl.Milliseconds(), from)
+		reply, err := autoAssignTasks.Run(ctx, r.scripts, autoAssignTasksArgs{
+			Context: context, Instance: instance, Reason: reason, TTL: r.ttl.Milliseconds(), From: from,
+		})
 		if err != nil {
 			return err
 		}

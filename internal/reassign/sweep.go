@@ -3,8 +3,6 @@ package reassign
 import (
 	"context"
 	"fmt"
-
-	"github.com/claudebench/claudebench/lua"
 )
 
 // SweepResult is what a sweep found, and the result of system.check_health.
@@ -28,8 +26,10 @@ type SweepOptions struct {
 func (r *Reassigner) Sweep(ctx context.Context, o SweepOptions) (*SweepResult, error) {
 	result := &SweepResult{Healthy: []string{}, Failed: []string{}, Reassigned: map[string]int{}}
 	for more := true; more; {
-		reply, err := r.scripts.Run(ctx, reassignFailedTasks, o.Context, o.Subject, o.Limit, o.Timeout, r.interval.Milliseconds(),
-			r.ttl.Milliseconds(), o.Healthy, lua.Flag(o.Tick))
+		reply, err := reassignFailedTasks.Run(ctx, r.scripts, reassignFailedTasksArgs{
+			Context: o.Context, Subject: o.Subject, Calls: o.Limit, Timeout: o.Timeout, Interval: r.interval.Milliseconds(),
+			TTL: r.ttl.Milliseconds(), Healthy: o.Healthy, Tick: o.Tick,
+		})
 		if err != nil {
 			return result, err
 		}

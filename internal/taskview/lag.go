@@ -25,11 +25,13 @@ func (l Lag) String() string {
 	return fmt.Sprintf("the task view is %d events behind the log, for %s", l.Events, l.Age.Round(time.Second))
 }
 
-var readViewLag = lua.Named("read_view_lag")
+type readViewLagArgs struct{ Checkpoint string }
+
+var readViewLag = lua.Bind[readViewLagArgs]("read_view_lag")
 
 // ReadLag asks Redis how far a view with this checkpoint is behind. The errors are those of lua.Runner.Run.
 func ReadLag(ctx context.Context, scripts lua.Scripts, checkpoint string) (Lag, error) {
-	reply, err := scripts.Run(ctx, readViewLag, checkpoint)
+	reply, err := readViewLag.Run(ctx, scripts, readViewLagArgs{Checkpoint: checkpoint})
 	if err != nil {
 		return Lag{}, err
 	}
