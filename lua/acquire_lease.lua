@@ -1,5 +1,5 @@
 --- @include "lib/space"
---- @include "lib/condemned"
+--- @include "lib/flush_deleting"
 -- Takes or renews a projection's lease, so that one coordinator runs it and the others wait.
 --
 -- KEYS[1] log
@@ -12,7 +12,7 @@
 local name, holder, ttl = ARGV[1], ARGV[2], ARGV[3]
 local lease = prefix .. 'service:lease:' .. name
 
-if condemned() then
+if flush_deleting() then
   return 0
 end
 local held_by = redis.call('GET', lease)

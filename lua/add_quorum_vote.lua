@@ -2,7 +2,7 @@
 --- @include "lib/guard"
 --- @include "lib/json"
 --- @include "lib/conflict"
---- @include "lib/own"
+--- @include "lib/ownership"
 -- Counts an instance's vote. A decision is made by the vote that gives one value more than half of all,
 -- and ends without one when all have voted and no value has. A decision belongs to the agent's token that cast its first
 -- vote: only that token's instances vote. One that an operator or admin began is for all.

@@ -1,5 +1,5 @@
---- @include "lib/pass"
--- Lets a call pass that needs nothing else of Redis, or refuses it for coming too soon. It does so during
+--- @include "lib/limit_outside_flush"
+-- Counts a call that needs nothing else of Redis for its rate limit, or refuses it. It answers during
 -- a flush as well. Nothing but the rate limit's counters changes.
 --- @readonly
 --
@@ -12,4 +12,4 @@
 -- Emits   nothing
 local subject, calls = ARGV[2], ARGV[3]
 
-return pass(subject, calls) or 1
+return limit_outside_flush(subject, calls) or 1

@@ -1,5 +1,5 @@
 --- @include "lib/space"
---- @include "lib/condemned"
+--- @include "lib/flush_deleting"
 -- Adds what a batch of events counted to the metrics, and writes the checkpoint, in one step. What the
 -- events mean is folded in Go; here is only what must be atomic.
 --
@@ -21,7 +21,7 @@ local saved_at = prefix .. 'service:checkpoint:metrics'
 local hashes = prefix .. 'metrics:'
 local by_instance = { 'assigned.', 'claimed.', 'completed.', 'failed.' }
 
-local refused = refuse_condemned()
+local refused = refuse_while_deleting()
 if refused then return refused end
 local stored = redis.call('GET', saved_at) or ''
 if expected ~= '*' and stored ~= expected then

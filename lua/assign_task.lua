@@ -5,7 +5,7 @@
 --- @include "lib/fit"
 --- @include "lib/assign"
 --- @include "lib/settle"
---- @include "lib/own_task"
+--- @include "lib/task_ownership"
 -- Assigns a waiting task to an instance, whatever that holds already.
 --
 -- KEYS[1] log

@@ -1,6 +1,6 @@
 --- @include "lib/log"
 --- @include "lib/task"
---- @include "lib/best"
+--- @include "lib/best_waiting"
 --- @include "lib/assign"
 --- @include "lib/settle"
 -- Gives waiting tasks to workers with room, the best task first, 25 a call: to one worker, or to all of
@@ -57,7 +57,7 @@ while assigned < most and #candidates > 0 do
     if candidates[i].held < candidates[least].held then least = i end
   end
   local worker = candidates[least]
-  local found = best(worker.roles, 1)[1]
+  local found = best_waiting(worker.roles, 1)[1]
   if found then
     local t = read_task(found[1])
     assign(t, worker.id, reason)

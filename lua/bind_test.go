@@ -48,11 +48,11 @@ func TestBindComparesTheHeader(t *testing.T) {
 func TestBoundArguments(t *testing.T) {
 	t.Parallel()
 	type complete struct {
-		Once, Digest, ID, Worker string
-		Attempt                  *int
-		Result, Failure          []byte
-		Retention                int64
-		Agent                    string
+		Key, Digest, ID, Worker string
+		Attempt                 *int
+		Result, Failure         []byte
+		Retention               int64
+		Agent                   string
 	}
 	var r recorded
 	script := lua.Bind[complete]("complete_task")
@@ -88,11 +88,11 @@ func TestACallThatDoesNotFitIsNotSent(t *testing.T) {
 
 func BenchmarkBoundArguments(b *testing.B) {
 	type complete struct {
-		Once, Digest, ID, Worker string
-		Attempt                  *int
-		Result, Failure          []byte
-		Retention                int64
-		Agent                    string
+		Key, Digest, ID, Worker string
+		Attempt                 *int
+		Result, Failure         []byte
+		Retention               int64
+		Agent                   string
 	}
 	var r recorded
 	script := lua.Bind[complete]("complete_task")

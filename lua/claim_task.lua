@@ -1,14 +1,14 @@
 --- @include "lib/log"
 --- @include "lib/guard"
---- @include "lib/once"
---- @include "lib/waiting"
+--- @include "lib/idempotency"
+--- @include "lib/pending_task"
 --- @include "lib/task"
---- @include "lib/best"
+--- @include "lib/best_waiting"
 --- @include "lib/withdraw"
 --- @include "lib/assign"
 --- @include "lib/claim"
 --- @include "lib/settle"
---- @include "lib/own"
+--- @include "lib/ownership"
 --- @include "lib/registered"
 -- Puts tasks to work with an instance: those assigned to it first, then the best that wait; when there
 -- are none, one that was auto-assigned to somebody else who has not claimed it yet.
@@ -18,7 +18,7 @@
 -- ARGV[1] context   inside of the envelope: actor, cause, trace
 -- ARGV[2] subject   method:actor of the rate limit
 -- ARGV[3] calls     a minute and actor, 0 for no limit
--- ARGV[4] once      hash of the idempotency key, or ''
+-- ARGV[4] key       hash of the idempotency key, or ''
 -- ARGV[5] digest    of the params
 -- ARGV[6] worker    id of the instance
 -- ARGV[7] most      how many tasks, 1 to 10
@@ -27,12 +27,12 @@
 -- Errors  RATE_LIMITED, NOT_REGISTERED, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED)
 -- Emits   task.claimed for each, task.assigned (rebalanced) before the claim of one taken from another
 local subject, calls = ARGV[2], ARGV[3]
-local once, digest = ARGV[4], ARGV[5]
+local key, digest = ARGV[4], ARGV[5]
 local worker, most, agent = ARGV[6], tonumber(ARGV[7]), ARGV[8]
 
 local refused = open_log()
 if refused then return refused end
-local answer = limit(subject, calls) or recall(once, digest)
+local answer = limit(subject, calls) or recall(key, digest)
 if answer then return answer end
 local roles_text = registered(worker)
 if not roles_text then return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(worker) .. '}') end
@@ -42,7 +42,7 @@ if refused then return refused end
 local claimed = {}
 local own = redis.call('ZRANGE', prefix .. 'queue:instance:' .. worker, 0, most - 1)
 for _, id in ipairs(own) do
-  local t = read_waiting(id)
+  local t = read_pending_task(id)
   claim(t, worker)
   withdraw(worker, id)
   claimed[#claimed + 1] = t
@@ -51,8 +51,8 @@ end
 local roles
 if #claimed < most then
   roles = role_table(roles_text)
-  for _, found in ipairs(best(roles, most - #claimed)) do
-    local t = read_waiting(found[1])
+  for _, found in ipairs(best_waiting(roles, most - #claimed)) do
+    local t = read_pending_task(found[1])
     claim(t, worker)
     dequeue(found[3], t.id)
     claimed[#claimed + 1] = t
@@ -64,7 +64,7 @@ local function steal()
   for _, victim in ipairs(redis.call('ZREVRANGE', prefix .. 'queue:stealable', 0, 9)) do
     if victim ~= worker then
       for _, id in ipairs(redis.call('ZRANGE', prefix .. 'queue:auto:' .. victim, 0, 9)) do
-        local t = read_waiting(id)
+        local t = read_pending_task(id)
         if fits(roles, t.roleset) then
           assign(t, worker, 'rebalanced')
           withdraw(victim, id)
@@ -79,9 +79,9 @@ local function steal()
 end
 if #claimed == 0 then claimed[1] = steal() end
 
-if #claimed == 0 then return remember(once, digest, '{"claimed":false}') end
+if #claimed == 0 then return remember(key, digest, '{"claimed":false}') end
 settle_later(worker)
 local objects = {}
 for i, t in ipairs(claimed) do objects[i] = task_object(t) end
 local all = most > 1 and ',"tasks":[' .. table.concat(objects, ',') .. ']}' or '}'
-return remember(once, digest, '{"claimed":true,"taskId":"' .. claimed[1].id .. '","task":' .. objects[1] .. all)
+return remember(key, digest, '{"claimed":true,"taskId":"' .. claimed[1].id .. '","task":' .. objects[1] .. all)

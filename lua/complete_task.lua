@@ -1,11 +1,11 @@
 --- @include "lib/log"
 --- @include "lib/guard"
---- @include "lib/once"
---- @include "lib/place"
+--- @include "lib/idempotency"
+--- @include "lib/task_state"
 --- @include "lib/task"
 --- @include "lib/conflict"
 --- @include "lib/finish"
---- @include "lib/own"
+--- @include "lib/ownership"
 --- @include "lib/registered"
 -- Ends a task for its owner.
 --- @lot 32
@@ -14,7 +14,7 @@
 -- ARGV[1] context   inside of the envelope: actor, cause, trace
 -- ARGV[2] subject   method:actor of the rate limit
 -- ARGV[3] calls     a minute and actor, 0 for no limit
--- ARGV[4] once      hash of the idempotency key, or ''
+-- ARGV[4] key       hash of the idempotency key, or ''
 -- ARGV[5] digest    of the params
 -- ARGV[6] id        of the task
 -- ARGV[7] worker    who must own it, or '' for whoever does
@@ -29,15 +29,15 @@
 --         UNKNOWN_ATTEMPT)
 -- Emits   task.completed or task.failed, task.claimed before it when the task was never claimed
 local subject, calls = ARGV[2], ARGV[3]
-local once, digest = ARGV[4], ARGV[5]
+local key, digest = ARGV[4], ARGV[5]
 local id, worker, attempt = ARGV[6], ARGV[7], ARGV[8]
 local result, failure, retention, agent = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 
 local refused = open_log()
 if refused then return refused end
-local answer = limit(subject, calls) or recall(once, digest)
+local answer = limit(subject, calls) or recall(key, digest)
 if answer then return answer end
-local t = read_place(id)
+local t = read_task_state(id)
 if not t then return no_task(id) end
 refused = worker ~= '' and foreign_instance(agent, worker)
 if refused then return refused end
@@ -56,4 +56,4 @@ if not registered(t.assignedTo) then
 end
 
 finish(t, failure == '' and 'completed' or 'failed', result, failure, retention)
-return remember(once, digest, '{"id":"' .. t.id .. '","status":"' .. t.status .. '","completedAt":"' .. at .. '"}')
+return remember(key, digest, '{"id":"' .. t.id .. '","status":"' .. t.status .. '","completedAt":"' .. at .. '"}')

@@ -2,7 +2,7 @@
 --- @include "lib/guard"
 --- @include "lib/json"
 --- @include "lib/conflict"
---- @include "lib/own"
+--- @include "lib/ownership"
 --- @include "lib/batch"
 -- Takes a batch's lock for an instance, from where the last one to have it has got to; or tells how a
 -- batch stands that is finished, or that another instance has the lock of. The instance that has the lock

@@ -1,6 +1,6 @@
 --- @include "lib/log"
 --- @include "lib/guard"
---- @include "lib/once"
+--- @include "lib/idempotency"
 --- @include "lib/create"
 -- Creates a task and puts it where it waits for a worker.
 --- @lot 32
@@ -9,7 +9,7 @@
 -- ARGV[1] context   inside of the envelope: actor, cause, trace
 -- ARGV[2] subject   method:actor of the rate limit
 -- ARGV[3] calls     a minute and actor, 0 for no limit
--- ARGV[4] once      hash of the idempotency key, or ''
+-- ARGV[4] key       hash of the idempotency key, or ''
 -- ARGV[5] digest    of the params
 -- ARGV[6] text
 -- ARGV[7] priority
@@ -21,14 +21,14 @@
 -- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, TOO_MANY_ROLE_SETS)
 -- Emits   task.created
 local subject, calls = ARGV[2], ARGV[3]
-local once, digest = ARGV[4], ARGV[5]
+local key, digest = ARGV[4], ARGV[5]
 local text, priority, metadata, roleset, creator, agent = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 
 local refused = open_log()
 if refused then return refused end
-local answer = limit(subject, calls) or recall(once, digest)
+local answer = limit(subject, calls) or recall(key, digest)
 if answer then return answer end
 refused = refuse_roleset(roleset, nil, agent)
 if refused then return refused end
 
-return remember(once, digest, create(text, priority, metadata, roleset, creator, agent))
+return remember(key, digest, create(text, priority, metadata, roleset, creator, agent))

@@ -5,7 +5,7 @@
 --- @include "lib/withdraw"
 --- @include "lib/rolesets"
 --- @include "lib/settle"
---- @include "lib/own_task"
+--- @include "lib/task_ownership"
 -- Deletes a task, whatever its status.
 --
 -- KEYS[1] log

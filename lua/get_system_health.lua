@@ -1,4 +1,4 @@
---- @include "lib/pass"
+--- @include "lib/limit_outside_flush"
 --- @include "lib/failures"
 -- Tells how the fleet is. That it answers says that Redis does; it answers during a flush as well.
 -- Nothing but the rate limit's counters changes.
@@ -13,6 +13,6 @@
 -- Emits   nothing
 local subject, calls = ARGV[2], ARGV[3]
 
-local refused = pass(subject, calls)
+local refused = limit_outside_flush(subject, calls)
 if refused then return refused end
 return recent_failures()

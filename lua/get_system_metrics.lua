@@ -1,4 +1,4 @@
---- @include "lib/pass"
+--- @include "lib/limit_outside_flush"
 --- @include "lib/failures"
 --- @include "lib/depths"
 --- @include "lib/fields"
@@ -26,7 +26,7 @@ local subject, calls, ttl, detailed = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[
 local scaling_fields = { 'instances', 'workers', 'instancesRegistered', 'instancesResumed', 'instancesUnregistered',
   'instancesFailed', 'leaderElections', 'tasksReassigned' }
 
-local refused = pass(subject, calls)
+local refused = limit_outside_flush(subject, calls)
 if refused then return refused end
 local metrics, oldest = prefix .. 'metrics:', int(clock - ttl)
 local reply = {

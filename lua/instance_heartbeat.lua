@@ -1,7 +1,7 @@
 --- @include "lib/log"
 --- @include "lib/guard"
 --- @include "lib/leader"
---- @include "lib/own"
+--- @include "lib/ownership"
 -- Renews an instance's registration, and its leadership; takes leadership when nobody has it. Behind the
 -- fence of a flush every instance is answered as if it were alive, and nothing is renewed.
 --- @lot 16

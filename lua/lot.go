@@ -6,11 +6,11 @@ import "fmt"
 // and has an answer of its own, as if it had been sent alone.
 type lot struct {
 	script *Script // the calls' own, or the one that runs lots of them
-	calls  []*call
+	calls  []*pending
 }
 
 // lots puts the calls of a batch together as their scripts allow.
-func lots(batch []*call) []lot {
+func lots(batch []*pending) []lot {
 	all := make([]lot, 0, len(batch))
 	open := map[*Script]int{} // the lot of a script that has room, by its place
 	for _, c := range batch {
@@ -22,13 +22,13 @@ func lots(batch []*call) []lot {
 		if c.script.LotSize > 1 {
 			open[c.script] = len(all)
 		}
-		all = append(all, lot{script: c.script, calls: []*call{c}})
+		all = append(all, lot{script: c.script, calls: []*pending{c}})
 	}
 	return all
 }
 
 // takes tells whether a call can go with the others: same keys, as many arguments.
-func (l lot) takes(c *call) bool {
+func (l lot) takes(c *pending) bool {
 	first := l.calls[0]
 	return len(c.keys) == 1 && len(first.keys) == 1 && c.keys[0] == first.keys[0] && len(c.args) == len(first.args)
 }

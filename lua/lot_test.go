@@ -14,10 +14,10 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-func callsOf(s *Script, key string, args ...[]any) []*call {
-	calls := make([]*call, len(args))
+func callsOf(s *Script, key string, args ...[]any) []*pending {
+	calls := make([]*pending, len(args))
 	for i, a := range args {
-		calls[i] = &call{script: s, keys: []string{key}, args: a, done: make(chan struct{})}
+		calls[i] = &pending{script: s, keys: []string{key}, args: a, done: make(chan struct{})}
 	}
 	return calls
 }

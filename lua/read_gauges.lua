@@ -1,6 +1,6 @@
 --- @include "lib/failures"
 --- @include "lib/depths"
---- @include "lib/moment"
+--- @include "lib/last_seq"
 --- @include "lib/fields"
 -- Reads what /metrics tells of a namespace: how much there is of what, how far the projections are behind, and what
 -- they have counted. It is no command: no rate limit counts it. It answers during a flush as well. The number
@@ -22,7 +22,7 @@ local ttl, view = ARGV[1], ARGV[2]
 local first_type = 3
 
 local stream, metrics, oldest = prefix .. 'stream:events', prefix .. 'metrics:', int(clock - ttl)
-local last, kept = moment(), redis.call('XLEN', stream)
+local last, kept = last_seq(), redis.call('XLEN', stream)
 
 -- behind counts the events after a checkpoint, and takes the age of the first of them.
 local function behind(checkpoint)

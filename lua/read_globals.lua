@@ -1,4 +1,4 @@
---- @include "lib/moment"
+--- @include "lib/last_seq"
 -- Reads what there is once in a namespace at one moment, to be compared with the log.
 --- @readonly
 --
@@ -11,7 +11,7 @@
 local stream = prefix .. 'stream:events'
 local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
 return {
-  moment(),
+  last_seq(),
   redis.call('HMGET', KEYS[1], 'seq', 'ms', 'base', 'term'),
   { first and first[1] or false },
   redis.call('HMGET', prefix .. 'health:leader', 'id', 'term'),

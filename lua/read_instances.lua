@@ -1,4 +1,4 @@
---- @include "lib/moment"
+--- @include "lib/last_seq"
 -- Reads instances, their places in the indexes and the lengths of their queues at one moment, to be
 -- compared with the log.
 --- @readonly
@@ -13,7 +13,7 @@
 local fields = { 'id', 'roles', 'status', 'lastSeen', 'lastHeartbeat', 'registeredAt', 'metadata', 'sessionId', 'maxTasks',
   'worker', 'seq' }
 
-local reply = { moment() }
+local reply = { last_seq() }
 for _, id in ipairs(ARGV) do
   local instance = redis.call('HMGET', prefix .. 'instance:' .. id, unpack(fields))
   local n = #fields

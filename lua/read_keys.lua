@@ -1,4 +1,4 @@
---- @include "lib/moment"
+--- @include "lib/last_seq"
 -- Reads which keys of tasks, instances and queues there are, so that what nothing names is found as well. It
 -- goes through all keys of its Redis, a few at a time: only an auditor asks for that.
 --- @readonly
@@ -20,4 +20,4 @@ for _, key in ipairs(page[2]) do
   local name = string.sub(key, #prefix + 1)
   if families[string.match(name, '^(%l+):')] then keys[#keys + 1] = name end
 end
-return { moment(), page[1], keys }
+return { last_seq(), page[1], keys }

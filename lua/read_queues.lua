@@ -1,4 +1,4 @@
---- @include "lib/moment"
+--- @include "lib/last_seq"
 -- Reads a page of each of some sorted sets at one moment, to be compared with the log.
 --- @readonly
 --
@@ -10,7 +10,7 @@
 -- Emits   nothing
 local length = ARGV[1]
 
-local reply = { moment() }
+local reply = { last_seq() }
 for i = 2, #ARGV, 2 do
   local key, from = ARGV[i], ARGV[i + 1]
   reply[#reply + 1] = redis.call('ZCARD', key)

@@ -1,4 +1,4 @@
---- @include "lib/moment"
+--- @include "lib/last_seq"
 --- @include "lib/queue"
 -- Reads tasks and their places in the queues at one moment, to be compared with the log.
 --- @readonly
@@ -14,7 +14,7 @@
 local fields = { 'id', 'text', 'status', 'priority', 'assignedTo', 'attempt', 'metadata', 'result', 'error', 'createdAt',
   'updatedAt', 'completedAt', 'seq', 'queuedAt', 'claimedAt', 'assignedSeq', 'previousAssignment', 'roleset' }
 
-local reply = { moment() }
+local reply = { last_seq() }
 for i, id in ipairs(ARGV) do
   local task = redis.call('HMGET', prefix .. 'task:' .. id, unpack(fields))
   local owner, finished, roleset = task[5], task[12], task[18]

@@ -1,4 +1,4 @@
---- @include "lib/moment"
+--- @include "lib/last_seq"
 --- @include "lib/clock"
 -- Reads how far a view is behind the log. It is no command: no rate limit counts it.
 --- @readonly
@@ -13,4 +13,4 @@ local checkpoint = ARGV[1]
 local first = redis.call('XRANGE', prefix .. 'stream:events', '(' .. checkpoint, '+', 'COUNT', 1)[1]
 if not first then return { 0, 0 } end
 local ms, seq = string.match(first[1], '^(%d+)-(%d+)$')
-return { moment() - seq + 1, int(math.max(clock - ms, 0)) }
+return { last_seq() - seq + 1, int(math.max(clock - ms, 0)) }

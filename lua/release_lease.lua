@@ -1,5 +1,5 @@
 --- @include "lib/space"
---- @include "lib/condemned"
+--- @include "lib/flush_deleting"
 -- Gives a projection's lease back, if it is still held by the one that gives it.
 --
 -- KEYS[1] log
@@ -11,7 +11,7 @@
 local name, holder = ARGV[1], ARGV[2]
 local lease = prefix .. 'service:lease:' .. name
 
-if condemned() or redis.call('GET', lease) ~= holder then
+if flush_deleting() or redis.call('GET', lease) ~= holder then
   return 0
 end
 redis.call('DEL', lease)

@@ -43,7 +43,7 @@ type Runner struct {
 	client redis.UniversalClient
 
 	mu       sync.Mutex
-	waiting  []*call
+	waiting  []*pending
 	inFlight int
 	// doubt is set until Redis has answered, and again after a connection broke: calls are not sent then
 	// before a PING came back, so that a connection that cannot be had leaves nothing unknown.
@@ -61,7 +61,8 @@ const (
 	abandoned
 )
 
-type call struct {
+// pending is a call until it has its reply.
+type pending struct {
 	script *Script
 	keys   []string
 	args   []any
@@ -84,7 +85,7 @@ func (r *Runner) Run(ctx context.Context, script *Script, keys []string, args ..
 	wait := 10 * time.Millisecond
 	var refused error // by Redis, with a cause
 	for {
-		reply, err := r.once(ctx, script, keys, args)
+		reply, err := r.runOnce(ctx, script, keys, args)
 		again := errors.Is(err, ErrUnavailable) && !(script.Counts && errors.Is(err, errReplyLost))
 		if errors.Is(err, ErrUnavailable) {
 			if Cause(err) != "" {
@@ -105,11 +106,11 @@ func (r *Runner) Run(ctx context.Context, script *Script, keys []string, args ..
 	}
 }
 
-func (r *Runner) once(ctx context.Context, script *Script, keys []string, args []any) (any, error) {
+func (r *Runner) runOnce(ctx context.Context, script *Script, keys []string, args []any) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("run %s: %w: %w", script.Name, ErrUnavailable, err)
 	}
-	c := &call{script: script, keys: keys, args: args, done: make(chan struct{})}
+	c := &pending{script: script, keys: keys, args: args, done: make(chan struct{})}
 	r.mu.Lock()
 	r.waiting = append(r.waiting, c)
 	if r.inFlight < maxInFlight {
@@ -133,7 +134,7 @@ func (r *Runner) once(ctx context.Context, script *Script, keys []string, args [
 		select {
 		case <-c.done: // the reply came at the same moment
 		default:
-			return nil, fmt.Errorf("run %s: %w: %w", script.Name, lost(script), ctx.Err())
+			return nil, fmt.Errorf("run %s: %w: %w", script.Name, errorOfLostReply(script), ctx.Err())
 		}
 	}
 	if c.err != nil {
@@ -204,11 +205,11 @@ func (r *Runner) setDoubt(doubt bool) {
 }
 
 // take removes up to maxBatch calls from the queue.
-func (r *Runner) take() []*call {
+func (r *Runner) take() []*pending {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := min(len(r.waiting), maxBatch)
-	batch := make([]*call, 0, n)
+	batch := make([]*pending, 0, n)
 	for _, c := range r.waiting[:n] {
 		if c.state == waiting {
 			c.state = sent
@@ -222,7 +223,7 @@ func (r *Runner) take() []*call {
 }
 
 // send runs a batch in one round trip, and in a second one what Redis did not know by its hash.
-func (r *Runner) send(batch []*call) {
+func (r *Runner) send(batch []*pending) {
 	if len(batch) == 0 {
 		return
 	}
@@ -314,7 +315,7 @@ func classify(script *Script, err error) error {
 	var reply redis.Error
 	if errors.As(err, &reply) {
 		if refusedInside(err) {
-			return fmt.Errorf("%w: %w", lost(script), err)
+			return fmt.Errorf("%w: %w", errorOfLostReply(script), err)
 		}
 		if refused, _ := refusal(err); refused {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -328,7 +329,7 @@ func classify(script *Script, err error) error {
 	if neverSent(err) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return fmt.Errorf("%w: %w", lost(script), err)
+	return fmt.Errorf("%w: %w", errorOfLostReply(script), err)
 }
 
 // neverSent tells errors from before anything was written.
@@ -338,8 +339,8 @@ func neverSent(err error) bool {
 		errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, redis.ErrClosed)
 }
 
-// lost is what a lost reply means: for a script that only reads, nothing has changed.
-func lost(script *Script) error {
+// errorOfLostReply returns what a lost reply means: for a script that only reads, nothing has changed.
+func errorOfLostReply(script *Script) error {
 	if script.ReadOnly {
 		return errReplyLost
 	}

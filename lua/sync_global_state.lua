@@ -1,5 +1,5 @@
 --- @include "lib/space"
---- @include "lib/condemned"
+--- @include "lib/flush_deleting"
 -- Writes what a batch of events changed in the global state, and the checkpoint, in one step. What the
 -- events mean is folded in Go; here is only what must be atomic.
 --
@@ -16,7 +16,7 @@ local expected, checkpoint, anew = ARGV[1], ARGV[2], ARGV[3]
 local first_change = 4
 local state = prefix .. 'state:global'
 
-local refused = refuse_condemned()
+local refused = refuse_while_deleting()
 if refused then return refused end
 local stored = redis.call('HGET', state, 'checkpoint') or ''
 if expected ~= '*' and stored ~= expected then

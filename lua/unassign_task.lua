@@ -3,7 +3,7 @@
 --- @include "lib/task"
 --- @include "lib/conflict"
 --- @include "lib/release"
---- @include "lib/own_task"
+--- @include "lib/task_ownership"
 -- Takes a task from its owner, claimed or not, and puts it back in its place.
 --
 -- KEYS[1] log

@@ -1,6 +1,6 @@
 --- @include "lib/guard"
 --- @include "lib/depart"
---- @include "lib/own"
+--- @include "lib/ownership"
 -- Lets an instance go. What it had is set aside to go back to its places (requeue_orphans).
 --
 -- KEYS[1] log

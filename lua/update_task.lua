@@ -5,7 +5,7 @@
 --- @include "lib/fit"
 --- @include "lib/release"
 --- @include "lib/finish"
---- @include "lib/own_task"
+--- @include "lib/task_ownership"
 -- Changes a task's text, priority, metadata or status. A task that is assigned, not yet claimed, and now
 -- asks for a role that its owner has not, goes back to where it waits.
 --
@@ -95,14 +95,14 @@ if priority ~= '' then
   t.priority = priority
   if not t.completedAt then
     -- XX: a task that waits in an orphans' queue is in none of the others, and goes back by its hash.
-    local place = score(priority, id)
-    redis.call('ZADD', prefix .. 'queue:open', 'XX', place, id)
+    local position = score(priority, id)
+    redis.call('ZADD', prefix .. 'queue:open', 'XX', position, id)
     if not t.assignedTo then
-      redis.call('ZADD', waiting_queue(t.roleset), 'XX', place, id)
+      redis.call('ZADD', waiting_queue(t.roleset), 'XX', position, id)
     else
-      redis.call('ZADD', prefix .. 'queue:instance:' .. t.assignedTo, 'XX', place, id)
-      redis.call('ZADD', prefix .. 'queue:auto:' .. t.assignedTo, 'XX', place, id)
-      redis.call('ZADD', prefix .. 'queue:active:' .. t.assignedTo, 'XX', place, id)
+      redis.call('ZADD', prefix .. 'queue:instance:' .. t.assignedTo, 'XX', position, id)
+      redis.call('ZADD', prefix .. 'queue:auto:' .. t.assignedTo, 'XX', position, id)
+      redis.call('ZADD', prefix .. 'queue:active:' .. t.assignedTo, 'XX', position, id)
     end
   end
 end

@@ -30,9 +30,9 @@ type ClaimTaskResult struct {
 }
 
 type claimTaskArgs struct {
-	Once, Digest, Worker string
-	Most                 int
-	Agent                string
+	Key, Digest, Worker string
+	Most                int
+	Agent               string
 }
 
 var claimTask = lua.Bind[claimTaskArgs]("claim_task")
@@ -62,7 +62,7 @@ func claimMethod() (*command.Method, error) {
 		}
 		worker := string(p.WorkerID)
 		return command.Decide(ctx, c, claimTask, worker, claimTaskArgs{
-			Once: key, Digest: digest, Worker: worker, Most: most, Agent: c.Agent(),
+			Key: key, Digest: digest, Worker: worker, Most: most, Agent: c.Agent(),
 		})
 	})
 }

@@ -34,11 +34,11 @@ type CompleteTaskResult struct {
 }
 
 type completeTaskArgs struct {
-	Once, Digest, ID, Worker string
-	Attempt                  *int
-	Result, Failure          []byte
-	Retention                int64 // ms
-	Agent                    string
+	Key, Digest, ID, Worker string
+	Attempt                 *int
+	Result, Failure         []byte
+	Retention               int64 // ms
+	Agent                   string
 }
 
 var completeTask = lua.Bind[completeTaskArgs]("complete_task")
@@ -77,7 +77,7 @@ func (o Options) complete(ctx context.Context, c *command.Call, p *CompleteTaskP
 	}
 	worker := string(p.WorkerID)
 	return command.Decide(ctx, c, completeTask, worker, completeTaskArgs{
-		Once: key, Digest: digest, ID: string(id), Worker: worker, Attempt: p.Attempt, Result: notNull(p.Result), Failure: notNull(p.Error),
+		Key: key, Digest: digest, ID: string(id), Worker: worker, Attempt: p.Attempt, Result: notNull(p.Result), Failure: notNull(p.Error),
 		Retention: o.Retention.Milliseconds(), Agent: c.Agent(),
 	})
 }

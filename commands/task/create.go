@@ -23,11 +23,11 @@ type CreateTaskParams struct {
 }
 
 type createTaskArgs struct {
-	Once, Digest, Text string
-	Priority           int
-	Metadata           []byte
-	Roleset            string
-	Creator, Agent     string
+	Key, Digest, Text string
+	Priority          int
+	Metadata          []byte
+	Roleset           string
+	Creator, Agent    string
 }
 
 var createTask = lua.Bind[createTaskArgs]("create_task")
@@ -57,7 +57,7 @@ func createMethod() (*command.Method, error) {
 			return nil, err
 		}
 		return command.Decide(ctx, c, createTask, "", createTaskArgs{
-			Once: key, Digest: digest, Text: p.Text, Priority: priority, Metadata: p.Metadata, Roleset: params.RoleSet(p.Metadata),
+			Key: key, Digest: digest, Text: p.Text, Priority: priority, Metadata: p.Metadata, Roleset: params.RoleSet(p.Metadata),
 			Creator: c.Caller, Agent: c.Agent(),
 		})
 	})

@@ -21,8 +21,8 @@ var ErrFlushed = errors.New("a flush is under way")
 // maxRuns is how often Verify begins again because a flush came in between.
 const maxRuns = 5
 
-// flushState is what the log's hash tells of flushes.
-type flushState struct {
+// flushStatus is what the log's hash tells of flushes.
+type flushStatus struct {
 	underWay string // id, "" for none
 	phase    string
 	postgres string // "1" when it removes rows too
@@ -30,7 +30,7 @@ type flushState struct {
 	ended    string // id of the last one that removed anything
 }
 
-func readFlush(ctx context.Context, client redis.UniversalClient, space keys.Space) (s flushState, err error) {
+func readFlush(ctx context.Context, client redis.UniversalClient, space keys.Space) (s flushStatus, err error) {
 	fields, err := client.HMGet(ctx, space.Log(), "flush", "flushPhase", "flushPostgres", "flushKeys", "flushed").Result()
 	if err != nil {
 		return s, fmt.Errorf("read how a flush stands: %w", err)
@@ -42,12 +42,12 @@ func readFlush(ctx context.Context, client redis.UniversalClient, space keys.Spa
 }
 
 // removes tells whether it may be removing what is compared. Rows go behind the fence, before any key.
-func (s flushState) removes(rows bool) bool {
+func (s flushStatus) removes(rows bool) bool {
 	return s.phase == "deleting" || rows && s.phase == "fenced" && s.postgres == "1"
 }
 
 // settled waits until no flush removes anything, as long as one gets on with it.
-func settled(ctx context.Context, o Options, space keys.Space) (flushState, error) {
+func settled(ctx context.Context, o Options, space keys.Space) (flushStatus, error) {
 	state, err := readFlush(ctx, o.Redis, space)
 	if err != nil || !state.removes(o.Postgres != nil) {
 		return state, err

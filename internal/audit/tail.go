@@ -38,9 +38,9 @@ func (t *tail) to(ctx context.Context, seq int64) (bool, error) {
 	return true, nil
 }
 
-// look reads on to the next event, which it keeps for later, so that the reader tells of whatever else
+// peek reads on to the next event, which it keeps for later, so that the reader tells of whatever else
 // there is before it.
-func (t *tail) look(ctx context.Context) error {
+func (t *tail) peek(ctx context.Context) error {
 	for fresh := false; ; {
 		entry, err := t.pull(ctx, &fresh)
 		if err != nil || entry == nil {

@@ -116,7 +116,7 @@ func verify(ctx context.Context, o Options, space keys.Space) (*Report, error) {
 		{"looking for keys that the log does not know", v.strays},
 		{"comparing the global state", v.state},
 		{"comparing the task views in Postgres", v.rows},
-		{"looking at the log's end", v.tail.look},
+		{"looking at the log's end", v.tail.peek},
 	} {
 		v.progress(part.what)
 		if err := part.do(ctx); err != nil {

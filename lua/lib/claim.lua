@@ -1,7 +1,7 @@
 --- @include "lib/log"
 --- @include "lib/json"
 --- @include "lib/queue"
---- @include "lib/places"
+--- @include "lib/queue_writes"
 -- claim puts a pending task (a table of read_task) to work with an instance; the caller takes it out of
 -- the queue it was in. The attempt it raises is the fencing token. Emits task.claimed.
 local function claim(t, worker)

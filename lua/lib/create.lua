@@ -1,17 +1,17 @@
 --- @include "lib/log"
 --- @include "lib/json"
 --- @include "lib/queue"
---- @include "lib/places"
+--- @include "lib/queue_writes"
 --- @include "lib/rolesets"
 -- create makes a task of what was checked and puts it where it waits for a worker; the caller has seen that its
--- set of roles has a place. It returns the task object. Emits task.created.
+-- set of roles has a queue. It returns the task object. Emits task.created.
 local function create(text, priority, metadata, roleset, creator, agent)
   local id = 't-' .. int(seq + 1)
   local object = '{"id":"' .. id .. '","text":' .. quote(text) .. ',"status":"pending","priority":' .. priority
     .. ',"assignedTo":null,"attempt":0,"metadata":' .. raw(metadata) .. ',"result":null,"error":null,"createdAt":"' .. at
     .. '","updatedAt":"' .. at .. '","completedAt":null}'
   local n = emit('task.created', object)
-  local key, place = prefix .. 'task:' .. id, score(priority, id)
+  local key, position = prefix .. 'task:' .. id, score(priority, id)
   if metadata == '' then
     redis.call('HSET', key, 'id', id, 'text', text, 'status', 'pending', 'priority', priority, 'attempt', '0',
       'createdAt', at, 'updatedAt', at, 'queuedAt', now_text, 'seq', n)
@@ -20,8 +20,8 @@ local function create(text, priority, metadata, roleset, creator, agent)
       'createdAt', at, 'updatedAt', at, 'queuedAt', now_text, 'seq', n, 'metadata', metadata, 'roleset', roleset)
   end
   if creator ~= '' then redis.call('HSET', key, 'creator', creator) end
-  enqueue(waiting_queue(roleset), place, id)
-  enqueue(prefix .. 'queue:open', place, id)
+  enqueue(waiting_queue(roleset), position, id)
+  enqueue(prefix .. 'queue:open', position, id)
   hold_roleset(roleset, agent)
   return object
 end

@@ -3,7 +3,7 @@
 --- @include "lib/rolesets"
 --- @include "lib/withdraw"
 --- @include "lib/claim"
---- @include "lib/places"
+--- @include "lib/queue_writes"
 --- @include "lib/settle"
 -- finish ends a task that has an owner. One that was never claimed is claimed in the same step. The
 -- result and the error are JSON text or ''. Emits task.completed or task.failed.

@@ -1,5 +1,5 @@
 --- @include "lib/log"
---- @include "lib/places"
+--- @include "lib/queue_writes"
 -- settle brings what is derived from an instance's queues up to date after they have changed: its
 -- status (with the seq of the event that changed it), and whether it has room for another task. Nothing is
 -- done for one that is not registered.

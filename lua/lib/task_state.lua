@@ -1,6 +1,6 @@
 --- @include "lib/space"
--- read_place returns what tells where a task stands, as read_task does, and nothing that users wrote: ending a task needs no more.
-local function read_place(id)
+-- read_task_state returns what tells where a task stands, as read_task does, and nothing that users wrote: ending a task needs no more.
+local function read_task_state(id)
   local t = redis.call('HMGET', prefix .. 'task:' .. id, 'id', 'status', 'priority', 'assignedTo', 'attempt', 'completedAt',
     'roleset', 'queuedAt', 'claimedAt', 'previousAssignment')
   if not t[1] then return nil end

@@ -1,6 +1,6 @@
 --- @include "lib/space"
--- read_waiting returns the fields that a pending task can have, as read_task does.
-local function read_waiting(id)
+-- read_pending_task returns the fields that a pending task can have, as read_task does.
+local function read_pending_task(id)
   local t = redis.call('HMGET', prefix .. 'task:' .. id, 'text', 'status', 'priority', 'assignedTo', 'attempt',
     'metadata', 'createdAt', 'roleset', 'queuedAt', 'previousAssignment')
   return { id = id, text = t[1], status = t[2], priority = t[3], assignedTo = t[4], attempt = t[5], metadata = t[6],

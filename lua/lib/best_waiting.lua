@@ -1,9 +1,9 @@
 --- @include "lib/queue"
---- @include "lib/places"
+--- @include "lib/queue_writes"
 --- @include "lib/fit"
--- best returns up to n waiting tasks that an instance with these roles may take, best first, each as
+-- best_waiting returns up to n waiting tasks that an instance with these roles may take, best first, each as
 -- {id, score, queue}. It looks at the heads of at most 65 queues.
-local function best(roles, n)
+local function best_waiting(roles, n)
   write_queues()
   local found = {}
   local function heads(queue)

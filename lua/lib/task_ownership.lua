@@ -1,4 +1,4 @@
---- @include "lib/own"
+--- @include "lib/ownership"
 -- foreign_task returns an error reply when a task (a table of read_task) is not the agent's: the one that
 -- created it, or one that its instances have.
 local function foreign_task(agent, t)

@@ -1,0 +1,34 @@
+-- What the commands of a lot add to queues and remove from them is written together: for each queue the arguments of one
+-- ZADD and of one ZREM.
+local additions, removals = {}, {}
+
+-- write_queues writes them. A script calls it before it reads a queue.
+--- @closing write_queues
+local function write_queues()
+  for queue, entries in pairs(additions) do
+    redis.call('ZADD', queue, unpack(entries))
+    additions[queue] = nil
+  end
+  for queue, ids in pairs(removals) do
+    redis.call('ZREM', queue, unpack(ids))
+    removals[queue] = nil
+  end
+end
+
+-- enqueue adds a task to a queue at a position, its score.
+local function enqueue(queue, position, id)
+  if removals[queue] then write_queues() end -- the task may be among those
+  local entries = additions[queue]
+  if not entries then
+    additions[queue] = { position, id }
+    return
+  end
+  entries[#entries + 1] = position
+  entries[#entries + 1] = id
+end
+
+-- dequeue removes a task from a queue.
+local function dequeue(queue, id)
+  local ids = removals[queue]
+  if ids then ids[#ids + 1] = id else removals[queue] = { id } end
+end
