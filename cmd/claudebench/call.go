@@ -3,12 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -16,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/terminal"
 )
 
@@ -24,14 +20,14 @@ import (
 const callTimeout = 11 * time.Minute
 
 func newCall() *cobra.Command {
-	var url string
+	c := &client{}
 	cmd := &cobra.Command{
 		Use:   "call METHOD [PARAMS]",
 		Short: "Make one JSON-RPC call",
 		Long: `Make one JSON-RPC call and print its result as JSON. PARAMS is a JSON object, @FILE to
 read one from a file, or - to read one from standard input. The result is indented on a
-terminal. On an error the error is printed to standard error, and the exit
-code is 1. docs/api.md lists the methods.
+terminal. An error is printed to standard error, and the exit code is 1. docs/api.md lists
+the methods, and so does 'claudebench call system.discover'.
 
 Where the coordinator asks for a token, it is taken from the environment variable CB_TOKEN.
 There is no flag for it: other users of the machine can read a program's arguments.`,
@@ -62,49 +58,26 @@ There is no flag for it: other users of the machine can read a program's argumen
 			if params = string(text); !json.Valid(text) {
 				return usageError(fmt.Errorf("PARAMS is not JSON: %q; give an object in single quotes, as '{\"id\":\"t-1\"}'", params))
 			}
-			return call(cmd.Context(), baseURL(url), args[0], json.RawMessage(params), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return c.call(cmd.Context(), args[0], json.RawMessage(params), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	bindURL(cmd, &url)
+	c.bind(cmd)
 	return cmd
 }
 
-// bindURL adds the flag of the coordinator to talk to.
-func bindURL(cmd *cobra.Command, url *string) {
-	cmd.Flags().StringVar(url, "url", "", "the coordinator; http:// and the listen address (CB_LISTEN, 127.0.0.1:3000) when not given")
-}
-
-func baseURL(url string) string {
-	if url == "" {
-		url = os.Getenv("CB_LISTEN")
-	}
-	if url == "" {
-		url = "127.0.0.1:3000"
-	}
-	if !strings.Contains(url, "://") {
-		// A coordinator that listens on every address is called on this machine's own.
-		if host, port, err := net.SplitHostPort(url); err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
-			url = net.JoinHostPort("localhost", port)
-		}
-		url = "http://" + url
-	}
-	return strings.TrimSuffix(url, "/")
-}
-
-func call(ctx context.Context, url, method string, params json.RawMessage, stdout, stderr io.Writer) error {
+func (c *client) call(ctx context.Context, method string, params json.RawMessage, stdout, stderr io.Writer) error {
 	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/rpc", bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.baseURL()+"/rpc", bytes.NewReader(body))
 	if err != nil {
-		return err
+		return usageError(err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	authorize(request)
-	text, err := send(request)
+	_, text, err := c.send(request)
 	if err != nil {
 		return err
 	}
@@ -113,7 +86,7 @@ func call(ctx context.Context, url, method string, params json.RawMessage, stdou
 		Error  json.RawMessage `json:"error"`
 	}
 	if err := json.Unmarshal(text, &answer); err != nil || answer.Error == nil && answer.Result == nil {
-		return fmt.Errorf("%s does not answer as a coordinator does: %.200s", url, text)
+		return unavailableError(fmt.Errorf("%s does not answer as a coordinator does: %.200s", c.baseURL(), text))
 	}
 	if answer.Error != nil {
 		if _, err := fmt.Fprintln(stderr, terminal.Escape(string(answer.Error))); err != nil {
@@ -130,31 +103,4 @@ func call(ctx context.Context, url, method string, params json.RawMessage, stdou
 	}
 	_, err = fmt.Fprintln(stdout, result)
 	return err
-}
-
-// authorize adds the token of the environment, if there is one.
-func authorize(request *http.Request) {
-	if token := strings.TrimSpace(os.Getenv(config.Token)); token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-}
-
-// send makes a request and reads its answer, whatever its status.
-func send(request *http.Request) ([]byte, error) {
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		var certificate *tls.CertificateVerificationError
-		if errors.As(err, &certificate) {
-			return nil, unavailableError(fmt.Errorf("the certificate of %s is not trusted: %w; name the host as the certificate does, "+
-				"or set SSL_CERT_FILE to the file of its CA", request.URL.Host, certificate.Err))
-		}
-		var dial interface{ Timeout() bool }
-		if errors.As(err, &dial) && !dial.Timeout() {
-			return nil, fmt.Errorf("no coordinator answers at %s: start one with 'claudebench up', or name it with --url (%w)",
-				request.URL.Host, err)
-		}
-		return nil, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	return io.ReadAll(response.Body)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -59,7 +60,7 @@ func TestBaseURL(t *testing.T) {
 		":3000": "http://localhost:3000", "0.0.0.0:3000": "http://localhost:3000", "[::]:3000": "http://localhost:3000",
 		"192.0.2.1:3000": "http://192.0.2.1:3000", "https://cb.example.com/": "https://cb.example.com",
 	} {
-		if got := baseURL(given); got != want {
+		if got := (&client{url: given}).baseURL(); got != want {
 			t.Errorf("%s is %s, want %s", given, got, want)
 		}
 	}
@@ -70,9 +71,38 @@ func TestCallNamesAnUntrustedCertificate(t *testing.T) {
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	defer server.Close()
 	r := execute(t, nil, "call", "task.list", "--url", server.URL)
-	for _, want := range []string{"is not trusted", "SSL_CERT_FILE"} {
+	for _, want := range []string{"is not trusted", "--ca"} {
 		if r.code != exitUnavailable || !strings.Contains(r.log, want) || strings.Contains(r.log, "no coordinator answers") {
 			t.Errorf("code %d, %q: want %q in it", r.code, r.log, want)
+		}
+	}
+}
+
+// A private CA is trusted beside the system's, by a flag or a variable.
+func TestCallTrustsAPrivateCA(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":1,"result":{"ok":true}}`)
+	}))
+	defer server.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(ca, certificate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := execute(t, nil, "call", "task.list", "--url", server.URL, "--ca", ca); r.code != 0 || !strings.Contains(r.out, `"ok":true`) {
+		t.Errorf("%+v", r)
+	}
+	if r := execute(t, []string{"CB_CA=" + ca}, "ready", "--url", server.URL); r.code != 0 {
+		t.Errorf("%+v", r)
+	}
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{empty, empty + "x"} {
+		if r := execute(t, nil, "call", "task.list", "--url", server.URL, "--ca", file); r.code != exitUsage || !strings.Contains(r.log, file) {
+			t.Errorf("%s: %+v", file, r)
 		}
 	}
 }
@@ -97,7 +127,7 @@ func TestCallWithoutACoordinator(t *testing.T) {
 		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, body)
 		}))
-		if r := execute(t, nil, "call", "task.list", "--url", other.URL); r.code != 1 || r.out != "" || !strings.Contains(r.log, "does not answer as a coordinator does") {
+		if r := execute(t, nil, "call", "task.list", "--url", other.URL); r.code != exitUnavailable || r.out != "" || !strings.Contains(r.log, "does not answer as a coordinator does") {
 			t.Errorf("a server that answers %q: %+v", body, r)
 		}
 		other.Close()

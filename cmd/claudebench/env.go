@@ -27,7 +27,7 @@ take them. They hold the passwords of the private servers.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			running, err := readEndpoints(cfg.DataDir)
 			if errors.Is(err, os.ErrNotExist) {
-				return fmt.Errorf("'claudebench up' does not run in %s (another folder: --data-dir)", cfg.DataDir)
+				return unavailableError(fmt.Errorf("'claudebench up' does not run in %s (another folder: --data-dir)", cfg.DataDir))
 			}
 			if err != nil {
 				return err

@@ -54,11 +54,14 @@ func exitCode(err error) int {
 	var marked exitError
 	var network *net.OpError // not net.Error, which errors of files are too
 	var postgres *pgconn.ConnectError
+	var databaseURL *pgconn.ParseConfigError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &marked):
 		return marked.code
+	case errors.As(err, &databaseURL):
+		return exitUsage
 	case errors.Is(err, lua.ErrUnavailable), errors.As(err, &network), errors.As(err, &postgres):
 		return exitUnavailable
 	}

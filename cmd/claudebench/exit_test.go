@@ -3,10 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -27,34 +34,126 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-func TestWrongUsageEndsWith2(t *testing.T) {
+// Every command ends with 2 for wrong usage, with 3 when what it needs cannot be reached or read, and with 1 when it ran
+// and failed.
+func TestExitCodesOfCommands(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{
-		{"nonsense"},
-		{"verify", "surplus"},
-		{"verify", "--nonsense"},
-		{"verify", "--wait", "long"},
-		{"rebuild"},
-		{"verify", "--data-dir", t.TempDir()},
-	} {
-		if got := execute(t, nil, args...); got.code != exitUsage || got.log == "" {
-			t.Errorf("%q ended with %d: %s", args, got.code, got.log)
+	const (
+		noRedis       = "--redis-url=redis://127.0.0.1:1"
+		noCoordinator = "--url=http://127.0.0.1:1"
+	)
+	redis := "--redis-url=" + testenv.Redis(t).URL()
+	wrongPassword := "--redis-url=" + wrongPassword(t)
+	stranger := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(stranger.Close)
+	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, `{"error":{"code":-32603},"reasons":["Redis is away"]}`)
+	}))
+	t.Cleanup(busy.Close)
+	empty, typo := t.TempDir(), "--namespace="+testenv.Namespace(t)
+	existing := filepath.Join(empty, "token")
+	if err := os.WriteFile(existing, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]map[int][][]string{
+		"": {exitUsage: {{"nonsense"}, {"--nonsense"}}},
+		"up": {
+			exitUsage: {{"surplus"}, {"--nonsense"}, {"--instance-ttl", "soon"}},
+		},
+		"serve": {
+			exitUsage:       {{"surplus"}, {"--nonsense"}, {"--listen", "nowhere", redis, typo}, {}, {"--redis-url=http://127.0.0.1"}, {redis, typo, "--listen=127.0.0.1:0", "--database-url=nonsense://"}},
+			exitUnavailable: {{noRedis, "--listen=127.0.0.1:0"}},
+		},
+		"call": {
+			exitUsage:       {{}, {"task.list", "{}", "surplus"}, {"task.list", "{"}, {"task.list", "--url", "http://[::1"}, {"task.list", "@" + empty}},
+			exitUnavailable: {{"task.list", noCoordinator}, {"task.list", "--url=" + stranger.URL}},
+			exitFailed:      {{"task.list", "--url=" + busy.URL}},
+		},
+		"tail": {
+			exitUsage:       {{"surplus"}, {"--types", "task.foo", noRedis}, {"--after", "x", redis, typo}, {redis, typo}, {"--data-dir", empty}},
+			exitUnavailable: {{noRedis}, {wrongPassword}},
+		},
+		"ready": {
+			exitUsage:       {{"surplus"}, {"--nonsense"}},
+			exitUnavailable: {{noCoordinator}, {"--url=" + stranger.URL}},
+			exitFailed:      {{"--url=" + busy.URL}},
+		},
+		"env": {
+			exitUsage:       {{"surplus"}},
+			exitUnavailable: {{"--data-dir", empty}},
+		},
+		"replay": {
+			exitUsage:       {{"surplus"}, {"--types", "task.foo", noRedis}, {redis, typo}, {"--redis-url=http://127.0.0.1"}},
+			exitUnavailable: {{noRedis}, {wrongPassword}},
+		},
+		"verify": {
+			exitUsage:       {{"surplus"}, {"--wait", "long"}, {redis, typo}, {redis, "--namespace=a b"}},
+			exitUnavailable: {{noRedis}, {wrongPassword}},
+		},
+		"rebuild": {
+			exitUsage:       {{}, {"foo"}, {"state", redis, typo}, {"tasks", redis, typo}, {"state", redis, "--namespace=a b"}},
+			exitUnavailable: {{"state", noRedis}, {"state", wrongPassword}},
+		},
+		"token": {
+			exitUsage:  {{"foo"}, {"new"}, {"new", "--name", "a", "--role", "king"}, {"new", "--name", "a/b", "--role", "agent"}, {"new", "surplus", "--name=a", "--role=agent"}},
+			exitFailed: {{"new", "--name", "a", "--role", "agent", "--out", existing}},
+		},
+		"version": {exitUsage: {{"surplus"}, {"--nonsense"}}},
+	}
+	for _, c := range newRoot().Commands() {
+		if all[c.Name()] == nil {
+			t.Errorf("%s is not in this table", c.Name())
 		}
 	}
-	for want, args := range map[string][]string{
-		"state, metrics, tasks, all": {"rebuild", "foo"}, "task.created": {"replay", "--types", "task.foo"},
-	} {
-		if got := execute(t, nil, args...); got.code != exitUsage || !strings.Contains(got.log, want) {
-			t.Errorf("%q ended with %d and does not name %s: %s", args, got.code, want, got.log)
+	for name, codes := range all {
+		for want, lines := range codes {
+			for _, args := range lines {
+				if name != "" {
+					args = append([]string{name}, args...)
+				}
+				t.Run(strings.Join(args, " "), func(t *testing.T) {
+					t.Parallel()
+					if got := execute(t, nil, args...); got.code != want || got.log == "" {
+						t.Errorf("it ended with %d, want %d: %s", got.code, want, got.log)
+					}
+				})
+			}
 		}
 	}
 	if got := execute(t, []string{"CB_LOG_LEVEL=loud"}, "verify"); got.code != exitUsage {
 		t.Errorf("a variable that cannot be read: %d: %s", got.code, got.log)
 	}
-	const nobody = "redis://127.0.0.1:1"
-	for _, args := range [][]string{{"verify"}, {"rebuild", "state"}, {"replay"}, {"tail"}} {
-		if got := execute(t, nil, append(args, "--redis-url", nobody)...); got.code != exitUnavailable {
-			t.Errorf("%q without a Redis ended with %d: %s", args, got.code, got.log)
+}
+
+// wrongPassword is the URL of a Redis with a wrong password.
+func wrongPassword(t *testing.T) string {
+	t.Helper()
+	u, err := url.Parse(testenv.Redis(t).URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword("default", "wrong")
+	return u.String()
+}
+
+// What is not there is named together with what there is.
+func TestTyposAreNamed(t *testing.T) {
+	t.Parallel()
+	redis := "--redis-url=" + testenv.Redis(t).URL()
+	for want, args := range map[string][]string{
+		"state, metrics, tasks, all":         {"rebuild", "foo"},
+		"task.created":                       {"replay", "--types", "task.foo"},
+		"task.deleted":                       {"tail", "--types", "task.foo"},
+		"there is token new":                 {"token", "foo"},
+		"Redis refuses the password of user": {"verify", "--redis-url", wrongPassword(t)},
+		`namespace "typo1" has no log`:       {"tail", redis, "--namespace", "typo1"},
+		`namespace "typo2" has no log`:       {"replay", redis, "--namespace", "typo2"},
+		`namespace "typo3" has no log`:       {"verify", redis, "--namespace", "typo3"},
+		`namespace "typo4" has no log`:       {"rebuild", "all", redis, "--namespace", "typo4"},
+	} {
+		if got := execute(t, nil, args...); got.code < exitUsage || !strings.Contains(got.log, want) {
+			t.Errorf("%q ended with %d and does not say %q: %s", args, got.code, want, got.log)
 		}
 	}
 }

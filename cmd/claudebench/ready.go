@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -14,35 +13,37 @@ import (
 )
 
 func newReady() *cobra.Command {
-	var url string
+	c := &client{}
 	cmd := &cobra.Command{
 		Use:   "ready",
 		Short: "Tell whether a coordinator is ready, by exit code",
-		Long: `Ask a coordinator's /readyz: exit code 0 when it can take commands, else 1. For health
+		Long: `Ask a coordinator's /readyz: exit code 0 when it can take commands, 1 when it cannot, 3 when
+no coordinator answers. For health
 checks of containers that hold nothing but this program. What keeps it from being ready, and
 what does not work although it is ready, such as task.list without Postgres, is printed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 3*time.Second)
 			defer cancel()
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, baseURL(url)+"/readyz", nil)
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.baseURL()+"/readyz", nil)
 			if err != nil {
-				return err
+				return usageError(err)
 			}
-			authorize(request)
-			response, err := http.DefaultClient.Do(request)
+			status, body, err := c.send(request)
 			if err != nil {
 				return fmt.Errorf("not ready: %w", err)
 			}
-			defer func() { _ = response.Body.Close() }()
+			if status != http.StatusOK && status != http.StatusServiceUnavailable {
+				return unavailableError(fmt.Errorf("not ready: %s answers %d, as no coordinator does", request.URL, status))
+			}
 			var answer struct {
 				Reasons []string `json:"reasons"`
 			}
 			// Without reasons the status alone decides: strangers are not told any where tokens are in use.
-			_ = json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&answer)
+			_ = json.Unmarshal(body, &answer)
 			reasons := strings.Join(answer.Reasons, "; ")
-			if response.StatusCode != http.StatusOK {
-				return fmt.Errorf("not ready: %s answers %s: %s", request.URL, response.Status, cmp.Or(reasons, "no reason is given without a token"))
+			if status != http.StatusOK {
+				return fmt.Errorf("not ready: %s answers %d: %s", request.URL, status, cmp.Or(reasons, "no reason is given without a token"))
 			}
 			if reasons != "" {
 				reasons = ", but degraded: " + reasons
@@ -51,6 +52,6 @@ what does not work although it is ready, such as task.list without Postgres, is 
 			return err
 		},
 	}
-	bindURL(cmd, &url)
+	c.bind(cmd)
 	return cmd
 }

@@ -55,7 +55,7 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 	defer func() { _ = client.Close() }()
 	space, err := keys.New(cfg.Namespace)
 	if err != nil {
-		return err
+		return usageError(err)
 	}
 	store := projections.RedisConfig{Client: client, Runner: lua.NewRunner(client), Keys: space}
 	if slices.Contains(names, "tasks") && cfg.DatabaseURL == "" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,11 +37,17 @@ told on standard error.`,
 				return err
 			}
 			defer func() { _ = client.Close() }()
+			if err := logExists(cmd.Context(), client, cfg.Namespace); err != nil {
+				return err
+			}
 			o.Redis, o.Namespace = client, cfg.Namespace
 			out := bufio.NewWriter(terminal.Writer(cmd.OutOrStdout()))
 			replayed, err := audit.Replay(cmd.Context(), out, o)
 			if flushed := out.Flush(); err == nil {
 				err = flushed
+			}
+			if errors.Is(err, audit.ErrBound) {
+				return usageError(err)
 			}
 			if err != nil {
 				return err

@@ -50,20 +50,23 @@ or read.`,
 		for _, c := range commands {
 			c.GroupID = group
 			c.Args = usageArgs(c.Args)
+			for _, sub := range c.Commands() {
+				sub.Args = usageArgs(sub.Args)
+				config.Describe(sub.Flags())
+			}
 			config.Describe(c.Flags())
 			root.AddCommand(c)
 		}
 	}
-	root.AddCommand(newVersion())
+	version := newVersion()
+	version.Args = usageArgs(version.Args)
+	root.AddCommand(version)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	return root
 }
 
 // usageArgs makes wrong arguments wrong usage.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	if check == nil {
-		return nil
-	}
 	return func(cmd *cobra.Command, args []string) error { return usageError(check(cmd, args)) }
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/redisconn"
 	"github.com/claudebench/claudebench/internal/server"
 	"github.com/claudebench/claudebench/internal/tracing"
 )
@@ -31,7 +32,10 @@ crash can lose. Postgres 14 or newer; it is migrated at the start.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cfg.RedisURL == "" {
-				return errors.New("serve needs a Redis: give --redis-url or CB_REDIS_URL, or use 'claudebench up', which brings its own")
+				return usageError(errors.New("serve needs a Redis: give --redis-url or CB_REDIS_URL, or use 'claudebench up', which brings its own"))
+			}
+			if err := errors.Join(cfg.Check(), redisconn.CheckURL(cfg.RedisURL, cfg.Namespace)); err != nil {
+				return usageError(err)
 			}
 			logger := newLogger(cfg)
 			return serve(cmd.Context(), cfg, server.Options{Logger: logger}, func(s *server.Server) {

@@ -97,6 +97,38 @@ func TestTerminationDrainsCallsInFlight(t *testing.T) {
 	}
 }
 
+// A second signal ends the program at once, whatever is in work.
+func TestASecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	server := testenv.OwnRedis(t, devstack.RedisOptions{})
+	redis := testenv.ClientOf(t, server)
+	c := launch(t, nil, "serve", "--listen", "127.0.0.1:0", "--redis-url", server.URL())
+	addr := c.address(t)
+	if err := redis.Do(t.Context(), "CLIENT", "PAUSE", 60_000, "WRITE").Err(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { // it is not answered
+		response, err := http.Post("http://"+addr+"/rpc", "application/json", //nolint:noctx // it ends with the program
+			strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"task.create","params":{"text":"x"}}`))
+		if err == nil {
+			response.Body.Close()
+		}
+	}()
+	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
+		clients, err := redis.ClientList(t.Context()).Result()
+		return err == nil && strings.Contains(clients, "flags=b"), "no script waits: " + clients
+	})
+	c.signal(t, syscall.SIGINT)
+	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
+		return strings.Contains(c.log.String(), "calls in flight finish first"), c.log.String()
+	})
+	c.signal(t, syscall.SIGINT)
+	told := time.Now()
+	if code := c.ended(t); code != -1 || time.Since(told) > 5*time.Second {
+		t.Errorf("exit code %d after %v, want the end by the signal:\n%s", code, time.Since(told), c.log)
+	}
+}
+
 // A caller that has sent half a request does not hold the program.
 func TestTerminationDropsHalfARequest(t *testing.T) {
 	t.Parallel()
@@ -148,7 +180,7 @@ func TestServeOutlivesRedisQuietly(t *testing.T) {
 	}
 	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
 		var out bytes.Buffer
-		err := call(context.Background(), "http://"+addr, "task.create", []byte(`{"text":"t"}`), &out, &out)
+		err := (&client{url: "http://" + addr}).call(context.Background(), "task.create", []byte(`{"text":"t"}`), &out, &out)
 		return err == nil, out.String()
 	})
 	c.signal(t, syscall.SIGTERM)

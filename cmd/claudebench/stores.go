@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
-	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/redisconn"
 )
 
@@ -23,6 +24,20 @@ func bindStores(cmd *cobra.Command, cfg *config.Config) {
 	cmd.Long += `
 
 Without --redis-url it looks at what 'claudebench up' runs in the data folder.`
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return explain(run(cmd, args), cfg.RedisURL) }
+}
+
+// explain adds to an error of Redis what to do about it.
+func explain(err error, redisURL string) error {
+	var postgres *pgconn.ConnectError
+	if errors.As(err, &postgres) {
+		return err
+	}
+	if explained := redisconn.Explain(err, redisURL); explained != err { //nolint:errorlint // it is the same when there is nothing to add
+		return unavailableError(explained)
+	}
+	return err
 }
 
 // openStores connects to the Redis that is named, else to the one that `up` runs, and fills in the
@@ -57,22 +72,23 @@ type endpoints struct {
 	Namespace   string `json:"namespace,omitempty"`
 }
 
-// logExists returns an error if a namespace has no log, which is a typo more often than an empty fleet.
+// logExists returns an error if a namespace has no log, which is a typo more often than an empty fleet. A coordinator
+// makes the log when it starts, before any event.
 func logExists(ctx context.Context, client redis.UniversalClient, namespace string) error {
-	reader, err := events.NewReader(client, events.ReaderConfig{Namespace: namespace})
+	space, err := keys.New(namespace)
 	if err != nil {
 		return usageError(err)
 	}
-	bounds, err := reader.Bounds(ctx)
+	found, err := client.Exists(ctx, space.Log(), space.Events()).Result()
 	if err != nil {
-		return unavailableError(err)
+		return unavailableError(fmt.Errorf("look for the log: %w", err))
 	}
-	if bounds.Seq > 0 || !bounds.Last.IsZero() {
+	if found > 0 {
 		return nil
 	}
 	where := "the default namespace"
 	if namespace != "" {
 		where = fmt.Sprintf("namespace %q", namespace)
 	}
-	return usageError(fmt.Errorf("%s has no log in this Redis: no coordinator has written an event there (another one: --namespace)", where))
+	return usageError(fmt.Errorf("%s has no log in this Redis: no coordinator has started there (another one: --namespace)", where))
 }

@@ -31,9 +31,16 @@ when Redis was away, and after a flush.`,
   claudebench tail --after 0 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkTypes(types); err != nil {
+				return usageError(err)
+			}
 			filter, err := events.ParseFilter(types)
 			if err != nil {
-				return err
+				return usageError(err)
+			}
+			at, err := parseAfter(after)
+			if err != nil {
+				return usageError(err)
 			}
 			client, err := openStores(cfg)
 			if err != nil {
@@ -43,10 +50,13 @@ when Redis was away, and after a flush.`,
 			logger := newLogger(cfg)
 			reader, err := events.NewReader(client, events.ReaderConfig{Namespace: cfg.Namespace, Logger: logger})
 			if err != nil {
+				return usageError(err)
+			}
+			if err := logExists(cmd.Context(), client, cfg.Namespace); err != nil {
 				return err
 			}
 			t := &tail{reader: reader, logger: logger, out: cmd.OutOrStdout(), filter: filter, json: asJSON}
-			return t.run(cmd.Context(), after)
+			return t.run(cmd.Context(), at)
 		},
 	}
 	cmd.Flags().StringVar(&types, "types", events.All, "which events: types and patterns, as task.*,instance.failed")
@@ -66,7 +76,7 @@ type tail struct {
 	json   bool
 }
 
-func (t *tail) run(ctx context.Context, after string) error {
+func (t *tail) run(ctx context.Context, after *events.ID) error {
 	at, err := t.start(ctx, after)
 	if err != nil {
 		return err
@@ -104,22 +114,31 @@ func (t *tail) run(ctx context.Context, after string) error {
 	}
 }
 
-func (t *tail) start(ctx context.Context, after string) (events.ID, error) {
-	switch after {
-	case "":
-		last, err := t.reader.Last(ctx)
-		if err != nil {
-			return last, fmt.Errorf("find the log's end: %w", err)
-		}
-		return last, nil
-	case "0":
-		return events.ID{}, nil
+// start returns the ID that the tail begins after.
+func (t *tail) start(ctx context.Context, after *events.ID) (events.ID, error) {
+	if after != nil {
+		return *after, nil
 	}
-	id, err := events.ParseID(after)
+	last, err := t.reader.Last(ctx)
 	if err != nil {
-		return id, fmt.Errorf("--after: %w", err)
+		return last, fmt.Errorf("find the log's end: %w", err)
 	}
-	return id, nil
+	return last, nil
+}
+
+// parseAfter reads the value of --after; nil is the log's end.
+func parseAfter(text string) (*events.ID, error) {
+	switch text {
+	case "":
+		return nil, nil
+	case "0":
+		return &events.ID{}, nil
+	}
+	id, err := events.ParseID(text)
+	if err != nil {
+		return nil, fmt.Errorf("--after: %w", err)
+	}
+	return &id, nil
 }
 
 // broken says what to do about a log that is not what was read before.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -18,8 +19,13 @@ func newToken() *cobra.Command {
 		Long: `Make tokens for the auth file. Without --auth-file a coordinator asks for none; with it, each
 call must bring one that the file knows.`,
 		Example: `  claudebench token new --name fleet-1 --role agent --instance-prefix fleet-1:`,
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("token %s: there is token new", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newTokenNew())
 	return cmd
@@ -41,9 +47,12 @@ admin everything; auditor reads.`,
   claudebench token new --name ops --role operator --out ops.token 2>> tokens.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if name == "" || len(roles) == 0 {
+				return usageError(errors.New("token new: --name and --role are required"))
+			}
 			entry, secret, err := newEntry(name, roles, prefix, cmd.Flags().Changed("instance-prefix"))
 			if err != nil {
-				return err
+				return usageError(err)
 			}
 			where, out := "on standard output", cmd.OutOrStdout()
 			if file != "" {
@@ -69,11 +78,6 @@ admin everything; auditor reads.`,
 	cmd.Flags().StringSliceVar(&roles, "role", nil, strings.Join(api.Roles(), ", ")+"; again for another")
 	cmd.Flags().StringVar(&prefix, "instance-prefix", "", "the bearer may name only instances whose ids begin so")
 	cmd.Flags().StringVar(&file, "out", "", "write the token into this new file, which only its owner can read")
-	for _, flag := range []string{"name", "role"} {
-		if err := cmd.MarkFlagRequired(flag); err != nil {
-			panic(err) // there is no such flag
-		}
-	}
 	return cmd
 }
 

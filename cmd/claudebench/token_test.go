@@ -80,7 +80,7 @@ func TestTokenNewMakesEntries(t *testing.T) {
 		"instancePrefix must": {"--name", "a", "--role", "agent", "--instance-prefix", ""},
 	} {
 		r := execute(t, nil, append([]string{"token", "new"}, args...)...)
-		if r.code != 1 || r.out != "" || !strings.Contains(r.log, want) {
+		if r.code != exitUsage || r.out != "" || !strings.Contains(r.log, want) {
 			t.Errorf("%v: code %d, %q, %q; want %s", args, r.code, r.out, r.log, want)
 		}
 	}
@@ -159,7 +159,7 @@ func TestServeRefusesToListenBeyondLoopback(t *testing.T) {
 	for _, listen := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:3000", "example.com:3000"} {
 		r := execute(t, nil, serve("--listen", listen)...)
 		for _, want := range []string{listen, "--auth-file", "--insecure", "127.0.0.1"} {
-			if r.code != 1 || !strings.Contains(r.log, want) {
+			if r.code != exitUsage || !strings.Contains(r.log, want) {
 				t.Errorf("--listen %s: code %d, %q; want %s in it", listen, r.code, r.log, want)
 			}
 		}
@@ -175,7 +175,7 @@ func TestServeRefusesToListenBeyondLoopback(t *testing.T) {
 		"x.pem":                {"--tls-cert", "x.pem", "--tls-key", "y.pem"},
 		"none.yaml":            {"--auth-file", "none.yaml"},
 	} {
-		if r := execute(t, nil, serve(append(args, "--listen", "127.0.0.1:0")...)...); r.code != 1 || !strings.Contains(r.log, want) {
+		if r := execute(t, nil, serve(append(args, "--listen", "127.0.0.1:0")...)...); r.code == 0 || !strings.Contains(r.log, want) {
 			t.Errorf("%v: code %d, %q; want %s", args, r.code, r.log, want)
 		}
 	}

@@ -59,7 +59,7 @@ var machine = servers{devstack.StartRedis, devstack.StartPostgres}
 
 func up(ctx context.Context, cfg *config.Config, on servers, out io.Writer) (err error) {
 	if err := cfg.Check(); err != nil {
-		return err
+		return usageError(err)
 	}
 	logger := newLogger(cfg)
 	dir, err := filepath.Abs(cfg.DataDir)

@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -154,6 +156,22 @@ func TestUp(t *testing.T) {
 	}
 	if info, err := os.Stat(filepath.Join(dir, endpointsFile)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file with the passwords: %v, %v", info.Mode(), err)
+	}
+	// Nobody else can read what is in the folder. As root, others may walk through the folder, since Postgres runs as one.
+	if err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.Type()&fs.ModeSymlink != 0 {
+			return err
+		}
+		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it was temporary
+		}
+		if err == nil && info.Mode().Perm()&0o066 != 0 || info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
 	}
 	// Its servers do not outlive it, however it ends.
 	again.signal(t, syscall.SIGKILL)

@@ -3,6 +3,7 @@ package audit
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,6 +26,9 @@ type ReplayOptions struct {
 	// Types is a list as events.ParseFilter reads it: `task.*,instance.failed`; "" for all.
 	Types string
 }
+
+// ErrBound is wrapped by the error of Replay for a From or To that it cannot read.
+var ErrBound = errors.New("not a place in the log")
 
 // Replayed counts what Replay came by.
 type Replayed struct {
@@ -104,7 +108,7 @@ func bound(flag, text string, end bool) (events.ID, error) {
 		ms = at.UnixMilli()
 	}
 	if err != nil || ms < 0 {
-		return events.ID{}, fmt.Errorf("%s %q: want an event's ID (1700000000000-42), a time (2026-01-02T03:04:05Z) or milliseconds since 1970", flag, text)
+		return events.ID{}, fmt.Errorf("%s %q: %w: want an event's ID (1700000000000-42), a time (2026-01-02T03:04:05Z) or milliseconds since 1970", flag, text, ErrBound)
 	}
 	if end {
 		return events.ID{MS: ms, Seq: math.MaxInt64}, nil

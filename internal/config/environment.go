@@ -34,6 +34,7 @@ var variables = map[string]string{
 	"log-level":         "CB_LOG_LEVEL",
 	"log-format":        "CB_LOG_FORMAT",
 	"url":               "CB_URL",
+	"ca":                "CB_CA",
 }
 
 // Token is the variable of the token that `call` and `ready` send. It has no flag: others can read a

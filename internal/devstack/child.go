@@ -55,7 +55,12 @@ type child struct {
 
 // startChild starts the process and the watcher over it.
 func startChild(c command) (*child, error) {
-	cmd := exec.Command(c.path, c.args...)
+	if _, err := os.Stat(c.path); err != nil {
+		return nil, fmt.Errorf("run %s: %w", c.path, err)
+	}
+	// Nobody else may read what the server writes. The umask is set in the child, since this process has threads that
+	// create folders for other users.
+	cmd := exec.Command("/bin/sh", append([]string{"-c", `umask 077; exec "$0" "$@"`, c.path}, c.args...)...)
 	cmd.Dir = c.dir
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.Stdout, cmd.Stderr = c.log, c.log

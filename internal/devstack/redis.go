@@ -80,7 +80,7 @@ func StartRedis(ctx context.Context, opts RedisOptions) (*Redis, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start Redis: %w", err)
 	}
-	// Redis runs as this user, and its files are as readable as its umask leaves them: nobody else may get to them.
+	// An older version left it open to others.
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("start Redis: keep its folder private: %w", err)
 	}

@@ -34,3 +34,9 @@ func Open(rawURL, namespace string) (redis.UniversalClient, error) {
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return redis.NewUniversalClient(o), nil
 }
+
+// CheckURL returns the error of Open, without opening anything.
+func CheckURL(rawURL, namespace string) error {
+	_, err := parseURL(rawURL, namespace)
+	return err
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claudebench/claudebench/internal/config"
+)
+
+// client talks to a coordinator by HTTP. Its fields are flags.
+type client struct{ url, ca string }
+
+// bind adds the flags of the coordinator to talk to.
+func (c *client) bind(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.url, "url", "", "the coordinator; http:// and the listen address (CB_LISTEN, 127.0.0.1:3000) when not given")
+	cmd.Flags().StringVar(&c.ca, "ca", "", "PEM file with the certificate of the private CA that signed the coordinator's; trusted beside the system's")
+}
+
+// baseURL is the coordinator's URL without a slash at its end.
+func (c *client) baseURL() string {
+	url := c.url
+	if url == "" {
+		url = os.Getenv("CB_LISTEN")
+	}
+	if url == "" {
+		url = "127.0.0.1:3000"
+	}
+	if !strings.Contains(url, "://") {
+		// A coordinator that listens on every address is called on this machine's own.
+		if host, port, err := net.SplitHostPort(url); err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
+			url = net.JoinHostPort("localhost", port)
+		}
+		url = "http://" + url
+	}
+	return strings.TrimSuffix(url, "/")
+}
+
+// send makes a request and returns the status and the body of its answer.
+func (c *client) send(request *http.Request) (status int, body []byte, err error) {
+	if token := strings.TrimSpace(os.Getenv(config.Token)); token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	transport, err := c.transport()
+	if err != nil {
+		return 0, nil, usageError(err)
+	}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return 0, nil, unavailableError(unreachable(request.URL.Host, err))
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err = io.ReadAll(response.Body)
+	return response.StatusCode, body, unavailableError(err)
+}
+
+// transport trusts the private CA, if one is named, and those of the system.
+func (c *client) transport() (*http.Transport, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // as documented
+	if c.ca == "" {
+		return transport, nil
+	}
+	text, err := os.ReadFile(c.ca)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("--ca: %s has no certificate in PEM format", c.ca)
+	}
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	return transport, nil
+}
+
+// unreachable says why a coordinator did not answer, and what to do.
+func unreachable(host string, err error) error {
+	var certificate *tls.CertificateVerificationError
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &certificate):
+		return fmt.Errorf("the certificate of %s is not trusted: %w; name the host as the certificate does, or give the file of its CA with --ca",
+			host, certificate.Err)
+	case errors.As(err, &timeout) && !timeout.Timeout():
+		return fmt.Errorf("no coordinator answers at %s: start one with 'claudebench up', or name it with --url (%w)", host, err)
+	}
+	return err
+}
