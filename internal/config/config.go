@@ -32,12 +32,14 @@ type Config struct {
 	RateLimits      RateLimits
 	TokenRateLimits RateLimits
 
-	AllowVolatile bool
-	Insecure      bool
-	AuthFile      string
-	TLSCert       string
-	TLSKey        string
-	DataDir       string
+	// ReplaceSettings makes the settings that a fleet must have in common those of this coordinator.
+	ReplaceSettings bool
+	AllowVolatile   bool
+	Insecure        bool
+	AuthFile        string
+	TLSCert         string
+	TLSKey          string
+	DataDir         string
 
 	LogLevel  slog.Level
 	LogFormat LogFormat
@@ -68,6 +70,9 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 	flags.Var(&c.TokenRateLimits, "token-rate-limits", "calls a minute that a token may make for all its instances together, as method=limit,…; "+
 		"five times the limit for each when left out; 0 for none, 'off' for none at all")
 	flags.Var(&c.RateLimits, "rate-limits", "calls a minute for each actor, as method=limit,…; 0 for none, 'off' for none at all")
+	flags.BoolVar(&c.ReplaceSettings, "replace-settings", false,
+		"start although coordinators of this namespace run with other values of --instance-ttl, --monitor-interval or\n"+
+			"--task-retention; restart those next")
 	flags.BoolVar(&c.AllowVolatile, "allow-volatile", false, "accept a Redis that may evict keys, and so lose data")
 	flags.BoolVar(&c.Insecure, "insecure", false,
 		"listen beyond this machine without an auth file, although anybody who can connect may issue any command")

@@ -25,6 +25,7 @@ var variables = map[string]string{
 	"task-retention":    "CB_TASK_RETENTION",
 	"rate-limits":       "CB_RATE_LIMITS",
 	"token-rate-limits": "CB_TOKEN_RATE_LIMITS",
+	"replace-settings":  "CB_REPLACE_SETTINGS",
 	"allow-volatile":    "CB_ALLOW_VOLATILE",
 	"insecure":          "CB_INSECURE",
 	"auth-file":         "CB_AUTH_FILE",

@@ -28,8 +28,8 @@ const (
 type readiness struct {
 	// Ready reports whether commands are taken.
 	Ready bool `json:"ready"`
-	// Degraded reports that a service other than Redis does not work: commands are taken, and task.list does not
-	// answer, or answers what is old.
+	// Degraded reports that commands are taken, and something needs an operator: task.list does not answer, or answers
+	// what is old, or other coordinators have other settings.
 	Degraded bool `json:"degraded"`
 	// Reasons are why it is not ready, or degraded, a sentence each.
 	Reasons []string `json:"reasons,omitempty"`
@@ -82,6 +82,9 @@ func (s *Server) readiness(ctx context.Context, writable func(context.Context) e
 	}
 	if lag.Stale() {
 		answer.Degraded, answer.Reasons = true, append(answer.Reasons, lag.String())
+	}
+	if err := s.settings.Err(); err != nil {
+		answer.Degraded, answer.Reasons = true, append(answer.Reasons, err.Error())
 	}
 	select {
 	case <-s.draining:

@@ -27,6 +27,7 @@ import (
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/crossorigin"
+	"github.com/claudebench/claudebench/internal/fleet"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/metrics"
 	"github.com/claudebench/claudebench/internal/monitor"
@@ -87,6 +88,7 @@ type Server struct {
 	pool        *projections.Pool  // nil without Postgres
 	tasks       *projections.Tasks // nil without Postgres
 	scripts     lua.Scripts
+	settings    *fleet.Note
 	runner      *projections.Runner
 	stop        context.CancelFunc // of the background work
 	endWork     func()             // of what goes on without its caller, a flush
@@ -256,6 +258,9 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	if err := s.checkKeys(ctx, space); err != nil {
 		return nil, nil, err
 	}
+	if err := s.agree(ctx, cfg); err != nil {
+		return nil, nil, err
+	}
 	s.runner, err = projections.NewRunner(projections.RunnerConfig{
 		Client: s.redis, Scripts: redisConfig.Runner, Namespace: cfg.Namespace, Projections: folds, Logger: s.logger, Traces: o.Traces,
 	})
@@ -283,8 +288,21 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.running.Go(func() { s.runner.Run(background) })
+	s.running.Go(func() { s.settings.Keep(background) })
 	s.running.Go(func() { monitor.Run(background, coordinator.Sweep, cfg.MonitorInterval, s.logger) })
 	return handler, listener, nil
+}
+
+// agree refuses settings other than those of the coordinators that run. While Redis takes no commands, the
+// comparison is left to the time after: Keep reports a difference.
+func (s *Server) agree(ctx context.Context, cfg *config.Config) error {
+	s.settings = fleet.New(s.scripts, fleet.Of(cfg), s.logger)
+	err := s.settings.Take(ctx, cfg.ReplaceSettings)
+	if ctx.Err() == nil && (errors.Is(err, lua.ErrUnavailable) || errors.Is(err, lua.ErrOutcomeUnknown)) {
+		s.logger.WarnContext(ctx, "the settings are not yet compared with those of other coordinators", "error", err)
+		return nil
+	}
+	return err
 }
 
 // openTasks makes the task views of this Redis's log, and refuses a database that follows another log. A
