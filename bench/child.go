@@ -23,6 +23,7 @@ import (
 	"github.com/claudebench/claudebench/internal/redisconn"
 	"github.com/claudebench/claudebench/internal/rpc"
 	"github.com/claudebench/claudebench/internal/server"
+	"github.com/claudebench/claudebench/lua"
 )
 
 // This program's second role: a coordinator that the product's binary does not offer.
@@ -98,7 +99,7 @@ func bare(ctx context.Context, cfg *config.Config, logger *slog.Logger) error {
 		limits[name] = 0
 	}
 	coordinator, err := commands.New(commands.Options{
-		Redis: client, Namespace: cfg.Namespace, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
+		Runner: lua.NewRunner(client), Namespace: cfg.Namespace, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
 		TaskRetention: cfg.TaskRetention, RateLimits: limits, Logger: logger,
 	})
 	if err != nil {

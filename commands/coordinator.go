@@ -18,7 +18,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/claudebench/claudebench/commands/system"
@@ -37,7 +36,8 @@ import (
 
 // Options configure a Coordinator. Zero values take the defaults that are named.
 type Options struct {
-	Redis     redis.UniversalClient
+	// Runner runs the scripts. A process has one for each Redis.
+	Runner    *lua.Runner
 	Namespace string
 	// InstanceTTL is how long a registration lasts without a heartbeat. Default 30 s.
 	InstanceTTL time.Duration
@@ -101,7 +101,7 @@ func New(o Options) (*Coordinator, error) {
 		o.Logger = slog.Default()
 	}
 	c := &Coordinator{
-		tokens: o.Tokens, scripts: lua.NewRunner(o.Redis).On(space.Log()), methods: map[string]*command.Method{}, logger: o.Logger,
+		tokens: o.Tokens, scripts: o.Runner.On(space.Log()), methods: map[string]*command.Method{}, logger: o.Logger,
 		tick: reassign.SweepOptions{
 			Context: lua.EventContext("coordinator", "", ""), Timeout: o.InstanceTTL.Milliseconds(), Tick: true,
 		},

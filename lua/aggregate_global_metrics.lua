@@ -1,10 +1,11 @@
 --- @include "lib/space"
 --- @include "lib/flush_deleting"
+--- @include "lib/identity"
 -- Adds what a batch of events counted to the metrics, and writes the checkpoint, in one step. What the
 -- events mean is folded in Go; here is only what must be atomic.
 --
 -- KEYS[1] log
--- ARGV[1] expected    the checkpoint that the batch starts from, "" for the log's start, "*" for any
+-- ARGV[1] expected    the checkpoint that the batch starts from, "" for the log's start, "*" for any, of whichever log
 -- ARGV[2] checkpoint  after the batch; "" only deletes the metrics (anew is "1" then)
 -- ARGV[3] anew        "1" when the metrics start anew before the changes, else "0"
 -- ARGV[4…] change     four each: kind, hash, field, value. The hash is what follows `metrics:` in its key.
@@ -13,7 +14,7 @@
 --                     "join" makes the counters of the instance in field if they are not there, "new" makes
 --                     them zero, "leave" removes them
 -- Returns 1
--- Errors  CHECKPOINT_MOVED {checkpoint}, CONFLICT (FLUSH_IN_PROGRESS, once the flush deletes)
+-- Errors  FOREIGN_LOG {stored, log}, CHECKPOINT_MOVED {checkpoint}, CONFLICT (FLUSH_IN_PROGRESS, once the flush deletes)
 -- Emits   nothing
 local expected, checkpoint, anew = ARGV[1], ARGV[2], ARGV[3]
 local first_change = 4
@@ -23,9 +24,11 @@ local by_instance = { 'assigned.', 'claimed.', 'completed.', 'failed.' }
 
 local refused = refuse_while_deleting()
 if refused then return refused end
-local stored = redis.call('GET', saved_at) or ''
-if expected ~= '*' and stored ~= expected then
-  return redis.error_reply('CHECKPOINT_MOVED {"checkpoint":"' .. stored .. '"}')
+if expected ~= '*' then
+  refused = refuse_foreign_log(redis.call('HGET', hashes .. 'global', 'log'))
+  if refused then return refused end
+  local stored = redis.call('GET', saved_at) or ''
+  if stored ~= expected then return redis.error_reply('CHECKPOINT_MOVED {"checkpoint":"' .. stored .. '"}') end
 end
 
 if anew == '1' then
@@ -72,5 +75,6 @@ for i = first_change, #ARGV, 4 do
 end
 if checkpoint ~= '' then
   redis.call('SET', saved_at, checkpoint)
+  if log_identity then redis.call('HSET', hashes .. 'global', 'log', log_identity) end
 end
 return 1

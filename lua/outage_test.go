@@ -309,7 +309,7 @@ func TestRunWhileRedisLoads(t *testing.T) {
 	server := testenv.OwnRedis(t, devstack.RedisOptions{AppendOnly: true, AppendFsync: "always", Extra: []string{"key-load-delay 60"}})
 	c := clientTo(t, server.Addr(), server.Password())
 	r, s := NewRunner(c), counts()
-	fill := script("for i = 1, 10000 do redis.call('SET', KEYS[1] .. i, 'x') end")
+	fill := script("for i = 1, 5000 do redis.call('SET', KEYS[1] .. i, 'x') end")
 	if _, err := r.Run(within(t, patience), fill, []string{"k"}); err != nil {
 		t.Fatal(err)
 	}

@@ -1,16 +1,17 @@
 --- @include "lib/space"
 --- @include "lib/flush_deleting"
+--- @include "lib/identity"
 -- Writes what a batch of events changed in the global state, and the checkpoint, in one step. What the
 -- events mean is folded in Go; here is only what must be atomic.
 --
 -- KEYS[1] log
--- ARGV[1] expected    the checkpoint that the batch starts from, "" for the log's start, "*" for any
+-- ARGV[1] expected    the checkpoint that the batch starts from, "" for the log's start, "*" for any, of whichever log
 -- ARGV[2] checkpoint  after the batch; "" only deletes the state (anew is "1" then)
 -- ARGV[3] anew        "1" when the state starts anew before the changes, else "0"
 -- ARGV[4…] change     three each: kind, field, value. Kinds: "+" adds, "~" adds and removes the field at
 --                     zero, "=" sets, "-" removes the field if it holds the value, "x" removes it
 -- Returns 1
--- Errors  CHECKPOINT_MOVED {checkpoint}, CONFLICT (FLUSH_IN_PROGRESS, once the flush deletes)
+-- Errors  FOREIGN_LOG {stored, log}, CHECKPOINT_MOVED {checkpoint}, CONFLICT (FLUSH_IN_PROGRESS, once the flush deletes)
 -- Emits   nothing
 local expected, checkpoint, anew = ARGV[1], ARGV[2], ARGV[3]
 local first_change = 4
@@ -18,9 +19,12 @@ local state = prefix .. 'state:global'
 
 local refused = refuse_while_deleting()
 if refused then return refused end
-local stored = redis.call('HGET', state, 'checkpoint') or ''
-if expected ~= '*' and stored ~= expected then
-  return redis.error_reply('CHECKPOINT_MOVED {"checkpoint":"' .. stored .. '"}')
+if expected ~= '*' then
+  local held = redis.call('HMGET', state, 'checkpoint', 'log')
+  refused = refuse_foreign_log(held[2])
+  if refused then return refused end
+  local stored = held[1] or ''
+  if stored ~= expected then return redis.error_reply('CHECKPOINT_MOVED {"checkpoint":"' .. stored .. '"}') end
 end
 
 if anew == '1' then
@@ -42,5 +46,6 @@ for i = first_change, #ARGV, 3 do
 end
 if checkpoint ~= '' then
   redis.call('HSET', state, 'checkpoint', checkpoint)
+  if log_identity then redis.call('HSET', state, 'log', log_identity) end
 end
 return 1

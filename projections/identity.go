@@ -1,20 +1,26 @@
 package projections
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/claudebench/claudebench/events"
 )
 
-// OpenLog returns the log's identity, and gives it one if it has none. A coordinator calls it at its
-// start.
+// OpenLog returns the log's identity, and gives it one if it has none: that which the global state has kept, since a log that
+// has lost its hash is still the same, else a new one. A coordinator calls it at its start.
 func OpenLog(ctx context.Context, cfg RedisConfig) (string, error) {
-	if err := cfg.Client.HSetNX(ctx, cfg.Keys.Log(), "identity", rand.Text()).Err(); err != nil {
+	kept, err := cfg.Client.HGet(ctx, cfg.Keys.State(), "log").Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return "", fmt.Errorf("read the identity of the global state's log: %w", err)
+	}
+	if err := cfg.Client.HSetNX(ctx, cfg.Keys.Log(), "identity", cmp.Or(kept, rand.Text())).Err(); err != nil {
 		return "", fmt.Errorf("give the log an identity: %w", err)
 	}
 	identity, err := cfg.Client.HGet(ctx, cfg.Keys.Log(), "identity").Result()

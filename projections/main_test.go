@@ -26,7 +26,7 @@ type bundle struct {
 	namespace string
 	space     keys.Space
 	client    redis.UniversalClient
-	scripts   *lua.Runner
+	scripts   lua.Scripts
 	pool      *projections.Pool
 	db        *pgxpool.Pool // for SQL of the tests' own
 	tasks     *projections.Tasks
@@ -49,8 +49,8 @@ func bundleOn(t testing.TB, client redis.UniversalClient, database, namespace st
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	b := &bundle{namespace: namespace, space: space, client: client, scripts: lua.NewRunner(client), pool: pool, db: testenv.SQL(t, database, migrations.Schema(namespace))}
-	cfg := projections.RedisConfig{Client: client, Runner: b.scripts, Keys: space}
+	b := &bundle{namespace: namespace, space: space, client: client, scripts: lua.NewRunner(client).On(space.Log()), pool: pool, db: testenv.SQL(t, database, migrations.Schema(namespace))}
+	cfg := projections.RedisConfig{Client: client, Scripts: b.scripts, Keys: space}
 	b.tasks = projections.NewTasks(projections.TasksConfig{Pool: pool, Logger: quiet})
 	b.all = []projections.Projection{projections.NewState(cfg), projections.NewMetrics(cfg), b.tasks}
 	return b

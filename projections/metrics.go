@@ -35,7 +35,7 @@ type Metrics struct{ redisStore }
 func NewMetrics(cfg RedisConfig) *Metrics {
 	const name = "metrics"
 	return &Metrics{redisStore{
-		name: name, cfg: cfg, script: lua.Named("aggregate_global_metrics"),
+		name: name, cfg: cfg, script: lua.Bind[storeArgs]("aggregate_global_metrics"),
 		stored: func(ctx context.Context) (string, error) {
 			return cfg.Client.Get(ctx, cfg.Keys.Checkpoint(name)).Result()
 		},

@@ -22,16 +22,23 @@ const (
 
 // RedisConfig is what the projections into Redis work on.
 type RedisConfig struct {
-	Client redis.UniversalClient
-	Runner *lua.Runner
-	Keys   keys.Space
+	Client  redis.UniversalClient
+	Scripts lua.Scripts // of the log
+	Keys    keys.Space
+}
+
+// storeArgs are the arguments of the scripts that write such a projection.
+type storeArgs struct {
+	Expected, Checkpoint string
+	Anew                 bool
+	Change               []any
 }
 
 // redisStore is the store of a projection whose script compares the checkpoint and writes.
 type redisStore struct {
 	name   string
 	cfg    RedisConfig
-	script *lua.Script
+	script lua.Bound[storeArgs]
 	// stored reads the checkpoint.
 	stored func(ctx context.Context) (string, error)
 }
@@ -59,7 +66,7 @@ func (s *redisStore) Checkpoint(ctx context.Context) (events.ID, error) {
 
 // Reset deletes the projection and its checkpoint.
 func (s *redisStore) Reset(ctx context.Context, _ int64) error {
-	if _, err := s.cfg.Runner.Run(ctx, s.script, []string{s.cfg.Keys.Log()}, anyCheckpoint, noCheckpoint, "1"); err != nil {
+	if _, err := s.script.Run(ctx, s.cfg.Scripts, storeArgs{Expected: anyCheckpoint, Checkpoint: noCheckpoint, Anew: true}); err != nil {
 		return fmt.Errorf("reset %s: %w", s.name, err)
 	}
 	return nil
@@ -71,25 +78,27 @@ func (s *redisStore) write(ctx context.Context, batch events.Batch, anew bool, c
 	if !batch.After.IsZero() {
 		expected = batch.After.String()
 	}
-	flag := "0"
-	if anew {
-		flag = "1"
+	_, err := s.script.Run(ctx, s.cfg.Scripts, storeArgs{Expected: expected, Checkpoint: batch.Last().String(), Anew: anew, Change: changes})
+	if err == nil {
+		return nil
 	}
-	args := append([]any{expected, batch.Last().String(), flag}, changes...)
-	_, err := s.cfg.Runner.Run(ctx, s.script, []string{s.cfg.Keys.Log()}, args...)
-	var refused *lua.Error
-	if errors.As(err, &refused) && refused.Code == "CHECKPOINT_MOVED" {
-		var detail struct {
-			Checkpoint string `json:"checkpoint"`
-		}
-		// A detail that does not decode leaves the place unsaid; that it moved is what counts.
-		_ = json.Unmarshal([]byte(refused.Detail), &detail)
+	refused := &lua.Error{} // one without a code when the error is another
+	_ = errors.As(err, &refused)
+	var detail struct {
+		Checkpoint string `json:"checkpoint"`
+		Stored     string `json:"stored"`
+		Log        string `json:"log"`
+	}
+	// A detail that does not decode leaves the place unsaid; the code is what counts.
+	_ = json.Unmarshal([]byte(refused.Detail), &detail)
+	switch refused.Code {
+	case "CHECKPOINT_MOVED":
 		return moved(s.name, batch.After, detail.Checkpoint)
+	case "FOREIGN_LOG":
+		return fmt.Errorf("write %[1]s: it follows the log %[2]s, and this Redis holds the log %[3]s: %[4]w; nothing was changed. "+
+			"If this log replaces that one, run 'claudebench rebuild %[1]s'", s.name, detail.Stored, detail.Log, events.ErrForeignLog)
 	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", s.name, err)
-	}
-	return nil
+	return fmt.Errorf("write %s: %w", s.name, err)
 }
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }

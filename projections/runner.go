@@ -47,7 +47,7 @@ const (
 // RunnerConfig is what a Runner works with.
 type RunnerConfig struct {
 	Client      redis.UniversalClient
-	Scripts     *lua.Runner
+	Scripts     lua.Scripts // of the log
 	Namespace   string
 	Projections []Projection
 	// Holder names this coordinator in leases; by default host, process and a random part.
@@ -117,7 +117,7 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 			projection: p, cfg: cfg, reader: reader, together: together,
 			log:    cfg.Logger.With("projection", p.Name()),
 			tracer: newTracer(cfg.Traces, p.Name()),
-			lease:  lease{scripts: cfg.Scripts, log: space.Log(), name: p.Name(), holder: cfg.Holder},
+			lease:  lease{scripts: cfg.Scripts, name: p.Name(), holder: cfg.Holder},
 		})
 	}
 	return r, nil

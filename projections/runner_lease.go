@@ -8,22 +8,28 @@ import (
 )
 
 var (
-	acquireLease = lua.Named("acquire_lease")
-	releaseLease = lua.Named("release_lease")
+	acquireLease = lua.Bind[acquireLeaseArgs]("acquire_lease")
+	releaseLease = lua.Bind[releaseLeaseArgs]("release_lease")
 )
+
+type acquireLeaseArgs struct {
+	Name, Holder string
+	TTL          int64 // ms
+}
+
+type releaseLeaseArgs struct{ Name, Holder string }
 
 // lease is the right to run a projection. It spares work and protects nothing: two coordinators that both
 // believe to hold it fold each batch once, by the compare of the checkpoint.
 type lease struct {
-	scripts *lua.Runner
-	log     string // key of the log's hash
+	scripts lua.Scripts
 	name    string
 	holder  string
 }
 
 // acquire takes or renews the lease, and says whether it is ours.
 func (l lease) acquire(ctx context.Context) (bool, error) {
-	reply, err := l.scripts.Run(ctx, acquireLease, []string{l.log}, l.name, l.holder, leaseTTL.Milliseconds())
+	reply, err := acquireLease.Run(ctx, l.scripts, acquireLeaseArgs{l.name, l.holder, leaseTTL.Milliseconds()})
 	if err != nil {
 		return false, err
 	}
@@ -37,6 +43,6 @@ const releaseWithin = time.Second
 func (l lease) release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseWithin)
 	defer cancel()
-	_, err := l.scripts.Run(ctx, releaseLease, []string{l.log}, l.name, l.holder)
+	_, err := releaseLease.Run(ctx, l.scripts, releaseLeaseArgs{l.name, l.holder})
 	return err
 }

@@ -214,9 +214,9 @@ func (l *loop) report(next message.HandlerFunc) message.HandlerFunc {
 // projection was made of: it is made again. At a gap it stands still, since what is missing there may
 // change everything behind it.
 func (l *loop) broken(ctx context.Context, broken error) error {
-	l.failed(ctx, l.log, stageBatch, broken)
 	var rolledBack *events.RolledBackError
 	if !errors.As(broken, &rolledBack) {
+		l.failed(ctx, l.log, stageBatch, broken)
 		pause(ctx, gapCheckEvery)
 		return nil
 	}
@@ -235,20 +235,21 @@ func (l *loop) broken(ctx context.Context, broken error) error {
 		}
 	}
 	bounds, err := prove(ctx, l.reader)
-	if errors.Is(err, ErrIncompleteLog) {
-		l.failed(ctx, l.log, stageBatch, err)
+	if err == nil {
+		l.log.Warn("rebuilding from the log", "events", bounds.Seq-bounds.Base+1, "because", broken)
+		err = l.projection.Reset(ctx, bounds.Base)
+	}
+	if err == nil {
+		l.rebuilt()
+		return nil
+	}
+	err = fmt.Errorf("rebuild, since %w: %w", broken, err)
+	l.failed(ctx, l.log, stageBatch, err)
+	if errors.Is(err, ErrIncompleteLog) || errors.Is(err, events.ErrForeignLog) {
 		pause(ctx, gapCheckEvery)
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("rebuild after the log was rolled back: %w", err)
-	}
-	l.log.Warn("rebuilding from the log", "events", bounds.Seq-bounds.Base+1)
-	if err := l.projection.Reset(ctx, bounds.Base); err != nil {
-		return fmt.Errorf("rebuild after the log was rolled back: %w", err)
-	}
-	l.rebuilt()
-	return nil
+	return err
 }
 
 func pause(ctx context.Context, d time.Duration) {

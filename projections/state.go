@@ -14,6 +14,7 @@ import (
 //
 //	version                      seq of the last event applied
 //	checkpoint                   its ID
+//	log                          the identity of the log that it is of
 //	lastEvent, lastEventId, lastEventAt   its type, its ID, and its time as ISO 8601
 //	tasks.total                  tasks that were created and not deleted
 //	tasks.<status>               the same by status: pending, in_progress, completed, failed
@@ -25,7 +26,7 @@ type State struct{ redisStore }
 // NewState returns the projection.
 func NewState(cfg RedisConfig) *State {
 	return &State{redisStore{
-		name: "state", cfg: cfg, script: lua.Named("sync_global_state"),
+		name: "state", cfg: cfg, script: lua.Bind[storeArgs]("sync_global_state"),
 		stored: func(ctx context.Context) (string, error) {
 			return cfg.Client.HGet(ctx, cfg.Keys.State(), "checkpoint").Result()
 		},

@@ -136,7 +136,6 @@ func (t *Tasks) Reset(ctx context.Context, base int64) error {
 
 const (
 	insertCheckpoint = `INSERT INTO {schema}projection_checkpoints (name, id, seq, at) VALUES ($1, '0-0', 0, to_timestamp(0)) ON CONFLICT DO NOTHING`
-	selectCheckpoint = `SELECT id FROM {schema}projection_checkpoints WHERE name = $1`
 	setCheckpoint    = `UPDATE {schema}projection_checkpoints SET id = $2, seq = $3, at = $4 WHERE name = $1`
 )
 

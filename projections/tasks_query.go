@@ -50,7 +50,7 @@ var ErrPageTooLarge = errors.New("the page's tasks hold more than 16 MiB")
 // TaskOrders lists what tasks can be ordered by. Every order has the id as its tie-break.
 func TaskOrders() []string { return slices.Sorted(maps.Keys(taskOrders)) }
 
-// List reads a page and the total in one snapshot. An error other than ErrPageTooLarge and that of an unknown
+// List reads a page and the total in one snapshot. An error other than ErrPageTooLarge, events.ErrForeignLog and that of an unknown
 // order is Postgres's.
 func (t *Tasks) List(ctx context.Context, q TaskQuery) (TaskPage, error) {
 	sql, args, err := q.sql()
@@ -71,9 +71,13 @@ func (t *Tasks) List(ctx context.Context, q TaskQuery) (TaskPage, error) {
 	size := 0
 	for rows.Next() {
 		var r taskRow
-		if err := rows.Scan(&page.Total, &r.id, &r.text, &r.status, &r.priority, &r.assignedTo, &r.attempt,
+		var log *string
+		if err := rows.Scan(&page.Total, &log, &r.id, &r.text, &r.status, &r.priority, &r.assignedTo, &r.attempt,
 			&r.metadata, &r.result, &r.err, &r.createdAt, &r.updatedAt, &r.completedAt); err != nil {
 			return TaskPage{}, fmt.Errorf("read a task: %w", err)
+		}
+		if err := t.compare(log); err != nil {
+			return TaskPage{}, err
 		}
 		if r.id != nil { // the row that is there when the page is empty holds the total alone
 			task := r.json()
@@ -132,9 +136,9 @@ func (q TaskQuery) sql() (string, []any, error) {
 	}
 	args = append(args, q.Limit, q.Offset)
 	return fmt.Sprintf(`
-SELECT counted.total, p.id, p.text, p.status, p.priority, p.assigned_to, p.attempt, p.metadata::text, p.result::text,
+SELECT counted.total, counted.log, p.id, p.text, p.status, p.priority, p.assigned_to, p.attempt, p.metadata::text, p.result::text,
        p.error::text, p.created_at, p.updated_at, p.completed_at
-FROM (SELECT count(*) AS total FROM {schema}tasks%[1]s) counted
+FROM (SELECT count(*) AS total, (SELECT log FROM {schema}projection_checkpoints WHERE name = 'tasks') AS log FROM {schema}tasks%[1]s) counted
 LEFT JOIN (SELECT * FROM {schema}tasks%[1]s ORDER BY %[2]s LIMIT $%[3]d OFFSET $%[4]d) p ON true
 ORDER BY %[2]s`, where, order, len(args)-1, len(args)), args, nil
 }

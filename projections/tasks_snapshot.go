@@ -47,19 +47,20 @@ SELECT num, id, status, priority::bigint, attempt::bigint, assigned_to, text, me
 FROM {schema}tasks WHERE num > $1 ORDER BY num LIMIT $2`
 
 // SnapshotTasks reads the task views as they are at one moment, in one transaction that writes nothing:
-// first the checkpoint, which goes to begin, then every row in order of Num. An error of begin or of row
+// first the checkpoint and the identity of the log that they follow ("" if a version before identities wrote them), which go
+// to begin, then every row in order of Num. An error of begin or of row
 // ends it and is returned as it is. The error wraps ErrNoTaskViews if there are none.
-func SnapshotTasks(ctx context.Context, pool *Pool, begin func(events.ID) error, row func(TaskRow) error) error {
+func SnapshotTasks(ctx context.Context, pool *Pool, begin func(at events.ID, log string) error, row func(TaskRow) error) error {
 	tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return fmt.Errorf("read the task views: %w", err)
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
-	checkpoint, err := snapshotCheckpoint(ctx, tx, pool.sql(selectCheckpoint))
+	checkpoint, log, err := snapshotCheckpoint(ctx, tx, pool)
 	if err != nil {
 		return fmt.Errorf("read the task views: %w", err)
 	}
-	if err := begin(checkpoint); err != nil {
+	if err := begin(checkpoint, log); err != nil {
 		return err
 	}
 	for last := int64(math.MinInt64); ; {
@@ -83,17 +84,20 @@ func SnapshotTasks(ctx context.Context, pool *Pool, begin func(events.ID) error,
 	}
 }
 
-// snapshotCheckpoint is the checkpoint inside of a transaction, the zero ID when there is none.
-func snapshotCheckpoint(ctx context.Context, tx pgx.Tx, query string) (events.ID, error) {
+// snapshotCheckpoint reads the checkpoint and the log's identity inside of a transaction; the zero ID when there is none.
+func snapshotCheckpoint(ctx context.Context, tx pgx.Tx, pool *Pool) (at events.ID, log string, err error) {
 	var text string
-	err := tx.QueryRow(ctx, query, "tasks").Scan(&text)
+	// Also from a table of the version before, which has no column log.
+	err = tx.QueryRow(ctx, pool.sql(`SELECT id, coalesce(to_jsonb(c) ->> 'log', '') FROM {schema}projection_checkpoints c WHERE name = $1`),
+		"tasks").Scan(&text, &log)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return events.ID{}, nil
+		return at, "", nil
 	case NotMigrated(err):
-		return events.ID{}, ErrNoTaskViews
+		return at, "", ErrNoTaskViews
 	case err != nil:
-		return events.ID{}, fmt.Errorf("read the checkpoint: %w", err)
+		return at, "", fmt.Errorf("read the checkpoint: %w", err)
 	}
-	return events.ParseID(text)
+	at, err = events.ParseID(text)
+	return at, log, err
 }

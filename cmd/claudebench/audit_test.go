@@ -2,9 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -82,5 +86,51 @@ func TestReplayVerifyAndRebuild(t *testing.T) {
 	}
 	if r := execute(t, []string{"CB_REDIS_URL=redis://127.0.0.1:1"}, "verify"); r.code != exitUnavailable || !strings.Contains(r.log, "127.0.0.1:1") || strings.Contains(r.log, "pool.go") {
 		t.Errorf("verify without Redis: %+v", r)
+	}
+}
+
+// A Redis that has lost its data: a start is refused, and names the command that takes the rows over.
+func TestTakeOver(t *testing.T) {
+	t.Parallel()
+	server := testenv.OwnRedis(t, devstack.RedisOptions{})
+	stores := []string{"CB_REDIS_URL=" + server.URL(), "CB_DATABASE_URL=" + testenv.Postgres(t), "CB_NAMESPACE=" + testenv.Namespace(t)}
+	serve := []string{"serve", "--listen", "127.0.0.1:0"}
+	c := launch(t, stores, serve...)
+	url := "CB_URL=" + c.address(t)
+	if r := execute(t, []string{url}, "call", "task.create", `{"text":"of the log that is lost"}`); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	testenv.Eventually(t, time.Minute, func() (bool, string) {
+		r := execute(t, []string{url}, "call", "task.list")
+		return strings.Contains(r.out, `"totalCount":1`), fmt.Sprintf("%+v", r)
+	})
+	c.signal(t, os.Interrupt)
+	c.ended(t)
+	if err := testenv.ClientOf(t, server).FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	const command = "rebuild tasks --take-over"
+	typo := append(strings.Fields(command), "--namespace", "typo")
+	if r := execute(t, stores, typo...); r.code != exitUsage || !strings.Contains(r.log, `namespace "typo" has no log`) {
+		t.Errorf("a namespace without rows: %+v", r)
+	}
+	if r := execute(t, stores, serve...); r.code != exitFailed || !strings.Contains(r.log, command) {
+		t.Fatalf("a start on the empty Redis: %+v", r)
+	}
+	if r := execute(t, stores, "rebuild", "tasks"); r.code != exitFailed || !strings.Contains(r.log, command) {
+		t.Errorf("a rebuild: %+v", r)
+	}
+	if err := testenv.ClientOf(t, server).FlushAll(t.Context()).Err(); err != nil { // no coordinator has opened the log
+		t.Fatal(err)
+	}
+	if r := execute(t, stores, strings.Fields(command)...); r.code != 0 {
+		t.Fatalf("%s: %+v", command, r)
+	}
+	c = launch(t, stores, serve...)
+	if r := execute(t, []string{"CB_URL=" + c.address(t)}, "call", "task.list"); r.code != 0 || !strings.Contains(r.out, `"totalCount":0`) {
+		t.Errorf("after the take-over: %+v", r)
+	}
+	if r := execute(t, stores, "verify"); r.code != 0 {
+		t.Errorf("verify after the take-over: %+v", r)
 	}
 }

@@ -57,12 +57,13 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 	if err != nil {
 		return usageError(err)
 	}
-	store := projections.RedisConfig{Client: client, Runner: lua.NewRunner(client), Keys: space}
+	store := projections.RedisConfig{Client: client, Scripts: lua.NewRunner(client).On(space.Log()), Keys: space}
 	if slices.Contains(names, "tasks") && cfg.DatabaseURL == "" {
 		return usageError(errors.New("rebuild tasks: which Postgres? give --database-url or CB_DATABASE_URL"))
 	}
-	if err := logExists(ctx, client, cfg.Namespace); err != nil {
-		return err
+	noLog := logExists(ctx, client, cfg.Namespace)
+	if noLog != nil && (!takeOver || cfg.DatabaseURL == "") {
+		return noLog
 	}
 	all := []projections.Projection{projections.NewState(store), projections.NewMetrics(store)}
 	if cfg.DatabaseURL != "" {
@@ -71,6 +72,10 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 			return err
 		}
 		defer pool.Close()
+		// A Redis that has lost its data has no log before a coordinator starts, which is refused until the rows are taken over.
+		if noLog != nil && errors.Is(projections.SnapshotTasks(ctx, pool, stopHere, nil), projections.ErrNoTaskViews) {
+			return noLog
+		}
 		tasks, err := tasksOf(ctx, store, pool, cfg.Namespace, takeOver)
 		if err != nil {
 			return err
@@ -87,7 +92,7 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 		}
 	}
 	runner, err := projections.NewRunner(projections.RunnerConfig{
-		Client: client, Scripts: store.Runner, Namespace: cfg.Namespace, Projections: all, Logger: newLogger(cfg),
+		Client: client, Scripts: store.Scripts, Namespace: cfg.Namespace, Projections: all, Logger: newLogger(cfg),
 	})
 	if err != nil {
 		return err
@@ -102,6 +107,11 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 	}
 	return nil
 }
+
+// stopHere ends the reading of the task views before the first row.
+func stopHere(events.ID, string) error { return errStop }
+
+var errStop = errors.New("enough was read")
 
 // tasksOf makes the task views of the log that is in Redis.
 func tasksOf(ctx context.Context, store projections.RedisConfig, pool *projections.Pool, namespace string, takeOver bool) (*projections.Tasks, error) {

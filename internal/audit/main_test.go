@@ -48,8 +48,8 @@ func newBundle(t testing.TB, postgres bool, options ...func(*commands.Options)) 
 		t.Fatal(err)
 	}
 	b.again(t, options...)
-	scripts := lua.NewRunner(b.client)
-	all := []projections.Projection{projections.NewState(projections.RedisConfig{Client: b.client, Runner: scripts, Keys: b.space})}
+	scripts := lua.NewRunner(b.client).On(b.space.Log())
+	all := []projections.Projection{projections.NewState(projections.RedisConfig{Client: b.client, Scripts: scripts, Keys: b.space})}
 	if postgres {
 		database := testenv.Postgres(t)
 		if b.pool, err = projections.OpenPool(t.Context(), database, b.namespace); err != nil {
@@ -71,7 +71,7 @@ func newBundle(t testing.TB, postgres bool, options ...func(*commands.Options)) 
 // again makes the bundle's coordinator, another one if there is one.
 func (b *bundle) again(t testing.TB, options ...func(*commands.Options)) {
 	t.Helper()
-	o := commands.Options{Redis: b.client, Namespace: b.namespace, RateLimits: map[string]int{}, Logger: quiet}
+	o := commands.Options{Runner: lua.NewRunner(b.client), Namespace: b.namespace, RateLimits: map[string]int{}, Logger: quiet}
 	for _, method := range []string{
 		"system.register", "system.heartbeat", "system.unregister", "system.check_health", "system.flush", "task.create",
 		"task.update", "task.assign", "task.unassign", "task.claim", "task.complete", "task.delete",

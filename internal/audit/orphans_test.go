@@ -138,7 +138,7 @@ func TestTheEmbeddedRedisIsVerifiedToo(t *testing.T) {
 	t.Parallel()
 	b := &bundle{namespace: testenv.Namespace(t), client: testenv.EmbeddedClient(t)}
 	var err error
-	if b.coordinator, err = commands.New(commands.Options{Redis: b.client, Namespace: b.namespace, Logger: quiet}); err != nil {
+	if b.coordinator, err = commands.New(commands.Options{Runner: lua.NewRunner(b.client), Namespace: b.namespace, Logger: quiet}); err != nil {
 		t.Fatal(err)
 	}
 	b.do(t, "system.register", object{"id": "w1", "roles": []string{"worker"}})

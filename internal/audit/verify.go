@@ -50,10 +50,12 @@ var (
 type verifier struct {
 	Options
 	keys    keys.Space
-	scripts *lua.Runner
-	fold    *Fold
-	tail    *tail
-	report  *Report
+	scripts lua.Scripts
+	// identity is the log's, "" if no coordinator that knows identities has opened it.
+	identity string
+	fold     *Fold
+	tail     *tail
+	report   *Report
 
 	truncated bool            // the log was told to end too early
 	rolesets  map[string]bool // sets of roles that were seen
@@ -132,7 +134,7 @@ func verify(ctx context.Context, o Options, space keys.Space) (*Report, error) {
 
 func newVerifier(ctx context.Context, o Options, space keys.Space) (*verifier, events.Bounds, error) {
 	v := &verifier{
-		Options: o, keys: space, scripts: lua.NewRunner(o.Redis), rolesets: map[string]bool{}, orphaned: map[string]bool{},
+		Options: o, keys: space, scripts: lua.NewRunner(o.Redis).On(space.Log()), rolesets: map[string]bool{}, orphaned: map[string]bool{},
 		report: &Report{Namespace: o.Namespace, Notes: []string{}, Violations: []string{}},
 	}
 	reader, err := events.NewReader(o.Redis, events.ReaderConfig{
@@ -145,11 +147,24 @@ func newVerifier(ctx context.Context, o Options, space keys.Space) (*verifier, e
 	if err != nil {
 		return nil, events.Bounds{}, err
 	}
+	if v.identity, err = reader.Identity(ctx); err != nil {
+		return nil, events.Bounds{}, err
+	}
 	bounds.Seq = max(bounds.Seq, bounds.Last.Seq)
 	v.report.Start = bounds.Seq
 	v.fold = NewFold(bounds.Base, func(violation string) { v.report.violation("%s", violation) })
 	v.tail = &tail{reader: reader, fold: v.fold}
 	return v, bounds, nil
+}
+
+// foreignLog reports what follows another log. Comparing it further would only repeat that.
+func (v *verifier) foreignLog(what, rebuild, followed string) {
+	this := v.identity
+	if this == "" {
+		this = "without an identity"
+	}
+	v.report.violation("%s: it follows the log %s, and this Redis holds the log %s: another Redis was replaced or given; if this log is the one to follow, run 'claudebench rebuild %s'",
+		what, followed, this, rebuild)
 }
 
 func (v *verifier) foreign(f events.ForeignEntry) {
@@ -215,7 +230,7 @@ func (v *verifier) lots(ctx context.Context, script *lua.Script, args [][]any, c
 
 // run runs a script that only reads.
 func (v *verifier) run(ctx context.Context, script *lua.Script, args ...any) ([]any, error) {
-	reply, err := v.scripts.Run(ctx, script, []string{v.keys.Log()}, args...)
+	reply, err := v.scripts.Run(ctx, script, args...)
 	if err != nil {
 		return nil, err
 	}

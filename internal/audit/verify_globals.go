@@ -80,6 +80,10 @@ func (v *verifier) state(ctx context.Context) error {
 	if err := v.to(ctx, version); err != nil {
 		return err
 	}
+	if log := stored["log"]; log != "" && v.identity != "" && log != v.identity {
+		v.foreignLog(v.keys.State(), "state", log)
+		return nil
+	}
 	v.report.State = true
 	f, object := v.fold, v.keys.State()
 	if f.count == 0 {

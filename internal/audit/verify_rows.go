@@ -18,9 +18,14 @@ func (v *verifier) rows(ctx context.Context) error {
 		return nil
 	}
 	var merge *rowMerge
+	foreign := ""
 	reached, err := v.await(ctx, "tasks", func() (int64, bool, error) {
 		var at events.ID
-		err := projections.SnapshotTasks(ctx, v.Options.Postgres, func(checkpoint events.ID) error {
+		err := projections.SnapshotTasks(ctx, v.Options.Postgres, func(checkpoint events.ID, log string) error {
+			if log != "" && log != v.identity {
+				foreign = log
+				return events.ErrForeignLog
+			}
 			if at = checkpoint; at.Seq < v.fold.last.Seq {
 				return errBehind
 			}
@@ -41,6 +46,10 @@ func (v *verifier) rows(ctx context.Context) error {
 		}
 		return at.Seq, err == nil, err
 	})
+	if errors.Is(err, events.ErrForeignLog) {
+		v.foreignLog("the task views in Postgres", "tasks --take-over", foreign)
+		return nil
+	}
 	if err != nil || !reached {
 		return err
 	}

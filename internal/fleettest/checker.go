@@ -12,6 +12,7 @@ import (
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/lua"
 )
 
 // Checker runs methods as far as their params are checked, and no further: there is no Redis.
@@ -25,7 +26,7 @@ func NewChecker(t *testing.T) *Checker {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialerRetries: 1})
 	t.Cleanup(func() { _ = client.Close() })
-	c, err := commands.New(commands.Options{Redis: client})
+	c, err := commands.New(commands.Options{Runner: lua.NewRunner(client)})
 	if err != nil {
 		t.Fatal(err)
 	}

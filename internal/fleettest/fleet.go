@@ -91,7 +91,7 @@ func Unlimited() map[string]int {
 // New makes a coordinator; what o leaves out is the default, but for the rate limits, which are off.
 func New(t TB, client *redis.Client, o commands.Options) *Fleet {
 	t.Helper()
-	o.Redis = client
+	o.Runner = lua.NewRunner(client)
 	if o.Namespace == "" {
 		o.Namespace = testenv.Namespace(nil) // which asks nothing of a test
 	}
@@ -116,7 +116,7 @@ func (f *Fleet) start(o commands.Options) {
 	if err != nil {
 		f.T.Fatalf("keys: %v", err)
 	}
-	f.Options, f.Keys, f.Scripts = o, space, lua.NewRunner(f.Client).On(space.Log())
+	f.Options, f.Keys, f.Scripts = o, space, o.Runner.On(space.Log())
 	timeouts := map[string]time.Duration{}
 	if f.Coordinator != nil {
 		for _, m := range f.Methods() {

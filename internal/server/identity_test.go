@@ -1,13 +1,19 @@
 package server
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/claudebench/claudebench/internal/testenv"
+	"github.com/claudebench/claudebench/migrations"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -102,4 +108,68 @@ func TestRowsWithoutAnIdentity(t *testing.T) {
 	if err := forget("17-99"); !errors.Is(err, events.ErrForeignLog) {
 		t.Errorf("a checkpoint that the log does not hold: %v", err)
 	}
+}
+
+// A Redis that comes back empty under a coordinator holds another log: the rows stay until somebody takes over.
+func TestARedisThatComesBackEmptyKeepsTheRows(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t, func(c *config.Config) {
+		c.RedisURL, c.DatabaseURL = testenv.OwnRedis(t, devstack.RedisOptions{}).URL(), testenv.Postgres(t)
+	})
+	running, err := Start(t.Context(), cfg, Options{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, running.Addr())
+	for range 5 {
+		c.create(t, params{"text": "kept"})
+	}
+	caughtUp(t, c)
+	client := redisOf(t, cfg)
+	before := logHash(t, cfg, client)["identity"]
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	c.create(t, params{"text": "in the new log"})
+	testenv.Eventually(t, 20*time.Second, func() (bool, string) {
+		_, r := c.readyz(t)
+		found := slices.ContainsFunc(r.Projections, func(p projections.Status) bool {
+			return p.Name == "tasks" && strings.Contains(p.Error, events.ErrForeignLog.Error())
+		})
+		return found, fmt.Sprintf("%+v", r)
+	})
+	db := testenv.SQL(t, cfg.DatabaseURL, migrations.Schema(cfg.Namespace))
+	rows := func() (n int) {
+		t.Helper()
+		if err := db.QueryRow(t.Context(), `SELECT count(*) FROM tasks`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := rows(); n != 5 {
+		t.Errorf("%d rows are left, want 5", n)
+	}
+	if err := running.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Start(t.Context(), cfg, Options{Logger: quiet})
+	if !errors.Is(err, events.ErrForeignLog) || !strings.Contains(err.Error(), before) {
+		t.Errorf("a start on the empty Redis: %v", err)
+	}
+	if n := rows(); n != 5 {
+		t.Errorf("%d rows are left after a start, want 5", n)
+	}
+
+	// The way on, as claudebench rebuild tasks --take-over goes it.
+	taken, err := Start(t.Context(), cfg, Options{Logger: quiet, OwnStores: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = taken.Stop(context.Background()) })
+	over := newClient(t, taken.Addr())
+	caughtUp(t, over)
+	if got := call[page](t, over, "task.list", params{}); got.TotalCount != 1 {
+		t.Errorf("%d tasks are listed after the take-over, want 1", got.TotalCount)
+	}
+	agree(t, over, cfg)
 }

@@ -225,8 +225,9 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	if err != nil {
 		return nil, nil, err
 	}
-	redisConfig := projections.RedisConfig{Client: s.redis, Runner: lua.NewRunner(s.redis), Keys: space}
-	s.scripts = redisConfig.Runner.On(space.Log())
+	runner := lua.NewRunner(s.redis)
+	s.scripts = runner.On(space.Log())
+	redisConfig := projections.RedisConfig{Client: s.redis, Scripts: s.scripts, Keys: space}
 	folds := []projections.Projection{projections.NewState(redisConfig), projections.NewMetrics(redisConfig)}
 	if s.pool != nil {
 		if s.tasks, err = s.openTasks(ctx, cfg, redisConfig, o.OwnStores); err != nil {
@@ -244,7 +245,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 		return nil, nil, err
 	}
 	coordinator, err := commands.New(commands.Options{
-		Redis: s.redis, Namespace: cfg.Namespace, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
+		Runner: runner, Namespace: cfg.Namespace, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
 		TaskRetention: cfg.TaskRetention, RateLimits: limits, TokenRateLimits: tokenLimits, Tasks: view, Rows: rows, Logger: s.logger, MCP: true,
 		Tokens: s.callers(), BreakerOpen: o.BreakerOpen, Traces: o.Traces,
 	})
@@ -262,7 +263,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 		return nil, nil, err
 	}
 	s.runner, err = projections.NewRunner(projections.RunnerConfig{
-		Client: s.redis, Scripts: redisConfig.Runner, Namespace: cfg.Namespace, Projections: folds, Logger: s.logger, Traces: o.Traces,
+		Client: s.redis, Scripts: s.scripts, Namespace: cfg.Namespace, Projections: folds, Logger: s.logger, Traces: o.Traces,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -274,7 +275,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	}
 	var handler http.Handler
 	if handler, err = s.routes(coordinator, func(ctx context.Context, view string) (*metrics.Gauges, error) {
-		return metrics.ReadGauges(ctx, redisConfig.Runner.On(space.Log()), cfg.InstanceTTL, view)
+		return metrics.ReadGauges(ctx, s.scripts, cfg.InstanceTTL, view)
 	}); err == nil && s.tokens != nil {
 		handler = s.tokens.Require(handler, "/healthz", "/readyz")
 	}
