@@ -106,7 +106,7 @@ func TestTakeOver(t *testing.T) {
 	})
 	c.signal(t, os.Interrupt)
 	c.ended(t)
-	if err := testenv.ClientOf(t, server).FlushAll(t.Context()).Err(); err != nil {
+	if err := testenv.ClientOf(t, server).FlushAll(t.Context()).Err(); err != nil { //nolint:forbidigo // this Redis is the test's own
 		t.Fatal(err)
 	}
 	const command = "rebuild tasks --take-over"
@@ -120,7 +120,7 @@ func TestTakeOver(t *testing.T) {
 	if r := execute(t, stores, "rebuild", "tasks"); r.code != exitFailed || !strings.Contains(r.log, command) {
 		t.Errorf("a rebuild: %+v", r)
 	}
-	if err := testenv.ClientOf(t, server).FlushAll(t.Context()).Err(); err != nil { // no coordinator has opened the log
+	if err := testenv.ClientOf(t, server).FlushAll(t.Context()).Err(); err != nil { //nolint:forbidigo // this Redis is the test's own
 		t.Fatal(err)
 	}
 	if r := execute(t, stores, strings.Fields(command)...); r.code != 0 {

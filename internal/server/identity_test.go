@@ -127,7 +127,7 @@ func TestARedisThatComesBackEmptyKeepsTheRows(t *testing.T) {
 	caughtUp(t, c)
 	client := redisOf(t, cfg)
 	before := logHash(t, cfg, client)["identity"]
-	if err := client.FlushAll(t.Context()).Err(); err != nil {
+	if err := client.FlushAll(t.Context()).Err(); err != nil { //nolint:forbidigo // this Redis is the test's own
 		t.Fatal(err)
 	}
 	c.create(t, params{"text": "in the new log"})
