@@ -32,8 +32,38 @@ local worker, most, agent = ARGV[6], tonumber(ARGV[7]), ARGV[8]
 
 local refused = open_log()
 if refused then return refused end
-local answer = limit(subject, calls) or recall(key, digest)
-if answer then return answer end
+refused = limit(subject, calls)
+if refused then return refused end
+
+-- claims is the method's result for the tasks that were claimed.
+local function claims(list)
+  if #list == 0 then return '{"claimed":false}' end
+  local objects = {}
+  for i, t in ipairs(list) do objects[i] = task_object(t) end
+  local all = most > 1 and ',"tasks":[' .. table.concat(objects, ',') .. ']}' or '}'
+  return '{"claimed":true,"taskId":"' .. list[1].id .. '","task":' .. objects[1] .. all
+end
+
+-- claims_again is the result of a claim that was made before. What users brought is as it is now, and a task that was
+-- deleted since is left out.
+local function claims_again(kept)
+  local list = {}
+  for _, first in ipairs(cjson.decode(kept).tasks or {}) do
+    local t = read_task(first.id)
+    if t then
+      t.status, t.assignedTo, t.attempt, t.updatedAt = 'in_progress', worker, int(first.attempt), first.updatedAt
+      t.result, t.error, t.completedAt = false, false, false
+      list[#list + 1] = t
+    end
+  end
+  return claims(list)
+end
+
+local kept
+kept, refused = recall(key, digest)
+if refused then return refused end
+if kept then return is_whole(kept) and kept or claims_again(kept) end
+
 local roles_text = registered(worker)
 if not roles_text then return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(worker) .. '}') end
 refused = foreign_instance(agent, worker)
@@ -79,9 +109,12 @@ local function steal()
 end
 if #claimed == 0 then claimed[1] = steal() end
 
-if #claimed == 0 then return remember(key, digest, '{"claimed":false}') end
-settle_later(worker)
-local objects = {}
-for i, t in ipairs(claimed) do objects[i] = task_object(t) end
-local all = most > 1 and ',"tasks":[' .. table.concat(objects, ',') .. ']}' or '}'
-return remember(key, digest, '{"claimed":true,"taskId":"' .. claimed[1].id .. '","task":' .. objects[1] .. all)
+if claimed[1] then settle_later(worker) end
+if key ~= '' then
+  local firsts = {}
+  for i, t in ipairs(claimed) do
+    firsts[i] = '{"id":"' .. t.id .. '","attempt":' .. t.attempt .. ',"updatedAt":"' .. t.updatedAt .. '"}'
+  end
+  remember(key, digest, '{"claimed":' .. tostring(claimed[1] ~= nil) .. ',"tasks":[' .. table.concat(firsts, ',') .. ']}')
+end
+return claims(claimed)

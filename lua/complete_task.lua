@@ -35,8 +35,11 @@ local result, failure, retention, agent = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 
 local refused = open_log()
 if refused then return refused end
-local answer = limit(subject, calls) or recall(key, digest)
-if answer then return answer end
+refused = limit(subject, calls)
+if refused then return refused end
+local kept
+kept, refused = recall(key, digest)
+if kept or refused then return kept or refused end
 local t = read_task_state(id)
 if not t then return no_task(id) end
 refused = worker ~= '' and foreign_instance(agent, worker)
@@ -56,4 +59,6 @@ if not registered(t.assignedTo) then
 end
 
 finish(t, failure == '' and 'completed' or 'failed', result, failure, retention)
-return remember(key, digest, '{"id":"' .. t.id .. '","status":"' .. t.status .. '","completedAt":"' .. at .. '"}')
+local answer = '{"id":"' .. t.id .. '","status":"' .. t.status .. '","completedAt":"' .. at .. '"}'
+remember(key, digest, answer)
+return answer

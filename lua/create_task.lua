@@ -26,9 +26,19 @@ local text, priority, metadata, roleset, creator, agent = ARGV[6], ARGV[7], ARGV
 
 local refused = open_log()
 if refused then return refused end
-local answer = limit(subject, calls) or recall(key, digest)
-if answer then return answer end
+refused = limit(subject, calls)
+if refused then return refused end
+local kept
+kept, refused = recall(key, digest)
+if refused then return refused end
+if kept then
+  if is_whole(kept) then return kept end
+  local first = cjson.decode(kept)
+  return created_object(first.id, first.createdAt, text, priority, metadata)
+end
 refused = refuse_roleset(roleset, nil, agent)
 if refused then return refused end
 
-return remember(key, digest, create(text, priority, metadata, roleset, creator, agent))
+local object, id = create(text, priority, metadata, roleset, creator, agent)
+remember(key, digest, '{"id":"' .. id .. '","createdAt":"' .. at .. '"}')
+return object

@@ -60,7 +60,7 @@ func TestCreateAgain(t *testing.T) {
 		first := f.OK("task.create", `{"text":"x","priority":3,"metadata":{"a":1,"b":{"c":2,"d":3}},"idempotencyKey":"k"}`)
 		before := f.Seq()
 		again := f.OK("task.create", `{"idempotencyKey":"k","metadata":{"b":{"d":3,"c":2},"a":1}, "priority":3, "text":"x"}`)
-		if string(first) != string(again) || f.Seq() != before {
+		if !sameJSON(t, first, again) || f.Seq() != before {
 			t.Errorf("answered %s, then %s", first, again)
 		}
 		f.Refused(api.CodeConflict, `{"reason":"IDEMPOTENCY_KEY_REUSED"}`, "task.create", `{"text":"y","priority":3,"idempotencyKey":"k"}`)

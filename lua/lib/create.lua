@@ -3,13 +3,18 @@
 --- @include "lib/queue"
 --- @include "lib/queue_writes"
 --- @include "lib/rolesets"
+-- created_object is the task object of a task as it was created.
+local function created_object(id, created_at, text, priority, metadata)
+  return '{"id":"' .. id .. '","text":' .. quote(text) .. ',"status":"pending","priority":' .. priority
+    .. ',"assignedTo":null,"attempt":0,"metadata":' .. raw(metadata) .. ',"result":null,"error":null,"createdAt":"' .. created_at
+    .. '","updatedAt":"' .. created_at .. '","completedAt":null}'
+end
+
 -- create makes a task of what was checked and puts it where it waits for a worker; the caller has seen that its
--- set of roles has a queue. It returns the task object. Emits task.created.
+-- set of roles has a queue. It returns the task object, and the task's id. Emits task.created.
 local function create(text, priority, metadata, roleset, creator, agent)
   local id = 't-' .. int(seq + 1)
-  local object = '{"id":"' .. id .. '","text":' .. quote(text) .. ',"status":"pending","priority":' .. priority
-    .. ',"assignedTo":null,"attempt":0,"metadata":' .. raw(metadata) .. ',"result":null,"error":null,"createdAt":"' .. at
-    .. '","updatedAt":"' .. at .. '","completedAt":null}'
+  local object = created_object(id, at, text, priority, metadata)
   local n = emit('task.created', object)
   local key, position = prefix .. 'task:' .. id, score(priority, id)
   if metadata == '' then
@@ -23,5 +28,5 @@ local function create(text, priority, metadata, roleset, creator, agent)
   enqueue(waiting_queue(roleset), position, id)
   enqueue(prefix .. 'queue:open', position, id)
   hold_roleset(roleset, agent)
-  return object
+  return object, id
 end
