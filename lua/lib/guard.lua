@@ -18,9 +18,11 @@ local function window(subject)
   if c.elapsed < 0 or c.elapsed >= 2 * rate_window then
     c.start, c.current, c.previous, c.elapsed, c.begun = clock, 0, 0, 0, false
   elseif c.elapsed >= rate_window then
-    -- In lines of their own: the embedded Redis' Lua does not assign such a list at once.
     c.previous = c.current
-    c.start, c.current, c.elapsed, c.begun = c.start + rate_window, 0, c.elapsed - rate_window, false
+    c.start = c.start + rate_window
+    c.current = 0
+    c.elapsed = c.elapsed - rate_window
+    c.begun = false
   end
   if counted then counted[subject] = c else counted = { [subject] = c } end
   return c

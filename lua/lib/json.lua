@@ -1,10 +1,12 @@
 -- JSON text of what users bring and of what may be missing.
 
+local plain_slash = { ['/'] = '/' }
+
 -- quote gives a string as JSON.
 local function quote(s)
   local text = cjson.encode(s)
-  -- Redis' cjson writes '/' as '\/', the embedded one's does not: there a '\/' is the end of an escaped '\'.
-  if string.find(text, '/', 1, true) and cjson.encode('/') == '"\\/"' then text = string.gsub(text, '\\/', '/') end
+  -- cjson writes '/' as '\/'. Escapes are matched one by one, since '\\/' is an escaped '\' before a '/'.
+  if string.find(text, '\\/', 1, true) then text = string.gsub(text, '\\(.)', plain_slash) end
   return text
 end
 
