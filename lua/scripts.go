@@ -2,7 +2,6 @@ package lua
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -24,19 +23,6 @@ type onLog struct {
 
 func (s onLog) Run(ctx context.Context, script *Script, args ...any) (any, error) {
 	return s.runner.Run(ctx, script, s.keys, args...)
-}
-
-// Text runs a script that returns JSON text.
-func Text(ctx context.Context, scripts Scripts, script *Script, args ...any) (json.RawMessage, error) {
-	reply, err := scripts.Run(ctx, script, args...)
-	if err != nil {
-		return nil, err
-	}
-	text, ok := reply.(string)
-	if !ok {
-		return nil, fmt.Errorf("script %s returned %T, not text", script.Name, reply)
-	}
-	return json.RawMessage(text), nil
 }
 
 // EventContext is the part of an envelope that says who acted, what caused it, and in which trace. Scripts

@@ -64,9 +64,6 @@ func (f *Fold) reset() {
 	f.orphans = map[string]*orphans{}
 }
 
-// Last is the ID of the last event folded, zero before the first.
-func (f *Fold) Last() events.ID { return f.last }
-
 // Events is how many events were folded.
 func (f *Fold) Events() int64 { return f.count }
 

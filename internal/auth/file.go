@@ -109,7 +109,8 @@ func readFile(path string) ([]entry, error) {
 }
 
 // parse reads a list of tokens, and refuses whatever it does not understand: a field misspelt must not pass for a token with
-// more rights than was meant.
+// more rights than was meant. It walks the nodes, since the errors of yaml's KnownFields repeat the text of the file, which may
+// be a token in the wrong place.
 func parse(text []byte) ([]entry, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var document yaml.Node

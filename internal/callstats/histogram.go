@@ -10,6 +10,10 @@ import (
 // The buckets of a histogram are log-linear, as those of http://hdrhistogram.org: each power of two is cut
 // into equal parts, so that a duration is known to an eighth of itself, from a microsecond to the longest
 // timeout, in two kilobytes. The end of a bucket lies in it, as in Prometheus.
+//
+// The package github.com/HdrHistogram/hdrhistogram-go does not fit: it needs a lock around each call, it takes twice
+// the memory for one significant digit, and its buckets begin with a power of two instead of ending with it, so that the
+// counts Prometheus gets would not be exact.
 const (
 	subBits   = 3  // a power of two has 2^subBits buckets
 	firstBits = 10 // durations up to 2^firstBits ns share the first bucket

@@ -223,12 +223,6 @@ func (p *Postgres) Addr() string { return loopback(p.port) }
 // Dir is the server's folder.
 func (p *Postgres) Dir() string { return p.dir }
 
-// Major is the server's major version.
-func (p *Postgres) Major() int { return p.install.major }
-
-// LogPath is the server's log.
-func (p *Postgres) LogPath() string { return p.logPath() }
-
 // Note is a sentence for people when the data does not lie in Dir, else empty.
 func (p *Postgres) Note() string {
 	if filepath.Dir(p.dataDir) == p.dir {

@@ -191,9 +191,6 @@ func (r *Redis) Password() string { return r.password }
 // Dir is the server's folder. With AppendOnly, Dir/appendonlydir holds the data.
 func (r *Redis) Dir() string { return r.dir }
 
-// LogPath is the server's log.
-func (r *Redis) LogPath() string { return r.logPath() }
-
 // Done is closed when the server that runs now has ended, whatever the reason. After a
 // Restart there is a new channel.
 func (r *Redis) Done() <-chan struct{} { return r.child().done }

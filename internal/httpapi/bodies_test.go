@@ -31,16 +31,14 @@ func settled(t *testing.T) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
-		longBodies.mu.Lock()
-		left := longBodies.left
-		longBodies.mu.Unlock()
-		if left == maxLongBodies {
+		if longBodies.TryAcquire(maxLongBodies) {
+			longBodies.Release(maxLongBodies)
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("%d bytes are left of %d, with no request under way", left, maxLongBodies)
+			t.Fatal("some of the room is taken, with no request under way")
 		}
 	}
 }
@@ -62,7 +60,7 @@ func TestLongBodiesShareARoom(t *testing.T) {
 	settled(t)
 
 	ctx, over := context.WithCancel(t.Context())
-	if !longBodies.reserve(ctx).take(maxLongBodies - 2*firstRead) {
+	if taken := (&reservation{from: longBodies, ctx: ctx}); !taken.grow(maxLongBodies - 2*firstRead) {
 		t.Fatal("the room is taken")
 	}
 	w := sendTo(t, h, long)

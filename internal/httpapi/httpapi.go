@@ -234,7 +234,7 @@ func read(r *http.Request) ([]byte, error) {
 		size = min(int(r.ContentLength)+1, firstRead)
 	}
 	body := make([]byte, 0, size)
-	long := longBodies.reserve(r.Context())
+	long := reservation{from: longBodies, ctx: r.Context()}
 	for {
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
@@ -249,7 +249,7 @@ func read(r *http.Request) ([]byte, error) {
 		}
 		if len(body) == cap(body) {
 			// Twice as long each time: the two together are what the caller takes, for a moment.
-			if room := min(2*cap(body), MaxBody+1); room <= firstRead || long.take(room-firstRead) {
+			if room := min(2*cap(body), MaxBody+1); room <= firstRead || long.grow(room-firstRead) {
 				body = append(make([]byte, 0, room), body...)
 			} else {
 				return body, errNoRoom

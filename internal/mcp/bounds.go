@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rpc"
@@ -21,22 +23,20 @@ const (
 // exchange is what the calls of one HTTP request have in common.
 type exchange struct {
 	request api.Request // what they begin with
-	slots   chan struct{}
+	slots   *semaphore.Weighted
 	room    *answers.Exchange
 }
 
 func newExchange(request api.Request, room *answers.Exchange) *exchange {
-	return &exchange{request: request, slots: make(chan struct{}, maxAtOnce), room: room}
+	return &exchange{request: request, slots: semaphore.NewWeighted(maxAtOnce), room: room}
 }
 
 // run runs one of them when it is its turn, unless the others' results are too long already.
 func (x *exchange) run(ctx context.Context, run func(context.Context) (json.RawMessage, *api.Error)) (json.RawMessage, *api.Error) {
-	select {
-	case x.slots <- struct{}{}:
-		defer func() { <-x.slots }()
-	case <-ctx.Done(): // nobody reads the answer
+	if x.slots.Acquire(ctx, 1) != nil { // nobody reads the answer
 		return nil, api.Internal("")
 	}
+	defer x.slots.Release(1)
 	return x.room.Call(ctx, run)
 }
 

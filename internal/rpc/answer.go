@@ -57,13 +57,13 @@ func (h *handler) run(ctx context.Context, calls []call, from api.Request, room 
 		}
 	}
 	other := func() {
-		defer h.helpers.giveBack()
+		defer h.helpers.Release(1)
 		growStack()
 		work()
 	}
 	var others sync.WaitGroup
 	for range min(len(calls), h.concurrency) - 1 {
-		if !h.helpers.take() {
+		if !h.helpers.TryAcquire(1) {
 			break
 		}
 		others.Go(other)

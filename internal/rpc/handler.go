@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
@@ -32,7 +34,7 @@ type Options struct {
 }
 
 type handler struct {
-	helpers     helpers
+	helpers     *semaphore.Weighted
 	writeWithin time.Duration
 	dispatcher  httpapi.Dispatcher
 	log         *slog.Logger
@@ -48,7 +50,7 @@ type handler struct {
 // 503 (a long body, while too many long ones are under way).
 func NewHandler(d httpapi.Dispatcher, opts Options) http.Handler {
 	h := &handler{dispatcher: d, log: opts.Log, concurrency: opts.Concurrency, caller: opts.Caller, known: opts.Known, writeWithin: httpapi.WriteWithin, answers: opts.Answers}
-	h.helpers.left.Store(maxHelpers)
+	h.helpers = semaphore.NewWeighted(maxHelpers)
 	if h.log == nil {
 		h.log = slog.Default()
 	}

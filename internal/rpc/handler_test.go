@@ -291,8 +291,11 @@ func TestTraceparent(t *testing.T) {
 		return nil, nil
 	})
 	const rest = "-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	const random, reserved = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-04"
 	for given, want := range map[string]string{
 		"00" + rest:                  "00" + rest,
+		random:                       random,
+		reserved:                     "",
 		"cc" + rest:                  "00" + rest,
 		"cc" + rest + "-what":        "00" + rest,
 		"cc" + rest + "what":         "",
