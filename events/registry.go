@@ -58,20 +58,16 @@ func Version(t Type) (int, bool) {
 // current gives the definition of e's type and e's payload lifted to the
 // definition's version.
 func (e Envelope) current() (definition, json.RawMessage, error) {
-	d, ok := definitions[e.Type]
-	if !ok {
-		return definition{}, nil, fmt.Errorf("%s: %w %q", e.ID, ErrUnknownType, e.Type)
+	if err := e.Known(); err != nil {
+		return definition{}, nil, err
 	}
+	d := definitions[e.Type]
 	payload, err := d.lift(e)
 	return d, payload, err
 }
 
-// lift gives e's payload at the definition's version.
+// lift gives e's payload at the definition's version, which is not below e's.
 func (d definition) lift(e Envelope) (json.RawMessage, error) {
-	if e.V < 1 || e.V > d.version() {
-		return nil, fmt.Errorf("%s: %w %d of %s, this build knows 1 to %d",
-			e.ID, ErrUnknownVersion, e.V, e.Type, d.version())
-	}
 	payload := e.Payload
 	for v := e.V; v < d.version(); v++ {
 		lifted, err := d.upcasters[v-1](payload)
@@ -81,6 +77,19 @@ func (d definition) lift(e Envelope) (json.RawMessage, error) {
 		payload = lifted
 	}
 	return payload, nil
+}
+
+// Known returns an error that wraps [ErrUnknownType] or [ErrUnknownVersion] if this build does not know the event's type, or
+// its payload's version. What folds every event must not pass over such a one.
+func (e Envelope) Known() error {
+	d, ok := definitions[e.Type]
+	switch {
+	case !ok:
+		return fmt.Errorf("%s: %w %q", e.ID, ErrUnknownType, e.Type)
+	case e.V < 1 || e.V > d.version():
+		return fmt.Errorf("%s: %w %d of %s, this build knows 1 to %d", e.ID, ErrUnknownVersion, e.V, e.Type, d.version())
+	}
+	return nil
 }
 
 // Decoded gives a pointer to the payload's struct at its current version

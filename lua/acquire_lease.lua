@@ -1,17 +1,23 @@
 --- @include "lib/space"
 --- @include "lib/flush_deleting"
--- Takes or renews a projection's lease, so that one coordinator runs it and the others wait.
+-- Takes or renews a projection's lease, so that one coordinator runs it and the others wait. A program that is too old for
+-- the log gets none.
 --
 -- KEYS[1] log
 -- ARGV[1] name      of the projection
 -- ARGV[2] holder    the coordinator that asks
 -- ARGV[3] ttl       how long the lease lasts, ms
--- Returns 1 when it is held by the one that asked, else 0; nobody holds one while a flush deletes
+-- ARGV[4] format    of the log, that the coordinator knows
+-- Returns 1 when it is held by the one that asked, else 0; nobody holds one while a flush deletes; -1 when the log has a
+--         higher format
 -- Errors  none
 -- Emits   nothing
-local name, holder, ttl = ARGV[1], ARGV[2], ARGV[3]
+local name, holder, ttl, format = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local lease = prefix .. 'service:lease:' .. name
 
+if tonumber(redis.call('HGET', KEYS[1], 'format') or 0) > format then
+  return -1
+end
 if flush_deleting() then
   return 0
 end

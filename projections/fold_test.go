@@ -195,6 +195,7 @@ func TestAnEventThatCannotBeFoldedStopsTheBatch(t *testing.T) {
 			e.Payload = json.RawMessage(`{"taskId":7,"instanceId":7,"previousStatus":7}`)
 		}, events.ErrMalformed},
 		"version": {func(e *events.Envelope) { e.V = 99 }, events.ErrUnknownVersion},
+		"type":    {func(e *events.Envelope) { e.Type = "task.progressed" }, events.ErrUnknownType},
 	} {
 		list := append([]events.Envelope{}, h.events...)
 		bad := newHistory()

@@ -36,9 +36,9 @@ type Projection interface {
 	Checkpoint(ctx context.Context) (events.ID, error)
 	// Apply folds a batch and moves the checkpoint from batch.After to its last entry, all or nothing.
 	// Entries that are no events (Err is set) change nothing but the checkpoint. The error wraps
-	// ErrCheckpointMoved if batch.After is not the checkpoint, events.ErrMalformed or
-	// events.ErrUnknownVersion if an event's payload cannot be folded; any other is the store's, and the
-	// batch may be tried again.
+	// ErrCheckpointMoved if batch.After is not the checkpoint, events.ErrMalformed, events.ErrUnknownType or
+	// events.ErrUnknownVersion if an event cannot be folded; any other is the store's, and the batch may be tried
+	// again.
 	Apply(ctx context.Context, batch events.Batch) error
 	// Reset forgets what can be folded again from a log whose first event is base, and the checkpoint.
 	Reset(ctx context.Context, base int64) error
@@ -49,14 +49,19 @@ func moved(name string, after events.ID, stored string) error {
 	return fmt.Errorf("apply to %s after %s, which is at %q: %w", name, after, stored, ErrCheckpointMoved)
 }
 
-// foldAll gives a fold every event of a batch, in order.
+// foldAll gives a fold every event of a batch, in order. An event that this program does not know is an error even where
+// the fold would not read its payload: what a newer program means by it cannot be guessed.
 func foldAll(name string, batch events.Batch, add func(events.Envelope) error) error {
 	for i := range batch.Entries {
 		entry := &batch.Entries[i]
 		if entry.Err != nil {
 			continue
 		}
-		if err := add(entry.Envelope); err != nil {
+		err := entry.Envelope.Known()
+		if err == nil {
+			err = add(entry.Envelope)
+		}
+		if err != nil {
 			return fmt.Errorf("fold %s %s into %s: %w", entry.Envelope.Type, entry.ID, name, err)
 		}
 	}

@@ -13,7 +13,8 @@ import (
 var ErrIncompleteLog = errors.New("the log is incomplete, and what was made of it is kept")
 
 // prove reads the whole log and returns an error if a fold of it would not give everything back: it must
-// begin with the first event ever or with a flush, and have no gap up to the last seq given.
+// begin with the first event ever or with a flush, have no gap up to the last seq given, and hold only events that this
+// program knows.
 func prove(ctx context.Context, reader *events.Reader) (events.Bounds, error) {
 	bounds, err := reader.Bounds(ctx)
 	if err != nil {
@@ -28,6 +29,11 @@ func prove(ctx context.Context, reader *events.Reader) (events.Bounds, error) {
 			return bounds, err
 		case entry.ID.Seq == next && next == bounds.Base && next > 1 && entry.Envelope.Type != events.TypeSystemFlushed:
 			return bounds, fmt.Errorf("%w: its first event is %s, which is neither number 1 nor system.flushed", ErrIncompleteLog, entry.ID)
+		}
+		if entry.Err == nil {
+			if err := entry.Envelope.Known(); err != nil {
+				return bounds, fmt.Errorf("the log holds what this program does not know, and what was made of it is kept: %w", err)
+			}
 		}
 		next = entry.ID.Seq + 1
 	}

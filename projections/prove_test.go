@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -51,5 +52,29 @@ func TestARebuildLooksBeforeItDeletes(t *testing.T) {
 				t.Errorf("the refused rebuild changed something (-before +after):\n%s", diff)
 			}
 		})
+	}
+}
+
+// An event of a later program is found before anything is deleted: behind it, a fold would stop.
+func TestARebuildDeletesNothingForALaterEvent(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	h, _, _, _ := day()
+	b.publish(t, h.events...)
+	r, stop := b.start(t, "one")
+	b.caughtUp(t, h.seq)
+	stop()
+	before := b.views(t)
+	h.create("later", 50, "null")
+	last := &h.events[len(h.events)-1]
+	last.Type = "task.progressed"
+	b.publish(t, *last)
+	for _, p := range b.all {
+		if err := r.Rebuild(t.Context(), p.Name()); !errors.Is(err, events.ErrUnknownType) {
+			t.Errorf("rebuild %s: %v, want ErrUnknownType", p.Name(), err)
+		}
+	}
+	if diff := cmp.Diff(before, b.views(t)); diff != "" {
+		t.Errorf("the refused rebuild changed something (-before +after):\n%s", diff)
 	}
 }

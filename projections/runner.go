@@ -117,7 +117,7 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 			projection: p, cfg: cfg, reader: reader, together: together,
 			log:    cfg.Logger.With("projection", p.Name()),
 			tracer: newTracer(cfg.Traces, p.Name()),
-			lease:  lease{scripts: cfg.Scripts, name: p.Name(), holder: cfg.Holder},
+			lease:  lease{scripts: cfg.Scripts, name: p.Name(), holder: cfg.Holder, reader: reader},
 		})
 	}
 	return r, nil

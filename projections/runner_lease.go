@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -15,6 +16,7 @@ var (
 type acquireLeaseArgs struct {
 	Name, Holder string
 	TTL          int64 // ms
+	Format       int
 }
 
 type releaseLeaseArgs struct{ Name, Holder string }
@@ -25,13 +27,18 @@ type lease struct {
 	scripts lua.Scripts
 	name    string
 	holder  string
+	reader  *events.Reader
 }
 
-// acquire takes or renews the lease, and says whether it is ours.
+// acquire takes or renews the lease, and says whether it is ours. The error is an *events.NewerLogError if a newer program
+// writes to the log: a fold would meet events that this one does not know.
 func (l lease) acquire(ctx context.Context) (bool, error) {
-	reply, err := acquireLease.Run(ctx, l.scripts, acquireLeaseArgs{l.name, l.holder, leaseTTL.Milliseconds()})
+	reply, err := acquireLease.Run(ctx, l.scripts, acquireLeaseArgs{l.name, l.holder, leaseTTL.Milliseconds(), events.Format})
 	if err != nil {
 		return false, err
+	}
+	if reply == int64(-1) {
+		return false, l.reader.CheckFormat(ctx)
 	}
 	return reply == int64(1), nil
 }

@@ -77,6 +77,9 @@ func (l *loop) keep(ctx context.Context) {
 			return
 		}
 		held, err := l.lease.acquire(ctx)
+		if errors.As(err, new(*events.NewerLogError)) {
+			return // run reports it
+		}
 		if err == nil && !held {
 			l.log.Info("another coordinator runs the projection now, or nobody does while a flush deletes keys")
 			return
@@ -151,7 +154,7 @@ func (l *loop) session(ctx context.Context) error {
 // hopeless tells errors that the same batch would meet again.
 func hopeless(err error) bool {
 	return errors.Is(err, ErrCheckpointMoved) || errors.Is(err, events.ErrMalformed) ||
-		errors.Is(err, events.ErrUnknownVersion) || errors.Is(err, context.Canceled)
+		errors.Is(err, events.ErrUnknownType) || errors.Is(err, events.ErrUnknownVersion) || errors.Is(err, context.Canceled)
 }
 
 // start prepares the store, if that is due, and says where to read from.

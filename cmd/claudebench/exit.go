@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/fleet"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -48,12 +50,14 @@ func withExitCode(code int, err error) error {
 	return exitError{code, err}
 }
 
-// exitCode is the code that an error ends the program with. Errors of connections are known without a
-// mark.
+// exitCode is the code that an error ends the program with. Errors of connections, and of a coordinator that
+// does not fit the others, are known without a mark.
 func exitCode(err error) int {
 	var marked exitError
 	var network *net.OpError // not net.Error, which errors of files are too
 	var postgres *pgconn.ConnectError
+	var newer *events.NewerLogError
+	var different *fleet.DifferentError
 	var databaseURL *pgconn.ParseConfigError
 	switch {
 	case err == nil:
@@ -62,8 +66,10 @@ func exitCode(err error) int {
 		return marked.code
 	case errors.As(err, &databaseURL):
 		return exitUsage
-	case errors.Is(err, lua.ErrUnavailable), errors.As(err, &network), errors.As(err, &postgres):
+	case errors.Is(err, lua.ErrUnavailable), errors.As(err, &network), errors.As(err, &postgres), errors.As(err, &newer):
 		return exitUnavailable
+	case errors.As(err, &different):
+		return exitUsage
 	}
 	return exitFailed
 }

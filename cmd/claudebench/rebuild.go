@@ -48,7 +48,7 @@ from a projection is incomplete until it is done.`,
 }
 
 func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver bool, say func(string, ...any)) error {
-	client, err := openStores(cfg)
+	client, err := openStores(ctx, cfg)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ told on standard error.`,
 			if err := checkTypes(o.Types); err != nil {
 				return usageError(err)
 			}
-			client, err := openStores(cfg)
+			client, err := openStores(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/redisconn"
@@ -41,8 +42,8 @@ func explain(err error, redisURL string) error {
 }
 
 // openStores connects to the Redis that is named, else to the one that `up` runs, and fills in the
-// Postgres that belongs to it.
-func openStores(cfg *config.Config) (redis.UniversalClient, error) {
+// Postgres that belongs to it. It refuses a log that is newer than this program.
+func openStores(ctx context.Context, cfg *config.Config) (redis.UniversalClient, error) {
 	if cfg.RedisURL == "" {
 		running, err := readEndpoints(cfg.DataDir)
 		if errors.Is(err, os.ErrNotExist) {
@@ -61,7 +62,28 @@ func openStores(cfg *config.Config) (redis.UniversalClient, error) {
 	}
 	redisconn.LogTo(newLogger(cfg))
 	client, err := redisconn.Open(cfg.RedisURL, cfg.Namespace)
-	return client, usageError(err)
+	if err != nil {
+		return nil, usageError(err)
+	}
+	if err := readable(ctx, client, cfg.Namespace); err != nil {
+		_ = client.Close()
+		return nil, err
+	}
+	return client, nil
+}
+
+// readable returns an error if this program is too old for the log. That Redis does not answer, each command says in its own
+// way.
+func readable(ctx context.Context, client redis.UniversalClient, namespace string) error {
+	reader, err := events.NewReader(client, events.ReaderConfig{Namespace: namespace})
+	if err != nil {
+		return usageError(err)
+	}
+	newer := (*events.NewerLogError)(nil)
+	if errors.As(reader.CheckFormat(ctx), &newer) {
+		return newer
+	}
+	return nil
 }
 
 // endpoints is what a running `up` tells the tools, in a file that only its user can read.

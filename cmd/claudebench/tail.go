@@ -42,7 +42,7 @@ when Redis was away, and after a flush.`,
 			if err != nil {
 				return usageError(err)
 			}
-			client, err := openStores(cfg)
+			client, err := openStores(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}

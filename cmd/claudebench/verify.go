@@ -31,7 +31,7 @@ cannot be read.`,
   claudebench verify --json --redis-url redis://localhost:6379 --database-url postgres://localhost/claudebench`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := openStores(cfg)
+			client, err := openStores(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}

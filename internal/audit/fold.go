@@ -2,7 +2,6 @@ package audit
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -93,7 +92,11 @@ func (f *Fold) Instances() []*Instance {
 func (f *Fold) Apply(e events.Envelope) {
 	f.place(e)
 	s := step{Fold: f, e: e}
-	var err error
+	err := e.Known()
+	if err != nil {
+		s.tell("this program is older than the one that wrote it: %v", err)
+		return
+	}
 	switch e.Type {
 	case events.TypeTaskCreated:
 		err = with(s, s.created)
@@ -168,9 +171,6 @@ func (s step) tell(format string, args ...any) {
 func with[P any](s step, fold func(P)) error {
 	payload, err := events.PayloadAs[P](s.e)
 	if err != nil {
-		if errors.Is(err, events.ErrUnknownVersion) {
-			return fmt.Errorf("this program is older than the one that wrote it: %w", err)
-		}
 		return err
 	}
 	fold(payload)

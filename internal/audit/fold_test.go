@@ -104,7 +104,8 @@ func TestFoldTellsWhatIsNotLawful(t *testing.T) {
 		"registered before":       {[]string{registerW1}, "it says that w1 was not registered, which is"},
 		"gone before":             {[]string{`instance.failed {"id":"w8","roles":[],"tasksReassigned":0}`}, "w8 is not registered"},
 		"tasks of the dead":       {[]string{`instance.failed {"id":"w1","roles":["worker"],"tasksReassigned":2}`}, "2 tasks were taken from w1, which had 0"},
-		"a version from later":    {[]string{`leader.elected []`}, "cannot be read"},
+		"no payload":              {[]string{`leader.elected []`}, "cannot be read"},
+		"a type from later":       {[]string{`task.progressed {}`}, "this program is older than the one that wrote it"},
 		"flush":                   {[]string{`system.flushed {"redis":1,"timestamp":"x","firstSeq":1,"lastSeq":3}`, registerW1}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -133,7 +134,7 @@ func TestFoldKeepsTheLogsOrder(t *testing.T) {
 	var told []string
 	f := audit.NewFold(1, func(violation string) { told = append(told, violation) })
 	for _, id := range []events.ID{{MS: 5, Seq: 1}, {MS: 4, Seq: 2}, {MS: 6, Seq: 4}, {MS: 6, Seq: 4}} {
-		f.Apply(events.Envelope{ID: id, Seq: id.Seq, Timestamp: id.MS, Type: "a.thing", V: 1})
+		f.Apply(events.Envelope{ID: id, Seq: id.Seq, Timestamp: id.MS, Type: events.TypeCircuitOpened, V: 1})
 	}
 	for i, part := range []string{"4-2 is earlier than 5-1", "events with seq 3 to 3 are missing", "6-4 comes where seq 5 must"} {
 		if i >= len(told) || !strings.Contains(told[i], part) {

@@ -1,13 +1,16 @@
-// Package fleet sees to it that the coordinators of a namespace have the same settings, where a difference would let the
-// one that is asked decide. The server takes the note of the settings at its start and keeps it while it runs.
+// Package fleet sees to it that the coordinators of a namespace fit each other: that none is too old for the log, and that
+// all have the same settings where a difference would let the one that is asked decide. The server joins at its start and
+// stays a member while it runs.
 //
-// The note is a key in Redis that lasts for a lease, so that after the last coordinator has ended others may start with
-// other settings. It is no lock: when Redis has been away for longer than the lease, whoever comes first notes its own
-// settings, and the others report the difference until they are restarted. No command waits for any of it.
+// The log's format is noted in the log's hash for good. The settings are a key in Redis that lasts for a lease, so that
+// after the last coordinator has ended others may start with other settings. It is no lock: when Redis has been away for
+// longer than the lease, whoever comes first notes its own settings, and the others report the difference until they are
+// restarted. No command waits for any of it.
 package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -16,12 +19,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/lua"
 )
 
 const (
-	// lease is how long the note outlives the last coordinator, and so how long a start with other settings may wait.
+	// lease is how long the settings outlive the last coordinator, and so how long a start with other settings may wait.
 	lease = 4 * time.Second
 	// renewEvery leaves time for a Redis that hangs for a moment.
 	renewEvery = time.Second
@@ -29,13 +33,15 @@ const (
 	askEvery = 100 * time.Millisecond
 )
 
-type holdSettingsArgs struct {
+type joinFleetArgs struct {
 	Lease    int64 // ms
 	Replace  bool
+	Format   int
+	Program  string
 	Settings []string
 }
 
-var holdSettings = lua.Bind[holdSettingsArgs]("hold_settings")
+var joinFleet = lua.Bind[joinFleetArgs]("join_fleet")
 
 // Settings are values by the name of their flag.
 type Settings map[string]string
@@ -64,38 +70,43 @@ func (e *DifferentError) Error() string {
 		"To change it one coordinator after the other, start each with --replace-settings"
 }
 
-// Note is the note of one coordinator's settings. It is safe for concurrent use.
-type Note struct {
+// Member is one coordinator of a namespace's fleet. It is safe for concurrent use.
+type Member struct {
 	scripts  lua.Scripts
+	program  string
 	settings Settings
 	logger   *slog.Logger
 
-	mu        sync.Mutex
-	different *DifferentError // nil while all agree
+	mu      sync.Mutex
+	problem error // nil while it fits the others
 }
 
-// New returns the note of a namespace whose scripts these are.
-func New(scripts lua.Scripts, settings Settings, logger *slog.Logger) *Note {
-	return &Note{scripts: scripts, settings: settings, logger: logger}
+// New returns the member for a namespace whose scripts these are. program is its version.
+func New(scripts lua.Scripts, program string, settings Settings, logger *slog.Logger) *Member {
+	return &Member{scripts: scripts, program: program, settings: settings, logger: logger}
 }
 
-// Take notes the settings, or compares them with those that are noted. A note that nobody renews belongs to coordinators
-// that have ended: Take waits until its lease is over. The error is a *DifferentError if a coordinator with other settings
-// runs; with replace there is none. Other errors are those of lua.Runner.Run, and ctx's.
-func (n *Note) Take(ctx context.Context, replace bool) error {
+// Join notes the log's format and the settings, or compares them with those that are noted. Settings that nobody renews
+// belong to coordinators that have ended: Join waits until their lease is over. The error is an *events.NewerLogError if a
+// newer program has written to the log, and a *DifferentError if a coordinator with other settings runs; with replace it
+// is never the latter. Other errors are those of lua.Runner.Run, and ctx's.
+func (m *Member) Join(ctx context.Context, replace bool) error {
 	var before time.Duration
 	for {
-		left, different, err := n.hold(ctx, replace)
+		left, problem, err := m.note(ctx, replace)
+		different := (*DifferentError)(nil)
 		switch {
 		case err != nil:
 			return err
-		case different == nil:
+		case problem == nil:
 			return nil
+		case !errors.As(problem, &different):
+			return problem
 		case left <= 0 || before > 0 && left > before:
-			return different // somebody renews it
+			return problem // somebody renews them
 		case before == 0:
-			n.logger.InfoContext(ctx, "other settings were in use a moment ago: waiting to see whether a coordinator with them still runs",
-				"difference", different.Error(), "at_most", left.String())
+			m.logger.InfoContext(ctx, "other settings were in use a moment ago: waiting to see whether a coordinator with them still runs",
+				"difference", problem, "at_most", left.String())
 		}
 		before = left
 		select {
@@ -106,9 +117,9 @@ func (n *Note) Take(ctx context.Context, replace bool) error {
 	}
 }
 
-// Keep renews the note until ctx ends. A difference is logged when it begins and when it ends, and is what Err returns
-// meanwhile.
-func (n *Note) Keep(ctx context.Context) {
+// Keep renews the settings until ctx ends. What does not fit the other coordinators is logged when it begins and when it
+// ends, and is what Err returns meanwhile.
+func (m *Member) Keep(ctx context.Context) {
 	ticker := time.NewTicker(renewEvery)
 	defer ticker.Stop()
 	for {
@@ -117,55 +128,55 @@ func (n *Note) Keep(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		_, different, err := n.hold(ctx, false)
+		_, problem, err := m.note(ctx, false)
 		if err != nil {
 			continue // Redis is away, which others report
 		}
-		n.mu.Lock()
-		before := n.different
-		n.different = different
-		n.mu.Unlock()
+		m.mu.Lock()
+		before := m.problem
+		m.problem = problem
+		m.mu.Unlock()
 		switch {
-		case different != nil && before == nil:
-			n.logger.ErrorContext(ctx, "the coordinators of this namespace have different settings", "difference", different.Error())
-		case different == nil && before != nil:
-			n.logger.InfoContext(ctx, "the coordinators of this namespace have the same settings again")
+		case problem != nil && before == nil:
+			m.logger.ErrorContext(ctx, "this coordinator does not fit the others of its namespace", "error", problem)
+		case problem == nil && before != nil:
+			m.logger.InfoContext(ctx, "this coordinator fits the others of its namespace again")
 		}
 	}
 }
 
-// Err returns a *DifferentError while other coordinators have other settings, else nil.
-func (n *Note) Err() error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.different == nil {
-		return nil
-	}
-	return n.different
+// Err returns why this coordinator does not fit the others of its namespace, as Join does; nil if it does.
+func (m *Member) Err() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.problem
 }
 
-// hold renews the note, or returns how long the one of other settings lasts still and what differs.
-func (n *Note) hold(ctx context.Context, replace bool) (left time.Duration, different *DifferentError, err error) {
-	args := holdSettingsArgs{Lease: lease.Milliseconds(), Replace: replace}
-	for _, name := range slices.Sorted(maps.Keys(n.settings)) {
-		args.Settings = append(args.Settings, name, n.settings[name])
+// note renews the settings, or returns what does not fit, and how long other settings stay noted.
+func (m *Member) note(ctx context.Context, replace bool) (left time.Duration, problem, err error) {
+	args := joinFleetArgs{Lease: lease.Milliseconds(), Replace: replace, Format: events.Format, Program: m.program}
+	for _, name := range slices.Sorted(maps.Keys(m.settings)) {
+		args.Settings = append(args.Settings, name, m.settings[name])
 	}
-	reply, err := holdSettings.Run(ctx, n.scripts, args)
+	reply, err := joinFleet.Run(ctx, m.scripts, args)
 	if err != nil {
 		return 0, nil, err
 	}
 	values, ok := reply.([]any)
-	if !ok || len(values)%2 != 1 {
-		return 0, nil, fmt.Errorf("hold_settings returned %v", reply)
+	if !ok || len(values)%2 != 1 || len(values) < 3 {
+		return 0, nil, fmt.Errorf("join_fleet returned %v", reply)
 	}
-	left = time.Duration(lua.Integer(values[0])) * time.Millisecond
-	if len(values) == 1 {
+	left = time.Duration(lua.Integer(values[2])) * time.Millisecond
+	if format := lua.Integer(values[0]); format > events.Format {
+		return left, &events.NewerLogError{Format: format, Program: fmt.Sprint(values[1])}, nil
+	}
+	if len(values) == 3 {
 		return left, nil, nil
 	}
-	different = &DifferentError{Ours: Settings{}, Theirs: Settings{}}
-	for i := 1; i < len(values); i += 2 {
+	different := &DifferentError{Ours: Settings{}, Theirs: Settings{}}
+	for i := 3; i < len(values); i += 2 {
 		name := fmt.Sprint(values[i])
-		different.Ours[name], different.Theirs[name] = n.settings[name], fmt.Sprint(values[i+1])
+		different.Ours[name], different.Theirs[name] = m.settings[name], fmt.Sprint(values[i+1])
 	}
 	return left, different, nil
 }

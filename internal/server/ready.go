@@ -29,7 +29,7 @@ type readiness struct {
 	// Ready reports whether commands are taken.
 	Ready bool `json:"ready"`
 	// Degraded reports that commands are taken, and something needs an operator: task.list does not answer, or answers
-	// what is old, or other coordinators have other settings.
+	// what is old, or this coordinator does not fit the others.
 	Degraded bool `json:"degraded"`
 	// Reasons are why it is not ready, or degraded, a sentence each.
 	Reasons []string `json:"reasons,omitempty"`
@@ -83,7 +83,7 @@ func (s *Server) readiness(ctx context.Context, writable func(context.Context) e
 	if lag.Stale() {
 		answer.Degraded, answer.Reasons = true, append(answer.Reasons, lag.String())
 	}
-	if err := s.settings.Err(); err != nil {
+	if err := s.fleet.Err(); err != nil {
 		answer.Degraded, answer.Reasons = true, append(answer.Reasons, err.Error())
 	}
 	select {

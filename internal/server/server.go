@@ -88,7 +88,7 @@ type Server struct {
 	pool        *projections.Pool  // nil without Postgres
 	tasks       *projections.Tasks // nil without Postgres
 	scripts     lua.Scripts
-	settings    *fleet.Note
+	fleet       *fleet.Member
 	runner      *projections.Runner
 	stop        context.CancelFunc // of the background work
 	endWork     func()             // of what goes on without its caller, a flush
@@ -206,15 +206,24 @@ func (s *Server) checkCommands(ctx context.Context, cfg *config.Config, coordina
 	return nil
 }
 
-// checkKeys refuses a Redis in which another program uses the keys of the log: each command would fail with WRONGTYPE.
-func (s *Server) checkKeys(ctx context.Context, space keys.Space) error {
+// checkLog refuses a Redis in which another program uses the keys of the log, where each command would fail with WRONGTYPE, and a
+// log that is newer than this program. It changes nothing.
+func (s *Server) checkLog(ctx context.Context, cfg *config.Config, space keys.Space) error {
 	for key, want := range map[string]string{space.Log(): "hash", space.Events(): "stream"} {
 		kind, err := s.redis.Type(ctx, key).Result()
 		if err == nil && kind != want && kind != "none" {
 			return fmt.Errorf("%s is a %s, not a %s: another program uses this key; choose another database or --namespace", key, kind, want)
 		}
 	}
-	return nil
+	reader, err := events.NewReader(s.redis, events.ReaderConfig{Namespace: cfg.Namespace, Logger: s.logger})
+	if err != nil {
+		return err
+	}
+	newer := (*events.NewerLogError)(nil)
+	if err := reader.CheckFormat(ctx); errors.As(err, &newer) {
+		return newer
+	}
+	return nil // a Redis that does not answer is asked again when it takes commands
 }
 
 // assemble builds the parts, starts those that work in the background, and opens the listener.
@@ -228,6 +237,9 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	runner := lua.NewRunner(s.redis)
 	s.scripts = runner.On(space.Log())
 	redisConfig := projections.RedisConfig{Client: s.redis, Scripts: s.scripts, Keys: space}
+	if err := s.checkLog(ctx, cfg, space); err != nil {
+		return nil, nil, err
+	}
 	folds := []projections.Projection{projections.NewState(redisConfig), projections.NewMetrics(redisConfig)}
 	if s.pool != nil {
 		if s.tasks, err = s.openTasks(ctx, cfg, redisConfig, o.OwnStores); err != nil {
@@ -256,10 +268,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	if err := s.checkCommands(ctx, cfg, coordinator); err != nil {
 		return nil, nil, err
 	}
-	if err := s.checkKeys(ctx, space); err != nil {
-		return nil, nil, err
-	}
-	if err := s.agree(ctx, cfg); err != nil {
+	if err := s.join(ctx, cfg); err != nil {
 		return nil, nil, err
 	}
 	s.runner, err = projections.NewRunner(projections.RunnerConfig{
@@ -289,16 +298,16 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.running.Go(func() { s.runner.Run(background) })
-	s.running.Go(func() { s.settings.Keep(background) })
+	s.running.Go(func() { s.fleet.Keep(background) })
 	s.running.Go(func() { monitor.Run(background, coordinator.Sweep, cfg.MonitorInterval, s.logger) })
 	return handler, listener, nil
 }
 
-// agree refuses settings other than those of the coordinators that run. While Redis takes no commands, the
-// comparison is left to the time after: Keep reports a difference.
-func (s *Server) agree(ctx context.Context, cfg *config.Config) error {
-	s.settings = fleet.New(s.scripts, fleet.Of(cfg), s.logger)
-	err := s.settings.Take(ctx, cfg.ReplaceSettings)
+// join refuses a log that is newer than this program, and settings other than those of the coordinators that run.
+// While Redis takes no commands, the comparison is left to the time after: Keep reports a difference.
+func (s *Server) join(ctx context.Context, cfg *config.Config) error {
+	s.fleet = fleet.New(s.scripts, s.version, fleet.Of(cfg), s.logger)
+	err := s.fleet.Join(ctx, cfg.ReplaceSettings)
 	if ctx.Err() == nil && (errors.Is(err, lua.ErrUnavailable) || errors.Is(err, lua.ErrOutcomeUnknown)) {
 		s.logger.WarnContext(ctx, "the settings are not yet compared with those of other coordinators", "error", err)
 		return nil

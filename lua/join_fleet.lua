@@ -1,0 +1,38 @@
+--- @include "lib/space"
+-- Notes what the coordinators of a namespace must have in common: the log's format, for good, and the settings, for a
+-- lease. Where a higher format or other settings are noted, nothing is changed. No flush deletes the notes: the one is in
+-- the log's hash, and the key of the other is in none of the flushed families.
+--
+-- KEYS[1] log
+-- ARGV[1] lease      how long the settings stay noted, ms
+-- ARGV[2] replace    1 to note these settings whatever is noted, else 0
+-- ARGV[3] format     of the log, that the program writes
+-- ARGV[4] program    its version
+-- ARGV[5…] settings  name, value, …
+-- Returns {the format noted, the first program that noted it, how long the settings stay noted, ms;
+--         name, value noted, … of the settings that differ}
+-- Errors  none
+-- Emits   nothing
+local lease, replace, format, program = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local first_setting = 5
+local note = prefix .. 'fleet:settings'
+
+local noted = redis.call('HMGET', KEYS[1], 'format', 'program')
+local highest = tonumber(noted[1] or 0)
+if highest > tonumber(format) then return { highest, noted[2] or '', redis.call('PTTL', note) } end
+if replace == '1' then redis.call('DEL', note) end
+local different = {}
+for i = first_setting, #ARGV, 2 do
+  local value = redis.call('HGET', note, ARGV[i])
+  if value and value ~= ARGV[i + 1] then
+    different[#different + 1] = ARGV[i]
+    different[#different + 1] = value
+  end
+end
+if #different > 0 then return { highest, noted[2] or '', redis.call('PTTL', note), unpack(different) } end
+if highest < tonumber(format) then redis.call('HSET', KEYS[1], 'format', format, 'program', program) end
+for i = first_setting, #ARGV, 2 do
+  redis.call('HSET', note, ARGV[i], ARGV[i + 1])
+end
+redis.call('PEXPIRE', note, lease)
+return { tonumber(format), program, tonumber(lease) }
