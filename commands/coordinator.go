@@ -50,6 +50,9 @@ type Options struct {
 	// TokenRateLimits replaces how many calls a minute a token may make for all its instances together; 0 is none. Default
 	// five times the method's limit.
 	TokenRateLimits map[string]int
+	// ByteLimit is how many bytes of params a token, or an address without one, may bring a minute; 0 is none. Params of up to
+	// 4 KiB do not count.
+	ByteLimit int
 	// Name is the coordinator's in leases and in notes on its circuits. Default a random one.
 	Name string
 	// FlushDies reports whether a flush is left at a step, as by a coordinator that dies. For tests.
@@ -130,6 +133,9 @@ func New(o Options) (*Coordinator, error) {
 			return nil, fmt.Errorf("method %s is in the list twice", m.Name)
 		}
 		c.methods[m.Name] = m
+		if m.Effect != command.Reads {
+			m.ByteLimit = o.ByteLimit
+		}
 		m.Breaker.Open = cmp.Or(o.BreakerOpen, m.Breaker.Open)
 		if m.Breaker.Failures > 0 {
 			m.Circuit = breaker.New(m.Name, m.Breaker, o.Logger)

@@ -300,3 +300,30 @@ func TestRateLimitsOfMethodsThatAreNotThere(t *testing.T) {
 		t.Errorf("a bad namespace: %v", err)
 	}
 }
+
+// Long params count by their bytes, for all methods and instances of a token together; short ones and reads do not.
+func TestBytesAreLimited(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens(), ByteLimit: 100_000}, func(t *testing.T, f *fleettest.Fleet) {
+		long := strings.Repeat("x", 30_000)
+		create := `{"text":"a","metadata":{"long":"` + long + `"}}`
+		id := fleettest.Decoded[api.Task](t, f.May("alice", "task.create", "%s", create)).ID
+		f.May("alice", "task.update", `{"id":%q,"updates":{"metadata":{"more":%q}}}`, id, long)
+		f.May("alice", "task.create", "%s", create)
+		f.May("alice", "task.create", "%s", create) // what came before was below the limit
+		before := f.Seq()
+		_, err := f.As("alice", "task.create", "%s", create)
+		known := &api.Error{}
+		if !errors.As(err, &known) || known.Code != api.CodeRateLimited || !strings.Contains(err.Error(), `"limit":100000`) ||
+			!strings.Contains(err.Error(), `"scope":"bytes"`) || f.Seq() != before {
+			t.Errorf("beyond the limit: %v", err)
+		}
+		for range 50 {
+			f.May("alice", "task.create", `{"text":"short"}`)
+			f.May("alice", "task.get", `{"id":%q}`, id)
+		}
+		f.May("bob", "task.create", "%s", create)
+		// A minute later half of it is in the window that slides away.
+		f.Put([]any{"HINCRBY", f.Keys.Prefix() + "ratelimit:bytes:alice", "start", -110_000})
+		f.May("alice", "task.create", "%s", create)
+	})
+}

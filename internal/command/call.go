@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -46,19 +47,25 @@ func Run[A any](ctx context.Context, c *Call, script lua.Bound[A], instance stri
 	return script.RunCommand(ctx, c.scripts, c.EventContext(instance, c.Cause), c.Subject(instance), c.calls(instance), args)
 }
 
-// calls is how many calls a minute the script may let pass, as lib/guard reads it: for the rate-limit key, and for all
-// instances of the token together.
+// freeBytes is how long params may be without counting for the limit of bytes: the limit of calls bounds such calls.
+const freeBytes = 4 << 10
+
+// calls is how many calls a minute the script may let pass, as lib/guard reads it: for the rate-limit key, for all instances of
+// the token together, and for the bytes that a token, or an address without one, brings.
 func (c *Call) calls(instance string) string {
 	if c.counted {
 		return "0"
 	}
 	c.counted = true
-	own := strconv.Itoa(c.Limit())
-	if c.Caller == "" || instance == "" || c.method.TokenLimit == 0 {
-		return own
+	limits := strconv.Itoa(c.Limit())
+	if c.Caller != "" && instance != "" && c.method.TokenLimit > 0 {
+		// No instance's id is empty, so that the token's key is nobody else's.
+		limits += fmt.Sprintf("\n%d 1 token %s:%s/", c.method.TokenLimit, c.Method, c.Caller)
 	}
-	// No instance's id is empty, so that the token's key is nobody else's.
-	return own + " " + strconv.Itoa(c.method.TokenLimit) + " " + c.Method + ":" + c.Caller + "/"
+	if bytes := len(c.Params); bytes > freeBytes && c.method.ByteLimit > 0 {
+		limits += fmt.Sprintf("\n%d %d bytes bytes:%s", c.method.ByteLimit, bytes, cmp.Or(c.Caller, c.Addr, "local"))
+	}
+	return limits
 }
 
 // Scripts runs scripts on the call's log that neither count the call nor decide it.

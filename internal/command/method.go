@@ -31,6 +31,9 @@ type Method struct {
 	Limit int
 	// TokenLimit is how many calls a minute a token may make for all its instances together; 0 is no limit.
 	TokenLimit int
+	// ByteLimit is how many bytes of params a token, or an address without one, may bring a minute to all methods that change
+	// something; 0 is no limit. Params of up to 4 KiB do not count.
+	ByteLimit int
 	// Timeout is when a call is given up at the latest.
 	Timeout time.Duration
 	// Breaker says when the circuit breaker of the method opens, and for how long.

@@ -31,6 +31,7 @@ type Config struct {
 	TaskRetention   time.Duration
 	RateLimits      RateLimits
 	TokenRateLimits RateLimits
+	ByteLimit       int
 
 	// ReplaceSettings makes the settings that a fleet must have in common those of this coordinator.
 	ReplaceSettings bool
@@ -59,6 +60,9 @@ func (c *Config) BindDataDir(flags *pflag.FlagSet) {
 	flags.StringVar(&c.DataDir, "data-dir", DefaultDataDir(), "folder of the data that 'up' keeps")
 }
 
+// DefaultByteLimit is 256 MiB a minute: what Redis keeps in a quarter of an hour stays below 4 GiB.
+const DefaultByteLimit = 256 << 20
+
 // BindCoordinator adds the flags of a running coordinator.
 func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 	flags.StringVar(&c.Listen, "listen", "127.0.0.1:3000", "address to listen on: host:port; a host name is resolved")
@@ -70,6 +74,9 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 	flags.Var(&c.TokenRateLimits, "token-rate-limits", "calls a minute that a token may make for all its instances together, as method=limit,…; "+
 		"five times the limit for each when left out; 0 for none, 'off' for none at all")
 	flags.Var(&c.RateLimits, "rate-limits", "calls a minute for each actor, as method=limit,…; 0 for none, 'off' for none at all")
+	flags.IntVar(&c.ByteLimit, "byte-limit", DefaultByteLimit,
+		"bytes of params that a token, or an address without one, may send in a minute to methods that change something;\n"+
+			"calls with up to 4 KiB do not count; 0 for no limit")
 	flags.BoolVar(&c.ReplaceSettings, "replace-settings", false,
 		"start although coordinators of this namespace run with other values of --instance-ttl, --monitor-interval or\n"+
 			"--task-retention; restart those next")
@@ -95,6 +102,9 @@ func (c *Config) Check() error {
 		if d < time.Millisecond {
 			return fmt.Errorf("--%s must be at least 1ms, and is %s", name, d)
 		}
+	}
+	if c.ByteLimit < 0 {
+		return fmt.Errorf("--byte-limit must not be negative, and is %d", c.ByteLimit)
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {

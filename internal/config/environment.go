@@ -26,6 +26,7 @@ var variables = map[string]string{
 	"rate-limits":       "CB_RATE_LIMITS",
 	"token-rate-limits": "CB_TOKEN_RATE_LIMITS",
 	"replace-settings":  "CB_REPLACE_SETTINGS",
+	"byte-limit":        "CB_BYTE_LIMIT",
 	"allow-volatile":    "CB_ALLOW_VOLATILE",
 	"insecure":          "CB_INSECURE",
 	"auth-file":         "CB_AUTH_FILE",

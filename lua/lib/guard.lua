@@ -1,6 +1,6 @@
 --- @include "lib/space"
 --- @include "lib/clock"
--- The rate limit: a sliding window of two counters for a method and an actor. The window before counts
+-- The rate limits: a sliding window of two counters for a method and an actor, and for whatever else is limited. The window before counts
 -- for as much of it as the sliding minute still covers. A window begins with its first call.
 
 local rate_window = 60000 -- ms
@@ -13,7 +13,7 @@ local function window(subject)
   local key = prefix .. 'ratelimit:' .. subject
   local stored = redis.call('HMGET', key, 'start', 'current', 'previous')
   c = { key = key, begun = stored[1], start = tonumber(stored[1] or clock), current = tonumber(stored[2] or 0),
-    previous = tonumber(stored[3] or 0), calls = 0, elapsed = 0 }
+    previous = tonumber(stored[3] or 0), counted = 0, elapsed = 0 }
   c.elapsed = clock - c.start
   if c.elapsed < 0 or c.elapsed >= 2 * rate_window then
     c.start, c.current, c.previous, c.elapsed, c.begun = clock, 0, 0, 0, false
@@ -28,7 +28,7 @@ local function window(subject)
   return c
 end
 
--- exceeded returns an error reply when one more call is too many; scope says whose calls they are, if not the actor's.
+-- exceeded returns an error reply when a limit is reached; scope says which, if not that of the actor's calls.
 local function exceeded(c, calls, scope)
   if c.previous * (1 - c.elapsed / rate_window) + c.current < calls then return nil end
   local wait = (2 - calls / c.current) * rate_window - c.elapsed + 1
@@ -40,21 +40,31 @@ local function exceeded(c, calls, scope)
     scope or ''))
 end
 
+local function count(c, cost)
+  c.current, c.counted = c.current + cost, c.counted + cost
+end
+
 -- limit counts a call and returns an error reply when it is one too many, which is not counted. calls is the limit of the
--- subject, 0 for none. Of an instance of a token it is "calls all token": all is how many calls the token may make for
--- all its instances together, and token their subject. Scripts call limit before anything else may refuse the call,
--- since the limit is there to stop loops.
+-- subject, 0 for none, and a line for each further limit that the call counts for: its limit, by how much the call
+-- counts, its scope and its subject. What came before must be below a limit, not this call with it, so that a call of any
+-- size passes some time. Scripts call limit before anything else may refuse the call, since the limit is there to stop
+-- loops.
 local function limit(subject, calls)
   if calls == '0' then return nil end
-  local all, token
-  if string.find(calls, ' ', 1, true) then calls, all, token = string.match(calls, '^(%d+) (%d+) (.*)$') end
-  local of_subject = calls ~= '0' and window(subject)
-  local of_token = token and window(token)
-  local refused = of_subject and exceeded(of_subject, tonumber(calls))
-    or of_token and exceeded(of_token, tonumber(all), ',"scope":"token"')
+  local own, further = calls, ''
+  if string.find(calls, '\n', 1, true) then own, further = string.match(calls, '^(%d+)(.*)$') end
+  local mine = own ~= '0' and window(subject)
+  local refused = mine and exceeded(mine, tonumber(own))
   if refused then return refused end
-  if of_subject then of_subject.current, of_subject.calls = of_subject.current + 1, of_subject.calls + 1 end
-  if of_token then of_token.current, of_token.calls = of_token.current + 1, of_token.calls + 1 end
+  local others = {}
+  for most, cost, scope, of in string.gmatch(further, '\n(%d+) (%d+) (%l+) ([^\n]+)') do
+    local c = window(of)
+    refused = exceeded(c, tonumber(most), ',"scope":"' .. scope .. '"')
+    if refused then return refused end
+    others[#others + 1] = { c, tonumber(cost) }
+  end
+  if mine then count(mine, 1) end
+  for _, other in ipairs(others) do count(other[1], other[2]) end
 end
 
 -- count_calls writes what was counted.
@@ -62,10 +72,10 @@ end
 local function count_calls()
   if not counted then return end
   for _, c in pairs(counted) do
-    if c.calls > 0 and c.begun then
-      redis.call('HINCRBY', c.key, 'current', c.calls)
-    elseif c.calls > 0 then
-      redis.call('HSET', c.key, 'start', int(c.start), 'current', c.current, 'previous', c.previous)
+    if c.counted > 0 and c.begun then
+      redis.call('HINCRBY', c.key, 'current', int(c.counted))
+    elseif c.counted > 0 then
+      redis.call('HSET', c.key, 'start', int(c.start), 'current', int(c.current), 'previous', int(c.previous))
       redis.call('PEXPIRE', c.key, 2 * rate_window)
     end
   end
