@@ -28,7 +28,7 @@ func TestAnswersAreMadeAgain(t *testing.T) {
 		f.Create("y", "")
 		claim := `{"workerId":"w","maxTasks":2,"idempotencyKey":"k"}`
 		claimed := f.OK("task.claim", "%s", claim)
-		keys, err := f.Client.Keys(t.Context(), f.Keys.Prefix()+"service:idempotency:*").Result()
+		keys, err := f.Client.Keys(t.Context(), f.Keys.Prefix()+"service:idempotency:*").Result() //nolint:forbidigo // nothing lists these
 		if err != nil || len(keys) != 2 {
 			t.Fatal(keys, err)
 		}
@@ -81,7 +81,7 @@ func TestAnswersKeptWholeAreReturned(t *testing.T) {
 		} {
 			method, params := call[0], call[1]
 			answer := f.OK(method, "%s", params)
-			keys, err := f.Client.Keys(t.Context(), f.Keys.Prefix()+"service:idempotency:*").Result()
+			keys, err := f.Client.Keys(t.Context(), f.Keys.Prefix()+"service:idempotency:*").Result() //nolint:forbidigo // nothing lists these
 			if err != nil || len(keys) != 1 {
 				t.Fatal(keys, err)
 			}
