@@ -365,26 +365,13 @@ func TestTimeCountsFromTheRequestsBeginning(t *testing.T) {
 		got = r.Received
 		return json.RawMessage(`{}`), nil
 	}, nil, nil)
-	body := &timedBody{Reader: strings.NewReader(`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"task_claim","arguments":{}}}`)}
+	body := &testenv.TimedBody{Reader: strings.NewReader(`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"task_claim","arguments":{}}}`)}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/mcp", body)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json, text/event-stream")
 	began := time.Now()
 	h.ServeHTTP(httptest.NewRecorder(), r)
-	if got.Before(began) || got.After(body.read) {
-		t.Errorf("it counts from %v, the request began between %v and %v", got, began, body.read)
+	if got.Before(began) || got.After(body.FirstRead) {
+		t.Errorf("it counts from %v, the request began between %v and %v", got, began, body.FirstRead)
 	}
-}
-
-// timedBody notes when it was first read.
-type timedBody struct {
-	io.Reader
-	read time.Time
-}
-
-func (b *timedBody) Read(p []byte) (int, error) {
-	if b.read.IsZero() {
-		b.read = time.Now()
-	}
-	return b.Reader.Read(p)
 }

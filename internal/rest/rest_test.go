@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +18,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/httpapi"
 	"github.com/claudebench/claudebench/internal/rest"
+	"github.com/claudebench/claudebench/internal/testenv"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -215,25 +215,12 @@ func TestAPanicIsAnInternalError(t *testing.T) {
 func TestTimeCountsFromTheRequestsBeginning(t *testing.T) {
 	t.Parallel()
 	h, seen := calls("{}", nil)
-	body := &timedBody{Reader: strings.NewReader("{}")}
+	body := &testenv.TimedBody{Reader: strings.NewReader("{}")}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/task/create", body)
 	r.Header.Set("Content-Type", "application/json")
 	began := time.Now()
 	h.ServeHTTP(httptest.NewRecorder(), r)
-	if got := (*seen)[0].Received; got.Before(began) || got.After(body.read) {
-		t.Errorf("it counts from %v, the request began between %v and %v", got, began, body.read)
+	if got := (*seen)[0].Received; got.Before(began) || got.After(body.FirstRead) {
+		t.Errorf("it counts from %v, the request began between %v and %v", got, began, body.FirstRead)
 	}
-}
-
-// timedBody notes when it was first read.
-type timedBody struct {
-	io.Reader
-	read time.Time
-}
-
-func (b *timedBody) Read(p []byte) (int, error) {
-	if b.read.IsZero() {
-		b.read = time.Now()
-	}
-	return b.Reader.Read(p)
 }

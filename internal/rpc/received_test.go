@@ -3,7 +3,6 @@ package rpc_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/rpc"
+	"github.com/claudebench/claudebench/internal/testenv"
 )
 
 // A method's time counts from when its request began to arrive: who sends a body slowly has less of it.
@@ -22,25 +22,12 @@ func TestTimeCountsFromTheRequestsBeginning(t *testing.T) {
 		got = r.Received
 		return nil, nil
 	}), rpc.Options{})
-	body := &timedBody{Reader: strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"m"}`)}
+	body := &testenv.TimedBody{Reader: strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"m"}`)}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/rpc", body)
 	r.Header.Set("Content-Type", "application/json")
 	began := time.Now()
 	h.ServeHTTP(httptest.NewRecorder(), r)
-	if got.Before(began) || got.After(body.read) {
-		t.Errorf("it counts from %v, the request began between %v and %v", got, began, body.read)
+	if got.Before(began) || got.After(body.FirstRead) {
+		t.Errorf("it counts from %v, the request began between %v and %v", got, began, body.FirstRead)
 	}
-}
-
-// timedBody notes when it was first read.
-type timedBody struct {
-	io.Reader
-	read time.Time
-}
-
-func (b *timedBody) Read(p []byte) (int, error) {
-	if b.read.IsZero() {
-		b.read = time.Now()
-	}
-	return b.Reader.Read(p)
 }
