@@ -206,24 +206,29 @@ func (s *Server) checkCommands(ctx context.Context, cfg *config.Config, coordina
 	return nil
 }
 
-// checkLog refuses a Redis in which another program uses the keys of the log, where each command would fail with WRONGTYPE, and a
-// log that is newer than this program. It changes nothing.
-func (s *Server) checkLog(ctx context.Context, cfg *config.Config, space keys.Space) error {
+// checkKeys refuses a Redis in which another program uses the keys of the log: each command would fail with WRONGTYPE.
+func (s *Server) checkKeys(ctx context.Context, space keys.Space) error {
 	for key, want := range map[string]string{space.Log(): "hash", space.Events(): "stream"} {
 		kind, err := s.redis.Type(ctx, key).Result()
 		if err == nil && kind != want && kind != "none" {
 			return fmt.Errorf("%s is a %s, not a %s: another program uses this key; choose another database or --namespace", key, kind, want)
 		}
 	}
-	reader, err := events.NewReader(s.redis, events.ReaderConfig{Namespace: cfg.Namespace, Logger: s.logger})
+	return nil
+}
+
+// checkFormat refuses a log that is newer than this program, before anything is changed. A Redis that does not answer is
+// asked again by join.
+func (s *Server) checkFormat(ctx context.Context, namespace string) error {
+	reader, err := events.NewReader(s.redis, events.ReaderConfig{Namespace: namespace, Logger: s.logger})
 	if err != nil {
 		return err
 	}
 	newer := (*events.NewerLogError)(nil)
-	if err := reader.CheckFormat(ctx); errors.As(err, &newer) {
+	if errors.As(reader.CheckFormat(ctx), &newer) {
 		return newer
 	}
-	return nil // a Redis that does not answer is asked again when it takes commands
+	return nil
 }
 
 // assemble builds the parts, starts those that work in the background, and opens the listener.
@@ -237,7 +242,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	runner := lua.NewRunner(s.redis)
 	s.scripts = runner.On(space.Log())
 	redisConfig := projections.RedisConfig{Client: s.redis, Scripts: s.scripts, Keys: space}
-	if err := s.checkLog(ctx, cfg, space); err != nil {
+	if err := s.checkFormat(ctx, cfg.Namespace); err != nil {
 		return nil, nil, err
 	}
 	folds := []projections.Projection{projections.NewState(redisConfig), projections.NewMetrics(redisConfig)}
@@ -266,6 +271,9 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	}
 	s.endWork = coordinator.Stop
 	if err := s.checkCommands(ctx, cfg, coordinator); err != nil {
+		return nil, nil, err
+	}
+	if err := s.checkKeys(ctx, space); err != nil {
 		return nil, nil, err
 	}
 	if err := s.join(ctx, cfg); err != nil {
