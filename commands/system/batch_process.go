@@ -26,12 +26,13 @@ type ProcessBatchParams struct {
 }
 
 // ProcessBatchResult is the result of system.batch.process. Processed is false while the batch is under way: another
-// instance has its lock, the call's time was over, or Redis went away.
+// instance has its lock, the call's time was over, Redis went away, or the next items were refused for Reason.
 type ProcessBatchResult struct {
 	Processed      bool   `json:"processed"`
 	ProcessorID    string `json:"processorId"`
 	ItemsProcessed int    `json:"itemsProcessed"`
 	Total          int    `json:"total"`
+	Reason         string `json:"reason,omitempty" jsonschema:"why the next items were refused, as in a conflict's data; remove the reason before you call again"`
 }
 
 // batchTask is an item that is a task.
@@ -142,8 +143,8 @@ func isTask(item api.Value) bool {
 }
 
 // processBatch takes the batch's lock and works through the items from where the last one to have it has got to. What it
-// leaves, a failure or the end of its time included, the next call goes on with. It has begun when it has the lock: a Redis that
-// goes away after that makes the answer how far it has got, since an error would say that nothing has changed.
+// leaves, a failure or the end of its time included, the next call goes on with. It has begun when it has the lock: if Redis goes
+// away or refuses a chunk after that, the result is how far it has got, since an error would mean that nothing changed.
 func processBatch(ctx context.Context, c *command.Call, p *ProcessBatchParams, tasks []any) (json.RawMessage, error) {
 	digest, err := digestOf(p.Items)
 	if err != nil {
@@ -160,18 +161,24 @@ func processBatch(ctx context.Context, c *command.Call, p *ProcessBatchParams, t
 	if err != nil || answer != nil {
 		return answer, err
 	}
+	soFar := func(reason string) (json.RawMessage, error) {
+		return json.Marshal(ProcessBatchResult{ProcessorID: instance, ItemsProcessed: done, Total: len(p.Items), Reason: reason})
+	}
 	for {
 		last := min(done+batchChunk, len(p.Items))
 		answer, err := processChunk(ctx, c, p, token, done, tasks[4*done:4*last])
 		if errors.Is(err, lua.ErrUnavailable) {
-			return json.Marshal(ProcessBatchResult{ProcessorID: instance, ItemsProcessed: done, Total: len(p.Items)})
+			return soFar("")
+		}
+		if reason := conflictReason(err); reason != "" {
+			return soFar(reason)
 		}
 		if err != nil || answer != nil {
 			return answer, err
 		}
 		done = last
 		if deadline, ok := ctx.Deadline(); ctx.Err() != nil || ok && time.Until(deadline) < batchReserve {
-			return json.Marshal(ProcessBatchResult{ProcessorID: instance, ItemsProcessed: done, Total: len(p.Items)})
+			return soFar("")
 		}
 	}
 }
@@ -190,6 +197,18 @@ func processChunk(ctx context.Context, c *command.Call, p *ProcessBatchParams, t
 		return nil, fmt.Errorf("script %s returned %T, not text", processBatchChunk.Name, reply)
 	}
 	return json.RawMessage(text), nil
+}
+
+// conflictReason is the reason of a conflict that a script returned; "" for any other error.
+func conflictReason(err error) string {
+	var refused *lua.Error
+	var detail struct {
+		Reason string `json:"reason"`
+	}
+	if !errors.As(err, &refused) || refused.Code != "CONFLICT" || json.Unmarshal([]byte(refused.Detail), &detail) != nil {
+		return ""
+	}
+	return detail.Reason
 }
 
 // taken reads the reply of coordinate_batch: a token and how many items are done, or the answer of the call.

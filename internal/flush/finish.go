@@ -163,6 +163,8 @@ func (f *run) giveUp(ctx context.Context, why error) error {
 		return api.Internal(api.PostgresUnavailable)
 	case errors.Is(why, lua.ErrUnavailable), errors.Is(why, lua.ErrOutcomeUnknown):
 		return api.InternalBecause(api.RedisUnavailable, lua.Cause(why)) // whether or not that reply was lost, nothing was deleted
+	case errors.Is(why, taskview.ErrRowsKept):
+		return flushUndone("Postgres did not delete the rows")
 	case errors.Is(why, errViewBehindFence):
 		return flushUndone(errViewBehindFence.Error())
 	case ctx.Err() != nil:

@@ -10,6 +10,8 @@ type SweepResult struct {
 	Healthy    []string       `json:"healthy"`
 	Failed     []string       `json:"failed"`
 	Reassigned map[string]int `json:"reassigned"`
+	// Incomplete reports that the sweep ended early, after it had changed something.
+	Incomplete bool `json:"incomplete,omitempty" jsonschema:"true if the call ended early, because Redis was unavailable for instance: there may be more dead instances, and their tasks may still have to be returned. The monitor goes on"`
 }
 
 // SweepOptions say how to look for dead instances.
@@ -21,32 +23,38 @@ type SweepOptions struct {
 	Tick             bool  // it is the monitor that asks
 }
 
-// Sweep declares instances dead that have been silent for too long, and gives their tasks to others. It
-// returns what it found also with an error: those are declared dead.
+// Sweep declares instances dead that have been silent for too long, and gives their tasks to others. With an
+// error, the result is what was done before it; Incomplete is false if that is nothing.
 func (r *Reassigner) Sweep(ctx context.Context, o SweepOptions) (*SweepResult, error) {
 	result := &SweepResult{Healthy: []string{}, Failed: []string{}, Reassigned: map[string]int{}}
+	moved, err := r.sweep(ctx, o, result)
+	result.Incomplete = err != nil && (moved > 0 || len(result.Failed) > 0)
+	return result, err
+}
+
+// sweep returns how many tasks it put back.
+func (r *Reassigner) sweep(ctx context.Context, o SweepOptions, result *SweepResult) (moved int64, err error) {
 	for more := true; more; {
 		reply, err := reassignFailedTasks.Run(ctx, r.scripts, reassignFailedTasksArgs{
 			Context: o.Context, Subject: o.Subject, Calls: o.Limit, Timeout: o.Timeout, Interval: r.interval.Milliseconds(),
 			TTL: r.ttl.Milliseconds(), Healthy: o.Healthy, Tick: o.Tick,
 		})
 		if err != nil {
-			return result, err
+			return 0, err
 		}
 		if more, err = result.add(reply); err != nil {
-			return result, err
+			return 0, err
 		}
 		o.Limit = 0 // one call, however many turns it takes
 	}
 	// Also when nobody died: somebody may have stopped before all was put back.
-	moved, err := r.Requeue(ctx)
-	if err != nil {
-		return result, err
+	if moved, err = r.Requeue(ctx); err != nil {
+		return moved, err
 	}
 	if moved > 0 || len(result.Failed) > 0 {
 		err = r.Assign(ctx, o.Context, "", "instance_failed")
 	}
-	return result, err
+	return moved, err
 }
 
 // add takes in a reply of reassign_failed_tasks and tells whether there is more to do.

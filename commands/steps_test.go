@@ -1,0 +1,215 @@
+package commands_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/fleettest"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// steppedCalls are the calls that write, in one script or in several. A flush is not among them: it repeats its steps, and
+// internal/flush has its tests.
+var steppedCalls = map[string]struct {
+	method, params string
+	prepare        func(f *fleettest.Fleet)
+	began          string // what the result says when the call was cut short
+}{
+	"create":   {method: "task.create", params: `{"text":"x"}`},
+	"claim":    {method: "task.claim", params: `{"workerId":"w","maxTasks":3}`, prepare: func(f *fleettest.Fleet) { f.Register("w", `[]`, ""); f.Create("x", "") }},
+	"complete": {method: "task.complete", params: `{"id":"t-1"}`, prepare: assigned},
+	"assign": {
+		method: "task.assign", params: `{"taskId":"t-1","instanceId":"w"}`,
+		prepare: func(f *fleettest.Fleet) { f.Create("x", ""); f.Register("w", `[]`, "") },
+	},
+	"unassign":       {method: "task.unassign", params: `{"taskId":"t-1"}`, prepare: assigned},
+	"delete":         {method: "task.delete", params: `{"id":"t-1"}`, prepare: assigned},
+	"update":         {method: "task.update", params: `{"id":"t-1","updates":{"status":"completed","priority":7}}`, prepare: assigned},
+	"metadata":       {method: "task.update", params: `{"id":"t-1","updates":{"metadata":{"a":1}}}`, prepare: assigned},
+	"vote":           {method: "system.quorum.vote", params: `{"instanceId":"w","decision":"d","value":1,"totalInstances":1}`, prepare: assigned},
+	"heartbeat":      {method: "system.heartbeat", params: `{"instanceId":"w"}`, prepare: assigned},
+	"register":       {method: "system.register", params: `{"id":"v","roles":["worker"]}`, prepare: func(f *fleettest.Fleet) { f.Create("x", "") }},
+	"register again": {method: "system.register", params: `{"id":"w","roles":["worker"]}`, prepare: working},
+	"unregister":     {method: "system.unregister", params: `{"instanceId":"w"}`, prepare: func(f *fleettest.Fleet) { working(f); f.Register("heir", `["worker"]`, "") }},
+	"batch": {
+		method: "system.batch.process", params: `{"batchId":"b","instanceId":"w","items":` + fleettest.ItemsOf(120) + `}`,
+		prepare: func(f *fleettest.Fleet) { f.Register("w", `[]`, "") }, began: `"processed":false`,
+	},
+	"check of many": {method: "system.check_health", params: `{"timeout":0}`, began: `"incomplete":true`, prepare: func(f *fleettest.Fleet) {
+		working(f)
+		for i := range 30 {
+			f.Register(fmt.Sprint("dead", i), `[]`, "")
+		}
+	}},
+	"check of what was left": {method: "system.check_health", params: `{}`, began: `"incomplete":true`, prepare: func(f *fleettest.Fleet) {
+		working(f)
+		if _, err := f.Scripts.Run(context.Background(), lua.Named("unregister_instance"), lua.EventContext("w", "", ""), "", 0, "w", "", ""); err != nil {
+			f.T.Fatalf("unregister: %v", err)
+		}
+		f.Register("heir", `[]`, "")
+	}},
+}
+
+// assigned makes the task t-1, which w has.
+func assigned(f *fleettest.Fleet) {
+	id := f.Create("x", "")
+	f.Register("w", `[]`, "")
+	f.OK("task.assign", `{"taskId":%q,"instanceId":"w"}`, id)
+}
+
+// working makes w a worker that works on 30 tasks.
+func working(f *fleettest.Fleet) {
+	for range 30 {
+		f.Create("x", "")
+	}
+	f.Register("w", `["worker"]`, "")
+	for range 3 {
+		f.OK("task.claim", `{"workerId":"w","maxTasks":10}`)
+	}
+}
+
+// redisReply is an error that Redis replies.
+type redisReply string
+
+func (e redisReply) Error() string { return string(e) }
+func (redisReply) RedisError()     {}
+
+// failures are the ways in which Redis fails a script. sent tells that the script may have run.
+var failures = map[string]struct {
+	sent bool
+	fail func(o *outage, run func() error) error
+}{
+	"refused": {fail: func(*outage, func() error) error {
+		return &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+	}},
+	"read-only": {fail: func(*outage, func() error) error {
+		return redisReply("READONLY You can't write against a read only replica.")
+	}},
+	"full": {fail: func(*outage, func() error) error {
+		return redisReply("OOM command not allowed when used memory > 'maxmemory'.")
+	}},
+	"lost":  {sent: true, fail: func(_ *outage, run func() error) error { _ = run(); return io.EOF }},
+	"hangs": {sent: true, fail: func(o *outage, run func() error) error { <-o.over; return run() }},
+	"fenced": {fail: func(o *outage, run func() error) error {
+		if err := o.fleet.Client.HSet(context.Background(), o.fleet.Keys.Log(), "fence", "another").Err(); err != nil {
+			return err
+		}
+		return run()
+	}},
+}
+
+// outage fails the scripts of one call from one of them on.
+type outage struct {
+	fleet  *fleettest.Fleet
+	fail   func(o *outage, run func() error) error
+	caller context.CancelFunc // waits no longer
+	left   atomic.Int64       // scripts that run before it
+	hit    sync.Once
+	wasHit atomic.Bool
+	over   chan struct{}
+	under  sync.WaitGroup
+}
+
+func (*outage) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (*outage) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (o *outage) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		select {
+		case <-o.over:
+			return next(ctx, cmds)
+		default:
+		}
+		if !strings.HasPrefix(cmds[0].Name(), "eval") || o.left.Add(-1) >= 0 {
+			return next(ctx, cmds)
+		}
+		o.under.Add(1)
+		defer o.under.Done()
+		o.hit.Do(func() {
+			o.wasHit.Store(true)
+			// By then what is tried again has been, and the deadline passes.
+			time.AfterFunc(50*time.Millisecond, o.caller)
+		})
+		err := o.fail(o, func() error { return next(ctx, cmds) })
+		if err != nil {
+			for _, cmd := range cmds {
+				cmd.SetErr(err)
+			}
+		}
+		return err
+	}
+}
+
+// Whatever fails, at whichever step of a call: an error other than Outcome unknown says that nothing changed, so the log has
+// no event of the call then.
+func TestAnErrorSaysThatNothingChanged(t *testing.T) {
+	t.Parallel()
+	for name, call := range steppedCalls {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for failure := range failures {
+				for step := int64(0); ; step++ {
+					f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{})
+					f.Unhurried()
+					if call.prepare != nil {
+						call.prepare(f)
+					}
+					before := f.Seq()
+					result, hit, err := duringOutage(t, f, failure, step, call.method, call.params)
+					if !hit {
+						if err != nil {
+							t.Errorf("undisturbed, it answered %v", err)
+						}
+						break
+					}
+					changed := f.Seq() != before
+					var known *api.Error
+					isError := errors.As(err, &known)
+					unknown := isError && known.Failure() == api.OutcomeUnknown
+					where := fmt.Sprintf("%s at step %d answered %s %v", failure, step, result, err)
+					switch {
+					case isError && !unknown && changed:
+						t.Errorf("%s, and the log has events of it", where)
+					case unknown && !failures[failure].sent:
+						t.Errorf("%s, and yet it is known", where)
+					case !isError && step == 0 && failure != "fenced": // which heartbeats pass
+						t.Errorf("%s, and nothing has happened", where)
+					case !isError && call.began != "" && !strings.Contains(string(result), call.began):
+						t.Errorf("%s, which does not tell that it was cut short", where)
+					}
+					f.Verify()
+				}
+			}
+		})
+	}
+}
+
+// duringOutage makes a call that one of the failures befalls at a step, and waits until nothing of it is under way. It
+// reports whether the call had such a step.
+func duringOutage(t *testing.T, f *fleettest.Fleet, failure string, step int64, method, params string) (result json.RawMessage, hit bool, err error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o := &outage{fleet: f, fail: failures[failure].fail, caller: cancel, over: make(chan struct{})}
+	o.left.Store(step)
+	f.Client.AddHook(o)
+	result, err = f.Call(ctx, api.Request{Method: method, Params: json.RawMessage(params), Addr: "192.0.2.1"})
+	close(o.over)
+	o.under.Wait()
+	if err := f.Client.HDel(t.Context(), f.Keys.Log(), "fence").Err(); err != nil {
+		t.Fatal(err)
+	}
+	return result, o.wasHit.Load(), err
+}
