@@ -1,10 +1,9 @@
-// Command feed turns the lines of a text file into tasks, a hundred in a JSON-RPC batch.
+// Command feed creates a task for each line of a text file, in JSON-RPC batches of 100 calls.
 //
-//	go run ./examples/feed LICENSE
+//	go run ./examples/feed examples/feed/sample.md
 //
-// Each line has an idempotency key of its own, so feeding the same file again within a day, perhaps
-// because the first time broke off, makes no task twice. Where the coordinator asks for a token, it is taken from
-// CB_TOKEN.
+// Each line has its own idempotency key. If feed stops halfway, run it again within a day: no line
+// becomes a second task. If the coordinator requires a token, set CB_TOKEN.
 package main
 
 import (
@@ -23,19 +22,25 @@ import (
 	"strings"
 )
 
-// batch is how many tasks go in one request.
+// batch is the number of calls in one request.
 const batch = 100
 
 func main() {
-	url := flag.String("url", cmp.Or(os.Getenv("CB_URL"), "http://127.0.0.1:3000"), "the coordinator (CB_URL)")
-	priority := flag.Int("priority", 50, "of the tasks, 0 to 100")
+	url := flag.String("url", cmp.Or(os.Getenv("CB_URL"), "http://127.0.0.1:3000"), "URL of the coordinator [CB_URL]")
+	priority := flag.Int("priority", 50, "priority of the tasks, 0 to 100")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		log.Fatal("usage: feed [--url URL] [--priority N] FILE")
 	}
-	if err := feed(*url, flag.Arg(0), *priority); err != nil {
+	lines, tasks, err := feed(*url, flag.Arg(0), *priority)
+	if err != nil {
 		log.Fatal(err)
 	}
+	fmt.Println(summary(lines, tasks))
+}
+
+func summary(lines, tasks int) string {
+	return fmt.Sprintf("%d lines, %d tasks (lines fed before keep their task)", lines, tasks)
 }
 
 type request struct {
@@ -45,50 +50,46 @@ type request struct {
 	Params  any    `json:"params"`
 }
 
-func feed(url, path string, priority int) error {
+// feed returns the number of lines in the file, and of tasks that its lines became, now or earlier.
+func feed(url, path string, priority int) (lines, tasks int, err error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	sum := sha256.Sum256(content)
 	file := hex.EncodeToString(sum[:8])
 
 	var requests []request
-	lines := bufio.NewScanner(bytes.NewReader(content))
-	created, number := 0, 0
+	scanner := bufio.NewScanner(bytes.NewReader(content))
 	flush := func() error {
 		n, err := send(url, requests)
-		created += n
+		tasks += n
 		requests = requests[:0]
 		return err
 	}
-	for lines.Scan() {
-		number++
-		text := strings.TrimSpace(lines.Text())
+	for scanner.Scan() {
+		lines++
+		text := strings.TrimSpace(scanner.Text())
 		if text == "" {
 			continue
 		}
-		requests = append(requests, request{Version: "2.0", ID: number, Method: "task.create", Params: map[string]any{
-			"text": text, "priority": priority, "metadata": map[string]any{"file": path, "line": number},
-			"idempotencyKey": fmt.Sprintf("feed %s line %d", file, number),
+		requests = append(requests, request{Version: "2.0", ID: lines, Method: "task.create", Params: map[string]any{
+			"text": text, "priority": priority, "metadata": map[string]any{"file": path, "line": lines},
+			"idempotencyKey": fmt.Sprintf("feed %s line %d", file, lines),
 		}})
 		if len(requests) == batch {
 			if err := flush(); err != nil {
-				return err
+				return lines, tasks, err
 			}
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return err
+	if err := scanner.Err(); err != nil {
+		return lines, tasks, err
 	}
-	if err := flush(); err != nil {
-		return err
-	}
-	fmt.Printf("%d lines, %d tasks (a line that was fed before is the task that it was)\n", number, created)
-	return nil
+	return lines, tasks, flush()
 }
 
-// send makes a batch of calls and counts those that gave a task.
+// send sends a batch of calls and returns how many of them succeeded.
 func send(url string, requests []request) (created int, err error) {
 	if len(requests) == 0 {
 		return 0, nil
@@ -115,7 +116,7 @@ func send(url string, requests []request) (created int, err error) {
 		Error json.RawMessage `json:"error"`
 	}
 	if err := json.NewDecoder(response.Body).Decode(&answers); err != nil {
-		return 0, fmt.Errorf("read the answers: %w", err)
+		return 0, fmt.Errorf("read the replies: %w", err)
 	}
 	for _, a := range answers {
 		if a.Error != nil {

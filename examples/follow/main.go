@@ -1,12 +1,12 @@
-// Command follow is a small service on ClaudeBench's event log: it prints what
-// happens, one line an event, and after a restart goes on where it stopped.
+// Command follow is a small service on ClaudeBench's event log. It prints one line for each event, and
+// after a restart continues where it stopped.
 //
 //	eval "$(go run ./cmd/claudebench env)"
 //	go run ./examples/follow --types 'task.*' --name my-service
 //
-// It reads the Redis of CB_REDIS_URL, which `env` gives for what `up` runs.
-// While Redis is away it waits. When the log was rolled back, or has a gap, it
-// says so and exits with status 1.
+// It reads from the Redis at CB_REDIS_URL, which `env` prints for the Redis that `up` runs. While Redis
+// is unavailable it waits. If the log was rolled back or has a gap, it prints the error and exits with
+// status 1.
 package main
 
 import (
@@ -47,15 +47,15 @@ func main() {
 func run(ctx context.Context, args []string, out, logs io.Writer) (err error) {
 	flags := flag.NewFlagSet("follow", flag.ContinueOnError)
 	flags.SetOutput(logs)
-	redisURL := flags.String("redis-url", cmp.Or(os.Getenv("CB_REDIS_URL"), "redis://127.0.0.1:6379"), "the Redis of the coordinator")
+	redisURL := flags.String("redis-url", cmp.Or(os.Getenv("CB_REDIS_URL"), "redis://127.0.0.1:6379"), "URL of the coordinator's Redis [CB_REDIS_URL]")
 	namespace := flags.String("namespace", "", "the coordinator's --namespace")
 	types := flags.String("types", events.All, "event types and patterns, separated by commas")
-	name := flags.String("name", "", "this service's name: its checkpoint is kept under it (required)")
+	name := flags.String("name", "", "name of this service, under which its checkpoint is stored (required)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if *name == "" {
-		return errors.New("--name is required: without one nobody knows where to go on")
+		return errors.New("--name is required: the checkpoint is stored under it")
 	}
 	if _, err := events.ParseFilter(*types); err != nil {
 		return fmt.Errorf("--types: %w", err)
@@ -79,8 +79,8 @@ func run(ctx context.Context, args []string, out, logs io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("set up the router: %w", err)
 	}
-	// A handler that panics becomes an error, and an error a nack: the event
-	// comes again, after a while.
+	// Recoverer turns a panic of the handler into an error. After an error the event is delivered
+	// again, after a while.
 	router.AddMiddleware(middleware.Recoverer)
 	router.AddConsumerHandler("print", *types, sub, func(m *message.Message) error { return show(out, m) })
 
@@ -91,9 +91,9 @@ func run(ctx context.Context, args []string, out, logs io.Writer) (err error) {
 	return sub.Err()
 }
 
-// show prints an event. It may be called twice for the same one: delivery is at
-// least once. Here that prints a line twice; a service that writes to a database
-// makes its write such that the second does nothing, with the event's ID.
+// show prints an event. Delivery is at least once, so it may be called twice for the same event. Here
+// that prints a line twice; a service that writes to a database uses the event's ID to make the second
+// write do nothing.
 func show(out io.Writer, m *message.Message) error {
 	e, err := events.Decode(m.Payload)
 	if err != nil {
@@ -111,8 +111,8 @@ func show(out io.Writer, m *message.Message) error {
 	case *events.TaskFailed:
 		what = fmt.Sprintf("%s by %s in %d ms: %s", p.ID, p.WorkerID, p.Duration, p.Error)
 	}
-	// A type or version newer than this program is no reason to stop: its
-	// payload is printed as it is.
+	// An event of a type or version newer than this program does not stop it: the payload is printed
+	// as JSON.
 	if err != nil && !errors.Is(err, events.ErrUnknownType) && !errors.Is(err, events.ErrUnknownVersion) {
 		return err
 	}

@@ -1,13 +1,12 @@
-// Command worker is an agent in its simplest form: it registers, claims tasks, does them, and sends
-// heartbeats, over plain HTTP and JSON with nothing but the standard library. Its work is to count the
-// words of a task's text.
+// Command worker is a minimal agent: it registers, claims tasks, does them and sends heartbeats, over
+// plain HTTP and JSON with the standard library alone. Its work is to count the words of a task's text.
 //
 //	go run ./examples/worker --id worker-1
 //
-// What makes it safe to kill at any moment: it gives each claim's attempt back when it completes the task,
-// so that it cannot finish one that was given to another meanwhile; and it repeats a call whose answer
-// was lost under the same idempotency key, so that nothing happens twice. Where the coordinator asks for a
-// token, it is taken from CB_TOKEN.
+// It may be killed at any moment. It completes a task with the attempt of its claim, so it cannot
+// complete a task that was given to another worker in the meantime. It repeats a call whose reply was
+// lost with the same idempotency key, so nothing happens twice. If the coordinator requires a token,
+// set CB_TOKEN.
 package main
 
 import (
@@ -30,10 +29,10 @@ import (
 
 func main() {
 	w := worker{session: rand.Text()}
-	flag.StringVar(&w.id, "id", "worker-1", "this worker's id")
-	flag.StringVar(&w.url, "url", cmp.Or(os.Getenv("CB_URL"), "http://127.0.0.1:3000"), "the coordinator (CB_URL)")
-	flag.DurationVar(&w.work, "work", 0, "how long each task takes at least")
-	flag.DurationVar(&w.beat, "heartbeat", 10*time.Second, "how often to send a heartbeat")
+	flag.StringVar(&w.id, "id", "worker-1", "id of this worker")
+	flag.StringVar(&w.url, "url", cmp.Or(os.Getenv("CB_URL"), "http://127.0.0.1:3000"), "URL of the coordinator [CB_URL]")
+	flag.DurationVar(&w.work, "work", 0, "minimum time for each task")
+	flag.DurationVar(&w.beat, "heartbeat", 10*time.Second, "interval between heartbeats")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -48,7 +47,7 @@ type worker struct {
 	work, beat       time.Duration
 }
 
-// task is what a worker needs to know of a task.
+// task has the members of a task that the worker uses.
 type task struct {
 	ID      string `json:"id"`
 	Text    string `json:"text"`
@@ -77,7 +76,8 @@ func (w worker) run(ctx context.Context) error {
 			w.do(ctx, claim.Task)
 		}
 	}
-	// Leaving politely gives back at once what is left; without it, the coordinator notices after a while.
+	// Unregistering returns unfinished tasks at once. Otherwise they wait until the registration
+	// expires.
 	last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	return w.call(last, "system.unregister", map[string]any{"instanceId": w.id, "sessionId": w.session}, nil)
@@ -89,8 +89,8 @@ func (w worker) register(ctx context.Context) error {
 	}, nil)
 }
 
-// heartbeats keep the registration alive. Whoever was silent for too long registers again: with the same
-// session it goes on with what it had.
+// heartbeats keeps the registration alive. If it has expired, the worker registers again, and the same
+// session lets it keep the tasks that it still holds.
 func (w worker) heartbeats(ctx context.Context) {
 	for pause(ctx, w.beat) {
 		var answer struct {
@@ -106,11 +106,11 @@ func (w worker) heartbeats(ctx context.Context) {
 	}
 }
 
-// do does a task and reports it with the attempt it was claimed by.
+// do does a task and completes it with the attempt of its claim.
 func (w worker) do(ctx context.Context, t task) {
 	pause(ctx, w.work)
 	if ctx.Err() != nil {
-		return // it goes back to the queue when this worker unregisters
+		return // unregistering returns the task to the queue
 	}
 	words := len(strings.Fields(t.Text))
 	err := w.repeat(ctx, "task.complete", map[string]any{
@@ -118,13 +118,13 @@ func (w worker) do(ctx context.Context, t task) {
 		"idempotencyKey": fmt.Sprintf("%s attempt %d", t.ID, t.Attempt),
 	}, nil)
 	if err != nil {
-		log.Print(err) // refused: it was given to another worker, who does it again
+		log.Print(err) // rejected: the task was given to another worker, which does it again
 		return
 	}
 	log.Printf("%s: %d words", t.ID, words)
 }
 
-// rpcError is an error of JSON-RPC.
+// rpcError is a JSON-RPC error.
 type rpcError struct {
 	Method  string
 	Code    int             `json:"code"`
@@ -138,8 +138,8 @@ func (e *rpcError) Error() string {
 
 const internalError = -32603
 
-// repeat calls until there is an answer that stands. After a lost answer or an internal error the command
-// may have happened or not: its idempotency key makes the next call harmless.
+// repeat calls until the reply is final. After a lost reply or an internal error the command may or may
+// not have happened; the idempotency key makes the next call safe.
 func (w worker) repeat(ctx context.Context, method string, params map[string]any, result any) error {
 	for {
 		err := w.call(ctx, method, params, result)
@@ -187,7 +187,7 @@ func (w worker) call(ctx context.Context, method string, params map[string]any, 
 	return nil
 }
 
-// pause waits, and tells whether it waited to the end.
+// pause waits for d and reports whether ctx is still alive.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
