@@ -102,9 +102,9 @@ func (m *Member) Join(ctx context.Context, replace bool) error {
 			return nil
 		case !errors.As(problem, &different):
 			return problem
-		case left <= 0 || before > 0 && left > before:
-			return problem // somebody renews them
-		case before == 0:
+		case left < 0 || before > 0 && left > before:
+			return problem // somebody renews them, or has taken their end away
+		case before == 0: // the first look
 			m.logger.InfoContext(ctx, "other settings were in use a moment ago: waiting to see whether a coordinator with them still runs",
 				"difference", problem, "at_most", left.String())
 		}
