@@ -78,7 +78,8 @@ type TaskUnassigned struct {
 	UnassignedAt       string  `json:"unassignedAt"`
 }
 
-// TaskClaimed is the payload of task.claimed: WorkerID works on the task.
+// TaskClaimed is the payload of task.claimed: WorkerID has the task in progress. A call that ends a task that
+// was assigned and never claimed emits it too; Actor is the caller then.
 type TaskClaimed struct {
 	TaskID             string  `json:"taskId"`
 	WorkerID           string  `json:"workerId"`
@@ -90,7 +91,8 @@ type TaskClaimed struct {
 	ClaimedAt          string  `json:"claimedAt"`
 }
 
-// TaskCompleted is the payload of task.completed.
+// TaskCompleted is the payload of task.completed. WorkerID is the task's owner; who ended it is the envelope's
+// Actor, which names an instance only if the call did.
 type TaskCompleted struct {
 	ID             string          `json:"id"`
 	Status         string          `json:"status"`
@@ -102,8 +104,8 @@ type TaskCompleted struct {
 	CompletedAt    string          `json:"completedAt"`
 }
 
-// TaskFailed is the payload of task.failed: its worker gave it up with an
-// error.
+// TaskFailed is the payload of task.failed: the task was ended with an error.
+// WorkerID is as in TaskCompleted.
 type TaskFailed struct {
 	ID             string          `json:"id"`
 	Status         string          `json:"status"`
