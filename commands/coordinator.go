@@ -13,7 +13,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -206,8 +205,9 @@ func (c *Coordinator) Sweep(ctx context.Context) error {
 // ReportCircuits tells Redis what the circuit breakers of this coordinator did. Sweep does it too.
 func (c *Coordinator) ReportCircuits(ctx context.Context) error { return c.circuits.Report(ctx) }
 
-// Call runs one command and returns its result as JSON. The error is always an *api.Error.
-func (c *Coordinator) Call(ctx context.Context, request api.Request) (json.RawMessage, error) {
+// Call runs one command and returns its result as JSON. Mind that its error is nil by itself, and not when it is put into a
+// variable of type error.
+func (c *Coordinator) Call(ctx context.Context, request api.Request) (json.RawMessage, *api.Error) {
 	m := c.methods[request.Method]
 	if m == nil {
 		return nil, api.MethodNotFound(request.Method)
@@ -216,36 +216,34 @@ func (c *Coordinator) Call(ctx context.Context, request api.Request) (json.RawMe
 	if request.Received.IsZero() {
 		request.Received = began
 	}
-	var result json.RawMessage
-	var err error
-	if c.tracer == nil {
-		result, err = c.perform(ctx, m, request)
-	} else {
-		result, err = c.performTraced(ctx, m, request)
+	perform := c.perform
+	if c.tracer != nil {
+		perform = c.performTraced
 	}
-	m.Stats.Record(began, err)
+	result, failed := perform(ctx, m, request)
+	outcome := failed.Outcome()
+	m.Stats.Record(began, outcome)
 	if request.MCP {
-		c.mcp.Record(began, err)
+		c.mcp.Record(began, outcome)
 	}
-	return result, err
+	return result, failed
 }
 
 // perform runs a command whose method exists.
-func (c *Coordinator) perform(ctx context.Context, m *command.Method, request api.Request) (json.RawMessage, error) {
+func (c *Coordinator) perform(ctx context.Context, m *command.Method, request api.Request) (json.RawMessage, *api.Error) {
 	ctx, cancel := context.WithDeadlineCause(ctx, request.Received.Add(m.Timeout), command.ErrTimeout)
 	defer cancel()
-	token, err := c.authorize(request, m)
-	if err != nil {
-		return nil, err
+	token, failed := c.authorize(request, m)
+	if failed != nil {
+		return nil, failed
 	}
 	result, err := m.Run(ctx, command.NewCall(request, m, token, c.scripts))
 	if err == nil {
 		return result, nil
 	}
-	err = command.APIError(err)
-	if known := (*api.Error)(nil); errors.As(err, &known) {
-		return nil, known
+	failed, known := command.APIError(err)
+	if !known {
+		c.logger.ErrorContext(ctx, "a command failed by a fault of ours", "method", request.Method, "error", err)
 	}
-	c.logger.ErrorContext(ctx, "a command failed by a fault of ours", "method", request.Method, "error", err)
-	return nil, api.Internal("")
+	return nil, failed
 }

@@ -3,7 +3,6 @@ package commands
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"strconv"
 
 	"go.opentelemetry.io/otel/codes"
@@ -27,13 +26,13 @@ const traceparent = "traceparent"
 // performTraced is perform in a span of the command, which is a child of the caller's. The events that the command emits name the
 // command's span in place of the caller's, so that what follows from them hangs below it. A call that is not sampled is as with
 // traces off: its events name what the caller sent.
-func (c *Coordinator) performTraced(ctx context.Context, m *command.Method, request api.Request) (result json.RawMessage, err error) {
+func (c *Coordinator) performTraced(ctx context.Context, m *command.Method, request api.Request) (result json.RawMessage, failed *api.Error) {
 	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{traceparent: request.Trace})
 	ctx, span := c.tracer.Start(ctx, m.Name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(request.Received),
 		trace.WithAttributes(semconv.RPCSystemNameJSONRPC, semconv.RPCMethod(m.Name)))
-	err = api.Internal("") // what a panic leaves behind
+	failed = api.Internal("") // what a panic leaves behind
 	defer func() {
-		tellCommand(span, err)
+		tellCommand(span, failed)
 		span.End() // deferred by itself it would put the text of a panic into the span
 	}()
 	if span.SpanContext().IsSampled() {
@@ -45,17 +44,17 @@ func (c *Coordinator) performTraced(ctx context.Context, m *command.Method, requ
 }
 
 // tellCommand says how a command ended. A caller's mistake is told by its code; the span failed only where we or the infrastructure did.
-func tellCommand(span trace.Span, err error) {
-	known := (*api.Error)(nil)
-	if !errors.As(err, &known) {
+func tellCommand(span trace.Span, failed *api.Error) {
+	if failed == nil {
 		return
 	}
-	span.SetAttributes(semconv.RPCResponseStatusCode(strconv.Itoa(known.Code)), semconv.ErrorTypeKey.String(api.OutcomeOf(err).String()))
-	switch api.OutcomeOf(err) {
+	outcome := failed.Outcome()
+	span.SetAttributes(semconv.RPCResponseStatusCode(strconv.Itoa(failed.Code)), semconv.ErrorTypeKey.String(outcome.String()))
+	switch outcome {
 	case api.OutcomeCircuitOpen, api.OutcomeUnavailable, api.OutcomeLost, api.OutcomeFault:
-		what, ok := known.Data.(string)
+		what, ok := failed.Data.(string)
 		if !ok {
-			what = known.Message
+			what = failed.Message
 		}
 		span.SetStatus(codes.Error, what)
 	default:

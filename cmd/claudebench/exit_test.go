@@ -71,7 +71,7 @@ func TestExitCodesOfCommands(t *testing.T) {
 			exitFailed:      {{"task.list", "--url=" + busy.URL}},
 		},
 		"tail": {
-			exitUsage:       {{"surplus"}, {"--types", "task.foo", noRedis}, {"--after", "x", redis, typo}, {redis, typo}, {"--data-dir", empty}},
+			exitUsage:       {{"surplus"}, {"--types", "task.foo", noRedis}, {"--after", "x", redis, typo}, {redis, typo}, {"--data-dir", empty}, {redis, "--data-dir", empty}},
 			exitUnavailable: {{noRedis}, {wrongPassword}},
 		},
 		"ready": {

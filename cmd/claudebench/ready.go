@@ -18,9 +18,9 @@ func newReady() *cobra.Command {
 		Use:   "ready",
 		Short: "Tell whether a coordinator is ready, by exit code",
 		Long: `Ask a coordinator's /readyz: exit code 0 when it can take commands, 1 when it cannot, 3 when
-no coordinator answers. For health
-checks of containers that hold nothing but this program. What keeps it from being ready, and
-what does not work although it is ready, such as task.list without Postgres, is printed.`,
+no coordinator answers. For health checks of containers that hold nothing but this program.
+What keeps it from being ready, and what does not work although it is ready, such as
+task.list without Postgres, is printed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 3*time.Second)

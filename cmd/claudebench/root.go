@@ -33,7 +33,10 @@ or read.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return usageError(config.FromEnvironment(cmd.Flags()))
+			if err := config.FromEnvironment(cmd.Flags()); err != nil {
+				return usageError(err)
+			}
+			return usageError(cmd.ValidateFlagGroups())
 		},
 	}
 	root.SetVersionTemplate("claudebench {{.Version}}\n")

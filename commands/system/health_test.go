@@ -196,7 +196,7 @@ func TestHealthWithoutRedis(t *testing.T) {
 func TestHealthWithAForeignKey(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Put([]any{"SET", f.Keys.Prefix() + "health:failed", "no sorted set"})
-		if result, err := f.Do("system.health", `{}`); api.OutcomeOf(err) != api.OutcomeFault {
+		if result, err := f.Do("system.health", `{}`); fleettest.Outcome(err) != api.OutcomeFault {
 			t.Errorf("answered %s, %v", result, err)
 		}
 		f.Put([]any{"DEL", f.Keys.Prefix() + "health:failed"})

@@ -1,7 +1,5 @@
 package api
 
-import "errors"
-
 // Outcome is how a call ended.
 type Outcome int
 
@@ -36,16 +34,12 @@ func Outcomes() []Outcome {
 	return list
 }
 
-// OutcomeOf tells how a call ended that gave this error.
-func OutcomeOf(err error) Outcome {
-	if err == nil {
+// Outcome is how a call ended that returned this error; nil is OutcomeOK.
+func (e *Error) Outcome() Outcome {
+	if e == nil {
 		return OutcomeOK
 	}
-	var known *Error
-	if !errors.As(err, &known) {
-		return OutcomeFault
-	}
-	switch known.Code {
+	switch e.Code {
 	case CodeInvalidParams:
 		return OutcomeInvalid
 	case CodeUnauthorized:
@@ -55,7 +49,7 @@ func OutcomeOf(err error) Outcome {
 	case CodeRateLimited:
 		return OutcomeRateLimited
 	}
-	switch known.Failure() {
+	switch e.Failure() {
 	case CircuitBreakerOpen:
 		return OutcomeCircuitOpen
 	case RedisUnavailable, PostgresUnavailable:

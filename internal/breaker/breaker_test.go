@@ -162,7 +162,7 @@ func TestRateLimitsAreNoSign(t *testing.T) {
 	tooSoon := func() {
 		t.Helper()
 		f.Method("task.list").Limit = 1
-		if _, err := f.Do("task.list", `{}`); api.OutcomeOf(err) != api.OutcomeRateLimited {
+		if _, err := f.Do("task.list", `{}`); fleettest.Outcome(err) != api.OutcomeRateLimited {
 			t.Fatal(err)
 		}
 		f.Method("task.list").Limit = 10_000

@@ -17,9 +17,9 @@ type Counter struct {
 }
 
 // Record counts a call that began then and ended now.
-func (s *Counter) Record(began time.Time, err error) {
+func (s *Counter) Record(began time.Time, outcome api.Outcome) {
 	s.latency.add(time.Since(began))
-	s.outcomes[api.OutcomeOf(err)].Add(1)
+	s.outcomes[outcome].Add(1)
 	s.last.Store(began.UnixMilli())
 }
 

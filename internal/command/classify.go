@@ -22,40 +22,47 @@ var scriptErrors = map[string]struct {
 	"UNAUTHORIZED":   {api.CodeUnauthorized, "Unauthorized"},
 }
 
-// APIError turns what running a script gave into what the caller is told. An error that is none of
-// ours, or whose detail is not JSON, comes back as it is: the edge logs it and answers a bare internal error.
-func APIError(err error) error {
+// APIError returns the API's error for what a handler returned; nil for nil. known is false for a fault of ours, such as
+// an error of a script whose code is not in the table: the caller is told "Internal error", and the edge logs err.
+func APIError(err error) (failed *api.Error, known bool) {
 	var refused *lua.Error
 	switch {
 	case err == nil:
-		return nil
+		return nil, true
+	case errors.As(err, &failed):
+		return failed, true
 	case errors.As(err, &refused):
-		known, ok := scriptErrors[refused.Code]
-		if !ok || !json.Valid([]byte(refused.Detail)) {
-			return err
-		}
-		if known.code == api.CodeUnauthorized {
-			return unauthorized(refused)
-		}
-		return &api.Error{Code: known.code, Message: known.message, Data: json.RawMessage(refused.Detail)}
+		return refusal(refused)
 	case errors.Is(err, lua.ErrOutcomeUnknown):
-		return api.InternalBecause(api.OutcomeUnknown, lua.Cause(err))
+		return api.InternalBecause(api.OutcomeUnknown, lua.Cause(err)), true
 	case errors.Is(err, lua.ErrUnavailable):
-		return api.InternalBecause(api.RedisUnavailable, lua.Cause(err))
+		return api.InternalBecause(api.RedisUnavailable, lua.Cause(err)), true
 	case errors.Is(err, taskview.ErrNotConfigured):
-		return api.Internal(api.PostgresUnavailable)
+		return api.Internal(api.PostgresUnavailable), true
 	}
-	return err
+	return api.Internal(""), false
+}
+
+// refusal returns the API's error for one that a script returned.
+func refusal(refused *lua.Error) (failed *api.Error, known bool) {
+	e, ok := scriptErrors[refused.Code]
+	if !ok || !json.Valid([]byte(refused.Detail)) {
+		return api.Internal(""), false
+	}
+	if e.code == api.CodeUnauthorized {
+		return unauthorized(refused)
+	}
+	return &api.Error{Code: e.code, Message: e.message, Data: json.RawMessage(refused.Detail)}, true
 }
 
 // unauthorized is what a script says of a caller to whom an instance or a task does not belong. A script's detail is an
 // object; the caller gets the sentence in it, as from elsewhere.
-func unauthorized(refused *lua.Error) error {
+func unauthorized(refused *lua.Error) (failed *api.Error, known bool) {
 	var detail struct {
 		Needed string `json:"needed"`
 	}
 	if err := json.Unmarshal([]byte(refused.Detail), &detail); err != nil || detail.Needed == "" {
-		return refused
+		return api.Internal(""), false
 	}
-	return api.Unauthorized("this needs " + detail.Needed)
+	return api.Unauthorized("this needs " + detail.Needed), true
 }

@@ -21,8 +21,8 @@ func (c *Call) sign(ctx context.Context, err error) error {
 	if errors.Is(err, taskview.ErrBusy) {
 		return breaker.ErrNoSign // it waited for us, and Postgres was not asked
 	}
-	failed := APIError(err)
-	switch api.OutcomeOf(failed) {
+	failed, _ := APIError(err)
+	switch failed.Outcome() {
 	case api.OutcomeInvalid, api.OutcomeUnauthorized, api.OutcomeRateLimited:
 		return breaker.ErrNoSign // perhaps nobody was asked, or Redis and not Postgres
 	case api.OutcomeUnavailable, api.OutcomeLost:

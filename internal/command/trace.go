@@ -8,7 +8,6 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -47,7 +46,8 @@ func tellScript(span trace.Span, err error) {
 	case errors.As(err, &refused):
 		span.SetAttributes(semconv.DBResponseStatusCode(refused.Code))
 	default:
-		outcome := api.OutcomeOf(APIError(err))
+		failed, _ := APIError(err)
+		outcome := failed.Outcome()
 		span.SetAttributes(semconv.ErrorTypeKey.String(outcome.String()))
 		span.SetStatus(codes.Error, outcome.String())
 	}

@@ -181,6 +181,15 @@ func (f *Fleet) Method(name string) *command.Method {
 	return nil
 }
 
+// Call is the coordinator's, with an error that is nil where there is none.
+func (f *Fleet) Call(ctx context.Context, r api.Request) (json.RawMessage, error) {
+	result, failed := f.Coordinator.Call(ctx, r)
+	if failed != nil {
+		return nil, failed
+	}
+	return result, nil
+}
+
 // Do calls a method as nobody in particular.
 func (f *Fleet) Do(method, params string) (json.RawMessage, error) {
 	return f.Call(context.Background(), api.Request{Method: method, Params: json.RawMessage(params), Addr: "192.0.2.1", Cause: "req-1"})

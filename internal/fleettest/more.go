@@ -92,3 +92,10 @@ func OwnFleet(t *testing.T) (*Fleet, *devstack.Redis) {
 	server := testenv.OwnRedis(t, devstack.RedisOptions{AppendOnly: true, AppendFsync: "always"})
 	return New(t, ClientOf(t, testenv.ClientOf(t, server)), commands.Options{}), server
 }
+
+// Outcome is how a call ended.
+func Outcome(err error) api.Outcome {
+	var failed *api.Error
+	_ = errors.As(err, &failed)
+	return failed.Outcome()
+}

@@ -33,9 +33,9 @@ const MaxBody = 1 << 20
 const MaxCause = 256
 
 // Dispatcher runs one call. It is called from many goroutines at once. Its result is JSON and is answered
-// unchanged (nothing at all is answered as null); an error that is an *api.Error is answered as it is.
+// unchanged (nothing at all is answered as null).
 type Dispatcher interface {
-	Call(ctx context.Context, req api.Request) (json.RawMessage, error)
+	Call(ctx context.Context, req api.Request) (json.RawMessage, *api.Error)
 }
 
 // Refusal says why a request was refused before anything in its body was looked at.
@@ -123,8 +123,7 @@ func Correlation(w http.ResponseWriter, r *http.Request) (string, *Refusal) {
 	return cause, nil
 }
 
-// Run runs one call and sees to it that what comes of it is a result or an error that the API has: another error, and
-// a panic, is logged and becomes "Internal error" with nothing of the inside.
+// Run runs one call. A panic is logged and becomes "Internal error" with nothing of the inside.
 func Run(ctx context.Context, d Dispatcher, log *slog.Logger, request api.Request) (result json.RawMessage, failed *api.Error) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -133,26 +132,11 @@ func Run(ctx context.Context, d Dispatcher, log *slog.Logger, request api.Reques
 			result, failed = nil, api.Internal("")
 		}
 	}()
-	result, err := d.Call(ctx, request)
-	if err != nil {
-		return nil, typed(ctx, log, request.Method, err)
-	}
-	if len(result) == 0 {
+	result, failed = d.Call(ctx, request)
+	if failed == nil && len(result) == 0 {
 		result = json.RawMessage("null")
 	}
-	return result, nil
-}
-
-// typed makes sure that an error is one the API has.
-func typed(ctx context.Context, log *slog.Logger, method string, err error) *api.Error {
-	var refused *api.Error
-	if errors.As(err, &refused) && refused != nil {
-		return refused
-	}
-	if ctx.Err() == nil {
-		log.ErrorContext(ctx, "a call failed unexpectedly and was answered Internal error", "method", method, "error", err)
-	}
-	return api.Internal("")
+	return result, failed
 }
 
 // WriteWithin is how long a caller may take to read its answer.

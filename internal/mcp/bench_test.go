@@ -17,7 +17,7 @@ func BenchmarkCall(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	h, err := mcp.NewHandler(dispatch(func(context.Context, api.Request) (json.RawMessage, error) {
+	h, err := mcp.NewHandler(dispatch(func(context.Context, api.Request) (json.RawMessage, *api.Error) {
 		return json.RawMessage(`{"claimed":false}`), nil
 	}), methods, mcp.Options{})
 	if err != nil {

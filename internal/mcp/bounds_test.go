@@ -18,7 +18,7 @@ func TestABatchHoldsBoundedAnswers(t *testing.T) {
 	const calls, long, atOnce, whole = 100, 1 << 20, 16, 8 // of maxAnswers
 	var begun atomic.Int64
 	result := json.RawMessage(`{"id":"` + strings.Repeat("x", long) + `"}`)
-	h := handler(t, func(context.Context, api.Request) (json.RawMessage, error) {
+	h := handler(t, func(context.Context, api.Request) (json.RawMessage, *api.Error) {
 		begun.Add(1)
 		return result, nil
 	}, nil, nil)

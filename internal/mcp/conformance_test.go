@@ -140,7 +140,7 @@ func standIns(t *testing.T) string {
 			AdditionalProperties: &jsonschema.Schema{Not: &jsonschema.Schema{}},
 		}},
 	}
-	d := dispatch(func(_ context.Context, r api.Request) (json.RawMessage, error) {
+	d := dispatch(func(_ context.Context, r api.Request) (json.RawMessage, *api.Error) {
 		if r.Method == "test.error.handling" {
 			return nil, api.InvalidParams("this tool fails on purpose")
 		}

@@ -3,7 +3,6 @@ package mcp_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -53,10 +52,10 @@ func FuzzHandler(f *testing.F) {
 	}
 	f.Add("", []byte(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
 	var called string
-	h := handler(f, func(_ context.Context, r api.Request) (json.RawMessage, error) {
+	h := handler(f, func(_ context.Context, r api.Request) (json.RawMessage, *api.Error) {
 		called = r.Method
 		if strings.Contains(string(r.Params), "fail") {
-			return nil, errors.New("the inside")
+			return nil, api.Internal("")
 		}
 		return json.RawMessage(`{"recentEvents":[]}`), nil
 	}, nil, nil)

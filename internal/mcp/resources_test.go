@@ -29,7 +29,7 @@ func TestResources(t *testing.T) {
 		{Name: "task.get", Description: "d", Params: object, Result: object},
 	}
 	state := `{"recentEvents":[{"id":"1-1"}]}`
-	h := handler(t, func(_ context.Context, r api.Request) (json.RawMessage, error) {
+	h := handler(t, func(_ context.Context, r api.Request) (json.RawMessage, *api.Error) {
 		switch {
 		case r.Method == "system.get_state":
 			return json.RawMessage(state), nil

@@ -160,7 +160,7 @@ func NewDispatcher(next httpapi.Dispatcher, document json.RawMessage) httpapi.Di
 	return dispatcher{next: next, document: document}
 }
 
-func (d dispatcher) Call(ctx context.Context, request api.Request) (json.RawMessage, error) {
+func (d dispatcher) Call(ctx context.Context, request api.Request) (json.RawMessage, *api.Error) {
 	if request.Method != Method {
 		return d.next.Call(ctx, request)
 	}

@@ -32,7 +32,7 @@ func FuzzHandler(f *testing.F) {
 		f.Fatal(err)
 	}
 	var called *api.Request
-	h := rest.NewHandler(dispatch(func(r api.Request) (json.RawMessage, error) {
+	h := rest.NewHandler(dispatch(func(r api.Request) (json.RawMessage, *api.Error) {
 		called = &r
 		if string(r.Params) == "null" {
 			return nil, api.InvalidParams("params must be an object")

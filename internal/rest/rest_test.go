@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -24,18 +23,18 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // dispatch is a Dispatcher made of a function.
-type dispatch func(api.Request) (json.RawMessage, error)
+type dispatch func(api.Request) (json.RawMessage, *api.Error)
 
-func (f dispatch) Call(_ context.Context, request api.Request) (json.RawMessage, error) {
+func (f dispatch) Call(_ context.Context, request api.Request) (json.RawMessage, *api.Error) {
 	return f(request)
 }
 
 // calls makes a handler of two methods that remembers what it was called with.
-func calls(answer string, err error) (http.Handler, *[]api.Request) {
+func calls(answer string, failed *api.Error) (http.Handler, *[]api.Request) {
 	var seen []api.Request
-	d := dispatch(func(r api.Request) (json.RawMessage, error) {
+	d := dispatch(func(r api.Request) (json.RawMessage, *api.Error) {
 		seen = append(seen, r)
-		return json.RawMessage(answer), err
+		return json.RawMessage(answer), failed
 	})
 	return rest.NewHandler(d, []string{"task.create", "system.batch.process"}, rest.Options{Log: slog.New(slog.DiscardHandler)}), &seen
 }
@@ -61,7 +60,7 @@ func TestEveryMethodHasItsPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	var called string
-	h := rest.NewHandler(dispatch(func(r api.Request) (json.RawMessage, error) {
+	h := rest.NewHandler(dispatch(func(r api.Request) (json.RawMessage, *api.Error) {
 		called = r.Method
 		return nil, nil
 	}), names, rest.Options{})
@@ -99,7 +98,7 @@ func TestParamsAndResultsGoThroughAsTheyAre(t *testing.T) {
 func TestEachErrorHasItsStatus(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		err    error
+		err    *api.Error
 		status int
 		after  string
 	}{
@@ -115,7 +114,7 @@ func TestEachErrorHasItsStatus(t *testing.T) {
 		"Postgres is gone":     {api.Internal(api.PostgresUnavailable), 503, ""},
 		"the breaker is open":  {api.Internal(api.CircuitBreakerOpen), 503, ""},
 		"perhaps it happened":  {api.Internal(api.OutcomeUnknown), 500, ""},
-		"our fault":            {errors.New("dial: the secret"), 500, ""},
+		"our fault":            {api.Internal(""), 500, ""},
 	} {
 		h, _ := calls("", tc.err)
 		w := ask(h, "POST", "/api/task/create", "{}")
@@ -128,7 +127,7 @@ func TestEachErrorHasItsStatus(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.Error == nil || answer.Error.Message == nil || answer.Error.Code == 0 {
 			t.Errorf("%s: %s", name, w.Body)
 		}
-		if w.Code != tc.status || w.Header().Get("Retry-After") != tc.after || bytes.Contains(w.Body.Bytes(), []byte("secret")) {
+		if w.Code != tc.status || w.Header().Get("Retry-After") != tc.after {
 			t.Errorf("%s: %d, Retry-After %q, %s", name, w.Code, w.Header().Get("Retry-After"), w.Body)
 		}
 	}
@@ -181,7 +180,7 @@ func TestDepthIsCountedFromTheParams(t *testing.T) {
 func TestCauseTraceAndCaller(t *testing.T) {
 	t.Parallel()
 	var got api.Request
-	h := rest.NewHandler(dispatch(func(r api.Request) (json.RawMessage, error) {
+	h := rest.NewHandler(dispatch(func(r api.Request) (json.RawMessage, *api.Error) {
 		got = r
 		return nil, nil
 	}), []string{"task.create"}, rest.Options{Caller: func(*http.Request) string { return "ops" }})
@@ -203,7 +202,7 @@ func TestCauseTraceAndCaller(t *testing.T) {
 func TestAPanicIsAnInternalError(t *testing.T) {
 	t.Parallel()
 	var logged bytes.Buffer
-	h := rest.NewHandler(dispatch(func(api.Request) (json.RawMessage, error) { panic("the secret") }),
+	h := rest.NewHandler(dispatch(func(api.Request) (json.RawMessage, *api.Error) { panic("the secret") }),
 		[]string{"task.create"}, rest.Options{Log: slog.New(slog.NewTextHandler(&logged, nil))})
 	w := ask(h, "POST", "/api/task/create", "")
 	if w.Code != 500 || w.Body.String() != `{"error":{"code":-32603,"message":"Internal error"}}` || !strings.Contains(logged.String(), "the secret") {

@@ -75,7 +75,7 @@ func benchWaiting(b *testing.B, frames int) {
 		}
 	}()
 	defer close(arrived)
-	d := dispatch(func(context.Context, api.Request) (json.RawMessage, error) {
+	d := dispatch(func(context.Context, api.Request) (json.RawMessage, *api.Error) {
 		done := make(chan struct{})
 		below(frames, func() {
 			arrived <- done
@@ -99,4 +99,4 @@ func below(frames int, f func()) byte {
 	return below(frames-1, f) + room[frames]
 }
 
-var trivial = dispatch(func(context.Context, api.Request) (json.RawMessage, error) { return task, nil })
+var trivial = dispatch(func(context.Context, api.Request) (json.RawMessage, *api.Error) { return task, nil })

@@ -25,9 +25,9 @@ import (
 )
 
 // doing is a Dispatcher made of a function.
-type doing func(context.Context, api.Request) (json.RawMessage, error)
+type doing func(context.Context, api.Request) (json.RawMessage, *api.Error)
 
-func (f doing) Call(ctx context.Context, req api.Request) (json.RawMessage, error) {
+func (f doing) Call(ctx context.Context, req api.Request) (json.RawMessage, *api.Error) {
 	return f(ctx, req)
 }
 
@@ -57,7 +57,7 @@ func TestBatchesShareTheirHelpers(t *testing.T) {
 	running, most := 0, 0
 	full, fill := context.WithTimeout(t.Context(), 10*time.Second) // a second filling does no harm
 	defer fill()
-	h := plainHandler(func(context.Context, api.Request) (json.RawMessage, error) {
+	h := plainHandler(func(context.Context, api.Request) (json.RawMessage, *api.Error) {
 		mu.Lock()
 		running++
 		if most = max(most, running); running == batches+helpers {
@@ -95,7 +95,7 @@ func TestAnswersOfABatchAreBounded(t *testing.T) {
 	result := json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)
 	var mu sync.Mutex
 	ran := 0
-	h := plainHandler(func(context.Context, api.Request) (json.RawMessage, error) {
+	h := plainHandler(func(context.Context, api.Request) (json.RawMessage, *api.Error) {
 		mu.Lock()
 		ran++
 		mu.Unlock()
@@ -123,7 +123,7 @@ func TestAnswersOfABatchAreBounded(t *testing.T) {
 func TestACallerThatDoesNotReadIsCutOff(t *testing.T) {
 	t.Parallel()
 	result := json.RawMessage(`"` + strings.Repeat("x", 64<<20) + `"`) // more than sockets buffer
-	h := plainHandler(func(context.Context, api.Request) (json.RawMessage, error) { return result, nil })
+	h := plainHandler(func(context.Context, api.Request) (json.RawMessage, *api.Error) { return result, nil })
 	h.writeWithin = 100 * time.Millisecond
 	closed := make(chan struct{})
 	server := httptest.NewUnstartedServer(h)
@@ -159,7 +159,7 @@ func TestACallerThatDoesNotReadIsCutOff(t *testing.T) {
 func TestLimitsOverAConnection(t *testing.T) {
 	t.Parallel()
 	ran := 0
-	server := httptest.NewServer(plainHandler(func(context.Context, api.Request) (json.RawMessage, error) { ran++; return nil, nil }))
+	server := httptest.NewServer(plainHandler(func(context.Context, api.Request) (json.RawMessage, *api.Error) { ran++; return nil, nil }))
 	defer server.Close()
 	deep := func(levels int) string {
 		return `{"jsonrpc":"2.0","method":"m","id":1,"params":` + strings.Repeat(`{"a":`, levels-2) + `{}` + strings.Repeat("}", levels-2) + `}`
@@ -206,7 +206,7 @@ func TestLimitsOverAConnection(t *testing.T) {
 func TestLongAnswersAreNotCopied(t *testing.T) {
 	const calls, size = 64, 128 << 10
 	result := json.RawMessage(`"` + strings.Repeat("x", size-2) + `"`)
-	h := plainHandler(func(context.Context, api.Request) (json.RawMessage, error) { return result, nil })
+	h := plainHandler(func(context.Context, api.Request) (json.RawMessage, *api.Error) { return result, nil })
 	body := []byte("[" + strings.Repeat(short+",", calls-1) + short + "]")
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -31,13 +30,13 @@ func FuzzHandler(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	d := dispatch(func(_ context.Context, req api.Request) (json.RawMessage, error) {
+	d := dispatch(func(_ context.Context, req api.Request) (json.RawMessage, *api.Error) {
 		if !json.Valid(req.Params) || !utf8.Valid(req.Params) || !utf8.ValidString(req.Method) || !utf8.ValidString(req.Cause) {
 			panic("handed on what is no JSON")
 		}
 		switch req.Method {
 		case "fails":
-			return nil, errors.New("the inside")
+			return nil, api.Internal("")
 		case "panics":
 			panic("the inside")
 		}

@@ -20,14 +20,14 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // dispatch is a Dispatcher made of a function.
-type dispatch func(ctx context.Context, req api.Request) (json.RawMessage, error)
+type dispatch func(ctx context.Context, req api.Request) (json.RawMessage, *api.Error)
 
-func (f dispatch) Call(ctx context.Context, req api.Request) (json.RawMessage, error) {
+func (f dispatch) Call(ctx context.Context, req api.Request) (json.RawMessage, *api.Error) {
 	return f(ctx, req)
 }
 
 // echo answers with the params.
-func echo(_ context.Context, req api.Request) (json.RawMessage, error) { return req.Params, nil }
+func echo(_ context.Context, req api.Request) (json.RawMessage, *api.Error) { return req.Params, nil }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 

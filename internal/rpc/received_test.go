@@ -18,7 +18,7 @@ import (
 func TestTimeCountsFromTheRequestsBeginning(t *testing.T) {
 	t.Parallel()
 	var got time.Time
-	h := rpc.NewHandler(dispatch(func(_ context.Context, r api.Request) (json.RawMessage, error) {
+	h := rpc.NewHandler(dispatch(func(_ context.Context, r api.Request) (json.RawMessage, *api.Error) {
 		got = r.Received
 		return nil, nil
 	}), rpc.Options{})

@@ -11,7 +11,7 @@ import (
 )
 
 func TestWhatIsNoRequestIsRefusedByName(t *testing.T) {
-	h := newHandler(func(context.Context, api.Request) (json.RawMessage, error) {
+	h := newHandler(func(context.Context, api.Request) (json.RawMessage, *api.Error) {
 		t.Error("what is refused must not be run")
 		return nil, nil
 	})
@@ -77,7 +77,7 @@ func TestWhatIsNoRequestIsRefusedByName(t *testing.T) {
 
 func TestWhatTheDispatcherGets(t *testing.T) {
 	var got api.Request
-	h := newHandler(func(_ context.Context, req api.Request) (json.RawMessage, error) {
+	h := newHandler(func(_ context.Context, req api.Request) (json.RawMessage, *api.Error) {
 		got = req
 		return json.RawMessage(`1`), nil
 	})
@@ -123,7 +123,7 @@ func TestWhatTheDispatcherGets(t *testing.T) {
 
 // The methods of a batch are not copied where they repeat; that must not mix them up.
 func TestMethodsOfABatchStayApart(t *testing.T) {
-	h := newHandler(func(_ context.Context, req api.Request) (json.RawMessage, error) {
+	h := newHandler(func(_ context.Context, req api.Request) (json.RawMessage, *api.Error) {
 		return json.RawMessage(fmt.Sprintf(`[%q,%s]`, req.Method, req.Params)), nil
 	})
 	var body, want []string
@@ -138,8 +138,9 @@ func TestMethodsOfABatchStayApart(t *testing.T) {
 
 // A method written like the one before it, but with an escape, is another one.
 func TestAnEscapedMethodIsNotTakenForTheOneBefore(t *testing.T) {
-	h := newHandler(func(_ context.Context, req api.Request) (json.RawMessage, error) {
-		return json.Marshal(req.Method)
+	h := newHandler(func(_ context.Context, req api.Request) (json.RawMessage, *api.Error) {
+		name, _ := json.Marshal(req.Method) // strings always encode
+		return name, nil
 	})
 	got := post(h, `[{"jsonrpc":"2.0","method":"\\u0061","id":1},{"jsonrpc":"2.0","method":"\u0061","id":2}]`).Body.String()
 	equalJSON(t, got, `[{"jsonrpc":"2.0","result":"\\u0061","id":1},{"jsonrpc":"2.0","result":"a","id":2}]`)

@@ -16,7 +16,7 @@ import (
 // slow answers once the server's timeouts are over.
 type slow struct{ takes time.Duration }
 
-func (s slow) Call(context.Context, api.Request) (json.RawMessage, error) {
+func (s slow) Call(context.Context, api.Request) (json.RawMessage, *api.Error) {
 	timer := time.NewTimer(s.takes)
 	defer timer.Stop()
 	<-timer.C

@@ -12,7 +12,7 @@ import (
 )
 
 // example knows the methods of the specification's examples.
-func example(_ context.Context, req api.Request) (json.RawMessage, error) {
+func example(_ context.Context, req api.Request) (json.RawMessage, *api.Error) {
 	switch req.Method {
 	case "subtract":
 		var p struct{ Minuend, Subtrahend int }
