@@ -3,7 +3,6 @@ package audit_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -125,13 +124,9 @@ func (b *bundle) try(ctx context.Context, method string, params any) (map[string
 	if err != nil {
 		return nil, err
 	}
-	raw, err := b.coordinator.Call(ctx, api.Request{Method: method, Params: text, Addr: "127.0.0.1", Cause: "test"})
-	if err != nil {
-		var known *api.Error
-		if errors.As(err, &known) {
-			return nil, fmt.Errorf("%s: %d %s %v", method, known.Code, known.Message, known.Data)
-		}
-		return nil, err
+	raw, failed := b.coordinator.Call(ctx, api.Request{Method: method, Params: text, Addr: "127.0.0.1", Cause: "test"})
+	if failed != nil {
+		return nil, fmt.Errorf("%s: %w", method, failed)
 	}
 	var result map[string]any
 	return result, json.Unmarshal(raw, &result)
