@@ -14,7 +14,6 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
 	"github.com/claudebench/claudebench/internal/params"
-	"github.com/claudebench/claudebench/internal/taskview"
 )
 
 func TestUnknownMethod(t *testing.T) {
@@ -32,7 +31,7 @@ func TestParams(t *testing.T) {
 	long := strings.Repeat("x", 257)
 	wide := strings.Repeat("é", 129) // 258 bytes
 	schemas := discoveredSchemas(t, infos(c, t))
-	orders := strings.Trim(strings.ReplaceAll(fmt.Sprint(taskview.Orders), " ", ", "), "[]")
+	orders := strings.Trim(strings.ReplaceAll(fmt.Sprint(api.TaskOrders), " ", ", "), "[]")
 	for _, test := range []struct{ method, params, want string }{
 		{"system.register", ``, "id parameter is required"},
 		{"system.register", `[]`, "id parameter is required"},

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -92,7 +93,7 @@ func TestTasksHoldEveryEvent(t *testing.T) {
 	if _, ok := rows[deleted]; ok || len(rows) != 2 {
 		t.Errorf("rows are %v, want %s and %s", rows, task, failing)
 	}
-	page, err := b.tasks.List(t.Context(), projections.TaskQuery{Limit: 10})
+	page, err := b.tasks.List(t.Context(), api.TaskQuery{Limit: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +119,7 @@ func TestUsersJSONComesBackAsItWas(t *testing.T) {
 	h := newHistory()
 	h.create("a <b> & \"c\" \\ \u2028 é", 1, metadata)
 	b.apply(t, oneBatch(h.events))
-	page, err := b.tasks.List(t.Context(), projections.TaskQuery{Limit: 1})
+	page, err := b.tasks.List(t.Context(), api.TaskQuery{Limit: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

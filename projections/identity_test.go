@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -95,10 +96,10 @@ func TestAnotherLogsTasksAreNotListed(t *testing.T) {
 	if err := mine.Apply(t.Context(), oneBatch(h.events)); err != nil {
 		t.Fatal(err)
 	}
-	if page, err := mine.List(t.Context(), projections.TaskQuery{Limit: 10}); err != nil || page.Total != 1 {
+	if page, err := mine.List(t.Context(), api.TaskQuery{Limit: 10}); err != nil || page.Total != 1 {
 		t.Errorf("%+v, %v", page, err)
 	}
-	for _, q := range []projections.TaskQuery{{Limit: 10}, {Limit: 10, Offset: 5}} {
+	for _, q := range []api.TaskQuery{{Limit: 10}, {Limit: 10, Offset: 5}} {
 		if page, err := of("OTHER").List(t.Context(), q); !errors.Is(err, events.ErrForeignLog) {
 			t.Errorf("another log's list is %+v, %v", page, err)
 		}

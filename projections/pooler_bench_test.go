@@ -4,8 +4,8 @@ import (
 	"testing"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/testenv"
-	"github.com/claudebench/claudebench/projections"
 )
 
 // What it costs that statements are not prepared by name, as behind a pooler.
@@ -20,7 +20,7 @@ func BenchmarkExecMode(b *testing.B) {
 		}
 		b.Run("list/"+mode, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := bundle.tasks.List(b.Context(), projections.TaskQuery{Limit: 10}); err != nil {
+				if _, err := bundle.tasks.List(b.Context(), api.TaskQuery{Limit: 10}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/migrations"
 	"github.com/claudebench/claudebench/projections"
@@ -48,9 +49,9 @@ func followed(t *testing.T, through, database, namespace, schema string) {
 				if n == 0 { // one who hangs up
 					query, end = context.WithTimeout(ctx, time.Millisecond)
 				}
-				q := projections.TaskQuery{Limit: 1 + n, Descending: n%2 == 0}
+				q := api.TaskQuery{Limit: 1 + n, Descending: n%2 == 0}
 				if n > 2 {
-					q.Status = new("completed")
+					q.Status = "completed"
 				}
 				_, err := b.tasks.List(query, q)
 				if err != nil && query.Err() == nil && !errors.Is(err, context.DeadlineExceeded) && !projections.NotMigrated(err) {
@@ -76,7 +77,7 @@ func followed(t *testing.T, through, database, namespace, schema string) {
 	if diff := cmp.Diff(h.wantedRows(), b.plainRows(t)); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
 	}
-	page, err := b.tasks.List(t.Context(), projections.TaskQuery{Limit: 1})
+	page, err := b.tasks.List(t.Context(), api.TaskQuery{Limit: 1})
 	if err != nil || len(page.Tasks) != 1 {
 		t.Errorf("List: %+v, %v", page, err)
 	}

@@ -10,12 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/projections"
 )
 
 // listed gives the ids that a query finds, and the total.
-func (b *bundle) listed(t *testing.T, q projections.TaskQuery) ([]string, int64) {
+func (b *bundle) listed(t *testing.T, q api.TaskQuery) ([]string, int64) {
 	t.Helper()
 	page, err := b.tasks.List(t.Context(), q)
 	if err != nil {
@@ -49,36 +50,35 @@ func TestListFiltersOrdersAndPages(t *testing.T) {
 	h.claim("t-4", "w2")
 	b.apply(t, oneBatch(h.events))
 
-	text, number := func(s string) *string { return &s }, func(n int64) *int64 { return &n }
 	for name, c := range map[string]struct {
-		q     projections.TaskQuery
+		q     api.TaskQuery
 		ids   string
 		total int64
 	}{
-		"all":               {projections.TaskQuery{Limit: 3}, "t-1 t-2 t-3", 12},
-		"numbers, not text": {projections.TaskQuery{Limit: 3, Offset: 8}, "t-9 t-10 t-11", 12},
-		"last first":        {projections.TaskQuery{Limit: 2, Descending: true}, "t-12 t-11", 12},
-		"beyond the end":    {projections.TaskQuery{Limit: 2, Offset: 50}, "", 12},
-		"status":            {projections.TaskQuery{Limit: 10, Status: text("completed")}, "t-3", 1},
-		"assigned":          {projections.TaskQuery{Limit: 10, AssignedTo: text("w1")}, "t-3 t-7", 2},
-		"priority":          {projections.TaskQuery{Limit: 10, Priority: number(20)}, "t-3 t-7 t-11", 3},
-		"all three":         {projections.TaskQuery{Limit: 10, Priority: number(20), AssignedTo: text("w1"), Status: text("pending")}, "t-7", 1},
-		"none":              {projections.TaskQuery{Limit: 10, AssignedTo: text("w1' OR true --")}, "", 0},
-		"by priority":       {projections.TaskQuery{Limit: 4, OrderBy: "priority", Descending: true}, "t-12 t-8 t-4 t-11", 12},
-		"by status":         {projections.TaskQuery{Limit: 3, OrderBy: "status"}, "t-3 t-4 t-1", 12},
-		"by updatedAt":      {projections.TaskQuery{Limit: 3, OrderBy: "updatedAt"}, "t-1 t-2 t-5", 12},
-		"by completedAt":    {projections.TaskQuery{Limit: 2, OrderBy: "completedAt", Descending: true}, "t-3 t-12", 12},
+		"all":               {api.TaskQuery{Limit: 3}, "t-1 t-2 t-3", 12},
+		"numbers, not text": {api.TaskQuery{Limit: 3, Offset: 8}, "t-9 t-10 t-11", 12},
+		"last first":        {api.TaskQuery{Limit: 2, Descending: true}, "t-12 t-11", 12},
+		"beyond the end":    {api.TaskQuery{Limit: 2, Offset: 50}, "", 12},
+		"status":            {api.TaskQuery{Limit: 10, Status: "completed"}, "t-3", 1},
+		"assigned":          {api.TaskQuery{Limit: 10, AssignedTo: "w1"}, "t-3 t-7", 2},
+		"priority":          {api.TaskQuery{Limit: 10, Priority: new(20)}, "t-3 t-7 t-11", 3},
+		"all three":         {api.TaskQuery{Limit: 10, Priority: new(20), AssignedTo: "w1", Status: "pending"}, "t-7", 1},
+		"none":              {api.TaskQuery{Limit: 10, AssignedTo: "w1' OR true --"}, "", 0},
+		"by priority":       {api.TaskQuery{Limit: 4, OrderBy: "priority", Descending: true}, "t-12 t-8 t-4 t-11", 12},
+		"by status":         {api.TaskQuery{Limit: 3, OrderBy: "status"}, "t-3 t-4 t-1", 12},
+		"by updatedAt":      {api.TaskQuery{Limit: 3, OrderBy: "updatedAt"}, "t-1 t-2 t-5", 12},
+		"by completedAt":    {api.TaskQuery{Limit: 2, OrderBy: "completedAt", Descending: true}, "t-3 t-12", 12},
 	} {
 		ids, total := b.listed(t, c.q)
 		if got := strings.Join(ids, " "); got != c.ids || total != c.total {
 			t.Errorf("%s: %d tasks, %q, want %d, %q", name, total, got, c.total, c.ids)
 		}
 	}
-	for _, order := range projections.TaskOrders() {
+	for _, order := range api.TaskOrders {
 		for _, descending := range []bool{false, true} {
 			var all []string
 			for offset := 0; offset < 12; offset += 5 {
-				ids, _ := b.listed(t, projections.TaskQuery{Limit: 5, Offset: offset, OrderBy: order, Descending: descending})
+				ids, _ := b.listed(t, api.TaskQuery{Limit: 5, Offset: offset, OrderBy: order, Descending: descending})
 				all = append(all, ids...)
 			}
 			if slices.Sort(all); len(slices.Compact(all)) != 12 {
@@ -86,7 +86,7 @@ func TestListFiltersOrdersAndPages(t *testing.T) {
 			}
 		}
 	}
-	if _, err := b.tasks.List(t.Context(), projections.TaskQuery{Limit: 1, OrderBy: "num; DROP TABLE tasks"}); err == nil {
+	if _, err := b.tasks.List(t.Context(), api.TaskQuery{Limit: 1, OrderBy: "num; DROP TABLE tasks"}); err == nil {
 		t.Error("an unknown order is taken")
 	}
 }
@@ -101,10 +101,10 @@ func TestAPageHoldsABoundedNumberOfBytes(t *testing.T) {
 		h.create("x", 50, `{"long":"`+strings.Repeat("x", 1<<20)+`"}`)
 	}
 	b.apply(t, oneBatch(h.events))
-	if _, err := b.tasks.List(t.Context(), projections.TaskQuery{Limit: 20}); !errors.Is(err, projections.ErrPageTooLarge) {
+	if _, err := b.tasks.List(t.Context(), api.TaskQuery{Limit: 20}); !errors.Is(err, projections.ErrPageTooLarge) {
 		t.Errorf("a page of 20 MiB: %v", err)
 	}
-	if ids, total := b.listed(t, projections.TaskQuery{Limit: 15}); len(ids) != 15 || total != 20 {
+	if ids, total := b.listed(t, api.TaskQuery{Limit: 15}); len(ids) != 15 || total != 20 {
 		t.Errorf("%d tasks of %d are listed", len(ids), total)
 	}
 }
@@ -194,14 +194,14 @@ func TestAWaitForAConnectionIsTold(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := tasks.List(ctx, projections.TaskQuery{Limit: 1}); !errors.Is(err, projections.ErrBusy) {
+	if _, err := tasks.List(ctx, api.TaskQuery{Limit: 1}); !errors.Is(err, projections.ErrBusy) {
 		t.Errorf("List: %v", err)
 	}
 	if _, err := tasks.Checkpoint(ctx); !errors.Is(err, projections.ErrBusy) {
 		t.Errorf("Checkpoint: %v", err)
 	}
 	held.Release()
-	if _, err := tasks.List(t.Context(), projections.TaskQuery{Limit: 1}); err != nil {
+	if _, err := tasks.List(t.Context(), api.TaskQuery{Limit: 1}); err != nil {
 		t.Errorf("List: %v", err)
 	}
 }

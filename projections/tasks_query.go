@@ -6,28 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// TaskQuery says which tasks to list, and in what order. Nil filters take all.
-type TaskQuery struct {
-	Status     *string
-	AssignedTo *string
-	Priority   *int64
-	Limit      int    // at least 1
-	Offset     int    // from 0
-	OrderBy    string // one of TaskOrders; "" is createdAt
-	Descending bool
-}
-
-// TaskPage is a part of what a TaskQuery found.
+// TaskPage is a part of what a query found.
 type TaskPage struct {
 	// Tasks are the API's task objects, the users' JSON in them as it was brought.
 	Tasks []json.RawMessage
@@ -47,13 +35,10 @@ const maxPageBytes = 16 << 20
 // ErrPageTooLarge is what List answers when the tasks of a page hold more than 16 MiB. A page of five never does.
 var ErrPageTooLarge = errors.New("the page's tasks hold more than 16 MiB")
 
-// TaskOrders lists what tasks can be ordered by. Every order has the id as its tie-break.
-func TaskOrders() []string { return slices.Sorted(maps.Keys(taskOrders)) }
-
 // List reads a page and the total in one snapshot. An error other than ErrPageTooLarge, events.ErrForeignLog and that of an unknown
 // order is Postgres's.
-func (t *Tasks) List(ctx context.Context, q TaskQuery) (TaskPage, error) {
-	sql, args, err := q.sql()
+func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
+	sql, args, err := listSQL(q)
 	if err != nil {
 		return TaskPage{}, err
 	}
@@ -93,15 +78,15 @@ func (t *Tasks) List(ctx context.Context, q TaskQuery) (TaskPage, error) {
 	return page, nil
 }
 
-// sql is one statement for total and page, because one statement sees one snapshot.
-func (q TaskQuery) sql() (string, []any, error) {
+// listSQL is one statement for total and page, because one statement sees one snapshot.
+func listSQL(q api.TaskQuery) (string, []any, error) {
 	orderBy := q.OrderBy
 	if orderBy == "" {
 		orderBy = "createdAt"
 	}
 	column, ok := taskOrders[orderBy]
 	if !ok {
-		return "", nil, fmt.Errorf("tasks cannot be ordered by %q, but by %s", q.OrderBy, strings.Join(TaskOrders(), ", "))
+		return "", nil, fmt.Errorf("tasks cannot be ordered by %q, but by %s", q.OrderBy, strings.Join(api.TaskOrders, ", "))
 	}
 	direction := " ASC"
 	if q.Descending {
@@ -121,11 +106,11 @@ func (q TaskQuery) sql() (string, []any, error) {
 		args = append(args, value)
 		conditions = append(conditions, column+" = $"+strconv.Itoa(len(args)))
 	}
-	if q.Status != nil {
-		filter("status", *q.Status)
+	if q.Status != "" {
+		filter("status", q.Status)
 	}
-	if q.AssignedTo != nil {
-		filter("assigned_to", *q.AssignedTo)
+	if q.AssignedTo != "" {
+		filter("assigned_to", q.AssignedTo)
 	}
 	if q.Priority != nil {
 		filter("priority", *q.Priority)

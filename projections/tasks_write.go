@@ -2,7 +2,9 @@ package projections
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,30 +36,42 @@ ON CONFLICT (num) DO UPDATE SET
 UPDATE {schema}tasks t SET metadata = c.metadata::json
 FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS c (num, metadata, seq)
 WHERE t.num = c.num AND t.seq < c.seq`
+)
 
-	// The bits are those of the type column.
-	updateTasks = `
+// settable are the columns that an event may set in a row that is there already: by which bit, and from which expression.
+var settable = []struct {
+	bit           column
+	name, changed string
+}{
+	{colStatus, "status", "c.status"},
+	{colPriority, "priority", "c.priority"},
+	{colAttempt, "attempt", "c.attempt"},
+	{colAssignedTo, "assigned_to", "c.assigned_to"},
+	{colText, "text", "c.text"},
+	{colMetadata, "metadata", "c.metadata::json"},
+	{colResult, "result", "c.result::json"},
+	{colError, "error", "c.error::json"},
+	{colClaimed, "claimed_at", "c.claimed_at"},
+	{colClaimed, "waited_ms", "c.waited_ms"},
+	{colCompleted, "completed_at", "c.completed_at"},
+	{colCompleted, "duration_ms", "c.duration_ms"},
+}
+
+// updateTasks sets in each row the columns that its change has.
+var updateTasks = func() string {
+	var set strings.Builder
+	for _, s := range settable {
+		fmt.Fprintf(&set, "  %[1]s = CASE WHEN c.set & %[2]d <> 0 THEN %[3]s ELSE t.%[1]s END,\n", s.name, s.bit, s.changed)
+	}
+	return `
 UPDATE {schema}tasks t SET
-  status       = CASE WHEN c.set & 1   <> 0 THEN c.status         ELSE t.status       END,
-  priority     = CASE WHEN c.set & 2   <> 0 THEN c.priority       ELSE t.priority     END,
-  attempt      = CASE WHEN c.set & 4   <> 0 THEN c.attempt        ELSE t.attempt      END,
-  assigned_to  = CASE WHEN c.set & 8   <> 0 THEN c.assigned_to    ELSE t.assigned_to  END,
-  text         = CASE WHEN c.set & 16  <> 0 THEN c.text           ELSE t.text         END,
-  metadata     = CASE WHEN c.set & 32  <> 0 THEN c.metadata::json ELSE t.metadata     END,
-  result       = CASE WHEN c.set & 64  <> 0 THEN c.result::json   ELSE t.result       END,
-  error        = CASE WHEN c.set & 128 <> 0 THEN c.error::json    ELSE t.error        END,
-  claimed_at   = CASE WHEN c.set & 256 <> 0 THEN c.claimed_at     ELSE t.claimed_at   END,
-  waited_ms    = CASE WHEN c.set & 256 <> 0 THEN c.waited_ms      ELSE t.waited_ms    END,
-  completed_at = CASE WHEN c.set & 512 <> 0 THEN c.completed_at   ELSE t.completed_at END,
-  duration_ms  = CASE WHEN c.set & 512 <> 0 THEN c.duration_ms    ELSE t.duration_ms  END,
-  updated_at   = c.updated_at,
-  seq          = c.seq
+` + set.String() + `  updated_at = c.updated_at, seq = c.seq
 FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
             $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::bigint[], $15::bigint[], $16::integer[])
   AS c (num, status, priority, attempt, assigned_to, text, metadata, result, error,
         updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq, set)
 WHERE t.num = c.num AND t.seq < c.seq`
-)
+}()
 
 // maxMerged is how many rows' metadata, of up to 1 MiB each, is held at a time to merge into it.
 const maxMerged = 32

@@ -75,10 +75,19 @@ func (o Options) listMethod() (*command.Method, error) {
 			params.Priority(p["priority"])
 			p["limit"].Minimum, p["limit"].Maximum = new(1.0), new(float64(maxPage))
 			p["offset"].Minimum, p["offset"].Maximum = new(0.0), new(float64(jsontext.MaxInteger))
-			p["orderBy"].Enum = taskview.Orders
+			p["orderBy"].Enum = anyOf(api.TaskOrders)
 			p["order"].Enum = []any{"asc", "desc"}
 		},
 	}, o.list)
+}
+
+// anyOf is a list as an enum of a schema.
+func anyOf(list []string) []any {
+	all := make([]any, len(list))
+	for i, one := range list {
+		all[i] = one
+	}
+	return all
 }
 
 func (o Options) list(ctx context.Context, c *command.Call, p *ListTasksParams) (json.RawMessage, error) {
@@ -93,9 +102,9 @@ func (o Options) list(ctx context.Context, c *command.Call, p *ListTasksParams) 
 	if err != nil {
 		return nil, fmt.Errorf("list_tasks: %w", err)
 	}
-	q := taskview.Query{
+	q := api.TaskQuery{
 		Status: p.Status, AssignedTo: string(p.AssignedTo), Priority: p.Priority,
-		Limit: defaultPage, OrderBy: p.OrderBy, Order: p.Order,
+		Limit: defaultPage, OrderBy: p.OrderBy, Descending: p.Order != "asc",
 	}
 	if p.Limit != nil {
 		q.Limit = *p.Limit
@@ -103,12 +112,7 @@ func (o Options) list(ctx context.Context, c *command.Call, p *ListTasksParams) 
 	if p.Offset != nil {
 		q.Offset = *p.Offset
 	}
-	if q.OrderBy == "" {
-		q.OrderBy = "createdAt"
-	}
-	if q.Order == "" {
-		q.Order = "desc"
-	}
+	q.OrderBy = cmp.Or(q.OrderBy, "createdAt")
 	leave, err := o.Shares.Enter(ctx, cmp.Or(c.Caller, c.Addr))
 	if err != nil {
 		return nil, taskview.APIError(err)

@@ -36,9 +36,9 @@ func TestList(t *testing.T) {
 			t.Errorf("waited for %v", v.Waited)
 		}
 		zero := 0
-		for i, want := range []taskview.Query{
-			{Limit: 100, OrderBy: "createdAt", Order: "desc"},
-			{Status: "failed", AssignedTo: "w", Priority: &zero, Limit: 5, Offset: 5, OrderBy: "priority", Order: "asc"},
+		for i, want := range []api.TaskQuery{
+			{Limit: 100, OrderBy: "createdAt", Descending: true},
+			{Status: "failed", AssignedTo: "w", Priority: &zero, Limit: 5, Offset: 5, OrderBy: "priority"},
 		} {
 			got, _ := json.Marshal(v.Asked[i])
 			if should, _ := json.Marshal(want); string(got) != string(should) {

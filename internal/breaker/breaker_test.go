@@ -26,7 +26,7 @@ type outage struct {
 
 func (o *outage) WaitFor(context.Context, int64, time.Duration) (string, error) { return "", nil }
 func (o *outage) Checkpoint(context.Context) (string, error)                    { return "", nil }
-func (o *outage) List(ctx context.Context, _ taskview.Query) ([]json.RawMessage, int, error) {
+func (o *outage) List(ctx context.Context, _ api.TaskQuery) ([]json.RawMessage, int, error) {
 	o.asked.Add(1)
 	if o.hangs != nil {
 		select {

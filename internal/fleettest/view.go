@@ -7,14 +7,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/claudebench/claudebench/internal/taskview"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // View is a TaskView that notes what it is asked, and answers what the test says.
 type View struct {
 	mu     sync.Mutex // guards Waited and Asked; lists run at the same time
 	Waited []int64
-	Asked  []taskview.Query
+	Asked  []api.TaskQuery
 	Tasks  []json.RawMessage
 	Total  int
 	Wait   error
@@ -38,7 +38,7 @@ func (v *View) WaitFor(_ context.Context, seq int64, atMost time.Duration) (stri
 }
 
 // List answers what the test says.
-func (v *View) List(ctx context.Context, q taskview.Query) ([]json.RawMessage, int, error) {
+func (v *View) List(ctx context.Context, q api.TaskQuery) ([]json.RawMessage, int, error) {
 	if v.OnList != nil {
 		v.OnList(ctx)
 		return v.Tasks, v.Total, v.Err

@@ -11,7 +11,6 @@ import (
 
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
-	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -110,7 +109,7 @@ func TestPagesNeverOverlap(t *testing.T) {
 	for i := range n { // many of one priority and status: all ties
 		c.create(t, params{"text": "t", "priority": i % 2})
 	}
-	for _, orderBy := range taskview.Orders {
+	for _, orderBy := range api.TaskOrders {
 		for _, order := range []string{"asc", "desc"} {
 			var all []string
 			for offset := 0; ; offset += 4 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/projections"
 )
@@ -24,18 +25,8 @@ func (v taskView) WaitFor(ctx context.Context, seq int64, atMost time.Duration) 
 	return at.String(), nil
 }
 
-func (v taskView) List(ctx context.Context, q taskview.Query) ([]json.RawMessage, int, error) {
-	query := projections.TaskQuery{Limit: q.Limit, Offset: q.Offset, OrderBy: q.OrderBy, Descending: q.Order == "desc"}
-	if q.Status != "" {
-		query.Status = &q.Status
-	}
-	if q.AssignedTo != "" {
-		query.AssignedTo = &q.AssignedTo
-	}
-	if q.Priority != nil {
-		query.Priority = new(int64(*q.Priority))
-	}
-	page, err := v.tasks.List(ctx, query)
+func (v taskView) List(ctx context.Context, q api.TaskQuery) ([]json.RawMessage, int, error) {
+	page, err := v.tasks.List(ctx, q)
 	if errors.Is(err, projections.ErrPageTooLarge) {
 		return nil, 0, taskview.ErrPageTooLarge
 	}

@@ -11,22 +11,13 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// Query is what to list. Zero values do not filter.
-type Query struct {
-	Status, AssignedTo string
-	Priority           *int
-	Limit, Offset      int
-	// OrderBy is one of TaskOrders, Order is asc or desc.
-	OrderBy, Order string
-}
-
 // View is a view of the tasks, derived from the log, that is a little behind it.
 type View interface {
 	// WaitFor waits until the view has the event of this seq, at most for the time given. It returns "", or the view's
 	// checkpoint if it still lacks the event.
 	WaitFor(ctx context.Context, seq int64, atMost time.Duration) (behindAt string, err error)
 	// List gives the tasks that match, each as a task object, and how many match in all.
-	List(ctx context.Context, q Query) (tasks []json.RawMessage, total int, err error)
+	List(ctx context.Context, q api.TaskQuery) (tasks []json.RawMessage, total int, err error)
 	// Checkpoint returns the ID of the last event that the view has, which shows that it can be read.
 	Checkpoint(ctx context.Context) (string, error)
 }
@@ -40,9 +31,6 @@ var ErrBusy = errors.New("all connections to the task view are in use")
 
 // ErrUnavailable is what a TaskView answers when its store cannot be reached.
 var ErrUnavailable = errors.New("task view unavailable")
-
-// Orders are what tasks can be ordered by.
-var Orders = []any{"createdAt", "updatedAt", "completedAt", "priority", "status"}
 
 // Rows are the rows of the task view, as a flush deals with them. Its errors wrap ErrViewUnavailable
 // when the store cannot be reached.
