@@ -115,7 +115,7 @@ func (t *Tasks) adopt(ctx context.Context) error {
 		if !t.cfg.TakeOver {
 			return t.compare(stored)
 		}
-		t.cfg.Logger.WarnContext(ctx, "the task views followed another log; they begin anew", "log", t.cfg.Identity)
+		t.cfg.Logger.WarnContext(ctx, "the task views followed another log and are built again", "log", t.cfg.Identity)
 		var b pgx.Batch
 		b.Queue(t.sql(`DELETE FROM {schema}tasks`))
 		b.Queue(t.sql(`UPDATE {schema}projection_checkpoints SET id = '0-0', seq = 0, at = to_timestamp(0), log = $2 WHERE name = $1`),

@@ -81,7 +81,7 @@ func (l *loop) keep(ctx context.Context) {
 			return // run reports it
 		}
 		if err == nil && !held {
-			l.log.Info("another coordinator runs the projection now, or nobody does while a flush deletes keys")
+			l.log.Info("lost the lease: another coordinator runs the projection, or a flush deletes keys")
 			return
 		}
 		if time.Since(began) > leaseTTL && l.keepsFailing() {
@@ -97,7 +97,7 @@ func (l *loop) keep(ctx context.Context) {
 		}
 		// A batch that is being written looks like this for a moment; twice in a row is something else.
 		if strayed++; strayed == 2 {
-			l.log.Info("the checkpoint was moved from outside; going on from it", "was", before, "is", stored)
+			l.log.Info("the checkpoint was changed from outside; continuing from it", "was", before, "is", stored)
 			return
 		}
 	}

@@ -186,7 +186,7 @@ func (p *progress) failed(ctx context.Context, log *slog.Logger, at stage, err e
 	p.err, p.stage, p.failedAt = err, max(at, p.stage), time.Now()
 	p.mu.Unlock()
 	if begins {
-		log.Error("the projection stands still; trying until it goes on", "error", err)
+		log.Error("the projection has stopped; retrying", "error", err)
 	}
 }
 
@@ -207,6 +207,6 @@ func (p *progress) worked(log *slog.Logger, at stage) {
 	}
 	p.mu.Unlock()
 	if over {
-		log.Info("the projection goes on", "after", time.Since(since).Round(time.Millisecond))
+		log.Info("the projection works again", "after", time.Since(since).Round(time.Millisecond))
 	}
 }

@@ -29,8 +29,8 @@ read one from a file, or - to read one from standard input. The result is indent
 terminal. An error is printed to standard error, and the exit code is 1. docs/api.md lists
 the methods, and so does 'claudebench call system.discover'.
 
-Where the coordinator asks for a token, it is taken from the environment variable CB_TOKEN.
-There is no flag for it: other users of the machine can read a program's arguments.`,
+If the coordinator needs a token, set the environment variable CB_TOKEN. There is no flag for
+it, because other users of the machine can read a program's arguments.`,
 		Example: `  claudebench call system.register '{"id":"worker-1","roles":["worker"]}'
   claudebench call task.create '{"text":"summarise chapter one","priority":80}'
   claudebench call task.create @task.json

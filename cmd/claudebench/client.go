@@ -21,8 +21,8 @@ type client struct{ url, ca string }
 
 // bind adds the flags of the coordinator to talk to.
 func (c *client) bind(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.url, "url", "", "the coordinator; http:// and the listen address (CB_LISTEN, 127.0.0.1:3000) when not given")
-	cmd.Flags().StringVar(&c.ca, "ca", "", "PEM file with the certificate of the private CA that signed the coordinator's; trusted beside the system's")
+	cmd.Flags().StringVar(&c.url, "url", "", "the coordinator's URL (default: http:// and CB_LISTEN or 127.0.0.1:3000)")
+	cmd.Flags().StringVar(&c.ca, "ca", "", "PEM file of a private CA to trust in addition to the system's")
 }
 
 // baseURL is the coordinator's URL without a slash at its end.

@@ -16,10 +16,10 @@ func newEnv() *cobra.Command {
 	cfg := &config.Config{}
 	cmd := &cobra.Command{
 		Use:   "env",
-		Short: "Print the addresses of what 'up' runs, for a shell",
+		Short: "Print the addresses of what 'up' runs as shell variables",
 		Long: `Print the addresses of what 'claudebench up' runs as shell variables: CB_URL, CB_REDIS_URL,
 CB_DATABASE_URL, CB_NAMESPACE. The tools of this program read them, and redis-cli and psql
-take them. They hold the passwords of the private servers.`,
+take them. They contain the passwords of the private servers.`,
 		Example: `  eval "$(claudebench env)"
   redis-cli -u "$CB_REDIS_URL" XLEN cb:stream:events
   psql "$CB_DATABASE_URL" -c 'SELECT * FROM tasks_by_status'`,

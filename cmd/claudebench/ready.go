@@ -16,7 +16,7 @@ func newReady() *cobra.Command {
 	c := &client{}
 	cmd := &cobra.Command{
 		Use:   "ready",
-		Short: "Tell whether a coordinator is ready, by exit code",
+		Short: "Report by exit code whether a coordinator is ready",
 		Long: `Ask a coordinator's /readyz: exit code 0 when it can take commands, 1 when it cannot, 3 when
 no coordinator answers. For health checks of containers that hold nothing but this program.
 What keeps it from being ready, and what does not work although it is ready, such as

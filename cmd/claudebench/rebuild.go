@@ -22,10 +22,10 @@ func newRebuild() *cobra.Command {
 	var takeOver bool
 	cmd := &cobra.Command{
 		Use:   "rebuild PROJECTION…",
-		Short: "Forget projections and fold them again from the log",
-		Long: `Forget projections and fold them again from the log: state (cb:state:global), metrics
-(cb:metrics:*), tasks (Postgres), or all. Coordinators may go on meanwhile; what is read
-from a projection is incomplete until it is done.`,
+		Short: "Build projections again from the log",
+		Long: `Delete projections and build them again from the log: state (cb:state:global), metrics
+(cb:metrics:*), tasks (Postgres), or all. Coordinators may run meanwhile. A projection is
+incomplete until its rebuild is done.`,
 		Example: `  claudebench rebuild tasks
   claudebench rebuild all`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -41,7 +41,7 @@ from a projection is incomplete until it is done.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&takeOver, "take-over", false, "delete the task rows of another log, which this Redis's log replaces")
+	cmd.Flags().BoolVar(&takeOver, "take-over", false, "delete the task rows of another log, which the log in this Redis replaces")
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd
@@ -59,7 +59,7 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 	}
 	store := projections.RedisConfig{Client: client, Scripts: lua.NewRunner(client).On(space.Log()), Keys: space}
 	if slices.Contains(names, "tasks") && cfg.DatabaseURL == "" {
-		return usageError(errors.New("rebuild tasks: which Postgres? give --database-url or CB_DATABASE_URL"))
+		return usageError(errors.New("rebuild tasks needs Postgres: pass --database-url or set CB_DATABASE_URL"))
 	}
 	noLog := logExists(ctx, client, cfg.Namespace)
 	if noLog != nil && (!takeOver || cfg.DatabaseURL == "") {

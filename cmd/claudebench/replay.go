@@ -21,9 +21,9 @@ func newReplay() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay",
 		Short: "Print the log as JSON Lines",
-		Long: `Print the events of the log, oldest first, one JSON envelope a line, just as they are stored.
-It ends at the log's end, and holds one batch in memory at a time. How many there were is
-told on standard error.`,
+		Long: `Print the events of the log, oldest first, one JSON envelope a line, exactly as stored, and
+stop at the end of the log. Replay holds one batch in memory at a time. It prints the number
+of events to standard error.`,
 		Example: `  claudebench replay > log.jsonl
   claudebench replay --from 2026-11-22T00:00:00Z --to 2026-11-22T01:00:00Z --types 'task.*'
   claudebench replay --types task.completed | jq -r .payload.workerId | sort | uniq -c`,
@@ -63,9 +63,9 @@ told on standard error.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&o.From, "from", "", "the first: an event's ID, a time (RFC 3339), or ms since 1970; the log's start when not given")
-	cmd.Flags().StringVar(&o.To, "to", "", "the last, likewise; the log's end when not given")
-	cmd.Flags().StringVar(&o.Types, "types", "", "which events: types and patterns, as task.*,instance.failed; all when not given")
+	cmd.Flags().StringVar(&o.From, "from", "", "first event: an event ID, a time (RFC 3339) or milliseconds since 1970 (default: the beginning of the log)")
+	cmd.Flags().StringVar(&o.To, "to", "", "last event, in the same formats (default: the end of the log)")
+	cmd.Flags().StringVar(&o.Types, "types", "", "event types to print, as task.*,instance.failed (default: all)")
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd

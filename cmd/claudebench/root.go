@@ -15,20 +15,20 @@ func newRoot() *cobra.Command {
 		Use:   "claudebench",
 		Short: "Coordinate a fleet of AI agents and workers",
 		Long: `ClaudeBench coordinates a fleet of AI agents and workers: they register, heartbeat,
-claim and finish tasks by JSON-RPC 2.0, and every change is an event in a log on
-Redis Streams, from which the views in Redis and Postgres are derived.
+claim and finish tasks by JSON-RPC 2.0. Every change is an event in a log on Redis
+Streams, and the views in Redis and Postgres are derived from the log.
 
 Start here:
 
-  claudebench up                                   everything on this machine, no set-up
+  claudebench up                                   run everything on this machine, without set-up
   claudebench call task.create '{"text":"hello"}'  one call
   claudebench tail                                 watch the events
 
-Every setting is a flag, else the environment variable named in [brackets], else
-its default.
+Every setting is a flag, else the environment variable in [brackets], else its
+default.
 
-Exit codes: 0 done, 1 failed or broken, 2 wrong usage, 3 what it needs cannot be reached
-or read.`,
+Exit codes: 0 success, 1 failed or broken, 2 wrong usage, 3 a store or the coordinator
+cannot be reached or read.`,
 		Version:       fullVersion(),
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -32,7 +32,7 @@ crash can lose. Postgres 14 or newer; it is migrated at the start.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cfg.RedisURL == "" {
-				return usageError(errors.New("serve needs a Redis: give --redis-url or CB_REDIS_URL, or use 'claudebench up', which brings its own"))
+				return usageError(errors.New("serve needs Redis: pass --redis-url, set CB_REDIS_URL, or use 'claudebench up', which starts a private one"))
 			}
 			if err := errors.Join(cfg.Check(), redisconn.CheckURL(cfg.RedisURL, cfg.Namespace)); err != nil {
 				return usageError(err)

@@ -47,7 +47,7 @@ func openStores(ctx context.Context, cfg *config.Config) (redis.UniversalClient,
 	if cfg.RedisURL == "" {
 		running, err := readEndpoints(cfg.DataDir)
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, usageError(errors.New("which Redis? give --redis-url or CB_REDIS_URL, or start 'claudebench up' (and name its --data-dir if it is another)"))
+			return nil, usageError(errors.New("no Redis given: pass --redis-url, set CB_REDIS_URL, or start 'claudebench up' (with another data folder, pass --data-dir)"))
 		}
 		if err != nil {
 			return nil, err

@@ -24,8 +24,8 @@ func newTail() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tail",
 		Short: "Watch the events as they happen",
-		Long: `Print the events of the log as they happen, one a line, until Ctrl-C. It goes on by itself
-when Redis was away, and after a flush.`,
+		Long: `Print events as they happen, one a line, until Ctrl-C. Tail resumes after an outage of Redis
+and after a flush.`,
 		Example: `  claudebench tail
   claudebench tail --types 'task.*,instance.failed'
   claudebench tail --after 0 --json`,
@@ -59,8 +59,8 @@ when Redis was away, and after a flush.`,
 			return t.run(cmd.Context(), at)
 		},
 	}
-	cmd.Flags().StringVar(&types, "types", events.All, "which events: types and patterns, as task.*,instance.failed")
-	cmd.Flags().StringVar(&after, "after", "", "begin after this event's ID; 0 for the log's start; now when not given")
+	cmd.Flags().StringVar(&types, "types", events.All, "event types to print, as task.*,instance.failed")
+	cmd.Flags().StringVar(&after, "after", "", "the event ID to start after; 0 starts at the beginning of the log (default: new events only)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print each event's envelope as JSON")
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
@@ -91,7 +91,7 @@ func (t *tail) run(ctx context.Context, after *events.ID) error {
 			return t.broken(err)
 		case err != nil:
 			if !away {
-				t.logger.Warn("the log cannot be read; trying until it can", "error", err)
+				t.logger.Warn("reading the log failed; retrying", "error", err)
 			}
 			away = true
 			if !pause(ctx, 500*time.Millisecond) {
@@ -99,7 +99,7 @@ func (t *tail) run(ctx context.Context, after *events.ID) error {
 			}
 			continue
 		case away:
-			t.logger.Info("the log can be read again")
+			t.logger.Info("reading the log works again")
 			away = false
 		}
 		if batch.Skipped > 0 {

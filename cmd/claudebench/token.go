@@ -16,8 +16,8 @@ func newToken() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token",
 		Short: "Make tokens for the auth file",
-		Long: `Make tokens for the auth file. Without --auth-file a coordinator asks for none; with it, each
-call must bring one that the file knows.`,
+		Long: `Make tokens for the auth file. A coordinator with --auth-file rejects calls without a token
+of that file.`,
 		Example: `  claudebench token new --name fleet-1 --role agent --instance-prefix fleet-1:`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -37,9 +37,9 @@ func newTokenNew() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new --name NAME --role ROLE",
 		Short: "Make a token and its entry for the auth file",
-		Long: `Make a token. The token is printed to standard output, once and nowhere else; its entry for
-the auth file, which holds only a hash of it, to standard error. With --out the token goes
-into a new file that only its owner can read, and nothing is printed of it.
+		Long: `Make a token. The token is printed once, to standard output. Its entry for the auth file,
+which contains only a hash of the token, is printed to standard error. With --out, the token
+is written to a new file that only its owner can read, and is not printed.
 
 Roles: agent acts for its own instances and tasks; operator does everything but flush;
 admin everything; auditor reads.`,
@@ -74,10 +74,10 @@ admin everything; auditor reads.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&name, "name", "", "who the bearer is; it stands in each event as the actor, before the instance")
-	cmd.Flags().StringSliceVar(&roles, "role", nil, strings.Join(api.Roles(), ", ")+"; again for another")
-	cmd.Flags().StringVar(&prefix, "instance-prefix", "", "the bearer may name only instances whose ids begin so")
-	cmd.Flags().StringVar(&file, "out", "", "write the token into this new file, which only its owner can read")
+	cmd.Flags().StringVar(&name, "name", "", "the token's name; events show it as the actor")
+	cmd.Flags().StringSliceVar(&roles, "role", nil, strings.Join(api.Roles(), ", ")+"; repeat the flag for more roles")
+	cmd.Flags().StringVar(&prefix, "instance-prefix", "", "the prefix of the instance ids that the token may use")
+	cmd.Flags().StringVar(&file, "out", "", "write the token to this new file, readable by its owner only")
 	return cmd
 }
 

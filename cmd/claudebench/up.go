@@ -44,7 +44,7 @@ Ctrl-C ends all of it.`,
 	cfg.BindCoordinator(cmd.Flags())
 	cfg.BindDataDir(cmd.Flags())
 	cfg.BindLog(cmd.Flags())
-	cmd.Flags().StringVar(&cfg.Namespace, "namespace", "", "keeps this fleet's data apart from others in the same data folder")
+	cmd.Flags().StringVar(&cfg.Namespace, "namespace", "", "separates this fleet's data from others in the same data folder")
 	return cmd
 }
 
@@ -84,7 +84,7 @@ func up(ctx context.Context, cfg *config.Config, on servers, out io.Writer) (err
 			logger.Warn("tail, replay and verify need --redis-url", "error", err)
 		}
 		if _, err := io.WriteString(out, greeting(s.URL(), cfg, stack)); err != nil {
-			logger.Warn("nobody reads the greeting", "error", err)
+			logger.Warn("printing the greeting failed", "error", err)
 		}
 	}, stack.failed())
 }

@@ -16,17 +16,18 @@ func newVerify() *cobra.Command {
 	o := audit.Options{}
 	cmd := &cobra.Command{
 		Use:   "verify",
-		Short: "Prove that the log and all that is stored agree",
-		Long: `Read the log once and prove, or name what breaks: IDs rise and seq has no gaps; every
-transition is lawful (no task finished twice, none owned by two); the global state, the
-tasks, instances and queues in Redis, and the rows in Postgres, equal the fold of the log;
-no key of a task, an instance or a queue is there that the log does not know. For that it
-goes through all keys of that Redis, as no command does: a thousand at a time.
-Commands may go on meanwhile. It writes nothing. A flush is waited for, and when one comes
-in between, it begins again with what is there then.
+		Short: "Check that everything stored agrees with the log",
+		Long: `Read the log once and check that IDs rise and seq has no gaps; that every transition is
+lawful (no task finished twice, none with two owners); that the global state, the tasks,
+instances and queues in Redis, and the rows in Postgres, equal the fold of the log; and that
+Redis holds no task, instance or queue that the log does not know. For the last check it
+scans all keys of that Redis, a thousand at a time.
 
-Exit code 0 when all agrees, 1 when something does not, 2 for wrong usage, 3 when something
-cannot be read.`,
+Commands may run meanwhile. Verify writes nothing. It waits for a flush to end, and starts
+again if a flush begins while it runs.
+
+Exit codes: 0 if everything agrees, 1 if something does not, 2 for wrong usage, 3 if
+something cannot be read.`,
 		Example: `  claudebench verify
   claudebench verify --json --redis-url redis://localhost:6379 --database-url postgres://localhost/claudebench`,
 		Args: cobra.NoArgs,
@@ -65,8 +66,8 @@ cannot be read.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
-	cmd.Flags().BoolVar(&quiet, "quiet", false, "tell no progress on standard error")
-	cmd.Flags().DurationVar(&o.Wait, "wait", 10*time.Second, "how long to wait for each projection that is behind, or a flush that gets no further")
+	cmd.Flags().BoolVar(&quiet, "quiet", false, "do not print progress")
+	cmd.Flags().DurationVar(&o.Wait, "wait", 10*time.Second, "how long to wait for a projection that lags, or for a flush that makes no progress")
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd

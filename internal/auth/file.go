@@ -50,7 +50,7 @@ func CheckName(name string) error {
 		return fmt.Errorf("the name must not be a token's hash; a name stands in every event")
 	}
 	if slices.Contains(reserved, name) {
-		return fmt.Errorf("the name %s means somebody else in the log", name)
+		return fmt.Errorf("the name %s is reserved: the log uses it for another actor", name)
 	}
 	return nil
 }
@@ -144,7 +144,7 @@ func parse(text []byte) ([]entry, error) {
 		entries = append(entries, e)
 	}
 	if len(entries) == 0 {
-		return nil, errors.New("it names no token, and nobody could do anything ('claudebench token new' makes one)")
+		return nil, errors.New("it has no tokens, so every call would be rejected; 'claudebench token new' makes one")
 	}
 	return entries, nil
 }

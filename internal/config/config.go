@@ -49,15 +49,15 @@ type Config struct {
 // BindStores adds the flags that say where the data is.
 func (c *Config) BindStores(flags *pflag.FlagSet) {
 	flags.StringVar(&c.RedisURL, "redis-url", "",
-		"Redis: redis://[user:password@]host:port[/db], rediss:// with TLS, several host:port with ',' between for a\n"+
+		"Redis: redis://[user:password@]host:port[/db], rediss:// with TLS, several host:port separated by commas for a\n"+
 			"cluster, redis+sentinel://host:port,…/db?master=NAME for Sentinel")
-	flags.StringVar(&c.DatabaseURL, "database-url", "", "Postgres: postgres://user@host/database; without it there are no task views")
-	flags.StringVar(&c.Namespace, "namespace", "", "keeps this fleet's data apart from others in the same Redis and Postgres")
+	flags.StringVar(&c.DatabaseURL, "database-url", "", "Postgres: postgres://user@host/database; without it, task.list is unavailable")
+	flags.StringVar(&c.Namespace, "namespace", "", "separates this fleet's data from others in the same Redis and Postgres")
 }
 
 // BindDataDir adds the flag of the folder that `up` keeps its data in.
 func (c *Config) BindDataDir(flags *pflag.FlagSet) {
-	flags.StringVar(&c.DataDir, "data-dir", DefaultDataDir(), "folder of the data that 'up' keeps")
+	flags.StringVar(&c.DataDir, "data-dir", DefaultDataDir(), "the folder in which 'up' keeps its data")
 }
 
 // DefaultByteLimit is 256 MiB a minute: what Redis keeps in a quarter of an hour stays below 4 GiB.
@@ -65,33 +65,33 @@ const DefaultByteLimit = 256 << 20
 
 // BindCoordinator adds the flags of a running coordinator.
 func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
-	flags.StringVar(&c.Listen, "listen", "127.0.0.1:3000", "address to listen on: host:port; a host name is resolved")
+	flags.StringVar(&c.Listen, "listen", "127.0.0.1:3000", "the address to listen on, as host:port")
 	flags.StringSliceVar(&c.AllowedHosts, "allowed-hosts", nil,
-		"further names that requests may be sent to, as name or name:port with ',' between: those of a proxy in front")
+		"host names that a proxy in front is called by, as name or name:port, separated by commas")
 	flags.DurationVar(&c.InstanceTTL, "instance-ttl", 30*time.Second, "how long a registration lasts without a heartbeat")
 	flags.DurationVar(&c.MonitorInterval, "monitor-interval", time.Second, "how often to look for instances that died")
 	flags.DurationVar(&c.TaskRetention, "task-retention", 168*time.Hour, "how long finished tasks stay in Redis")
-	flags.Var(&c.TokenRateLimits, "token-rate-limits", "calls a minute that a token may make for all its instances together, as method=limit,…; "+
-		"five times the limit for each when left out; 0 for none, 'off' for none at all")
-	flags.Var(&c.RateLimits, "rate-limits", "calls a minute for each actor, as method=limit,…; 0 for none, 'off' for none at all")
+	flags.Var(&c.TokenRateLimits, "token-rate-limits", "calls a minute of all instances of a token together, as method=limit,…; "+
+		"0 is no limit, off turns all off (default: five times the limit of each instance)")
+	flags.Var(&c.RateLimits, "rate-limits", "calls a minute of each actor, as method=limit,…; 0 is no limit, off turns all off (default: as in docs/api.md)")
 	flags.IntVar(&c.ByteLimit, "byte-limit", DefaultByteLimit,
-		"bytes of params that a token, or an address without one, may send in a minute to methods that change something;\n"+
+		"bytes of params a minute that a token, or an address without one, may send to methods that change something;\n"+
 			"calls with up to 4 KiB do not count; 0 for no limit")
 	flags.BoolVar(&c.ReplaceSettings, "replace-settings", false,
-		"start although coordinators of this namespace run with other values of --instance-ttl, --monitor-interval or\n"+
+		"start although coordinators of this namespace use other values of --instance-ttl, --monitor-interval or\n"+
 			"--task-retention; restart those next")
-	flags.BoolVar(&c.AllowVolatile, "allow-volatile", false, "accept a Redis that may evict keys, and so lose data")
+	flags.BoolVar(&c.AllowVolatile, "allow-volatile", false, "accept a Redis that may evict keys and so lose data")
 	flags.BoolVar(&c.Insecure, "insecure", false,
-		"listen beyond this machine without an auth file, although anybody who can connect may issue any command")
-	flags.StringVar(&c.AuthFile, "auth-file", "", "YAML file of the tokens that callers must have one of; read again on SIGHUP")
-	flags.StringVar(&c.TLSCert, "tls-cert", "", "PEM file of the certificate, and those it depends on, to serve HTTPS with; read again on SIGHUP")
+		"listen beyond this machine without an auth file: anybody who can connect may issue any command")
+	flags.StringVar(&c.AuthFile, "auth-file", "", "YAML file of the accepted tokens; without it, callers need none; read again on SIGHUP")
+	flags.StringVar(&c.TLSCert, "tls-cert", "", "PEM file of the certificate chain for HTTPS; read again on SIGHUP")
 	flags.StringVar(&c.TLSKey, "tls-key", "", "PEM file of the certificate's key")
 }
 
 // BindLog adds the flags of the log that the program itself writes.
 func (c *Config) BindLog(flags *pflag.FlagSet) {
 	flags.TextVar(&c.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
-	flags.Var(&c.LogFormat, "log-format", "text or json; text on a terminal when not given, else json")
+	flags.Var(&c.LogFormat, "log-format", "text or json (default: text on a terminal, else json)")
 }
 
 // Check refuses settings that cannot work, or that expose the coordinator unasked.

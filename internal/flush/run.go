@@ -98,7 +98,9 @@ func (f *run) begin(ctx context.Context, envelope string, limit int) error {
 		ask, cancel := context.WithTimeout(ctx, leaseTTL)
 		defer cancel()
 		// With the same id it is the same flush. If nobody can tell, it is undone once its lease has ended.
-		_, err = beginFlush.Run(ask, f.untilAnswered(), args)
+		if _, again := beginFlush.Run(ask, f.untilAnswered(), args); !errors.Is(again, lua.ErrUnavailable) {
+			err = again
+		}
 	}
 	return err
 }

@@ -173,3 +173,24 @@ func TestARedisThatComesBackEmptyKeepsTheRows(t *testing.T) {
 	}
 	agree(t, over, cfg)
 }
+
+// A log has an identity also where no coordinator has a database, and keeps it when one comes.
+func TestALogWithoutADatabaseHasAnIdentity(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t, nil)
+	c := start(t, cfg)
+	c.create(t, params{"text": "x"})
+	caughtUp(t, c)
+	client := redisOf(t, cfg)
+	identity := logHash(t, cfg, client)["identity"]
+	kept, err := client.HGet(t.Context(), keysOf(t, cfg).State(), "log").Result()
+	if err != nil || identity == "" || kept != identity {
+		t.Errorf("the log is %q, the state follows %q, %v", identity, kept, err)
+	}
+	with := *cfg
+	with.DatabaseURL = testenv.Postgres(t)
+	caughtUp(t, start(t, &with))
+	if now := logHash(t, cfg, client)["identity"]; now != identity {
+		t.Errorf("it was %s and is %s", identity, now)
+	}
+}

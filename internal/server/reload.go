@@ -122,7 +122,7 @@ func (s *Server) Reload(ctx context.Context) error {
 	var failed error
 	if s.tokens != nil {
 		if err := s.tokens.Reload(); err != nil {
-			s.logger.ErrorContext(ctx, "the auth file is not taken over; the tokens read before stay in force", "error", err)
+			s.logger.ErrorContext(ctx, "the new auth file is invalid; the tokens read before stay in force", "error", err)
 			failed = err
 		} else {
 			s.logger.InfoContext(ctx, "the auth file was read again", "tokens", s.tokens.Len())
@@ -130,7 +130,7 @@ func (s *Server) Reload(ctx context.Context) error {
 	}
 	if s.certificate != nil {
 		if err := s.certificate.reload(); err != nil {
-			s.logger.ErrorContext(ctx, "the certificate is not taken over; the one read before is still served", "error", err)
+			s.logger.ErrorContext(ctx, "the new certificate is invalid; the one read before is still served", "error", err)
 			failed = errors.Join(failed, err)
 		} else {
 			s.logger.InfoContext(ctx, "the certificate was read again", slog.Any("names", s.certificate.names()),

@@ -147,7 +147,7 @@ func (s *Server) connect(ctx context.Context, cfg *config.Config, embedded bool)
 		}
 	}
 	if cfg.DatabaseURL == "" {
-		s.logger.WarnContext(ctx, "no Postgres: task.list answers Postgres unavailable (give --database-url)")
+		s.logger.WarnContext(ctx, "no Postgres: task.list is unavailable; pass --database-url")
 		return nil
 	}
 	s.pool, err = projections.OpenPool(ctx, cfg.DatabaseURL, cfg.Namespace)
@@ -278,6 +278,11 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	}
 	if err := s.join(ctx, cfg); err != nil {
 		return nil, nil, err
+	}
+	if s.pool == nil {
+		if _, err := projections.OpenLog(ctx, redisConfig); err != nil {
+			s.logger.WarnContext(ctx, "the log has no identity yet; the next coordinator that starts gives it one", "error", err)
+		}
 	}
 	s.runner, err = projections.NewRunner(projections.RunnerConfig{
 		Client: s.redis, Scripts: s.scripts, Namespace: cfg.Namespace, Projections: folds, Logger: s.logger, Traces: o.Traces,
