@@ -3,6 +3,7 @@ package commands_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/claudebench/claudebench/commands"
@@ -27,7 +28,10 @@ func TestATokenBringsHalfOfTheSetsOfRoles(t *testing.T) {
 			tasks = append(tasks, fleettest.Decoded[fleettest.Task](t, f.May("alice", "task.create", `{"text":"x","metadata":{"roles":["a%d"]}}`, i)).ID)
 		}
 		refused("alice", quota, "task.create", `{"text":"x","metadata":{"roles":["a32"]}}`)
-		refused("alice", quota, "system.batch.process", `{"batchId":"b","instanceId":"w","items":[{"text":"x","metadata":{"roles":["a32"]}}]}`)
+		batch := f.May("alice", "system.batch.process", `{"batchId":"b","instanceId":"w","items":[{"text":"x","metadata":{"roles":["a32"]}}]}`)
+		if want := `"itemsProcessed":0,"total":1,"reason":"TOO_MANY_ROLE_SETS"`; !strings.Contains(string(batch), want) {
+			t.Errorf("a batch beyond the quota: %s, want %s", batch, want)
+		}
 		plain := fleettest.Decoded[fleettest.Task](t, f.May("alice", "task.create", `{"text":"x"}`)).ID
 		refused("alice", quota, "task.update", `{"id":%q,"updates":{"metadata":{"roles":["a32"]}}}`, plain)
 		f.May("alice", "task.update", `{"id":%q,"updates":{"metadata":{"roles":["a32"]}}}`, tasks[0]) // in place of a0

@@ -3,6 +3,7 @@ package audit_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -124,15 +125,11 @@ func (w *workload) step(ctx context.Context) error {
 }
 
 func isFault(err error) bool {
-	if err == nil {
-		return false
+	var failed *api.Error
+	if errors.As(err, &failed) {
+		return failed.Code == api.CodeInternal
 	}
-	var code int
-	var method string
-	if n, _ := fmt.Sscanf(err.Error(), "%s %d", &method, &code); n == 2 {
-		return code == api.CodeInternal
-	}
-	return true
+	return err != nil
 }
 
 func TestARandomWorkloadIsClean(t *testing.T) {
