@@ -105,3 +105,27 @@ func TestAnotherLogsTasksAreNotListed(t *testing.T) {
 		}
 	}
 }
+
+// While a coordinator of the version before holds the lease, the table of checkpoints has no column log yet.
+func TestRowsOfTheVersionBeforeAreListedBeforeTheMigration(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	tasks := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet, Identity: "MINE"})
+	if err := tasks.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h := newHistory()
+	h.create("mine", 1, "null")
+	if err := tasks.Apply(t.Context(), oneBatch(h.events)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.db.Exec(t.Context(), `ALTER TABLE projection_checkpoints DROP COLUMN log`); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := tasks.Checkpoint(t.Context()); err != nil || at != h.events[0].ID {
+		t.Errorf("the checkpoint is %v, %v; want %v", at, err, h.events[0].ID)
+	}
+	if page, err := tasks.List(t.Context(), api.TaskQuery{Limit: 10}); err != nil || page.Total != 1 {
+		t.Errorf("listed %+v, %v", page, err)
+	}
+}

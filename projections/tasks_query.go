@@ -123,7 +123,7 @@ func listSQL(q api.TaskQuery) (string, []any, error) {
 	return fmt.Sprintf(`
 SELECT counted.total, counted.log, p.id, p.text, p.status, p.priority, p.assigned_to, p.attempt, p.metadata::text, p.result::text,
        p.error::text, p.created_at, p.updated_at, p.completed_at
-FROM (SELECT count(*) AS total, (SELECT log FROM {schema}projection_checkpoints WHERE name = 'tasks') AS log FROM {schema}tasks%[1]s) counted
+FROM (SELECT count(*) AS total, (SELECT to_jsonb(c) ->> 'log' FROM {schema}projection_checkpoints c WHERE name = 'tasks') AS log FROM {schema}tasks%[1]s) counted
 LEFT JOIN (SELECT * FROM {schema}tasks%[1]s ORDER BY %[2]s LIMIT $%[3]d OFFSET $%[4]d) p ON true
 ORDER BY %[2]s`, where, order, len(args)-1, len(args)), args, nil
 }

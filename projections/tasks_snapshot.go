@@ -87,9 +87,8 @@ func SnapshotTasks(ctx context.Context, pool *Pool, begin func(at events.ID, log
 // snapshotCheckpoint reads the checkpoint and the log's identity inside of a transaction; the zero ID when there is none.
 func snapshotCheckpoint(ctx context.Context, tx pgx.Tx, pool *Pool) (at events.ID, log string, err error) {
 	var text string
-	// Also from a table of the version before, which has no column log.
-	err = tx.QueryRow(ctx, pool.sql(`SELECT id, coalesce(to_jsonb(c) ->> 'log', '') FROM {schema}projection_checkpoints c WHERE name = $1`),
-		"tasks").Scan(&text, &log)
+	var stored *string
+	err = tx.QueryRow(ctx, pool.sql(selectIdentity), "tasks").Scan(&text, &stored)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return at, "", nil
@@ -97,6 +96,9 @@ func snapshotCheckpoint(ctx context.Context, tx pgx.Tx, pool *Pool) (at events.I
 		return at, "", ErrNoTaskViews
 	case err != nil:
 		return at, "", fmt.Errorf("read the checkpoint: %w", err)
+	}
+	if stored != nil {
+		log = *stored
 	}
 	at, err = events.ParseID(text)
 	return at, log, err
