@@ -146,6 +146,8 @@ func TestTyposAreNamed(t *testing.T) {
 		"task.created":                       {"replay", "--types", "task.foo"},
 		"task.deleted":                       {"tail", "--types", "task.foo"},
 		"there is token new":                 {"token", "foo"},
+		"version takes no arguments":         {"version", "foo"},
+		"call METHOD [PARAMS]":               {"call"},
 		"Redis refuses the password of user": {"verify", "--redis-url", wrongPassword(t)},
 		`namespace "typo1" has no log`:       {"tail", redis, "--namespace", "typo1"},
 		`namespace "typo2" has no log`:       {"replay", redis, "--namespace", "typo2"},

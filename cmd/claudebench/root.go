@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -70,7 +72,18 @@ cannot be reached or read.`,
 
 // usageArgs makes wrong arguments wrong usage.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error { return usageError(check(cmd, args)) }
+	return func(cmd *cobra.Command, args []string) error {
+		err := check(cmd, args)
+		switch {
+		case err == nil:
+			return nil
+		case !cmd.HasSubCommands() && strings.HasPrefix(err.Error(), "unknown command"): // cobra.NoArgs
+			err = fmt.Errorf("%s takes no arguments, and got %q", cmd.CommandPath(), args[0])
+		case strings.HasPrefix(err.Error(), "accepts"):
+			err = fmt.Errorf("%w; usage: %s", err, cmd.UseLine())
+		}
+		return usageError(err)
+	}
 }
 
 // newLogger writes the program's own log to stderr, as text for people and as JSON for machines.
