@@ -47,7 +47,7 @@ func (b *bench) rebuild(ctx context.Context) error {
 	})
 }
 
-// history writes a log of about rebuildEvents events by the scripts themselves, and tells how many.
+// history writes a log of about rebuildEvents events by the scripts themselves, and returns how many.
 func history(ctx context.Context, st *stack, namespace string) (int64, error) {
 	const worker = "agent"
 	space, err := keys.New(namespace)

@@ -64,7 +64,7 @@ type Options struct {
 	Tasks taskview.View
 	// Rows are the rows of that view, for a flush; nil where there is no Postgres.
 	Rows taskview.Rows
-	// MCP says that the MCP endpoint is served, which system.health tells.
+	// MCP is set if the MCP endpoint is served, which system.health tells.
 	MCP bool
 	// Traces makes the spans of commands and their scripts; nil for none.
 	Traces trace.TracerProvider

@@ -117,7 +117,7 @@ func FuzzParams(f *testing.F) {
 	})
 }
 
-// carried tells whether a transport hands such params on: UTF-8, and not nested too deep.
+// carried reports whether a transport hands such params on: UTF-8, and not nested too deep.
 func carried(params []byte) bool {
 	const deepest = 64
 	depth := 0
@@ -134,7 +134,7 @@ func carried(params []byte) bool {
 	return utf8.Valid(params)
 }
 
-// named gives the method of that name, or for a name that is none any of them, always the same.
+// named returns the method of that name, or for a name that is none any of them, always the same.
 func (w *fuzzWorld) named(name string) *command.Method {
 	if m := w.Method(name); m != nil {
 		return m
@@ -194,7 +194,7 @@ func (w *fuzzWorld) answered(t *testing.T, m *command.Method, result json.RawMes
 	}
 }
 
-// comparable tells whether a schema's validator sees what the method sees: not where a name occurs twice, of which it sees the
+// comparable reports whether a schema's validator sees what the method sees: not where a name occurs twice, of which it sees the
 // last one alone, nor where a number is too large or too exact for it, nor where there are no params at all.
 func comparable(params []byte) bool {
 	switch plain := bytes.TrimSpace(params); {
@@ -210,7 +210,7 @@ func comparable(params []byte) bool {
 	return json.Unmarshal(params, &any) == nil && !repeats(json.NewDecoder(strings.NewReader(string(params))))
 }
 
-// rounds tells whether a number is a whole one only once a float64 holds it.
+// rounds reports whether a number is a whole one only once a float64 holds it.
 func rounds(text []byte) bool {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -228,7 +228,7 @@ func rounds(text []byte) bool {
 	}
 }
 
-// repeats tells whether an object in the next value has a name twice.
+// repeats reports whether an object in the next value has a name twice.
 func repeats(d *json.Decoder) bool {
 	token, _ := d.Token() // it is valid
 	switch token {

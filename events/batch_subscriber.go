@@ -23,7 +23,7 @@ type BatchSubscriberConfig struct {
 	// Reader reads the log in place of one made from the ReaderConfig, so that
 	// several subscribers can read together.
 	Reader BatchReader
-	// Start gives the event after which to read: the handler's own checkpoint,
+	// Start returns the event after which to read: the handler's own checkpoint,
 	// as its store has it. It is asked at the start, after a nack, and after
 	// OnBroken; on its error it is asked again, later and later. Required.
 	Start func(ctx context.Context) (ID, error)
@@ -85,7 +85,7 @@ func NewBatchSubscriber(client redis.UniversalClient, config BatchSubscriberConf
 
 type batchKey struct{}
 
-// BatchFrom gives the batch that a [BatchSubscriber]'s message brings; false
+// BatchFrom returns the batch that a [BatchSubscriber]'s message brings; false
 // if it brings none.
 func BatchFrom(m *message.Message) (Batch, bool) {
 	b, ok := m.Context().Value(batchKey{}).(Batch)

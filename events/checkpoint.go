@@ -16,7 +16,7 @@ import (
 // service that keeps its results in a database of its own implements it there
 // and saves in the same transaction; then each event takes effect once.
 type CheckpointStore interface {
-	// Load gives the checkpoint; false if there is none.
+	// Load returns the checkpoint; false if there is none.
 	Load(ctx context.Context, name string) (ID, bool, error)
 	// Save replaces it.
 	Save(ctx context.Context, name string, id ID) error

@@ -103,7 +103,7 @@ func (c carrier) Publish(topic string, messages ...*message.Message) error {
 
 func (carrier) Close() error { return nil }
 
-// unpacked gives the suite its own messages back. Watermill's own decorator
+// unpacked returns the suite its own messages back. Watermill's own decorator
 // for that hangs in Close when nobody takes the last message.
 func unpacked(t *testing.T, sub message.Subscriber) message.Subscriber {
 	u := &unpacker{t: t, Subscriber: sub}

@@ -29,7 +29,7 @@ type Envelope struct {
 // Time is Timestamp as a time, in UTC.
 func (e Envelope) Time() time.Time { return time.UnixMilli(e.Timestamp).UTC() }
 
-// Encode gives the envelope as one line of JSON, members in the log's order.
+// Encode returns the envelope as one line of JSON, members in the log's order.
 // Nothing in strings is escaped for HTML: what users brought is left as it is.
 // It fails if the payload is not JSON.
 func (e Envelope) Encode() ([]byte, error) {
@@ -59,7 +59,7 @@ func (e Envelope) Encode() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// MarshalJSON gives what Encode gives. json.Marshal escapes its output for
+// MarshalJSON returns what Encode gives. json.Marshal escapes its output for
 // HTML whatever a marshaller does; where bytes matter, call Encode, or use an
 // Encoder with SetEscapeHTML(false).
 func (e Envelope) MarshalJSON() ([]byte, error) { return e.Encode() }
@@ -74,7 +74,7 @@ func (e *Envelope) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// EncodePayload gives p as compact JSON, nothing escaped for HTML.
+// EncodePayload returns p as compact JSON, nothing escaped for HTML.
 func EncodePayload(p any) (json.RawMessage, error) {
 	text, err := jsontext.Marshal(p)
 	if err != nil {

@@ -301,7 +301,7 @@ func samePayload(a, b json.RawMessage) bool {
 	return json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && bytes.Equal(x.Bytes(), y.Bytes())
 }
 
-// isPlain tells whether a text is written in JSON without an escape, in ASCII.
+// isPlain reports whether a text is written in JSON without an escape, in ASCII.
 func isPlain(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
 }

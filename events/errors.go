@@ -34,7 +34,7 @@ func (e *DecodeError) Error() string {
 
 func (e *DecodeError) Unwrap() error { return ErrMalformed }
 
-// RolledBackError says that the log no longer holds an event that was read
+// RolledBackError reports that the log no longer holds an event that was read
 // from it and was not removed by a flush or a trim: Redis was started from an
 // older file, or a failover lost the log's tail. What was derived from the
 // lost events must be derived anew.
@@ -48,7 +48,7 @@ func (e *RolledBackError) Error() string {
 		e.Checkpoint, e.LastInLog)
 }
 
-// GapError says that events are missing from the log without a flush or a trim
+// GapError reports that events are missing from the log without a flush or a trim
 // that explains it. It is never stepped over: `claudebench verify` tells more.
 type GapError struct {
 	Expected int64 // the seq that must come next

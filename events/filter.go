@@ -37,7 +37,7 @@ func ParseFilter(list string) (Filter, error) {
 	return f, nil
 }
 
-// Match says whether events of type t are wanted.
+// Match reports whether events of type t are wanted.
 func (f Filter) Match(t Type) bool {
 	if f.all || f.types[t] {
 		return true

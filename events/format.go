@@ -12,7 +12,7 @@ import (
 // The coordinators note it in the log's hash. Programs that need every event refuse a log of a higher format.
 const Format = 2
 
-// NewerLogError says that a newer program has written to the log, or is about to.
+// NewerLogError reports that a newer program has written to the log, or is about to.
 type NewerLogError struct {
 	Format  int64  // of the log
 	Program string // the first version that noted it; "" if it is not known

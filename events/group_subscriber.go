@@ -247,7 +247,7 @@ type waits struct {
 	wg     sync.WaitGroup
 }
 
-// enter says whether the call may be made; then leave must follow.
+// enter reports whether the call may be made; then leave must follow.
 func (w *waits) enter(ctx context.Context) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -37,10 +37,10 @@ func ParseID(s string) (ID, error) {
 	return id, nil
 }
 
-// String gives `<ms>-<seq>`; the zero ID is `0-0`.
+// String returns `<ms>-<seq>`; the zero ID is `0-0`.
 func (id ID) String() string { return string(id.append(nil)) }
 
-// IsZero says whether id is the ID before every event.
+// IsZero reports whether id is the ID before every event.
 func (id ID) IsZero() bool { return id == ID{} }
 
 // Compare orders as Redis does: by MS, then by Seq. It gives -1, 0 or +1.
@@ -51,7 +51,7 @@ func (id ID) Compare(other ID) int {
 	return cmp.Compare(id.Seq, other.Seq)
 }
 
-// MarshalText gives what String gives.
+// MarshalText returns what String gives.
 func (id ID) MarshalText() ([]byte, error) { return id.append(nil), nil }
 
 // UnmarshalText reads what [ParseID] reads.

@@ -11,7 +11,7 @@ type InstanceRegistered struct {
 	Timestamp    int64           `json:"timestamp"` // ms
 	Metadata     json.RawMessage `json:"metadata"`  // the instance's own object, or null
 	SessionID    *string         `json:"sessionId"`
-	// Resumed says that the same session registered again and kept its tasks.
+	// Resumed reports that the same session registered again and kept its tasks.
 	Resumed bool `json:"resumed"`
 	// PreviousRoles are the roles it had until now; nil if it was not
 	// registered.

@@ -33,7 +33,7 @@ func (r *Reader) Bounds(ctx context.Context) (Bounds, error) {
 }
 
 // Last is the ID of the log's last event, zero if there is none. Reading after
-// it gives what is new.
+// it returns what is new.
 func (r *Reader) Last(ctx context.Context) (ID, error) {
 	id, err := r.edge(ctx, false)
 	if err != nil {
@@ -72,7 +72,7 @@ func (r *Reader) edge(ctx context.Context, first bool) (ID, error) {
 	}
 }
 
-// Range gives the events from from to to, both inclusive, and ends; a zero ID
+// Range returns the events from from to to, both inclusive, and ends; a zero ID
 // leaves that end open. A whole span of time is from {MS: a} to {MS: b, Seq:
 // math.MaxInt64}. One batch at a time is held in memory.
 //

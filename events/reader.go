@@ -120,7 +120,7 @@ func NewReader(client redis.UniversalClient, config ReaderConfig) (*Reader, erro
 	return &Reader{client: client, space: space, config: config}, nil
 }
 
-// Read gives the events after the one that was read last, waiting until there
+// Read returns the events after the one that was read last, waiting until there
 // is one. The zero ID reads from the first event kept.
 //
 // Reading starts at the event named by after, inclusive, at each round trip:
@@ -200,7 +200,7 @@ func (r *Reader) wait(ctx context.Context, cursor string) (bool, error) {
 	return err == nil, err
 }
 
-// IsBroken says whether err means that the log itself is not what was read
+// IsBroken reports whether err means that the log itself is not what was read
 // before ([*RolledBackError] or [*GapError]), so that trying again cannot help.
 func IsBroken(err error) bool {
 	var rolledBack *RolledBackError

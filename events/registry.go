@@ -55,7 +55,7 @@ func Version(t Type) (int, bool) {
 	return d.version(), ok
 }
 
-// current gives the definition of e's type and e's payload lifted to the
+// current returns the definition of e's type and e's payload lifted to the
 // definition's version.
 func (e Envelope) current() (definition, json.RawMessage, error) {
 	if err := e.Known(); err != nil {
@@ -66,7 +66,7 @@ func (e Envelope) current() (definition, json.RawMessage, error) {
 	return d, payload, err
 }
 
-// lift gives e's payload at the definition's version, which is not below e's.
+// lift returns e's payload at the definition's version, which is not below e's.
 func (d definition) lift(e Envelope) (json.RawMessage, error) {
 	payload := e.Payload
 	for v := e.V; v < d.version(); v++ {
@@ -92,7 +92,7 @@ func (e Envelope) Known() error {
 	return nil
 }
 
-// Decoded gives a pointer to the payload's struct at its current version
+// Decoded returns a pointer to the payload's struct at its current version
 // (*TaskCreated for task.created), lifting older versions. The error wraps
 // [ErrUnknownType], [ErrUnknownVersion] or [ErrMalformed].
 func (e Envelope) Decoded() (any, error) {

@@ -61,7 +61,7 @@ func (s *scanner) count() int64 {
 	return n
 }
 
-// quoted gives the bytes of a string up to its closing quote, still escaped,
+// quoted returns the bytes of a string up to its closing quote, still escaped,
 // and whether there is an escape or anything beyond ASCII in it.
 func (s *scanner) quoted() (raw []byte, plain bool) {
 	if !s.ok || len(s.rest) == 0 || s.rest[0] != '"' {

@@ -157,7 +157,7 @@ func (s *subscription) send(ctx context.Context, e Entry) error {
 	}
 }
 
-// offer sends a message and says whether it was acked or nacked.
+// offer sends a message and reports whether it was acked or nacked.
 func offer(ctx context.Context, out chan<- *message.Message, m *message.Message) (acked bool, err error) {
 	// What hangs on the message's own context (a batch) stays with it.
 	mctx, cancel := context.WithCancel(m.Context())

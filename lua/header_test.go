@@ -114,7 +114,7 @@ var (
 	called         = regexp.MustCompile(`\b([a-z_]+)\(`)
 )
 
-// reached gives the code that a script runs: its own, and the functions of libraries that it calls.
+// reached returns the code that a script runs: its own, and the functions of libraries that it calls.
 func reached(t *testing.T, name string) string {
 	t.Helper()
 	source := comment.ReplaceAllString(Named(name).Source, "")

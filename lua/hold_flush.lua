@@ -3,7 +3,7 @@
 --
 -- KEYS[1] log
 -- ARGV[1] holder   who asks
--- ARGV[2] lease    ms; 0 gives back one that is held; '' changes nothing
+-- ARGV[2] lease    ms; 0 gives it up; '' changes nothing
 -- Returns JSON: {mine: the one who asks holds it, id, phase, rows: it deletes rows too, tasks: rows deleted, seq and ms of
 --         the log's last event, folded: the projections into Redis have that event or are not run, ended: {id, keys,
 --         tasks, at} of the last flush}; integers are strings, and what is not there is left out

@@ -1,6 +1,6 @@
 --- @include "lib/guard"
 --- @include "lib/fence"
--- Lets a list of tasks pass, and tells which event the view must have got to. Nothing but the rate
+-- Lets a list of tasks pass, and returns which event the view must have got to. Nothing but the rate
 -- limit's counters changes.
 --- @readonly
 --

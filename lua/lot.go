@@ -27,7 +27,7 @@ func lots(batch []*pending) []lot {
 	return all
 }
 
-// takes tells whether a call can go with the others: same keys, as many arguments.
+// takes reports whether a call can go with the others: same keys, as many arguments.
 func (l lot) takes(c *pending) bool {
 	first := l.calls[0]
 	return len(c.keys) == 1 && len(first.keys) == 1 && c.keys[0] == first.keys[0] && len(c.args) == len(first.args)
@@ -45,7 +45,7 @@ func (l lot) args() []any {
 	return args
 }
 
-// settle gives each call its answer.
+// settle returns each call its answer.
 func (l lot) settle(reply any, err error) {
 	replies, ok := reply.([]any)
 	for i, c := range l.calls {

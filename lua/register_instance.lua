@@ -11,7 +11,7 @@
 --
 -- With the session that it had it resumes what it holds. With another, or none, it is a new process:
 -- what the old one had claimed is set aside to go back to its assigned queue (requeue_orphans). When it
--- comes with fewer roles, what is assigned to it is set aside as well, for it may not fit any more.
+-- comes with fewer roles, what is assigned to it is set aside as well, because it may not fit any more.
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace

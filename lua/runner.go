@@ -12,10 +12,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ErrUnavailable says that Redis could not be asked, or did not run the script: nothing has changed.
+// ErrUnavailable reports that Redis could not be asked, or did not run the script: nothing has changed.
 var ErrUnavailable = errors.New("redis unavailable")
 
-// ErrOutcomeUnknown says that the script was sent and its reply was lost: it may have run or not.
+// ErrOutcomeUnknown reports that the script was sent and its reply was lost: it may have run or not.
 var ErrOutcomeUnknown = errors.New("outcome unknown")
 
 // Error is the error that a script itself returned; nothing has changed. Detail is JSON.
@@ -161,7 +161,7 @@ func (r *Runner) flush() {
 	}
 }
 
-// next gives the key that the first call in the queue goes by, or gives up the flusher's place.
+// next returns the key that the first call in the queue goes by, or gives up the flusher's place.
 func (r *Runner) next() (key string, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -172,7 +172,7 @@ func (r *Runner) next() (key string, ok bool) {
 	return r.waiting[0].keys[0], true
 }
 
-// reach makes sure that there is a connection that works, when the last one did not. Whoever gives up
+// reach ensures that there is a connection that works, when the last one did not. Whoever gives up
 // meanwhile was never sent.
 func (r *Runner) reach(key string) error {
 	r.mu.Lock()
@@ -304,7 +304,7 @@ func moved(err error) bool {
 	return err != nil && (redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK") || redis.HasErrorPrefix(err, "READONLY"))
 }
 
-// classify tells what an error of a sent call means.
+// classify returns what an error of a sent call means.
 func classify(script *Script, err error) error {
 	if err == nil || errors.Is(err, redis.Nil) {
 		return nil

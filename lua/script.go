@@ -35,10 +35,10 @@ type Script struct {
 	Source string
 	// SHA is what EVALSHA calls it by.
 	SHA string
-	// ReadOnly says that it writes nothing, so that a lost reply has lost nothing. Its header says so in
+	// ReadOnly reports that it writes nothing, so that a lost reply has lost nothing. Its header says so in
 	// a line of its own: `--- @readonly`.
 	ReadOnly bool
-	// Counts says that a call of it counts for a rate limit, so that it is not asked again when its reply was lost.
+	// Counts reports that a call of it counts for a rate limit, so that it is not asked again when its reply was lost.
 	Counts bool
 	// LotSize is how many calls of it may be run by one EVALSHA, 0 when each is run by its own. The header
 	// says so in a line of its own: `--- @lot 16`. Commands that come often have one.

@@ -49,7 +49,7 @@ func moved(name string, after events.ID, stored string) error {
 	return fmt.Errorf("apply to %s after %s, which is at %q: %w", name, after, stored, ErrCheckpointMoved)
 }
 
-// foldAll gives a fold every event of a batch, in order. An event that this program does not know is an error even where
+// foldAll returns a fold every event of a batch, in order. An event that this program does not know is an error even where
 // the fold would not read its payload: what a newer program means by it cannot be guessed.
 func foldAll(name string, batch events.Batch, add func(events.Envelope) error) error {
 	for i := range batch.Entries {
@@ -76,7 +76,7 @@ type previously struct {
 	Reason             string  `json:"reason"`
 }
 
-// assigned tells whether the task was assigned to somebody until this event, and waited to be claimed.
+// assigned reports whether the task was assigned to somebody until this event, and waited to be claimed.
 // An assignment names who had the task last, also when it has waited for a worker since: there the reason
 // tells whether it was taken from somebody just now.
 func (p previously) assigned(what events.Type) bool {

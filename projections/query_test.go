@@ -15,7 +15,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// listed gives the ids that a query finds, and the total.
+// listed returns the ids that a query finds, and the total.
 func (b *bundle) listed(t *testing.T, q api.TaskQuery) ([]string, int64) {
 	t.Helper()
 	page, err := b.tasks.List(t.Context(), q)

@@ -30,7 +30,7 @@ type lease struct {
 	reader  *events.Reader
 }
 
-// acquire takes or renews the lease, and says whether it is ours. The error is an *events.NewerLogError if a newer program
+// acquire takes or renews the lease, and reports whether it is ours. The error is an *events.NewerLogError if a newer program
 // writes to the log: a fold would meet events that this one does not know.
 func (l lease) acquire(ctx context.Context) (bool, error) {
 	reply, err := acquireLease.Run(ctx, l.scripts, acquireLeaseArgs{l.name, l.holder, leaseTTL.Milliseconds(), events.Format})
@@ -46,7 +46,7 @@ func (l lease) acquire(ctx context.Context) (bool, error) {
 // releaseWithin bounds a stop; a lease that could not be given back ends by itself.
 const releaseWithin = time.Second
 
-// release gives the lease back, also when ctx has ended.
+// release returns the lease back, also when ctx has ended.
 func (l lease) release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseWithin)
 	defer cancel()

@@ -103,7 +103,7 @@ func (l *loop) keep(ctx context.Context) {
 	}
 }
 
-// yield gives the lease to whoever asks for it next.
+// yield returns the lease to whoever asks for it next.
 func (l *loop) yield(ctx context.Context) {
 	if err := l.lease.release(ctx); err != nil {
 		l.log.Debug("the lease was not given back and ends by itself", "error", err)

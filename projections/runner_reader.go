@@ -38,7 +38,7 @@ type outcome struct {
 	at    time.Time // when it was read
 }
 
-// Read gives the batch behind an event, from who else reads it or has just read it.
+// Read returns the batch behind an event, from who else reads it or has just read it.
 func (s *sharedReader) Read(ctx context.Context, after events.ID) (events.Batch, error) {
 	for {
 		r, mine := s.join(after)

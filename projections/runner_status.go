@@ -15,7 +15,7 @@ type Status struct {
 	Checkpoint events.ID `json:"checkpoint"`
 	// Lag is how many events of the log are not applied yet; -1 if Redis or the store cannot tell.
 	Lag int64 `json:"lag"`
-	// Holder says that this coordinator runs it.
+	// Holder reports that this coordinator runs it.
 	Holder bool `json:"holder"`
 	// Applied counts the events that this coordinator has applied, BadEntries those it passed over because
 	// they are no events, and Rebuilds how often it began anew because the log was rolled back.
@@ -111,7 +111,7 @@ func (p *progress) hold(held bool) {
 	p.holder = held
 }
 
-// keepsFailing tells whether the projection has stood still for longer than a lease lasts and failed again
+// keepsFailing reports whether the projection has stood still for longer than a lease lasts and failed again
 // just now. A long migration behind a failure is not one more failure.
 func (p *progress) keepsFailing() bool {
 	p.mu.Lock()

@@ -21,7 +21,7 @@ type TasksConfig struct {
 	// Identity is that of the log, as OpenLog returns it. It is kept beside the checkpoint, and compared by
 	// everything that reads or writes rows. "" compares nothing.
 	Identity string
-	// Log tells whether a checkpoint that was kept without an identity fits; needed with Identity.
+	// Log reports whether a checkpoint that was kept without an identity fits; needed with Identity.
 	Log *events.Reader
 	// TakeOver deletes the rows of another log instead of refusing them. It is for whoever owns both stores.
 	TakeOver bool

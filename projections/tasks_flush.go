@@ -79,7 +79,7 @@ func (t *Tasks) flush(ctx context.Context, tx pgx.Tx, id string, upTo int64) (ta
 	return gone.RowsAffected(), tx.SendBatch(ctx, &b).Close()
 }
 
-// Decide tells whether the rows were deleted under a flush's id, and how many. When they were not, they
+// Decide reports whether the rows were deleted under a flush's id, and how many. When they were not, they
 // never will be: it waits for a transaction that is deleting them, and leaves a note that stops a later one.
 func (t *Tasks) Decide(ctx context.Context, id string) (tasks int64, deleted bool, err error) {
 	if _, err := t.cfg.Pool.Exec(ctx, t.sql(writeFlush), id, false); err != nil {

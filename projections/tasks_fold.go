@@ -43,7 +43,7 @@ type taskChange struct {
 	created bool
 	deleted bool
 	set     column
-	// replaced says that the event being merged held what SQL cannot read.
+	// replaced reports that the event being merged held what SQL cannot read.
 	replaced bool
 
 	status      string

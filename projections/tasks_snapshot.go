@@ -14,7 +14,7 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// ErrNoTaskViews says that the database has no task views: the projection has never run there.
+// ErrNoTaskViews reports that the database has no task views: the projection has never run there.
 var ErrNoTaskViews = errors.New("the database has no task views")
 
 // NotMigrated reports whether Postgres answered that the schema or a table is not there.

@@ -13,7 +13,7 @@ import (
 )
 
 // Each statement takes its rows as one array a column: a statement for a batch, planned once for a
-// connection. JSON travels as text, for it must not be encoded again.
+// connection. JSON travels as text, because it must not be encoded again.
 const (
 	insertTasks = `
 INSERT INTO {schema}tasks (num, id, status, priority, attempt, assigned_to, text, metadata, result, error,

@@ -24,7 +24,7 @@ type tracer struct {
 	projection string
 }
 
-// newTracer gives nil where traces are off.
+// newTracer returns nil where traces are off.
 func newTracer(provider trace.TracerProvider, projection string) *tracer {
 	if provider == nil {
 		return nil

@@ -125,7 +125,7 @@ func attributes(list []*commonpb.KeyValue) map[string]string {
 	return all
 }
 
-// of gives the spans of a trace.
+// of returns the spans of a trace.
 func (c *collector) of(trace string) []spanSeen {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -167,7 +167,7 @@ func (c *collector) tree(t *testing.T, trace, caller string, want ...string) []s
 	return spans
 }
 
-// named gives the only span of a name.
+// named returns the only span of a name.
 func named(t *testing.T, spans []spanSeen, name string) spanSeen {
 	t.Helper()
 	var found []spanSeen

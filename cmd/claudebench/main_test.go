@@ -121,7 +121,7 @@ func (c *child) shows(t *testing.T, text string) {
 // screen keeps what a running program writes.
 type screen struct{ testenv.Screen }
 
-// lines gives the whole lines.
+// lines returns the whole lines.
 func (s *screen) lines() []string {
 	var all []string
 	for scan := bufio.NewScanner(strings.NewReader(s.String())); scan.Scan(); {

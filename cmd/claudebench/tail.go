@@ -199,7 +199,7 @@ func summary(payload json.RawMessage) string {
 	return strings.Join(parts, " ")
 }
 
-// pause waits, and tells whether it waited to the end.
+// pause waits, and reports whether it waited to the end.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -68,7 +68,7 @@ func request(method, params string) string {
 	return `{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":` + params + `}`
 }
 
-// logged gives the traces of the log's events, by type.
+// logged returns the traces of the log's events, by type.
 func (s *traced) logged(t *testing.T) map[string][]string {
 	t.Helper()
 	entries, err := testenv.Client(t).XRange(t.Context(), "cb:{"+s.namespace+"}:stream:events", "-", "+").Result()

@@ -135,7 +135,7 @@ func (s *stack) start(ctx context.Context, on servers) error {
 	return nil
 }
 
-// failed gives the error of a server that ended by itself.
+// failed returns the error of a server that ended by itself.
 func (s *stack) failed() <-chan error {
 	failed := make(chan error, 2)
 	watch := func(name string, done <-chan struct{}, why func() error) {
@@ -236,7 +236,7 @@ type ports struct {
 
 const portsFile = "ports.json"
 
-// readPorts gives the ports that are free again; 0 stands for any.
+// readPorts returns the ports that are free again; 0 stands for any.
 func readPorts(dir string) ports {
 	var p ports
 	text, err := os.ReadFile(filepath.Join(dir, portsFile))

@@ -129,7 +129,7 @@ func batchTasks(items *params.Decoder[batchTask], p *ProcessBatchParams) ([]any,
 	return args, nil
 }
 
-// isTask tells whether an item is an object with a text.
+// isTask reports whether an item is an object with a text.
 func isTask(item api.Value) bool {
 	if !strings.HasPrefix(string(item), "{") {
 		return false

@@ -63,7 +63,7 @@ func batchCall(f *fleettest.Fleet, t *testing.T, instance, items string) (*comma
 	return command.NewCall(api.Request{Method: "system.batch.process"}, f.Method("system.batch.process"), api.Token{}, f.Scripts), p, tasks
 }
 
-// wantMade tells whether each of n items has become one task, in order.
+// wantMade reports whether each of n items has become one task, in order.
 func wantMade(f *fleettest.Fleet, n int) {
 	f.T.Helper()
 	var got []string

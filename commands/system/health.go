@@ -26,7 +26,7 @@ type HealthResult struct {
 	Reasons  []string       `json:"reasons,omitempty" jsonschema:"why it is not healthy, a sentence each; left out when it is"`
 }
 
-// HealthServices tells which services answer.
+// HealthServices reports which services answer.
 type HealthServices struct {
 	Redis    bool `json:"redis" jsonschema:"it answers and takes commands"`
 	Postgres bool `json:"postgres" jsonschema:"false also if no database is configured"`

@@ -127,7 +127,7 @@ func TestHealthIsLimited(t *testing.T) {
 	})
 }
 
-// It answers while Redis hangs and while it is gone, in time, and while Postgres hangs as well; what the
+// It returns while Redis hangs and while it is gone, in time, and while Postgres hangs as well; what the
 // other service says does not suffer.
 func TestHealthWithoutRedis(t *testing.T) {
 	t.Parallel()

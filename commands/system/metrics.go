@@ -140,5 +140,5 @@ func milliseconds(d time.Duration) float64 { return rounded(float64(d) / float64
 
 func megabytes(bytes uint64) float64 { return rounded(float64(bytes) / (1 << 20)) }
 
-// rounded gives three digits behind the point: more are noise.
+// rounded returns three digits behind the point: more are noise.
 func rounded(f float64) float64 { return math.Round(f*1000) / 1000 }

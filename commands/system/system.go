@@ -22,7 +22,7 @@ type Options struct {
 	InstanceTTL time.Duration
 	// View is the view of the tasks; nil without Postgres.
 	View taskview.View
-	// MCP says that the MCP endpoint is served.
+	// MCP is set if the MCP endpoint is served.
 	MCP        bool
 	Reassigner *reassign.Reassigner
 	Flusher    *flush.Flusher

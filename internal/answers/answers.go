@@ -1,4 +1,4 @@
-// Package answers bounds the memory that answers hold, in the whole process and for each HTTP request. The
+// Package returns bounds the memory that answers hold, in the whole process and for each HTTP request. The
 // transports make a Budget's Exchange for each request and run its calls through it; a command whose answer
 // may be large reserves its bytes with Reserve before it makes it.
 //
@@ -59,7 +59,7 @@ func (b *Budget) Exchange(copies int64) *Exchange {
 	return x
 }
 
-// Release gives back what the request holds, once its answer is written.
+// Release returns back what the request holds, once its answer is written.
 func (x *Exchange) Release() {
 	x.mu.Lock()
 	defer x.mu.Unlock()

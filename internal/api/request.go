@@ -18,7 +18,7 @@ type Request struct {
 	Cause string
 	// Trace is a W3C traceparent, "" when none came.
 	Trace string
-	// MCP says that the call came by MCP; such calls are counted by themselves as well.
+	// MCP reports that the call came by MCP; such calls are counted by themselves as well.
 	MCP bool
 	// Received is when the request came; the method's timeout counts from then. Zero is now.
 	Received time.Time

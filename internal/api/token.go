@@ -15,7 +15,7 @@ func Roles() []string { return []string{RoleAgent, RoleOperator, RoleAdmin, Role
 // Tokens knows the tokens that are in use. It is asked at every call, so a token that has been taken
 // back ends at once, also for a connection that was opened with it.
 type Tokens interface {
-	// Token gives the token of a name, and whether there is one.
+	// Token returns the token of a name, and whether there is one.
 	Token(name string) (Token, bool)
 }
 

@@ -20,10 +20,10 @@ type Object json.RawMessage
 // Value is any JSON value that a user brings, kept alike.
 type Value json.RawMessage
 
-// MarshalJSON gives the text itself.
+// MarshalJSON returns the text itself.
 func (o Object) MarshalJSON() ([]byte, error) { return json.RawMessage(o).MarshalJSON() }
 
-// MarshalJSON gives the text itself.
+// MarshalJSON returns the text itself.
 func (v Value) MarshalJSON() ([]byte, error) { return json.RawMessage(v).MarshalJSON() }
 
 // UnmarshalJSON keeps the text as it is.

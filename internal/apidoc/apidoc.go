@@ -24,7 +24,7 @@ import (
 //go:embed preface.md
 var preface string
 
-// Render gives the page.
+// Render returns the page.
 func Render(methods []*command.Method) string {
 	var b strings.Builder
 	b.WriteString(preface)
@@ -137,7 +137,7 @@ func deref(n *int) int {
 //go:embed events_preface.md
 var eventsPreface string
 
-// RenderEvents gives the page of the events; example gives the golden envelope of a type.
+// RenderEvents returns the page of the events; example gives the golden envelope of a type.
 func RenderEvents(types []events.Type, example func(events.Type) (events.Envelope, error)) (string, error) {
 	var b strings.Builder
 	b.WriteString(eventsPreface)

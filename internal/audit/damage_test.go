@@ -57,7 +57,7 @@ func num(id string) int64 {
 
 func place(priority int64, id string) float64 { return float64((100-priority)<<46 + num(id)) }
 
-// entry gives the ID of the nth entry of the log from its start, or from its end when n < 0.
+// entry returns the ID of the nth entry of the log from its start, or from its end when n < 0.
 func (d *day) entry(t testing.TB, n int) string {
 	t.Helper()
 	list, err := d.client.XRange(t.Context(), d.space.Events(), "-", "+").Result()

@@ -41,7 +41,7 @@ func readFlush(ctx context.Context, client redis.UniversalClient, space keys.Spa
 	return s, nil
 }
 
-// removes tells whether it may be removing what is compared. Rows go behind the fence, before any key.
+// removes reports whether it may be removing what is compared. Rows go behind the fence, before any key.
 func (s flushStatus) removes(rows bool) bool {
 	return s.phase == "deleting" || rows && s.phase == "fenced" && s.postgres == "1"
 }

@@ -17,7 +17,7 @@ type Fold struct {
 	tell func(violation string)
 
 	base int64 // events below it are not in the log
-	// whole says that nothing but what the log told can be there: its first event is the very first, or a
+	// whole reports that nothing but what the log told can be there: its first event is the very first, or a
 	// flush. Otherwise objects may be older than the log.
 	whole bool
 	last  events.ID

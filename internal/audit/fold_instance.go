@@ -21,7 +21,7 @@ type Instance struct {
 	Status       string // ACTIVE, IDLE or BUSY
 	Seq          int64  // of its registration, or of its election since; a change of status may have come later
 
-	// partial says that it registered before the log begins.
+	// partial reports that it registered before the log begins.
 	partial  bool
 	roles    []string
 	assigned map[int64]*Task
@@ -39,7 +39,7 @@ const (
 // defaultMaxTasks is how many tasks auto-assignment lets a worker hold that does not say.
 const defaultMaxTasks = 10
 
-// instance gives an instance, or makes one that is not registered; or may be, if it is older than the log.
+// instance returns an instance, or makes one that is not registered; or may be, if it is older than the log.
 func (f *Fold) instance(id string) *Instance {
 	i := f.instances[id]
 	if i == nil {
@@ -67,7 +67,7 @@ func (s step) settle(id string) {
 // holds is how many tasks it has.
 func (i *Instance) holds() int64 { return int64(len(i.assigned) + len(i.active)) }
 
-// fits says whether it has every role of a set, a JSON array or "".
+// fits reports whether it has every role of a set, a JSON array or "".
 func (i *Instance) fits(set string) bool {
 	for _, role := range roleList(set) {
 		if !slices.Contains(i.roles, role) {

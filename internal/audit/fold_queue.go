@@ -97,7 +97,7 @@ func (t *Task) score() int64 {
 
 func score(priority, num int64) int64 { return (100-priority)<<46 + num }
 
-// whereabouts tells where the log has a task.
+// whereabouts returns where the log has a task.
 func (t *Task) whereabouts() string {
 	switch t.in {
 	case kindWaiting:

@@ -31,7 +31,7 @@ type Task struct {
 	Roleset             string // of the roles asked for: sorted JSON array, "" for none
 	Auto                bool   // was auto-assigned, and may be taken away
 
-	// partial says that the task is older than the log, which tells only a part of it.
+	// partial reports that the task is older than the log, which tells only a part of it.
 	partial bool
 
 	in             queueKind
@@ -43,14 +43,14 @@ type Task struct {
 // ID is the task's id.
 func (t *Task) ID() string { return "t-" + strconv.FormatInt(t.Num, 10) }
 
-// Open says that the task is not finished.
+// Open reports that the task is not finished.
 func (t *Task) Open() bool { return !finished(t.Status) }
 
 func finished(status string) bool {
 	return status == events.StatusCompleted || status == events.StatusFailed
 }
 
-// find gives a task that an event is about. One the log cannot know is taken as learn says; one that it
+// find returns a task that an event is about. One the log cannot know is taken as learn says; one that it
 // should know is told and taken the same way. The id is no task's: nil.
 func (s step) find(id string, learn Task) *Task {
 	num, ok := taskNumber(id)

@@ -40,7 +40,7 @@ type Report struct {
 	Total      int64    `json:"total"`
 }
 
-// OK says that nothing is broken.
+// OK reports that nothing is broken.
 func (r Report) OK() bool { return r.Total == 0 }
 
 func (r *Report) violation(format string, args ...any) {

@@ -63,7 +63,7 @@ func (t *tail) apply(entry *events.Entry) {
 	}
 }
 
-// pull gives the next entry, nil at the log's end. fresh is set once the log was asked anew.
+// pull returns the next entry, nil at the log's end. fresh is set once the log was asked anew.
 func (t *tail) pull(ctx context.Context, fresh *bool) (*events.Entry, error) {
 	if entry := t.held; entry != nil {
 		t.held = nil

@@ -34,7 +34,7 @@ func (v *verifier) strays(ctx context.Context) error {
 	}
 }
 
-// stray tells whether a key stands for something that the log does not know. What it knows is compared elsewhere, and
+// stray reports whether a key stands for something that the log does not know. What it knows is compared elsewhere, and
 // what is older than a log that was trimmed cannot be told.
 func (v *verifier) stray(name string) bool {
 	family, id, _ := strings.Cut(name, ":")

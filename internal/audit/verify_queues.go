@@ -19,7 +19,7 @@ const (
 type queue struct {
 	key  string
 	from string // where its next page begins
-	// expect gives the score that the log has for an entry. It says no, and where the entry belongs, if
+	// expect returns the score that the log has for an entry. It says no, and where the entry belongs, if
 	// the log does not have it here. unknown is a score that cannot be compared.
 	expect func(member string) (score int64, here bool, instead string)
 	// length is how many entries the log has, -1 if it does not tell.
@@ -192,7 +192,7 @@ func (v *verifier) expectOrphaned(member string) (int64, bool, string) {
 	return o.seq, true, ""
 }
 
-// unlisted tells what was set aside, is not yet put back, and is not on the list, so that nobody ever will.
+// unlisted returns what was set aside, is not yet put back, and is not on the list, so that nobody ever will.
 func (v *verifier) unlisted() {
 	for _, name := range slices.Sorted(maps.Keys(v.fold.orphans)) {
 		key := v.keys.Orphans(name)

@@ -32,7 +32,7 @@ func (s *Store) Require(next http.Handler, open ...string) http.Handler {
 	})
 }
 
-// bearer gives the name of a request's token, or what is wrong. It does not repeat what was sent.
+// bearer returns the name of a request's token, or what is wrong. It does not repeat what was sent.
 func (s *Store) bearer(r *http.Request) (name, why string) {
 	given := r.Header.Values("Authorization")
 	if len(given) == 0 {

@@ -28,7 +28,7 @@ func NewSecret() (secret, hash string) {
 	return secret, hashScheme + hex.EncodeToString(sum[:])
 }
 
-// wellFormed tells whether a text is of NewSecret's form. It says nothing about whether it is a token.
+// wellFormed reports whether a text is of NewSecret's form. It says nothing about whether it is a token.
 func wellFormed(secret string) bool {
 	letters, ok := strings.CutPrefix(secret, secretPrefix)
 	if !ok || len(letters) != secretLetters {

@@ -51,13 +51,13 @@ func (s *Store) Reload() error {
 // Len is how many tokens there are.
 func (s *Store) Len() int { return len(s.current.Load().byName) }
 
-// Token gives the token of a name, and whether there is one.
+// Token returns the token of a name, and whether there is one.
 func (s *Store) Token(name string) (api.Token, bool) {
 	t, ok := s.current.Load().byName[name]
 	return t, ok
 }
 
-// identify gives the name of a token, and whether it is in force. How long it takes tells nothing that brings anybody nearer to a
+// identify returns the name of a token, and whether it is in force. How long it takes tells nothing that brings anybody nearer to a
 // token: what is compared are hashes, in constant time, and the entries to compare with are found by the hash's beginning.
 // Who would learn even all of an entry's hash would still have to find what it is the hash of.
 func (s *Store) identify(secret string) (name string, ok bool) {

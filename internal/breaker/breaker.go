@@ -30,7 +30,7 @@ type Setting struct {
 	Open     time.Duration
 }
 
-// Circuit is the circuit breaker of one method in one coordinator. It works in process, for it is there for when Redis is
+// Circuit is the circuit breaker of one method in one coordinator. It works in process, because it is there for when Redis is
 // gone; what it did is reported to Redis when that can take it, by Sweep.
 type Circuit struct {
 	method  string
@@ -149,7 +149,7 @@ func (c *Circuit) Note(change Change) {
 	c.Changes = append(c.Changes, change)
 }
 
-// unreported gives the change that is to be reported next.
+// unreported returns the change that is to be reported next.
 func (c *Circuit) unreported() (Change, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -168,7 +168,7 @@ func (c *Circuit) reported(change Change) {
 	}
 }
 
-// standing gives the change that made the circuit what it is, once it is told and while calls are refused: a flush may have
+// standing returns the change that made the circuit what it is, once it is told and while calls are refused: a flush may have
 // removed what was told.
 func (c *Circuit) standing() (Change, bool) {
 	closed := c.State() == Closed // also lets its time run out, which is a change

@@ -68,7 +68,7 @@ func openCircuit(f *fleettest.Fleet) {
 	stands(f, "task.list", breaker.Open)
 }
 
-// stands tells how a circuit must stand, also in system.metrics.
+// stands returns how a circuit must stand, also in system.metrics.
 func stands(f *fleettest.Fleet, method, want string) {
 	f.T.Helper()
 	got := fleettest.Decoded[system.MetricsResult](f.T, f.OK("system.metrics", `{"detailed":true}`))

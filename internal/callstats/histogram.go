@@ -71,7 +71,7 @@ type Histogram struct {
 	bucket [buckets]uint64
 }
 
-// Buckets gives the buckets that hold a duration, the shortest first: the longest duration that lies in it, and
+// Buckets returns the buckets that hold a duration, the shortest first: the longest duration that lies in it, and
 // how many it holds.
 func (h *Histogram) Buckets() iter.Seq2[time.Duration, uint64] {
 	return func(yield func(time.Duration, uint64) bool) {

@@ -8,7 +8,7 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// Idempotency gives what a script needs to know a repeated command by: the hash of its method, its caller and
+// Idempotency returns what a script needs to know a repeated command by: the hash of its method, its caller and
 // its idempotency key, and a digest of its params. Without a key both are "".
 func (c *Call) Idempotency(key string) (hash, digest string, err error) {
 	if key == "" {

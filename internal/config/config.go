@@ -121,13 +121,13 @@ func (c *Config) Check() error {
 	return nil
 }
 
-// InTheClear tells that tokens come over the network and nothing encrypts them on this side.
+// InTheClear reports that tokens come over the network and nothing encrypts them on this side.
 func (c *Config) InTheClear() bool {
 	host, _, err := net.SplitHostPort(c.Listen)
 	return c.AuthFile != "" && c.TLSCert == "" && err == nil && !loopback(host)
 }
 
-// Reloads tells that there is something to read again on SIGHUP.
+// Reloads reports that there is something to read again on SIGHUP.
 func (c *Config) Reloads() bool { return c.AuthFile != "" || c.TLSCert != "" }
 
 func loopback(host string) bool {

@@ -12,7 +12,7 @@ import (
 	"github.com/claudebench/claudebench/internal/crossorigin"
 )
 
-// answering answers every request that reaches it.
+// answering returns every request that reaches it.
 var answering = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 
 func TestGuard(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// ErrNotInstalled says that a server's binary was not found on this machine.
+// ErrNotInstalled reports that a server's binary was not found on this machine.
 var ErrNotInstalled = errors.New("not installed")
 
 // StartError says why a server did not come up.
@@ -27,7 +27,7 @@ func (e *StartError) Error() string {
 
 func (e *StartError) Unwrap() error { return e.Err }
 
-// InUseError says that another living process holds a folder.
+// InUseError reports that another living process holds a folder.
 type InUseError struct {
 	Dir string
 	PID int // who holds it; 0 if that could not be read
@@ -40,7 +40,7 @@ func (e *InUseError) Error() string {
 	return fmt.Sprintf("the folder %s is in use by process %d: stop that one, or choose another folder", e.Dir, e.PID)
 }
 
-// VersionError says that a Postgres data folder was written by a major version that
+// VersionError reports that a Postgres data folder was written by a major version that
 // is not on this machine.
 type VersionError struct {
 	DataDir string

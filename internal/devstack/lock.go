@@ -31,7 +31,7 @@ func LockDir(dir string) (*Lock, error) {
 	return &Lock{f}, nil
 }
 
-// Unlock gives the folder back. The lock's file stays: removing it would let a third
+// Unlock returns the folder back. The lock's file stays: removing it would let a third
 // process lock a new file while a second one waits for the old one.
 func (l *Lock) Unlock() error {
 	if err := l.file.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {

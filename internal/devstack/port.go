@@ -16,7 +16,7 @@ const (
 	lastPort  = 32767
 )
 
-// FreePort gives a TCP port of 127.0.0.1 on which nobody listens at this moment. It is
+// FreePort returns a TCP port of 127.0.0.1 on which nobody listens at this moment. It is
 // not reserved: who binds it later must be ready to find it taken.
 func FreePort() (int, error) {
 	for range 200 {

@@ -36,7 +36,7 @@ type PostgresOptions struct {
 	// Bindir is the folder of the server's binaries; empty takes those of the version
 	// that wrote Dir, and for a new Dir what FindPostgres finds.
 	Bindir string
-	// Throwaway gives up what only matters when the machine itself goes down: nothing is
+	// Throwaway returns up what only matters when the machine itself goes down: nothing is
 	// synced to disk. A server that is killed still keeps its data.
 	Throwaway bool
 	// Template is a folder made by CopyPostgres, or the Dir of a server that is stopped,
@@ -176,7 +176,7 @@ func (p *Postgres) args() []string {
 	return args
 }
 
-// ready connects as a user would, makes sure that it is this server that answered, and
+// ready connects as a user would, ensures that it is this server that answered, and
 // that the database is there.
 func (p *Postgres) ready(ctx context.Context, _ *child) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

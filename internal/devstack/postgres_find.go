@@ -21,7 +21,7 @@ type install struct {
 	major  int
 }
 
-// FindPostgres gives the folder of a Postgres of version 14 or newer with its initdb:
+// FindPostgres returns the folder of a Postgres of version 14 or newer with its initdb:
 // the one in PATH, else the newest in the folders that Debian, Red Hat and Homebrew
 // use. The error wraps [ErrNotInstalled].
 func FindPostgres() (bindir string, err error) {
@@ -106,7 +106,7 @@ func majorOf(bindir string) (int, error) {
 	return strconv.Atoi(string(m[1]))
 }
 
-// choosePostgres gives the binaries for dataDir: those of the version that wrote it,
+// choosePostgres returns the binaries for dataDir: those of the version that wrote it,
 // or the preferred ones for a new folder (major 0).
 func choosePostgres(dataDir string, major int, bindir string) (install, error) {
 	var all []install

@@ -44,7 +44,7 @@ func postgresUser(dataDir string) (*syscall.Credential, error) {
 	return nil, errors.New("start Postgres: it does not run as root, and there is no user postgres or nobody here")
 }
 
-// reachable tells whether cred can walk to dir. It tries, as modes alone do not tell
+// reachable reports whether cred can walk to dir. It tries, as modes alone do not tell
 // (access lists, mounts).
 func reachable(cred *syscall.Credential, dir string) bool {
 	if cred == nil {

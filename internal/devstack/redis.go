@@ -46,7 +46,7 @@ type Redis struct {
 	password string
 }
 
-// FindRedis gives the path of a redis-server, else of a valkey-server, from PATH and
+// FindRedis returns the path of a redis-server, else of a valkey-server, from PATH and
 // the usual folders, and its flavour: "redis" or "valkey". The error wraps
 // [ErrNotInstalled].
 func FindRedis() (path, flavour string, err error) {

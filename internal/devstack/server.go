@@ -181,7 +181,7 @@ func openLog(path string) (f *os.File, from int64, err error) {
 	return f, info.Size(), nil
 }
 
-// logTail gives the last lines written to the log after from.
+// logTail returns the last lines written to the log after from.
 func logTail(path string, from int64) string {
 	f, err := os.Open(path)
 	if err != nil {
@@ -200,7 +200,7 @@ func logTail(path string, from int64) string {
 	return string(bytes.Join(lines[max(0, len(lines)-tailLines):], []byte("\n")))
 }
 
-// portTaken tells whether a start failed because somebody took the port that FreePort
+// portTaken reports whether a start failed because somebody took the port that FreePort
 // found a moment before.
 func portTaken(err error) bool {
 	var start *StartError

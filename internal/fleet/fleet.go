@@ -1,4 +1,4 @@
-// Package fleet sees to it that the coordinators of a namespace fit each other: that none is too old for the log, and that
+// Package fleet ensures that the coordinators of a namespace fit each other: that none is too old for the log, and that
 // all have the same settings where a difference would let the one that is asked decide. The server joins at its start and
 // stays a member while it runs.
 //
@@ -56,7 +56,7 @@ func Of(cfg *config.Config) Settings {
 	}
 }
 
-// DifferentError says that coordinators that run have other settings.
+// DifferentError reports that coordinators that run have other settings.
 type DifferentError struct {
 	Ours, Theirs Settings // those that differ
 }

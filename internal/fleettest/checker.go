@@ -35,7 +35,7 @@ func NewChecker(t *testing.T) *Checker {
 	return &Checker{Coordinator: c, gone: gone}
 }
 
-// Refuses gives the sentence by which params are refused, "" when they are not.
+// Refuses returns the sentence by which params are refused, "" when they are not.
 func (c *Checker) Refuses(t TB, method, params string) string {
 	t.Helper()
 	_, err := c.Call(c.gone, api.Request{Method: method, Params: json.RawMessage(params)})

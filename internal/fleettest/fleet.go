@@ -109,7 +109,7 @@ func New(t TB, client *redis.Client, o commands.Options) *Fleet {
 	return f
 }
 
-// start gives the fleet a coordinator with these options, in place of the one it has.
+// start returns the fleet a coordinator with these options, in place of the one it has.
 func (f *Fleet) start(o commands.Options) {
 	f.T.Helper()
 	space, err := keys.New(o.Namespace)
@@ -163,7 +163,7 @@ func Everywhere(t *testing.T, o commands.Options, test func(t *testing.T, f *Fle
 	}
 }
 
-// Unhurried gives every command a minute, so that a busy machine is no outage. How long commands may take
+// Unhurried returns every command a minute, so that a busy machine is no outage. How long commands may take
 // is for the tests of outages.
 func (f *Fleet) Unhurried() {
 	for _, m := range f.Methods() {
@@ -323,7 +323,7 @@ func (f *Fleet) CheckHealth(timeout int) reassign.SweepResult {
 	return Decoded[reassign.SweepResult](f.T, f.OK("system.check_health", `{"timeout":%d}`, timeout))
 }
 
-// Exists tells which of some keys there are.
+// Exists returns which of some keys there are.
 func (f *Fleet) Exists(keys ...string) int64 {
 	f.T.Helper()
 	n, err := f.Client.Exists(context.Background(), keys...).Result()

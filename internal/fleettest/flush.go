@@ -87,7 +87,7 @@ func (r *Rows) Decide(_ context.Context, id string) (tasks int64, deleted bool, 
 	return r.counts[id], r.decided[id], nil
 }
 
-// WithRows gives the fleet a view of so many rows.
+// WithRows returns the fleet a view of so many rows.
 func (f *Fleet) WithRows(tasks int64) *Rows {
 	r := &Rows{fleet: f, Tasks: tasks, decided: map[string]bool{}, counts: map[string]int64{}}
 	f.With(func(o *commands.Options) { o.Rows = r })

@@ -53,7 +53,7 @@ func (t *FoldTask) Open() bool { return t.Status == "pending" || t.Status == "in
 
 func (i *foldInstance) Worker() bool { return slices.Contains(i.Roles, "worker") }
 
-// May tells whether an instance has the roles a task asks for.
+// May reports whether an instance has the roles a task asks for.
 func (f *Fold) May(instance string, t *FoldTask) bool {
 	i := f.Instances[instance]
 	if i == nil {

@@ -80,7 +80,7 @@ func (f *Fleet) Events() []Event {
 	return events
 }
 
-// Since gives the events after a seq.
+// Since returns the events after a seq.
 func (f *Fleet) Since(seq int64) []Event {
 	f.T.Helper()
 	events := f.Events()

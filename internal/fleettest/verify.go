@@ -256,7 +256,7 @@ func (f *Fleet) Put(commands ...[]any) {
 	}
 }
 
-// JSONText gives a string as JSON.
+// JSONText returns a string as JSON.
 func JSONText(s string) string {
 	b, err := json.Marshal(s)
 	if err != nil {

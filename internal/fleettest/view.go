@@ -37,7 +37,7 @@ func (v *View) WaitFor(_ context.Context, seq int64, atMost time.Duration) (stri
 	return v.BehindAt, v.Wait
 }
 
-// List answers what the test says.
+// List returns what the test says.
 func (v *View) List(ctx context.Context, q api.TaskQuery) ([]json.RawMessage, int, error) {
 	if v.OnList != nil {
 		v.OnList(ctx)
@@ -49,7 +49,7 @@ func (v *View) List(ctx context.Context, q api.TaskQuery) ([]json.RawMessage, in
 	return v.Tasks, v.Total, v.Err
 }
 
-// Checkpoint answers what the test says.
+// Checkpoint returns what the test says.
 func (v *View) Checkpoint(ctx context.Context) (string, error) {
 	if v.OnPing == nil {
 		return v.BehindAt, nil

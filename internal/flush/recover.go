@@ -63,7 +63,7 @@ func (f *run) goOn(ctx context.Context, state state) error {
 	return f.undo(ctx)
 }
 
-// UnderWay tells whether a script was refused by a flush's fence.
+// UnderWay reports whether a script was refused by a flush's fence.
 func UnderWay(err error) bool {
 	var refused *lua.Error
 	return errors.As(err, &refused) && refused.Code == "CONFLICT" && refused.Detail == `{"reason":"FLUSH_IN_PROGRESS"}`

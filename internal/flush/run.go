@@ -105,7 +105,7 @@ func (f *run) begin(ctx context.Context, envelope string, limit int) error {
 	return err
 }
 
-// prepare brings the flush to the point of no return, and tells how many rows were deleted: nil when they
+// prepare brings the flush to the point of no return, and returns how many rows were deleted: nil when they
 // are kept. errOutcomeOfFlush says that it may be past that point.
 func (f *run) prepare(ctx context.Context) (tasks *int64, err error) {
 	if err := f.crash(ctx, "begun"); err != nil {

@@ -142,14 +142,14 @@ func Run(ctx context.Context, d Dispatcher, log *slog.Logger, request api.Reques
 // WriteWithin is how long a caller may take to read its answer.
 const WriteWithin = 30 * time.Second
 
-// beginWriting gives the caller its time from now on. The server's WriteTimeout runs from the beginning of the
+// beginWriting returns the caller its time from now on. The server's WriteTimeout runs from the beginning of the
 // request, and a flush may take longer than that.
 func beginWriting(w http.ResponseWriter, within time.Duration) {
 	// One that cannot do it has no timeout that would cut the answer off.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(within))
 }
 
-// WriteResult answers 200 with a result, which is JSON, as it is.
+// WriteResult returns 200 with a result, which is JSON, as it is.
 func WriteResult(w http.ResponseWriter, result []byte) { WriteResultWithin(w, WriteWithin, result) }
 
 // WriteResultWithin is WriteResult with a time limit of its own for the caller to read the answer, which may
@@ -170,7 +170,7 @@ func WriteResultWithin(w http.ResponseWriter, within time.Duration, parts ...[]b
 	}
 }
 
-// WriteError answers a status with {"error":{code,message,data}}.
+// WriteError returns a status with {"error":{code,message,data}}.
 func WriteError(w http.ResponseWriter, status int, failed *api.Error) {
 	out := append(AppendError([]byte(`{"error":`), failed), '}')
 	beginWriting(w, WriteWithin)

@@ -132,7 +132,7 @@ func Merge(object, changes []byte) []byte {
 	return append(out, '}')
 }
 
-// Quote gives a string as JSON without the escapes for HTML.
+// Quote returns a string as JSON without the escapes for HTML.
 func Quote(s string) []byte {
 	plain := true
 	for i := 0; i < len(s); i++ {
@@ -176,7 +176,7 @@ func Array[S ~string](list []S) string {
 	return string(append(b, ']'))
 }
 
-// Canonical gives one text for what is equal but for the order of members and how characters are written. Numbers are
+// Canonical returns one text for what is equal but for the order of members and how characters are written. Numbers are
 // equal when they are written alike.
 func Canonical(v []byte) ([]byte, error) {
 	var decoded any

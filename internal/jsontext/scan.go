@@ -12,7 +12,7 @@ const MaxDepth = 64
 
 // ScanError says why text is not accepted as JSON.
 type ScanError struct {
-	// TooDeep says that it is JSON, as far as it was read, with more than MaxDepth levels.
+	// TooDeep reports that it is JSON, as far as it was read, with more than MaxDepth levels.
 	TooDeep bool
 	// Why is a sentence with the byte offset.
 	Why string

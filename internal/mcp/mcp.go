@@ -36,7 +36,7 @@ import (
 type Options struct {
 	// Log gets what goes wrong inside; nil is slog.Default().
 	Log *slog.Logger
-	// Caller gives the name of the caller's token, which becomes Request.Caller; nil where there are no tokens.
+	// Caller returns the name of the caller's token, which becomes Request.Caller; nil where there are no tokens.
 	Caller func(*http.Request) string
 	// Version is the program's, which clients are told.
 	Version string
@@ -140,7 +140,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.protocol.ServeHTTP(w, r)
 }
 
-// refuse answers what never gets to the protocol, in the protocol's form.
+// refuse returns what never gets to the protocol, in the protocol's form.
 func refuse(w http.ResponseWriter, status int, failed *api.Error) {
 	refuseID(w, status, []byte("null"), failed)
 }

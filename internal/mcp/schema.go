@@ -15,7 +15,7 @@ func plain(s *jsonschema.Schema, toTools *strings.Replacer) *jsonschema.Schema {
 	return s
 }
 
-// describe gives schemas without any rule a description, so that they are objects.
+// describe returns schemas without any rule a description, so that they are objects.
 func describe(s *jsonschema.Schema, toTools *strings.Replacer) {
 	s.Description = toTools.Replace(s.Description)
 	if s.Type == "" && s.Types == nil && s.Description == "" && s.Ref == "" && s.Enum == nil && s.Const == nil && s.Properties == nil {

@@ -8,11 +8,11 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// Gauges are what Redis tells of a namespace at one moment, for whoever watches it. What is nil could not be told.
+// Gauges are what Redis tells of a namespace at one moment, for whoever watches it. Nil fields are unknown.
 type Gauges struct {
 	// Seq is the last event's, Kept how many entries the log has.
 	Seq, Kept int64
-	// Fenced says that a flush keeps commands off.
+	// Fenced reports that a flush keeps commands off.
 	Fenced bool
 	// Instances and Workers are those that live, Failed instances that failed less than five minutes ago and are not back.
 	Instances, Workers, Failed int64

@@ -33,7 +33,7 @@ type Sources struct {
 	// Gauges asks Redis how the namespace stands (ReadGauges); view is the checkpoint of the task view, "" when
 	// that is not known.
 	Gauges func(ctx context.Context, view string) (*Gauges, error)
-	// Projections tells what this coordinator knows of its projections, without asking a store.
+	// Projections returns what this coordinator knows of its projections, without asking a store.
 	Projections func() []projections.Status
 	// View asks Postgres for the checkpoint of the task view; nil where there is no Postgres.
 	View func(context.Context) (events.ID, error)
@@ -49,7 +49,7 @@ type Commands interface {
 	Stats() []callstats.Stats
 }
 
-// NewHandler answers scrapes. An error is a mistake of ours: two metrics of one name.
+// NewHandler returns scrapes. An error is a mistake of ours: two metrics of one name.
 func NewHandler(s Sources) (http.Handler, error) {
 	registry, err := newRegistry(s)
 	if err != nil {
@@ -88,7 +88,7 @@ func newRegistry(s Sources) (*prometheus.Registry, error) {
 	return registry, nil
 }
 
-// describe gives descriptions to Prometheus.
+// describe returns descriptions to Prometheus.
 func describe(to chan<- *prometheus.Desc, all ...*prometheus.Desc) {
 	for _, d := range all {
 		to <- d

@@ -56,7 +56,7 @@ var (
 		"1 while a flush keeps commands off.", nil, nil)
 )
 
-// storeCollector tells what Redis and Postgres hold. Every coordinator tells the same.
+// storeCollector returns what Redis and Postgres hold. Every coordinator tells the same.
 type storeCollector struct{ Sources }
 
 func (c *storeCollector) Describe(to chan<- *prometheus.Desc) {

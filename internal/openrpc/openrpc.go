@@ -155,7 +155,7 @@ type dispatcher struct {
 	document json.RawMessage
 }
 
-// NewDispatcher answers Method with a document, and hands on every other call.
+// NewDispatcher returns Method with a document, and hands on every other call.
 func NewDispatcher(next httpapi.Dispatcher, document json.RawMessage) httpapi.Dispatcher {
 	return dispatcher{next: next, document: document}
 }

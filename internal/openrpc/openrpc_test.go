@@ -167,7 +167,7 @@ func TestTheDocumentNamesEveryMethod(t *testing.T) {
 	}
 }
 
-// Whoever gives params by position, which others who read the document may, must find those first that are needed.
+// Whoever returns params by position, which others who read the document may, must find those first that are needed.
 func TestRequiredParamsComeFirst(t *testing.T) {
 	t.Parallel()
 	text, err := openrpc.Document([]*command.Method{{
@@ -253,7 +253,7 @@ func TestTheDocumentRefersOnlyToItself(t *testing.T) {
 	}
 }
 
-// found tells whether a document has what a reference names, such as #/components/errors/NotFound.
+// found reports whether a document has what a reference names, such as #/components/errors/NotFound.
 func found(doc any, reference string) bool {
 	path, ok := strings.CutPrefix(reference, "#/")
 	for _, name := range strings.Split(path, "/") {

@@ -51,7 +51,7 @@ func paramsSchemaOf[T any](refine func(map[string]*jsonschema.Schema)) (*jsonsch
 
 func withoutNull(properties map[string]*jsonschema.Schema) {
 	for _, p := range properties {
-		// A copy, for the list is shared with the other schemas of the type.
+		// A copy, because the list is shared with the other schemas of the type.
 		p.Types = slices.DeleteFunc(slices.Clone(p.Types), func(t string) bool { return t == "null" })
 		if len(p.Types) == 1 {
 			p.Type, p.Types = p.Types[0], nil

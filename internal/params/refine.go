@@ -19,7 +19,7 @@ func Priority(s *jsonschema.Schema) { s.Minimum, s.Maximum = new(0.0), new(100.0
 // IdempotencyKey limits an idempotency key: 1 to 256 bytes.
 func IdempotencyKey(s *jsonschema.Schema) { s.MinLength, s.MaxLength = new(1), new(MaxIDBytes) }
 
-// Metadata tells what the coordinator itself reads of a task's metadata.
+// Metadata returns what the coordinator itself reads of a task's metadata.
 func Metadata(s *jsonschema.Schema) {
 	s.Properties = map[string]*jsonschema.Schema{
 		"roles": {Types: []string{"null", "array"}, Description: "the roles that a worker must have", MaxItems: new(MaxRoles), Items: name("")},

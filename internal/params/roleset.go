@@ -10,7 +10,7 @@ import (
 // MaxRoles is how many roles an instance may have or a task may ask for.
 const MaxRoles = 64
 
-// RoleSet gives the roles that a task's metadata asks for as a sorted JSON array without repetitions, ""
+// RoleSet returns the roles that a task's metadata asks for as a sorted JSON array without repetitions, ""
 // when it asks for none. The metadata has been checked by its schema.
 func RoleSet(metadata api.Object) string {
 	var roles []string

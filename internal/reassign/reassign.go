@@ -64,7 +64,7 @@ func (r *Reassigner) Requeue(ctx context.Context) (moved int64, err error) {
 	return moved, nil
 }
 
-// Assign gives waiting tasks to a worker, or to all that have room when instance is "". context is that of
+// Assign returns waiting tasks to a worker, or to all that have room when instance is "". context is that of
 // the events, reason why they are assigned now.
 func (r *Reassigner) Assign(ctx context.Context, context, instance, reason string) error {
 	var from int64

@@ -57,7 +57,7 @@ func (r *Reassigner) sweep(ctx context.Context, o SweepOptions, result *SweepRes
 	return moved, err
 }
 
-// add takes in a reply of reassign_failed_tasks and tells whether there is more to do.
+// add takes in a reply of reassign_failed_tasks and reports whether there is more to do.
 func (r *SweepResult) add(reply any) (more bool, err error) {
 	values, ok := reply.([]any)
 	if !ok || len(values) != 3 {

@@ -30,7 +30,7 @@ const Prefix = "/api/"
 type Options struct {
 	// Log gets what goes wrong inside; nil is slog.Default().
 	Log *slog.Logger
-	// Caller gives the name of the caller's token, which becomes Request.Caller; nil where there are no tokens.
+	// Caller returns the name of the caller's token, which becomes Request.Caller; nil where there are no tokens.
 	Caller func(*http.Request) string
 	// Answers is the room for answers that the transports of a process share; nil is one of its own.
 	Answers *answers.Budget

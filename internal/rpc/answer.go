@@ -76,7 +76,7 @@ func (h *handler) run(ctx context.Context, calls []call, from api.Request, room 
 // stackRoom is about what validating params takes, and a power of two.
 const stackRoom = 8 << 10
 
-// growStack gives a new goroutine its stack at once. Otherwise the runtime doubles it three times, each time deep inside
+// growStack returns a new goroutine its stack at once. Otherwise the runtime doubles it three times, each time deep inside
 // a call, and copies it: with params validated by a schema that took half of a batch's whole time (BenchmarkBatch100Deep).
 //
 //go:noinline

@@ -24,11 +24,11 @@ type Options struct {
 	Log *slog.Logger
 	// Concurrency is how many calls of one batch run at once; 0 is 256.
 	Concurrency int
-	// Caller gives the name of the caller's token, which becomes Request.Caller; nil where there are no tokens.
+	// Caller returns the name of the caller's token, which becomes Request.Caller; nil where there are no tokens.
 	Caller func(*http.Request) string
 	// Answers is the room for answers that the transports of a process share; nil is one of its own.
 	Answers *answers.Budget
-	// Known says whether there is such a method. It is asked only about a call with params by position, so that one of
+	// Known reports whether there is such a method. It is asked only about a call with params by position, so that one of
 	// an unknown method is answered -32601 and not -32602; nil takes every method for known.
 	Known func(method string) bool
 }
@@ -116,7 +116,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	httpapi.WriteResultWithin(w, h.writeWithin, x.parts()...)
 }
 
-// refuse answers what is refused before it is read. The body is a JSON-RPC answer as well, so that a client
+// refuse returns what is refused before it is read. The body is a JSON-RPC answer as well, so that a client
 // that looks at nothing else finds what it expects.
 func refuse(w http.ResponseWriter, r *httpapi.Refusal) {
 	out := appendAnswer(nil, nil, nil, r.Error())

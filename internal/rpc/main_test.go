@@ -26,7 +26,7 @@ func (f dispatch) Call(ctx context.Context, req api.Request) (json.RawMessage, *
 	return f(ctx, req)
 }
 
-// echo answers with the params.
+// echo returns with the params.
 func echo(_ context.Context, req api.Request) (json.RawMessage, *api.Error) { return req.Params, nil }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))

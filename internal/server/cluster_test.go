@@ -149,7 +149,7 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// on tells which master has a namespace.
+// on returns which master has a namespace.
 func on(t *testing.T, node *redis.Client, cfg *config.Config) int {
 	t.Helper()
 	slot, err := node.ClusterKeySlot(t.Context(), keysOf(t, cfg).Log()).Result()

@@ -55,7 +55,7 @@ type query struct {
 
 type matcher struct{ Label, Kind, Value string }
 
-// parsed gives expressions to Prometheus's own parser.
+// parsed returns expressions to Prometheus's own parser.
 func parsed(t *testing.T, expressions []string) []query {
 	t.Helper()
 	in, err := json.Marshal(expressions)
@@ -130,7 +130,7 @@ func ask(q query, all map[string][]map[string]string) string {
 	return ""
 }
 
-// matches tells whether the labels of a series fit; job and instance are the target's and fit always.
+// matches reports whether the labels of a series fit; job and instance are the target's and fit always.
 func matches(matchers []matcher, labels map[string]string) bool {
 	for _, m := range matchers {
 		value, there := labels[m.Label]

@@ -124,7 +124,7 @@ func keysOf(t testing.TB, cfg *config.Config) keys.Space {
 	return space
 }
 
-// count tells how often each event was, by type and by the id in its payload.
+// count returns how often each event was, by type and by the id in its payload.
 func count(all []events.Envelope) map[events.Type]map[string]int {
 	counts := map[events.Type]map[string]int{}
 	for _, e := range all {

@@ -42,7 +42,7 @@ func follow(t *testing.T, cfg *config.Config) *follower {
 	return &follower{messages}
 }
 
-// next gives the next event.
+// next returns the next event.
 func (f *follower) next(t *testing.T) events.Envelope {
 	t.Helper()
 	timeout := time.NewTimer(20 * time.Second)

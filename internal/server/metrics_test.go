@@ -50,7 +50,7 @@ func (s scrape) ours() map[string]*dto.MetricFamily {
 	return ours
 }
 
-// values gives the series of a counter or gauge, and the counts of a histogram or summary, by the values of their labels.
+// values returns the series of a counter or gauge, and the counts of a histogram or summary, by the values of their labels.
 func (s scrape) values(name string) map[string]float64 {
 	values := map[string]float64{}
 	for _, m := range s.families[name].GetMetric() {

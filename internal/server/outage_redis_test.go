@@ -20,7 +20,7 @@ func durable(t *testing.T) *devstack.Redis {
 	return testenv.OwnRedis(t, devstack.RedisOptions{AppendOnly: true, AppendFsync: "always"})
 }
 
-// one gives the same coordinator each time.
+// one returns the same coordinator each time.
 func one(c *client) func() *client { return func() *client { return c } }
 
 func TestRedisIsKilledAndRestarted(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// holders tells which projections a coordinator runs.
+// holders returns which projections a coordinator runs.
 func (c *client) holders(t *testing.T) map[string]bool {
 	t.Helper()
 	_, r := c.readyz(t)

@@ -140,7 +140,7 @@ func (s *Server) Reload(ctx context.Context) error {
 	return failed
 }
 
-// serve answers what comes to a listener until the server is shut down.
+// serve returns what comes to a listener until the server is shut down.
 func (s *Server) serve(listener net.Listener) error {
 	if s.certificate == nil {
 		return s.http.Serve(listener)

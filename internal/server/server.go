@@ -54,9 +54,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Version is the program's, which the API's descriptions tell.
 	Version string
-	// Embedded says that Redis is the one in this process, which needs no checks.
+	// Embedded reports that Redis is the one in this process, which needs no checks.
 	Embedded bool
-	// OwnStores says that Redis and Postgres are private to this coordinator, so that rows of a log that Redis
+	// OwnStores reports that Redis and Postgres are private to this coordinator, so that rows of a log that Redis
 	// no longer has are replaced without being asked about.
 	OwnStores bool
 	// Traces makes the spans of commands and projections; nil for none. It outlives the server.
@@ -372,7 +372,7 @@ func rateLimits(flag string, r config.RateLimits) (map[string]int, error) {
 // Addr is the address that the server listens on.
 func (s *Server) Addr() string { return s.addr.String() }
 
-// Failed gives the error that ended the server by itself.
+// Failed returns the error that ended the server by itself.
 func (s *Server) Failed() <-chan error { return s.failed }
 
 // Stop drops the requests that have not been sent whole. It lets the calls in flight finish, and the projections apply what is in the

@@ -16,7 +16,7 @@ type View interface {
 	// WaitFor waits until the view has the event of this seq, at most for the time given. It returns "", or the view's
 	// checkpoint if it still lacks the event.
 	WaitFor(ctx context.Context, seq int64, atMost time.Duration) (behindAt string, err error)
-	// List gives the tasks that match, each as a task object, and how many match in all.
+	// List returns the tasks that match, each as a task object, and how many match in all.
 	List(ctx context.Context, q api.TaskQuery) (tasks []json.RawMessage, total int, err error)
 	// Checkpoint returns the ID of the last event that the view has, which shows that it can be read.
 	Checkpoint(ctx context.Context) (string, error)
@@ -40,7 +40,7 @@ type Rows interface {
 	// Flush deletes all rows and notes their number under the flush's id, all or nothing, if the view has
 	// applied upTo. Its error wraps ErrRowsKept when they were certainly not deleted.
 	Flush(ctx context.Context, id string, upTo int64) (tasks int64, err error)
-	// Decide tells whether the rows were deleted under that id. When they were not, they never will be.
+	// Decide reports whether the rows were deleted under that id. When they were not, they never will be.
 	Decide(ctx context.Context, id string) (tasks int64, deleted bool, err error)
 }
 

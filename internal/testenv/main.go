@@ -142,7 +142,7 @@ type shared[S stopper] struct {
 	err     error
 }
 
-// get gives the server, or fails the test with the reason why there is none.
+// get returns the server, or fails the test with the reason why there is none.
 func (s *shared[S]) get(t testing.TB) S {
 	t.Helper()
 	needMain(t)
@@ -171,7 +171,7 @@ func needMain(t testing.TB) {
 	}
 }
 
-// fatal fails the test, and tells what to do when a program is missing.
+// fatal fails the test, and returns what to do when a program is missing.
 func fatal(t testing.TB, err error) {
 	t.Helper()
 	if errors.Is(err, devstack.ErrNotInstalled) {

@@ -16,7 +16,7 @@ const (
 	protocolJSON = "http/json"
 )
 
-// readVariables gives the protocol to send by, "" when traces are off. The SDK reads the variables by itself and goes on without what it
+// readVariables returns the protocol to send by, "" when traces are off. The SDK reads the variables by itself and goes on without what it
 // does not understand, with a line on stderr that may show a secret; so what it would not understand is refused here, unseen.
 func readVariables(get func(string) string, environment []string) (protocol string, err error) {
 	if err := checkNames(environment); err != nil {
@@ -91,7 +91,7 @@ func checkTransport(get func(string) string) error {
 	return nil
 }
 
-// asked tells whether traces are to be sent. OpenTelemetry's default would be to send them to a collector on this machine; here
+// asked reports whether traces are to be sent. OpenTelemetry's default would be to send them to a collector on this machine; here
 // nothing is sent that nobody asked for.
 func asked(get func(string) string) (bool, error) {
 	switch off := get("OTEL_SDK_DISABLED"); strings.ToLower(off) {

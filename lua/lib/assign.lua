@@ -1,7 +1,7 @@
 --- @include "lib/log"
 --- @include "lib/json"
 --- @include "lib/queue"
--- assign gives a task (a table of read_task) to an instance, to be claimed by it; the caller takes it
+-- assign returns a task (a table of read_task) to an instance, to be claimed by it; the caller takes it
 -- out of the queue it was in. Emits task.assigned.
 local function assign(t, instance, reason, context)
   local n = emit('task.assigned', '{"taskId":"' .. t.id .. '","instanceId":' .. quote(instance) .. ',"previousAssignment":'

@@ -1,6 +1,6 @@
 -- While a flush deletes keys, nothing may be written. Projections, which finish behind the fence, look here.
 
--- flush_deleting tells whether one does.
+-- flush_deleting reports whether one does.
 local function flush_deleting()
   return redis.call('HGET', KEYS[1], 'flushPhase') == 'deleting'
 end

@@ -2,7 +2,7 @@
 
 local plain_slash = { ['/'] = '/' }
 
--- quote gives a string as JSON.
+-- quote returns a string as JSON.
 local function quote(s)
   local text = cjson.encode(s)
   -- cjson writes '/' as '\/'. Escapes are matched one by one, since '\\/' is an escaped '\' before a '/'.
@@ -17,13 +17,13 @@ local function quote_name(s)
   return name_text
 end
 
--- quoted gives a string as JSON, or null when it is missing (nil, false or empty).
+-- quoted returns a string as JSON, or null when it is missing (nil, false or empty).
 local function quoted(s)
   if not s or s == '' then return 'null' end
   return quote(s)
 end
 
--- raw gives JSON text as it is, or null when it is missing.
+-- raw returns JSON text as it is, or null when it is missing.
 local function raw(s)
   if not s or s == '' then return 'null' end
   return s

@@ -2,7 +2,7 @@
 --- @include "lib/json"
 -- The leader's lease, as long as the TTL of instances. Its term only rises; it is kept with the log.
 
--- lease tells how the lease stands for an instance: 'own' and its term, 'free' and who had it last (or
+-- lease returns how the lease stands for an instance: 'own' and its term, 'free' and who had it last (or
 -- false), or 'other'.
 local function lease(id)
   local held = redis.call('HMGET', prefix .. 'health:leader', 'id', 'term', 'until')

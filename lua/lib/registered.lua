@@ -3,7 +3,7 @@
 
 local known = {}
 
--- registered gives an instance's roles as JSON text, or false when it is not registered.
+-- registered returns an instance's roles as JSON text, or false when it is not registered.
 local function registered(id)
   local roles = known[id]
   if roles == nil then
