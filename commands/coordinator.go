@@ -38,37 +38,37 @@ type Options struct {
 	// Runner runs the scripts. A process has one for each Redis.
 	Runner    *lua.Runner
 	Namespace string
-	// InstanceTTL is how long a registration lasts without a heartbeat. Default 30 s.
+	// InstanceTTL is how long a registration lasts without a heartbeat. The default is 30 s.
 	InstanceTTL time.Duration
-	// MonitorInterval is how often Sweep is called. Default 1 s.
+	// MonitorInterval is the interval at which Sweep is called. The default is 1 s.
 	MonitorInterval time.Duration
-	// TaskRetention is how long finished tasks stay in Redis. Default 7 days.
+	// TaskRetention is how long finished tasks stay in Redis. The default is 7 days.
 	TaskRetention time.Duration
-	// RateLimits replaces the limits of methods, in calls a minute and actor; 0 is none.
+	// RateLimits replaces the limits of methods, in calls a minute of each actor; 0 is no limit.
 	RateLimits map[string]int
-	// TokenRateLimits replaces how many calls a minute a token may make for all its instances together; 0 is none. Default
-	// five times the method's limit.
+	// TokenRateLimits replaces the limits of all instances of a token together, in calls a minute; 0 is no limit. The
+	// default is five times the method's limit.
 	TokenRateLimits map[string]int
 	// ByteLimit is how many bytes of params a token, or an address without one, may bring a minute; 0 is none. Params of up to
 	// 4 KiB do not count.
 	ByteLimit int
-	// Name is the coordinator's in leases and in notes on its circuits. Default a random one.
+	// Name identifies the coordinator in leases and in notes on its circuits. The default is random.
 	Name string
-	// FlushDies reports whether a flush is left at a step, as by a coordinator that dies. For tests.
+	// FlushDies reports whether a flush stops at a step, as if the coordinator died. It is for tests.
 	FlushDies func(ctx context.Context, step string) bool
-	// BreakerOpen replaces the time that circuit breakers stay open; 0 leaves each method its own. For tests.
+	// BreakerOpen replaces the time that circuit breakers stay open; 0 keeps each method's. It is for tests.
 	BreakerOpen time.Duration
-	// Tokens are those that callers must have one of; nil where none are in use, and everybody may do everything.
+	// Tokens holds the accepted tokens. Nil disables authentication.
 	Tokens api.Tokens
-	// Tasks is the view that task.list reads; nil where there is no Postgres.
+	// Tasks is the view that task.list reads. Nil means no Postgres.
 	Tasks taskview.View
-	// Rows are the rows of that view, for a flush; nil where there is no Postgres.
+	// Rows are the rows of that view, which a flush deletes. Nil means no Postgres.
 	Rows taskview.Rows
 	// MCP is set if the MCP endpoint is served, which system.health tells.
 	MCP bool
-	// Traces makes the spans of commands and their scripts; nil for none.
+	// Traces makes the spans of commands and their scripts. Nil disables traces.
 	Traces trace.TracerProvider
-	// Logger takes faults of ours. Default slog.Default().
+	// Logger receives the coordinator's own faults. The default is slog.Default().
 	Logger *slog.Logger
 }
 
@@ -90,7 +90,7 @@ type Coordinator struct {
 	mcp callstats.Counter
 }
 
-// New returns a Coordinator, or an error that says what is wrong with its options.
+// New returns a Coordinator, or an error that names the invalid option.
 func New(o Options) (*Coordinator, error) {
 	space, err := keys.New(o.Namespace)
 	if err != nil {
@@ -157,13 +157,13 @@ func New(o Options) (*Coordinator, error) {
 	return c, nil
 }
 
-// Methods lists the methods with the limits in force. Nobody changes them.
+// Methods returns the methods with the limits in force. They must not be changed.
 func (c *Coordinator) Methods() []*command.Method { return c.list }
 
-// Known reports whether there is such a method.
+// Known reports whether a method exists.
 func (c *Coordinator) Known(method string) bool { return c.methods[method] != nil }
 
-// Stats are the statistics of all methods, in the order of the list. Calls under way are not in them.
+// Stats returns the statistics of all methods, in the order of Methods, without calls under way.
 func (c *Coordinator) Stats() []callstats.Stats {
 	all := make([]callstats.Stats, len(c.list))
 	for i, m := range c.list {
@@ -173,21 +173,20 @@ func (c *Coordinator) Stats() []callstats.Stats {
 	return all
 }
 
-// MCPStats are the statistics of all calls that came by MCP.
+// MCPStats returns the statistics of all calls by MCP.
 func (c *Coordinator) MCPStats() callstats.Stats { return c.mcp.Snapshot("") }
 
 // Writable returns nil if Redis takes commands, else the error that they meet. It asks Redis at most once a second,
 // and returns within about a second.
 func (c *Coordinator) Writable(ctx context.Context) error { return c.probe.Writable(ctx) }
 
-// Stop ends the flushes under way, which go on without their callers, and waits until each has been undone
-// or left for another coordinator. Later calls are answered by their own errors.
+// Stop ends the flushes under way, which outlive their callers, and waits until each is undone or left to another
+// coordinator.
 func (c *Coordinator) Stop() { c.flusher.Stop() }
 
-// Sweep is one tick of the monitor: it declares instances dead that have been silent for the instance TTL,
-// puts back what they and others have left behind, and gives it to those that are alive. It also goes on
-// with a flush that was left behind, and reports what this coordinator's circuit breakers did. Any number
-// of coordinators may do it at once.
+// Sweep is one tick of the monitor. It declares instances dead that have been silent for the instance TTL, returns the
+// tasks of instances that are gone, and assigns them to live workers. It also finishes or undoes a flush whose coordinator
+// is gone, and reports the changes of this coordinator's circuit breakers. Several coordinators may call it at once.
 func (c *Coordinator) Sweep(ctx context.Context) error {
 	if isFenced, err := c.flusher.Recover(ctx); isFenced || err != nil {
 		return err

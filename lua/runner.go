@@ -12,28 +12,28 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ErrUnavailable reports that Redis could not be asked, or did not run the script: nothing has changed.
+// ErrUnavailable means that Redis could not be reached or did not run the script. Nothing has changed.
 var ErrUnavailable = errors.New("redis unavailable")
 
-// ErrOutcomeUnknown reports that the script was sent and its reply was lost: it may have run or not.
+// ErrOutcomeUnknown means that the script was sent and its reply was lost. It may or may not have run.
 var ErrOutcomeUnknown = errors.New("outcome unknown")
 
-// Error is the error that a script itself returned; nothing has changed. Detail is JSON.
+// Error is an error that a script returned. Nothing has changed. Detail is JSON.
 type Error struct{ Code, Detail string }
 
 func (e *Error) Error() string { return e.Code + " " + e.Detail }
 
 const (
-	// maxBatch is how many calls share one round trip at most; beyond it latency grows and nothing is won.
+	// maxBatch is the maximum number of calls in one round trip. More would only add latency.
 	maxBatch = 128
-	// maxInFlight is how many round trips are under way at once: while Redis runs one, the next is written.
+	// maxInFlight is the maximum number of concurrent round trips: while Redis runs one, the next is written.
 	maxInFlight = 2
-	// retryFor bounds how long a call that certainly has not run is tried again: long enough for a restart
-	// of Redis, short enough that callers of a Redis that is gone are told within the shortest timeout of a method.
+	// retryFor is how long a call that certainly has not run is retried: long enough for a restart of Redis, and
+	// shorter than the shortest timeout of a method.
 	retryFor = 1500 * time.Millisecond
-	// reachTimeout bounds the question whether Redis is there at all.
+	// reachTimeout bounds the PING that checks whether Redis can be reached.
 	reachTimeout = time.Second
-	// sendTimeout bounds a round trip, and so how long a Redis that hangs holds up the calls behind.
+	// sendTimeout bounds a round trip, and so how long calls queue behind a Redis that hangs.
 	sendTimeout = 5 * time.Second
 )
 
@@ -45,8 +45,8 @@ type Runner struct {
 	mu       sync.Mutex
 	waiting  []*pending
 	inFlight int
-	// doubt is set until Redis has answered, and again after a connection broke: calls are not sent then
-	// before a PING came back, so that a connection that cannot be had leaves nothing unknown.
+	// doubt is set until Redis has replied, and again after a connection broke. Calls are then sent only after a
+	// successful PING, so that a failed connect leaves no outcome unknown.
 	doubt bool
 }
 
@@ -72,11 +72,11 @@ type pending struct {
 	err    error
 }
 
-// errReplyLost is ErrUnavailable for a script that reads and was perhaps run.
+// errReplyLost is ErrUnavailable for a script that only reads and may have run.
 var errReplyLost = fmt.Errorf("%w: the reply was lost", ErrUnavailable)
 
-// Run runs a script and gives its reply. The error is ErrUnavailable, ErrOutcomeUnknown, an *Error, or
-// a fault of the script; each is told apart by errors.Is or errors.As. It returns when ctx ends.
+// Run runs a script and returns its reply. Its error wraps ErrUnavailable or ErrOutcomeUnknown, is an *Error, or is a
+// defect of the script or of the call. It returns when ctx ends.
 func (r *Runner) Run(ctx context.Context, script *Script, keys []string, args ...any) (any, error) {
 	if err := script.fits(len(args)); err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (r *Runner) Run(ctx context.Context, script *Script, keys []string, args ..
 			if Cause(err) != "" {
 				refused = err
 			} else if refused != nil {
-				err = refused // time ran out while it was tried again, which explains nothing
+				err = refused // the retries ran out of time, which explains less
 			}
 		}
 		if !again || ctx.Err() != nil || time.Now().After(deadline) {
@@ -132,7 +132,7 @@ func (r *Runner) runOnce(ctx context.Context, script *Script, keys []string, arg
 			return nil, fmt.Errorf("run %s: %w: %w", script.Name, ErrUnavailable, ctx.Err())
 		}
 		select {
-		case <-c.done: // the reply came at the same moment
+		case <-c.done: // the reply arrived at the same moment
 		default:
 			return nil, fmt.Errorf("run %s: %w: %w", script.Name, errorOfLostReply(script), ctx.Err())
 		}
@@ -143,7 +143,7 @@ func (r *Runner) runOnce(ctx context.Context, script *Script, keys []string, arg
 	return c.reply, nil
 }
 
-// flush sends what waits until nothing does.
+// flush sends the waiting calls until none is left.
 func (r *Runner) flush() {
 	for {
 		key, ok := r.next()
@@ -161,7 +161,7 @@ func (r *Runner) flush() {
 	}
 }
 
-// next returns the key that the first call in the queue goes by, or gives up the flusher's place.
+// next returns the key of the first waiting call, which selects the node. Without one it ends the flusher.
 func (r *Runner) next() (key string, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -172,8 +172,7 @@ func (r *Runner) next() (key string, ok bool) {
 	return r.waiting[0].keys[0], true
 }
 
-// reach ensures that there is a connection that works, when the last one did not. Whoever gives up
-// meanwhile was never sent.
+// reach checks the connection if the last one broke. Calls abandoned meanwhile were never sent.
 func (r *Runner) reach(key string) error {
 	r.mu.Lock()
 	doubt := r.doubt
@@ -190,7 +189,7 @@ func (r *Runner) reach(key string) error {
 	}
 	var answered redis.Error
 	if errors.As(err, &answered) && !redis.IsMaxClientsError(err) {
-		err = nil // it is there; what it has to say, it says to the script
+		err = nil // Redis can be reached; the script gets its error
 	}
 	if err == nil {
 		r.setDoubt(false)
@@ -222,7 +221,7 @@ func (r *Runner) take() []*pending {
 	return batch
 }
 
-// send runs a batch in one round trip, and in a second one what Redis did not know by its hash.
+// send runs a batch in one round trip, and in a second one the scripts that Redis did not know by their hash.
 func (r *Runner) send(batch []*pending) {
 	if len(batch) == 0 {
 		return
@@ -251,7 +250,7 @@ func (r *Runner) send(batch []*pending) {
 	}
 }
 
-// exchange sends lots, settles those that were answered, and returns those that Redis has no script for.
+// exchange sends lots, settles those with a reply, and returns those whose script Redis does not know.
 func (r *Runner) exchange(ctx context.Context, node redis.UniversalClient, lots []lot,
 	add func(redis.Pipeliner, lot) *redis.Cmd,
 ) []lot {
@@ -279,8 +278,8 @@ func (r *Runner) exchange(ctx context.Context, node redis.UniversalClient, lots 
 	return unknown
 }
 
-// node is the client to send to: on a cluster the master of the keys' slot, asked directly, because
-// the cluster client sends a pipeline again after a lost connection.
+// node returns the client to send to. On a cluster it is the master of the keys' slot, used directly because the cluster
+// client repeats a pipeline after a lost connection.
 func (r *Runner) node(ctx context.Context, key string) (redis.UniversalClient, error) {
 	if cluster, ok := r.client.(*redis.ClusterClient); ok {
 		return cluster.MasterForKey(ctx, key)
@@ -294,7 +293,7 @@ func (r *Runner) reload(ctx context.Context) {
 	}
 }
 
-// isReply tells an error that Redis answered from one of the connection.
+// isReply reports whether an error is a reply of Redis and not one of the connection.
 func isReply(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply)
@@ -304,7 +303,7 @@ func moved(err error) bool {
 	return err != nil && (redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK") || redis.HasErrorPrefix(err, "READONLY"))
 }
 
-// classify returns what an error of a sent call means.
+// classify returns the error of a sent call: what its failure means.
 func classify(script *Script, err error) error {
 	if err == nil || errors.Is(err, redis.Nil) {
 		return nil
