@@ -1,4 +1,4 @@
-// Package returns bounds the memory that answers hold, in the whole process and for each HTTP request. The
+// Package answers bounds the memory that answers hold, in the whole process and for each HTTP request. The
 // transports make a Budget's Exchange for each request and run its calls through it; a command whose answer
 // may be large reserves its bytes with Reserve before it makes it.
 //

@@ -57,7 +57,7 @@ type Method struct {
 	Circuit *breaker.Circuit
 }
 
-// Effect returns what a call does, as MCP's annotations do.
+// Effect is what a call does, as MCP's annotations do.
 type Effect int
 
 // The effects of methods.

@@ -36,7 +36,7 @@ type PostgresOptions struct {
 	// Bindir is the folder of the server's binaries; empty takes those of the version
 	// that wrote Dir, and for a new Dir what FindPostgres finds.
 	Bindir string
-	// Throwaway returns up what only matters when the machine itself goes down: nothing is
+	// Throwaway gives up what only matters when the machine itself goes down: nothing is
 	// synced to disk. A server that is killed still keeps its data.
 	Throwaway bool
 	// Template is a folder made by CopyPostgres, or the Dir of a server that is stopped,

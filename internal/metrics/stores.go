@@ -56,7 +56,7 @@ var (
 		"1 while a flush keeps commands off.", nil, nil)
 )
 
-// storeCollector returns what Redis and Postgres hold. Every coordinator tells the same.
+// storeCollector collects what Redis and Postgres hold, which is the same in every coordinator.
 type storeCollector struct{ Sources }
 
 func (c *storeCollector) Describe(to chan<- *prometheus.Desc) {

@@ -13,7 +13,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// slow returns once the server's timeouts are over.
+// slow answers once the server's timeouts are over.
 type slow struct{ takes time.Duration }
 
 func (s slow) Call(context.Context, api.Request) (json.RawMessage, *api.Error) {
