@@ -20,7 +20,8 @@ const (
 // asynq compares a task's whole life with that of a task of asynq.
 func (b *bench) asynq(ctx context.Context) error {
 	return b.with(ctx, "asynq", func(st *stack) error {
-		// asynq has nothing that answers to the projections, and a user of ours has them: both are told.
+		// asynq has nothing that answers to the projections, and a user of ours has them: both are
+		// told.
 		off, err := st.serve(ctx, coordinator{namespace: "asynq-off", bare: true})
 		if err != nil {
 			return err
@@ -71,8 +72,8 @@ func tasksOf(d time.Duration) int {
 	return asynqTasks
 }
 
-// asynqLives enqueues n tasks and processes them: tasks a second. Its time ends when asynq has taken
-// note of the last one.
+// asynqLives enqueues n tasks and processes them: tasks a second. Its time ends when asynq has
+// taken note of the last one.
 func asynqLives(ctx context.Context, st *stack, n int) (float64, error) {
 	options := asynq.RedisClientOpt{Addr: st.server.Addr(), Password: st.server.Password(), PoolSize: 2 * asynqWorkers}
 	client := asynq.NewClient(options)

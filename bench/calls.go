@@ -45,8 +45,8 @@ func single(addr, method, params string) []byte {
 
 func same(params string) func(int) string { return func(int) string { return params } }
 
-// callers opens n connections to a coordinator, each of which sends one request again and again; it is
-// worth ops operations.
+// callers opens n connections to a coordinator, each of which sends one request again and again; it
+// is worth ops operations.
 func callers(ctx context.Context, p *program, n int, request []byte, ops int) ([]step, error) {
 	steps := make([]step, n)
 	for i := range steps {
@@ -88,7 +88,8 @@ func fixed(command []byte, n int) func() []byte {
 	return func() []byte { return commands }
 }
 
-// bareCreate loads the script of task.create and gives the command that runs it as the coordinator does.
+// bareCreate loads the script of task.create and gives the command that runs it as the coordinator
+// does.
 func bareCreate(ctx context.Context, st *stack, namespace string) ([]byte, error) {
 	script := lua.Named("create_task")
 	return bareScript(ctx, st, script, namespace, "task.create:127.0.0.1", "0", "", "", taskText, strconv.Itoa(taskPriority), "", "", "", "")
@@ -124,7 +125,8 @@ func (p *program) settled(ctx context.Context) error {
 	return err
 }
 
-// lag waits until a projection, or all of them, have caught up, and gives the lag that it saw first.
+// lag waits until a projection, or all of them, have caught up, and gives the lag that it saw
+// first.
 func (p *program) lag(ctx context.Context, name string) (first int64, err error) {
 	asked := false
 	err = until(ctx, pollEvery, func() (bool, error) {

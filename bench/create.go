@@ -54,7 +54,8 @@ func (b *bench) singles(ctx context.Context) error {
 	})
 }
 
-// batches compares batches over HTTP, without and with projections, with the bare script in pipelines.
+// batches compares batches over HTTP, without and with projections, with the bare script in
+// pipelines.
 func (b *bench) batches(ctx context.Context) error {
 	return b.with(ctx, "batch", func(st *stack) error {
 		ctx, cancel := context.WithCancel(ctx)
@@ -96,8 +97,8 @@ func (b *bench) batches(ctx context.Context) error {
 	})
 }
 
-// minimal does what any queue with a log must do, and nothing else. The key of the hash is built in the
-// script, as in ours.
+// minimal does what any queue with a log must do, and nothing else. The key of the hash is built in
+// the script, as in ours.
 const minimal = `
 local key = 'ref:task:' .. ARGV[1]
 redis.call('HSET', key, 'id', ARGV[1], 'text', ARGV[2], 'status', 'pending', 'priority', ARGV[3], 'attempt', '0',

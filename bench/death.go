@@ -22,8 +22,8 @@ const (
 	slowlogFloor = 200 * time.Microsecond // what is faster does not go into SLOWLOG
 )
 
-// death lets an instance die that holds 10,000 tasks, half of them claimed, while twenty workers live
-// that have room for all. Each round has a Redis of its own.
+// death lets an instance die that holds 10,000 tasks, half of them claimed, while twenty workers
+// live that have room for all. Each round has a Redis of its own.
 func (b *bench) death(ctx context.Context) error {
 	var spans, scripts []time.Duration
 	for round := range b.rounds {
@@ -142,7 +142,8 @@ func reassigned(ctx context.Context, st *stack, namespace string, beats <-chan e
 	if err != nil {
 		return 0, err
 	}
-	// Until here everything the log has is the set-up; each task is then unassigned and assigned once.
+	// Until here everything the log has is the set-up; each task is then unassigned and assigned
+	// once.
 	var failed redis.XMessage
 	after, owners, last := "$", map[string]bool{}, int64(0)
 	tail, err := st.client.XRevRangeN(ctx, space.Events(), "+", "-", 1).Result()
@@ -189,7 +190,8 @@ func reassigned(ctx context.Context, st *stack, namespace string, beats <-chan e
 	return time.Duration(last-began) * time.Millisecond, err
 }
 
-// longestScript is the longest run of a script in SLOWLOG; 0 when all were faster than what goes in there.
+// longestScript is the longest run of a script in SLOWLOG; 0 when all were faster than what goes in
+// there.
 func longestScript(ctx context.Context, st *stack) (time.Duration, error) {
 	entries, err := st.client.SlowLogGet(ctx, -1).Result()
 	if err != nil {

@@ -67,8 +67,9 @@ var (
 	first    = []byte(`"task":`)
 )
 
-// claimedIDs are the ids of the tasks in the answer of task.claim, or of a batch of them. When several
-// were asked for in a call they are all in its `tasks`, and the first in its `task` as well.
+// claimedIDs are the ids of the tasks in the answer of task.claim, or of a batch of them. When
+// several were asked for in a call they are all in its `tasks`, and the first in its `task` as
+// well.
 func claimedIDs(answer []byte, several bool) iter.Seq[[]byte] {
 	mark := taskID
 	if several {

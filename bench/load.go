@@ -12,7 +12,8 @@ import (
 // step does a piece of work and tells how many operations it was.
 type step func() (int, error)
 
-// flood runs one goroutine for each step, each again and again, for d, and gives the operations a second.
+// flood runs one goroutine for each step, each again and again, for d, and gives the operations a
+// second.
 func flood(ctx context.Context, d time.Duration, steps []step) (float64, error) {
 	var total atomic.Int64
 	var over atomic.Bool
@@ -44,8 +45,9 @@ type side struct {
 	run  func(ctx context.Context, d time.Duration) (float64, error)
 }
 
-// alternate measures the sides in turns, so that whatever else the machine does falls on all of them.
-// Before each turn it waits until what went before has settled. It gives a row for each round.
+// alternate measures the sides in turns, so that whatever else the machine does falls on all of
+// them. Before each turn it waits until what went before has settled. It gives a row for each
+// round.
 func (b *bench) alternate(ctx context.Context, st *stack, settle func(context.Context) error, sides ...side) ([][]float64, error) {
 	for _, s := range sides {
 		if _, err := s.run(ctx, warmUp); err != nil {

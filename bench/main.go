@@ -1,8 +1,9 @@
-// Command bench measures the coordinator on a private Redis and a private Postgres, and prints a table
-// of the figures it must reach. `make bench` runs it; README.md says what each figure means.
+// Command bench measures the coordinator on a private Redis and a private Postgres, and prints a
+// table of the figures it must reach. `make bench` runs it; README.md says what each figure means.
 //
-// A fault of any kind (a call that fails, a server that ends) stops it with exit code 1: figures are
-// printed only of work that was done. A figure that is missed is not a fault, unless --strict is given.
+// A fault of any kind (a call that fails, a server that ends) stops it with exit code 1: figures
+// are printed only of work that was done. A figure that is missed is not a fault, unless --strict
+// is given.
 package main
 
 import (

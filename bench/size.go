@@ -21,8 +21,8 @@ type fleet struct {
 // sizeMethods are the methods whose time is compared.
 var sizeMethods = []string{"system.register", "system.heartbeat", "task.create", "task.claim", "task.complete"}
 
-// size compares the time of a call, made alone, in a large fleet and in a small one. Each has a Redis of
-// its own, and the calls alternate between both.
+// size compares the time of a call, made alone, in a large fleet and in a small one. Each has a
+// Redis of its own, and the calls alternate between both.
 func (b *bench) size(ctx context.Context) error {
 	small := &fleet{name: "small", tasks: 1_000, instances: 10}
 	large := &fleet{name: "large", tasks: 200_000, instances: 5_000}
@@ -64,7 +64,8 @@ func (b *bench) size(ctx context.Context) error {
 	})
 }
 
-// fill creates the tasks and then registers the instances, each of which is given as many as it may hold.
+// fill creates the tasks and then registers the instances, each of which is given as many as it may
+// hold.
 func (f *fleet) fill(ctx context.Context, st *stack) error {
 	var err error
 	f.times = map[string][]time.Duration{}

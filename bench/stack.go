@@ -72,8 +72,8 @@ func (s *site) close() error {
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
-// stack is one private Redis, and what was started beside it; a figure has one for itself, so that it
-// begins with an empty one.
+// stack is one private Redis, and what was started beside it; a figure has one for itself, so that
+// it begins with an empty one.
 type stack struct {
 	*site
 	name     string
@@ -124,7 +124,8 @@ type coordinator struct {
 	ttl       time.Duration // of instances; long when it is 0, since most figures send no heartbeats
 }
 
-// countedLimits are rate limits that count every call and refuse none, so that what is measured has its guard.
+// countedLimits are rate limits that count every call and refuse none, so that what is measured has
+// its guard.
 const countedLimits = "task.create=1000000000,task.claim=1000000000,task.complete=1000000000," +
 	"system.register=1000000000,system.heartbeat=1000000000,system.unregister=1000000000"
 
@@ -136,8 +137,9 @@ type program struct {
 	done chan error
 }
 
-// serve starts a coordinator and returns when it is ready. It is the binary that users run; only what
-// that binary does not offer (no projections, a profile) makes it this program in its second role.
+// serve starts a coordinator and returns when it is ready. It is the binary that users run; only
+// what that binary does not offer (no projections, a profile) makes it this program in its second
+// role.
 func (st *stack) serve(ctx context.Context, c coordinator) (*program, error) {
 	port, err := devstack.FreePort()
 	if err != nil {

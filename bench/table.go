@@ -93,7 +93,8 @@ func versions() string {
 	return strings.Join(parts, ", ")
 }
 
-// ratio adds the line of a figure that compares two times, of which the ratio must not exceed a mark.
+// ratio adds the line of a figure that compares two times, of which the ratio must not exceed a
+// mark.
 func (b *bench) ratio(name string, ours, reference time.Duration, mark float64) {
 	ratio := float64(ours) / float64(reference)
 	b.results = append(b.results, result{

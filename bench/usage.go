@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// clockTick is the unit of /proc's times: Linux tells it to programs as 100 a second, whatever its own is.
+// clockTick is the unit of /proc's times: Linux tells it to programs as 100 a second, whatever its
+// own is.
 const clockTick = 10 * time.Millisecond
 
 // process is a line of /proc/<pid>/stat.
@@ -83,7 +84,8 @@ func parseStat(line string) (pid int, p process, ok bool) {
 	return pid, p, true
 }
 
-// per says how many microseconds of a core each kind of process took for one of n operations since then.
+// per says how many microseconds of a core each kind of process took for one of n operations since
+// then.
 func (u usage) per(n float64, since usage) string {
 	var parts []string
 	for _, name := range []string{"redis", "coordinator", "postgres", "generator"} {

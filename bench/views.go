@@ -14,9 +14,9 @@ import (
 
 const (
 	rebuildEvents = 200_000
-	// rebuildLot is how many tasks are created before the first of them is claimed, and claimed before the
-	// first is completed: more than a projection's batch holds, so that an event changes a row of its own
-	// instead of being folded into the one before.
+	// rebuildLot is how many tasks are created before the first of them is claimed, and claimed
+	// before the first is completed: more than a projection's batch holds, so that an event changes
+	// a row of its own instead of being folded into the one before.
 	rebuildLot = 20_000
 	lagAfter   = 30 * time.Second
 )
@@ -47,7 +47,8 @@ func (b *bench) rebuild(ctx context.Context) error {
 	})
 }
 
-// history writes a log of about rebuildEvents events by the scripts themselves, and returns how many.
+// history writes a log of about rebuildEvents events by the scripts themselves, and returns how
+// many.
 func history(ctx context.Context, st *stack, namespace string) (int64, error) {
 	const worker = "agent"
 	space, err := keys.New(namespace)

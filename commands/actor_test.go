@@ -8,8 +8,8 @@ import (
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
-// Whoever changes a task of w: the envelope's actor names w only if the call itself did, and the payload's workerId or
-// instanceId is the owner, whoever acted.
+// Whoever changes a task of w: the envelope's actor names w only if the call itself did, and the
+// payload's workerId or instanceId is the owner, whoever acted.
 func TestAnEventSaysWhoActed(t *testing.T) {
 	t.Parallel()
 	const complete, update = `{"id":"t-1","workerId":"w"}`, `{"id":"t-1","updates":{"status":%q}}`

@@ -9,8 +9,9 @@ import (
 	"github.com/claudebench/claudebench/internal/command"
 )
 
-// authorize finds the caller's token and refuses a method that needs a role which it has not. Where tokens are in use a
-// caller without one is refused, whatever the transport that let it in has checked.
+// authorize finds the caller's token and refuses a method that needs a role which it has not. Where
+// tokens are in use a caller without one is refused, whatever the transport that let it in has
+// checked.
 func (c *Coordinator) authorize(r api.Request, m *command.Method) (api.Token, *api.Error) {
 	if c.tokens == nil {
 		return api.Token{}, nil

@@ -1,11 +1,12 @@
-// Package commands runs the coordinator's methods. The methods themselves are in a package for each domain, system
-// and task; list.go lists the domains. Transports, discovery and documentation derive from that list.
+// Package commands runs the coordinator's methods. The methods themselves are in a package for each
+// domain, system and task; list.go lists the domains. Transports, discovery and documentation
+// derive from that list.
 //
-// Transports call Coordinator.Call, the monitor calls Coordinator.Sweep. Every command is decided by a script in
-// Redis, so any number of coordinators work side by side; nothing is kept here but circuit breakers and
-// statistics. When Redis cannot be reached, Call returns "Redis unavailable" within the method's timeout, or
-// "Outcome unknown" when a script was sent and its reply was lost. After some of these in a row it returns
-// "Circuit breaker open" at once, for the method's time.
+// Transports call Coordinator.Call, the monitor calls Coordinator.Sweep. Every command is decided
+// by a script in Redis, so any number of coordinators work side by side; nothing is kept here but
+// circuit breakers and statistics. When Redis cannot be reached, Call returns "Redis unavailable"
+// within the method's timeout, or "Outcome unknown" when a script was sent and its reply was lost.
+// After some of these in a row it returns "Circuit breaker open" at once, for the method's time.
 package commands
 
 import (
@@ -46,17 +47,20 @@ type Options struct {
 	TaskRetention time.Duration
 	// RateLimits replaces the limits of methods, in calls a minute of each actor; 0 is no limit.
 	RateLimits map[string]int
-	// TokenRateLimits replaces the limits of all instances of a token together, in calls a minute; 0 is no limit. The
-	// default is five times the method's limit.
+	// TokenRateLimits replaces the limits of all instances of a token together, in calls a minute;
+	// 0 is no limit. The default is five times the method's limit.
 	TokenRateLimits map[string]int
-	// ByteLimit is how many bytes of params a token, or an address without one, may bring a minute; 0 is none. Params of up to
-	// 4 KiB do not count.
+	// ByteLimit is how many bytes of params a token, or an address without one, may bring a minute;
+	// 0 is none. Params of up to 4 KiB do not count.
 	ByteLimit int
-	// Name identifies the coordinator in leases and in notes on its circuits. The default is random.
+	// Name identifies the coordinator in leases and in notes on its circuits. The default is
+	// random.
 	Name string
-	// FlushDies reports whether a flush stops at a step, as if the coordinator died. It is for tests.
+	// FlushDies reports whether a flush stops at a step, as if the coordinator died. It is for
+	// tests.
 	FlushDies func(ctx context.Context, step string) bool
-	// BreakerOpen replaces the time that circuit breakers stay open; 0 keeps each method's. It is for tests.
+	// BreakerOpen replaces the time that circuit breakers stay open; 0 keeps each method's. It is
+	// for tests.
 	BreakerOpen time.Duration
 	// Tokens holds the accepted tokens. Nil disables authentication.
 	Tokens api.Tokens
@@ -176,17 +180,18 @@ func (c *Coordinator) Stats() []callstats.Stats {
 // MCPStats returns the statistics of all calls by MCP.
 func (c *Coordinator) MCPStats() callstats.Stats { return c.mcp.Snapshot("") }
 
-// Writable returns nil if Redis takes commands, else the error that they meet. It asks Redis at most once a second,
-// and returns within about a second.
+// Writable returns nil if Redis takes commands, else the error that they meet. It asks Redis at
+// most once a second, and returns within about a second.
 func (c *Coordinator) Writable(ctx context.Context) error { return c.probe.Writable(ctx) }
 
-// Stop ends the flushes under way, which outlive their callers, and waits until each is undone or left to another
-// coordinator.
+// Stop ends the flushes under way, which outlive their callers, and waits until each is undone or
+// left to another coordinator.
 func (c *Coordinator) Stop() { c.flusher.Stop() }
 
-// Sweep is one tick of the monitor. It declares instances dead that have been silent for the instance TTL, returns the
-// tasks of instances that are gone, and assigns them to live workers. It also finishes or undoes a flush whose coordinator
-// is gone, and reports the changes of this coordinator's circuit breakers. Several coordinators may call it at once.
+// Sweep is one tick of the monitor. It declares instances dead that have been silent for the
+// instance TTL, returns the tasks of instances that are gone, and assigns them to live workers. It
+// also finishes or undoes a flush whose coordinator is gone, and reports the changes of this
+// coordinator's circuit breakers. Several coordinators may call it at once.
 func (c *Coordinator) Sweep(ctx context.Context) error {
 	if isFenced, err := c.flusher.Recover(ctx); isFenced || err != nil {
 		return err
@@ -204,8 +209,8 @@ func (c *Coordinator) Sweep(ctx context.Context) error {
 // ReportCircuits tells Redis what the circuit breakers of this coordinator did. Sweep does it too.
 func (c *Coordinator) ReportCircuits(ctx context.Context) error { return c.circuits.Report(ctx) }
 
-// Call runs one command and returns its result as JSON. Mind that its error is nil by itself, and not when it is put into a
-// variable of type error.
+// Call runs one command and returns its result as JSON. Mind that its error is nil by itself, and
+// not when it is put into a variable of type error.
 func (c *Coordinator) Call(ctx context.Context, request api.Request) (json.RawMessage, *api.Error) {
 	m := c.methods[request.Method]
 	if m == nil {

@@ -27,11 +27,12 @@ func (d discovered) accepts(params string) bool {
 	return json.Unmarshal([]byte(params), &v) == nil && d.input.Validate(v) == nil
 }
 
-// unreadable ends the refusals of text that SQL cannot read. A validator sees U+FFFD in place of half a surrogate pair.
+// unreadable ends the refusals of text that SQL cannot read. A validator sees U+FFFD in place of
+// half a surrogate pair.
 const unreadable = " must not contain U+0000 or an unpaired surrogate, which SQL cannot read"
 
-// beyondSchema tells the refusals of what a schema cannot say: a length in bytes, a rule between params, or that an item of
-// a batch is a task if it has a text.
+// beyondSchema tells the refusals of what a schema cannot say: a length in bytes, a rule between
+// params, or that an item of a batch is a task if it has a text.
 func beyondSchema(sentence string) bool {
 	return strings.HasPrefix(sentence, "items parameter is not valid: item ") || strings.HasSuffix(sentence, "bytes long") || strings.HasSuffix(sentence, unreadable) || strings.Contains(sentence, "(taskId says the same)") ||
 		strings.HasPrefix(sentence, "taskId parameter must be the same as id")
@@ -152,7 +153,8 @@ func TestDiscover(t *testing.T) {
 	})
 }
 
-// One run through all methods: each request and each result is valid by the schemas that system.discover tells.
+// One run through all methods: each request and each result is valid by the schemas that
+// system.discover tells.
 func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		v := &fleettest.View{}

@@ -13,8 +13,9 @@ import (
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
-// BenchmarkGuard creates tasks with and without what guards a command: the rate limit, which its script counts, and the
-// circuit breaker. They take turns, so that a busy machine hinders them alike; what counts are the medians, in µs a call.
+// BenchmarkGuard creates tasks with and without what guards a command: the rate limit, which its
+// script counts, and the circuit breaker. They take turns, so that a busy machine hinders them
+// alike; what counts are the medians, in µs a call.
 func BenchmarkGuard(b *testing.B) {
 	request := api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1"}
 	client := fleettest.RealRedis(b)

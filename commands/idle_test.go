@@ -10,8 +10,8 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// What was auto-assigned is for whoever comes first when its worker comes back without the role; what
-// task.assign gave stays.
+// What was auto-assigned is for whoever comes first when its worker comes back without the role;
+// what task.assign gave stays.
 func TestNobodySitsOnWorkAfterLosingARole(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		given := f.Create("given", "")
@@ -67,7 +67,8 @@ func TestALateHealthNoteDoesNotResurrect(t *testing.T) {
 	})
 }
 
-// Sixty-four sets of roles are in use: a task that leaves its own set behind makes room for another.
+// Sixty-four sets of roles are in use: a task that leaves its own set behind makes room for
+// another.
 func TestASetOfRolesCanBeExchangedAtTheLimit(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{RateLimits: fleettest.Unlimited()}, func(t *testing.T, f *fleettest.Fleet) {
 		var id string

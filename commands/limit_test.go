@@ -60,7 +60,8 @@ func TestRepeatsAreCounted(t *testing.T) {
 	})
 }
 
-// A token's instances have each their own limit, and one together, so that inventing ids gets around none.
+// A token's instances have each their own limit, and one together, so that inventing ids gets
+// around none.
 func TestRateLimitOfAToken(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{
 		Tokens: fleettest.FleetTokens(), RateLimits: map[string]int{"system.register": 2, "system.heartbeat": 0, "task.claim": 2},
@@ -106,8 +107,8 @@ func TestRateLimitOfAToken(t *testing.T) {
 	})
 }
 
-// countedCalls are calls of each method that end in every way that a script decides. w is registered and holds the
-// claimed task %[1]s; %[2]s waits, and has roles in its metadata.
+// countedCalls are calls of each method that end in every way that a script decides. w is
+// registered and holds the claimed task %[1]s; %[2]s waits, and has roles in its metadata.
 var countedCalls = map[string][]string{
 	"system.register":      {`{"id":"w","roles":["worker"],"metadata":{"sessionId":"s"}}`, `{"id":"w","roles":["worker"],"metadata":{"sessionId":"s"}}`},
 	"system.heartbeat":     {`{"instanceId":"w"}`, `{"instanceId":"nobody"}`},
@@ -130,8 +131,8 @@ var countedCalls = map[string][]string{
 	"task.delete":          {`{"id":"t-0"}`, `{"id":%[2]q}`},
 }
 
-// Every call that a script sees counts once for the actor, whatever becomes of it, and is refused beyond the limit. The
-// limit of system.flush is another: for all together.
+// Every call that a script sees counts once for the actor, whatever becomes of it, and is refused
+// beyond the limit. The limit of system.flush is another: for all together.
 func TestEachCallCountsOnce(t *testing.T) {
 	t.Parallel()
 	list, err := commands.Methods()
@@ -185,7 +186,8 @@ func counted(t *testing.T, f *fleettest.Fleet, method string) (sum int) {
 	return sum
 }
 
-// Metadata that others change all the time is merged again and again, and the call still counts once.
+// Metadata that others change all the time is merged again and again, and the call still counts
+// once.
 func TestAnUpdateThatMergesAgainCountsOnce(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"task.update": 20}}, func(t *testing.T, f *fleettest.Fleet) {
 		id := f.Create("x", `,"metadata":{"a":0}`)
@@ -205,8 +207,8 @@ func TestAnUpdateThatMergesAgainCountsOnce(t *testing.T) {
 	})
 }
 
-// The window slides: half a minute after a full window, half of it counts, and the wait that is told is
-// the one after which a call passes.
+// The window slides: half a minute after a full window, half of it counts, and the wait that is
+// told is the one after which a call passes.
 func TestRateLimitSlides(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"task.create": 10}}, func(t *testing.T, f *fleettest.Fleet) {
 		counters := f.Keys.Prefix() + "ratelimit:task.create:192.0.2.1"
@@ -301,7 +303,8 @@ func TestRateLimitsOfMethodsThatAreNotThere(t *testing.T) {
 	}
 }
 
-// Long params count by their bytes, for all methods and instances of a token together; short ones and reads do not.
+// Long params count by their bytes, for all methods and instances of a token together; short ones
+// and reads do not.
 func TestBytesAreLimited(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens(), ByteLimit: 100_000}, func(t *testing.T, f *fleettest.Fleet) {
 		long := strings.Repeat("x", 30_000)

@@ -16,8 +16,8 @@ func methods(forSystem system.Options, forTask task.Options) ([]*command.Method,
 	return append(all, more...), err
 }
 
-// Methods lists all methods with their documented limits, in the order in which they are documented. They
-// describe the API and cannot be called. An error is a fault in the lists.
+// Methods lists all methods with their documented limits, in the order in which they are
+// documented. They describe the API and cannot be called. An error is a fault in the lists.
 func Methods() ([]*command.Method, error) { return methods(system.Options{}, task.Options{}) }
 
 // MethodNames lists the names of all methods.

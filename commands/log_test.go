@@ -40,7 +40,8 @@ func TestLogHashLost(t *testing.T) {
 	})
 }
 
-// A fence that no flush of ours put up, as a newer coordinator's, holds commands and the monitor off all the same.
+// A fence that no flush of ours put up, as a newer coordinator's, holds commands and the monitor
+// off all the same.
 func TestFenceOfAnother(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.With(func(o *commands.Options) { o.Tasks = &fleettest.View{} })
@@ -115,8 +116,8 @@ func TestTopicOfAnotherType(t *testing.T) {
 	})
 }
 
-// An entry that somebody else put into the log, with an ID that ours cannot follow, makes commands fail.
-// None of them changes anything: no command without its event.
+// An entry that somebody else put into the log, with an ID that ours cannot follow, makes commands
+// fail. None of them changes anything: no command without its event.
 func TestForeignEntryInTheLog(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		// One task in each state, for each command to change.

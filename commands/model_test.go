@@ -21,8 +21,9 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// Random commands by several actors through two coordinators. What each must answer is told beforehand by
-// the fold of the log; each event must be lawful; in the end the fold must equal all that is in Redis.
+// Random commands by several actors through two coordinators. What each must answer is told
+// beforehand by the fold of the log; each event must be lawful; in the end the fold must equal all
+// that is in Redis.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	for name, connect := range map[string]func(testing.TB) *redis.Client{"redis": fleettest.RealRedis, "embedded": fleettest.EmbeddedRedis} {
@@ -57,8 +58,9 @@ type model struct {
 	last  string // ID of the last event taken in
 }
 
-// call runs a command through either coordinator, takes in what it emitted, and holds its error against
-// the one that must come: "" for none, else the reason of a conflict or the error's message.
+// call runs a command through either coordinator, takes in what it emitted, and holds its error
+// against the one that must come: "" for none, else the reason of a conflict or the error's
+// message.
 func (m *model) call(t *rapid.T, want, method, params string) (json.RawMessage, []fleettest.Event) {
 	m.T, m.other.T = t, t
 	through := m.Fleet
@@ -197,8 +199,8 @@ func (m *model) doRegister(t *rapid.T) {
 	}
 }
 
-// doComeBack registers an instance that holds claimed and auto-assigned tasks, by another session and with fewer
-// roles: one step sets both kinds aside.
+// doComeBack registers an instance that holds claimed and auto-assigned tasks, by another session
+// and with fewer roles: one step sets both kinds aside.
 func (m *model) doComeBack(t *rapid.T) {
 	id := m.drawInstance(t)
 	register := func(session, roles string) {
@@ -262,7 +264,8 @@ func (m *model) doUnregister(t *rapid.T) {
 	m.left(t, held > 0, id)
 }
 
-// left checks that nothing stays with who is gone, and that others were given what they had room for.
+// left checks that nothing stays with who is gone, and that others were given what they had room
+// for.
 func (m *model) left(t *rapid.T, something bool, gone ...string) {
 	for _, id := range gone {
 		if m.told.Instances[id] == nil && m.held(id) > 0 {
@@ -316,7 +319,8 @@ func (m *model) sweep(t *rapid.T) {
 	}
 }
 
-// doCrash lets the coordinator stop right after the script by which an instance leaves; another goes on.
+// doCrash lets the coordinator stop right after the script by which an instance leaves; another
+// goes on.
 func (m *model) doCrash(t *rapid.T) {
 	id := m.drawInstance(t)
 	held := m.held(id)

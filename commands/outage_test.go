@@ -72,7 +72,8 @@ func TestRedisGoneAndBack(t *testing.T) {
 	f.Verify()
 }
 
-// A command whose reply is lost says so; repeated with its key it gives the answer, and nothing happens twice.
+// A command whose reply is lost says so; repeated with its key it gives the answer, and nothing
+// happens twice.
 func TestReplyLost(t *testing.T) {
 	t.Parallel()
 	plain := fleettest.RealRedis(t)

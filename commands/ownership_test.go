@@ -14,9 +14,10 @@ import (
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
-// door is a call, and who is let in by it. Alice is an agent who registered w and w2, has begun the batch hers and the decision
-// hers, and created the tasks {waiting}, which waits, and {held}, which w has claimed. Bob is another, who registered b, and
-// created {bobs}, which waits, and {lent}, which w has claimed. The decision all was begun by ops.
+// door is a call, and who is let in by it. Alice is an agent who registered w and w2, has begun the
+// batch hers and the decision hers, and created the tasks {waiting}, which waits, and {held}, which
+// w has claimed. Bob is another, who registered b, and created {bobs}, which waits, and {lent},
+// which w has claimed. The decision all was begun by ops.
 type door struct {
 	params string
 	may    []string // the others are Unauthorized
@@ -148,7 +149,8 @@ func ownedBy(t *testing.T, f *fleettest.Fleet) *strings.Replacer {
 	return strings.NewReplacer("{waiting}", waiting, "{bobs}", bobs, "{held}", held, "{lent}", lent)
 }
 
-// Junk that another token would put in front of an instance's own work is refused, so it claims what is best.
+// Junk that another token would put in front of an instance's own work is refused, so it claims
+// what is best.
 func TestNobodyFillsAnothersInstance(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
 		f.May("bob", "system.register", `{"id":"b","roles":[]}`)
@@ -163,8 +165,8 @@ func TestNobodyFillsAnothersInstance(t *testing.T) {
 	})
 }
 
-// What was begun under a version that noted no owner goes on: a batch for the token of the instance that has it, a decision
-// for all.
+// What was begun under a version that noted no owner goes on: a batch for the token of the instance
+// that has it, a decision for all.
 func TestWhatHasNoOwnerGoesOn(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
 		f.May("alice", "system.register", `{"id":"w","roles":[]}`)

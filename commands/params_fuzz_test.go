@@ -23,10 +23,12 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// worldCalls is how many calls a fuzzWorld takes before it is compared with its log and thrown away.
+// worldCalls is how many calls a fuzzWorld takes before it is compared with its log and thrown
+// away.
 const worldCalls = 250
 
-// fuzzWorld is a fleet with something in it for params to hit: a worker w that leads, and tasks in every state.
+// fuzzWorld is a fleet with something in it for params to hit: a worker w that leads, and tasks in
+// every state.
 type fuzzWorld struct {
 	*fleettest.Fleet
 	calls int
@@ -65,9 +67,10 @@ func anySlice(list []string) []any {
 	return all
 }
 
-// FuzzParams calls methods with whatever bytes, on a real Redis. Each call is answered by its schema or refused by a documented
-// error, in its time; the bytes are refused exactly if the method's schema refuses them; none is a fault of ours; and
-// after so many calls the log still tells how the state came about.
+// FuzzParams calls methods with whatever bytes, on a real Redis. Each call is answered by its
+// schema or refused by a documented error, in its time; the bytes are refused exactly if the
+// method's schema refuses them; none is a fault of ours; and after so many calls the log still
+// tells how the state came about.
 func FuzzParams(f *testing.F) {
 	list, err := commands.Methods()
 	if err != nil {
@@ -194,8 +197,9 @@ func (w *fuzzWorld) answered(t *testing.T, m *command.Method, result json.RawMes
 	}
 }
 
-// comparable reports whether a schema's validator sees what the method sees: not where a name occurs twice, of which it sees the
-// last one alone, nor where a number is too large or too exact for it, nor where there are no params at all.
+// comparable reports whether a schema's validator sees what the method sees: not where a name
+// occurs twice, of which it sees the last one alone, nor where a number is too large or too exact
+// for it, nor where there are no params at all.
 func comparable(params []byte) bool {
 	switch plain := bytes.TrimSpace(params); {
 	case len(params) == 0:

@@ -12,7 +12,8 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// lawfulParams are params that each method takes: what the fuzzing of them begins with. They name what is in a fuzzWorld.
+// lawfulParams are params that each method takes: what the fuzzing of them begins with. They name
+// what is in a fuzzWorld.
 var lawfulParams = map[string][]string{
 	"system.register": {
 		`{"id":"w","roles":["worker"],"metadata":{"maxTasks":3,"sessionId":"s"}}`, `{"id":"a:{b}:*?[c]","roles":["worker","gpu","gpu","worker"]}`,
@@ -99,7 +100,8 @@ func nastyParams(schema *jsonschema.Schema, lawful string) []string {
 	return all
 }
 
-// with are params of which one has the value given, and the others that are required have one that fits.
+// with are params of which one has the value given, and the others that are required have one that
+// fits.
 func with(schema *jsonschema.Schema, name, value string) string {
 	parts := []string{fmt.Sprintf("%q:%s", name, value)}
 	for _, other := range schema.Required {

@@ -172,8 +172,8 @@ func TestParams(t *testing.T) {
 }
 
 // What the schema of a method accepts, the method accepts, and nothing else: who validates by what
-// system.discover tells is never surprised. The one rule a schema cannot say is left out here: ids are
-// limited in bytes.
+// system.discover tells is never surprised. The one rule a schema cannot say is left out here: ids
+// are limited in bytes.
 func TestParamsAgreeWithTheirSchema(t *testing.T) {
 	t.Parallel()
 	c := fleettest.NewChecker(t)

@@ -21,8 +21,8 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// steppedCalls are the calls that write, in one script or in several. A flush is not among them: it repeats its steps, and
-// internal/flush has its tests.
+// steppedCalls are the calls that write, in one script or in several. A flush is not among them: it
+// repeats its steps, and internal/flush has its tests.
 var steppedCalls = map[string]struct {
 	method, params string
 	prepare        func(f *fleettest.Fleet)
@@ -152,8 +152,8 @@ func (o *outage) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 	}
 }
 
-// Whatever fails, at whichever step of a call: an error other than Outcome unknown says that nothing changed, so the log has
-// no event of the call then.
+// Whatever fails, at whichever step of a call: an error other than Outcome unknown says that
+// nothing changed, so the log has no event of the call then.
 func TestAnErrorSaysThatNothingChanged(t *testing.T) {
 	t.Parallel()
 	for name, call := range steppedCalls {
@@ -196,8 +196,8 @@ func TestAnErrorSaysThatNothingChanged(t *testing.T) {
 	}
 }
 
-// duringOutage makes a call that one of the failures befalls at a step, and waits until nothing of it is under way. It
-// reports whether the call had such a step.
+// duringOutage makes a call that one of the failures befalls at a step, and waits until nothing of
+// it is under way. It reports whether the call had such a step.
 func duringOutage(t *testing.T, f *fleettest.Fleet, failure string, step int64, method, params string) (result json.RawMessage, hit bool, err error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

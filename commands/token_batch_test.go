@@ -16,7 +16,8 @@ const (
 	ownVote  = `{"decision":"d","instanceId":%q,"value":true,"totalInstances":3}`
 )
 
-// Batches are processed, and votes given, as an instance of one's own. Who may not leaves nothing behind.
+// Batches are processed, and votes given, as an instance of one's own. Who may not leaves nothing
+// behind.
 func TestBatchesAndVotesBelongToTokens(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
 		for who, ids := range map[string][]string{"alice": {"w", "w2"}, "bob": {"b", "north:2"}, "north": {"north:1"}} {

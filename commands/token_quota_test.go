@@ -11,7 +11,8 @@ import (
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
-// The sets of roles are shared by all: an agent's token brings half of them at most, by whatever method.
+// The sets of roles are shared by all: an agent's token brings half of them at most, by whatever
+// method.
 func TestATokenBringsHalfOfTheSetsOfRoles(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
 		refused := func(token, want, method, format string, args ...any) {

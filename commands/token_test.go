@@ -46,7 +46,8 @@ func TestRolesOfMethods(t *testing.T) {
 				t.Errorf("%s calls %s and is not told what is needed: %v", name, m.Name, err)
 			}
 		}
-		// Without a token, or with one that is not in use any more, nothing is allowed, whatever let the caller in.
+		// Without a token, or with one that is not in use any more, nothing is allowed, whatever
+		// let the caller in.
 		for _, name := range []string{"", "mallory"} {
 			f.MayNot(name, "a token that is in use", m.Name, `{}`)
 		}
@@ -97,7 +98,8 @@ func TestInstancesBelongToTokens(t *testing.T) {
 		}
 		f.May("bob", "system.unregister", `{"instanceId":"nobody"}`)
 
-		// Once it has left, the id is free, and what belonged to it does not come back to another token.
+		// Once it has left, the id is free, and what belonged to it does not come back to another
+		// token.
 		f.May("ops", "system.unregister", `{"instanceId":"w"}`)
 		if got := f.May("bob", "system.register", `{"id":"w","roles":[]}`); string(got) != `{"registered":true}` {
 			t.Errorf("the free id: %s", got)
@@ -107,7 +109,8 @@ func TestInstancesBelongToTokens(t *testing.T) {
 	})
 }
 
-// An instance whose registration has expired is its token's until the monitor has come by, with all it holds.
+// An instance whose registration has expired is its token's until the monitor has come by, with all
+// it holds.
 func TestExpiredInstancesBelongToTokens(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
 		f.May("alice", "system.register", `{"id":"w","roles":["worker"],"metadata":{"sessionId":"s"}}`)
@@ -125,7 +128,8 @@ func TestExpiredInstancesBelongToTokens(t *testing.T) {
 	})
 }
 
-// What was registered before tokens came into use is its agent's again by registering, and nobody's else.
+// What was registered before tokens came into use is its agent's again by registering, and nobody's
+// else.
 func TestTokensComeIntoUse(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `["worker"]`, `,"metadata":{"sessionId":"s"}`)

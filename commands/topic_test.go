@@ -22,7 +22,8 @@ func TestTopicsAreTrimmedAndTheLogIsNot(t *testing.T) {
 	const kept, created = 10_000, 10_000 + 1500
 	topic := f.Keys.Topic("task.created")
 	length := f.Client.XLen(t.Context(), topic).Val()
-	// Redis drops whole nodes of its stream, a hundred entries each when nobody has set another length.
+	// Redis drops whole nodes of its stream, a hundred entries each when nobody has set another
+	// length.
 	if length < kept || length > kept+100 {
 		t.Errorf("the topic has %d events", length)
 	}

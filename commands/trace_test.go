@@ -45,7 +45,8 @@ func told(t *testing.T, spans *tracetest.SpanRecorder, name string) (sdk.ReadOnl
 	return nil, nil
 }
 
-// What a caller gets refused has its code, and is no failure. A span that failed is one where we or the infrastructure did.
+// What a caller gets refused has its code, and is no failure. A span that failed is one where we or
+// the infrastructure did.
 func TestTraceTellsFailures(t *testing.T) {
 	t.Parallel()
 	plain, server := fleettest.OwnFleet(t)
@@ -94,7 +95,8 @@ func TestTraceTellsFailures(t *testing.T) {
 	}
 }
 
-// Where traces are off, a call allocates nothing for them. Not parallel: others would be counted too.
+// Where traces are off, a call allocates nothing for them. Not parallel: others would be counted
+// too.
 func TestTracesThatAreOffAllocateNothing(t *testing.T) {
 	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{})
 	m := f.Method("task.list")

@@ -1,8 +1,7 @@
 package events
 
-// BatchStarted is the payload of batch.started: an instance took the batch's
-// lock. ItemsProcessed is where it goes on from, 0 at the first time; another
-// one follows when somebody takes over.
+// BatchStarted is the payload of batch.started: an instance took the batch's lock. ItemsProcessed
+// is where it goes on from, 0 at the first time; another one follows when somebody takes over.
 type BatchStarted struct {
 	BatchID        string `json:"batchId"`
 	ProcessorID    string `json:"processorId"` // the instance
@@ -10,8 +9,8 @@ type BatchStarted struct {
 	Total          int64  `json:"total"` // items
 }
 
-// BatchProgressed is the payload of batch.progressed: a chunk of items became
-// tasks, whose task.created come right before.
+// BatchProgressed is the payload of batch.progressed: a chunk of items became tasks, whose
+// task.created come right before.
 type BatchProgressed struct {
 	BatchID        string `json:"batchId"`
 	ProcessorID    string `json:"processorId"`

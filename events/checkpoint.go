@@ -12,9 +12,9 @@ import (
 	"github.com/claudebench/claudebench/internal/keys"
 )
 
-// CheckpointStore keeps, for each name, the last event that was handled. A
-// service that keeps its results in a database of its own implements it there
-// and saves in the same transaction; then each event takes effect once.
+// CheckpointStore keeps, for each name, the last event that was handled. A service that keeps its
+// results in a database of its own implements it there and saves in the same transaction; then each
+// event takes effect once.
 type CheckpointStore interface {
 	// Load returns the checkpoint; false if there is none.
 	Load(ctx context.Context, name string) (ID, bool, error)
@@ -22,10 +22,9 @@ type CheckpointStore interface {
 	Save(ctx context.Context, name string, id ID) error
 }
 
-// RedisCheckpoints keeps checkpoints beside the log, under
-// cb:service:checkpoint:sub:<name>. A flush removes them with everything else:
-// a service that is running goes on and saves again, one that is not finds
-// none and starts as its first time.
+// RedisCheckpoints keeps checkpoints beside the log, under cb:service:checkpoint:sub:<name>. A
+// flush removes them with everything else: a service that is running goes on and saves again, one
+// that is not finds none and starts as its first time.
 type RedisCheckpoints struct {
 	client redis.UniversalClient
 	space  keys.Space
@@ -69,8 +68,7 @@ func (c *RedisCheckpoints) Save(ctx context.Context, name string, id ID) error {
 	return nil
 }
 
-// MemoryCheckpoints keeps checkpoints for as long as the process lives. Its
-// zero value is ready.
+// MemoryCheckpoints keeps checkpoints for as long as the process lives. Its zero value is ready.
 type MemoryCheckpoints struct {
 	mu  sync.Mutex
 	ids map[string]ID

@@ -13,8 +13,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
 )
 
-// Watermill's conformance suite, on each of the subscribers that give one
-// message an event. What does not apply, and so is off in Features:
+// Watermill's conformance suite, on each of the subscribers that give one message an event. What
+// does not apply, and so is off in Features:
 //
 //   - ExactlyOnceDelivery: delivery is at least once.
 //   - ContextPreserved: an event comes from another process.
@@ -22,8 +22,7 @@ import (
 //     written; TestSubscriberSurvivesRestart restarts Redis.
 //   - GuaranteedOrder of the group subscriber: a group shares events out.
 //
-// The batch subscriber brings many events in a message, which the suite has no
-// words for.
+// The batch subscriber brings many events in a message, which the suite has no words for.
 func TestConformance(t *testing.T) {
 	log := newTestLog(t)
 	reader := ReaderConfig{Namespace: log.ns, Block: 20 * time.Millisecond, Logger: quiet}
@@ -78,8 +77,8 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// carrier publishes the suite's messages as payloads of events: the real log
-// has no publisher, only commands.
+// carrier publishes the suite's messages as payloads of events: the real log has no publisher, only
+// commands.
 type carrier struct{ log *testLog }
 
 type carried struct {
@@ -103,8 +102,8 @@ func (c carrier) Publish(topic string, messages ...*message.Message) error {
 
 func (carrier) Close() error { return nil }
 
-// unpacked returns the suite its own messages back. Watermill's own decorator
-// for that hangs in Close when nobody takes the last message.
+// unpacked returns the suite its own messages back. Watermill's own decorator for that hangs in
+// Close when nobody takes the last message.
 func unpacked(t *testing.T, sub message.Subscriber) message.Subscriber {
 	u := &unpacker{t: t, Subscriber: sub}
 	// The suite forgets some; closing twice is allowed.
@@ -161,8 +160,7 @@ func (u *unpacker) Close() error {
 	return err
 }
 
-// named opens a subscriber for each subscription, as a service with several
-// handlers does.
+// named opens a subscriber for each subscription, as a service with several handlers does.
 type named struct {
 	open func(topic string) (*Subscriber, error)
 

@@ -5,14 +5,14 @@ import (
 	"encoding/json"
 )
 
-// Decode reads an envelope. Every member must be there and fit its type, id
-// must agree with seq and timestamp, and the payload must be a JSON object;
-// members it does not know are passed over. The error is a [*DecodeError].
+// Decode reads an envelope. Every member must be there and fit its type, id must agree with seq and
+// timestamp, and the payload must be a JSON object; members it does not know are passed over. The
+// error is a [*DecodeError].
 //
 // The envelope's Payload shares data's memory: do not change data after.
 func Decode(data []byte) (Envelope, error) {
-	// What the log holds is written in one way; reading just that costs a
-	// tenth of a general decoder. Anything else takes the long way.
+	// What the log holds is written in one way; reading just that costs a tenth of a general
+	// decoder. Anything else takes the long way.
 	e, ok := scan(data)
 	if !ok {
 		return decodeAny(data)
@@ -42,8 +42,8 @@ func (e Envelope) check() error {
 
 // decodeAny reads an envelope by encoding/json, in any order and spelling.
 func decodeAny(data []byte) (Envelope, error) {
-	// A map rather than a struct: encoding/json matches a struct's members
-	// whatever their case, and "ID" is not our id.
+	// A map rather than a struct: encoding/json matches a struct's members whatever their case, and
+	// "ID" is not our id.
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {
 		return Envelope{}, &DecodeError{Reason: err.Error()}

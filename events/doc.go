@@ -1,20 +1,19 @@
-// Package events is what a service needs to follow ClaudeBench: the events'
-// types, and readers of the log that hold them.
+// Package events is what a service needs to follow ClaudeBench: the events' types, and readers of
+// the log that hold them.
 //
 // # The log
 //
-// Every change in ClaudeBench is an event in one log, the Redis stream
-// cb:stream:events (cb:{namespace}:stream:events with a namespace). An entry
-// has one field, data, with an [Envelope] as JSON. Its [ID] is <ms>-<seq>: when
-// it happened by Redis's clock, and a count that rises by one with each event
-// and never starts again, not after a flush either. So the log has one total
-// order, an ID is a position in it, and a missing count proves a missing event.
+// Every change in ClaudeBench is an event in one log, the Redis stream cb:stream:events
+// (cb:{namespace}:stream:events with a namespace). An entry has one field, data, with an [Envelope]
+// as JSON. Its [ID] is <ms>-<seq>: when it happened by Redis's clock, and a count that rises by one
+// with each event and never starts again, not after a flush either. So the log has one total order,
+// an ID is a position in it, and a missing count proves a missing event.
 //
 // # Following it
 //
-// A service uses a [Subscriber], which is a Watermill subscriber: it gives one
-// message an event, in order, and the next one after the ack. Under its name it
-// keeps a checkpoint, and goes on from there after a restart.
+// A service uses a [Subscriber], which is a Watermill subscriber: it gives one message an event, in
+// order, and the next one after the ack. Under its name it keeps a checkpoint, and goes on from
+// there after a restart.
 //
 //	sub, err := events.NewSubscriber(client, events.SubscriberConfig{Name: "billing"})
 //	...
@@ -39,11 +38,10 @@
 //
 // # Versions
 //
-// A payload changes by additions only; anything else raises its version, and
-// the older one is lifted when it is read ([Envelope.Decoded], [PayloadAs]). An
-// event of a type or version that this build does not know still has a readable
-// envelope: the error wraps [ErrUnknownType] or [ErrUnknownVersion], and the
-// service decides.
+// A payload changes by additions only; anything else raises its version, and the older one is
+// lifted when it is read ([Envelope.Decoded], [PayloadAs]). An event of a type or version that this
+// build does not know still has a readable envelope: the error wraps [ErrUnknownType] or
+// [ErrUnknownVersion], and the service decides.
 //
 // # When something fails
 //
@@ -61,7 +59,7 @@
 //   - Somebody else writes to the stream: an entry that is no event and does not
 //     stand where the next one must is passed over and reported.
 //
-// Delivery is at least once: a service that dies after handling an event and
-// before its checkpoint is saved gets the event again, so handling it twice must
-// do no harm. The envelope's ID is the same each time.
+// Delivery is at least once: a service that dies after handling an event and before its checkpoint
+// is saved gets the event again, so handling it twice must do no harm. The envelope's ID is the
+// same each time.
 package events

@@ -9,7 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// page reads entries out of a fuzzer's text: one a line, as `ID field=value field=value`, fields apart by tabs.
+// page reads entries out of a fuzzer's text: one a line, as `ID field=value field=value`, fields
+// apart by tabs.
 func page(text string) []redis.XMessage {
 	var list []redis.XMessage
 	for line := range strings.SplitSeq(text, "\n") {
@@ -24,8 +25,9 @@ func page(text string) []redis.XMessage {
 	return list
 }
 
-// FuzzEntries walks over pages that anybody may have written. Every entry is an event in its place, foreign, or the end of
-// the page by a gap; what is given is in order without a gap, and what is wrong has a typed error, the same each time.
+// FuzzEntries walks over pages that anybody may have written. Every entry is an event in its place,
+// foreign, or the end of the page by a gap; what is given is in order without a gap, and what is
+// wrong has a typed error, the same each time.
 func FuzzEntries(f *testing.F) {
 	const one, two = `{"id":"5-1","seq":1,"type":"task.deleted","v":1,"timestamp":5,"actor":"a","cause":null,"trace":null,"payload":{"id":"t-1"}}`,
 		`{"id":"5-2","seq":2,"type":"x.y","v":7,"timestamp":5,"actor":"a","cause":null,"trace":null,"payload":{}}`
@@ -101,7 +103,8 @@ func decodes(t *testing.T, e Entry) {
 	}
 }
 
-// shared holds what a member of a consumer group is given: an event as it is, or what is none marked as such.
+// shared holds what a member of a consumer group is given: an event as it is, or what is none
+// marked as such.
 func shared(t *testing.T, m redis.XMessage) {
 	got, err := groupUnmarshaller{}.Unmarshal(m.Values)
 	if err != nil {

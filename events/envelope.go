@@ -29,9 +29,8 @@ type Envelope struct {
 // Time is Timestamp as a time, in UTC.
 func (e Envelope) Time() time.Time { return time.UnixMilli(e.Timestamp).UTC() }
 
-// Encode returns the envelope as one line of JSON, members in the log's order.
-// Nothing in strings is escaped for HTML: what users brought is left as it is.
-// It fails if the payload is not JSON.
+// Encode returns the envelope as one line of JSON, members in the log's order. Nothing in strings
+// is escaped for HTML: what users brought is left as it is. It fails if the payload is not JSON.
 func (e Envelope) Encode() ([]byte, error) {
 	var b bytes.Buffer
 	b.Grow(len(e.Payload) + 192)
@@ -59,9 +58,8 @@ func (e Envelope) Encode() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// MarshalJSON returns what Encode gives. json.Marshal escapes its output for
-// HTML whatever a marshaller does; where bytes matter, call Encode, or use an
-// Encoder with SetEscapeHTML(false).
+// MarshalJSON returns what Encode gives. json.Marshal escapes its output for HTML whatever a
+// marshaller does; where bytes matter, call Encode, or use an Encoder with SetEscapeHTML(false).
 func (e Envelope) MarshalJSON() ([]byte, error) { return e.Encode() }
 
 // UnmarshalJSON is [Decode] on a copy of data.

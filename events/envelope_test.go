@@ -255,8 +255,7 @@ func goldens(tb testing.TB) [][]byte {
 	return list
 }
 
-// FuzzDecode holds the fast way to the long one: what scan takes, decodeAny
-// reads alike.
+// FuzzDecode holds the fast way to the long one: what scan takes, decodeAny reads alike.
 func FuzzDecode(f *testing.F) {
 	for _, data := range goldens(f) {
 		f.Add(data)

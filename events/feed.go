@@ -12,8 +12,7 @@ type fed struct {
 	err   error
 }
 
-// feed reads on from an event, one batch ahead of its consumer, over any
-// outage of Redis.
+// feed reads on from an event, one batch ahead of its consumer, over any outage of Redis.
 type feed struct {
 	reader BatchReader
 	logger *slog.Logger
@@ -50,8 +49,8 @@ func (f feed) run(ctx context.Context, after ID, out chan<- fed) {
 	}
 }
 
-// follow runs the feed and hands each batch to handle, until ctx ends, handle
-// fails, or the log is broken; it gives that error. No goroutine is left.
+// follow runs the feed and hands each batch to handle, until ctx ends, handle fails, or the log is
+// broken; it gives that error. No goroutine is left.
 func (f feed) follow(ctx context.Context, after ID, handle func(Batch) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	ch := make(chan fed)

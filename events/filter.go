@@ -15,9 +15,8 @@ type Filter struct {
 	prefixes []string // with the dot: "task."
 }
 
-// ParseFilter reads a list of types and patterns, separated by commas:
-// `task.*,instance.failed`, or `*` for all. A type that this build does not
-// know is fine: the coordinator may be newer.
+// ParseFilter reads a list of types and patterns, separated by commas: `task.*,instance.failed`, or
+// `*` for all. A type that this build does not know is fine: the coordinator may be newer.
 func ParseFilter(list string) (Filter, error) {
 	f := Filter{types: map[Type]bool{}}
 	for item := range strings.SplitSeq(list, ",") {

@@ -33,8 +33,7 @@ func TestForeignAndBadEntries(t *testing.T) {
 	bad := log.bad()
 	want = append(want, bad)
 	want = append(want, log.add(TypeTaskCreated, 2)...)
-	// One that guessed the seq of the event to come is taken for a bad event,
-	// and stops nobody.
+	// One that guessed the seq of the event to come is taken for a bad event, and stops nobody.
 	log.last.MS++
 	guess := ID{MS: log.last.MS, Seq: log.last.Seq + 1}
 	log.raw(guess.String(), "data", "?")
@@ -78,7 +77,8 @@ func TestForeignAndBadEntries(t *testing.T) {
 	}
 }
 
-// An entry at the tail is met at each round trip. It is told once, also when its ID is one that no event can have.
+// An entry at the tail is met at each round trip. It is told once, also when its ID is one that no
+// event can have.
 func TestForeignEntriesAreToldOnce(t *testing.T) {
 	t.Parallel()
 	log := newTestLog(t)

@@ -6,10 +6,12 @@ import (
 	"strconv"
 )
 
-// Format is the version of what this build writes into the log: the envelope, the types of events, and the versions of
-// their payloads. It rises with each change to these, because an older build cannot tell what it does not know.
+// Format is the version of what this build writes into the log: the envelope, the types of events,
+// and the versions of their payloads. It rises with each change to these, because an older build
+// cannot tell what it does not know.
 //
-// The coordinators note it in the log's hash. Programs that need every event refuse a log of a higher format.
+// The coordinators note it in the log's hash. Programs that need every event refuse a log of a
+// higher format.
 const Format = 2
 
 // NewerLogError reports that a newer program has written to the log, or is about to.
@@ -27,8 +29,9 @@ func (e *NewerLogError) Error() string {
 		"Use %s or a later one. Nothing was changed", e.Format, program, Format, program)
 }
 
-// CheckFormat returns a [*NewerLogError] if a newer build writes to the log than this one can read. A reader that needs every event
-// asks before it starts. Logs of older versions have no format noted and pass.
+// CheckFormat returns a [*NewerLogError] if a newer build writes to the log than this one can read.
+// A reader that needs every event asks before it starts. Logs of older versions have no format
+// noted and pass.
 func (r *Reader) CheckFormat(ctx context.Context) error {
 	fields, err := r.client.HMGet(ctx, r.space.Log(), "format", "program").Result()
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// What Format stands for is written down: a new type or version needs a new number, or older programs take the log for one
-// that they know.
+// What Format stands for is written down: a new type or version needs a new number, or older
+// programs take the log for one that they know.
 func TestFormatNamesTheTypesAndTheirVersions(t *testing.T) {
 	t.Parallel()
 	var list strings.Builder

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestGolden holds every event to the file that shows it. The files stay for
-// ever: what is in somebody's log must decode with every later build.
+// TestGolden holds every event to the file that shows it. The files stay for ever: what is in
+// somebody's log must decode with every later build.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil {

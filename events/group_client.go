@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// groupClient is the caller's Redis client as the wrapped subscriber sees it:
-// the same, but where that subscriber's own handling bites.
+// groupClient is the caller's Redis client as the wrapped subscriber sees it: the same, but where
+// that subscriber's own handling bites.
 type groupClient struct {
 	redis.UniversalClient
 	closing context.Context
@@ -23,18 +23,17 @@ func newGroupClient(closing context.Context, client redis.UniversalClient, logge
 	return &groupClient{UniversalClient: client, closing: closing, logger: logger}
 }
 
-// Close does nothing: the wrapped subscriber closes a client that is not its
-// own.
+// Close does nothing: the wrapped subscriber closes a client that is not its own.
 func (c *groupClient) Close() error { return nil }
 
-// XGroupDelConsumer does nothing: between finding a consumer idle and deleting
-// it, it may have taken events, which would be lost with it.
+// XGroupDelConsumer does nothing: between finding a consumer idle and deleting it, it may have
+// taken events, which would be lost with it.
 func (c *groupClient) XGroupDelConsumer(ctx context.Context, _, _, _ string) *redis.IntCmd {
 	return redis.NewIntCmd(ctx)
 }
 
-// XReadGroup makes a group again that a flush removed, and waits out an outage
-// here: the wrapped subscriber would log it twice a second.
+// XReadGroup makes a group again that a flush removed, and waits out an outage here: the wrapped
+// subscriber would log it twice a second.
 func (c *groupClient) XReadGroup(ctx context.Context, args *redis.XReadGroupArgs) *redis.XStreamSliceCmd {
 	down := outage{logger: c.logger, step: "reading the topic " + args.Streams[0]}
 	retry := backoff{first: 50 * time.Millisecond, last: 2 * time.Second}
@@ -45,8 +44,8 @@ func (c *groupClient) XReadGroup(ctx context.Context, args *redis.XReadGroupArgs
 		cmd := c.UniversalClient.XReadGroup(ctx, args)
 		err := cmd.Err()
 		if err != nil && groupGone(err) {
-			// From the first event kept: what was read before the flush is no
-			// longer in the topic, and nothing that came since is missed.
+			// From the first event kept: what was read before the flush is no longer in the topic,
+			// and nothing that came since is missed.
 			err = c.UniversalClient.XGroupCreateMkStream(ctx, args.Streams[0], args.Group, "0").Err()
 			if err == nil || strings.HasPrefix(err.Error(), "BUSYGROUP") {
 				c.logger.Warn("made a consumer group that was gone", "topic", args.Streams[0], "group", args.Group)
@@ -90,8 +89,8 @@ func nothing(ctx context.Context) *redis.XStreamSliceCmd {
 	return cmd
 }
 
-// groupGone knows how Redis says that the group, or the stream with it, is not
-// there: NOGROUP, or UNBLOCKED to who waited in it.
+// groupGone knows how Redis says that the group, or the stream with it, is not there: NOGROUP, or
+// UNBLOCKED to who waited in it.
 func groupGone(err error) bool {
 	return strings.HasPrefix(err.Error(), "NOGROUP") || strings.HasPrefix(err.Error(), "UNBLOCKED")
 }

@@ -21,28 +21,24 @@ type GroupSubscriberConfig struct {
 	Namespace string // the coordinator's --namespace
 	// Group is the consumer group: its members share the events. Required.
 	Group string
-	// Consumer is this member's name in the group; default a new one each
-	// time. Redis remembers every name ever used, so a stable one (the host's)
-	// is better.
+	// Consumer is this member's name in the group; default a new one each time. Redis remembers
+	// every name ever used, so a stable one (the host's) is better.
 	Consumer string
-	// FromNow makes a group that does not exist yet start at the topic's end;
-	// default is the first event kept. A group that is lost while this
-	// subscriber runs starts at the first event kept in any case.
+	// FromNow makes a group that does not exist yet start at the topic's end; default is the first
+	// event kept. A group that is lost while this subscriber runs starts at the first event kept in
+	// any case.
 	FromNow bool
-	// Block is how long one wait for an event lasts, default 1s; Close may
-	// take as long.
+	// Block is how long one wait for an event lasts, default 1s; Close may take as long.
 	Block time.Duration
-	// ClaimAfter is how long a member may be silent about an event before
-	// another takes it over, default 1m. It must be longer than any handler
-	// takes.
+	// ClaimAfter is how long a member may be silent about an event before another takes it over,
+	// default 1m. It must be longer than any handler takes.
 	ClaimAfter time.Duration
 	// ClaimEvery is how often that is looked for, default 5s.
 	ClaimEvery time.Duration
-	// NackDelay is the wait before an event that was refused comes again,
-	// default 100ms.
+	// NackDelay is the wait before an event that was refused comes again, default 100ms.
 	NackDelay time.Duration
-	// OnBadEvent is given what the topic holds and does not decode. Default:
-	// it is logged. It is acked in any case.
+	// OnBadEvent is given what the topic holds and does not decode. Default: it is logged. It is
+	// acked in any case.
 	OnBadEvent func(topic string, raw []byte, err error)
 	Logger     *slog.Logger // default slog.Default()
 }
@@ -82,11 +78,10 @@ func (c GroupSubscriberConfig) validate(client redis.UniversalClient) error {
 	return errors.Join(validateName(c.Group), validateName(c.Consumer))
 }
 
-// GroupSubscriber reads one topic, the stream of one type of event, as a member
-// of a Redis consumer group: the group's members share the work. It is Watermill's
-// Redis Streams subscriber, with what bites in it taken out: it passes over an
-// entry that does not decode, makes the group again when a flush removed it,
-// leaves the client open, never deletes a consumer, and gives an event that was
+// GroupSubscriber reads one topic, the stream of one type of event, as a member of a Redis consumer
+// group: the group's members share the work. It is Watermill's Redis Streams subscriber, with what
+// bites in it taken out: it passes over an entry that does not decode, makes the group again when a
+// flush removed it, leaves the client open, never deletes a consumer, and gives an event that was
 // refused as it was.
 //
 // What remains, and why nothing that needs order uses it:
@@ -108,8 +103,8 @@ type GroupSubscriber struct {
 
 var _ message.Subscriber = (*GroupSubscriber)(nil)
 
-// NewGroupSubscriber checks the configuration; it does not call Redis. The
-// client stays the caller's.
+// NewGroupSubscriber checks the configuration; it does not call Redis. The client stays the
+// caller's.
 func NewGroupSubscriber(client redis.UniversalClient, config GroupSubscriberConfig) (*GroupSubscriber, error) {
 	config.setDefaults()
 	if err := config.validate(client); err != nil {
@@ -151,8 +146,8 @@ func (s *GroupSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *
 	if err != nil || len(filter.types) != 1 || filter.all || len(filter.prefixes) > 0 {
 		return nil, fmt.Errorf("subscribe to %q: a consumer group reads the topic of one event type", topic)
 	}
-	// The inner subscription must end together with the goroutine that drains
-	// it, whichever of ctx and Close comes first.
+	// The inner subscription must end together with the goroutine that drains it, whichever of ctx
+	// and Close comes first.
 	ctx, cancel := context.WithCancel(ctx)
 	in, err := s.inner.Subscribe(ctx, s.space.Topic(topic))
 	if err != nil {
@@ -188,8 +183,8 @@ func (s *GroupSubscriber) pass(ctx context.Context, topic string, in <-chan *mes
 			m.Ack()
 			continue
 		}
-		// A copy, as after a nack the same message comes again, with whatever
-		// the handler has done to it.
+		// A copy, as after a nack the same message comes again, with whatever the handler has done
+		// to it.
 		own := m.Copy()
 		own.SetContext(m.Context())
 		acked, err := offer(ctx, out, own)
@@ -204,8 +199,8 @@ func (s *GroupSubscriber) pass(ctx context.Context, topic string, in <-chan *mes
 	}
 }
 
-// Close ends all subscriptions and waits until their goroutines and their reads
-// are gone, which takes up to Block. It does not close the Redis client.
+// Close ends all subscriptions and waits until their goroutines and their reads are gone, which
+// takes up to Block. It does not close the Redis client.
 func (s *GroupSubscriber) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -217,8 +212,8 @@ func (s *GroupSubscriber) Close() error {
 	return err
 }
 
-// metadataBad marks what does not decode on its way from the unmarshaller,
-// whose errors would end the subscription, to pass.
+// metadataBad marks what does not decode on its way from the unmarshaller, whose errors would end
+// the subscription, to pass.
 const metadataBad = "_claudebench_bad"
 
 // groupUnmarshaller reads our entries, which have one field.

@@ -8,20 +8,17 @@ import (
 	"strings"
 )
 
-// ID names an event and its place in the log: `<ms>-<seq>`, the ID of its
-// entry in Redis Streams.
+// ID names an event and its place in the log: `<ms>-<seq>`, the ID of its entry in Redis Streams.
 //
-// MS is Redis's clock in milliseconds when the event happened and never goes
-// back. Seq counts events: it rises by exactly one with each and never starts
-// again, so it alone orders the log, and a missing one proves that an event is
-// missing. The zero ID lies before every event.
+// MS is Redis's clock in milliseconds when the event happened and never goes back. Seq counts
+// events: it rises by exactly one with each and never starts again, so it alone orders the log, and
+// a missing one proves that an event is missing. The zero ID lies before every event.
 type ID struct{ MS, Seq int64 }
 
 // ErrInvalidID is wrapped by every error of [ParseID].
 var ErrInvalidID = errors.New("not an event ID")
 
-// ParseID reads `<ms>-<seq>`, both decimal, not negative and without leading
-// zeros.
+// ParseID reads `<ms>-<seq>`, both decimal, not negative and without leading zeros.
 func ParseID(s string) (ID, error) {
 	ms, seq, ok := strings.Cut(s, "-")
 	if !ok {
@@ -70,8 +67,8 @@ func (id ID) append(dst []byte) []byte {
 	return strconv.AppendInt(dst, id.Seq, 10)
 }
 
-// parseCount reads a canonical decimal: strconv alone would let +1 and 01 by,
-// and two spellings of one ID must not exist.
+// parseCount reads a canonical decimal: strconv alone would let +1 and 01 by, and two spellings of
+// one ID must not exist.
 func parseCount[S string | []byte](s S) (int64, bool) {
 	if len(s) == 0 || len(s) > 19 || (s[0] == '0' && len(s) > 1) {
 		return 0, false

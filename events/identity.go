@@ -10,9 +10,9 @@ import (
 // another log: what was derived from that log must not be mixed with this one, nor deleted for it.
 var ErrForeignLog = errors.New("the checkpoint belongs to another log")
 
-// Identity is the random name that the log got from the first coordinator that opened it, and keeps over
-// a flush. It is "" if no coordinator that knows identities has opened the log yet. Keep it beside a
-// checkpoint: a checkpoint of another identity is not one of this log.
+// Identity is the random name that the log got from the first coordinator that opened it, and keeps
+// over a flush. It is "" if no coordinator that knows identities has opened the log yet. Keep it
+// beside a checkpoint: a checkpoint of another identity is not one of this log.
 func (r *Reader) Identity(ctx context.Context) (string, error) {
 	fields, err := r.client.HMGet(ctx, r.space.Log(), "identity").Result()
 	if err != nil {
@@ -22,8 +22,9 @@ func (r *Reader) Identity(ctx context.Context) (string, error) {
 	return identity, nil
 }
 
-// Fits reports whether a checkpoint may be one of this log: its event is there, or a flush or a trim has
-// removed it. It is how a checkpoint that was kept without an identity is told from another log's.
+// Fits reports whether a checkpoint may be one of this log: its event is there, or a flush or a
+// trim has removed it. It is how a checkpoint that was kept without an identity is told from
+// another log's.
 func (r *Reader) Fits(ctx context.Context, checkpoint ID) (bool, error) {
 	if checkpoint.IsZero() {
 		return true, nil

@@ -2,8 +2,8 @@ package events
 
 import "encoding/json"
 
-// InstanceRegistered is the payload of instance.registered: an instance
-// registered, for the first time or again.
+// InstanceRegistered is the payload of instance.registered: an instance registered, for the first
+// time or again.
 type InstanceRegistered struct {
 	ID           string          `json:"id"`
 	Roles        []string        `json:"roles"`
@@ -13,13 +13,11 @@ type InstanceRegistered struct {
 	SessionID    *string         `json:"sessionId"`
 	// Resumed reports that the same session registered again and kept its tasks.
 	Resumed bool `json:"resumed"`
-	// PreviousRoles are the roles it had until now; nil if it was not
-	// registered.
+	// PreviousRoles are the roles it had until now; nil if it was not registered.
 	PreviousRoles []string `json:"previousRoles"`
 }
 
-// InstanceUnregistered is the payload of instance.unregistered: an instance
-// left.
+// InstanceUnregistered is the payload of instance.unregistered: an instance left.
 type InstanceUnregistered struct {
 	ID              string   `json:"id"`
 	Roles           []string `json:"roles"`
@@ -28,8 +26,8 @@ type InstanceUnregistered struct {
 	Timestamp       int64    `json:"timestamp"`       // ms
 }
 
-// InstanceFailed is the payload of instance.failed: an instance was silent too
-// long and was taken for dead.
+// InstanceFailed is the payload of instance.failed: an instance was silent too long and was taken
+// for dead.
 type InstanceFailed struct {
 	ID              string   `json:"id"`
 	Roles           []string `json:"roles"`

@@ -1,7 +1,7 @@
 package events
 
-// LeaderElected is the payload of leader.elected: an instance took the free
-// leadership. Terms only rise.
+// LeaderElected is the payload of leader.elected: an instance took the free leadership. Terms only
+// rise.
 type LeaderElected struct {
 	ID       string  `json:"id"`
 	Term     int64   `json:"term"`

@@ -85,8 +85,7 @@ func (b *backoff) wait(ctx context.Context) error {
 
 func (b *backoff) reset() { b.next = 0 }
 
-// outage logs a failing step when it begins to fail and when it works again,
-// not at each try.
+// outage logs a failing step when it begins to fail and when it works again, not at each try.
 type outage struct {
 	logger *slog.Logger
 	step   string

@@ -22,8 +22,7 @@ const wait = 20 * time.Second
 // quiet keeps what subscribers log about the faults of a test out of its output.
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// testLog writes events as the scripts do: the entry, the topic's, and cb:log
-// in one step.
+// testLog writes events as the scripts do: the entry, the topic's, and cb:log in one step.
 type testLog struct {
 	tb     testing.TB
 	client redis.UniversalClient

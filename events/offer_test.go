@@ -7,7 +7,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// What was acked before a subscription ended counts as acked, so that its checkpoint is the last one that was.
+// What was acked before a subscription ended counts as acked, so that its checkpoint is the last
+// one that was.
 func TestAnAckBeforeTheEndCounts(t *testing.T) {
 	t.Parallel()
 	for range 200 {

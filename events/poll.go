@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// poll makes one attempt at a batch. Without entries, cursor is the entry
-// behind which to wait for more.
+// poll makes one attempt at a batch. Without entries, cursor is the entry behind which to wait for
+// more.
 func (r *Reader) poll(ctx context.Context, after ID) (batch Batch, cursor string, err error) {
 	anchor := after.String()
 	count := int64(r.config.BatchSize) + 1
@@ -30,8 +30,8 @@ func (r *Reader) poll(ctx context.Context, after ID) (batch Batch, cursor string
 		page = page[1:]
 		count-- // the anchor was one of them
 	} else {
-		// The anchor is not there, or there is none. What that means, and what
-		// comes first, must be told from one moment of the log.
+		// The anchor is not there, or there is none. What that means, and what comes first, must be
+		// told from one moment of the log.
 		var log logState
 		page, log, err = r.snapshot(ctx, anchor, count)
 		if err != nil {
@@ -42,8 +42,7 @@ func (r *Reader) poll(ctx context.Context, after ID) (batch Batch, cursor string
 		}
 		if !after.IsZero() && after.Seq >= log.base {
 			if log.length == 0 && log.seq >= after.Seq {
-				// A flush has removed the entries and not yet said so. The
-				// next event does.
+				// A flush has removed the entries and not yet said so. The next event does.
 				return w.batch, anchor, nil
 			}
 			return Batch{}, "", r.rolledBack(ctx, after)
@@ -140,17 +139,16 @@ type walk struct {
 	batch    Batch
 	limit    int
 	expected int64 // the seq that comes next; 0 if any may
-	// floor allows the next entry any seq up to it: where entries were removed
-	// from the log's start, the first one left has seq base (or less, while the
-	// removal is still to come).
+	// floor allows the next entry any seq up to it: where entries were removed from the log's
+	// start, the first one left has seq base (or less, while the removal is still to come).
 	floor   int64
 	badLast bool  // the entry before counts but does not decode
 	gap     int64 // the seq that came where another was expected
 	foreign []ForeignEntry
 }
 
-// startAt expects the first event that the log keeps. Where cb:log is lost, that
-// is whatever comes first, which is also what the scripts take for it.
+// startAt expects the first event that the log keeps. Where cb:log is lost, that is whatever comes
+// first, which is also what the scripts take for it.
 func (w *walk) startAt(log logState) {
 	if log.known {
 		w.expected, w.floor = log.base, log.base
@@ -173,8 +171,7 @@ func (w *walk) take(page []redis.XMessage) error {
 		case w.expected == 0 || entry.ID.Seq == w.expected:
 		case entry.ID.Seq <= w.floor && entry.ID.Seq > w.batch.After.Seq:
 		case w.badLast && entry.ID.Seq == w.expected-1:
-			// The one before was a stranger that had guessed the seq: this is
-			// the event.
+			// The one before was a stranger that had guessed the seq: this is the event.
 		default:
 			w.gap = entry.ID.Seq
 			return &GapError{Expected: w.expected, Got: entry.ID.Seq, At: entry.ID}
@@ -187,8 +184,8 @@ func (w *walk) take(page []redis.XMessage) error {
 	return nil
 }
 
-// decodeEntry reads what one entry of the stream holds. With an error, the
-// entry still has its ID (if that is one of ours) and Raw (if there is any).
+// decodeEntry reads what one entry of the stream holds. With an error, the entry still has its ID
+// (if that is one of ours) and Raw (if there is any).
 func decodeEntry(m redis.XMessage) (Entry, error) {
 	id, err := ParseID(m.ID)
 	if err != nil {
@@ -211,8 +208,8 @@ func decodeEntry(m redis.XMessage) (Entry, error) {
 	return entry, nil
 }
 
-// tellForeign reports entries that were not told of before: at the tail a
-// reader meets the same ones at each round trip.
+// tellForeign reports entries that were not told of before: at the tail a reader meets the same
+// ones at each round trip.
 func (r *Reader) tellForeign(list []ForeignEntry) {
 	if len(list) == 0 {
 		return
@@ -238,7 +235,8 @@ func (r *Reader) tellForeign(list []ForeignEntry) {
 	}
 }
 
-// entryID is where an entry stands in a stream. Redis lets strangers choose IDs that no event has: up to twice as high.
+// entryID is where an entry stands in a stream. Redis lets strangers choose IDs that no event has:
+// up to twice as high.
 type entryID struct{ ms, seq uint64 }
 
 // entryIDOf reads an ID as Redis gives it.

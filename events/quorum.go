@@ -2,8 +2,7 @@ package events
 
 import "encoding/json"
 
-// QuorumVoted is the payload of quorum.voted: an instance gave its one vote on
-// a decision.
+// QuorumVoted is the payload of quorum.voted: an instance gave its one vote on a decision.
 type QuorumVoted struct {
 	Decision       string          `json:"decision"`
 	InstanceID     string          `json:"instanceId"`
@@ -12,9 +11,8 @@ type QuorumVoted struct {
 	TotalInstances int64           `json:"totalInstances"` // how many vote
 }
 
-// QuorumDecisionMade is the payload of quorum.decision.made: no further vote
-// counts. Value is what Quorum or more have voted for, or null when all have
-// voted and no value has so many.
+// QuorumDecisionMade is the payload of quorum.decision.made: no further vote counts. Value is what
+// Quorum or more have voted for, or null when all have voted and no value has so many.
 type QuorumDecisionMade struct {
 	Decision  string          `json:"decision"`
 	Value     json.RawMessage `json:"value"`

@@ -32,8 +32,8 @@ func (r *Reader) Bounds(ctx context.Context) (Bounds, error) {
 	return b, nil
 }
 
-// Last is the ID of the log's last event, zero if there is none. Reading after
-// it returns what is new.
+// Last is the ID of the log's last event, zero if there is none. Reading after it returns what is
+// new.
 func (r *Reader) Last(ctx context.Context) (ID, error) {
 	id, err := r.edge(ctx, false)
 	if err != nil {
@@ -72,12 +72,12 @@ func (r *Reader) edge(ctx context.Context, first bool) (ID, error) {
 	}
 }
 
-// Range returns the events from from to to, both inclusive, and ends; a zero ID
-// leaves that end open. A whole span of time is from {MS: a} to {MS: b, Seq:
-// math.MaxInt64}. One batch at a time is held in memory.
+// Range returns the events from from to to, both inclusive, and ends; a zero ID leaves that end
+// open. A whole span of time is from {MS: a} to {MS: b, Seq: math.MaxInt64}. One batch at a time is
+// held in memory.
 //
-// A gap comes as a [*GapError] before the entry behind it, and the iteration
-// goes on if the caller does. Any other error is the last thing it gives.
+// A gap comes as a [*GapError] before the entry behind it, and the iteration goes on if the caller
+// does. Any other error is the last thing it gives.
 func (r *Reader) Range(ctx context.Context, from, to ID) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		err := r.rangeOver(ctx, from, to, yield)
@@ -134,8 +134,7 @@ func (r *Reader) yieldPage(ctx context.Context, w *walk, page []redis.XMessage, 
 		if gap == nil {
 			break
 		}
-		// A flush or a trim that came between two pages explains a gap at
-		// its end.
+		// A flush or a trim that came between two pages explains a gap at its end.
 		_, log, err := r.snapshot(ctx, "+", 1)
 		if err != nil {
 			return err

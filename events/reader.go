@@ -18,9 +18,9 @@ type Entry struct {
 	ID       ID
 	Envelope Envelope // zero when Err is set
 	Raw      []byte   // the envelope's JSON as it was written; do not change it
-	// Err says why the entry, which has its place in the log's count, cannot
-	// be decoded. Such an event is somebody's bug; it is delivered so that each
-	// reader decides for itself, and so that nobody stops at it for ever.
+	// Err says why the entry, which has its place in the log's count, cannot be decoded. Such an
+	// event is somebody's bug; it is delivered so that each reader decides for itself, and so that
+	// nobody stops at it for ever.
 	Err error
 }
 
@@ -28,8 +28,8 @@ type Entry struct {
 type Batch struct {
 	After   ID      // where reading started
 	Entries []Entry // never empty when Read gave it
-	// Skipped counts the events between After and the first entry that the log
-	// no longer keeps: a flush or a trim removed them. It is zero otherwise.
+	// Skipped counts the events between After and the first entry that the log no longer keeps: a
+	// flush or a trim removed them. It is zero otherwise.
 	Skipped int64
 }
 
@@ -41,9 +41,8 @@ func (b Batch) Last() ID {
 	return b.Entries[len(b.Entries)-1].ID
 }
 
-// ForeignEntry is something in the log that is no event: an entry that does not
-// decode as an event and does not stand where the next event must. Readers pass
-// over it.
+// ForeignEntry is something in the log that is no event: an entry that does not decode as an event
+// and does not stand where the next event must. Readers pass over it.
 type ForeignEntry struct {
 	EntryID string // as Redis has it
 	Reason  error
@@ -54,12 +53,10 @@ type ReaderConfig struct {
 	Namespace string        // the coordinator's --namespace; on a cluster required
 	BatchSize int           // the most entries in a batch, default 1000
 	Block     time.Duration // how long one wait at the tail lasts, default 1s; ending a Read may take as long
-	// Linger makes a reader at the tail wait so long for more to come, so that
-	// on a busy log it makes at most one round trip each Linger. Default 0:
-	// every event as soon as it is there.
+	// Linger makes a reader at the tail wait so long for more to come, so that on a busy log it
+	// makes at most one round trip each Linger. Default 0: every event as soon as it is there.
 	Linger time.Duration
-	// OnForeign is told of foreign entries, normally once each. Default: the
-	// Logger is.
+	// OnForeign is told of foreign entries, normally once each. Default: the Logger is.
 	OnForeign func(ForeignEntry)
 	Logger    *slog.Logger // default slog.Default()
 }
@@ -95,8 +92,8 @@ func (c ReaderConfig) validate(client redis.UniversalClient) error {
 	return nil
 }
 
-// Reader reads the log in order. It keeps no position: each call says where it
-// starts. It is safe for concurrent use and owns neither client nor goroutine.
+// Reader reads the log in order. It keeps no position: each call says where it starts. It is safe
+// for concurrent use and owns neither client nor goroutine.
 type Reader struct {
 	client redis.UniversalClient
 	space  keys.Space
@@ -120,15 +117,14 @@ func NewReader(client redis.UniversalClient, config ReaderConfig) (*Reader, erro
 	return &Reader{client: client, space: space, config: config}, nil
 }
 
-// Read returns the events after the one that was read last, waiting until there
-// is one. The zero ID reads from the first event kept.
+// Read returns the events after the one that was read last, waiting until there is one. The zero ID
+// reads from the first event kept.
 //
-// Reading starts at the event named by after, inclusive, at each round trip:
-// if it is gone, and no flush or trim removed it, the log was rolled back and
-// Read fails with [*RolledBackError]. A missing seq that no flush or trim
-// explains is a [*GapError]; the events before the gap are given first. Any
-// other error is Redis's or the context's, and calling again with the same
-// after is safe.
+// Reading starts at the event named by after, inclusive, at each round trip: if it is gone, and no
+// flush or trim removed it, the log was rolled back and Read fails with [*RolledBackError]. A
+// missing seq that no flush or trim explains is a [*GapError]; the events before the gap are given
+// first. Any other error is Redis's or the context's, and calling again with the same after is
+// safe.
 func (r *Reader) Read(ctx context.Context, after ID) (Batch, error) {
 	if err := r.pace(ctx); err != nil {
 		return Batch{}, err
@@ -158,8 +154,7 @@ func (r *Reader) Read(ctx context.Context, after ID) (Batch, error) {
 	}
 }
 
-// wrap says what failed; a context's own end and the log's own faults speak for
-// themselves.
+// wrap says what failed; a context's own end and the log's own faults speak for themselves.
 func (r *Reader) wrap(ctx context.Context, after ID, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -170,8 +165,7 @@ func (r *Reader) wrap(ctx context.Context, after ID, err error) error {
 	return fmt.Errorf("read the log after %s: %w", after, err)
 }
 
-// pace keeps a reader that was at the tail from coming back before it has
-// lingered.
+// pace keeps a reader that was at the tail from coming back before it has lingered.
 func (r *Reader) pace(ctx context.Context) error {
 	r.mu.Lock()
 	rest := time.Until(r.atTail.Add(r.config.Linger))
@@ -200,8 +194,8 @@ func (r *Reader) wait(ctx context.Context, cursor string) (bool, error) {
 	return err == nil, err
 }
 
-// IsBroken reports whether err means that the log itself is not what was read
-// before ([*RolledBackError] or [*GapError]), so that trying again cannot help.
+// IsBroken reports whether err means that the log itself is not what was read before
+// ([*RolledBackError] or [*GapError]), so that trying again cannot help.
 func IsBroken(err error) bool {
 	var rolledBack *RolledBackError
 	var gap *GapError

@@ -6,11 +6,12 @@ import (
 	"slices"
 )
 
-// upcaster lifts a payload by one version. It is pure: the same bytes give the
-// same bytes, for ever.
+// upcaster lifts a payload by one version. It is pure: the same bytes give the same bytes, for
+// ever.
 type upcaster func(json.RawMessage) (json.RawMessage, error)
 
-// unchanged lifts a payload to a version whose struct still holds every member of the version before.
+// unchanged lifts a payload to a version whose struct still holds every member of the version
+// before.
 func unchanged(payload json.RawMessage) (json.RawMessage, error) { return payload, nil }
 
 // definition is one line of the list of events.
@@ -26,8 +27,7 @@ func define[P any](typ Type, upcasters ...upcaster) definition {
 
 func (d definition) version() int { return len(d.upcasters) + 1 }
 
-// mustIndex panics on a type listed twice: a program with such a list must not
-// start.
+// mustIndex panics on a type listed twice: a program with such a list must not start.
 func mustIndex(list ...definition) map[Type]definition {
 	index := make(map[Type]definition, len(list))
 	for _, d := range list {
@@ -55,8 +55,7 @@ func Version(t Type) (int, bool) {
 	return d.version(), ok
 }
 
-// current returns the definition of e's type and e's payload lifted to the
-// definition's version.
+// current returns the definition of e's type and e's payload lifted to the definition's version.
 func (e Envelope) current() (definition, json.RawMessage, error) {
 	if err := e.Known(); err != nil {
 		return definition{}, nil, err
@@ -79,8 +78,9 @@ func (d definition) lift(e Envelope) (json.RawMessage, error) {
 	return payload, nil
 }
 
-// Known returns an error that wraps [ErrUnknownType] or [ErrUnknownVersion] if this build does not know the event's type, or
-// its payload's version. What folds every event must not pass over such a one.
+// Known returns an error that wraps [ErrUnknownType] or [ErrUnknownVersion] if this build does not
+// know the event's type, or its payload's version. What folds every event must not pass over such a
+// one.
 func (e Envelope) Known() error {
 	d, ok := definitions[e.Type]
 	switch {
@@ -92,8 +92,8 @@ func (e Envelope) Known() error {
 	return nil
 }
 
-// Decoded returns a pointer to the payload's struct at its current version
-// (*TaskCreated for task.created), lifting older versions. The error wraps
+// Decoded returns a pointer to the payload's struct at its current version (*TaskCreated for
+// task.created), lifting older versions. The error wraps
 // [ErrUnknownType], [ErrUnknownVersion] or [ErrMalformed].
 func (e Envelope) Decoded() (any, error) {
 	d, payload, err := e.current()
@@ -107,10 +107,9 @@ func (e Envelope) Decoded() (any, error) {
 	return p, nil
 }
 
-// PayloadAs decodes e's payload, lifted to its current version, into T. T is
-// the type's struct or any other with the members the caller needs: fewer
-// members decode faster. It does not check that T belongs to e.Type. Errors
-// are those of [Envelope.Decoded].
+// PayloadAs decodes e's payload, lifted to its current version, into T. T is the type's struct or
+// any other with the members the caller needs: fewer members decode faster. It does not check that
+// T belongs to e.Type. Errors are those of [Envelope.Decoded].
 func PayloadAs[T any](e Envelope) (T, error) {
 	var p T
 	_, payload, err := e.current()

@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// scan reads an envelope spelled exactly as the log spells it: one line, the
-// members in their order, nothing between. ok is false for anything else, well
-// formed or not; what it accepts, encoding/json reads alike.
+// scan reads an envelope spelled exactly as the log spells it: one line, the members in their
+// order, nothing between. ok is false for anything else, well formed or not; what it accepts,
+// encoding/json reads alike.
 func scan(data []byte) (e Envelope, ok bool) {
 	s := scanner{rest: data, ok: true}
 	s.literal(`{"id":`)
@@ -32,8 +32,8 @@ func scan(data []byte) (e Envelope, ok bool) {
 	return e, s.ok
 }
 
-// scanner walks over rest; once something is not as expected, ok is false and
-// every further step does nothing.
+// scanner walks over rest; once something is not as expected, ok is false and every further step
+// does nothing.
 type scanner struct {
 	rest []byte
 	ok   bool
@@ -61,8 +61,8 @@ func (s *scanner) count() int64 {
 	return n
 }
 
-// quoted returns the bytes of a string up to its closing quote, still escaped,
-// and whether there is an escape or anything beyond ASCII in it.
+// quoted returns the bytes of a string up to its closing quote, still escaped, and whether there is
+// an escape or anything beyond ASCII in it.
 func (s *scanner) quoted() (raw []byte, plain bool) {
 	if !s.ok || len(s.rest) == 0 || s.rest[0] != '"' {
 		s.ok = false
@@ -155,8 +155,8 @@ func (s *scanner) payload() json.RawMessage {
 		return nil
 	}
 	payload := s.rest[:last:last]
-	// Validity alone shows that this is the payload: were another member
-	// behind it, these bytes would be no single value.
+	// Validity alone shows that this is the payload: were another member behind it, these bytes
+	// would be no single value.
 	if !json.Valid(payload) {
 		s.ok = false
 		return nil

@@ -238,8 +238,8 @@ func TestSubscriberRollback(t *testing.T) {
 		}})
 		s.take(ids...)
 		log.rollback(ids[4])
-		// Whether it notices before or after these are written, it goes on
-		// behind what the older log had.
+		// Whether it notices before or after these are written, it goes on behind what the older
+		// log had.
 		s.take(log.add(TypeTaskCreated, 3)...)
 	})
 }

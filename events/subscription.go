@@ -235,8 +235,8 @@ func (s *saver) run(ctx context.Context, stop <-chan struct{}) {
 	}
 }
 
-// save writes the position if it moved. A failure is logged and tried again
-// with the next save: until then a crash repeats more events, and loses none.
+// save writes the position if it moved. A failure is logged and tried again with the next save:
+// until then a crash repeats more events, and loses none.
 func (s *saver) save(ctx context.Context) {
 	s.saving.Lock()
 	defer s.saving.Unlock()

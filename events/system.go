@@ -1,9 +1,8 @@
 package events
 
-// SystemFlushed is the payload of system.flushed: everything before it was
-// removed, and it is the first event of the log. A fold starts anew at it; seq
-// and the leaders' terms go on rising. Readers and subscribers go on over it
-// without a restart.
+// SystemFlushed is the payload of system.flushed: everything before it was removed, and it is the
+// first event of the log. A fold starts anew at it; seq and the leaders' terms go on rising.
+// Readers and subscribers go on over it without a restart.
 type SystemFlushed struct {
 	Redis     int64            `json:"redis"`              // keys deleted
 	Postgres  *FlushedPostgres `json:"postgres,omitempty"` // nil when Postgres was kept

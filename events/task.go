@@ -2,9 +2,8 @@ package events
 
 import "encoding/json"
 
-// TaskCreated is the payload of task.created: the task as it stands after.
-// Metadata, Result and Error are the caller's own JSON, untouched; the JSON
-// null where there is none.
+// TaskCreated is the payload of task.created: the task as it stands after. Metadata, Result and
+// Error are the caller's own JSON, untouched; the JSON null where there is none.
 type TaskCreated struct {
 	ID          string          `json:"id"` // t-<seq of this event>
 	Text        string          `json:"text"`
@@ -25,8 +24,8 @@ type TaskUpdated struct {
 	ID               string      `json:"id"`
 	Changes          TaskChanges `json:"changes"`
 	PreviousPriority int64       `json:"previousPriority"`
-	// Status is the task's before any change of status: a change is an event
-	// of its own (claimed, unassigned, completed, failed) that follows at once.
+	// Status is the task's before any change of status: a change is an event of its own (claimed,
+	// unassigned, completed, failed) that follows at once.
 	Status    string `json:"status"`
 	UpdatedAt string `json:"updatedAt"`
 	UpdatedBy string `json:"updatedBy"`
@@ -38,8 +37,8 @@ type TaskChanges struct {
 	Priority *int64  `json:"priority,omitempty"`
 	// Metadata is the whole object after the merge. Only version 1 has it.
 	Metadata json.RawMessage `json:"metadata,omitempty"`
-	// MetadataChanges holds the members that replace those of the same names, or are added behind. The
-	// merge is one level deep, and null is a value like any other. Version 1 has it not.
+	// MetadataChanges holds the members that replace those of the same names, or are added behind.
+	// The merge is one level deep, and null is a value like any other. Version 1 has it not.
 	MetadataChanges json.RawMessage `json:"metadataChanges,omitempty"`
 	Status          *string         `json:"status,omitempty"` // what was asked for; a fold leaves it to the next event
 }
@@ -53,9 +52,9 @@ type TaskDeleted struct {
 	PreviousAssignment *string `json:"previousAssignment"`
 }
 
-// TaskAssigned is the payload of task.assigned: the task is InstanceID's, to
-// be claimed. PreviousAssignment is who had it last, also when it has waited for
-// a worker since then; null when nobody ever had it.
+// TaskAssigned is the payload of task.assigned: the task is InstanceID's, to be claimed.
+// PreviousAssignment is who had it last, also when it has waited for a worker since then; null when
+// nobody ever had it.
 type TaskAssigned struct {
 	TaskID             string  `json:"taskId"`
 	InstanceID         string  `json:"instanceId"`
@@ -66,8 +65,7 @@ type TaskAssigned struct {
 	AssignedAt         string  `json:"assignedAt"`
 }
 
-// TaskUnassigned is the payload of task.unassigned: the task went back to the
-// queue.
+// TaskUnassigned is the payload of task.unassigned: the task went back to the queue.
 type TaskUnassigned struct {
 	TaskID             string  `json:"taskId"`
 	InstanceID         string  `json:"instanceId"` // who lost it
@@ -78,8 +76,8 @@ type TaskUnassigned struct {
 	UnassignedAt       string  `json:"unassignedAt"`
 }
 
-// TaskClaimed is the payload of task.claimed: WorkerID has the task in progress. A call that ends a task that
-// was assigned and never claimed emits it too; Actor is the caller then.
+// TaskClaimed is the payload of task.claimed: WorkerID has the task in progress. A call that ends a
+// task that was assigned and never claimed emits it too; Actor is the caller then.
 type TaskClaimed struct {
 	TaskID             string  `json:"taskId"`
 	WorkerID           string  `json:"workerId"`
@@ -91,8 +89,8 @@ type TaskClaimed struct {
 	ClaimedAt          string  `json:"claimedAt"`
 }
 
-// TaskCompleted is the payload of task.completed. WorkerID is the task's owner; who ended it is the envelope's
-// Actor, which names an instance only if the call did.
+// TaskCompleted is the payload of task.completed. WorkerID is the task's owner; who ended it is the
+// envelope's Actor, which names an instance only if the call did.
 type TaskCompleted struct {
 	ID             string          `json:"id"`
 	Status         string          `json:"status"`
@@ -104,8 +102,8 @@ type TaskCompleted struct {
 	CompletedAt    string          `json:"completedAt"`
 }
 
-// TaskFailed is the payload of task.failed: the task was ended with an error.
-// WorkerID is as in TaskCompleted.
+// TaskFailed is the payload of task.failed: the task was ended with an error. WorkerID is as in
+// TaskCompleted.
 type TaskFailed struct {
 	ID             string          `json:"id"`
 	Status         string          `json:"status"`

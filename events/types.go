@@ -1,11 +1,10 @@
 package events
 
-// Type names what happened: past tense, explicit, and fixed for ever. It is
-// never derived from a Go name.
+// Type names what happened: past tense, explicit, and fixed for ever. It is never derived from a Go
+// name.
 type Type string
 
-// The event types. Each has a payload struct of the same name in the file of
-// its noun.
+// The event types. Each has a payload struct of the same name in the file of its noun.
 const (
 	TypeInstanceRegistered   Type = "instance.registered"
 	TypeInstanceUnregistered Type = "instance.unregistered"
@@ -29,10 +28,10 @@ const (
 	TypeSystemFlushed        Type = "system.flushed"
 )
 
-// definitions lists every event: its type, its payload's struct at the current
-// version, and one up-caster for each older version (the first lifts v1 to v2,
-// and so on; the current version is their number plus one). A new event is a
-// constant, a struct, a line here, and a golden file in testdata.
+// definitions lists every event: its type, its payload's struct at the current version, and one
+// up-caster for each older version (the first lifts v1 to v2, and so on; the current version is
+// their number plus one). A new event is a constant, a struct, a line here, and a golden file in
+// testdata.
 var definitions = mustIndex(
 	define[InstanceRegistered](TypeInstanceRegistered),
 	define[InstanceUnregistered](TypeInstanceUnregistered),

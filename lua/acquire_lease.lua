@@ -1,7 +1,7 @@
 --- @include "lib/space"
 --- @include "lib/flush_deleting"
--- Takes or renews a projection's lease, so that one coordinator runs it and the others wait. A program that is too old for
--- the log gets none.
+-- Takes or renews a projection's lease, so that one coordinator runs it and the others wait. A
+-- program that is too old for the log gets none.
 --
 -- KEYS[1] log
 -- ARGV[1] name      of the projection

@@ -3,9 +3,10 @@
 --- @include "lib/json"
 --- @include "lib/conflict"
 --- @include "lib/ownership"
--- Counts an instance's vote. A decision is made by the vote that gives one value more than half of all,
--- and ends without one when all have voted and no value has. A decision belongs to the agent's token that cast its first
--- vote: only that token's instances vote. One that an operator or admin began is for all.
+-- Counts an instance's vote. A decision is made by the vote that gives one value more than half of
+-- all, and ends without one when all have voted and no value has. A decision belongs to the agent's
+-- token that cast its first vote: only that token's instances vote. One that an operator or admin
+-- began is for all.
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace

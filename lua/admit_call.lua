@@ -1,6 +1,6 @@
 --- @include "lib/limit_outside_flush"
--- Counts a call that needs nothing else of Redis for its rate limit, or refuses it. It answers during
--- a flush as well. Nothing but the rate limit's counters changes.
+-- Counts a call that needs nothing else of Redis for its rate limit, or refuses it. It answers
+-- during a flush as well. Nothing but the rate limit's counters changes.
 --- @readonly
 --
 -- KEYS[1] log

@@ -1,8 +1,8 @@
 --- @include "lib/space"
 --- @include "lib/flush_deleting"
 --- @include "lib/identity"
--- Adds what a batch of events counted to the metrics, and writes the checkpoint, in one step. What the
--- events mean is folded in Go; here is only what must be atomic.
+-- Adds what a batch of events counted to the metrics, and writes the checkpoint, in one step. What
+-- the events mean is folded in Go; here is only what must be atomic.
 --
 -- KEYS[1] log
 -- ARGV[1] expected    the checkpoint that the batch starts from, "" for the log's start, "*" for any, of whichever log

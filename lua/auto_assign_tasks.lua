@@ -3,11 +3,11 @@
 --- @include "lib/best_waiting"
 --- @include "lib/assign"
 --- @include "lib/settle"
--- Gives waiting tasks to workers with room, the best task first, 25 a call: to one worker, or to all of
--- them evenly, the least loaded first.
+-- Gives waiting tasks to workers with room, the best task first, 25 a call: to one worker, or to
+-- all of them evenly, the least loaded first.
 --
--- A worker is given no more than its fair share, open tasks ÷ live workers rounded up, and no more than
--- the most it asked for, less what it holds.
+-- A worker is given no more than its fair share, open tasks ÷ live workers rounded up, and no more
+-- than the most it asked for, less what it holds.
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace

@@ -1,6 +1,6 @@
 --- @include "lib/flush"
--- Begins a flush: it notes that one is under way, and changes nothing else. Repeated with the same id it
--- changes nothing.
+-- Begins a flush: it notes that one is under way, and changes nothing else. Repeated with the same
+-- id it changes nothing.
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace

@@ -9,9 +9,10 @@ import (
 	"strings"
 )
 
-// Bound is a script whose arguments are the fields of A, by name and in the order of the script's header. A field is a
-// string, an integer, a boolean (1 or 0), bytes, or a pointer to one of these (nil is empty). Where the header allows any
-// number of arguments in its last slot, the last field is a []any or a []string.
+// Bound is a script whose arguments are the fields of A, by name and in the order of the script's
+// header. A field is a string, an integer, a boolean (1 or 0), bytes, or a pointer to one of these
+// (nil is empty). Where the header allows any number of arguments in its last slot, the last field
+// is a []any or a []string.
 type Bound[A any] struct {
 	*Script
 	guarded bool
@@ -23,9 +24,9 @@ type NoArgs = struct{}
 // guardArgs are the arguments that a command's script begins with. command.Run supplies them.
 var guardArgs = []string{"context", "subject", "calls"}
 
-// Bind returns the script of that name for calls with A. It panics unless the fields of A are the arguments that the
-// script's header names, as Named does for a name that does not exist. A may leave out the three arguments that all
-// commands share: context, subject and calls.
+// Bind returns the script of that name for calls with A. It panics unless the fields of A are the
+// arguments that the script's header names, as Named does for a name that does not exist. A may
+// leave out the three arguments that all commands share: context, subject and calls.
 func Bind[A any](name string) Bound[A] {
 	s := Named(name)
 	t := reflect.TypeFor[A]()

@@ -18,7 +18,8 @@ func (r *recorded) Run(_ context.Context, _ *lua.Script, args ...any) (any, erro
 	return "{}", nil
 }
 
-// A struct whose fields are not the arguments of the script's header stops the program where it is bound.
+// A struct whose fields are not the arguments of the script's header stops the program where it is
+// bound.
 func TestBindComparesTheHeader(t *testing.T) {
 	t.Parallel()
 	type instance struct{ ID, Status string }
@@ -44,7 +45,8 @@ func TestBindComparesTheHeader(t *testing.T) {
 	}
 }
 
-// Fields become arguments in the header's order; a command's come after the three that all commands share.
+// Fields become arguments in the header's order; a command's come after the three that all commands
+// share.
 func TestBoundArguments(t *testing.T) {
 	t.Parallel()
 	type complete struct {
@@ -74,7 +76,8 @@ func TestBoundArguments(t *testing.T) {
 	}
 }
 
-// A call with another number of arguments than the header names is an error of the program and is not sent.
+// A call with another number of arguments than the header names is an error of the program and is
+// not sent.
 func TestACallThatDoesNotFitIsNotSent(t *testing.T) {
 	t.Parallel()
 	scripts := lua.NewRunner(nil).On("test:{cb}:log") // it would panic if it sent

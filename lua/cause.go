@@ -7,8 +7,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// refusals are the replies by which Redis says that it did not run a script, and what they mean for an
-// operator. For those without a sentence, the client looks for another node, or sends the script's source.
+// refusals are the replies by which Redis says that it did not run a script, and what they mean for
+// an operator. For those without a sentence, the client looks for another node, or sends the
+// script's source.
 var refusals = []struct{ prefix, cause string }{
 	{"LOADING", "Redis is loading its data"},
 	{"READONLY", "this Redis is a read-only replica; name the master"},
@@ -30,8 +31,8 @@ var refusals = []struct{ prefix, cause string }{
 
 const forbidden = "the ACL of the coordinator's Redis user forbids a command or a key that it needs"
 
-// Cause returns why Redis refused to run a script, as a sentence for an operator that holds nothing of
-// Redis's own reply; "" for any other error, such as that of a Redis that cannot be reached.
+// Cause returns why Redis refused to run a script, as a sentence for an operator that holds nothing
+// of Redis's own reply; "" for any other error, such as that of a Redis that cannot be reached.
 func Cause(err error) string {
 	if refusedInside(err) {
 		return forbidden
@@ -50,8 +51,8 @@ func refusal(err error) (refused bool, cause string) {
 	return false, ""
 }
 
-// refusedInside reports whether the ACL stopped a script that had begun, so that what came before the forbidden
-// command has happened.
+// refusedInside reports whether the ACL stopped a script that had begun, so that what came before
+// the forbidden command has happened.
 func refusedInside(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply) &&

@@ -10,8 +10,8 @@
 --- @include "lib/settle"
 --- @include "lib/ownership"
 --- @include "lib/registered"
--- Puts tasks to work with an instance: those assigned to it first, then the best that wait; when there
--- are none, one that was auto-assigned to somebody else who has not claimed it yet.
+-- Puts tasks to work with an instance: those assigned to it first, then the best that wait; when
+-- there are none, one that was auto-assigned to somebody else who has not claimed it yet.
 --- @lot 4
 --
 -- KEYS[1] log
@@ -44,8 +44,8 @@ local function claims(list)
   return '{"claimed":true,"taskId":"' .. list[1].id .. '","task":' .. objects[1] .. all
 end
 
--- claims_again is the result of a claim that was made before. What users brought is as it is now, and a task that was
--- deleted since is left out.
+-- claims_again is the result of a claim that was made before. What users brought is as it is now,
+-- and a task that was deleted since is left out.
 local function claims_again(kept)
   local list = {}
   for _, first in ipairs(cjson.decode(kept).tasks or {}) do

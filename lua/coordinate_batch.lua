@@ -4,10 +4,10 @@
 --- @include "lib/conflict"
 --- @include "lib/ownership"
 --- @include "lib/batch"
--- Takes a batch's lock for an instance, from where the last one to have it has got to; or tells how a
--- batch stands that is finished, or that another instance has the lock of. The instance that has the lock
--- takes it anew: each time gives another fencing token, and the one before is worth nothing then. A batch belongs to the
--- agent's token that began it; others are told nothing of it.
+-- Takes a batch's lock for an instance, from where the last one to have it has got to; or tells how
+-- a batch stands that is finished, or that another instance has the lock of. The instance that has
+-- the lock takes it anew: each time gives another fencing token, and the one before is worth
+-- nothing then. A batch belongs to the agent's token that began it; others are told nothing of it.
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace

@@ -1,7 +1,7 @@
 --- @include "lib/flush"
--- Deletes keys of the fifteen families, about 100 a call, and counts them. The first call is the point of
--- no return, and deletes the log before anything else: with its checkpoint gone, a projection must not
--- find events to fold once more.
+-- Deletes keys of the fifteen families, about 100 a call, and counts them. The first call is the
+-- point of no return, and deletes the log before anything else: with its checkpoint gone, a
+-- projection must not find events to fold once more.
 --
 -- KEYS[1] log
 -- ARGV[1] id       of the flush

@@ -1,6 +1,7 @@
 --- @include "lib/log"
 --- @include "lib/flush"
--- Fences commands off. No event is emitted from here on, so that projections can reach the log's end.
+-- Fences commands off. No event is emitted from here on, so that projections can reach the log's
+-- end.
 --
 -- KEYS[1] log
 -- ARGV[1] id        of the flush

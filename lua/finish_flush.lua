@@ -1,7 +1,7 @@
 --- @include "lib/log"
 --- @include "lib/flush"
--- Ends a flush whose keys are deleted: the log begins anew with system.flushed, its count going on, and the
--- fence is lifted. Repeated, it answers the same.
+-- Ends a flush whose keys are deleted: the log begins anew with system.flushed, its count going on,
+-- and the fence is lifted. Repeated, it answers the same.
 --
 -- KEYS[1] log
 -- ARGV[1] id       of the flush

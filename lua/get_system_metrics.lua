@@ -3,8 +3,8 @@
 --- @include "lib/depths"
 --- @include "lib/fields"
 -- Reads what the metrics projection has counted, and how long the queues are now. The number of
--- instances does not matter to it, nor that of tasks. It answers during a flush as well. Nothing but the
--- rate limit's counters changes.
+-- instances does not matter to it, nor that of tasks. It answers during a flush as well. Nothing
+-- but the rate limit's counters changes.
 --- @readonly
 --
 -- KEYS[1] log

@@ -1,9 +1,9 @@
 --- @include "lib/guard"
 --- @include "lib/fence"
 --- @include "lib/task"
--- Takes a snapshot of the system: open tasks, live instances, and the last events. Each list ends where
--- it has its most entries, or its most bytes, whichever comes first. Nothing but the rate limit's counters
--- changes.
+-- Takes a snapshot of the system: open tasks, live instances, and the last events. Each list ends
+-- where it has its most entries, or its most bytes, whichever comes first. Nothing but the rate
+-- limit's counters changes.
 --- @readonly
 --
 -- KEYS[1] log

@@ -21,8 +21,8 @@ var (
 	moreLine = regexp.MustCompile(`^--   +(.+)$`)
 )
 
-// readHeader reads the comment that a script's source begins with. It fails unless the comment names every slot in order
-// and has the parts Returns, Errors and Emits.
+// readHeader reads the comment that a script's source begins with. It fails unless the comment
+// names every slot in order and has the parts Returns, Errors and Emits.
 func readHeader(source string) (header, error) {
 	h := header{parts: map[string]string{}}
 	part := ""

@@ -114,7 +114,8 @@ var (
 	called         = regexp.MustCompile(`\b([a-z_]+)\(`)
 )
 
-// reached returns the code that a script runs: its own, and the functions of libraries that it calls.
+// reached returns the code that a script runs: its own, and the functions of libraries that it
+// calls.
 func reached(t *testing.T, name string) string {
 	t.Helper()
 	source := comment.ReplaceAllString(Named(name).Source, "")
@@ -186,8 +187,8 @@ func compareSets(t *testing.T, file, what string, says, can []string) {
 	}
 }
 
-// One place writes to streams, and no script looks through the keys but the one that deletes all of them, and the one that
-// no command runs: an auditor's.
+// One place writes to streams, and no script looks through the keys but the one that deletes all of
+// them, and the one that no command runs: an auditor's.
 func TestScriptsKeepOff(t *testing.T) {
 	t.Parallel()
 	all, err := fs.Glob(files, "*/*.lua")
@@ -219,8 +220,8 @@ func TestScriptsKeepOff(t *testing.T) {
 	}
 }
 
-// A script that only reads is run again when its reply is lost, so it had better write nothing but the
-// counters of the rate limit.
+// A script that only reads is run again when its reply is lost, so it had better write nothing but
+// the counters of the rate limit.
 func TestReadOnlyScriptsOnlyRead(t *testing.T) {
 	t.Parallel()
 	write := regexp.MustCompile(`'(SET|HSET|HDEL|HINCRBY|ZADD|ZREM|DEL|UNLINK|RENAME|XADD|PEXPIRE|HSETNX)'`)

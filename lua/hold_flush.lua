@@ -1,5 +1,6 @@
 --- @include "lib/flush"
--- Tells how the flush under way stands, and renews its holder's lease, or takes it when the holder's ended.
+-- Tells how the flush under way stands, and renews its holder's lease, or takes it when the
+-- holder's ended.
 --
 -- KEYS[1] log
 -- ARGV[1] holder   who asks

@@ -2,8 +2,9 @@
 --- @include "lib/guard"
 --- @include "lib/leader"
 --- @include "lib/ownership"
--- Renews an instance's registration, and its leadership; takes leadership when nobody has it. Behind the
--- fence of a flush every instance is answered as if it were alive, and nothing is renewed.
+-- Renews an instance's registration, and its leadership; takes leadership when nobody has it.
+-- Behind the fence of a flush every instance is answered as if it were alive, and nothing is
+-- renewed.
 --- @lot 16
 --
 -- KEYS[1] log

@@ -1,7 +1,8 @@
 --- @include "lib/space"
--- Notes what the coordinators of a namespace must have in common: the log's format, for good, and the settings, for a
--- lease. Where a higher format or other settings are noted, nothing is changed. No flush deletes the notes: the one is in
--- the log's hash, and the key of the other is in none of the flushed families.
+-- Notes what the coordinators of a namespace must have in common: the log's format, for good, and
+-- the settings, for a lease. Where a higher format or other settings are noted, nothing is changed.
+-- No flush deletes the notes: the one is in the log's hash, and the key of the other is in none of
+-- the flushed families.
 --
 -- KEYS[1] log
 -- ARGV[1] lease      how long the settings stay noted, ms

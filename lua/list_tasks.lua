@@ -1,7 +1,7 @@
 --- @include "lib/guard"
 --- @include "lib/fence"
--- Lets a list of tasks pass, and returns which event the view must have got to. Nothing but the rate
--- limit's counters changes.
+-- Lets a list of tasks pass, and returns which event the view must have got to. Nothing but the
+-- rate limit's counters changes.
 --- @readonly
 --
 -- KEYS[1] log

@@ -2,8 +2,8 @@ package lua
 
 import "fmt"
 
-// lot is one EVALSHA: a call, or several of one script, which cost less together. Each is atomic by itself
-// and has an answer of its own, as if it had been sent alone.
+// lot is one EVALSHA: a call, or several of one script, which cost less together. Each is atomic by
+// itself and has an answer of its own, as if it had been sent alone.
 type lot struct {
 	script *Script // the calls' own, or the one that runs lots of them
 	calls  []*pending

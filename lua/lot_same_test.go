@@ -53,7 +53,8 @@ func (p *player) timeless(text string) string {
 	return moments.ReplaceAllString(strings.ReplaceAll(text, p.space.Prefix(), ""), "T")
 }
 
-// play is a fleet's morning: tasks of several kinds, workers that claim and finish theirs and others', limits that are met.
+// play is a fleet's morning: tasks of several kinds, workers that claim and finish theirs and
+// others', limits that are met.
 func (p *player) play() {
 	workers := []string{"w/1", "w2", "w:3", "nobody"}
 	for i, roles := range []string{`["worker"]`, `["go","worker"]`, `["go","sql","worker"]`} {
@@ -137,7 +138,8 @@ func (p *player) held() []string {
 	return lines
 }
 
-// What calls answer and leave behind is the same in lots, which write some of it once, as one by one.
+// What calls answer and leave behind is the same in lots, which write some of it once, as one by
+// one.
 func TestALotIsItsCallsOneByOne(t *testing.T) {
 	t.Parallel()
 	client := testenv.Client(t)

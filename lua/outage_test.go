@@ -338,8 +338,8 @@ func TestRunWhileRedisLoads(t *testing.T) {
 	}
 }
 
-// What could not even be sent has certainly not run: a new connection that hangs, or is refused, leaves no
-// outcome unknown.
+// What could not even be sent has certainly not run: a new connection that hangs, or is refused,
+// leaves no outcome unknown.
 func TestAConnectionThatCannotBeHadLeavesNothingUnknown(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{})

@@ -3,8 +3,9 @@
 --- @include "lib/create"
 --- @include "lib/task"
 --- @include "lib/batch"
--- Makes the next items of a batch into tasks, at most 50, and saves how far it is in the same step. It does
--- so only for the last fencing token that was given out, and only for the items that are next.
+-- Makes the next items of a batch into tasks, at most 50, and saves how far it is in the same step.
+-- It does so only for the last fencing token that was given out, and only for the items that are
+-- next.
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace

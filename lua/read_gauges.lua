@@ -2,9 +2,9 @@
 --- @include "lib/depths"
 --- @include "lib/last_seq"
 --- @include "lib/fields"
--- Reads what /metrics tells of a namespace: how much there is of what, how far the projections are behind, and what
--- they have counted. It is no command: no rate limit counts it. It answers during a flush as well. The number
--- of tasks does not matter to it, nor that of instances.
+-- Reads what /metrics tells of a namespace: how much there is of what, how far the projections are
+-- behind, and what they have counted. It is no command: no rate limit counts it. It answers during
+-- a flush as well. The number of tasks does not matter to it, nor that of instances.
 --- @readonly
 --
 -- KEYS[1] log

@@ -1,6 +1,6 @@
 --- @include "lib/last_seq"
--- Reads which keys of tasks, instances and queues there are, so that what nothing names is found as well. It
--- goes through all keys of its Redis, a few at a time: only an auditor asks for that.
+-- Reads which keys of tasks, instances and queues there are, so that what nothing names is found as
+-- well. It goes through all keys of its Redis, a few at a time: only an auditor asks for that.
 --- @readonly
 --
 -- KEYS[1] log

@@ -15,8 +15,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// Behind an address that moves, a master that became a replica is left as soon as it says so: what it refuses keeps
-// the code READONLY, also where no rate limit is counted.
+// Behind an address that moves, a master that became a replica is left as soon as it says so: what
+// it refuses keeps the code READONLY, also where no rate limit is counted.
 func TestADemotedMasterIsLeft(t *testing.T) {
 	t.Parallel()
 	before, after := testenv.OwnRedis(t, devstack.RedisOptions{}), testenv.OwnRedis(t, devstack.RedisOptions{})

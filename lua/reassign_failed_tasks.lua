@@ -1,10 +1,11 @@
 --- @include "lib/guard"
 --- @include "lib/depart"
--- Declares instances dead that have been silent for too long, the longest first, 25 a call. What they had
--- is set aside to go back to its places (requeue_orphans).
+-- Declares instances dead that have been silent for too long, the longest first, 25 a call. What
+-- they had is set aside to go back to its places (requeue_orphans).
 --
--- After a stop of the world, when the monitor's last tick is missing or more than three intervals old, nobody is declared
--- dead for one TTL, whoever asks. A timeout below the TTL is an operator's order, and waits for nothing.
+-- After a stop of the world, when the monitor's last tick is missing or more than three intervals
+-- old, nobody is declared dead for one TTL, whoever asks. A timeout below the TTL is an operator's
+-- order, and waits for nothing.
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace

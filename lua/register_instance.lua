@@ -6,12 +6,13 @@
 --- @include "lib/failures"
 --- @include "lib/fit"
 --- @include "lib/settle"
--- Registers an instance, again or for the first time, and makes it leader when nobody is. The id of an
--- instance that was registered with another token is refused as long as that is there.
+-- Registers an instance, again or for the first time, and makes it leader when nobody is. The id of
+-- an instance that was registered with another token is refused as long as that is there.
 --
--- With the session that it had it resumes what it holds. With another, or none, it is a new process:
--- what the old one had claimed is set aside to go back to its assigned queue (requeue_orphans). When it
--- comes with fewer roles, what is assigned to it is set aside as well, because it may not fit any more.
+-- With the session that it had it resumes what it holds. With another, or none, it is a new
+-- process: what the old one had claimed is set aside to go back to its assigned queue
+-- (requeue_orphans). When it comes with fewer roles, what is assigned to it is set aside as well,
+-- because it may not fit any more.
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace

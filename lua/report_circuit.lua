@@ -1,7 +1,7 @@
 --- @include "lib/log"
 --- @include "lib/json"
--- Notes how the circuit breaker of a method stands in a coordinator, for a while. Repeated, it changes
--- nothing: a report whose reply was lost is made again.
+-- Notes how the circuit breaker of a method stands in a coordinator, for a while. Repeated, it
+-- changes nothing: a report whose reply was lost is made again.
 --
 -- KEYS[1] log
 -- ARGV[1] context       inside of the envelope: actor, cause, trace

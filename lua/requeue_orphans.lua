@@ -4,10 +4,11 @@
 --- @include "lib/unassign"
 --- @include "lib/fit"
 --- @include "lib/settle"
--- Works off the queues that instances left behind, the oldest first, 25 tasks a call. A task goes back to
--- where it waits for a worker; when its instance is only another process or has other roles
--- (session_changed, roles_changed) it goes back to that instance's assigned queue, as long as that is
--- registered and fit for it; what was auto-assigned to one with other roles now goes to whoever comes first.
+-- Works off the queues that instances left behind, the oldest first, 25 tasks a call. A task goes
+-- back to where it waits for a worker; when its instance is only another process or has other roles
+-- (session_changed, roles_changed) it goes back to that instance's assigned queue, as long as that
+-- is registered and fit for it; what was auto-assigned to one with other roles now goes to whoever
+-- comes first.
 --
 -- KEYS[1] log
 -- Returns {tasks put back, 1 when there are more else 0, the reason of the last queue}

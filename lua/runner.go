@@ -12,10 +12,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ErrUnavailable means that Redis could not be reached or did not run the script. Nothing has changed.
+// ErrUnavailable means that Redis could not be reached or did not run the script. Nothing has
+// changed.
 var ErrUnavailable = errors.New("redis unavailable")
 
-// ErrOutcomeUnknown means that the script was sent and its reply was lost. It may or may not have run.
+// ErrOutcomeUnknown means that the script was sent and its reply was lost. It may or may not have
+// run.
 var ErrOutcomeUnknown = errors.New("outcome unknown")
 
 // Error is an error that a script returned. Nothing has changed. Detail is JSON.
@@ -26,10 +28,11 @@ func (e *Error) Error() string { return e.Code + " " + e.Detail }
 const (
 	// maxBatch is the maximum number of calls in one round trip. More would only add latency.
 	maxBatch = 128
-	// maxInFlight is the maximum number of concurrent round trips: while Redis runs one, the next is written.
+	// maxInFlight is the maximum number of concurrent round trips: while Redis runs one, the next
+	// is written.
 	maxInFlight = 2
-	// retryFor is how long a call that certainly has not run is retried: long enough for a restart of Redis, and
-	// shorter than the shortest timeout of a method.
+	// retryFor is how long a call that certainly has not run is retried: long enough for a restart
+	// of Redis, and shorter than the shortest timeout of a method.
 	retryFor = 1500 * time.Millisecond
 	// reachTimeout bounds the PING that checks whether Redis can be reached.
 	reachTimeout = time.Second
@@ -37,16 +40,16 @@ const (
 	sendTimeout = 5 * time.Second
 )
 
-// Runner runs scripts. Calls made at the same time share round trips. A call that may have run is never
-// sent again; the client must not retry by itself either (MaxRetries -1).
+// Runner runs scripts. Calls made at the same time share round trips. A call that may have run is
+// never sent again; the client must not retry by itself either (MaxRetries -1).
 type Runner struct {
 	client redis.UniversalClient
 
 	mu       sync.Mutex
 	waiting  []*pending
 	inFlight int
-	// doubt is set until Redis has replied, and again after a connection broke. Calls are then sent only after a
-	// successful PING, so that a failed connect leaves no outcome unknown.
+	// doubt is set until Redis has replied, and again after a connection broke. Calls are then sent
+	// only after a successful PING, so that a failed connect leaves no outcome unknown.
 	doubt bool
 }
 
@@ -75,8 +78,8 @@ type pending struct {
 // errReplyLost is ErrUnavailable for a script that only reads and may have run.
 var errReplyLost = fmt.Errorf("%w: the reply was lost", ErrUnavailable)
 
-// Run runs a script and returns its reply. Its error wraps ErrUnavailable or ErrOutcomeUnknown, is an *Error, or is a
-// defect of the script or of the call. It returns when ctx ends.
+// Run runs a script and returns its reply. Its error wraps ErrUnavailable or ErrOutcomeUnknown, is
+// an *Error, or is a defect of the script or of the call. It returns when ctx ends.
 func (r *Runner) Run(ctx context.Context, script *Script, keys []string, args ...any) (any, error) {
 	if err := script.fits(len(args)); err != nil {
 		return nil, err
@@ -161,7 +164,8 @@ func (r *Runner) flush() {
 	}
 }
 
-// next returns the key of the first waiting call, which selects the node. Without one it ends the flusher.
+// next returns the key of the first waiting call, which selects the node. Without one it ends the
+// flusher.
 func (r *Runner) next() (key string, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -221,7 +225,8 @@ func (r *Runner) take() []*pending {
 	return batch
 }
 
-// send runs a batch in one round trip, and in a second one the scripts that Redis did not know by their hash.
+// send runs a batch in one round trip, and in a second one the scripts that Redis did not know by
+// their hash.
 func (r *Runner) send(batch []*pending) {
 	if len(batch) == 0 {
 		return
@@ -250,7 +255,8 @@ func (r *Runner) send(batch []*pending) {
 	}
 }
 
-// exchange sends lots, settles those with a reply, and returns those whose script Redis does not know.
+// exchange sends lots, settles those with a reply, and returns those whose script Redis does not
+// know.
 func (r *Runner) exchange(ctx context.Context, node redis.UniversalClient, lots []lot,
 	add func(redis.Pipeliner, lot) *redis.Cmd,
 ) []lot {
@@ -278,8 +284,8 @@ func (r *Runner) exchange(ctx context.Context, node redis.UniversalClient, lots 
 	return unknown
 }
 
-// node returns the client to send to. On a cluster it is the master of the keys' slot, used directly because the cluster
-// client repeats a pipeline after a lost connection.
+// node returns the client to send to. On a cluster it is the master of the keys' slot, used
+// directly because the cluster client repeats a pipeline after a lost connection.
 func (r *Runner) node(ctx context.Context, key string) (redis.UniversalClient, error) {
 	if cluster, ok := r.client.(*redis.ClusterClient); ok {
 		return cluster.MasterForKey(ctx, key)
@@ -338,7 +344,8 @@ func neverSent(err error) bool {
 		errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, redis.ErrClosed)
 }
 
-// errorOfLostReply returns what a lost reply means: for a script that only reads, nothing has changed.
+// errorOfLostReply returns what a lost reply means: for a script that only reads, nothing has
+// changed.
 func errorOfLostReply(script *Script) error {
 	if script.ReadOnly {
 		return errReplyLost

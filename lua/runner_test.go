@@ -141,8 +141,8 @@ func TestRunCoalesces(t *testing.T) {
 	}
 }
 
-// A script that Redis has forgotten is loaded again; what ran is not run again, wherever in a pipeline
-// it was forgotten.
+// A script that Redis has forgotten is loaded again; what ran is not run again, wherever in a
+// pipeline it was forgotten.
 func TestRunAfterScriptFlush(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{})

@@ -4,14 +4,15 @@
 //
 //	--- @include "lib/name"
 //
-// each library once, in the order of the first mention, its own includes before it. A library is kept
-// small, because Redis builds the functions of a script's libraries anew at every call.
+// each library once, in the order of the first mention, its own includes before it. A library is
+// kept small, because Redis builds the functions of a script's libraries anew at every call.
 //
-// Scripts take the key of the log's hash as KEYS[1] and build every other key from its prefix, since
-// most keys are only known once the script has read others; all lie in one slot of a cluster. An error
-// that a script returns is `CODE detail`, the detail being JSON.
+// Scripts take the key of the log's hash as KEYS[1] and build every other key from its prefix,
+// since most keys are only known once the script has read others; all lie in one slot of a cluster.
+// An error that a script returns is `CODE detail`, the detail being JSON.
 //
-// A script opens with a header that names its arguments. Bind ties them to a struct when the program starts.
+// A script opens with a header that names its arguments. Bind ties them to a struct when the
+// program starts.
 package lua
 
 import (
@@ -35,34 +36,37 @@ type Script struct {
 	Source string
 	// SHA is what EVALSHA calls it by.
 	SHA string
-	// ReadOnly reports that it writes nothing, so that a lost reply has lost nothing. Its header says so in
-	// a line of its own: `--- @readonly`.
+	// ReadOnly reports that it writes nothing, so that a lost reply has lost nothing. Its header
+	// says so in a line of its own: `--- @readonly`.
 	ReadOnly bool
-	// Counts reports that a call of it counts for a rate limit, so that it is not asked again when its reply was lost.
+	// Counts reports that a call of it counts for a rate limit, so that it is not asked again when
+	// its reply was lost.
 	Counts bool
-	// LotSize is how many calls of it may be run by one EVALSHA, 0 when each is run by its own. The header
-	// says so in a line of its own: `--- @lot 16`. Commands that come often have one.
+	// LotSize is how many calls of it may be run by one EVALSHA, 0 when each is run by its own. The
+	// header says so in a line of its own: `--- @lot 16`. Commands that come often have one.
 	LotSize int
-	// Args names the arguments that it takes, from its header. With Rest, any number of arguments may stand in the last
-	// one's place.
+	// Args names the arguments that it takes, from its header. With Rest, any number of arguments
+	// may stand in the last one's place.
 	Args []string
 	Rest bool
-	// Lot is the script that runs a lot: ARGV[1] calls, ARGV[2] arguments of each, then the arguments.
+	// Lot is the script that runs a lot: ARGV[1] calls, ARGV[2] arguments of each, then the
+	// arguments.
 	Lot *Script
 }
 
 var lotLine = regexp.MustCompile(`(?m)^--- @lot (\d+)$`)
 
-// closingLine stands above a function of a library that writes what the commands left to the script's end. The
-// functions of all libraries are called there in the order of the libraries, once for a lot, also after a command that failed.
+// closingLine stands above a function of a library that writes what the commands left to the
+// script's end. The functions of all libraries are called there in the order of the libraries, once
+// for a lot, also after a command that failed.
 var closingLine = regexp.MustCompile(`(?m)^--- @closing ([a-z_]+)$`)
 
 var includeLine = regexp.MustCompile(`(?m)^--- @include "(lib/[a-z_]+)"$`)
 
 var scripts = mustLoad(files)
 
-// Named returns a script by its file's name without the ending. It panics on a name that is not there:
-// names are constants of the program, looked up when it starts.
+// Named returns a script by its file's name without the ending. It panics on a name that is not
+// there: names are constants of the program, looked up when it starts.
 func Named(name string) *Script {
 	s, ok := scripts[name]
 	if !ok {
@@ -144,8 +148,8 @@ func newScript(name, source string) *Script {
 // shortcuts spare the scripts a lookup among the global names at each use.
 const shortcuts = "local redis, string, math = redis, string, math\n"
 
-// attempt runs the command. What goes wrong in it is its reply, under the code that Redis gave it: the client
-// leaves a master that says READONLY.
+// attempt runs the command. What goes wrong in it is its reply, under the code that Redis gave it:
+// the client leaves a master that says READONLY.
 const attempt = `
 local ok, reply = pcall(command)
 if not ok and type(reply) ~= 'table' then

@@ -25,8 +25,8 @@ func (s onLog) Run(ctx context.Context, script *Script, args ...any) (any, error
 	return s.runner.Run(ctx, script, s.keys, args...)
 }
 
-// EventContext is the part of an envelope that says who acted, what caused it, and in which trace. Scripts
-// take it as the argument context. An empty cause or trace is null.
+// EventContext is the part of an envelope that says who acted, what caused it, and in which trace.
+// Scripts take it as the argument context. An empty cause or trace is null.
 func EventContext(actor, cause, trace string) string {
 	b := make([]byte, 0, 96)
 	b = append(append(b, `"actor":`...), jsontext.Quote(actor)...)

@@ -1,6 +1,6 @@
 --- @include "lib/flush"
--- Lets no registration run out behind the fence, where heartbeats renew nothing, or lets them run again,
--- 1,000 a call: the index of the living does not change behind the fence.
+-- Lets no registration run out behind the fence, where heartbeats renew nothing, or lets them run
+-- again, 1,000 a call: the index of the living does not change behind the fence.
 --
 -- KEYS[1] log
 -- ARGV[1] id       of the flush

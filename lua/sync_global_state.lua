@@ -1,8 +1,8 @@
 --- @include "lib/space"
 --- @include "lib/flush_deleting"
 --- @include "lib/identity"
--- Writes what a batch of events changed in the global state, and the checkpoint, in one step. What the
--- events mean is folded in Go; here is only what must be atomic.
+-- Writes what a batch of events changed in the global state, and the checkpoint, in one step. What
+-- the events mean is folded in Go; here is only what must be atomic.
 --
 -- KEYS[1] log
 -- ARGV[1] expected    the checkpoint that the batch starts from, "" for the log's start, "*" for any, of whichever log

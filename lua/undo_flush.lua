@@ -1,6 +1,6 @@
 --- @include "lib/flush"
--- Undoes a flush that has deleted nothing, and lifts its fence. Nobody is declared dead for one TTL, and
--- who was leader at the fence stays so as long. Repeated, it changes nothing.
+-- Undoes a flush that has deleted nothing, and lifts its fence. Nobody is declared dead for one
+-- TTL, and who was leader at the fence stays so as long. Repeated, it changes nothing.
 --
 -- KEYS[1] log
 -- ARGV[1] id       of the flush

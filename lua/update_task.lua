@@ -6,8 +6,8 @@
 --- @include "lib/release"
 --- @include "lib/finish"
 --- @include "lib/task_ownership"
--- Changes a task's text, priority, metadata or status. A task that is assigned, not yet claimed, and now
--- asks for a role that its owner has not, goes back to where it waits.
+-- Changes a task's text, priority, metadata or status. A task that is assigned, not yet claimed,
+-- and now asks for a role that its owner has not, goes back to where it waits.
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace
@@ -46,7 +46,8 @@ if status ~= '' then
   if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end
   if status ~= 'pending' then
     if not t.assignedTo then return conflict('NOT_ASSIGNED') end
-    -- Whoever created it may change it, but works and finishes only for its own instances, as in complete_task.
+    -- Whoever created it may change it, but works and finishes only for its own instances, as in
+    -- complete_task.
     refused = foreign_instance(agent, t.assignedTo)
     if refused then return refused end
     if redis.call('EXISTS', prefix .. 'instance:' .. t.assignedTo) == 0 then
@@ -64,7 +65,8 @@ if refused then return refused end
 local changes = {}
 if text ~= '' then changes[#changes + 1] = '"text":' .. quote(text) end
 if priority ~= '' then changes[#changes + 1] = '"priority":' .. priority end
--- The log gets the members that were given, not the whole of up to 1 MiB; and nothing where they change nothing.
+-- The log gets the members that were given, not the whole of up to 1 MiB; and nothing where they
+-- change nothing.
 if metadata ~= read then changes[#changes + 1] = '"metadataChanges":' .. members end
 if status ~= '' then changes[#changes + 1] = '"status":"' .. status .. '"' end
 local n = emit('task.updated', '{"id":"' .. t.id .. '","changes":{' .. table.concat(changes, ',') .. '},"previousPriority":'
@@ -94,7 +96,8 @@ if priority ~= '' then
   redis.call('HSET', key, 'priority', priority)
   t.priority = priority
   if not t.completedAt then
-    -- XX: a task that waits in an orphans' queue is in none of the others, and goes back by its hash.
+    -- XX: a task that waits in an orphans' queue is in none of the others, and goes back by its
+    -- hash.
     local position = score(priority, id)
     redis.call('ZADD', prefix .. 'queue:open', 'XX', position, id)
     if not t.assignedTo then

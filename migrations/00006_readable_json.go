@@ -15,8 +15,9 @@ const readablePage = 16
 // perhapsUnreadable finds escapes of U+0000 and of surrogates, paired ones too.
 const perhapsUnreadable = `\\u(0000|[dD][89a-fA-F])`
 
-// makeReadable replaces what SQL cannot read in the rows' JSON, as the projection does since this version.
-// It is Go because the rule is Go: no pattern of Postgres tells an escape from an escaped backslash.
+// makeReadable replaces what SQL cannot read in the rows' JSON, as the projection does since this
+// version. It is Go because the rule is Go: no pattern of Postgres tells an escape from an escaped
+// backslash.
 func makeReadable(ctx context.Context, tx pgx.Tx) error {
 	for last := int64(0); ; {
 		rows, err := unreadableRows(ctx, tx, last)

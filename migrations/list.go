@@ -39,7 +39,8 @@ func all() ([]migration, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read migration %s: %w", e.Name(), err)
 		}
-		// What follows this line undoes the migration. goose's program takes it; the coordinator never goes down.
+		// What follows this line undoes the migration. goose's program takes it; the coordinator
+		// never goes down.
 		up, _, _ := strings.Cut(string(text), "-- +goose Down")
 		list = append(list, migration{version, e.Name(), func(ctx context.Context, tx pgx.Tx) error {
 			_, err := tx.Conn().PgConn().Exec(ctx, up).ReadAll()

@@ -1,10 +1,10 @@
-// Package migrations holds the SQL that makes the task views' tables, and brings a database up to date
-// with it. The tasks projection calls Up before its first batch, and again whenever Postgres was away,
-// so that a database may be created, emptied or restored at any time.
+// Package migrations holds the SQL that makes the task views' tables, and brings a database up to
+// date with it. The tasks projection calls Up before its first batch, and again whenever Postgres
+// was away, so that a database may be created, emptied or restored at any time.
 //
 // Each namespace has a Postgres schema of its own, the default one whatever schema the connection
-// chooses by itself (public, as a rule). When Postgres is away Up fails with the connection's error and
-// has changed nothing; it can be called again.
+// chooses by itself (public, as a rule). When Postgres is away Up fails with the connection's error
+// and has changed nothing; it can be called again.
 package migrations
 
 import (
@@ -23,8 +23,8 @@ import (
 // maxIdentifier is the longest name that Postgres keeps whole, in bytes.
 const maxIdentifier = 63
 
-// Schema is the Postgres schema of a namespace: "" for the default namespace, which lives in whatever
-// schema its connections choose by themselves.
+// Schema is the Postgres schema of a namespace: "" for the default namespace, which lives in
+// whatever schema its connections choose by themselves.
 func Schema(namespace string) string {
 	if namespace == "" {
 		return ""
@@ -38,21 +38,24 @@ func Schema(namespace string) string {
 	return name[:40] + "_" + hex.EncodeToString(sum[:8])
 }
 
-// lockID is the advisory lock that one coordinator migrates under. Versions that migrated by goose take the same one.
+// lockID is the advisory lock that one coordinator migrates under. Versions that migrated by goose
+// take the same one.
 const lockID = 4097083626
 
 // ErrNewer is wrapped by Up's error when a newer version of the program has migrated the database.
 var ErrNewer = errors.New("a newer version has migrated the database")
 
-// Up creates the schema, when one is named, and applies every migration that is missing, all in one transaction. Any number of
-// coordinators may call it at once: one migrates while the others wait, until ctx ends. It sets the search path by
-// itself, and keeps no state in the session, so that it works behind a pooler.
+// Up creates the schema, when one is named, and applies every migration that is missing, all in one
+// transaction. Any number of coordinators may call it at once: one migrates while the others wait,
+// until ctx ends. It sets the search path by itself, and keeps no state in the session, so that it
+// works behind a pooler.
 func Up(ctx context.Context, pool *pgxpool.Pool, schema string, log *slog.Logger) error {
 	known, err := all()
 	if err != nil {
 		return err
 	}
-	// Read committed, whatever the database's default is: what another coordinator did meanwhile must be seen.
+	// Read committed, whatever the database's default is: what another coordinator did meanwhile
+	// must be seen.
 	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		if err := enter(ctx, tx, schema); err != nil {
 			return err

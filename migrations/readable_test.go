@@ -8,7 +8,8 @@ import (
 	"github.com/claudebench/claudebench/migrations"
 )
 
-// Rows that a version before wrote, with what SQL cannot read in their JSON, are mended; the others stay as they are.
+// Rows that a version before wrote, with what SQL cannot read in their JSON, are mended; the others
+// stay as they are.
 func TestRowsAreMadeReadable(t *testing.T) {
 	t.Parallel()
 	pool := open(t, testenv.Postgres(t), "")

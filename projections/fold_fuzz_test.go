@@ -11,7 +11,8 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// eventsOf reads events out of a fuzzer's text: one a line, as `type payload` or, of another version, `type v9 payload`.
+// eventsOf reads events out of a fuzzer's text: one a line, as `type payload` or, of another
+// version, `type v9 payload`.
 func eventsOf(text string) []events.Envelope {
 	var list []events.Envelope
 	for line := range strings.SplitSeq(text, "\n") {
@@ -34,8 +35,8 @@ func eventsOf(text string) []events.Envelope {
 	return list
 }
 
-// FuzzFolds folds events that anybody may have written. Each projection takes a batch or refuses it by a typed error, the same
-// each time, and what it would write depends on the events alone.
+// FuzzFolds folds events that anybody may have written. Each projection takes a batch or refuses it
+// by a typed error, the same each time, and what it would write depends on the events alone.
 func FuzzFolds(f *testing.F) {
 	files, err := filepath.Glob("../events/testdata/*.v1.json")
 	if err != nil || len(files) == 0 {

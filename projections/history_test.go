@@ -9,7 +9,8 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// history writes a lawful log and keeps what it must come to: a model that knows nothing of batches.
+// history writes a lawful log and keeps what it must come to: a model that knows nothing of
+// batches.
 type history struct {
 	events    []events.Envelope
 	now       int64
@@ -91,8 +92,8 @@ func (h *history) update(id string, changes events.TaskChanges) {
 	h.touch(t, e)
 }
 
-// assign assigns a task as the scripts do: the event names who had the task last, and its reason tells
-// whether it is taken from somebody now.
+// assign assigns a task as the scripts do: the event names who had the task last, and its reason
+// tells whether it is taken from somebody now.
 func (h *history) assign(id, instance string) {
 	t := h.tasks[id]
 	last, reason := t.lastOwner, events.ReasonRequested

@@ -7,8 +7,9 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// Metrics is the projection into the hashes of the metrics, which a flush deletes. Everything in them is
-// counted from events; a mean is a total divided by its count, which the reader does. Times are ms.
+// Metrics is the projection into the hashes of the metrics, which a flush deletes. Everything in
+// them is counted from events; a mean is a total divided by its count, which the reader does. Times
+// are ms.
 //
 //	metrics:global
 //	  eventsProcessed, events.<type>                events folded, all and by type

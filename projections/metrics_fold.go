@@ -203,8 +203,8 @@ func (f *metricsFold) loadOf(instance string) *load {
 	return l
 }
 
-// counters are where an instance's tasks count: nowhere once it has left, since its counters are gone
-// and must not come back for a task that it finishes late.
+// counters are where an instance's tasks count: nowhere once it has left, since its counters are
+// gone and must not come back for a task that it finishes late.
 func (f *metricsFold) counters(instance string) *counters {
 	switch l := f.loadOf(instance); l.presence {
 	case unchanged:

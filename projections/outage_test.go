@@ -81,7 +81,8 @@ func TestRedisGoesAndComesBack(t *testing.T) {
 	}
 }
 
-// Redis is set back to what it was some events ago, as by an older append-only file; Postgres is not.
+// Redis is set back to what it was some events ago, as by an older append-only file; Postgres is
+// not.
 func TestARolledBackLogIsFoldedAnew(t *testing.T) {
 	t.Parallel()
 	for name, further := range map[string]int{"and is quiet": 0, "and grows again": 300} {

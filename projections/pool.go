@@ -18,9 +18,10 @@ import (
 	"github.com/claudebench/claudebench/migrations"
 )
 
-// Pool is a pool of connections to Postgres that knows in which schema the namespace's tables are. Its statements
-// name the schema, so that it does not matter what becomes of a connection's search_path: a pooler may drop it, or
-// hand the connection to somebody else between two transactions.
+// Pool is a pool of connections to Postgres that knows in which schema the namespace's tables are.
+// Its statements name the schema, so that it does not matter what becomes of a connection's
+// search_path: a pooler may drop it, or hand the connection to somebody else between two
+// transactions.
 type Pool struct {
 	*pgxpool.Pool
 	schema    string // "" for the one that the server chooses
@@ -29,7 +30,8 @@ type Pool struct {
 	pooled    atomic.Int32
 }
 
-// OpenPool opens connections for a namespace. It does not connect yet: an error is a mistake in the URL.
+// OpenPool opens connections for a namespace. It does not connect yet: an error is a mistake in the
+// URL.
 func OpenPool(ctx context.Context, url, namespace string) (*Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil || misread(cfg) {
@@ -83,11 +85,12 @@ func (p *Pool) migrate(ctx context.Context, log *slog.Logger) error {
 	return migrations.Up(ctx, p.Pool, p.schema, log)
 }
 
-// ErrBusy is wrapped by errors of reads that ran out of time while every connection of the pool was in use. Postgres was
-// not asked.
+// ErrBusy is wrapped by errors of reads that ran out of time while every connection of the pool was
+// in use. Postgres was not asked.
 var ErrBusy = errors.New("every connection of the pool is in use")
 
-// acquire waits for a connection. Its error tells a wait in our own queue from a Postgres that does not answer.
+// acquire waits for a connection. Its error tells a wait in our own queue from a Postgres that does
+// not answer.
 func (p *Pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	conn, err := p.Acquire(ctx)
 	if err != nil && ctx.Err() != nil {
@@ -118,7 +121,8 @@ var (
 	quotedSchema = regexp.MustCompile(`^"([^"]+)"$`)
 )
 
-// soleSchema returns the schema that a search_path names; "" if it names several, or one that depends on the user.
+// soleSchema returns the schema that a search_path names; "" if it names several, or one that
+// depends on the user.
 func soleSchema(searchPath string) string {
 	searchPath = strings.TrimSpace(searchPath)
 	if m := quotedSchema.FindStringSubmatch(searchPath); m != nil && m[1] != "$user" {
@@ -137,9 +141,10 @@ const (
 	behindPooler
 )
 
-// suitPooler keeps named prepared statements off connections through a pooler. In transaction mode the pooler hands each
-// transaction to any of its own connections, which know nothing of a statement prepared on another, or know another
-// of that name. Statements are then parsed at each use, as unnamed ones; their descriptions stay cached.
+// suitPooler keeps named prepared statements off connections through a pooler. In transaction mode
+// the pooler hands each transaction to any of its own connections, which know nothing of a
+// statement prepared on another, or know another of that name. Statements are then parsed at each
+// use, as unnamed ones; their descriptions stay cached.
 func (p *Pool) suitPooler(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if p.pooled.Load() == unknownWhether {
 		pooled, err := throughPooler(ctx, cfg)
@@ -157,8 +162,9 @@ func (p *Pool) suitPooler(ctx context.Context, cfg *pgx.ConnConfig) error {
 	return nil
 }
 
-// throughPooler reports whether a connection goes through a pooler, by a connection of its own. Poolers give their
-// clients a made-up process id, by which a query is cancelled; the one that answers queries has another.
+// throughPooler reports whether a connection goes through a pooler, by a connection of its own.
+// Poolers give their clients a made-up process id, by which a query is cancelled; the one that
+// answers queries has another.
 func throughPooler(ctx context.Context, cfg *pgx.ConnConfig) (bool, error) {
 	conn, err := pgconn.ConnectConfig(ctx, cfg.Config.Copy())
 	if err != nil {
@@ -176,15 +182,15 @@ func throughPooler(ctx context.Context, cfg *pgx.ConnConfig) (bool, error) {
 	return uint32(pid) != conn.PID(), nil
 }
 
-// Pooled reports whether Postgres does not know a prepared statement, or knows another: a pooler in transaction mode has
-// come between since the connection was made.
+// Pooled reports whether Postgres does not know a prepared statement, or knows another: a pooler in
+// transaction mode has come between since the connection was made.
 func Pooled(err error) bool {
 	var answered *pgconn.PgError
 	return errors.As(err, &answered) && (answered.Code == "42P05" || answered.Code == "26000")
 }
 
-// misread tells a URL in which a password was not encoded, so that its parts stand where others belong: the server's
-// errors would tell them.
+// misread tells a URL in which a password was not encoded, so that its parts stand where others
+// belong: the server's errors would tell them.
 func misread(cfg *pgxpool.Config) bool {
 	for name := range cfg.ConnConfig.RuntimeParams {
 		if strings.Contains(name, "@") {
@@ -194,8 +200,8 @@ func misread(cfg *pgxpool.Config) bool {
 	return strings.Contains(cfg.ConnConfig.Database, "@")
 }
 
-// unreadable says what is wrong with a URL, but only where it cannot hold a password: nobody can tell which part of what cannot be
-// read is the password.
+// unreadable says what is wrong with a URL, but only where it cannot hold a password: nobody can
+// tell which part of what cannot be read is the password.
 func unreadable(url string, err error) error {
 	if err != nil && !strings.Contains(url, "@") && !strings.Contains(url, "password") {
 		return fmt.Errorf("read the database URL: %w", err)
@@ -204,5 +210,6 @@ func unreadable(url string, err error) error {
 		"(in a password, letters such as / ? # @ : and % are written %2F, %3F, %23, %40, %3A and %25; or give it as PGPASSWORD)")
 }
 
-// maxConnect bounds one attempt to connect where the URL has no connect_timeout, so that callers of a database that is gone are told soon.
+// maxConnect bounds one attempt to connect where the URL has no connect_timeout, so that callers of
+// a database that is gone are told soon.
 const maxConnect = 3 * time.Second

@@ -32,7 +32,8 @@ func withSettings(t *testing.T, database string, settings ...string) string {
 	return u.String()
 }
 
-// followed folds a history through a URL, while others list tasks, and compares the rows, which it reads directly.
+// followed folds a history through a URL, while others list tasks, and compares the rows, which it
+// reads directly.
 func followed(t *testing.T, through, database, namespace, schema string) {
 	t.Helper()
 	b := bundleOn(t, testenv.Client(t), through, namespace)
@@ -93,7 +94,8 @@ func followed(t *testing.T, through, database, namespace, schema string) {
 	}
 }
 
-// In transaction mode each transaction may run on another connection to Postgres, whose search_path is not ours.
+// In transaction mode each transaction may run on another connection to Postgres, whose search_path
+// is not ours.
 func TestBehindATransactionPooler(t *testing.T) {
 	t.Parallel()
 	database := testenv.Postgres(t)

@@ -19,26 +19,28 @@ import (
 )
 
 const (
-	// leaseTTL, renewEvery and askEvery make a coordinator that died be replaced within four seconds.
+	// leaseTTL, renewEvery and askEvery make a coordinator that died be replaced within four
+	// seconds.
 	leaseTTL   = 3 * time.Second
 	renewEvery = time.Second
 	askEvery   = 250 * time.Millisecond
 
-	// batchSize bounds a batch: large enough that its transaction costs little for each event, small
-	// enough that reading it does not hold up Redis for longer than a millisecond or two.
+	// batchSize bounds a batch: large enough that its transaction costs little for each event,
+	// small enough that reading it does not hold up Redis for longer than a millisecond or two.
 	batchSize = 2000
 	// linger gathers events at the log's end, so that a busy log makes few large batches.
 	linger = 20 * time.Millisecond
 	// block is how long a read waits for Redis at the log's end, and so how long a stop may take.
 	block = 500 * time.Millisecond
 
-	// yieldFor is how long a coordinator that cannot run a projection leaves it to the others before it
-	// tries again: longer than they take to ask.
+	// yieldFor is how long a coordinator that cannot run a projection leaves it to the others
+	// before it tries again: longer than they take to ask.
 	yieldFor = 2 * time.Second
 
 	retryFirst = 50 * time.Millisecond
 	retryLast  = time.Second
-	// gapCheckEvery is how often a projection that stands before a gap looks whether it is still there.
+	// gapCheckEvery is how often a projection that stands before a gap looks whether it is still
+	// there.
 	gapCheckEvery = 5 * time.Second
 	// applyLimit bounds one batch, so that a store that hangs is tried again.
 	applyLimit = 30 * time.Second
@@ -85,10 +87,10 @@ func (c RunnerConfig) Validate() error {
 	return nil
 }
 
-// Runner runs projections, each while this coordinator holds its lease, and each by itself: one that
-// cannot go on holds up none of the others. Whatever stops a projection is shown by Status, logged when
-// it begins and when it ends, and tried again until it is gone; no event is ever stepped over, but for
-// entries of the log that are none.
+// Runner runs projections, each while this coordinator holds its lease, and each by itself: one
+// that cannot go on holds up none of the others. Whatever stops a projection is shown by Status,
+// logged when it begins and when it ends, and tried again until it is gone; no event is ever
+// stepped over, but for entries of the log that are none.
 type Runner struct {
 	cfg    RunnerConfig
 	log    string // key of the log's hash
@@ -138,10 +140,10 @@ func (r *Runner) Run(ctx context.Context) {
 	running.Wait()
 }
 
-// Rebuild forgets a projection and folds it again from the log's start, until it has what was in the log
-// when Rebuild was called. The error wraps ErrIncompleteLog if the log cannot give back what would be
-// deleted. It works with or without a Runner that runs somewhere; one that does may fold
-// at the same time, which costs no more than the work.
+// Rebuild forgets a projection and folds it again from the log's start, until it has what was in
+// the log when Rebuild was called. The error wraps ErrIncompleteLog if the log cannot give back
+// what would be deleted. It works with or without a Runner that runs somewhere; one that does may
+// fold at the same time, which costs no more than the work.
 func (r *Runner) Rebuild(ctx context.Context, name string) error {
 	for _, l := range r.loops {
 		if l.projection.Name() == name {

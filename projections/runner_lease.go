@@ -21,8 +21,8 @@ type acquireLeaseArgs struct {
 
 type releaseLeaseArgs struct{ Name, Holder string }
 
-// lease is the right to run a projection. It spares work and protects nothing: two coordinators that both
-// believe to hold it fold each batch once, by the compare of the checkpoint.
+// lease is the right to run a projection. It spares work and protects nothing: two coordinators
+// that both believe to hold it fold each batch once, by the compare of the checkpoint.
 type lease struct {
 	scripts lua.Scripts
 	name    string
@@ -30,8 +30,9 @@ type lease struct {
 	reader  *events.Reader
 }
 
-// acquire takes or renews the lease, and reports whether it is ours. The error is an *events.NewerLogError if a newer program
-// writes to the log: a fold would meet events that this one does not know.
+// acquire takes or renews the lease, and reports whether it is ours. The error is an
+// *events.NewerLogError if a newer program writes to the log: a fold would meet events that this
+// one does not know.
 func (l lease) acquire(ctx context.Context) (bool, error) {
 	reply, err := acquireLease.Run(ctx, l.scripts, acquireLeaseArgs{l.name, l.holder, leaseTTL.Milliseconds(), events.Format})
 	if err != nil {

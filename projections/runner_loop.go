@@ -14,7 +14,8 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// loop runs one projection: it waits for the lease, runs a session while it has it, and starts again.
+// loop runs one projection: it waits for the lease, runs a session while it has it, and starts
+// again.
 type loop struct {
 	projection Projection
 	cfg        RunnerConfig
@@ -66,8 +67,9 @@ func (l *loop) run(ctx context.Context) {
 	l.yield(ctx)
 }
 
-// keep renews the lease until the session ends, and ends it when the lease is lost or when the stored
-// checkpoint is not where the session stands: somebody reset the projection while the log was quiet.
+// keep renews the lease until the session ends, and ends it when the lease is lost or when the
+// stored checkpoint is not where the session stands: somebody reset the projection while the log
+// was quiet.
 func (l *loop) keep(ctx context.Context) {
 	var strayed int
 	began := time.Now()
@@ -85,7 +87,8 @@ func (l *loop) keep(ctx context.Context) {
 			return
 		}
 		if time.Since(began) > leaseTTL && l.keepsFailing() {
-			// It may be this coordinator alone that cannot reach the store, or is too old for an event.
+			// It may be this coordinator alone that cannot reach the store, or is too old for an
+			// event.
 			l.yield(ctx)
 			return
 		}
@@ -95,7 +98,8 @@ func (l *loop) keep(ctx context.Context) {
 			strayed = 0
 			continue
 		}
-		// A batch that is being written looks like this for a moment; twice in a row is something else.
+		// A batch that is being written looks like this for a moment; twice in a row is something
+		// else.
 		if strayed++; strayed == 2 {
 			l.log.Info("the checkpoint was changed from outside; continuing from it", "was", before, "is", stored)
 			return
@@ -192,8 +196,8 @@ func (l *loop) handle(m *message.Message) error {
 	return nil
 }
 
-// report is the outermost middleware: it shows what became of a batch in the status, and logs a failure
-// once. It refuses the message itself, since the router would log it at every attempt.
+// report is the outermost middleware: it shows what became of a batch in the status, and logs a
+// failure once. It refuses the message itself, since the router would log it at every attempt.
 func (l *loop) report(next message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
 		_, err := next(m)
@@ -213,9 +217,9 @@ func (l *loop) report(next message.HandlerFunc) message.HandlerFunc {
 	}
 }
 
-// broken is told that the log is not what was read before. A log that lost its end has lost what the
-// projection was made of: it is made again. At a gap it stands still, since what is missing there may
-// change everything behind it.
+// broken is told that the log is not what was read before. A log that lost its end has lost what
+// the projection was made of: it is made again. At a gap it stands still, since what is missing
+// there may change everything behind it.
 func (l *loop) broken(ctx context.Context, broken error) error {
 	var rolledBack *events.RolledBackError
 	if !errors.As(broken, &rolledBack) {
@@ -223,7 +227,8 @@ func (l *loop) broken(ctx context.Context, broken error) error {
 		pause(ctx, gapCheckEvery)
 		return nil
 	}
-	// A store that came back together with the log has a checkpoint that the log holds: nothing is wrong with it.
+	// A store that came back together with the log has a checkpoint that the log holds: nothing is
+	// wrong with it.
 	stored, err := l.projection.Checkpoint(ctx)
 	if err != nil {
 		return fmt.Errorf("look at the checkpoint after the log was rolled back: %w", err)

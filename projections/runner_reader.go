@@ -11,13 +11,13 @@ import (
 const (
 	// batchesKept bounds the memory of a sharedReader: some megabytes.
 	batchesKept = 4
-	// batchesFresh is how long a batch is given again. What was read is what a reader of its own would have
-	// read a moment ago; a log that was rolled back since shows at the next read.
+	// batchesFresh is how long a batch is given again. What was read is what a reader of its own
+	// would have read a moment ago; a log that was rolled back since shows at the next read.
 	batchesFresh = time.Second
 )
 
-// sharedReader lets the projections of a coordinator read the log together: they follow it side by side,
-// and each batch is fetched and decoded once. Batches are not changed by who gets them.
+// sharedReader lets the projections of a coordinator read the log together: they follow it side by
+// side, and each batch is fetched and decoded once. Batches are not changed by who gets them.
 type sharedReader struct {
 	reader events.BatchReader
 

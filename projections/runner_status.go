@@ -17,8 +17,9 @@ type Status struct {
 	Lag int64 `json:"lag"`
 	// Holder reports that this coordinator runs it.
 	Holder bool `json:"holder"`
-	// Applied counts the events that this coordinator has applied, BadEntries those it passed over because
-	// they are no events, and Rebuilds how often it began anew because the log was rolled back.
+	// Applied counts the events that this coordinator has applied, BadEntries those it passed over
+	// because they are no events, and Rebuilds how often it began anew because the log was rolled
+	// back.
 	Applied    int64 `json:"applied"`
 	BadEntries int64 `json:"badEntries"`
 	Rebuilds   int64 `json:"rebuilds"`
@@ -28,7 +29,8 @@ type Status struct {
 	FailingSince time.Time `json:"failingSince,omitzero"`
 }
 
-// Status asks the stores where each projection stands. Waiting for a store that is away ends with ctx.
+// Status asks the stores where each projection stands. Waiting for a store that is away ends with
+// ctx.
 func (r *Runner) Status(ctx context.Context) []Status {
 	last, readErr := r.reader.Last(ctx)
 	all := make([]Status, len(r.loops))
@@ -58,8 +60,8 @@ func (r *Runner) Status(ctx context.Context) []Status {
 	return all
 }
 
-// Progress is what this coordinator knows of each projection by itself; it asks no store. Lag is -1, and Checkpoint
-// where this coordinator was when it last ran the projection.
+// Progress is what this coordinator knows of each projection by itself; it asks no store. Lag is
+// -1, and Checkpoint where this coordinator was when it last ran the projection.
 func (r *Runner) Progress() []Status {
 	all := make([]Status, len(r.loops))
 	for i, l := range r.loops {
@@ -111,15 +113,16 @@ func (p *progress) hold(held bool) {
 	p.holder = held
 }
 
-// keepsFailing reports whether the projection has stood still for longer than a lease lasts and failed again
-// just now. A long migration behind a failure is not one more failure.
+// keepsFailing reports whether the projection has stood still for longer than a lease lasts and
+// failed again just now. A long migration behind a failure is not one more failure.
 func (p *progress) keepsFailing() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !p.since.IsZero() && time.Since(p.since) > leaseTTL && time.Since(p.failedAt) < failedJustNow
 }
 
-// failedJustNow is longer than it takes from one attempt to the end of the next, at a store that hangs.
+// failedJustNow is longer than it takes from one attempt to the end of the next, at a store that
+// hangs.
 const failedJustNow = maxConnect + 2*time.Second
 
 func (p *progress) at() events.ID {
@@ -173,7 +176,8 @@ func (p *progress) applied(log *slog.Logger, batch events.Batch) {
 	}
 }
 
-// failed shows why the projection does not move, and logs it when it begins. The end of ctx is no failure.
+// failed shows why the projection does not move, and logs it when it begins. The end of ctx is no
+// failure.
 func (p *progress) failed(ctx context.Context, log *slog.Logger, at stage, err error) {
 	if ctx.Err() != nil {
 		return
@@ -190,7 +194,8 @@ func (p *progress) failed(ctx context.Context, log *slog.Logger, at stage, err e
 	}
 }
 
-// relieved ends any failure: another coordinator runs the projection now, and how it fares is for that one to tell.
+// relieved ends any failure: another coordinator runs the projection now, and how it fares is for
+// that one to tell.
 func (p *progress) relieved() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

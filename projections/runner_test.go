@@ -170,7 +170,8 @@ func TestAnotherTakesOverWhenTheHolderDies(t *testing.T) {
 		}
 	}
 
-	// Without its connection to Redis it can neither renew the leases nor give them back, like a process that was killed.
+	// Without its connection to Redis it can neither renew the leases nor give them back, like a
+	// process that was killed.
 	if err := doomed.Close(); err != nil {
 		t.Fatal(err)
 	}

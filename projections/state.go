@@ -9,8 +9,8 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// State is the projection into the hash of the global state, which survives a flush and starts anew at
-// it. Its fields:
+// State is the projection into the hash of the global state, which survives a flush and starts anew
+// at it. Its fields:
 //
 //	version                      seq of the last event applied
 //	checkpoint                   its ID

@@ -18,17 +18,19 @@ type TasksConfig struct {
 	Pool   *Pool
 	Logger *slog.Logger // default slog.Default()
 
-	// Identity is that of the log, as OpenLog returns it. It is kept beside the checkpoint, and compared by
-	// everything that reads or writes rows. "" compares nothing.
+	// Identity is that of the log, as OpenLog returns it. It is kept beside the checkpoint, and
+	// compared by everything that reads or writes rows. "" compares nothing.
 	Identity string
-	// Log reports whether a checkpoint that was kept without an identity fits; needed with Identity.
+	// Log reports whether a checkpoint that was kept without an identity fits; needed with
+	// Identity.
 	Log *events.Reader
-	// TakeOver deletes the rows of another log instead of refusing them. It is for whoever owns both stores.
+	// TakeOver deletes the rows of another log instead of refusing them. It is for whoever owns
+	// both stores.
 	TakeOver bool
 }
 
-// Tasks is the projection into Postgres: a row for each task, views over them, and what task.list reads.
-// A flush that includes Postgres empties it; after one that does not it keeps what it has.
+// Tasks is the projection into Postgres: a row for each task, views over them, and what task.list
+// reads. A flush that includes Postgres empties it; after one that does not it keeps what it has.
 type Tasks struct {
 	cfg TasksConfig
 	waiters
@@ -107,8 +109,8 @@ func (t *Tasks) Apply(ctx context.Context, batch events.Batch) error {
 	return nil
 }
 
-// Reset deletes the rows that the log can give again. Tasks created before base are of a time that a
-// flush took out of the log and left in Postgres; they are kept.
+// Reset deletes the rows that the log can give again. Tasks created before base are of a time that
+// a flush took out of the log and left in Postgres; they are kept.
 func (t *Tasks) Reset(ctx context.Context, base int64) error {
 	if err := t.confirm(ctx); err != nil {
 		return fmt.Errorf("reset the task views: %w", err)
@@ -145,8 +147,8 @@ var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
 // lock takes the checkpoint's row until the transaction ends, and compares it.
 func (t *Tasks) lock(ctx context.Context, tx pgx.Tx, after events.ID) error {
 	var b pgx.Batch
-	// Not waiting for the disk is safe: should Postgres crash, it loses the checkpoint together with what
-	// was written beside it, and the log gives both again.
+	// Not waiting for the disk is safe: should Postgres crash, it loses the checkpoint together
+	// with what was written beside it, and the log gives both again.
 	b.Queue(`SET LOCAL synchronous_commit = off`)
 	b.Queue(t.sql(lockIdentity), t.Name())
 	results := tx.SendBatch(ctx, &b)

@@ -110,7 +110,8 @@ func TestFlushThatWasUndoneDeletesNoRows(t *testing.T) {
 	}
 }
 
-// While a flush deletes keys, projections write nothing into Redis; behind the fence alone they finish.
+// While a flush deletes keys, projections write nothing into Redis; behind the fence alone they
+// finish.
 func TestProjectionsRestWhileAFlushDeletes(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

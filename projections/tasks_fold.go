@@ -10,7 +10,8 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// tasksFold is what a batch does to the rows: for each task one change, in the order they first came.
+// tasksFold is what a batch does to the rows: for each task one change, in the order they first
+// came.
 type tasksFold struct {
 	emptied bool // a flush deleted all rows; only what follows it is in here
 	changes map[int64]*taskChange
@@ -193,7 +194,8 @@ func (c *taskChange) update(p *rowUpdated, _ events.Envelope) {
 		c.set |= colMetadata
 	}
 	if members := c.document(p.Changes.MetadataChanges); members != nil {
-		// All that a batch changes is merged into the metadata at once: that may be long, and this seldom is.
+		// All that a batch changes is merged into the metadata at once: that may be long, and this
+		// seldom is.
 		c.members = jsontext.Merge(c.members, []byte(*members))
 	}
 }
@@ -260,9 +262,9 @@ func (c *taskChange) owner(id string) *string {
 	return &id
 }
 
-// StoredJSON is a user's JSON as a row holds it: byte for byte as it came, but with U+FFFD in place of each
-// escape that SQL cannot read; replaced says that there was one. The API refuses such text now, but older
-// logs hold it. It is "" for none and for null, which the API shows alike.
+// StoredJSON is a user's JSON as a row holds it: byte for byte as it came, but with U+FFFD in place
+// of each escape that SQL cannot read; replaced says that there was one. The API refuses such text
+// now, but older logs hold it. It is "" for none and for null, which the API shows alike.
 func StoredJSON(raw json.RawMessage) (text string, replaced bool) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return "", false

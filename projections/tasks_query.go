@@ -23,8 +23,8 @@ type TaskPage struct {
 	Total int64
 }
 
-// taskOrders are the columns that tasks can be listed by. Tasks are numbered as they are created, so
-// their numbers order them by createdAt and then by id.
+// taskOrders are the columns that tasks can be listed by. Tasks are numbered as they are created,
+// so their numbers order them by createdAt and then by id.
 var taskOrders = map[string]string{
 	"createdAt": "num", "updatedAt": "updated_at", "completedAt": "completed_at", "priority": "priority", "status": "status",
 }
@@ -32,11 +32,12 @@ var taskOrders = map[string]string{
 // maxPageBytes bounds the task objects of a page, since users' metadata and results may be long.
 const maxPageBytes = 16 << 20
 
-// ErrPageTooLarge is what List answers when the tasks of a page hold more than 16 MiB. A page of five never does.
+// ErrPageTooLarge is what List answers when the tasks of a page hold more than 16 MiB. A page of
+// five never does.
 var ErrPageTooLarge = errors.New("the page's tasks hold more than 16 MiB")
 
-// List reads a page and the total in one snapshot. An error other than ErrPageTooLarge, events.ErrForeignLog and that of an unknown
-// order is Postgres's.
+// List reads a page and the total in one snapshot. An error other than ErrPageTooLarge,
+// events.ErrForeignLog and that of an unknown order is Postgres's.
 func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
 	sql, args, err := listSQL(q)
 	if err != nil {

@@ -46,10 +46,11 @@ SELECT num, id, status, priority::bigint, attempt::bigint, assigned_to, text, me
        created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq
 FROM {schema}tasks WHERE num > $1 ORDER BY num LIMIT $2`
 
-// SnapshotTasks reads the task views as they are at one moment, in one transaction that writes nothing:
-// first the checkpoint and the identity of the log that they follow ("" if a version before identities wrote them), which go
-// to begin, then every row in order of Num. An error of begin or of row
-// ends it and is returned as it is. The error wraps ErrNoTaskViews if there are none.
+// SnapshotTasks reads the task views as they are at one moment, in one transaction that writes
+// nothing: first the checkpoint and the identity of the log that they follow ("" if a version
+// before identities wrote them), which go to begin, then every row in order of Num. An error of
+// begin or of row ends it and is returned as it is. The error wraps ErrNoTaskViews if there are
+// none.
 func SnapshotTasks(ctx context.Context, pool *Pool, begin func(at events.ID, log string) error, row func(TaskRow) error) error {
 	tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
@@ -84,7 +85,8 @@ func SnapshotTasks(ctx context.Context, pool *Pool, begin func(at events.ID, log
 	}
 }
 
-// snapshotCheckpoint reads the checkpoint and the log's identity inside of a transaction; the zero ID when there is none.
+// snapshotCheckpoint reads the checkpoint and the log's identity inside of a transaction; the zero
+// ID when there is none.
 func snapshotCheckpoint(ctx context.Context, tx pgx.Tx, pool *Pool) (at events.ID, log string, err error) {
 	var text string
 	var stored *string

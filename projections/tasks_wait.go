@@ -8,8 +8,8 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// pollEvery is how often a waiter looks at the checkpoint's row when another coordinator may be the one
-// that applies: often enough for task.list to be prompt, and a question that costs little.
+// pollEvery is how often a waiter looks at the checkpoint's row when another coordinator may be the
+// one that applies: often enough for task.list to be prompt, and a question that costs little.
 const pollEvery = 15 * time.Millisecond
 
 // waiters tells those who wait for the view that this process has applied more of the log.
@@ -19,8 +19,8 @@ type waiters struct {
 	changed chan struct{} // closed when applied has moved; nil while nobody waits
 }
 
-// WaitFor waits until the view has applied seq, for limit at most, and returns whether it has, else the checkpoint
-// where it stands. The error is Postgres's or the context's.
+// WaitFor waits until the view has applied seq, for limit at most, and returns whether it has, else
+// the checkpoint where it stands. The error is Postgres's or the context's.
 func (t *Tasks) WaitFor(ctx context.Context, seq int64, limit time.Duration) (reached bool, at events.ID, err error) {
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()

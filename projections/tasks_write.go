@@ -38,7 +38,8 @@ FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS c (num, metadata, seq)
 WHERE t.num = c.num AND t.seq < c.seq`
 )
 
-// settable are the columns that an event may set in a row that is there already: by which bit, and from which expression.
+// settable are the columns that an event may set in a row that is there already: by which bit, and
+// from which expression.
 var settable = []struct {
 	bit           column
 	name, changed string
@@ -76,8 +77,8 @@ WHERE t.num = c.num AND t.seq < c.seq`
 // maxMerged is how many rows' metadata, of up to 1 MiB each, is held at a time to merge into it.
 const maxMerged = 32
 
-// write queues what the fold found, and the checkpoint, in one round trip; and before it merges members into
-// the metadata of rows, where there are any.
+// write queues what the fold found, and the checkpoint, in one round trip; and before it merges
+// members into the metadata of rows, where there are any.
 func (t *Tasks) write(ctx context.Context, tx pgx.Tx, f *tasksFold, to events.ID) error {
 	if err := t.mergeMetadata(ctx, tx, f); err != nil {
 		return err
@@ -111,8 +112,8 @@ func (t *Tasks) write(ctx context.Context, tx pgx.Tx, f *tasksFold, to events.ID
 	return tx.SendBatch(ctx, &b).Close()
 }
 
-// mergeMetadata merges in memory what the batch has the whole of, and the rest into the rows. It is not left
-// to SQL: the text must come out as the state has it, byte for byte.
+// mergeMetadata merges in memory what the batch has the whole of, and the rest into the rows. It is
+// not left to SQL: the text must come out as the state has it, byte for byte.
 func (t *Tasks) mergeMetadata(ctx context.Context, tx pgx.Tx, f *tasksFold) error {
 	var rows []*taskChange
 	for _, c := range f.order {
@@ -135,8 +136,8 @@ func (t *Tasks) mergeMetadata(ctx context.Context, tx pgx.Tx, f *tasksFold) erro
 	return nil
 }
 
-// mergeRows reads rows' metadata and writes it merged. It leaves their seq, which tells whether the other
-// columns are still to be written.
+// mergeRows reads rows' metadata and writes it merged. It leaves their seq, which tells whether the
+// other columns are still to be written.
 func (t *Tasks) mergeRows(ctx context.Context, tx pgx.Tx, changes []*taskChange) error {
 	byNum := make(map[int64]*taskChange, len(changes))
 	nums := make([]int64, 0, len(changes))

@@ -14,8 +14,9 @@ import (
 // tracerName is the instrumentation scope of the spans made here.
 const tracerName = "github.com/claudebench/claudebench/projections"
 
-// tracedFor is how long after an event its application is worth a span. A projection that is made again from the log, or comes back after
-// a long outage, would otherwise flood the collector with spans that nobody waits for, and make those of now be dropped.
+// tracedFor is how long after an event its application is worth a span. A projection that is made
+// again from the log, or comes back after a long outage, would otherwise flood the collector with
+// spans that nobody waits for, and make those of now be dropped.
 const tracedFor = time.Minute
 
 // tracer makes a span for each event that a projection has applied.
@@ -32,8 +33,9 @@ func newTracer(provider trace.TracerProvider, projection string) *tracer {
 	return &tracer{provider.Tracer(tracerName), projection}
 }
 
-// applied is called when the transaction of a batch that was begun then is committed: the events in it that belong to a trace get a span,
-// below the one that their envelopes name. The batch is one transaction, so the spans of its events all last as long as it did.
+// applied is called when the transaction of a batch that was begun then is committed: the events in
+// it that belong to a trace get a span, below the one that their envelopes name. The batch is one
+// transaction, so the spans of its events all last as long as it did.
 func (t *tracer) applied(batch events.Batch, began time.Time) {
 	if t == nil {
 		return

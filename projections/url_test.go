@@ -9,7 +9,8 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// What is wrong with a database URL is told without the password in it, also when that is not encoded and stands elsewhere.
+// What is wrong with a database URL is told without the password in it, also when that is not
+// encoded and stands elsewhere.
 func TestOpenPoolKeepsThePasswordToItself(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{

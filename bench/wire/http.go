@@ -42,7 +42,8 @@ var (
 	contentLength = []byte("Content-Length: ")
 )
 
-// Do sends a request made by AppendPost and gives the answer's body, which is good until the next call.
+// Do sends a request made by AppendPost and gives the answer's body, which is good until the next
+// call.
 func (c *HTTP) Do(request []byte) ([]byte, error) {
 	if _, err := c.conn.Write(request); err != nil {
 		return nil, fmt.Errorf("write to the coordinator: %w", err)

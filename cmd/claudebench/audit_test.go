@@ -13,8 +13,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// The auditors' tools on what a coordinator has made: replay prints the log, verify proves it, rebuild
-// folds it again, and a state that somebody changed behind its back is named.
+// The auditors' tools on what a coordinator has made: replay prints the log, verify proves it,
+// rebuild folds it again, and a state that somebody changed behind its back is named.
 func TestReplayVerifyAndRebuild(t *testing.T) {
 	t.Parallel()
 	namespace := testenv.Namespace(t)
@@ -89,7 +89,8 @@ func TestReplayVerifyAndRebuild(t *testing.T) {
 	}
 }
 
-// A Redis that has lost its data: a start is refused, and names the command that takes the rows over.
+// A Redis that has lost its data: a start is refused, and names the command that takes the rows
+// over.
 func TestTakeOver(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{})

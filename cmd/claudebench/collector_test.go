@@ -138,8 +138,8 @@ func (c *collector) of(trace string) []spanSeen {
 	return all
 }
 
-// tree waits until a trace has exactly these spans, and holds that they are. Each is written as the way to it from the caller's span, names
-// with '/' between; the same as often as it is there.
+// tree waits until a trace has exactly these spans, and holds that they are. Each is written as the
+// way to it from the caller's span, names with '/' between; the same as often as it is there.
 func (c *collector) tree(t *testing.T, trace, caller string, want ...string) []spanSeen {
 	t.Helper()
 	slices.Sort(want)

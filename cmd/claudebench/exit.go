@@ -19,7 +19,8 @@ const (
 	exitUnavailable = 3 // what it needs cannot be reached or read
 )
 
-// exitError ends the program with a code. Without a cause nothing is printed: all has been said already.
+// exitError ends the program with a code. Without a cause nothing is printed: all has been said
+// already.
 type exitError struct {
 	code  int
 	cause error
@@ -37,8 +38,8 @@ func (e exitError) Unwrap() error { return e.cause }
 // usageError marks an error as the user's: what was asked for makes no sense. It keeps nil.
 func usageError(err error) error { return withExitCode(exitUsage, err) }
 
-// unavailableError marks an error as that of a store or a coordinator that cannot be reached or read.
-// It keeps nil.
+// unavailableError marks an error as that of a store or a coordinator that cannot be reached or
+// read. It keeps nil.
 func unavailableError(err error) error { return withExitCode(exitUnavailable, err) }
 
 // withExitCode keeps a code that is there already.
@@ -50,8 +51,8 @@ func withExitCode(code int, err error) error {
 	return exitError{code, err}
 }
 
-// exitCode is the code that an error ends the program with. Errors of connections, and of a coordinator that
-// does not fit the others, are known without a mark.
+// exitCode is the code that an error ends the program with. Errors of connections, and of a
+// coordinator that does not fit the others, are known without a mark.
 func exitCode(err error) int {
 	var marked exitError
 	var network *net.OpError // not net.Error, which errors of files are too

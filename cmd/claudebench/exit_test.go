@@ -34,8 +34,8 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// Every command ends with 2 for wrong usage, with 3 when what it needs cannot be reached or read, and with 1 when it ran
-// and failed.
+// Every command ends with 2 for wrong usage, with 3 when what it needs cannot be reached or read,
+// and with 1 when it ran and failed.
 func TestExitCodesOfCommands(t *testing.T) {
 	t.Parallel()
 	const (

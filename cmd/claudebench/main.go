@@ -27,8 +27,8 @@ func run() int {
 	return exitCode(err)
 }
 
-// runCommand runs the command that the arguments name. An error of the root command, which does nothing by
-// itself, is that there is no such command.
+// runCommand runs the command that the arguments name. An error of the root command, which does
+// nothing by itself, is that there is no such command.
 func runCommand(ctx context.Context, root *cobra.Command) error {
 	ran, err := root.ExecuteContextC(ctx)
 	if ran == root {

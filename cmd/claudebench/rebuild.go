@@ -72,7 +72,8 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 			return err
 		}
 		defer pool.Close()
-		// A Redis that has lost its data has no log before a coordinator starts, which is refused until the rows are taken over.
+		// A Redis that has lost its data has no log before a coordinator starts, which is refused
+		// until the rows are taken over.
 		if noLog != nil && errors.Is(projections.SnapshotTasks(ctx, pool, stopHere, nil), projections.ErrNoTaskViews) {
 			return noLog
 		}

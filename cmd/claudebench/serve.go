@@ -92,8 +92,8 @@ func serve(ctx context.Context, cfg *config.Config, o server.Options, started fu
 	}
 }
 
-// reloadOnHangup reads again what can be, at each SIGHUP; what it returns ends that. Without anything to read again the signal
-// keeps its meaning, that the terminal is gone.
+// reloadOnHangup reads again what can be, at each SIGHUP; what it returns ends that. Without
+// anything to read again the signal keeps its meaning, that the terminal is gone.
 func reloadOnHangup(s *server.Server) (stop func()) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -114,7 +114,8 @@ func reloadOnHangup(s *server.Server) (stop func()) {
 	}
 }
 
-// unlessStopped is the error of a start, or nil when it failed because the program was told to stop.
+// unlessStopped is the error of a start, or nil when it failed because the program was told to
+// stop.
 func unlessStopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil
@@ -122,13 +123,13 @@ func unlessStopped(ctx context.Context, err error) error {
 	return err
 }
 
-// eagerCollection is the size of the heap, in bytes, beyond which the collector works as hard as it takes to
-// come back below it, to half of the CPU time at most.
+// eagerCollection is the size of the heap, in bytes, beyond which the collector works as hard as it
+// takes to come back below it, to half of the CPU time at most.
 const eagerCollection = 512 << 20
 
-// tuneGarbageCollection lets the heap grow further between collections than Go does by itself, as long as it
-// is small. The live heap is a few MB, so collections would be many and each would cost the commands; large
-// answers make it large for a moment. GOGC and GOMEMLIMIT have precedence.
+// tuneGarbageCollection lets the heap grow further between collections than Go does by itself, as
+// long as it is small. The live heap is a few MB, so collections would be many and each would cost
+// the commands; large answers make it large for a moment. GOGC and GOMEMLIMIT have precedence.
 func tuneGarbageCollection() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)

@@ -34,7 +34,8 @@ func TestServeRefusesARedisThatEvicts(t *testing.T) {
 	}
 }
 
-// A call in work when SIGTERM arrives is answered; nobody new gets in; then the program ends with 0.
+// A call in work when SIGTERM arrives is answered; nobody new gets in; then the program ends with
+// 0.
 func TestTerminationDrainsCallsInFlight(t *testing.T) {
 	t.Parallel()
 	for _, stop := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
@@ -149,8 +150,8 @@ func TestTerminationDropsHalfARequest(t *testing.T) {
 	}
 }
 
-// Without Redis the program stays up, says so once for each part and not at each attempt, and goes on
-// by itself.
+// Without Redis the program stays up, says so once for each part and not at each attempt, and goes
+// on by itself.
 func TestServeOutlivesRedisQuietly(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{AppendOnly: true, AppendFsync: "always"})

@@ -72,8 +72,8 @@ func openStores(ctx context.Context, cfg *config.Config) (redis.UniversalClient,
 	return client, nil
 }
 
-// readable returns an error if this program is too old for the log. That Redis does not answer, each command says in its own
-// way.
+// readable returns an error if this program is too old for the log. That Redis does not answer,
+// each command says in its own way.
 func readable(ctx context.Context, client redis.UniversalClient, namespace string) error {
 	reader, err := events.NewReader(client, events.ReaderConfig{Namespace: namespace})
 	if err != nil {
@@ -94,8 +94,8 @@ type endpoints struct {
 	Namespace   string `json:"namespace,omitempty"`
 }
 
-// logExists returns an error if a namespace has no log, which is a typo more often than an empty fleet. A coordinator
-// makes the log when it starts, before any event.
+// logExists returns an error if a namespace has no log, which is a typo more often than an empty
+// fleet. A coordinator makes the log when it starts, before any event.
 func logExists(ctx context.Context, client redis.UniversalClient, namespace string) error {
 	space, err := keys.New(namespace)
 	if err != nil {

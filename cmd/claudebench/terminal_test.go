@@ -12,7 +12,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// onTerminal runs the program on a terminal until what it shows holds a text, and returns what it shows.
+// onTerminal runs the program on a terminal until what it shows holds a text, and returns what it
+// shows.
 func onTerminal(t *testing.T, cmd *exec.Cmd, until string) string {
 	t.Helper()
 	shown, tty, err := pty.Open()

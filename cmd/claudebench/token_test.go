@@ -13,7 +13,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// newTokenOf makes a token with the program and appends its entry to an auth file, as its help says.
+// newTokenOf makes a token with the program and appends its entry to an auth file, as its help
+// says.
 func newTokenOf(t *testing.T, file string, args ...string) (secret string) {
 	t.Helper()
 	r := execute(t, nil, append([]string{"token", "new"}, args...)...)
@@ -58,7 +59,8 @@ func TestTokenNewOut(t *testing.T) {
 	}
 }
 
-// What `token new` writes to standard error is what the auth file takes, whatever the names look like.
+// What `token new` writes to standard error is what the auth file takes, whatever the names look
+// like.
 func TestTokenNewMakesEntries(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "tokens.yaml")
@@ -86,8 +88,8 @@ func TestTokenNewMakesEntries(t *testing.T) {
 	}
 }
 
-// SIGHUP takes over a new auth file at once; one that is wrong leaves the old one in force, and the log says why. The program's
-// own calls take their token from the environment.
+// SIGHUP takes over a new auth file at once; one that is wrong leaves the old one in force, and the
+// log says why. The program's own calls take their token from the environment.
 func TestSIGHUPReadsTheAuthFileAgain(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "tokens.yaml")

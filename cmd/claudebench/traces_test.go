@@ -98,8 +98,8 @@ func below(command string) []string {
 	return []string{command + "/apply state", command + "/apply metrics", command + "/apply tasks"}
 }
 
-// The command, its scripts and the projections of its events are in the caller's trace, each below what led to it,
-// and nothing of what users send is in them.
+// The command, its scripts and the projections of its events are in the caller's trace, each below
+// what led to it, and nothing of what users send is in them.
 func TestTracesJoinTheCallers(t *testing.T) {
 	t.Parallel()
 	c := collectHTTP(t)
@@ -136,7 +136,8 @@ func TestTracesJoinTheCallers(t *testing.T) {
 	}
 }
 
-// Each call of a batch has its own command and script, by whatever path it came; a command that runs several scripts has them all.
+// Each call of a batch has its own command and script, by whatever path it came; a command that
+// runs several scripts has them all.
 func TestTracesByEveryPath(t *testing.T) {
 	t.Parallel()
 	c := collectHTTP(t)
@@ -171,7 +172,8 @@ func TestTracesByEveryPath(t *testing.T) {
 	c.tree(t, trace, callersSpan, want...)
 }
 
-// A caller that is not sampled gets no spans, and its events carry on what it sent. One without a trace begins one.
+// A caller that is not sampled gets no spans, and its events carry on what it sent. One without a
+// trace begins one.
 func TestTracesHeedTheCallersSampling(t *testing.T) {
 	t.Parallel()
 	c := collectGRPC(t)
@@ -189,13 +191,15 @@ func TestTracesHeedTheCallersSampling(t *testing.T) {
 		return len(c.of(own)) == 5, fmt.Sprintf("the trace has %+v", c.of(own))
 	})
 	c.tree(t, own, "", append(below("task.create"), "task.create", "task.create/create_task")...)
-	// Spans go out in the order in which they ended, so those of the first call would be here by now.
+	// Spans go out in the order in which they ended, so those of the first call would be here by
+	// now.
 	if spans := c.of(unsampled[3:35]); len(spans) != 0 {
 		t.Errorf("unsampled, and yet there are %+v", spans)
 	}
 }
 
-// The monitor looks for the dead every few milliseconds, and none of that is a trace; what it finds has none either.
+// The monitor looks for the dead every few milliseconds, and none of that is a trace; what it finds
+// has none either.
 func TestTracesOfTheMonitorAreNone(t *testing.T) {
 	t.Parallel()
 	c := collectHTTP(t)
@@ -216,7 +220,8 @@ func TestTracesOfTheMonitorAreNone(t *testing.T) {
 	}
 }
 
-// Without a variable that asks for them, or with one that switches them off, there are no traces, and the events carry on what came in.
+// Without a variable that asks for them, or with one that switches them off, there are no traces,
+// and the events carry on what came in.
 func TestTracesAreOffUnlessAskedFor(t *testing.T) {
 	t.Parallel()
 	c := collectHTTP(t)
@@ -259,7 +264,8 @@ func TestTracesAreSentAtTheEnd(t *testing.T) {
 	}
 }
 
-// A collector that is away, refuses or hangs neither fails nor slows calls, is told once in the log, and does not keep the program from ending.
+// A collector that is away, refuses or hangs neither fails nor slows calls, is told once in the
+// log, and does not keep the program from ending.
 func TestTracesAreLostQuietly(t *testing.T) {
 	t.Parallel()
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
@@ -332,7 +338,8 @@ func TestTracesAreLostQuietly(t *testing.T) {
 	}
 }
 
-// A variable that cannot be meant stops the start, and its value is shown only where it holds no secret.
+// A variable that cannot be meant stops the start, and its value is shown only where it holds no
+// secret.
 func TestTracesRefuseWrongVariables(t *testing.T) {
 	t.Parallel()
 	for variable, want := range map[string]string{

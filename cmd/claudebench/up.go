@@ -206,8 +206,8 @@ func program() string {
 	return shellWord(os.Args[0])
 }
 
-// builtByRun matches where `go run` puts what it builds: a folder of the build's own, and the second time
-// its cache.
+// builtByRun matches where `go run` puts what it builds: a folder of the build's own, and the
+// second time its cache.
 var builtByRun = regexp.MustCompile(`/go-build\d+/b001/exe/[^/]+$|/[0-9a-f]{64}-d/[^/]+$`)
 
 // shellWord writes a word so that a shell reads it as one.
@@ -227,8 +227,8 @@ func where(there bool, path, otherwise string) string {
 	return otherwise
 }
 
-// ports are those that the servers had the last time. They keep them while nobody else takes them, so that
-// a tail, or a shell that knows the addresses, goes on after a restart.
+// ports are those that the servers had the last time. They keep them while nobody else takes them,
+// so that a tail, or a shell that knows the addresses, goes on after a restart.
 type ports struct {
 	Redis    int `json:"redis"`
 	Postgres int `json:"postgres"`

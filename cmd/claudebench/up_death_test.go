@@ -14,8 +14,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// `up` that is killed starts again in its folder at once: the servers that it left behind end before new ones touch
-// the data, and the data is all there.
+// `up` that is killed starts again in its folder at once: the servers that it left behind end
+// before new ones touch the data, and the data is all there.
 func TestUpStartsAgainAfterItsOwnDeath(t *testing.T) {
 	t.Parallel()
 	dir := dataFolder(t)
@@ -54,7 +54,8 @@ func TestUpStartsAgainAfterItsOwnDeath(t *testing.T) {
 				t.Fatalf("after death %d:\n%s\nbefore:\n%s", life, after, before)
 			}
 		}
-		// A server holds its folder's lock as long as it lives: those that are new could not have started beside the old.
+		// A server holds its folder's lock as long as it lives: those that are new could not have
+		// started beside the old.
 		for server, pid := range pids() {
 			if pid == left[server] {
 				t.Errorf("%s, process %d, outlives the `up` that started it", server, pid)

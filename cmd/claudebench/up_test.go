@@ -41,7 +41,8 @@ func dataFolder(t *testing.T) string {
 	return filepath.Join(dir, "data")
 }
 
-// shown takes the commands that `up` tells to try out of what it printed, made fit to be run in a shell.
+// shown takes the commands that `up` tells to try out of what it printed, made fit to be run in a
+// shell.
 func shown(t *testing.T, out string) []string {
 	t.Helper()
 	_, try, _ := strings.Cut(out, "Try, in another terminal:\n")
@@ -157,7 +158,8 @@ func TestUp(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(dir, endpointsFile)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file with the passwords: %v, %v", info.Mode(), err)
 	}
-	// Nobody else can read what is in the folder. As root, others may walk through the folder, since Postgres runs as one.
+	// Nobody else can read what is in the folder. As root, others may walk through the folder,
+	// since Postgres runs as one.
 	if err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.Type()&fs.ModeSymlink != 0 {
 			return err

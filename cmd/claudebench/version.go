@@ -8,7 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the build (-ldflags -X main.version=…); without it, what Go knows of the build is told.
+// version is set by the build (-ldflags -X main.version=…); without it, what Go knows of the build
+// is told.
 var version string
 
 func newVersion() *cobra.Command {

@@ -15,7 +15,8 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// goneAfter is a Redis that goes away when a script has been run a number of times, until it is back.
+// goneAfter is a Redis that goes away when a script has been run a number of times, until it is
+// back.
 type goneAfter struct {
 	script *lua.Script
 	runs   atomic.Int64 // that are left

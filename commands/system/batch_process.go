@@ -25,8 +25,9 @@ type ProcessBatchParams struct {
 	Items      []api.Value `json:"items" jsonschema:"an object with text is a task {text, priority, metadata}; anything else becomes metadata.item of one"`
 }
 
-// ProcessBatchResult is the result of system.batch.process. Processed is false while the batch is under way: another
-// instance has its lock, the call's time was over, Redis went away, or the next items were refused for Reason.
+// ProcessBatchResult is the result of system.batch.process. Processed is false while the batch is
+// under way: another instance has its lock, the call's time was over, Redis went away, or the next
+// items were refused for Reason.
 type ProcessBatchResult struct {
 	Processed      bool   `json:"processed"`
 	ProcessorID    string `json:"processorId"`
@@ -62,9 +63,11 @@ var (
 
 const (
 	maxBatchItems = 10_000
-	// batchChunk is how many items become tasks in one step, so that Redis serves others in between.
+	// batchChunk is how many items become tasks in one step, so that Redis serves others in
+	// between.
 	batchChunk = 50
-	// batchReserve is left of the call's time when it answers how far it has got, rather than be cut off.
+	// batchReserve is left of the call's time when it answers how far it has got, rather than be
+	// cut off.
 	batchReserve = time.Second
 	maxBatchSets = 64 // of roles, as many as there may be in all
 )
@@ -100,7 +103,8 @@ func batchProcessMethod() (*command.Method, error) {
 	})
 }
 
-// batchTasks are the arguments of the tasks that the items become: text, priority, metadata and set of roles of each.
+// batchTasks are the arguments of the tasks that the items become: text, priority, metadata and set
+// of roles of each.
 func batchTasks(items *params.Decoder[batchTask], p *ProcessBatchParams) ([]any, error) {
 	args := make([]any, 0, 4*len(p.Items))
 	sets := map[string]bool{}
@@ -142,9 +146,10 @@ func isTask(item api.Value) bool {
 	return false
 }
 
-// processBatch takes the batch's lock and works through the items from where the last one to have it has got to. What it
-// leaves, a failure or the end of its time included, the next call goes on with. It has begun when it has the lock: if Redis goes
-// away or refuses a chunk after that, the result is how far it has got, since an error would mean that nothing changed.
+// processBatch takes the batch's lock and works through the items from where the last one to have
+// it has got to. What it leaves, a failure or the end of its time included, the next call goes on
+// with. It has begun when it has the lock: if Redis goes away or refuses a chunk after that, the
+// result is how far it has got, since an error would mean that nothing changed.
 func processBatch(ctx context.Context, c *command.Call, p *ProcessBatchParams, tasks []any) (json.RawMessage, error) {
 	digest, err := digestOf(p.Items)
 	if err != nil {
@@ -183,7 +188,8 @@ func processBatch(ctx context.Context, c *command.Call, p *ProcessBatchParams, t
 	}
 }
 
-// processChunk makes tasks of the items that follow the first done ones. Its answer is nil while there is more to do.
+// processChunk makes tasks of the items that follow the first done ones. Its answer is nil while
+// there is more to do.
 func processChunk(ctx context.Context, c *command.Call, p *ProcessBatchParams, token string, done int, tasks []any) (json.RawMessage, error) {
 	reply, err := processBatchChunk.Run(ctx, c.Scripts(), processBatchChunkArgs{
 		Context: c.EventContext(string(p.InstanceID), c.Cause), Batch: string(p.BatchID), Token: token, Progress: done,
@@ -211,7 +217,8 @@ func conflictReason(err error) string {
 	return detail.Reason
 }
 
-// taken reads the reply of coordinate_batch: a token and how many items are done, or the answer of the call.
+// taken reads the reply of coordinate_batch: a token and how many items are done, or the answer of
+// the call.
 func taken(reply any) (token string, done int, answer json.RawMessage, err error) {
 	list, ok := reply.([]any)
 	if ok && len(list) == 1 {

@@ -25,8 +25,8 @@ func processOn(f *fleettest.Fleet, instance, items string) system.ProcessBatchRe
 	return fleettest.Decoded[system.ProcessBatchResult](f.T, f.OK("system.batch.process", `{"batchId":"b","instanceId":%q,"items":%s}`, instance, items))
 }
 
-// begunBatch is a batch b of which an instance has the lock and has made the first items into tasks, one chunk for each
-// number, before its coordinator died. It gives the last fencing token.
+// begunBatch is a batch b of which an instance has the lock and has made the first items into
+// tasks, one chunk for each number, before its coordinator died. It gives the last fencing token.
 func begunBatch(f *fleettest.Fleet, t *testing.T, instance, items string, chunks ...int) string {
 	t.Helper()
 	c, p, tasks := batchCall(f, t, instance, items)
@@ -154,7 +154,8 @@ func TestBatchIsRefusedWhole(t *testing.T) {
 		if f.Exists(f.Keys.Batch("b", "status"), f.Keys.Batch("b", "lock")) != 0 {
 			t.Error("a refused call left a batch")
 		}
-		// One set too many for what others have: the chunk is refused, and goes through once there is a place.
+		// One set too many for what others have: the chunk is refused, and goes through once there
+		// is a place.
 		id := f.Create("x", `,"metadata":{"roles":["other"]}`)
 		items := "[" + strings.Join(sets[:32], ",") + "," + strings.Join(sets[:18], ",") + "," + strings.Join(sets[32:64], ",") + "]"
 		if got := processOn(f, "w", items); got != (system.ProcessBatchResult{false, "w", 50, 82, "TOO_MANY_ROLE_SETS"}) {
@@ -170,7 +171,8 @@ func TestBatchIsRefusedWhole(t *testing.T) {
 	})
 }
 
-// A coordinator dies between two chunks: nobody else gets in before the lock's end, the instance itself does at once.
+// A coordinator dies between two chunks: nobody else gets in before the lock's end, the instance
+// itself does at once.
 func TestBatchGoesOn(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `[]`, "")

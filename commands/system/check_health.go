@@ -39,7 +39,8 @@ func (o Options) checkHealthMethod() (*command.Method, error) {
 	}, o.checkHealth)
 }
 
-// checkHealth returns what was done even if the rest failed: an error would mean that nothing changed.
+// checkHealth returns what was done even if the rest failed: an error would mean that nothing
+// changed.
 func (o Options) checkHealth(ctx context.Context, c *command.Call, p *CheckHealthParams) (json.RawMessage, error) {
 	timeout := o.InstanceTTL.Milliseconds()
 	if p.Timeout != nil {

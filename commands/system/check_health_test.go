@@ -149,8 +149,8 @@ func TestCheckHealthAtOnce(t *testing.T) {
 	})
 }
 
-// After a stop of the world nobody is declared dead for one TTL, whoever asks; but by the order of an operator, who gives a
-// shorter timeout.
+// After a stop of the world nobody is declared dead for one TTL, whoever asks; but by the order of
+// an operator, who gives a shorter timeout.
 func TestNobodyIsDeclaredDeadAfterAStop(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{InstanceTTL: 150 * time.Millisecond, MonitorInterval: time.Hour}, func(t *testing.T, f *fleettest.Fleet) {
 		monitor := f.Keys.Prefix() + "health:monitor"

@@ -39,7 +39,8 @@ func (o Options) flushMethod() (*command.Method, error) {
 	}, o.flush)
 }
 
-// flush starts a flush. Once it has begun it goes to its end, whether or not the caller waits for it.
+// flush starts a flush. Once it has begun it goes to its end, whether or not the caller waits for
+// it.
 func (o Options) flush(ctx context.Context, c *command.Call, p *FlushParams) (json.RawMessage, error) {
 	include := p.IncludePostgres == nil || *p.IncludePostgres
 	if o.Flusher.Rows == nil && p.IncludePostgres != nil && include {

@@ -101,8 +101,8 @@ func TestFlush(t *testing.T) {
 
 var cmpSorted = cmp.Transformer("sorted", func(list []string) []string { return slices.Sorted(slices.Values(list)) })
 
-// Keys of every family are counted, whoever put them there and of whatever type; keys of other namespaces,
-// and those that only look alike, stay.
+// Keys of every family are counted, whoever put them there and of whatever type; keys of other
+// namespaces, and those that only look alike, stay.
 func TestFlushDeletesItsKeysAndNoOthers(t *testing.T) {
 	t.Parallel()
 	for name, redis := range map[string]func(testing.TB) *fleettest.Fleet{

@@ -61,7 +61,8 @@ type getSystemStateArgs struct{ TTL int64 } // ms
 
 var getSystemState = lua.Bind[getSystemStateArgs]("get_system_state")
 
-// maxState is the longest state: half a megabyte for each of three lists, and the one entry that exceeds it.
+// maxState is the longest state: half a megabyte for each of three lists, and the one entry that
+// exceeds it.
 const maxState = 8 << 20
 
 func (o Options) getStateMethod() (*command.Method, error) {

@@ -129,8 +129,8 @@ func TestGetState(t *testing.T) {
 	})
 }
 
-// Who has been silent for the TTL is not alive, though nobody has declared it dead; a lease that ran out
-// makes no leader.
+// Who has been silent for the TTL is not alive, though nobody has declared it dead; a lease that
+// ran out makes no leader.
 func TestGetStateOfTheSilent(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("a", `[]`, "")
@@ -219,7 +219,8 @@ func TestGetStateWithForeignEntries(t *testing.T) {
 	}
 }
 
-// A snapshot is of one moment: its tasks are those that its last event left, whoever writes meanwhile.
+// A snapshot is of one moment: its tasks are those that its last event left, whoever writes
+// meanwhile.
 func TestGetStateIsOfOneMoment(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `[]`, "")

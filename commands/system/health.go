@@ -18,8 +18,9 @@ import (
 // HealthParams are the params of system.health: none.
 type HealthParams struct{}
 
-// HealthResult is the result of system.health. Status is healthy when all services work, degraded when
-// Redis does and another does not or an instance failed lately, unhealthy when Redis takes no commands.
+// HealthResult is the result of system.health. Status is healthy when all services work, degraded
+// when Redis does and another does not or an instance failed lately, unhealthy when Redis takes no
+// commands.
 type HealthResult struct {
 	Status   string         `json:"status" jsonschema:"healthy; degraded when a service other than Redis is away, the task view is behind the log for more than ten seconds, or an instance failed less than five minutes ago and is not back; unhealthy when Redis takes no commands"`
 	Services HealthServices `json:"services"`
@@ -35,8 +36,8 @@ type HealthServices struct {
 
 var getSystemHealth = lua.Bind[lua.NoArgs]("get_system_health")
 
-// healthPatience is how long each service has to answer: a fraction of the method's timeout, for who asks
-// wants to know soon that one does not.
+// healthPatience is how long each service has to answer: a fraction of the method's timeout, for
+// who asks wants to know soon that one does not.
 const healthPatience = time.Second
 
 func (o Options) healthMethod() (*command.Method, error) {
@@ -78,7 +79,8 @@ func (o Options) health(ctx context.Context, c *command.Call, _ *HealthParams) (
 	return json.Marshal(found.result())
 }
 
-// postgresAnswers returns nil if the task view can be read, and how far it is behind the log if Redis tells.
+// postgresAnswers returns nil if the task view can be read, and how far it is behind the log if
+// Redis tells.
 func (o Options) postgresAnswers(ctx context.Context, scripts lua.Scripts) (taskview.Lag, error) {
 	if o.View == nil {
 		return taskview.Lag{}, taskview.ErrNotConfigured

@@ -127,8 +127,8 @@ func TestHealthIsLimited(t *testing.T) {
 	})
 }
 
-// It returns while Redis hangs and while it is gone, in time, and while Postgres hangs as well; what the
-// other service says does not suffer.
+// It returns while Redis hangs and while it is gone, in time, and while Postgres hangs as well;
+// what the other service says does not suffer.
 func TestHealthWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{})

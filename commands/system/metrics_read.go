@@ -43,8 +43,8 @@ type counters map[string]string
 // number returns a field as an integer, 0 where there is none.
 func (c counters) number(field string) int64 { return lua.Integer(c[field]) }
 
-// throughput is how many tasks were finished in the sliding minute: those of this calendar minute, and of
-// the one before the part that the sliding minute still covers.
+// throughput is how many tasks were finished in the sliding minute: those of this calendar minute,
+// and of the one before the part that the sliding minute still covers.
 func (m *measured) throughput() float64 {
 	const minute = int64(time.Minute / time.Millisecond)
 	this := m.Clock / minute
@@ -52,8 +52,8 @@ func (m *measured) throughput() float64 {
 	return rounded(float64(m.finished(this)) + float64(m.finished(this-1))*(1-passed))
 }
 
-// finished is how many tasks were finished in a minute since 1970. The projection keeps them in a ring of
-// 60 fields, `<minute>:<tasks>` each.
+// finished is how many tasks were finished in a minute since 1970. The projection keeps them in a
+// ring of 60 fields, `<minute>:<tasks>` each.
 func (m *measured) finished(minute int64) int64 {
 	of, count, _ := strings.Cut(m.Global["finished."+strconv.FormatInt(minute%60, 10)], ":")
 	if of != strconv.FormatInt(minute, 10) {

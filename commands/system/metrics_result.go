@@ -1,7 +1,8 @@
 package system
 
-// MetricsResult is the result of system.metrics. What comes from the log is of the whole system and as far
-// as the metrics projection has got; calls, times and memory are of the coordinator that answers.
+// MetricsResult is the result of system.metrics. What comes from the log is of the whole system and
+// as far as the metrics projection has got; calls, times and memory are of the coordinator that
+// answers.
 type MetricsResult struct {
 	EventsProcessed int64   `json:"eventsProcessed" jsonschema:"events counted from the log"`
 	TasksCompleted  int64   `json:"tasksCompleted"`

@@ -78,7 +78,8 @@ func TestMetricsOfTheQueues(t *testing.T) {
 		if diff := cmp.Diff(want, *got.SystemHealthCheck); diff != "" {
 			t.Errorf("health (-want +got):\n%s", diff)
 		}
-		// What a dead worker left behind counts until it is put back; leadership ends with the lease.
+		// What a dead worker left behind counts until it is put back; leadership ends with the
+		// lease.
 		for f.Client.ZCard(t.Context(), f.Keys.Alive()).Val() > 0 {
 			if _, err := f.Scripts.Run(t.Context(), lua.Named("reassign_failed_tasks"), lua.EventContext("x", "", ""), "", 0, 0, 0, 0, 0, 0); err != nil {
 				t.Fatal(err)

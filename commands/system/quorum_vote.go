@@ -23,7 +23,8 @@ type VoteParams struct {
 	TotalInstances *int      `json:"totalInstances,omitempty" jsonschema:"the number of instances that vote; the first vote fixes it; default 3"`
 }
 
-// VoteResult is the result of system.quorum.vote; FinalDecision is there when one value has the quorum.
+// VoteResult is the result of system.quorum.vote; FinalDecision is there when one value has the
+// quorum.
 type VoteResult struct {
 	Voted         bool      `json:"voted"`
 	QuorumReached bool      `json:"quorumReached"`

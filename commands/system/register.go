@@ -124,8 +124,8 @@ func registration(reply any) (event string, setAside bool, err error) {
 	return event, values[1] == int64(1), nil
 }
 
-// instanceMetadata reads what the coordinator itself understands of an instance's metadata, which has
-// been checked by its schema.
+// instanceMetadata reads what the coordinator itself understands of an instance's metadata, which
+// has been checked by its schema.
 func instanceMetadata(metadata api.Object) (maxTasks int, session string) {
 	maxTasks = defaultMaxTasks
 	for name, v := range jsontext.Members(metadata) {

@@ -162,8 +162,8 @@ func TestRegisterWithOtherRoles(t *testing.T) {
 	})
 }
 
-// Another process with fewer roles leaves what was claimed and what was assigned in one step. What was auto-assigned
-// stays for whoever comes first.
+// Another process with fewer roles leaves what was claimed and what was assigned in one step. What
+// was auto-assigned stays for whoever comes first.
 func TestRegisterAsAnotherProcessWithOtherRoles(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `["worker","a"]`, `,"metadata":{"sessionId":"s"}`)
@@ -188,7 +188,8 @@ func TestRegisterAsAnotherProcessWithOtherRoles(t *testing.T) {
 	})
 }
 
-// One step may set aside what was claimed and what was assigned. What was auto-assigned is anybody's then.
+// One step may set aside what was claimed and what was assigned. What was auto-assigned is
+// anybody's then.
 func TestRegisterSetsBothKindsAside(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		for _, name := range []string{":instance:auto", ":auto"} { // of the auto-assigned ones; the latter in older data

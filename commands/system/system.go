@@ -1,5 +1,6 @@
-// Package system is the domain of instances and of the coordinator itself: one file for each method of system.*,
-// named after it, with the method's params, result, limits and script. Package commands lists its Methods.
+// Package system is the domain of instances and of the coordinator itself: one file for each method
+// of system.*, named after it, with the method's params, result, limits and script. Package
+// commands lists its Methods.
 package system
 
 import (

@@ -56,7 +56,8 @@ func (o Options) unregister(ctx context.Context, c *command.Call, p *UnregisterP
 	}
 	event, _ := reply.([]any)[1].(string)
 	if n[0] > 0 {
-		// It is unregistered. What follows is repeatable, and the monitor goes on with it if it stops here.
+		// It is unregistered. What follows is repeatable, and the monitor goes on with it if it
+		// stops here.
 		if err := o.Reassigner.Reassign(ctx, c.EventContext(id, event), "instance_unregistered"); err != nil {
 			o.Logger.WarnContext(ctx, "tasks of an unregistered instance are not all put back yet; the monitor goes on",
 				"instance", id, "error", err)

@@ -39,7 +39,8 @@ type ListTasksResult struct {
 	Behind     *Behind    `json:"behind,omitempty"`
 }
 
-// Behind is how far the list is behind the log. It is left out when the list has all that was committed before the call.
+// Behind is how far the list is behind the log. It is left out when the list has all that was
+// committed before the call.
 type Behind struct {
 	Events int64 `json:"events" jsonschema:"events that the list lacks, at most"`
 	MS     int64 `json:"ms" jsonschema:"age of the oldest of them"`
@@ -50,13 +51,15 @@ var listTasks = lua.Bind[lua.NoArgs]("list_tasks")
 const (
 	defaultPage = 100
 	maxPage     = 1000
-	// maxTask is the longest task object: metadata of 1 MiB, and a result and an error that came in one body.
+	// maxTask is the longest task object: metadata of 1 MiB, and a result and an error that came in
+	// one body.
 	maxTask = 2<<20 + 8<<10
-	// maxList is how many bytes the tasks of a page may have, and makesList how often they lie in memory while
-	// the page is made: as rows, as task objects, and as the answer.
+	// maxList is how many bytes the tasks of a page may have, and makesList how often they lie in
+	// memory while the page is made: as rows, as task objects, and as the answer.
 	maxList   = 16<<20 + maxTask
 	makesList = 3
-	// viewPatience is how long a list waits for the view to have what was committed before the call.
+	// viewPatience is how long a list waits for the view to have what was committed before the
+	// call.
 	viewPatience = 500 * time.Millisecond
 )
 

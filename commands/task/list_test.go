@@ -75,7 +75,8 @@ func TestListWithoutPostgres(t *testing.T) {
 	})
 }
 
-// One caller's lists delay that caller's alone: others are answered, what waits too long is refused, and no circuit opens.
+// One caller's lists delay that caller's alone: others are answered, what waits too long is
+// refused, and no circuit opens.
 func TestListsOfACallerShareItsPart(t *testing.T) {
 	t.Parallel()
 	var under, most atomic.Int64

@@ -1,5 +1,5 @@
-// Package task is the domain of tasks: one file for each method of task.*, named after it, with the method's params,
-// result, limits and script. Package commands lists its Methods.
+// Package task is the domain of tasks: one file for each method of task.*, named after it, with the
+// method's params, result, limits and script. Package commands lists its Methods.
 package task
 
 import (

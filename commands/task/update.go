@@ -31,8 +31,8 @@ type TaskUpdates struct {
 	Metadata api.Object `json:"metadata,omitempty" jsonschema:"members to add or replace; the others stay"`
 }
 
-// updateTaskArgs are the script's arguments; what does not change is empty. Metadata is merged already, from Members, the
-// members to change, and Read, what the task had.
+// updateTaskArgs are the script's arguments; what does not change is empty. Metadata is merged
+// already, from Members, the members to change, and Read, what the task had.
 type updateTaskArgs struct {
 	ID                      string
 	Text                    *string
@@ -70,7 +70,8 @@ func (o Options) updateMethod() (*command.Method, error) {
 	}, o.update)
 }
 
-// maxMetadata is how many bytes of metadata a task may come to have. What comes at once is as long as a body at most.
+// maxMetadata is how many bytes of metadata a task may come to have. What comes at once is as long
+// as a body at most.
 const maxMetadata = 1 << 20
 
 // maxMerges is how often metadata is merged again because somebody else changed it in between.
@@ -98,8 +99,8 @@ func (o Options) update(ctx context.Context, c *command.Call, p *UpdateTaskParam
 	return nil, &api.Error{Code: api.CodeConflict, Message: "Conflict", Data: map[string]any{"reason": "METADATA_CHANGED"}}
 }
 
-// mergeMetadata reads a task's metadata and puts changes over it. The script compares it with what was
-// read, so that nobody's change is lost.
+// mergeMetadata reads a task's metadata and puts changes over it. The script compares it with what
+// was read, so that nobody's change is lost.
 func mergeMetadata(ctx context.Context, c *command.Call, id api.TaskID, changes api.Object) (read, merged []byte, roles string, err error) {
 	if changes == nil {
 		return nil, nil, "", nil

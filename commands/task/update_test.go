@@ -139,8 +139,8 @@ func TestUpdateRolesOfAnAssignedTask(t *testing.T) {
 	})
 }
 
-// Everybody's change of the metadata is there in the end.
-// Metadata is merged, so it could grow without end.
+// Everybody's change of the metadata is there in the end. Metadata is merged, so it could grow
+// without end.
 func TestUpdateMetadataStaysBounded(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		id := f.Create("x", "")

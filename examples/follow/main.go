@@ -1,12 +1,12 @@
-// Command follow is a small service on ClaudeBench's event log. It prints one line for each event, and
-// after a restart continues where it stopped.
+// Command follow is a small service on ClaudeBench's event log. It prints one line for each event,
+// and after a restart continues where it stopped.
 //
 //	eval "$(go run ./cmd/claudebench env)"
 //	go run ./examples/follow --types 'task.*' --name my-service
 //
-// It reads from the Redis at CB_REDIS_URL, which `env` prints for the Redis that `up` runs. While Redis
-// is unavailable it waits. If the log was rolled back or has a gap, it prints the error and exits with
-// status 1.
+// It reads from the Redis at CB_REDIS_URL, which `env` prints for the Redis that `up` runs. While
+// Redis is unavailable it waits. If the log was rolled back or has a gap, it prints the error and
+// exits with status 1.
 package main
 
 import (
@@ -91,9 +91,9 @@ func run(ctx context.Context, args []string, out, logs io.Writer) (err error) {
 	return sub.Err()
 }
 
-// show prints an event. Delivery is at least once, so it may be called twice for the same event. Here
-// that prints a line twice; a service that writes to a database uses the event's ID to make the second
-// write do nothing.
+// show prints an event. Delivery is at least once, so it may be called twice for the same event.
+// Here that prints a line twice; a service that writes to a database uses the event's ID to make
+// the second write do nothing.
 func show(out io.Writer, m *message.Message) error {
 	e, err := events.Decode(m.Payload)
 	if err != nil {
@@ -111,8 +111,8 @@ func show(out io.Writer, m *message.Message) error {
 	case *events.TaskFailed:
 		what = fmt.Sprintf("%s by %s in %d ms: %s", p.ID, p.WorkerID, p.Duration, p.Error)
 	}
-	// An event of a type or version newer than this program does not stop it: the payload is printed
-	// as JSON.
+	// An event of a type or version newer than this program does not stop it: the payload is
+	// printed as JSON.
 	if err != nil && !errors.Is(err, events.ErrUnknownType) && !errors.Is(err, events.ErrUnknownVersion) {
 		return err
 	}

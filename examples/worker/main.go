@@ -1,12 +1,13 @@
-// Command worker is a minimal agent: it registers, claims tasks, does them and sends heartbeats, over
-// plain HTTP and JSON with the standard library alone. Its work is to count the words of a task's text.
+// Command worker is a minimal agent: it registers, claims tasks, does them and sends heartbeats,
+// over plain HTTP and JSON with the standard library alone. Its work is to count the words of a
+// task's text.
 //
 //	go run ./examples/worker --id worker-1
 //
 // It may be killed at any moment. It completes a task with the attempt of its claim, so it cannot
-// complete a task that was given to another worker in the meantime. It repeats a call whose reply was
-// lost with the same idempotency key, so nothing happens twice. If the coordinator requires a token,
-// set CB_TOKEN.
+// complete a task that was given to another worker in the meantime. It repeats a call whose reply
+// was lost with the same idempotency key, so nothing happens twice. If the coordinator requires a
+// token, set CB_TOKEN.
 package main
 
 import (
@@ -89,8 +90,8 @@ func (w worker) register(ctx context.Context) error {
 	}, nil)
 }
 
-// heartbeats keeps the registration alive. If it has expired, the worker registers again, and the same
-// session lets it keep the tasks that it still holds.
+// heartbeats keeps the registration alive. If it has expired, the worker registers again, and the
+// same session lets it keep the tasks that it still holds.
 func (w worker) heartbeats(ctx context.Context) {
 	for pause(ctx, w.beat) {
 		var answer struct {
@@ -138,8 +139,8 @@ func (e *rpcError) Error() string {
 
 const internalError = -32603
 
-// repeat calls until the reply is final. After a lost reply or an internal error the command may or may
-// not have happened; the idempotency key makes the next call safe.
+// repeat calls until the reply is final. After a lost reply or an internal error the command may or
+// may not have happened; the idempotency key makes the next call safe.
 func (w worker) repeat(ctx context.Context, method string, params map[string]any, result any) error {
 	for {
 		err := w.call(ctx, method, params, result)

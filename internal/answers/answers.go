@@ -1,9 +1,10 @@
-// Package answers bounds the memory that answers hold, in the whole process and for each HTTP request. The
-// transports make a Budget's Exchange for each request and run its calls through it; a command whose answer
-// may be large reserves its bytes with Reserve before it makes it.
+// Package answers bounds the memory that answers hold, in the whole process and for each HTTP
+// request. The transports make a Budget's Exchange for each request and run its calls through it; a
+// command whose answer may be large reserves its bytes with Reserve before it makes it.
 //
-// Commands with short answers never wait for room and are never refused for lack of it, so that heartbeats
-// and claims go on while large lists fill the room. Nothing here can fail but by refusing.
+// Commands with short answers never wait for room and are never refused for lack of it, so that
+// heartbeats and claims go on while large lists fill the room. Nothing here can fail but by
+// refusing.
 package answers
 
 import (
@@ -18,13 +19,14 @@ import (
 )
 
 const (
-	// Room is how many bytes all large answers together may hold, from before they are made until they
-	// are written.
+	// Room is how many bytes all large answers together may hold, from before they are made until
+	// they are written.
 	Room = 192 << 20
-	// MaxHeld is how many bytes the results of one request may have before its other calls are not begun.
+	// MaxHeld is how many bytes the results of one request may have before its other calls are not
+	// begun.
 	MaxHeld = 16 << 20
-	// maxMaking is how many bytes one request may have reserved for results that are being made beside
-	// others: what they will really have is not known yet.
+	// maxMaking is how many bytes one request may have reserved for results that are being made
+	// beside others: what they will really have is not known yet.
 	maxMaking = 64 << 20
 	// short is the longest answer that needs no room.
 	short = 64 << 10
@@ -96,9 +98,10 @@ func notBegun() *api.Error {
 	return api.InvalidRequest("not begun: the answers of this batch have more than %d bytes already", MaxHeld)
 }
 
-// Reserve reserves room for what making the answer of ctx's call takes, at most so many bytes. Calls of a
-// request whose reservations are large are made one after another. The error is an *api.Error: nothing has
-// happened, and the caller may repeat the call. Outside of a request there is no limit.
+// Reserve reserves room for what making the answer of ctx's call takes, at most so many bytes.
+// Calls of a request whose reservations are large are made one after another. The error is an
+// *api.Error: nothing has happened, and the caller may repeat the call. Outside of a request there
+// is no limit.
 func Reserve(ctx context.Context, bytes int64) error {
 	r, ok := ctx.Value(reservationKey{}).(*reservation)
 	if !ok {
@@ -164,7 +167,8 @@ func (r *reservation) settle(held int64) {
 	case held < taken:
 		room.Release(taken - held)
 		taken = held
-	// What was not reserved has happened already, and its caller must learn of it: it is taken if it is there.
+	// What was not reserved has happened already, and its caller must learn of it: it is taken if
+	// it is there.
 	case held > taken && held > short && room.TryAcquire(held-taken):
 		taken = held
 	}

@@ -49,7 +49,8 @@ func InvalidParams(sentence string) *Error {
 	return &Error{Code: CodeInvalidParams, Message: "Invalid params", Data: sentence}
 }
 
-// Internal is a failure of the infrastructure or of ours; what is one of the constants above, or "".
+// Internal is a failure of the infrastructure or of ours; what is one of the constants above, or
+// "".
 func Internal(what string) *Error {
 	if what == "" {
 		return &Error{Code: CodeInternal, Message: "Internal error"}
@@ -57,8 +58,8 @@ func Internal(what string) *Error {
 	return &Error{Code: CodeInternal, Message: "Internal error", Data: what}
 }
 
-// InternalBecause is Internal for a failure whose cause may be known; data is then "what: cause", such as "Redis
-// unavailable: this Redis is a read-only replica; name the master".
+// InternalBecause is Internal for a failure whose cause may be known; data is then "what: cause",
+// such as "Redis unavailable: this Redis is a read-only replica; name the master".
 func InternalBecause(what, cause string) *Error {
 	if cause != "" {
 		what += ": " + cause
@@ -66,8 +67,8 @@ func InternalBecause(what, cause string) *Error {
 	return Internal(what)
 }
 
-// Failure returns which of RedisUnavailable, PostgresUnavailable, OutcomeUnknown and CircuitBreakerOpen an internal
-// error tells of; "" for any other error.
+// Failure returns which of RedisUnavailable, PostgresUnavailable, OutcomeUnknown and
+// CircuitBreakerOpen an internal error tells of; "" for any other error.
 func (e *Error) Failure() string {
 	text, _ := e.Data.(string)
 	what, _, _ := strings.Cut(text, ": ")

@@ -1,6 +1,7 @@
 package api
 
-// TaskQuery says which tasks to list, and in what order. Zero values of Status, AssignedTo and Priority do not filter.
+// TaskQuery says which tasks to list, and in what order. Zero values of Status, AssignedTo and
+// Priority do not filter.
 type TaskQuery struct {
 	Status, AssignedTo string
 	Priority           *int

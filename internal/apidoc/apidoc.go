@@ -1,6 +1,6 @@
-// Package apidoc writes docs/api.md from the list of commands, and docs/events.md from the registry of
-// events, so that what is documented is what is decoded and checked. Its test fails when a file is not
-// current; `make generate` writes them.
+// Package apidoc writes docs/api.md from the list of commands, and docs/events.md from the registry
+// of events, so that what is documented is what is decoded and checked. Its test fails when a file
+// is not current; `make generate` writes them.
 package apidoc
 
 import (
@@ -47,7 +47,8 @@ func Render(methods []*command.Method) string {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%g s", d.Seconds()) }
 
-// table lists the properties of an object, in the order of the Go type, those of nested objects after a dot.
+// table lists the properties of an object, in the order of the Go type, those of nested objects
+// after a dot.
 func table(b *strings.Builder, what string, s *jsonschema.Schema, params bool) {
 	if len(s.Properties) == 0 {
 		if params {

@@ -90,7 +90,8 @@ func commandNames(names []string) string {
 	return strings.Join(names, " ")
 }
 
-// fallback is the default as a reader writes it. The user's own folder differs from machine to machine.
+// fallback is the default as a reader writes it. The user's own folder differs from machine to
+// machine.
 func fallback(f *pflag.Flag) string {
 	switch {
 	case f.Name == "data-dir":

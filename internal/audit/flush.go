@@ -11,9 +11,10 @@ import (
 	"github.com/claudebench/claudebench/internal/keys"
 )
 
-// A flush removes the log first, then key by key what was folded from it: what is compared meanwhile proves
-// nothing. It cannot be kept out, since Verify writes nothing. So Verify looks at the flush's state before and
-// after it compares, and what it found counts only if nothing was removed in between.
+// A flush removes the log first, then key by key what was folded from it: what is compared
+// meanwhile proves nothing. It cannot be kept out, since Verify writes nothing. So Verify looks at
+// the flush's state before and after it compares, and what it found counts only if nothing was
+// removed in between.
 
 // ErrFlushed is wrapped by Verify's error when flushes kept it from comparing anything.
 var ErrFlushed = errors.New("a flush is under way")
@@ -41,7 +42,8 @@ func readFlush(ctx context.Context, client redis.UniversalClient, space keys.Spa
 	return s, nil
 }
 
-// removes reports whether it may be removing what is compared. Rows go behind the fence, before any key.
+// removes reports whether it may be removing what is compared. Rows go behind the fence, before any
+// key.
 func (s flushStatus) removes(rows bool) bool {
 	return s.phase == "deleting" || rows && s.phase == "fenced" && s.postgres == "1"
 }

@@ -21,7 +21,8 @@ const (
 	flushLease = 60_000 // ms
 )
 
-// flushing is a day of which a flush removes everything, step by step, by a coordinator that dies somewhere.
+// flushing is a day of which a flush removes everything, step by step, by a coordinator that dies
+// somewhere.
 type flushing struct {
 	*day
 	views *projections.Tasks
@@ -45,7 +46,8 @@ func (f *flushing) run(t *testing.T, script string, args ...any) any {
 	return reply
 }
 
-// upTo carries the flush out up to a step, the last of which is everything but its end. Repeated, it goes on.
+// upTo carries the flush out up to a step, the last of which is everything but its end. Repeated,
+// it goes on.
 func (f *flushing) upTo(t *testing.T, step string, rows int) {
 	t.Helper()
 	f.run(t, "begin_flush", `"actor":"x","cause":null,"trace":null`, "", 0, "f", "dead", flushLease, rows)
@@ -86,8 +88,8 @@ func (f *flushing) end(t *testing.T) {
 	}
 }
 
-// While a flush removes what is compared, nothing is called a violation, wherever it was left behind; when it is over,
-// what is broken is found as before.
+// While a flush removes what is compared, nothing is called a violation, wherever it was left
+// behind; when it is over, what is broken is found as before.
 func TestVerifyWhileAFlushIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -145,7 +147,8 @@ func (w *told) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A flush that gets on is waited for; one that comes in between is noticed, and what is compared is what came after it.
+// A flush that gets on is waited for; one that comes in between is noticed, and what is compared is
+// what came after it.
 func TestVerifyGoesOnBehindAFlush(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -176,7 +179,8 @@ func TestVerifyGoesOnBehindAFlush(t *testing.T) {
 	}
 }
 
-// While coordinators flush thousands of keys and die, and others go on, nothing is ever called a violation.
+// While coordinators flush thousands of keys and die, and others go on, nothing is ever called a
+// violation.
 func TestVerifyDuringFlushesIsNeverWrong(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, true)
@@ -227,7 +231,8 @@ func TestVerifyDuringFlushesIsNeverWrong(t *testing.T) {
 	t.Logf("compared %d times, kept from it %d times", compared, flushed)
 }
 
-// goOn sweeps as the monitor does, until no flush is under way: a lease that was not given back ends first.
+// goOn sweeps as the monitor does, until no flush is under way: a lease that was not given back
+// ends first.
 func goOn(ctx context.Context, b *bundle) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -247,7 +252,8 @@ func goOn(ctx context.Context, b *bundle) error {
 	}
 }
 
-// flushAndDie flushes; a coordinator that dies does so while it deletes keys, and another one goes on.
+// flushAndDie flushes; a coordinator that dies does so while it deletes keys, and another one goes
+// on.
 func flushAndDie(ctx context.Context, b *bundle, dies bool) error {
 	done := make(chan error, 1)
 	go func() {

@@ -9,16 +9,17 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// Fold is the log folded in memory, event by event: what tasks and instances there are, who leads, which
-// task waits where. It depends on the events alone, so that the same events always give the same fold.
-// While it folds, it holds each event against those before and tells what is not lawful. An unlawful
-// event is folded all the same, so that what follows from it is told once. Not for concurrent use.
+// Fold is the log folded in memory, event by event: what tasks and instances there are, who leads,
+// which task waits where. It depends on the events alone, so that the same events always give the
+// same fold. While it folds, it holds each event against those before and tells what is not lawful.
+// An unlawful event is folded all the same, so that what follows from it is told once. Not for
+// concurrent use.
 type Fold struct {
 	tell func(violation string)
 
 	base int64 // events below it are not in the log
-	// whole reports that nothing but what the log told can be there: its first event is the very first, or a
-	// flush. Otherwise objects may be older than the log.
+	// whole reports that nothing but what the log told can be there: its first event is the very
+	// first, or a flush. Otherwise objects may be older than the log.
 	whole bool
 	last  events.ID
 	// lastType is the last event's type.
@@ -45,8 +46,8 @@ type Fold struct {
 	orphans  map[string]*orphans
 }
 
-// NewFold returns the fold of a log whose first event kept is base (1 if nothing was ever removed). What
-// is not lawful is told to tell, one plain sentence each.
+// NewFold returns the fold of a log whose first event kept is base (1 if nothing was ever removed).
+// What is not lawful is told to tell, one plain sentence each.
 func NewFold(base int64, tell func(violation string)) *Fold {
 	f := &Fold{tell: tell, base: max(base, 1), whole: base <= 1}
 	f.reset()

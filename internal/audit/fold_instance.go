@@ -8,7 +8,8 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// Instance is an instance as the log tells it. It is kept when it has left. JSON is text, "" for none.
+// Instance is an instance as the log tells it. It is kept when it has left. JSON is text, "" for
+// none.
 type Instance struct {
 	ID           string
 	Registered   bool
@@ -39,7 +40,8 @@ const (
 // defaultMaxTasks is how many tasks auto-assignment lets a worker hold that does not say.
 const defaultMaxTasks = 10
 
-// instance returns an instance, or makes one that is not registered; or may be, if it is older than the log.
+// instance returns an instance, or makes one that is not registered; or may be, if it is older than
+// the log.
 func (f *Fold) instance(id string) *Instance {
 	i := f.instances[id]
 	if i == nil {
@@ -178,8 +180,8 @@ func roleList(text string) []string {
 	return roles
 }
 
-// roleset is the set of roles that a task's metadata asks for: sorted, each once, as a JSON array; "" if
-// it asks for none.
+// roleset is the set of roles that a task's metadata asks for: sorted, each once, as a JSON array;
+// "" if it asks for none.
 func roleset(metadata string) string {
 	set := ""
 	members(metadata, func(name string, value json.RawMessage) bool {

@@ -24,8 +24,8 @@ type orphans struct {
 	seq      int64
 	instance string
 	reason   string
-	// all had been set aside then. One that was finished, deleted or put back otherwise since then may
-	// still be listed, until the list is worked off.
+	// all had been set aside then. One that was finished, deleted or put back otherwise since then
+	// may still be listed, until the list is worked off.
 	all map[int64]bool
 	// left are those that are still there by right.
 	left map[int64]*Task

@@ -10,7 +10,8 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// Task is a task as the log tells it. Times are ms since 1970, 0 for none; JSON is text, "" for none.
+// Task is a task as the log tells it. Times are ms since 1970, 0 for none; JSON is text, "" for
+// none.
 type Task struct {
 	Num                     int64 // the number in its id
 	Text                    string
@@ -50,8 +51,8 @@ func finished(status string) bool {
 	return status == events.StatusCompleted || status == events.StatusFailed
 }
 
-// find returns a task that an event is about. One the log cannot know is taken as learn says; one that it
-// should know is told and taken the same way. The id is no task's: nil.
+// find returns a task that an event is about. One the log cannot know is taken as learn says; one
+// that it should know is told and taken the same way. The id is no task's: nil.
 func (s step) find(id string, learn Task) *Task {
 	num, ok := taskNumber(id)
 	if !ok {
@@ -217,8 +218,8 @@ func orNobody(id string) string {
 	return id
 }
 
-// tally counts a task in (+1) or out (-1) of what is counted. A task is counted out before its status,
-// owner or roles change, and in again behind.
+// tally counts a task in (+1) or out (-1) of what is counted. A task is counted out before its
+// status, owner or roles change, and in again behind.
 func (s step) tally(t *Task, by int64) {
 	add(s.byStatus, t.Status, by)
 	if !t.Open() {

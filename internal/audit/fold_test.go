@@ -10,8 +10,8 @@ import (
 	"github.com/claudebench/claudebench/internal/audit"
 )
 
-// story folds events written as lines `type payload`, the first with seq first, a millisecond apart, and
-// gives what was not lawful. In a payload, NOW is the event's own time in ms.
+// story folds events written as lines `type payload`, the first with seq first, a millisecond
+// apart, and gives what was not lawful. In a payload, NOW is the event's own time in ms.
 func story(t *testing.T, base, first int64, lines ...string) (*audit.Fold, []string) {
 	t.Helper()
 	var told []string

@@ -16,8 +16,8 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// abandon lets w1 go and stops before what it had is put back, as a coordinator that dies there does. It
-// gives the keys of the two queues that are set aside: claimed tasks, assigned ones.
+// abandon lets w1 go and stops before what it had is put back, as a coordinator that dies there
+// does. It gives the keys of the two queues that are set aside: claimed tasks, assigned ones.
 func (d *day) abandon(t *testing.T) (active, assigned string) {
 	t.Helper()
 	reply, err := lua.NewRunner(d.client).Run(t.Context(), lua.Named("unregister_instance"), []string{d.space.Log()},
@@ -184,8 +184,8 @@ func TestManyThatAreSetAsideAreCompared(t *testing.T) {
 	names(t, d.verify(t), "task "+tasks[129], "is not in queue "+queue, "it is set aside from left-129")
 }
 
-// One event may set aside what was claimed and what was assigned, and which of that was auto-assigned. In older data the
-// last of these is named by the event alone.
+// One event may set aside what was claimed and what was assigned, and which of that was
+// auto-assigned. In older data the last of these is named by the event alone.
 func TestWhatWasAutoAssignedIsKnown(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, false)

@@ -20,8 +20,8 @@ import (
 type ReplayOptions struct {
 	Redis     redis.UniversalClient
 	Namespace string
-	// From and To are both inclusive: an event's ID, a time (RFC 3339), or ms since 1970; "" for the
-	// log's end.
+	// From and To are both inclusive: an event's ID, a time (RFC 3339), or ms since 1970; "" for
+	// the log's end.
 	From, To string
 	// Types is a list as events.ParseFilter reads it: `task.*,instance.failed`; "" for all.
 	Types string
@@ -37,8 +37,9 @@ type Replayed struct {
 	Foreign int64 // entries of the log that are no events; passed over
 }
 
-// Replay prints the log as JSON Lines, one envelope a line just as it is stored, one batch in memory at a
-// time. A log whose order is broken is an error (*events.GapError), after what comes before it.
+// Replay prints the log as JSON Lines, one envelope a line just as it is stored, one batch in
+// memory at a time. A log whose order is broken is an error (*events.GapError), after what comes
+// before it.
 func Replay(ctx context.Context, w io.Writer, o ReplayOptions) (Replayed, error) {
 	var done Replayed
 	from, err := bound("--from", o.From, false)

@@ -38,8 +38,8 @@ func (t *tail) to(ctx context.Context, seq int64) (bool, error) {
 	return true, nil
 }
 
-// peek reads on to the next event, which it keeps for later, so that the reader tells of whatever else
-// there is before it.
+// peek reads on to the next event, which it keeps for later, so that the reader tells of whatever
+// else there is before it.
 func (t *tail) peek(ctx context.Context) error {
 	for fresh := false; ; {
 		entry, err := t.pull(ctx, &fresh)

@@ -17,13 +17,15 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// Options say what Verify compares. Redis is required; zero values take the defaults that are named.
+// Options say what Verify compares. Redis is required; zero values take the defaults that are
+// named.
 type Options struct {
 	Redis     redis.UniversalClient
 	Namespace string
 	// Postgres is what projections.OpenPool gave; nil leaves the task views out.
 	Postgres *projections.Pool
-	// Wait is how long a projection that is behind is waited for, and a flush that gets no further. Default 10 s.
+	// Wait is how long a projection that is behind is waited for, and a flush that gets no further.
+	// Default 10 s.
 	Wait time.Duration
 	// Progress is told what is being done, a line each; nil for nobody.
 	Progress io.Writer
@@ -33,7 +35,8 @@ const (
 	defaultWait = 10 * time.Second
 	// pollEvery is how often a projection that is behind is looked at.
 	pollEvery = 20 * time.Millisecond
-	// taskLot and instanceLot are how many objects a script reads at once: it takes about a millisecond.
+	// taskLot and instanceLot are how many objects a script reads at once: it takes about a
+	// millisecond.
 	taskLot, instanceLot = 100, 50
 )
 
@@ -62,9 +65,10 @@ type verifier struct {
 	orphaned  map[string]bool // keys of orphans' queues that were listed
 }
 
-// Verify reads the log once and compares what is stored with its fold, while commands go on. Whatever is
-// wrong is in the report; the error is only that Redis or Postgres could not be read, that flushes left nothing
-// to compare (ErrFlushed), or ctx's. When a flush comes in between it begins again.
+// Verify reads the log once and compares what is stored with its fold, while commands go on.
+// Whatever is wrong is in the report; the error is only that Redis or Postgres could not be read,
+// that flushes left nothing to compare (ErrFlushed), or ctx's. When a flush comes in between it
+// begins again.
 func Verify(ctx context.Context, o Options) (*Report, error) {
 	began := time.Now()
 	if o.Wait == 0 {
@@ -188,8 +192,8 @@ func (v *verifier) to(ctx context.Context, seq int64) error {
 	return nil
 }
 
-// lots runs a script for each list of arguments, one after the other, and gives each reply to compare once
-// the log is folded up to its moment. The next is read while one is compared.
+// lots runs a script for each list of arguments, one after the other, and gives each reply to
+// compare once the log is folded up to its moment. The next is read while one is compared.
 func (v *verifier) lots(ctx context.Context, script *lua.Script, args [][]any, compare func(lot int, reply []any) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -250,8 +254,8 @@ func (v *verifier) at(ctx context.Context, reply []any) error {
 	return v.to(ctx, seq)
 }
 
-// await asks again and again whether a projection has got to where the log is folded, and says so if that
-// takes too long.
+// await asks again and again whether a projection has got to where the log is folded, and says so
+// if that takes too long.
 func (v *verifier) await(ctx context.Context, projection string, reached func() (seq int64, ok bool, err error)) (bool, error) {
 	timeout := time.NewTimer(v.Wait)
 	defer timeout.Stop()
@@ -277,7 +281,8 @@ func (v *verifier) await(ctx context.Context, projection string, reached func() 
 	}
 }
 
-// differs compares one field and tells if it is not what the log says. "" is a field that is not there.
+// differs compares one field and tells if it is not what the log says. "" is a field that is not
+// there.
 func (v *verifier) differs(object, field, log, stored string) {
 	if log == stored {
 		return

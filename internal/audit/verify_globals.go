@@ -10,7 +10,8 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// globals compares the log's own hash, the leader's lease, and how many tasks ask for each set of roles.
+// globals compares the log's own hash, the leader's lease, and how many tasks ask for each set of
+// roles.
 func (v *verifier) globals(ctx context.Context) error {
 	reply, err := v.run(ctx, readGlobals)
 	if err != nil {

@@ -30,8 +30,8 @@ const (
 	instanceFields = indexAlive
 )
 
-// instances compares the hashes and the places in the indexes of every instance that the log knows, also
-// of those that have left.
+// instances compares the hashes and the places in the indexes of every instance that the log knows,
+// also of those that have left.
 func (v *verifier) instances(ctx context.Context) error {
 	lots := slices.Collect(slices.Chunk(v.fold.Instances(), instanceLot))
 	args := make([][]any, len(lots))
@@ -116,8 +116,8 @@ func (v *verifier) instanceHash(i *Instance, object string, get func(int) string
 	} else {
 		v.report.violation("%s: lastSeen is %s, not a time in ms", object, shown(get(instanceLastSeen)))
 	}
-	// A script that gives tasks to several instances marks each with one of its events, not always the last
-	// about that instance.
+	// A script that gives tasks to several instances marks each with one of its events, not always
+	// the last about that instance.
 	if seq, ok := number(get(instanceSeq)); !ok || seq < i.Seq || seq > v.fold.last.Seq {
 		v.report.violation("%s: seq is %s, the log changed it last by seq %d and is at %d", object, shown(get(instanceSeq)), i.Seq, v.fold.last.Seq)
 	}

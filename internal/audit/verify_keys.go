@@ -8,8 +8,8 @@ import (
 // keyPage is how many keys of Redis a script looks at in one go: it takes less than a millisecond.
 const keyPage = 1000
 
-// strays goes through all keys, for tasks, instances and queues that the log knows nothing of: no index
-// leads to them. It is the only reading here that costs what the whole Redis holds.
+// strays goes through all keys, for tasks, instances and queues that the log knows nothing of: no
+// index leads to them. It is the only reading here that costs what the whole Redis holds.
 func (v *verifier) strays(ctx context.Context) error {
 	told := map[string]bool{} // a key may come twice
 	for cursor := "0"; ; {
@@ -34,8 +34,8 @@ func (v *verifier) strays(ctx context.Context) error {
 	}
 }
 
-// stray reports whether a key stands for something that the log does not know. What it knows is compared elsewhere, and
-// what is older than a log that was trimmed cannot be told.
+// stray reports whether a key stands for something that the log does not know. What it knows is
+// compared elsewhere, and what is older than a log that was trimmed cannot be told.
 func (v *verifier) stray(name string) bool {
 	family, id, _ := strings.Cut(name, ":")
 	switch family {
@@ -56,8 +56,8 @@ func (v *verifier) stray(name string) bool {
 	case "roles":
 		return v.fold.whole && v.fold.rolesets[id] == 0 && !v.rolesets[id]
 	case "orphans":
-		// Beside the assigned tasks, under <seq>:instance:auto, lies which of them were auto-assigned. In older data it is
-		// <seq>:auto.
+		// Beside the assigned tasks, under <seq>:instance:auto, lies which of them were
+		// auto-assigned. In older data it is <seq>:auto.
 		queue := strings.TrimSuffix(id, ":auto")
 		if !strings.Contains(queue, ":") {
 			queue += ":instance"

@@ -19,8 +19,8 @@ const (
 type queue struct {
 	key  string
 	from string // where its next page begins
-	// expect returns the score that the log has for an entry. It says no, and where the entry belongs, if
-	// the log does not have it here. unknown is a score that cannot be compared.
+	// expect returns the score that the log has for an entry. It says no, and where the entry
+	// belongs, if the log does not have it here. unknown is a score that cannot be compared.
 	expect func(member string) (score int64, here bool, instead string)
 	// length is how many entries the log has, -1 if it does not tell.
 	length func() int64
@@ -30,8 +30,8 @@ type queue struct {
 
 const unknown = int64(-1)
 
-// queues goes through every queue and index that the log knows of, page by page, and compares what is in
-// them.
+// queues goes through every queue and index that the log knows of, page by page, and compares what
+// is in them.
 func (v *verifier) queues(ctx context.Context) error {
 	list := v.globalQueues()
 	for _, i := range v.fold.Instances() {
@@ -192,7 +192,8 @@ func (v *verifier) expectOrphaned(member string) (int64, bool, string) {
 	return o.seq, true, ""
 }
 
-// unlisted returns what was set aside, is not yet put back, and is not on the list, so that nobody ever will.
+// unlisted returns what was set aside, is not yet put back, and is not on the list, so that nobody
+// ever will.
 func (v *verifier) unlisted() {
 	for _, name := range slices.Sorted(maps.Keys(v.fold.orphans)) {
 		key := v.keys.Orphans(name)
@@ -203,8 +204,9 @@ func (v *verifier) unlisted() {
 	}
 }
 
-// orphansQueue is one queue of what was set aside. What has been put back otherwise since then may still
-// be in it. Nothing is ever added to it, so what is there by right when its last page is read was on a page.
+// orphansQueue is one queue of what was set aside. What has been put back otherwise since then may
+// still be in it. Nothing is ever added to it, so what is there by right when its last page is read
+// was on a page.
 func (v *verifier) orphansQueue(key string) *queue {
 	var set *orphans
 	met := map[int64]bool{}

@@ -124,7 +124,8 @@ func storedJSON(text string) string {
 	return stored
 }
 
-// when is a time of Postgres as the log writes it; one that is not in whole milliseconds shows all of it.
+// when is a time of Postgres as the log writes it; one that is not in whole milliseconds shows all
+// of it.
 func when(at *time.Time) string {
 	switch {
 	case at == nil:

@@ -73,8 +73,8 @@ func (v *verifier) task(num int64, stored []any) {
 	}
 }
 
-// places compares where an open task is with where the log has it. That it is nowhere else, and that what is
-// set aside is where it should be, is found by going through the queues.
+// places compares where an open task is with where the log has it. That it is nowhere else, and
+// that what is set aside is where it should be, is found by going through the queues.
 func (v *verifier) places(t *Task, scores []any) {
 	owner := t.AssignedTo
 	for i, p := range []struct {

@@ -197,7 +197,8 @@ func (r flushedRows) Position(ctx context.Context) (seq, at int64, err error) {
 	return id.Seq, id.MS, err
 }
 
-// What a flush left is compared with the log that begins with it; its rows stay or go as it was asked.
+// What a flush left is compared with the log that begins with it; its rows stay or go as it was
+// asked.
 func TestAFlushIsNoViolation(t *testing.T) {
 	t.Parallel()
 	for name, rows := range map[string]bool{"rows kept": false, "rows deleted": true} {
@@ -248,7 +249,8 @@ func TestHashesThatExpireAreNoViolation(t *testing.T) {
 	clean(t, report)
 }
 
-// JSON leaves it open which of two members of one name counts, and how an integer is written; verify reads it as the commands do.
+// JSON leaves it open which of two members of one name counts, and how an integer is written;
+// verify reads it as the commands do.
 func TestOddMetadataIsNoViolation(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, true)
@@ -264,7 +266,8 @@ func TestOddMetadataIsNoViolation(t *testing.T) {
 	clean(t, b.verify(t))
 }
 
-// A version before took text that SQL cannot read: the rows hold U+FFFD in its place, and Redis what the log has.
+// A version before took text that SQL cannot read: the rows hold U+FFFD in its place, and Redis
+// what the log has.
 func TestWhatSQLCannotReadIsNoViolation(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, true)

@@ -158,7 +158,8 @@ func TestOnlyMadeTokensAreTokens(t *testing.T) {
 	}
 }
 
-// Entries whose hashes begin alike are told apart by the whole of them, in constant time and nothing else.
+// Entries whose hashes begin alike are told apart by the whole of them, in constant time and
+// nothing else.
 func TestIdentifyComparesWholeHashes(t *testing.T) {
 	t.Parallel()
 	secret, hash := NewSecret()
@@ -174,7 +175,8 @@ func TestIdentifyComparesWholeHashes(t *testing.T) {
 		}
 	}
 
-	// The only comparison of a hash in the package is subtle's: none by ==, bytes.Equal or as a map's key (but for its beginning).
+	// The only comparison of a hash in the package is subtle's: none by ==, bytes.Equal or as a
+	// map's key (but for its beginning).
 	files, err := parser.ParseFile(token.NewFileSet(), "store.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -80,7 +80,8 @@ func CheckPrefix(prefix string) error {
 	return nil
 }
 
-// readFile reads an auth file. Its error names the line; it never repeats what a token or its hash might be.
+// readFile reads an auth file. Its error names the line; it never repeats what a token or its hash
+// might be.
 func readFile(path string) ([]entry, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -108,9 +109,9 @@ func readFile(path string) ([]entry, error) {
 	return entries, nil
 }
 
-// parse reads a list of tokens, and refuses whatever it does not understand: a field misspelt must not pass for a token with
-// more rights than was meant. It walks the nodes, since the errors of yaml's KnownFields repeat the text of the file, which may
-// be a token in the wrong place.
+// parse reads a list of tokens, and refuses whatever it does not understand: a field misspelt must
+// not pass for a token with more rights than was meant. It walks the nodes, since the errors of
+// yaml's KnownFields repeat the text of the file, which may be a token in the wrong place.
 func parse(text []byte) ([]entry, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var document yaml.Node
@@ -149,7 +150,8 @@ func parse(text []byte) ([]entry, error) {
 	return entries, nil
 }
 
-// parseEntry reads one token. With an error the entry has its line, and its name if that was read before.
+// parseEntry reads one token. With an error the entry has its line, and its name if that was read
+// before.
 func parseEntry(node *yaml.Node) (entry, error) {
 	e := entry{line: node.Line}
 	if node.Kind != yaml.MappingNode {
@@ -211,7 +213,8 @@ func (e *entry) set(field, value *yaml.Node) (err error) {
 	return fmt.Errorf("there is no field %s; there are name, token, roles and instancePrefix", shown(field.Value))
 }
 
-// shown is a text of the file as an error may repeat it: not when it has come to the wrong place and is a token, or a hash.
+// shown is a text of the file as an error may repeat it: not when it has come to the wrong place
+// and is a token, or a hash.
 func shown(text string) string {
 	if len(text) > 20 || strings.Contains(text, secretPrefix) {
 		return "of that name"

@@ -10,9 +10,10 @@ import (
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
-// Require lets only bearers of a token pass to next, but for the open paths, which tell them from others by Name. Others are
-// answered with status 401, whatever path they ask for, so that they do not learn which there are. Which roles
-// a call needs is not its concern: commands.Coordinator decides that by the name.
+// Require lets only bearers of a token pass to next, but for the open paths, which tell them from
+// others by Name. Others are answered with status 401, whatever path they ask for, so that they do
+// not learn which there are. Which roles a call needs is not its concern: commands.Coordinator
+// decides that by the name.
 func (s *Store) Require(next http.Handler, open ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, why := s.bearer(r)
@@ -52,7 +53,8 @@ func (s *Store) bearer(r *http.Request) (name, why string) {
 // nameKey is under which a request's context holds the name of its token.
 type nameKey struct{}
 
-// Name is the name of the token that a request came with, from its context; "" when it came with none.
+// Name is the name of the token that a request came with, from its context; "" when it came with
+// none.
 func Name(ctx context.Context) string {
 	name, _ := ctx.Value(nameKey{}).(string)
 	return name

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// secretPrefix makes a token known for what it is, to people and to programs that look for secrets that got out.
+	// secretPrefix makes a token known for what it is, to people and to programs that look for
+	// secrets that got out.
 	secretPrefix = "cbt_"
 	// secretLetters are two texts of rand.Text: 52 letters of 5 bits.
 	secretLetters = 52
@@ -28,7 +29,8 @@ func NewSecret() (secret, hash string) {
 	return secret, hashScheme + hex.EncodeToString(sum[:])
 }
 
-// wellFormed reports whether a text is of NewSecret's form. It says nothing about whether it is a token.
+// wellFormed reports whether a text is of NewSecret's form. It says nothing about whether it is a
+// token.
 func wellFormed(secret string) bool {
 	letters, ok := strings.CutPrefix(secret, secretPrefix)
 	if !ok || len(letters) != secretLetters {
@@ -37,7 +39,8 @@ func wellFormed(secret string) bool {
 	return strings.Trim(letters, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
-// NewEntry makes a token with a secret of its own, and its entry for the auth file, a YAML list of one.
+// NewEntry makes a token with a secret of its own, and its entry for the auth file, a YAML list of
+// one.
 func NewEntry(t api.Token) (entry, secret string, err error) {
 	secret, hash := NewSecret()
 	var list [1]struct {

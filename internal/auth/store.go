@@ -21,7 +21,8 @@ type tokens struct {
 	byHash map[slot][]entry
 }
 
-// slot is the beginning of a hash, by which entries are found; whether one of them is meant is decided by the whole of it.
+// slot is the beginning of a hash, by which entries are found; whether one of them is meant is
+// decided by the whole of it.
 type slot [8]byte
 
 // Open reads an auth file. The error says what is wrong with it, and where.
@@ -57,9 +58,10 @@ func (s *Store) Token(name string) (api.Token, bool) {
 	return t, ok
 }
 
-// identify returns the name of a token, and whether it is in force. How long it takes tells nothing that brings anybody nearer to a
-// token: what is compared are hashes, in constant time, and the entries to compare with are found by the hash's beginning.
-// Who would learn even all of an entry's hash would still have to find what it is the hash of.
+// identify returns the name of a token, and whether it is in force. How long it takes tells nothing
+// that brings anybody nearer to a token: what is compared are hashes, in constant time, and the
+// entries to compare with are found by the hash's beginning. Who would learn even all of an entry's
+// hash would still have to find what it is the hash of.
 func (s *Store) identify(secret string) (name string, ok bool) {
 	if !wellFormed(secret) {
 		return "", false

@@ -1,5 +1,6 @@
-// Package breaker holds the circuit breakers of a coordinator, one for each method. A breaker works in process, so
-// that it works while Redis is away, and its Reporter tells Redis about changes once Redis can take them.
+// Package breaker holds the circuit breakers of a coordinator, one for each method. A breaker works
+// in process, so that it works while Redis is away, and its Reporter tells Redis about changes once
+// Redis can take them.
 package breaker
 
 import (
@@ -24,14 +25,16 @@ const (
 // maxUnreported bounds what waits to be reported of one circuit.
 const maxUnreported = 8
 
-// Setting is the setting of a circuit breaker: so many failures of the infrastructure in a row open it; 0 is no breaker.
+// Setting is the setting of a circuit breaker: so many failures of the infrastructure in a row open
+// it; 0 is no breaker.
 type Setting struct {
 	Failures int
 	Open     time.Duration
 }
 
-// Circuit is the circuit breaker of one method in one coordinator. It works in process, because it is there for when Redis is
-// gone; what it did is reported to Redis when that can take it, by Sweep.
+// Circuit is the circuit breaker of one method in one coordinator. It works in process, because it
+// is there for when Redis is gone; what it did is reported to Redis when that can take it, by
+// Sweep.
 type Circuit struct {
 	method  string
 	setting Setting
@@ -74,8 +77,8 @@ var (
 	ErrNoSign         = errors.New("the call tells nothing of the infrastructure")
 )
 
-// Do runs a call if the circuit lets it through, else it returns errCircuitOpen. sign judges the call's error:
-// nil, errInfrastructure or errNoSign.
+// Do runs a call if the circuit lets it through, else it returns errCircuitOpen. sign judges the
+// call's error: nil, errInfrastructure or errNoSign.
 func (c *Circuit) Do(run func() (json.RawMessage, error), sign func(error) error) (json.RawMessage, error) {
 	if c == nil {
 		return run()
@@ -113,7 +116,8 @@ func (c *Circuit) State() string {
 // States are the states that a circuit may have.
 func States() []string { return []string{Closed, Open, HalfOpen} }
 
-// changed notes a change of state, so that it is reported. The breaker calls it with its own lock held.
+// changed notes a change of state, so that it is reported. The breaker calls it with its own lock
+// held.
 func (c *Circuit) changed(from, to gobreaker.State) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -168,8 +172,8 @@ func (c *Circuit) reported(change Change) {
 	}
 }
 
-// standing returns the change that made the circuit what it is, once it is told and while calls are refused: a flush may have
-// removed what was told.
+// standing returns the change that made the circuit what it is, once it is told and while calls are
+// refused: a flush may have removed what was told.
 func (c *Circuit) standing() (Change, bool) {
 	closed := c.State() == Closed // also lets its time run out, which is a change
 	c.mu.Lock()

@@ -155,7 +155,8 @@ func TestCallersMistakesOpenNoCircuit(t *testing.T) {
 	})
 }
 
-// Who is refused for coming too soon was not let as far as Postgres: that neither ends a row of failures nor passes a trial.
+// Who is refused for coming too soon was not let as far as Postgres: that neither ends a row of
+// failures nor passes a trial.
 func TestRateLimitsAreNoSign(t *testing.T) {
 	t.Parallel()
 	f, view := broken(t, 50*time.Millisecond)
@@ -208,7 +209,8 @@ func TestCallsThatDidNotEnd(t *testing.T) {
 	openCircuit(f)
 }
 
-// The circuit stays open for its time though the service is back, and then closes by the one call that it lets through.
+// The circuit stays open for its time though the service is back, and then closes by the one call
+// that it lets through.
 func TestCircuitClosesByATrial(t *testing.T) {
 	t.Parallel()
 	const open = 600 * time.Millisecond
@@ -285,7 +287,8 @@ func TestOneTrialAtATime(t *testing.T) {
 	stands(f, "task.list", breaker.Closed)
 }
 
-// Who sends a request so slowly that the method's time is over has opened no circuit for the others.
+// Who sends a request so slowly that the method's time is over has opened no circuit for the
+// others.
 func TestSlowCallersOpenNoCircuit(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		slow := api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`)}

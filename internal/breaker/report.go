@@ -32,8 +32,8 @@ func NewReporter(scripts lua.Scripts, coordinator string, all []*Circuit) *Repor
 	return &Reporter{scripts: scripts, coordinator: coordinator, all: all}
 }
 
-// Report tells Redis how circuits stand and, by events, which opened and closed. What cannot be reported
-// stays for the next time.
+// Report tells Redis how circuits stand and, by events, which opened and closed. What cannot be
+// reported stays for the next time.
 func (c *Reporter) Report(ctx context.Context) error {
 	c.reporting.Lock()
 	defer c.reporting.Unlock()

@@ -133,7 +133,8 @@ func TestCircuitIsReportedWhenRedisIsBack(t *testing.T) {
 	f.Verify()
 }
 
-// A report whose reply was lost is made again, and tells nothing twice; behind a flush's fence it is refused.
+// A report whose reply was lost is made again, and tells nothing twice; behind a flush's fence it
+// is refused.
 func TestCircuitIsReportedOnce(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		change := breaker.Change{breaker.Open, 5, time.Now().UnixMilli() + 30_000, time.Now().UnixMilli()}

@@ -1,5 +1,5 @@
-// Package callstats counts the calls of each method in one coordinator, by outcome, and how long they took.
-// system.metrics and /metrics read the counts. Counting never fails and never waits.
+// Package callstats counts the calls of each method in one coordinator, by outcome, and how long
+// they took. system.metrics and /metrics read the counts. Counting never fails and never waits.
 package callstats
 
 import (

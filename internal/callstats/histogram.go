@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// The buckets of a histogram are log-linear, as those of http://hdrhistogram.org: each power of two is cut
-// into equal parts, so that a duration is known to an eighth of itself, from a microsecond to the longest
-// timeout, in two kilobytes. The end of a bucket lies in it, as in Prometheus.
+// The buckets of a histogram are log-linear, as those of http://hdrhistogram.org: each power of two
+// is cut into equal parts, so that a duration is known to an eighth of itself, from a microsecond
+// to the longest timeout, in two kilobytes. The end of a bucket lies in it, as in Prometheus.
 //
-// The package github.com/HdrHistogram/hdrhistogram-go does not fit: it needs a lock around each call, it takes twice
-// the memory for one significant digit, and its buckets begin with a power of two instead of ending with it, so that the
-// counts Prometheus gets would not be exact.
+// The package github.com/HdrHistogram/hdrhistogram-go does not fit: it needs a lock around each
+// call, it takes twice the memory for one significant digit, and its buckets begin with a power of
+// two instead of ending with it, so that the counts Prometheus gets would not be exact.
 const (
 	subBits   = 3  // a power of two has 2^subBits buckets
 	firstBits = 10 // durations up to 2^firstBits ns share the first bucket
@@ -54,7 +54,8 @@ func (c *counts) add(d time.Duration) {
 	c.sum.Add(int64(d))
 }
 
-// snapshot copies the counts. Calls that end meanwhile may be in it in part: in a bucket and not in the sum.
+// snapshot copies the counts. Calls that end meanwhile may be in it in part: in a bucket and not in
+// the sum.
 func (c *counts) snapshot() Histogram {
 	h := Histogram{Sum: time.Duration(c.sum.Load())}
 	for i := range c.bucket {
@@ -71,8 +72,8 @@ type Histogram struct {
 	bucket [buckets]uint64
 }
 
-// Buckets returns the buckets that hold a duration, the shortest first: the longest duration that lies in it, and
-// how many it holds.
+// Buckets returns the buckets that hold a duration, the shortest first: the longest duration that
+// lies in it, and how many it holds.
 func (h *Histogram) Buckets() iter.Seq2[time.Duration, uint64] {
 	return func(yield func(time.Duration, uint64) bool) {
 		for i, n := range h.bucket {
@@ -83,8 +84,9 @@ func (h *Histogram) Buckets() iter.Seq2[time.Duration, uint64] {
 	}
 }
 
-// AtMost is how many are not longer than a duration. It is exact where that is the end of a bucket, as each power of two from
-// 2^10 to 2^39 ns is; else it counts up to the end of the bucket that the duration lies in.
+// AtMost is how many are not longer than a duration. It is exact where that is the end of a bucket,
+// as each power of two from 2^10 to 2^39 ns is; else it counts up to the end of the bucket that the
+// duration lies in.
 func (h *Histogram) AtMost(d time.Duration) uint64 {
 	var sum uint64
 	for _, n := range h.bucket[:bucketOf(d)+1] {
@@ -101,8 +103,8 @@ func (h *Histogram) Mean() time.Duration {
 	return h.Sum / time.Duration(h.Count)
 }
 
-// Quantile is the duration that a part of all (0.99, say) do not exceed, too long by an eighth at most; 0
-// when there is none.
+// Quantile is the duration that a part of all (0.99, say) do not exceed, too long by an eighth at
+// most; 0 when there is none.
 func (h *Histogram) Quantile(part float64) time.Duration {
 	rank := uint64(part*float64(h.Count) + 0.5)
 	var seen uint64

@@ -35,9 +35,9 @@ func (c *Call) Limit() int { return c.method.Limit }
 // Timeout is the method's.
 func (c *Call) Timeout() time.Duration { return c.method.Timeout }
 
-// Run runs a script of the command and supplies the arguments that all commands share: the event's context, the rate-limit
-// key and the limit. The first script counts the call, the others do not. instance is the one that the caller acts for, ""
-// for none.
+// Run runs a script of the command and supplies the arguments that all commands share: the event's
+// context, the rate-limit key and the limit. The first script counts the call, the others do not.
+// instance is the one that the caller acts for, "" for none.
 func Run[A any](ctx context.Context, c *Call, script lua.Bound[A], instance string, args A) (any, error) {
 	if instance != "" {
 		if err := c.MayName(instance); err != nil {
@@ -47,11 +47,13 @@ func Run[A any](ctx context.Context, c *Call, script lua.Bound[A], instance stri
 	return script.RunCommand(ctx, c.scripts, c.EventContext(instance, c.Cause), c.Subject(instance), c.calls(instance), args)
 }
 
-// freeBytes is how long params may be without counting for the limit of bytes: the limit of calls bounds such calls.
+// freeBytes is how long params may be without counting for the limit of bytes: the limit of calls
+// bounds such calls.
 const freeBytes = 4 << 10
 
-// calls is how many calls a minute the script may let pass, as lib/guard reads it: for the rate-limit key, for all instances of
-// the token together, and for the bytes that a token, or an address without one, brings.
+// calls is how many calls a minute the script may let pass, as lib/guard reads it: for the
+// rate-limit key, for all instances of the token together, and for the bytes that a token, or an
+// address without one, brings.
 func (c *Call) calls(instance string) string {
 	if c.counted {
 		return "0"
@@ -102,8 +104,8 @@ func (c *Call) EventContext(instance, cause string) string {
 	return lua.EventContext(c.Actor(instance), cause, c.Trace)
 }
 
-// Subject is the rate-limit key: the instance, else the token, else the address. An instance's calls are
-// counted for each token, so that nobody uses up another's by naming its instances.
+// Subject is the rate-limit key: the instance, else the token, else the address. An instance's
+// calls are counted for each token, so that nobody uses up another's by naming its instances.
 func (c *Call) Subject(instance string) string {
 	if instance == "" && c.Caller == "" {
 		return c.Method + ":" + c.Addr
@@ -111,8 +113,8 @@ func (c *Call) Subject(instance string) string {
 	return c.Method + ":" + c.Actor(instance)
 }
 
-// Agent is the name of the caller's token when it may act for its own instances and tasks only, else "".
-// The scripts take it, since they decide whose an instance or a task is.
+// Agent is the name of the caller's token when it may act for its own instances and tasks only,
+// else "". The scripts take it, since they decide whose an instance or a task is.
 func (c *Call) Agent() string {
 	if c.token.Name == "" || slices.Contains(c.token.Roles, api.RoleOperator) || slices.Contains(c.token.Roles, api.RoleAdmin) {
 		return ""

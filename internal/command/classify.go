@@ -9,8 +9,8 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// scriptErrors maps the code that a script's error begins with to the API's error. The detail behind
-// the code is the error's data, JSON already.
+// scriptErrors maps the code that a script's error begins with to the API's error. The detail
+// behind the code is the error's data, JSON already.
 var scriptErrors = map[string]struct {
 	code    int
 	message string
@@ -22,8 +22,9 @@ var scriptErrors = map[string]struct {
 	"UNAUTHORIZED":   {api.CodeUnauthorized, "Unauthorized"},
 }
 
-// APIError returns the API's error for what a handler returned; nil for nil. known is false for a fault of ours, such as
-// an error of a script whose code is not in the table: the caller is told "Internal error", and the edge logs err.
+// APIError returns the API's error for what a handler returned; nil for nil. known is false for a
+// fault of ours, such as an error of a script whose code is not in the table: the caller is told
+// "Internal error", and the edge logs err.
 func APIError(err error) (failed *api.Error, known bool) {
 	var refused *lua.Error
 	switch {
@@ -55,8 +56,8 @@ func refusal(refused *lua.Error) (failed *api.Error, known bool) {
 	return &api.Error{Code: e.code, Message: e.message, Data: json.RawMessage(refused.Detail)}, true
 }
 
-// unauthorized is what a script says of a caller to whom an instance or a task does not belong. A script's detail is an
-// object; the caller gets the sentence in it, as from elsewhere.
+// unauthorized is what a script says of a caller to whom an instance or a task does not belong. A
+// script's detail is an object; the caller gets the sentence in it, as from elsewhere.
 func unauthorized(refused *lua.Error) (failed *api.Error, known bool) {
 	var detail struct {
 		Needed string `json:"needed"`

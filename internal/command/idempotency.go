@@ -8,13 +8,14 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// Idempotency returns what a script needs to know a repeated command by: the hash of its method, its caller and
-// its idempotency key, and a digest of its params. Without a key both are "".
+// Idempotency returns what a script needs to know a repeated command by: the hash of its method,
+// its caller and its idempotency key, and a digest of its params. Without a key both are "".
 func (c *Call) Idempotency(key string) (hash, digest string, err error) {
 	if key == "" {
 		return "", "", nil
 	}
-	// Decoding and encoding sorts the members, so that the same params in another order are the same.
+	// Decoding and encoding sorts the members, so that the same params in another order are the
+	// same.
 	var params map[string]any
 	if err := jsontext.DecodeNumbers(c.Params, &params); err != nil {
 		return "", "", err

@@ -1,9 +1,9 @@
-// Package command is what the domains of commands are made of: a Method as the API offers it, the Call that a
-// handler gets, and how a call's error becomes the API's error. commands/system and commands/task define
-// methods with New; package commands runs them.
+// Package command is what the domains of commands are made of: a Method as the API offers it, the
+// Call that a handler gets, and how a call's error becomes the API's error. commands/system and
+// commands/task define methods with New; package commands runs them.
 //
-// A handler's errors of Redis (lua.ErrUnavailable, lua.ErrOutcomeUnknown, *lua.Error) and of the task view
-// become errors of the API in APIError. Any other error is a fault of the coordinator.
+// A handler's errors of Redis (lua.ErrUnavailable, lua.ErrOutcomeUnknown, *lua.Error) and of the
+// task view become errors of the API in APIError. Any other error is a fault of the coordinator.
 package command
 
 import (
@@ -29,10 +29,11 @@ type Method struct {
 	Description string
 	// Limit is how many calls a minute an actor may make; 0 is no limit.
 	Limit int
-	// TokenLimit is how many calls a minute a token may make for all its instances together; 0 is no limit.
+	// TokenLimit is how many calls a minute a token may make for all its instances together; 0 is
+	// no limit.
 	TokenLimit int
-	// ByteLimit is how many bytes of params a token, or an address without one, may bring a minute to all methods that change
-	// something; 0 is no limit. Params of up to 4 KiB do not count.
+	// ByteLimit is how many bytes of params a token, or an address without one, may bring a minute
+	// to all methods that change something; 0 is no limit. Params of up to 4 KiB do not count.
 	ByteLimit int
 	// Timeout is when a call is given up at the latest.
 	Timeout time.Duration
@@ -75,7 +76,8 @@ var (
 	Admins  = []string{api.RoleAdmin}
 )
 
-// TokenShare is how many times a method's rate limit a token may use up with all its instances together.
+// TokenShare is how many times a method's rate limit a token may use up with all its instances
+// together.
 const TokenShare = 5
 
 // Spec is what the list says of a method beside its types.
@@ -93,8 +95,8 @@ type Spec struct {
 	Refine func(properties map[string]*jsonschema.Schema)
 }
 
-// New makes a Method from its handler. P is the type of its params, R of its result, which a handler
-// gives as JSON: most results come from the script as they are.
+// New makes a Method from its handler. P is the type of its params, R of its result, which a
+// handler gives as JSON: most results come from the script as they are.
 func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMessage, error)) (*Method, error) {
 	decoder, err := params.New[P](s.Refine)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// tracedScripts runs each script in a span of its own below the command's. Scripts that share a round trip
-// have one each. The monitor's scripts, which belong to no command, have none. Spans name the script and
-// how it ended; they contain no user data.
+// tracedScripts runs each script in a span of its own below the command's. Scripts that share a
+// round trip have one each. The monitor's scripts, which belong to no command, have none. Spans
+// name the script and how it ended; they contain no user data.
 type tracedScripts struct {
 	scripts lua.Scripts
 	tracer  trace.Tracer
@@ -38,7 +38,8 @@ func (s tracedScripts) Run(ctx context.Context, script *lua.Script, args ...any)
 	return s.scripts.Run(ctx, script, args...)
 }
 
-// tellScript says how a script ended. What a script refuses is told by its code, without the detail, which names what users named.
+// tellScript says how a script ended. What a script refuses is told by its code, without the
+// detail, which names what users named.
 func tellScript(span trace.Span, err error) {
 	refused := (*lua.Error)(nil)
 	switch {

@@ -1,6 +1,6 @@
 // Package config holds the program's settings: each is a flag, else an environment variable, else a
-// default. cmd/claudebench binds them to its commands; a value that cannot be read stops the start and
-// names the flag or the variable it came from.
+// default. cmd/claudebench binds them to its commands; a value that cannot be read stops the start
+// and names the flag or the variable it came from.
 package config
 
 import (
@@ -33,7 +33,8 @@ type Config struct {
 	TokenRateLimits RateLimits
 	ByteLimit       int
 
-	// ReplaceSettings makes the settings that a fleet must have in common those of this coordinator.
+	// ReplaceSettings makes the settings that a fleet must have in common those of this
+	// coordinator.
 	ReplaceSettings bool
 	AllowVolatile   bool
 	Insecure        bool

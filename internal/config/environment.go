@@ -39,20 +39,21 @@ var variables = map[string]string{
 	"ca":                "CB_CA",
 }
 
-// Token is the variable of the token that `call` and `ready` send. It has no flag: others can read a
-// program's arguments.
+// Token is the variable of the token that `call` and `ready` send. It has no flag: others can read
+// a program's arguments.
 const Token = "CB_TOKEN"
 
 // prefix is what all variables of this program begin with.
 const prefix = "CB_"
 
-// linked matches the variables that Kubernetes sets in each container for a service whose name begins
-// with "cb".
+// linked matches the variables that Kubernetes sets in each container for a service whose name
+// begins with "cb".
 var linked = regexp.MustCompile(`^CB_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
-// FromEnvironment fills the flags that were not given from their variables. An empty variable counts as
-// not set. A variable with this program's prefix that it does not read is an error, which names the
-// nearest that there is; a command without settings, such as version, does not look at them.
+// FromEnvironment fills the flags that were not given from their variables. An empty variable
+// counts as not set. A variable with this program's prefix that it does not read is an error, which
+// names the nearest that there is; a command without settings, such as version, does not look at
+// them.
 func FromEnvironment(flags *pflag.FlagSet) error {
 	settings := 0
 	flags.VisitAll(func(f *pflag.Flag) {

@@ -1,5 +1,6 @@
-// Package crossorigin keeps pages in browsers away from the coordinator. Its caller is internal/server, which
-// puts the Guard in front of every path. It depends on nothing that can fail.
+// Package crossorigin keeps pages in browsers away from the coordinator. Its caller is
+// internal/server, which puts the Guard in front of every path. It depends on nothing that can
+// fail.
 package crossorigin
 
 import (
@@ -15,13 +16,15 @@ import (
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
-// Guard keeps pages in browsers away from every path of next; it goes outermost. A page can make a browser send
-// requests to any address, and by DNS rebinding it can make its own name point to this server, so neither the firewall nor the
-// loopback address keeps it out. But it cannot choose the Host, Origin and Sec-Fetch-Site headers. A request is refused with
-// status 403 unless its Host is a name of this server, its Origin, if it has one, is that same host, and its
-// Sec-Fetch-Site, if it has one, is not that of another site.
+// Guard keeps pages in browsers away from every path of next; it goes outermost. A page can make a
+// browser send requests to any address, and by DNS rebinding it can make its own name point to this
+// server, so neither the firewall nor the loopback address keeps it out. But it cannot choose the
+// Host, Origin and Sec-Fetch-Site headers. A request is refused with status 403 unless its Host is
+// a name of this server, its Origin, if it has one, is that same host, and its Sec-Fetch-Site, if
+// it has one, is not that of another site.
 //
-// listen is the address the server is bound to, as the listener gives it ("127.0.0.1:3000", "[::]:3000"). What it decides:
+// listen is the address the server is bound to, as the listener gives it ("127.0.0.1:3000",
+// "[::]:3000"). What it decides:
 //
 //   - loopback: localhost, 127.0.0.1, [::1] and the bound address, with the server's own port;
 //   - another single address, or a name: that address or name, with the server's own port;
@@ -29,8 +32,9 @@ import (
 //     or "coordinator" in a compose network), names under .localhost, .local and .internal, and the machine's own name.
 //     Public DNS has none of these, so whoever can make them point here is inside the network already.
 //
-// hosts are further names, as "name" for any port or "name:port", say of a proxy in front; with these an https Origin passes
-// though the server itself has no TLS. No wildcards. An error says which address or host cannot be read.
+// hosts are further names, as "name" for any port or "name:port", say of a proxy in front; with
+// these an https Origin passes though the server itself has no TLS. No wildcards. An error says
+// which address or host cannot be read.
 func Guard(next http.Handler, listen string, hosts ...string) (http.Handler, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
@@ -86,7 +90,8 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method != http.MethodPost {
-		// A page can embed what GET gives with no Origin sent; this keeps the browser from handing it over.
+		// A page can embed what GET gives with no Origin sent; this keeps the browser from handing
+		// it over.
 		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 	}
@@ -198,7 +203,8 @@ func digits(s string) bool {
 	return len(s) > 0 && len(s) <= 5
 }
 
-// hostname: letters, digits, '-', '_' and single dots inside; a name in another script comes here as punycode.
+// hostname: letters, digits, '-', '_' and single dots inside; a name in another script comes here
+// as punycode.
 func hostname(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -220,7 +226,8 @@ func plainHost(host string) string {
 	return strings.ToLower(host)
 }
 
-// ipAddress parses a host that is an address. Every request comes by here, and that a name is none is seen at its first byte.
+// ipAddress parses a host that is an address. Every request comes by here, and that a name is none
+// is seen at its first byte.
 func ipAddress(host string) (netip.Addr, bool) {
 	if host == "" || host[0] > '9' && !strings.Contains(host, ":") {
 		return netip.Addr{}, false

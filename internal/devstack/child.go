@@ -17,8 +17,8 @@ var (
 	useWatcher     = true
 )
 
-// watcherScript ends process $1 by signal $2 when its standard input ends without a
-// line, and by SIGKILL if that has not helped after ten seconds.
+// watcherScript ends process $1 by signal $2 when its standard input ends without a line, and by
+// SIGKILL if that has not helped after ten seconds.
 const watcherScript = `
 read -r word && exit 0
 kill -CONT "$1"
@@ -58,8 +58,8 @@ func startChild(c command) (*child, error) {
 	if _, err := os.Stat(c.path); err != nil {
 		return nil, fmt.Errorf("run %s: %w", c.path, err)
 	}
-	// Nobody else may read what the server writes. The umask is set in the child, since this process has threads that
-	// create folders for other users.
+	// Nobody else may read what the server writes. The umask is set in the child, since this
+	// process has threads that create folders for other users.
 	cmd := exec.Command("/bin/sh", append([]string{"-c", `umask 077; exec "$0" "$@"`, c.path}, c.args...)...)
 	cmd.Dir = c.dir
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
@@ -75,8 +75,8 @@ func startChild(c command) (*child, error) {
 	ch := &child{done: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
-		// The parent-death signal comes when this thread ends, not when the process
-		// does. Locked here until the child is gone, it cannot end before.
+		// The parent-death signal comes when this thread ends, not when the process does. Locked
+		// here until the child is gone, it cannot end before.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		if err := cmd.Start(); err != nil {
@@ -105,8 +105,8 @@ func startChild(c command) (*child, error) {
 	return ch, nil
 }
 
-// startWatcher starts the shell that outlives us and then ends the process pid. What
-// it returns sends the shell home, and must be called once the process was waited for.
+// startWatcher starts the shell that outlives us and then ends the process pid. What it returns
+// sends the shell home, and must be called once the process was waited for.
 func startWatcher(pid int, sig syscall.Signal) (dismiss func(), err error) {
 	if !useWatcher {
 		return func() {}, nil

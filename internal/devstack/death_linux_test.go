@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// The kernel ties the parent-death signal to the thread that started the child. A
-// caller whose thread ends must not take the server with it.
+// The kernel ties the parent-death signal to the thread that started the child. A caller whose
+// thread ends must not take the server with it.
 func TestChildOutlivesTheThreadOfItsCaller(t *testing.T) {
 	t.Parallel()
 	var c *child

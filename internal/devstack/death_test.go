@@ -15,8 +15,7 @@ import (
 	"time"
 )
 
-// The test binary runs itself with these set, to be a process that owns servers and is
-// killed.
+// The test binary runs itself with these set, to be a process that owns servers and is killed.
 const (
 	ownerMode     = "DEVSTACK_TEST_OWNER"
 	ownerDir      = "DEVSTACK_TEST_DIR"

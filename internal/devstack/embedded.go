@@ -7,16 +7,14 @@ import (
 	"github.com/alicebob/miniredis/v2"
 )
 
-// Embedded is a Redis inside this process, for a machine without one. It forgets
-// everything when it stops, and knows less than the real one: no CONFIG, no scripts
-// with a "#!lua" line.
+// Embedded is a Redis inside this process, for a machine without one. It forgets everything when it
+// stops, and knows less than the real one: no CONFIG, no scripts with a "#!lua" line.
 type Embedded struct {
 	mini     *miniredis.Miniredis
 	password string
 }
 
-// StartEmbedded starts an embedded Redis on a free port of 127.0.0.1. Its keys expire
-// by the clock.
+// StartEmbedded starts an embedded Redis on a free port of 127.0.0.1. Its keys expire by the clock.
 func StartEmbedded() (*Embedded, error) {
 	e := &Embedded{mini: miniredis.NewMiniRedis(), password: rand.Text()}
 	e.mini.RequireAuth(e.password)

@@ -40,8 +40,8 @@ func (e *InUseError) Error() string {
 	return fmt.Sprintf("the folder %s is in use by process %d: stop that one, or choose another folder", e.Dir, e.PID)
 }
 
-// VersionError reports that a Postgres data folder was written by a major version that
-// is not on this machine.
+// VersionError reports that a Postgres data folder was written by a major version that is not on
+// this machine.
 type VersionError struct {
 	DataDir string
 	Data    int // the major version that wrote DataDir

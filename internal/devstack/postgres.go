@@ -26,21 +26,21 @@ const (
 
 // PostgresOptions describe a private Postgres.
 type PostgresOptions struct {
-	// Dir holds everything of this server: data, log, password. It is created if it is
-	// not there. Required.
+	// Dir holds everything of this server: data, log, password. It is created if it is not there.
+	// Required.
 	Dir string
 	// Port on 127.0.0.1; 0 takes a free one, which Restart keeps.
 	Port int
 	// Settings are put on the server's command line, as in postgresql.conf.
 	Settings map[string]string
-	// Bindir is the folder of the server's binaries; empty takes those of the version
-	// that wrote Dir, and for a new Dir what FindPostgres finds.
+	// Bindir is the folder of the server's binaries; empty takes those of the version that wrote
+	// Dir, and for a new Dir what FindPostgres finds.
 	Bindir string
-	// Throwaway gives up what only matters when the machine itself goes down: nothing is
-	// synced to disk. A server that is killed still keeps its data.
+	// Throwaway gives up what only matters when the machine itself goes down: nothing is synced to
+	// disk. A server that is killed still keeps its data.
 	Throwaway bool
-	// Template is a folder made by CopyPostgres, or the Dir of a server that is stopped,
-	// which a new Dir starts as a copy of, instead of by initdb.
+	// Template is a folder made by CopyPostgres, or the Dir of a server that is stopped, which a
+	// new Dir starts as a copy of, instead of by initdb.
 	Template string
 	// StartTimeout bounds a start, initdb and recovery included; two minutes if 0.
 	StartTimeout time.Duration
@@ -58,9 +58,9 @@ type Postgres struct {
 }
 
 // StartPostgres starts a private Postgres and returns when it answers and its database
-// "claudebench" is there. For root it runs as the user postgres, else nobody; when that
-// user cannot reach Dir, the data lies elsewhere, and Note says where. Beside the errors
-// of the package it may return ctx's.
+// "claudebench" is there. For root it runs as the user postgres, else nobody; when that user cannot
+// reach Dir, the data lies elsewhere, and Note says where. Beside the errors of the package it may
+// return ctx's.
 func StartPostgres(ctx context.Context, opts PostgresOptions) (*Postgres, error) {
 	if opts.Dir == "" {
 		return nil, errors.New("start Postgres: no folder was given")
@@ -128,8 +128,8 @@ func (p *Postgres) open(ctx context.Context) error {
 }
 
 func (p *Postgres) start(ctx context.Context, lock *os.File) error {
-	// We hold the lock that every process of this data folder inherits, so whatever
-	// the file says, no such process lives; its id may belong to a stranger by now.
+	// We hold the lock that every process of this data folder inherits, so whatever the file says,
+	// no such process lives; its id may belong to a stranger by now.
 	if err := os.Remove(filepath.Join(p.dataDir, "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove the stale postmaster.pid: %w", err)
 	}
@@ -176,8 +176,8 @@ func (p *Postgres) args() []string {
 	return args
 }
 
-// ready connects as a user would, ensures that it is this server that answered, and
-// that the database is there.
+// ready connects as a user would, ensures that it is this server that answered, and that the
+// database is there.
 func (p *Postgres) ready(ctx context.Context, _ *child) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -231,24 +231,24 @@ func (p *Postgres) Note() string {
 	return fmt.Sprintf("Postgres does not run as root, and its user cannot reach %s: its data is in %s.", p.dir, p.dataDir)
 }
 
-// Done is closed when the server that runs now has ended, whatever the reason. After a
-// Restart there is a new channel.
+// Done is closed when the server that runs now has ended, whatever the reason. After a Restart
+// there is a new channel.
 func (p *Postgres) Done() <-chan struct{} { return p.child().done }
 
-// Err is nil while the server runs and after Stop and Kill; otherwise it says how the
-// server ended, with the end of its log.
+// Err is nil while the server runs and after Stop and Kill; otherwise it says how the server ended,
+// with the end of its log.
 func (p *Postgres) Err() error { return p.err() }
 
-// Stop ends all sessions and then the server, and waits. When ctx ends first, the
-// server is killed and the error says so. A server that has ended already is no error.
+// Stop ends all sessions and then the server, and waits. When ctx ends first, the server is killed
+// and the error says so. A server that has ended already is no error.
 func (p *Postgres) Stop(ctx context.Context) error {
 	p.life.Lock()
 	defer p.life.Unlock()
 	return p.shutdown(ctx)
 }
 
-// Kill ends the postmaster by SIGKILL and waits for it. Its sessions end by themselves
-// a moment later; Restart waits for that.
+// Kill ends the postmaster by SIGKILL and waits for it. Its sessions end by themselves a moment
+// later; Restart waits for that.
 func (p *Postgres) Kill() error { return p.kill() }
 
 // Restart stops the server if it runs, and starts it on the same port and data.

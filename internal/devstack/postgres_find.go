@@ -21,9 +21,9 @@ type install struct {
 	major  int
 }
 
-// FindPostgres returns the folder of a Postgres of version 14 or newer with its initdb:
-// the one in PATH, else the newest in the folders that Debian, Red Hat and Homebrew
-// use. The error wraps [ErrNotInstalled].
+// FindPostgres returns the folder of a Postgres of version 14 or newer with its initdb: the one in
+// PATH, else the newest in the folders that Debian, Red Hat and Homebrew use. The error wraps
+// [ErrNotInstalled].
 func FindPostgres() (bindir string, err error) {
 	all := postgresInstalls()
 	if len(all) == 0 {
@@ -35,8 +35,7 @@ func FindPostgres() (bindir string, err error) {
 	return all[0].bindir, nil
 }
 
-// postgresInstalls lists what is on this machine, what to prefer first; what is too
-// old comes last.
+// postgresInstalls lists what is on this machine, what to prefer first; what is too old comes last.
 func postgresInstalls() []install {
 	var onPath, elsewhere []string
 	for _, name := range []string{"postgres", "initdb", "pg_ctl"} {
@@ -106,8 +105,8 @@ func majorOf(bindir string) (int, error) {
 	return strconv.Atoi(string(m[1]))
 }
 
-// choosePostgres returns the binaries for dataDir: those of the version that wrote it,
-// or the preferred ones for a new folder (major 0).
+// choosePostgres returns the binaries for dataDir: those of the version that wrote it, or the
+// preferred ones for a new folder (major 0).
 func choosePostgres(dataDir string, major int, bindir string) (install, error) {
 	var all []install
 	if bindir != "" {

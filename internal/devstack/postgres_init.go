@@ -109,8 +109,8 @@ func (p *Postgres) initdb(ctx context.Context, building string, lock *os.File) e
 	return nil
 }
 
-// CopyPostgres copies the data and the password of a server that is stopped into the
-// folder to, as a template: one that only its owner may read and that no server runs in.
+// CopyPostgres copies the data and the password of a server that is stopped into the folder to, as
+// a template: one that only its owner may read and that no server runs in.
 func CopyPostgres(from, to string) error {
 	data := filepath.Join(to, "data")
 	if err := os.Mkdir(data, 0o700); err != nil {
@@ -119,8 +119,8 @@ func CopyPostgres(from, to string) error {
 	return copyPostgres(from, to, data, nil)
 }
 
-// copyPostgres copies the data of the folder from into data, which is there and empty,
-// giving it to cred, and the password into the folder to.
+// copyPostgres copies the data of the folder from into data, which is there and empty, giving it to
+// cred, and the password into the folder to.
 func copyPostgres(from, to, data string, cred *syscall.Credential) error {
 	pw, err := os.ReadFile(filepath.Join(from, "password"))
 	if err != nil {

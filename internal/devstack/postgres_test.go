@@ -192,8 +192,8 @@ func TestPostgresStartFailures(t *testing.T) {
 	}
 }
 
-// A folder inside one that only root can enter, as under /root, which is where `up`
-// keeps its data when root starts it.
+// A folder inside one that only root can enter, as under /root, which is where `up` keeps its data
+// when root starts it.
 func TestPostgresGoesWhereItsUserCanReach(t *testing.T) {
 	t.Parallel()
 	closed := tempDir(t)

@@ -11,12 +11,12 @@ import (
 	"syscall"
 )
 
-// outsideBase is where root's Postgres data goes when its user cannot reach the folder
-// that was asked for.
+// outsideBase is where root's Postgres data goes when its user cannot reach the folder that was
+// asked for.
 const outsideBase = "/var/lib/claudebench"
 
-// postgresUser says as whom the server runs: nil for ourselves, and for root, as whom
-// Postgres refuses to run, the owner of the data that is there, else a user made for it.
+// postgresUser says as whom the server runs: nil for ourselves, and for root, as whom Postgres
+// refuses to run, the owner of the data that is there, else a user made for it.
 func postgresUser(dataDir string) (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -44,8 +44,8 @@ func postgresUser(dataDir string) (*syscall.Credential, error) {
 	return nil, errors.New("start Postgres: it does not run as root, and there is no user postgres or nobody here")
 }
 
-// reachable reports whether cred can walk to dir. It tries, as modes alone do not tell
-// (access lists, mounts).
+// reachable reports whether cred can walk to dir. It tries, as modes alone do not tell (access
+// lists, mounts).
 func reachable(cred *syscall.Credential, dir string) bool {
 	if cred == nil {
 		return true
@@ -56,8 +56,8 @@ func reachable(cred *syscall.Credential, dir string) bool {
 	return cmd.Run() == nil
 }
 
-// place says where the data of a new server goes: into dir, or where its user can get.
-// A link dir/data then leads there, which is also how the next start finds it.
+// place says where the data of a new server goes: into dir, or where its user can get. A link
+// dir/data then leads there, which is also how the next start finds it.
 func place(dir string, cred *syscall.Credential) (dataDir string, err error) {
 	if reachable(cred, dir) {
 		return filepath.Join(dir, "data"), nil

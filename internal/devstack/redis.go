@@ -19,18 +19,18 @@ import (
 
 // RedisOptions describe a private Redis.
 type RedisOptions struct {
-	// Dir holds everything of this server: data, log, password, configuration. It is
-	// created if it is not there. Required.
+	// Dir holds everything of this server: data, log, password, configuration. It is created if it
+	// is not there. Required.
 	Dir string
 	// Port on 127.0.0.1; 0 takes a free one, which Restart keeps.
 	Port int
-	// AppendOnly keeps the data in an append-only file. Without it, the server forgets
-	// everything when it ends: snapshots are off.
+	// AppendOnly keeps the data in an append-only file. Without it, the server forgets everything
+	// when it ends: snapshots are off.
 	AppendOnly bool
 	// AppendFsync is always, everysec or no; everysec if empty.
 	AppendFsync string
-	// Extra are further lines of redis.conf, such as "maxmemory 100mb". They come last
-	// and so win over what is set here.
+	// Extra are further lines of redis.conf, such as "maxmemory 100mb". They come last and so win
+	// over what is set here.
 	Extra []string
 	// Binary is the server's path; empty takes what FindRedis finds.
 	Binary string
@@ -46,8 +46,8 @@ type Redis struct {
 	password string
 }
 
-// FindRedis returns the path of a redis-server, else of a valkey-server, from PATH and
-// the usual folders, and its flavour: "redis" or "valkey". The error wraps
+// FindRedis returns the path of a redis-server, else of a valkey-server, from PATH and the usual
+// folders, and its flavour: "redis" or "valkey". The error wraps
 // [ErrNotInstalled].
 func FindRedis() (path, flavour string, err error) {
 	for _, flavour := range []string{"redis", "valkey"} {
@@ -58,8 +58,8 @@ func FindRedis() (path, flavour string, err error) {
 	return "", "", fmt.Errorf("redis-server and valkey-server: %w", ErrNotInstalled)
 }
 
-// StartRedis starts a private Redis and returns when it answers. Beside the errors of
-// the package it may return ctx's.
+// StartRedis starts a private Redis and returns when it answers. Beside the errors of the package
+// it may return ctx's.
 func StartRedis(ctx context.Context, opts RedisOptions) (*Redis, error) {
 	if opts.Dir == "" {
 		return nil, errors.New("start Redis: no folder was given")
@@ -129,8 +129,8 @@ func (r *Redis) start(ctx context.Context) error {
 	}
 }
 
-// config is the whole redis.conf. Paths are left relative to the working folder, so
-// that no file name needs quoting.
+// config is the whole redis.conf. Paths are left relative to the working folder, so that no file
+// name needs quoting.
 func (r *Redis) config() string {
 	appendOnly := "no"
 	if r.opts.AppendOnly {
@@ -153,8 +153,8 @@ func (r *Redis) config() string {
 
 var processID = regexp.MustCompile(`(?m)^process_id:(\d+)`)
 
-// ready asks for the process id as well: another server may have come to the port
-// first, and ours be about to find out.
+// ready asks for the process id as well: another server may have come to the port first, and ours
+// be about to find out.
 func (r *Redis) ready(ctx context.Context, c *child) (bool, error) {
 	// A bare dial first: a go-redis client that cannot dial keeps trying behind our back.
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", r.Addr())
@@ -191,16 +191,16 @@ func (r *Redis) Password() string { return r.password }
 // Dir is the server's folder. With AppendOnly, Dir/appendonlydir holds the data.
 func (r *Redis) Dir() string { return r.dir }
 
-// Done is closed when the server that runs now has ended, whatever the reason. After a
-// Restart there is a new channel.
+// Done is closed when the server that runs now has ended, whatever the reason. After a Restart
+// there is a new channel.
 func (r *Redis) Done() <-chan struct{} { return r.child().done }
 
-// Err is nil while the server runs and after Stop and Kill; otherwise it says how the
-// server ended, with the end of its log.
+// Err is nil while the server runs and after Stop and Kill; otherwise it says how the server ended,
+// with the end of its log.
 func (r *Redis) Err() error { return r.err() }
 
-// Stop ends the server in an orderly way and waits. When ctx ends first, the server is
-// killed and the error says so. A server that has ended already is no error.
+// Stop ends the server in an orderly way and waits. When ctx ends first, the server is killed and
+// the error says so. A server that has ended already is no error.
 func (r *Redis) Stop(ctx context.Context) error {
 	r.life.Lock()
 	defer r.life.Unlock()
@@ -226,8 +226,8 @@ func (r *Redis) Restart(ctx context.Context) error {
 	return r.start(ctx)
 }
 
-// findBinary looks in PATH and then in the folders that a PATH given by an editor or a
-// service often lacks.
+// findBinary looks in PATH and then in the folders that a PATH given by an editor or a service
+// often lacks.
 func findBinary(name string) (string, bool) {
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin") {
 		if !filepath.IsAbs(dir) {

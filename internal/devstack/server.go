@@ -25,8 +25,8 @@ const (
 	tailLines           = 20
 )
 
-// server is what Redis and Postgres have in common: a child that is started, watched,
-// ended and started again in one folder.
+// server is what Redis and Postgres have in common: a child that is started, watched, ended and
+// started again in one folder.
 type server struct {
 	name string         // for people: "Redis"
 	dir  string         // holds the lock, the log and the password
@@ -57,8 +57,8 @@ func (s *server) lock(ctx context.Context) (*os.File, error) {
 	return waitLockFile(ctx, filepath.Join(s.dir, "server.lock"), 30*time.Second)
 }
 
-// launch starts cmd, holding lock, and waits until ready answers true. ready is asked
-// again and again while it answers (false, nil); its error is final.
+// launch starts cmd, holding lock, and waits until ready answers true. ready is asked again and
+// again while it answers (false, nil); its error is final.
 func (s *server) launch(ctx context.Context, cmd command, ready func(context.Context, *child) (bool, error)) error {
 	log, from, err := openLog(s.logPath())
 	if err != nil {
@@ -111,8 +111,8 @@ func (s *server) killChild(c *child) error {
 	return nil
 }
 
-// shutdown asks for an orderly end and waits. When ctx is over before, the server is
-// killed and the error says so.
+// shutdown asks for an orderly end and waits. When ctx is over before, the server is killed and the
+// error says so.
 func (s *server) shutdown(ctx context.Context) error {
 	c := s.child()
 	select {
@@ -200,8 +200,8 @@ func logTail(path string, from int64) string {
 	return string(bytes.Join(lines[max(0, len(lines)-tailLines):], []byte("\n")))
 }
 
-// portTaken reports whether a start failed because somebody took the port that FreePort
-// found a moment before.
+// portTaken reports whether a start failed because somebody took the port that FreePort found a
+// moment before.
 func portTaken(err error) bool {
 	var start *StartError
 	return errors.As(err, &start) && strings.Contains(start.LogTail, "Address already in use")
@@ -226,8 +226,8 @@ func password(dir string) (string, error) {
 	return pw, nil
 }
 
-// writeFile replaces the file at path in one step, readable by us alone, so that a
-// death in the middle leaves the old one or the new one.
+// writeFile replaces the file at path in one step, readable by us alone, so that a death in the
+// middle leaves the old one or the new one.
 func writeFile(path, text string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {

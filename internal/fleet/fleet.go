@@ -1,11 +1,12 @@
-// Package fleet ensures that the coordinators of a namespace fit each other: that none is too old for the log, and that
-// all have the same settings where a difference would let the one that is asked decide. The server joins at its start and
-// stays a member while it runs.
+// Package fleet ensures that the coordinators of a namespace fit each other: that none is too old
+// for the log, and that all have the same settings where a difference would let the one that is
+// asked decide. The server joins at its start and stays a member while it runs.
 //
-// The log's format is noted in the log's hash for good. The settings are a key in Redis that lasts for a lease, so that
-// after the last coordinator has ended others may start with other settings. It is no lock: when Redis has been away for
-// longer than the lease, whoever comes first notes its own settings, and the others report the difference until they are
-// restarted. No command waits for any of it.
+// The log's format is noted in the log's hash for good. The settings are a key in Redis that lasts
+// for a lease, so that after the last coordinator has ended others may start with other settings.
+// It is no lock: when Redis has been away for longer than the lease, whoever comes first notes its
+// own settings, and the others report the difference until they are restarted. No command waits for
+// any of it.
 package fleet
 
 import (
@@ -25,7 +26,8 @@ import (
 )
 
 const (
-	// lease is how long the settings outlive the last coordinator, and so how long a start with other settings may wait.
+	// lease is how long the settings outlive the last coordinator, and so how long a start with
+	// other settings may wait.
 	lease = 4 * time.Second
 	// renewEvery leaves time for a Redis that hangs for a moment.
 	renewEvery = time.Second
@@ -46,8 +48,8 @@ var joinFleet = lua.Bind[joinFleetArgs]("join_fleet")
 // Settings are values by the name of their flag.
 type Settings map[string]string
 
-// Of returns the settings that the coordinators of a namespace must have in common. Each of them decides, in scripts or
-// keys that all coordinators share, what becomes of instances and tasks.
+// Of returns the settings that the coordinators of a namespace must have in common. Each of them
+// decides, in scripts or keys that all coordinators share, what becomes of instances and tasks.
 func Of(cfg *config.Config) Settings {
 	return Settings{
 		"instance-ttl":     cfg.InstanceTTL.String(),
@@ -86,10 +88,11 @@ func New(scripts lua.Scripts, program string, settings Settings, logger *slog.Lo
 	return &Member{scripts: scripts, program: program, settings: settings, logger: logger}
 }
 
-// Join notes the log's format and the settings, or compares them with those that are noted. Settings that nobody renews
-// belong to coordinators that have ended: Join waits until their lease is over. The error is an *events.NewerLogError if a
-// newer program has written to the log, and a *DifferentError if a coordinator with other settings runs; with replace it
-// is never the latter. Other errors are those of lua.Runner.Run, and ctx's.
+// Join notes the log's format and the settings, or compares them with those that are noted.
+// Settings that nobody renews belong to coordinators that have ended: Join waits until their lease
+// is over. The error is an *events.NewerLogError if a newer program has written to the log, and a
+// *DifferentError if a coordinator with other settings runs; with replace it is never the latter.
+// Other errors are those of lua.Runner.Run, and ctx's.
 func (m *Member) Join(ctx context.Context, replace bool) error {
 	var before time.Duration
 	for {
@@ -117,8 +120,8 @@ func (m *Member) Join(ctx context.Context, replace bool) error {
 	}
 }
 
-// Keep renews the settings until ctx ends. What does not fit the other coordinators is logged when it begins and when it
-// ends, and is what Err returns meanwhile.
+// Keep renews the settings until ctx ends. What does not fit the other coordinators is logged when
+// it begins and when it ends, and is what Err returns meanwhile.
 func (m *Member) Keep(ctx context.Context) {
 	ticker := time.NewTicker(renewEvery)
 	defer ticker.Stop()
@@ -145,7 +148,8 @@ func (m *Member) Keep(ctx context.Context) {
 	}
 }
 
-// Err returns why this coordinator does not fit the others of its namespace, as Join does; nil if it does.
+// Err returns why this coordinator does not fit the others of its namespace, as Join does; nil if
+// it does.
 func (m *Member) Err() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package fleettest is the test bench for commands: a coordinator in a namespace of its own on a real Redis or on
-// the embedded one, short ways to call methods, and a fold of the log that is compared with all that Redis holds.
-// Only tests import it.
+// Package fleettest is the test bench for commands: a coordinator in a namespace of its own on a
+// real Redis or on the embedded one, short ways to call methods, and a fold of the log that is
+// compared with all that Redis holds. Only tests import it.
 package fleettest
 
 import (
@@ -88,7 +88,8 @@ func Unlimited() map[string]int {
 	return limits
 }
 
-// New makes a coordinator; what o leaves out is the default, but for the rate limits, which are off.
+// New makes a coordinator; what o leaves out is the default, but for the rate limits, which are
+// off.
 func New(t TB, client *redis.Client, o commands.Options) *Fleet {
 	t.Helper()
 	o.Runner = lua.NewRunner(client)
@@ -146,8 +147,8 @@ func (f *Fleet) Beside() *Fleet {
 	return other
 }
 
-// Everywhere runs a test on the real Redis and on the embedded one. In the end the log must tell how the
-// state in Redis came about, whatever the test did.
+// Everywhere runs a test on the real Redis and on the embedded one. In the end the log must tell
+// how the state in Redis came about, whatever the test did.
 func Everywhere(t *testing.T, o commands.Options, test func(t *testing.T, f *Fleet)) {
 	t.Helper()
 	t.Parallel()
@@ -163,8 +164,8 @@ func Everywhere(t *testing.T, o commands.Options, test func(t *testing.T, f *Fle
 	}
 }
 
-// Unhurried returns every command a minute, so that a busy machine is no outage. How long commands may take
-// is for the tests of outages.
+// Unhurried returns every command a minute, so that a busy machine is no outage. How long commands
+// may take is for the tests of outages.
 func (f *Fleet) Unhurried() {
 	for _, m := range f.Methods() {
 		m.Timeout = time.Minute

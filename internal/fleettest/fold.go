@@ -11,8 +11,8 @@ import (
 	"github.com/claudebench/claudebench/internal/params"
 )
 
-// Fold is the state that the log tells of, with the laws that events keep to. It is written from the
-// events' documentation alone, so that it and the scripts check each other.
+// Fold is the state that the log tells of, with the laws that events keep to. It is written from
+// the events' documentation alone, so that it and the scripts check each other.
 type Fold struct {
 	Seq       int64
 	Tasks     map[string]*FoldTask

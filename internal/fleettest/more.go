@@ -55,7 +55,8 @@ func (f *Fleet) Snapshot() map[string]any {
 	return all
 }
 
-// Watched makes it that the monitor has been there all the time: whoever is silent for the TTL is dead.
+// Watched makes it that the monitor has been there all the time: whoever is silent for the TTL is
+// dead.
 func (f *Fleet) Watched() {
 	f.T.Helper()
 	f.Put([]any{"HSET", f.Keys.Prefix() + "health:monitor", "tick", "99999999999999", "patience", 0})

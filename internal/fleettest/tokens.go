@@ -28,7 +28,8 @@ func (f *Fleet) May(token, method, format string, args ...any) json.RawMessage {
 	return result
 }
 
-// MayNot calls a method with a token, which must be refused as unauthorized, told what is needed, and change nothing.
+// MayNot calls a method with a token, which must be refused as unauthorized, told what is needed,
+// and change nothing.
 func (f *Fleet) MayNot(token, needed, method, format string, args ...any) {
 	f.T.Helper()
 	before := f.Seq()
@@ -55,7 +56,8 @@ func (b bearers) Token(name string) (api.Token, bool) {
 	return t, ok
 }
 
-// FleetTokens are one token for each role, a second agent, and agents that are something else as well.
+// FleetTokens are one token for each role, a second agent, and agents that are something else as
+// well.
 func FleetTokens() bearers {
 	return bearers{
 		"alice": {Roles: []string{api.RoleAgent}},

@@ -16,7 +16,8 @@ import (
 	"github.com/claudebench/claudebench/internal/reassign"
 )
 
-// Verify holds the fold of the log against all that is in Redis. What instances left behind is put back first.
+// Verify holds the fold of the log against all that is in Redis. What instances left behind is put
+// back first.
 func (f *Fleet) Verify() *Fold {
 	f.T.Helper()
 	if _, err := reassign.New(f.Scripts, f.Options.InstanceTTL, f.Options.MonitorInterval).Requeue(context.Background()); err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// Behind the fence every command gets the conflict and nothing is written, but for those by which one sees
-// that the coordinator lives.
+// Behind the fence every command gets the conflict and nothing is written, but for those by which
+// one sees that the coordinator lives.
 func TestFence(t *testing.T) {
 	for _, step := range []string{"fenced", "rows", "deleting", "deleted"} {
 		t.Run(step, func(t *testing.T) {
@@ -69,7 +69,8 @@ func examples(t *testing.T, f *fleettest.Fleet) map[string]string {
 	return params
 }
 
-// No registration runs out behind the fence, however long it stands: agents' heartbeats renew nothing there.
+// No registration runs out behind the fence, however long it stands: agents' heartbeats renew
+// nothing there.
 func TestNobodyExpiresBehindTheFence(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{InstanceTTL: 2 * time.Second}, func(t *testing.T, f *fleettest.Fleet) {
 		f.WithRows(9)

@@ -17,8 +17,8 @@ import (
 // somebody who knows nothing of the fence writes such keys all the time.
 const maxPasses = 20
 
-// complete is what is left to do past the point of no return: it deletes the keys, and ends the flush.
-// What fails is tried again; its error is ctx's, or that the flush is another's now.
+// complete is what is left to do past the point of no return: it deletes the keys, and ends the
+// flush. What fails is tried again; its error is ctx's, or that the flush is another's now.
 func (f *run) complete(ctx context.Context, tasks *int64) (*Result, error) {
 	rows := ""
 	if tasks != nil {
@@ -116,8 +116,8 @@ func (o Options) result(deleted, tasks, timestamp string) (*Result, error) {
 	return result, nil
 }
 
-// leave ends a run that cannot undo its flush and does not end it: another coordinator does. If that has
-// happened already, or does so while the caller waits, the answer is the flush's.
+// leave ends a run that cannot undo its flush and does not end it: another coordinator does. If
+// that has happened already, or does so while the caller waits, the answer is the flush's.
 func (f *run) leave(ctx, held context.Context, why error) (*Result, error) {
 	if errors.Is(why, errCrash) {
 		return nil, why

@@ -1,9 +1,9 @@
-// Package flush carries out system.flush. The state of a flush is kept in the log's hash in Redis, so that any
-// coordinator can go on with a flush that another one left behind. commands/system starts a flush; the
-// monitor calls Recover.
+// Package flush carries out system.flush. The state of a flush is kept in the log's hash in Redis,
+// so that any coordinator can go on with a flush that another one left behind. commands/system
+// starts a flush; the monitor calls Recover.
 //
-// While Redis or Postgres is away before the point of no return, the flush is undone; after it, the steps are
-// repeated until they succeed, by this coordinator or by another one.
+// While Redis or Postgres is away before the point of no return, the flush is undone; after it, the
+// steps are repeated until they succeed, by this coordinator or by another one.
 package flush
 
 import (
@@ -30,7 +30,8 @@ type Options struct {
 	// Name is this coordinator's, for leases.
 	Name   string
 	Logger *slog.Logger
-	// Dies reports whether a run is left at a step, as by a coordinator that dies. For tests; nil is never.
+	// Dies reports whether a run is left at a step, as by a coordinator that dies. For tests; nil
+	// is never.
 	Dies func(ctx context.Context, step string) bool
 }
 
@@ -74,8 +75,8 @@ func (f *Flusher) newRun(id, holder string, log *slog.Logger) *run {
 	return &run{Options: f.Options, id: id, holder: holder, log: log}
 }
 
-// working returns a context for work that ends with the coordinator instead of its caller, and a function
-// to call when the work is over.
+// working returns a context for work that ends with the coordinator instead of its caller, and a
+// function to call when the work is over.
 func (f *Flusher) working(ctx context.Context, atMost time.Duration) (context.Context, func()) {
 	f.work.RLock()
 	ctx, cancel := context.WithTimeout(ctx, atMost)
@@ -87,7 +88,8 @@ func (f *Flusher) working(ctx context.Context, atMost time.Duration) (context.Co
 	}
 }
 
-// Stop ends the runs under way, and waits until each has been undone or left for another coordinator.
+// Stop ends the runs under way, and waits until each has been undone or left for another
+// coordinator.
 func (f *Flusher) Stop() {
 	f.end()
 	f.work.Lock()

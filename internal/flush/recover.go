@@ -8,8 +8,8 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// Recover goes on with a flush whose holder is gone: it finishes it past the point of no return, and
-// undoes it before. It tells whether commands are fenced off when it returns.
+// Recover goes on with a flush whose holder is gone: it finishes it past the point of no return,
+// and undoes it before. It tells whether commands are fenced off when it returns.
 func (f *Flusher) Recover(ctx context.Context) (isFenced bool, err error) {
 	return f.newRun("", "monitor:"+f.Name, f.Logger).recover(ctx)
 }

@@ -12,16 +12,18 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// flush is one run of a flush, by the coordinator that was asked for it or by one that found it left
-// behind. Its state is in Redis, in the log's hash (lua/lib/flush.lua), so that anybody can go on with it:
+// flush is one run of a flush, by the coordinator that was asked for it or by one that found it
+// left behind. Its state is in Redis, in the log's hash (lua/lib/flush.lua), so that anybody can go
+// on with it:
 //
 //	draining   commands go on until the task view is nearly up to date; undone when it is left behind
 //	fenced     commands are refused while the view comes to the log's end and its rows are deleted. Left
 //	           behind it is finished when the rows are deleted, else undone
 //	deleting   keys are deleted; left behind it is finished
 //
-// Every step can be repeated. A run holds a lease; each script checks it, so that one that was taken for
-// dead changes nothing in Redis any more, and in Postgres the flush's id is decided on once.
+// Every step can be repeated. A run holds a lease; each script checks it, so that one that was
+// taken for dead changes nothing in Redis any more, and in Postgres the flush's id is decided on
+// once.
 type run struct {
 	Options
 	id, holder string
@@ -44,7 +46,8 @@ const (
 	viewLag = 1000 // ms
 	// fencePatience is how long commands are held up for the view to come to the log's end.
 	fencePatience = 5 * time.Second
-	// foldPatience is how long they are held up for the projections into Redis, which start anew anyway.
+	// foldPatience is how long they are held up for the projections into Redis, which start anew
+	// anyway.
 	foldPatience = 500 * time.Millisecond
 	// stepPatience bounds a step before the point of no return while a store does not answer.
 	stepPatience = 10 * time.Second
@@ -97,7 +100,8 @@ func (f *run) begin(ctx context.Context, envelope string, limit int) error {
 	if errors.Is(err, lua.ErrOutcomeUnknown) {
 		ask, cancel := context.WithTimeout(ctx, leaseTTL)
 		defer cancel()
-		// With the same id it is the same flush. If nobody can tell, it is undone once its lease has ended.
+		// With the same id it is the same flush. If nobody can tell, it is undone once its lease
+		// has ended.
 		if _, again := beginFlush.Run(ask, f.untilAnswered(), args); !errors.Is(again, lua.ErrUnavailable) {
 			err = again
 		}
@@ -105,8 +109,8 @@ func (f *run) begin(ctx context.Context, envelope string, limit int) error {
 	return err
 }
 
-// prepare brings the flush to the point of no return, and returns how many rows were deleted: nil when they
-// are kept. errOutcomeOfFlush says that it may be past that point.
+// prepare brings the flush to the point of no return, and returns how many rows were deleted: nil
+// when they are kept. errOutcomeOfFlush says that it may be past that point.
 func (f *run) prepare(ctx context.Context) (tasks *int64, err error) {
 	if err := f.crash(ctx, "begun"); err != nil {
 		return nil, err

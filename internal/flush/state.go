@@ -45,8 +45,8 @@ func runHoldFlush(ctx context.Context, scripts lua.Scripts, args holdFlushArgs) 
 	return s, err
 }
 
-// holdLease renews the lease until release is called. The context it gives ends when the lease is lost, with
-// errFlushLost as its cause.
+// holdLease renews the lease until release is called. The context it gives ends when the lease is
+// lost, with errFlushLost as its cause.
 func (f *run) holdLease(ctx context.Context) (held context.Context, release func()) {
 	held, end := context.WithCancelCause(ctx)
 	over := make(chan struct{})
@@ -71,7 +71,8 @@ func leaseLost(ctx context.Context, err error) bool {
 	return errors.Is(context.Cause(ctx), errFlushLost) || errors.As(err, &refused) && refused.Code == "FLUSH_LOST"
 }
 
-// untilAnswered returns scripts that are run again until Redis answers or ctx ends: each script of a flush may be repeated.
+// untilAnswered returns scripts that are run again until Redis answers or ctx ends: each script of
+// a flush may be repeated.
 func (f *run) untilAnswered() lua.Scripts { return patientScripts{f.Scripts} }
 
 type patientScripts struct{ scripts lua.Scripts }
@@ -85,7 +86,8 @@ func (p patientScripts) Run(ctx context.Context, script *lua.Script, args ...any
 	}
 }
 
-// errCrash is what a test makes a step fail with, to leave the flush as a coordinator that dies does.
+// errCrash is what a test makes a step fail with, to leave the flush as a coordinator that dies
+// does.
 var errCrash = errors.New("crashed")
 
 // crash is where a coordinator may die, for tests.

@@ -1,9 +1,9 @@
-// Package httpapi is what the coordinator's HTTP transports share: JSON-RPC (internal/rpc), plain HTTP
-// (internal/rest) and MCP (internal/mcp). It reads bodies within their limits, says who calls, runs one call
-// so that what comes of it is a result or an error of the API, and writes answers.
+// Package httpapi is what the coordinator's HTTP transports share: JSON-RPC (internal/rpc), plain
+// HTTP (internal/rest) and MCP (internal/mcp). It reads bodies within their limits, says who calls,
+// runs one call so that what comes of it is a result or an error of the API, and writes answers.
 //
-// It has no dependency that can fail but the Dispatcher. An error that the API does not have, and a panic,
-// is logged and answered "Internal error" with no inner detail.
+// It has no dependency that can fail but the Dispatcher. An error that the API does not have, and a
+// panic, is logged and answered "Internal error" with no inner detail.
 package httpapi
 
 import (
@@ -32,8 +32,8 @@ const MaxBody = 1 << 20
 // MaxCause is how many bytes a cause may have, the same as an id that a user chooses.
 const MaxCause = 256
 
-// Dispatcher runs one call. It is called from many goroutines at once. Its result is JSON and is answered
-// unchanged (nothing at all is answered as null).
+// Dispatcher runs one call. It is called from many goroutines at once. Its result is JSON and is
+// answered unchanged (nothing at all is answered as null).
 type Dispatcher interface {
 	Call(ctx context.Context, req api.Request) (json.RawMessage, *api.Error)
 }
@@ -49,9 +49,10 @@ type Refusal struct {
 // Error is the refusal as the API's error.
 func (r *Refusal) Error() *api.Error { return api.InvalidRequest("%s", r.Why) }
 
-// ReadBody reads the JSON body of a POST into memory of its own. It refuses other methods (405), other types (415),
-// more than MaxBody bytes (413), a body that broke off (400), and a long one while too many long ones are under way (503),
-// and has then set the headers that go with the refusal.
+// ReadBody reads the JSON body of a POST into memory of its own. It refuses other methods (405),
+// other types (415), more than MaxBody bytes (413), a body that broke off (400), and a long one
+// while too many long ones are under way (503), and has then set the headers that go with the
+// refusal.
 func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
@@ -76,8 +77,8 @@ func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
 	return nil, &Refusal{http.StatusBadRequest, "the body broke off after " + strconv.Itoa(len(body)) + " bytes"}
 }
 
-// Compact checks that a body is one JSON value in UTF-8, at most MaxDepth levels deep, and returns it without
-// the white space between tokens. It works in the body's own memory.
+// Compact checks that a body is one JSON value in UTF-8, at most MaxDepth levels deep, and returns
+// it without the white space between tokens. It works in the body's own memory.
 func Compact(body []byte) (json.RawMessage, *api.Error) {
 	v, err := jsontext.Compact(body)
 	if err != nil {
@@ -94,7 +95,8 @@ func Unreadable(err *jsontext.ScanError) *api.Error {
 	return api.ParseError(err.Why)
 }
 
-// NewRequest has what a request's connection and headers say of its calls: caller, address and trace. caller may be nil.
+// NewRequest has what a request's connection and headers say of its calls: caller, address and
+// trace. caller may be nil.
 func NewRequest(r *http.Request, caller func(*http.Request) string) api.Request {
 	request := api.Request{Addr: address(r.RemoteAddr), Trace: traceparent(r.Header)}
 	if caller != nil {
@@ -106,8 +108,9 @@ func NewRequest(r *http.Request, caller func(*http.Request) string) api.Request 
 // correlationHeader tells the cause where the body has no place for it.
 const correlationHeader = "X-Correlation-Id"
 
-// Correlation is the cause of a request whose body has no place for one: its X-Correlation-Id, else an id made here.
-// The answer carries it in the same header, so that the caller can find in the log what the call has caused.
+// Correlation is the cause of a request whose body has no place for one: its X-Correlation-Id, else
+// an id made here. The answer carries it in the same header, so that the caller can find in the log
+// what the call has caused.
 func Correlation(w http.ResponseWriter, r *http.Request) (string, *Refusal) {
 	given := r.Header.Values(correlationHeader)
 	var cause string
@@ -142,8 +145,8 @@ func Run(ctx context.Context, d Dispatcher, log *slog.Logger, request api.Reques
 // WriteWithin is how long a caller may take to read its answer.
 const WriteWithin = 30 * time.Second
 
-// beginWriting returns the caller its time from now on. The server's WriteTimeout runs from the beginning of the
-// request, and a flush may take longer than that.
+// beginWriting returns the caller its time from now on. The server's WriteTimeout runs from the
+// beginning of the request, and a flush may take longer than that.
 func beginWriting(w http.ResponseWriter, within time.Duration) {
 	// One that cannot do it has no timeout that would cut the answer off.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(within))
@@ -152,8 +155,8 @@ func beginWriting(w http.ResponseWriter, within time.Duration) {
 // WriteResult returns 200 with a result, which is JSON, as it is.
 func WriteResult(w http.ResponseWriter, result []byte) { WriteResultWithin(w, WriteWithin, result) }
 
-// WriteResultWithin is WriteResult with a time limit of its own for the caller to read the answer, which may
-// come in parts, so that long ones need not be copied together.
+// WriteResultWithin is WriteResult with a time limit of its own for the caller to read the answer,
+// which may come in parts, so that long ones need not be copied together.
 func WriteResultWithin(w http.ResponseWriter, within time.Duration, parts ...[]byte) {
 	beginWriting(w, within)
 	length := 0
@@ -182,7 +185,8 @@ func WriteError(w http.ResponseWriter, status int, failed *api.Error) {
 // A header's value as net/http wants it; made once, since nobody changes it.
 var contentType = []string{"application/json"}
 
-// unfit says what is wrong with a body's type, "" if it is JSON: application/json or application/…+json, in UTF-8.
+// unfit says what is wrong with a body's type, "" if it is JSON: application/json or
+// application/…+json, in UTF-8.
 func unfit(head http.Header) string {
 	if coding := head.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return "a body is sent without Content-Encoding"
@@ -203,11 +207,12 @@ func unfit(head http.Header) string {
 
 var errTooLong = errors.New("the body is too long")
 
-// firstRead is how much memory a caller gets for having announced a long body; more comes as it sends it, out of longBodies.
+// firstRead is how much memory a caller gets for having announced a long body; more comes as it
+// sends it, out of longBodies.
 const firstRead = 64 << 10
 
-// read reads the body into memory of its own: the Dispatcher may keep parts of it. What it takes of longBodies is given
-// back when the request is over.
+// read reads the body into memory of its own: the Dispatcher may keep parts of it. What it takes of
+// longBodies is given back when the request is over.
 func read(r *http.Request) ([]byte, error) {
 	if r.ContentLength > MaxBody {
 		return nil, errTooLong
@@ -242,7 +247,8 @@ func read(r *http.Request) ([]byte, error) {
 	}
 }
 
-// address is a peer's address without its port. Headers that proxies set are not believed: anybody can send them.
+// address is a peer's address without its port. Headers that proxies set are not believed: anybody
+// can send them.
 func address(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
@@ -262,7 +268,8 @@ func AppendError(out []byte, failed *api.Error) []byte {
 	}
 	out = append(out, message...)
 	if failed.Data != nil {
-		// Data that cannot be written as JSON is left out: the code and the message still say what happened.
+		// Data that cannot be written as JSON is left out: the code and the message still say what
+		// happened.
 		if data, err := jsontext.Marshal(failed.Data); err == nil {
 			out = append(out, `,"data":`...)
 			out = append(out, data...)

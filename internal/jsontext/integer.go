@@ -6,12 +6,13 @@ import (
 	"strconv"
 )
 
-// MaxInteger is the greatest integer that every reader of JSON and every script holds exactly: 2^53-1, as
-// JavaScript's Number.MAX_SAFE_INTEGER. The least is its negative.
+// MaxInteger is the greatest integer that every reader of JSON and every script holds exactly:
+// 2^53-1, as JavaScript's Number.MAX_SAFE_INTEGER. The least is its negative.
 const MaxInteger = 1<<53 - 1
 
-// Integer reads a JSON number whose value is a whole number, however it is written (50, 50.0, 5e1), and
-// reports whether it is one. One beyond an int64 is returned as the int64 nearest to it. Nothing is rounded.
+// Integer reads a JSON number whose value is a whole number, however it is written (50, 50.0, 5e1),
+// and reports whether it is one. One beyond an int64 is returned as the int64 nearest to it.
+// Nothing is rounded.
 func Integer(number []byte) (n int64, ok bool) {
 	n, err := strconv.ParseInt(string(number), 10, 64)
 	if err == nil {

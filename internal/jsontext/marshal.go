@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 )
 
-// Marshal is json.Marshal without its escaping for HTML: what users bring comes back as they wrote it.
+// Marshal is json.Marshal without its escaping for HTML: what users bring comes back as they wrote
+// it.
 func Marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

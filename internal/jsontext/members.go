@@ -1,5 +1,5 @@
-// Package jsontext reads and writes JSON as text, so that what users bring stays byte for byte as they
-// wrote it. encoding/json would respell numbers, escapes and the order of members.
+// Package jsontext reads and writes JSON as text, so that what users bring stays byte for byte as
+// they wrote it. encoding/json would respell numbers, escapes and the order of members.
 package jsontext
 
 import (
@@ -9,8 +9,9 @@ import (
 	"iter"
 )
 
-// Members goes through the members of a JSON object, in order, each name decoded and each value as the
-// bytes it came in. The text must be valid and compact JSON; one that is no object has no members.
+// Members goes through the members of a JSON object, in order, each name decoded and each value as
+// the bytes it came in. The text must be valid and compact JSON; one that is no object has no
+// members.
 func Members(object []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		if len(object) == 0 || object[0] != '{' {
@@ -28,8 +29,8 @@ func Members(object []byte) iter.Seq2[string, []byte] {
 	}
 }
 
-// Elements goes through the elements of a JSON array, in order, each as the bytes it came in. The text must
-// be valid and compact JSON; one that is no array has no elements.
+// Elements goes through the elements of a JSON array, in order, each as the bytes it came in. The
+// text must be valid and compact JSON; one that is no array has no elements.
 func Elements(array []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		if len(array) == 0 || array[0] != '[' {
@@ -92,8 +93,8 @@ func Unquote(text []byte) string {
 	return s
 }
 
-// Merge puts the members of changes over those of object and leaves the others as they are, byte for
-// byte and in their order. Either may be empty. Of members of one name the last counts.
+// Merge puts the members of changes over those of object and leaves the others as they are, byte
+// for byte and in their order. Either may be empty. Of members of one name the last counts.
 func Merge(object, changes []byte) []byte {
 	if len(object) == 0 {
 		return changes
@@ -176,8 +177,8 @@ func Array[S ~string](list []S) string {
 	return string(append(b, ']'))
 }
 
-// Canonical returns one text for what is equal but for the order of members and how characters are written. Numbers are
-// equal when they are written alike.
+// Canonical returns one text for what is equal but for the order of members and how characters are
+// written. Numbers are equal when they are written alike.
 func Canonical(v []byte) ([]byte, error) {
 	var decoded any
 	if err := DecodeNumbers(v, &decoded); err != nil {

@@ -25,9 +25,10 @@ func syntaxError(format string, args ...any) *ScanError {
 	return &ScanError{Why: fmt.Sprintf(format, args...)}
 }
 
-// Scanner reads JSON (RFC 8259, nothing more lenient) from left to right, once. While it goes it moves what it
-// has read to the left over the white space it has passed, so that at the end every value lies compacted in the same buffer.
-// Bytes are moved only when white space is met or the scan ends, so those of the token just read are still where they were.
+// Scanner reads JSON (RFC 8259, nothing more lenient) from left to right, once. While it goes it
+// moves what it has read to the left over the white space it has passed, so that at the end every
+// value lies compacted in the same buffer. Bytes are moved only when white space is met or the scan
+// ends, so those of the token just read are still where they were.
 type Scanner struct {
 	Body  []byte
 	Pos   int // the next byte to read
@@ -43,7 +44,8 @@ type Span struct{ from, to int }
 // Len is its length in bytes.
 func (s Span) Len() int { return s.to - s.from }
 
-// NewScanner returns a scanner at the beginning of a text. Its Err is set when the text is not valid UTF-8.
+// NewScanner returns a scanner at the beginning of a text. Its Err is set when the text is not
+// valid UTF-8.
 func NewScanner(body []byte) *Scanner {
 	s := &Scanner{Body: body}
 	if !utf8.Valid(body) {
@@ -73,7 +75,8 @@ func (s *Scanner) Finish() bool {
 // out is where the next byte to be read ends up.
 func (s *Scanner) out() int { return s.Pos - s.gone }
 
-// At returns the bytes of a span; they are right once finish has been called. No append to them reaches their neighbours.
+// At returns the bytes of a span; they are right once finish has been called. No append to them
+// reaches their neighbours.
 func (s *Scanner) At(p Span) []byte { return s.Body[p.from:p.to:p.to] }
 
 func (s *Scanner) move() {
@@ -178,8 +181,9 @@ func (s *Scanner) array() bool {
 	}
 }
 
-// Member reads on to the value of an object's next member and gives the member's name as it is written, with
-// its quotes; more is false when the object ended instead. The name is to be used before anything else is read.
+// Member reads on to the value of an object's next member and gives the member's name as it is
+// written, with its quotes; more is false when the object ended instead. The name is to be used
+// before anything else is read.
 func (s *Scanner) Member(first bool) (name []byte, more, ok bool) {
 	if more, ok = s.separator(first, '}'); !more {
 		return nil, false, ok
@@ -193,7 +197,8 @@ func (s *Scanner) Member(first bool) (name []byte, more, ok bool) {
 	}
 	name = s.Body[from:s.Pos]
 	if s.Peek() != ':' {
-		// The white space that is passed here moves bytes to the left of the name's end, over the name.
+		// The white space that is passed here moves bytes to the left of the name's end, over the
+		// name.
 		name = bytes.Clone(name)
 		s.Space()
 		if s.Peek() != ':' {
@@ -343,8 +348,8 @@ func isHexDigit(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// Compact checks that text is one JSON value in UTF-8, at most MaxDepth levels deep, and returns it without
-// the white space between tokens. It works in the text's own memory.
+// Compact checks that text is one JSON value in UTF-8, at most MaxDepth levels deep, and returns it
+// without the white space between tokens. It works in the text's own memory.
 func Compact(text []byte) (json.RawMessage, *ScanError) {
 	s := NewScanner(text)
 	if s.Err != nil {

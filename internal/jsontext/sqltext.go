@@ -6,19 +6,20 @@ import (
 	"unicode/utf16"
 )
 
-// replacement stands for a character that SQL cannot read: U+FFFD, in as many bytes as the escape it replaces.
+// replacement stands for a character that SQL cannot read: U+FFFD, in as many bytes as the escape
+// it replaces.
 const replacement = `\ufffd`
 
 // escapeLen is the length of an escape by code unit, such as \u0000.
 const escapeLen = len(replacement)
 
-// HasUnreadable reports whether JSON text has an escape that Postgres cannot decode: U+0000, or half of a
-// surrogate pair. Postgres stores such text in a json column, and from then on each query that reads a
-// member out of it fails (SQLSTATE 22P05). The text must be valid JSON.
+// HasUnreadable reports whether JSON text has an escape that Postgres cannot decode: U+0000, or
+// half of a surrogate pair. Postgres stores such text in a json column, and from then on each query
+// that reads a member out of it fails (SQLSTATE 22P05). The text must be valid JSON.
 func HasUnreadable(text []byte) bool { return nextUnreadable(text, 0) >= 0 }
 
-// Readable returns JSON text with U+FFFD in place of each escape that Postgres cannot decode, and whether
-// there was any. Without one it returns the text itself. The text must be valid JSON.
+// Readable returns JSON text with U+FFFD in place of each escape that Postgres cannot decode, and
+// whether there was any. Without one it returns the text itself. The text must be valid JSON.
 func Readable(text []byte) (readable []byte, replaced bool) {
 	at := nextUnreadable(text, 0)
 	if at < 0 {

@@ -38,7 +38,8 @@ func TestReadable(t *testing.T) {
 	}
 }
 
-// Where encoding/json finds U+FFFD or U+0000 in strings that were written without the former, Readable replaces.
+// Where encoding/json finds U+FFFD or U+0000 in strings that were written without the former,
+// Readable replaces.
 func FuzzReadable(f *testing.F) {
 	for _, seed := range []string{`"\ud800"`, `"\\u0000"`, `"\ud83d\ude00"`, `{"a":"\udc00\u0000"}`, `"\ud800\u0000"`} {
 		f.Add([]byte(seed))

@@ -1,6 +1,6 @@
 // Package keys names the Redis keys of a namespace. It is the one place in Go that knows them; the
-// scripts build theirs in lua/lib. Without a namespace every key begins with "cb:", with one it begins
-// with "cb:{ns}:", so that a namespace lies in one slot of a Redis Cluster.
+// scripts build theirs in lua/lib. Without a namespace every key begins with "cb:", with one it
+// begins with "cb:{ns}:", so that a namespace lies in one slot of a Redis Cluster.
 //
 // An id chosen by a user stands at the end of its key, or between fixed parts that no other family
 // shares, so that no id can name another's key.
@@ -17,8 +17,9 @@ type Space struct{ prefix string }
 // MaxNamespace is the longest namespace, in bytes.
 const MaxNamespace = 64
 
-// New returns the keys of a namespace; "" is the default one. A namespace holds letters, digits, '.',
-// '_' and '-' only, so that it can stand in a hash tag, in a pattern and in a Postgres schema's name.
+// New returns the keys of a namespace; "" is the default one. A namespace holds letters, digits,
+// '.', '_' and '-' only, so that it can stand in a hash tag, in a pattern and in a Postgres
+// schema's name.
 func New(namespace string) (Space, error) {
 	if namespace == "" {
 		return Space{prefix: "cb:"}, nil
@@ -37,7 +38,8 @@ func New(namespace string) (Space, error) {
 // Prefix is what every key of the namespace begins with.
 func (s Space) Prefix() string { return s.prefix }
 
-// Log is the log's own hash: seq, ms, base, term. Scripts take it as KEYS[1] and find the rest from it.
+// Log is the log's own hash: seq, ms, base, term. Scripts take it as KEYS[1] and find the rest from
+// it.
 func (s Space) Log() string { return s.prefix + "log" }
 
 // Events is the log.
@@ -107,7 +109,8 @@ func (s Space) Assigned(instance string) string { return s.prefix + "queue:insta
 // Active is the queue of the tasks that an instance has claimed.
 func (s Space) Active(instance string) string { return s.prefix + "queue:active:" + instance }
 
-// Auto is the part of an instance's assigned queue that may be taken away by a claim that finds nothing.
+// Auto is the part of an instance's assigned queue that may be taken away by a claim that finds
+// nothing.
 func (s Space) Auto(instance string) string { return s.prefix + "queue:auto:" + instance }
 
 // Stealable is the index of the instances by the length of their Auto queue.

@@ -7,7 +7,8 @@ import (
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
-// explain writes an error for a model: the error as every other transport answers it, and what to do next.
+// explain writes an error for a model: the error as every other transport answers it, and what to
+// do next.
 func explain(failed *api.Error) string {
 	return string(httpapi.AppendError(nil, failed)) + "\nNext: " + next(failed)
 }

@@ -13,10 +13,11 @@ import (
 )
 
 const (
-	// maxAtOnce is how many calls of one HTTP request run at once. The SDK begins all of a batch's; the others wait.
+	// maxAtOnce is how many calls of one HTTP request run at once. The SDK begins all of a batch's;
+	// the others wait.
 	maxAtOnce = 16
-	// copies is how often an answer's memory has each result: twice in the answer, once as an escaped text,
-	// and the SDK encodes it into memory of its own first.
+	// copies is how often an answer's memory has each result: twice in the answer, once as an
+	// escaped text, and the SDK encodes it into memory of its own first.
 	copies = 4
 )
 
@@ -40,7 +41,8 @@ func (x *exchange) run(ctx context.Context, run func(context.Context) (json.RawM
 	return x.room.Call(ctx, run)
 }
 
-// bounded refuses arrays of too many messages: the protocol of 2025-03-26 had them, and the SDK begins them all at once.
+// bounded refuses arrays of too many messages: the protocol of 2025-03-26 had them, and the SDK
+// begins them all at once.
 func bounded(body json.RawMessage) *api.Error {
 	if len(body) == 0 || body[0] != '[' {
 		return nil

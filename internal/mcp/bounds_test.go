@@ -12,7 +12,8 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// As at /rpc, the calls of a batch that are left when the answers are too long are not begun any more. Each has an answer.
+// As at /rpc, the calls of a batch that are left when the answers are too long are not begun any
+// more. Each has an answer.
 func TestABatchHoldsBoundedAnswers(t *testing.T) {
 	t.Parallel()
 	const calls, long, atOnce, whole = 100, 1 << 20, 16, 8 // of maxAnswers

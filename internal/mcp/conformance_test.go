@@ -29,8 +29,9 @@ var onCoordinator = []string{
 	"dns-rebinding-protection",
 }
 
-// withStandIns are the scenarios that call a tool of the suite's own. The same handler passes them with methods that stand in
-// for the commands: what they test, how a call is answered, does not depend on the command.
+// withStandIns are the scenarios that call a tool of the suite's own. The same handler passes them
+// with methods that stand in for the commands: what they test, how a call is answered, does not
+// depend on the command.
 var withStandIns = []string{
 	"tools-call-simple-text",
 	"tools-call-error",
@@ -122,7 +123,8 @@ func coordinator(t *testing.T) string {
 	return "http://" + s.Addr()
 }
 
-// standIns serves methods whose tools have the names that the suite calls, behind the guard as in the coordinator.
+// standIns serves methods whose tools have the names that the suite calls, behind the guard as in
+// the coordinator.
 func standIns(t *testing.T) string {
 	t.Helper()
 	object := func() *jsonschema.Schema { return &jsonschema.Schema{Type: "object"} }

@@ -1,15 +1,18 @@
-// Package mcp lets models use the API by the Model Context Protocol (https://modelcontextprotocol.io), streamable
-// HTTP, with the official SDK: each method that is not hidden is a tool (task.claim is task_claim), and what can be read
-// without side effects is a resource too. Its caller is internal/server, which puts NewHandler on /mcp.
+// Package mcp lets models use the API by the Model Context Protocol
+// (https://modelcontextprotocol.io), streamable HTTP, with the official SDK: each method that is
+// not hidden is a tool (task.claim is task_claim), and what can be read without side effects is a
+// resource too. Its caller is internal/server, which puts NewHandler on /mcp.
 //
-// There are no sessions: every POST stands by itself and is answered as JSON. So any coordinator behind a balancer
-// can answer any request, one that restarts breaks nobody's conversation, and callers that are gone leave no memory
-// behind. What that leaves out (a stream of changes, questions to the model) the coordinator does not offer by MCP anyway;
-// who wants events follows the log.
+// There are no sessions: every POST stands by itself and is answered as JSON. So any coordinator
+// behind a balancer can answer any request, one that restarts breaks nobody's conversation, and
+// callers that are gone leave no memory behind. What that leaves out (a stream of changes,
+// questions to the model) the coordinator does not offer by MCP anyway; who wants events follows
+// the log.
 //
-// Bodies are read and calls are run as in internal/rpc, with its limits. It has no dependency that can fail but the
-// Dispatcher; while Redis is gone, tools are listed, and their calls fail with a text that says when to try again. An
-// error of a call is a tool's error, which models get to read, never one of the protocol, which they do not.
+// Bodies are read and calls are run as in internal/rpc, with its limits. It has no dependency that
+// can fail but the Dispatcher; while Redis is gone, tools are listed, and their calls fail with a
+// text that says when to try again. An error of a call is a tool's error, which models get to read,
+// never one of the protocol, which they do not.
 package mcp
 
 import (
@@ -36,11 +39,13 @@ import (
 type Options struct {
 	// Log gets what goes wrong inside; nil is slog.Default().
 	Log *slog.Logger
-	// Caller returns the name of the caller's token, which becomes Request.Caller; nil where there are no tokens.
+	// Caller returns the name of the caller's token, which becomes Request.Caller; nil where there
+	// are no tokens.
 	Caller func(*http.Request) string
 	// Version is the program's, which clients are told.
 	Version string
-	// Answers is the room for answers that the transports of a process share; nil is one of its own.
+	// Answers is the room for answers that the transports of a process share; nil is one of its
+	// own.
 	Answers *answers.Budget
 }
 
@@ -181,7 +186,8 @@ func (h *handler) call(method string) sdk.ToolHandler {
 // toolName is the name of a method's tool: not every client takes a dot.
 func toolName(method string) string { return strings.ReplaceAll(method, ".", "_") }
 
-// tool describes a method as a tool. Where a description names another method, models read the name of its tool.
+// tool describes a method as a tool. Where a description names another method, models read the name
+// of its tool.
 func tool(m *command.Method, toTools *strings.Replacer) (*sdk.Tool, error) {
 	input, output := plain(m.Params, toTools), plain(m.Result, toTools)
 	input.Required = append(slices.Clone(input.Required), m.MCPRequired...)

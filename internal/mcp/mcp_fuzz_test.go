@@ -16,8 +16,8 @@ import (
 // patience is how long one message may take, which takes far less than a millisecond.
 const patience = 10 * time.Second
 
-// FuzzHandler posts messages. Whatever comes is answered at once, by JSON where anything is answered, and hidden methods are
-// never called.
+// FuzzHandler posts messages. Whatever comes is answered at once, by JSON where anything is
+// answered, and hidden methods are never called.
 func FuzzHandler(f *testing.F) {
 	hidden := map[string]bool{}
 	methods, err := commands.Methods()

@@ -101,7 +101,8 @@ type listing struct {
 // maxTools is how much of a model's context the tools may take, in bytes.
 const maxTools = 16 << 10
 
-// Every visible method is a tool, with its schemas and its effect, and all of them leave the model room to think.
+// Every visible method is a tool, with its schemas and its effect, and all of them leave the model
+// room to think.
 func TestTools(t *testing.T) {
 	t.Parallel()
 	list, err := commands.Methods()
@@ -353,7 +354,8 @@ func TestNoSessions(t *testing.T) {
 	}
 }
 
-// A method's time counts from when its request began to arrive: who sends a body slowly has less of it.
+// A method's time counts from when its request began to arrive: who sends a body slowly has less of
+// it.
 func TestTimeCountsFromTheRequestsBeginning(t *testing.T) {
 	t.Parallel()
 	var got time.Time

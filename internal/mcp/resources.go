@@ -72,8 +72,9 @@ func notFound(uri string) error {
 	return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "Resource not found", Data: data}
 }
 
-// answerable is middleware. The SDK (v1.8.0) quotes an unknown resource's URI as Go does, and where that is no JSON (a control
-// character) the error cannot be written and the request is never answered.
+// answerable is middleware. The SDK (v1.8.0) quotes an unknown resource's URI as Go does, and where
+// that is no JSON (a control character) the error cannot be written and the request is never
+// answered.
 func answerable(next sdk.MethodHandler) sdk.MethodHandler {
 	return func(ctx context.Context, method string, r sdk.Request) (sdk.Result, error) {
 		result, err := next(ctx, method, r)

@@ -6,9 +6,9 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// plain is a copy of a schema that every client reads. One without any rule is written `true`, which JSON Schema allows and
-// the TypeScript SDK does not where a property's schema stands: it would refuse the whole list of tools.
-// toTools puts the names of tools for those of methods.
+// plain is a copy of a schema that every client reads. One without any rule is written `true`,
+// which JSON Schema allows and the TypeScript SDK does not where a property's schema stands: it
+// would refuse the whole list of tools. toTools puts the names of tools for those of methods.
 func plain(s *jsonschema.Schema, toTools *strings.Replacer) *jsonschema.Schema {
 	s = s.CloneSchemas()
 	describe(s, toTools)

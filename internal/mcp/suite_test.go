@@ -19,13 +19,15 @@ import (
 	"time"
 )
 
-// suite is the public conformance suite, installed on this machine at the version that conformance/ pins.
+// suite is the public conformance suite, installed on this machine at the version that conformance/
+// pins.
 type suite struct{ folder string }
 
 const (
 	// oldestNode is what the suite needs where the registry has no Node.js to install beside it.
 	oldestNode = 22
-	// installTime is for some 120 packages over a slow line; runTime for all scenarios on a busy machine.
+	// installTime is for some 120 packages over a slow line; runTime for all scenarios on a busy
+	// machine.
 	installTime = 4 * time.Minute
 	runTime     = 2 * time.Minute
 )
@@ -57,7 +59,8 @@ func conformance(t *testing.T) suite {
 	if err := os.MkdirAll(parent, 0o755); err != nil { //nolint:gosec // a cache holds no secrets
 		t.Fatal(err)
 	}
-	// Installed beside it and then renamed: what has the name is whole, also when two tests install at once.
+	// Installed beside it and then renamed: what has the name is whole, also when two tests install
+	// at once.
 	fresh, err := os.MkdirTemp(parent, "installing-")
 	if err != nil {
 		t.Fatal(err)
@@ -142,8 +145,8 @@ type check struct {
 
 var reported = regexp.MustCompile(`^server-(.+)-\d{4}-\d\d-\d\dT[-0-9]+Z$`)
 
-// against runs every scenario against a server and gives what each has found. The suite's own exit code
-// counts scenarios that do not apply, so it is not looked at.
+// against runs every scenario against a server and gives what each has found. The suite's own exit
+// code counts scenarios that do not apply, so it is not looked at.
 func (s suite) against(t *testing.T, url string) map[string][]check {
 	t.Helper()
 	results := t.TempDir()

@@ -9,7 +9,8 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// However many calls a batch has, few run at once; one whose turn does not come before its caller hangs up never runs.
+// However many calls a batch has, few run at once; one whose turn does not come before its caller
+// hangs up never runs.
 func TestCallsOfABatchTakeTurns(t *testing.T) {
 	t.Parallel()
 	x := newExchange(api.Request{}, answers.NewBudget().Exchange(copies))

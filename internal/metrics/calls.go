@@ -11,8 +11,9 @@ import (
 	"github.com/claudebench/claudebench/internal/callstats"
 )
 
-// The ends of the buckets of durations are powers of two of a nanosecond, from an eighth of a millisecond to nine minutes. They
-// are ends of the buckets that commands count in as well, so that what is told is exact.
+// The ends of the buckets of durations are powers of two of a nanosecond, from an eighth of a
+// millisecond to nine minutes. They are ends of the buckets that commands count in as well, so that
+// what is told is exact.
 const (
 	firstPower = 17
 	lastPower  = 39
@@ -50,7 +51,8 @@ func (c callCollector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// cumulative counts the durations that are not longer than the end of each bucket, by that end in seconds.
+// cumulative counts the durations that are not longer than the end of each bucket, by that end in
+// seconds.
 func cumulative(h *callstats.Histogram) map[float64]uint64 {
 	counts := make(map[float64]uint64, lastPower-firstPower+1)
 	for power := firstPower; power <= lastPower; power++ {

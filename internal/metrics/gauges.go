@@ -8,24 +8,29 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// Gauges are what Redis tells of a namespace at one moment, for whoever watches it. Nil fields are unknown.
+// Gauges are what Redis tells of a namespace at one moment, for whoever watches it. Nil fields are
+// unknown.
 type Gauges struct {
 	// Seq is the last event's, Kept how many entries the log has.
 	Seq, Kept int64
 	// Fenced reports that a flush keeps commands off.
 	Fenced bool
-	// Instances and Workers are those that live, Failed instances that failed less than five minutes ago and are not back.
+	// Instances and Workers are those that live, Failed instances that failed less than five
+	// minutes ago and are not back.
 	Instances, Workers, Failed int64
-	// Open tasks are not finished. Pending ones ask for no roles and have no owner, Waiting ones ask for some; Orphaned ones
-	// belong to an instance that is gone (those in the oldest 100 queues of such).
+	// Open tasks are not finished. Pending ones ask for no roles and have no owner, Waiting ones
+	// ask for some; Orphaned ones belong to an instance that is gone (those in the oldest 100
+	// queues of such).
 	Open, Pending, Waiting, Orphaned int64
-	// RoleSets is how many sets of roles open tasks ask for, OrphanQueues how many queues of gone instances there are.
+	// RoleSets is how many sets of roles open tasks ask for, OrphanQueues how many queues of gone
+	// instances there are.
 	RoleSets, OrphanQueues int64
-	// Tasks counts tasks by status, and Assigned those pending ones that have an owner, as the state projection has them.
+	// Tasks counts tasks by status, and Assigned those pending ones that have an owner, as the
+	// state projection has them.
 	Tasks    map[string]int64
 	Assigned *int64
-	// Events counts events by type since the last flush, Waits the claims and what the tasks had waited, Runs what was
-	// finished and how long it ran, as the metrics projection has them.
+	// Events counts events by type since the last flush, Waits the claims and what the tasks had
+	// waited, Runs what was finished and how long it ran, as the metrics projection has them.
 	Events      map[events.Type]int64
 	Waits, Runs *Total
 	// Lags tells by projection how far it is behind.
@@ -52,8 +57,9 @@ type readGaugesArgs struct {
 
 var readGauges = lua.Bind[readGaugesArgs]("read_gauges")
 
-// ReadGauges reads them, in one round trip. It is no command: it counts nowhere. view is the checkpoint of the task view, ""
-// when that is not known. The error is lua.ErrUnavailable when Redis does not answer in time.
+// ReadGauges reads them, in one round trip. It is no command: it counts nowhere. view is the
+// checkpoint of the task view, "" when that is not known. The error is lua.ErrUnavailable when
+// Redis does not answer in time.
 func ReadGauges(ctx context.Context, scripts lua.Scripts, ttl time.Duration, view string) (*Gauges, error) {
 	types := events.Types()
 	args := readGaugesArgs{TTL: ttl.Milliseconds(), View: view}

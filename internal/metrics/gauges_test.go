@@ -45,7 +45,8 @@ func TestGaugesOfNothing(t *testing.T) {
 	})
 }
 
-// What projections count is left out where they have not begun; the rest is as it is now. A reading counts nowhere.
+// What projections count is left out where they have not begun; the rest is as it is now. A reading
+// counts nowhere.
 func TestGaugesWithoutProjections(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"system.metrics": 1}}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `["worker"]`, "")

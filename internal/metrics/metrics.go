@@ -1,11 +1,12 @@
-// Package metrics is what Prometheus reads at /metrics. The server makes its handler; docs/metrics.md tells what each
-// metric means.
+// Package metrics is what Prometheus reads at /metrics. The server makes its handler;
+// docs/metrics.md tells what each metric means.
 //
-// Nothing is counted here. The commands and the projections count anyhow, and a scrape reads what they have
-// counted, so that a command pays nothing for being watched. What is in Redis is read by one script in one round trip, and
-// the task view's checkpoint by one query before it. When a store does not answer within a second, claudebench_redis_up or
-// claudebench_postgres_up is 0, and what it would have told is left out: no number stands for what nobody knows. The
-// rest is answered as ever.
+// Nothing is counted here. The commands and the projections count anyhow, and a scrape reads what
+// they have counted, so that a command pays nothing for being watched. What is in Redis is read by
+// one script in one round trip, and the task view's checkpoint by one query before it. When a store
+// does not answer within a second, claudebench_redis_up or claudebench_postgres_up is 0, and what
+// it would have told is left out: no number stands for what nobody knows. The rest is answered as
+// ever.
 package metrics
 
 import (
@@ -30,8 +31,8 @@ type Sources struct {
 	Commands Commands
 	// Writable returns nil if Redis takes commands.
 	Writable func(context.Context) error
-	// Gauges asks Redis how the namespace stands (ReadGauges); view is the checkpoint of the task view, "" when
-	// that is not known.
+	// Gauges asks Redis how the namespace stands (ReadGauges); view is the checkpoint of the task
+	// view, "" when that is not known.
 	Gauges func(ctx context.Context, view string) (*Gauges, error)
 	// Projections returns what this coordinator knows of its projections, without asking a store.
 	Projections func() []projections.Status

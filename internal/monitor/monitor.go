@@ -1,6 +1,6 @@
-// Package monitor looks for instances that died, once an interval, for as long as the coordinator runs.
-// Every coordinator runs one: the work itself is an idempotent script, so they need not know of each
-// other. While Redis is away the monitor says so once and goes on trying.
+// Package monitor looks for instances that died, once an interval, for as long as the coordinator
+// runs. Every coordinator runs one: the work itself is an idempotent script, so they need not know
+// of each other. While Redis is away the monitor says so once and goes on trying.
 package monitor
 
 import (

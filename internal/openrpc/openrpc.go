@@ -1,8 +1,10 @@
-// Package openrpc describes the API as an OpenRPC document (https://spec.open-rpc.org, version 1.3.2), made from the
-// list of commands, and answers `rpc.discover` with it. Its caller is internal/server.
+// Package openrpc describes the API as an OpenRPC document (https://spec.open-rpc.org, version
+// 1.3.2), made from the list of commands, and answers `rpc.discover` with it. Its caller is
+// internal/server.
 //
-// The document is made once, at the start, so the answer needs no Redis, counts against no limit, and comes also
-// while every other method fails. Methods that MCP hides from models are in it: it is for people and their tools.
+// The document is made once, at the start, so the answer needs no Redis, counts against no limit,
+// and comes also while every other method fails. Methods that MCP hides from models are in it: it
+// is for people and their tools.
 package openrpc
 
 import (
@@ -47,7 +49,8 @@ type method struct {
 	Params         []content   `json:"params"`
 	Result         content     `json:"result"`
 	Errors         []reference `json:"errors,omitempty"`
-	// What OpenRPC has no member for: calls a minute and actor (0: no limit), ms, and the roles of which a token needs one.
+	// What OpenRPC has no member for: calls a minute and actor (0: no limit), ms, and the roles of
+	// which a token needs one.
 	RateLimit int      `json:"x-rateLimit"`
 	TimeoutMs int64    `json:"x-timeoutMs,omitempty"`
 	Roles     []string `json:"x-roles,omitempty"`
@@ -92,7 +95,8 @@ var failures = []struct {
 	{"Conflict", failure{api.CodeConflict, "Conflict"}},
 }
 
-// Document is the OpenRPC document of methods; release is the program's version. An error is a fault in the list.
+// Document is the OpenRPC document of methods; release is the program's version. An error is a
+// fault in the list.
 func Document(methods []*command.Method, release string) (json.RawMessage, error) {
 	d := document{
 		OpenRPC: version,
@@ -129,7 +133,8 @@ func Document(methods []*command.Method, release string) (json.RawMessage, error
 	return text, nil
 }
 
-// params are the properties of an object as the specification wants them: those that are required first.
+// params are the properties of an object as the specification wants them: those that are required
+// first.
 func params(object *jsonschema.Schema) []content {
 	all := make([]content, 0, len(object.PropertyOrder))
 	for _, name := range object.PropertyOrder {

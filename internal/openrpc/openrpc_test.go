@@ -40,8 +40,8 @@ func document(t *testing.T) json.RawMessage {
 	return text
 }
 
-// metaSchema is OpenRPC's own schema. Its $schema is a copy of draft-07 under another address, which the validator
-// does not know by that name.
+// metaSchema is OpenRPC's own schema. Its $schema is a copy of draft-07 under another address,
+// which the validator does not know by that name.
 func metaSchema(t *testing.T) *jsonschema.Resolved {
 	t.Helper()
 	load := func(name string) *jsonschema.Schema {
@@ -167,7 +167,8 @@ func TestTheDocumentNamesEveryMethod(t *testing.T) {
 	}
 }
 
-// Whoever returns params by position, which others who read the document may, must find those first that are needed.
+// Whoever returns params by position, which others who read the document may, must find those first
+// that are needed.
 func TestRequiredParamsComeFirst(t *testing.T) {
 	t.Parallel()
 	text, err := openrpc.Document([]*command.Method{{
@@ -223,7 +224,8 @@ func TestDiscover(t *testing.T) {
 	}
 }
 
-// Generators work offline: nothing in the document lies on the network, and what it refers to is in it.
+// Generators work offline: nothing in the document lies on the network, and what it refers to is in
+// it.
 func TestTheDocumentRefersOnlyToItself(t *testing.T) {
 	t.Parallel()
 	doc := decode(t, document(t))
@@ -253,7 +255,8 @@ func TestTheDocumentRefersOnlyToItself(t *testing.T) {
 	}
 }
 
-// found reports whether a document has what a reference names, such as #/components/errors/NotFound.
+// found reports whether a document has what a reference names, such as
+// #/components/errors/NotFound.
 func found(doc any, reference string) bool {
 	path, ok := strings.CutPrefix(reference, "#/")
 	for _, name := range strings.Split(path, "/") {

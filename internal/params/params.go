@@ -1,6 +1,7 @@
-// Package params decodes the params of methods into their Go types, and derives the JSON Schemas of params and
-// results from those types. internal/command uses it for every method. It depends on nothing that can fail;
-// what it refuses is an error for the caller, a sentence that names the param.
+// Package params decodes the params of methods into their Go types, and derives the JSON Schemas of
+// params and results from those types. internal/command uses it for every method. It depends on
+// nothing that can fail; what it refuses is an error for the caller, a sentence that names the
+// param.
 package params
 
 import (
@@ -19,9 +20,10 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// Decoder decodes the params of one method into their Go type, by the schema derived from that type. The
-// schema is the only description of what is accepted; the decoder is made from it once, at the start,
-// since every command passes through it, and since its refusals are sentences that name the param.
+// Decoder decodes the params of one method into their Go type, by the schema derived from that
+// type. The schema is the only description of what is accepted; the decoder is made from it once,
+// at the start, since every command passes through it, and since its refusals are sentences that
+// name the param.
 type Decoder[P any] struct {
 	Schema *jsonschema.Schema
 	object *object
@@ -60,7 +62,8 @@ func withoutNull(properties map[string]*jsonschema.Schema) {
 	}
 }
 
-// New returns the decoder of a type. refine adds to its schema what a Go type cannot say; nil adds nothing.
+// New returns the decoder of a type. refine adds to its schema what a Go type cannot say; nil adds
+// nothing.
 func New[P any](refine func(map[string]*jsonschema.Schema)) (*Decoder[P], error) {
 	schema, err := paramsSchemaOf[P](refine)
 	if err != nil {
@@ -90,8 +93,8 @@ func (p *Decoder[P]) Decode(raw json.RawMessage) (*P, error) {
 	return out, nil
 }
 
-// isNothing reports whether params are left out, null or an empty array. Clients of methods without params
-// send all three.
+// isNothing reports whether params are left out, null or an empty array. Clients of methods without
+// params send all three.
 func isNothing(raw json.RawMessage) bool {
 	switch raw = bytes.TrimSpace(raw); string(raw) {
 	case "", "null":
@@ -101,8 +104,8 @@ func isNothing(raw json.RawMessage) bool {
 	return ok && string(bytes.TrimLeft(inner, " \t\r\n")) == "]"
 }
 
-// DecodeItem decodes a JSON object that is a part of params, and must be compact. wrong is a sentence that
-// says what is wrong with it, "" when nothing is.
+// DecodeItem decodes a JSON object that is a part of params, and must be compact. wrong is a
+// sentence that says what is wrong with it, "" when nothing is.
 func (p *Decoder[P]) DecodeItem(compact []byte) (item P, wrong string) {
 	wrong = p.object.decode(compact, reflect.ValueOf(&item).Elem())
 	return item, wrong

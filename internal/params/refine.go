@@ -8,7 +8,8 @@ const DefaultPriority = 50
 // maxText is the longest text of a task, in characters.
 const maxText = 500
 
-// Text limits a task's text. The pattern tells clients a part of what the decoder refuses in any param.
+// Text limits a task's text. The pattern tells clients a part of what the decoder refuses in any
+// param.
 func Text(s *jsonschema.Schema) {
 	s.MinLength, s.MaxLength, s.Pattern = new(1), new(maxText), `^[^\x00]*$`
 }

@@ -10,8 +10,8 @@ import (
 // MaxRoles is how many roles an instance may have or a task may ask for.
 const MaxRoles = 64
 
-// RoleSet returns the roles that a task's metadata asks for as a sorted JSON array without repetitions, ""
-// when it asks for none. The metadata has been checked by its schema.
+// RoleSet returns the roles that a task's metadata asks for as a sorted JSON array without
+// repetitions, "" when it asks for none. The metadata has been checked by its schema.
 func RoleSet(metadata api.Object) string {
 	var roles []string
 	for name, v := range jsontext.Members(metadata) {

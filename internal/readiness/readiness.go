@@ -1,7 +1,8 @@
-// Package readiness reports whether Redis takes commands. /readyz, system.health and /metrics ask it.
+// Package readiness reports whether Redis takes commands. /readyz, system.health and /metrics ask
+// it.
 //
-// A Redis that answers PING may still refuse every command: as a replica, with its memory used up, with a
-// full disk, or by its ACL. The probe therefore runs a script that Redis treats as a write.
+// A Redis that answers PING may still refuse every command: as a replica, with its memory used up,
+// with a full disk, or by its ACL. The probe therefore runs a script that Redis treats as a write.
 package readiness
 
 import (
@@ -13,8 +14,8 @@ import (
 )
 
 const (
-	// fresh is how long an outcome is given to everybody who asks, so that health checks cost Redis one script a
-	// second at most.
+	// fresh is how long an outcome is given to everybody who asks, so that health checks cost Redis
+	// one script a second at most.
 	fresh = time.Second
 	// patience is how long Redis has to answer.
 	patience = time.Second
@@ -34,9 +35,10 @@ type Probe struct {
 // New returns a probe for a namespace's scripts.
 func New(scripts lua.Scripts) *Probe { return &Probe{scripts: scripts} }
 
-// Writable returns nil if Redis took a write, or would have, at most a second ago. Otherwise it returns the
-// error that a command would have met; lua.Cause explains it. It returns within about a second, whatever is
-// broken, and does not end early with ctx, since others wait for the same outcome.
+// Writable returns nil if Redis took a write, or would have, at most a second ago. Otherwise it
+// returns the error that a command would have met; lua.Cause explains it. It returns within about a
+// second, whatever is broken, and does not end early with ctx, since others wait for the same
+// outcome.
 func (p *Probe) Writable(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

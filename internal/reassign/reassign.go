@@ -1,8 +1,9 @@
-// Package reassign finds instances that died, puts back the tasks of instances that are gone, and gives waiting
-// tasks to live workers. The monitor, system.check_health, system.register and system.unregister use it.
+// Package reassign finds instances that died, puts back the tasks of instances that are gone, and
+// gives waiting tasks to live workers. The monitor, system.check_health, system.register and
+// system.unregister use it.
 //
-// Every step is one atomic script and may be repeated by any coordinator, so a call that ends early, because
-// Redis is away for instance, leaves the rest to the next one.
+// Every step is one atomic script and may be repeated by any coordinator, so a call that ends
+// early, because Redis is away for instance, leaves the rest to the next one.
 package reassign
 
 import (
@@ -33,21 +34,22 @@ var (
 	reassignFailedTasks = lua.Bind[reassignFailedTasksArgs]("reassign_failed_tasks")
 )
 
-// Reassigner puts back the tasks of instances that left or died, and gives waiting tasks to workers.
+// Reassigner puts back the tasks of instances that left or died, and gives waiting tasks to
+// workers.
 type Reassigner struct {
 	scripts  lua.Scripts
 	ttl      time.Duration
 	interval time.Duration
 }
 
-// New returns a reassigner. ttl is how long a registration lasts without a heartbeat, interval how often the monitor
-// looks for the dead.
+// New returns a reassigner. ttl is how long a registration lasts without a heartbeat, interval how
+// often the monitor looks for the dead.
 func New(scripts lua.Scripts, ttl, interval time.Duration) *Reassigner {
 	return &Reassigner{scripts, ttl, interval}
 }
 
-// Requeue works off the queues that instances left behind, its own or others', and returns how many tasks
-// it put back. Each step is atomic; whoever comes next goes on where it stopped.
+// Requeue works off the queues that instances left behind, its own or others', and returns how many
+// tasks it put back. Each step is atomic; whoever comes next goes on where it stopped.
 func (r *Reassigner) Requeue(ctx context.Context) (moved int64, err error) {
 	for more := true; more; {
 		reply, err := requeueOrphans.Run(ctx, r.scripts, lua.NoArgs{})
@@ -64,8 +66,8 @@ func (r *Reassigner) Requeue(ctx context.Context) (moved int64, err error) {
 	return moved, nil
 }
 
-// Assign returns waiting tasks to a worker, or to all that have room when instance is "". context is that of
-// the events, reason why they are assigned now.
+// Assign returns waiting tasks to a worker, or to all that have room when instance is "". context
+// is that of the events, reason why they are assigned now.
 func (r *Reassigner) Assign(ctx context.Context, context, instance, reason string) error {
 	var from int64
 	for more := true; more; {

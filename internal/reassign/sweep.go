@@ -23,8 +23,9 @@ type SweepOptions struct {
 	Tick             bool  // it is the monitor that asks
 }
 
-// Sweep declares instances dead that have been silent for too long, and gives their tasks to others. With an
-// error, the result is what was done before it; Incomplete is false if that is nothing.
+// Sweep declares instances dead that have been silent for too long, and gives their tasks to
+// others. With an error, the result is what was done before it; Incomplete is false if that is
+// nothing.
 func (r *Reassigner) Sweep(ctx context.Context, o SweepOptions) (*SweepResult, error) {
 	result := &SweepResult{Healthy: []string{}, Failed: []string{}, Reassigned: map[string]int{}}
 	moved, err := r.sweep(ctx, o, result)

@@ -19,9 +19,9 @@ var ErrVolatile = errors.New("this Redis may evict keys, and so lose tasks and e
 // oldest is the oldest major version of Redis that is supported.
 const oldest = 7
 
-// Check looks at the Redis behind a client and says in one line what its settings can lose. It refuses
-// one that is too old, a cluster's node addressed as a single server, and one that evicts keys unless
-// allowVolatile.
+// Check looks at the Redis behind a client and says in one line what its settings can lose. It
+// refuses one that is too old, a cluster's node addressed as a single server, and one that evicts
+// keys unless allowVolatile.
 func Check(ctx context.Context, client redis.UniversalClient, allowVolatile bool) (warning string, err error) {
 	text, err := info(ctx, client)
 	if err != nil {
@@ -83,7 +83,8 @@ func info(ctx context.Context, client redis.UniversalClient) (map[string]string,
 	return fields, nil
 }
 
-// Temporary tells an error of Check that may be gone the next time: Redis does not answer, or loads.
+// Temporary tells an error of Check that may be gone the next time: Redis does not answer, or
+// loads.
 func Temporary(err error) bool {
 	var network net.Error
 	var certificate *tls.CertificateVerificationError

@@ -15,8 +15,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Explain adds what an error of Redis means for whoever runs the program, and what to do. rawURL is the one
-// that was opened; nothing secret of it is repeated. An error that says enough by itself is returned as it is.
+// Explain adds what an error of Redis means for whoever runs the program, and what to do. rawURL is
+// the one that was opened; nothing secret of it is repeated. An error that says enough by itself is
+// returned as it is.
 func Explain(err error, rawURL string) error {
 	if err == nil {
 		return nil

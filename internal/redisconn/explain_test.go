@@ -13,7 +13,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// answering is a server that answers all with the same bytes, and closes a connection if there are none.
+// answering is a server that answers all with the same bytes, and closes a connection if there are
+// none.
 func answering(t *testing.T, text string) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -10,8 +10,8 @@ import (
 
 var shownParameter = regexp.MustCompile(`^redis URL: (the parameter [a-zA-Z_-]{1,40}|a parameter behind the '\?') is (given twice|not supported; [a-z_ ,S]+)$`)
 
-// FuzzOpen opens whatever URL. It is refused in words in which nothing of the URL occurs, since any part may be a password,
-// or returns a client that repeats nothing by itself.
+// FuzzOpen opens whatever URL. It is refused in words in which nothing of the URL occurs, since any
+// part may be a password, or returns a client that repeats nothing by itself.
 func FuzzOpen(f *testing.F) {
 	for _, seed := range []string{
 		"redis://localhost", "redis://u:p@localhost:7000/3", "rediss://[::1]:7000", "redis://a:1,b:2,c", "redis+sentinel://:p@a:26379,b:26379/0?master=main",

@@ -1,6 +1,6 @@
-// Package redisconn connects to Redis as the coordinator needs it: one server, a cluster or Sentinel by
-// one URL, with the client's own retries off (a lost reply would run a command twice), and checks at the
-// start that this Redis can be trusted with the data.
+// Package redisconn connects to Redis as the coordinator needs it: one server, a cluster or
+// Sentinel by one URL, with the client's own retries off (a lost reply would run a command twice),
+// and checks at the start that this Redis can be trusted with the data.
 package redisconn
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Open returns a client for a URL; it does not connect yet. Clusters need a namespace, since only the
-// keys of one namespace lie in one slot. What is not listed here is refused.
+// Open returns a client for a URL; it does not connect yet. Clusters need a namespace, since only
+// the keys of one namespace lie in one slot. What is not listed here is refused.
 //
 //	redis://[user:password@]host[:port][/db]            or ?db=N for the database
 //	rediss://…                                          with TLS

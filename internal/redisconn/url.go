@@ -13,8 +13,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// parseURL reads the URLs that Open documents. Whatever it does not know it refuses. No error repeats
-// a value of the URL: where a password is not percent-encoded, any part of the URL may be the password's.
+// parseURL reads the URLs that Open documents. Whatever it does not know it refuses. No error
+// repeats a value of the URL: where a password is not percent-encoded, any part of the URL may be
+// the password's.
 func parseURL(rawURL, namespace string) (*redis.UniversalOptions, error) {
 	one, hosts, err := splitHosts(rawURL)
 	if err != nil {
@@ -68,7 +69,8 @@ func parseURL(rawURL, namespace string) (*redis.UniversalOptions, error) {
 	return o, nil
 }
 
-// setParameters applies what stands behind the URL's '?'. It returns the database that the path or ?db= names.
+// setParameters applies what stands behind the URL's '?'. It returns the database that the path or
+// ?db= names.
 func setParameters(o *redis.UniversalOptions, query, database string, sentinel bool) (string, error) {
 	if query == "" {
 		return database, nil
@@ -125,7 +127,8 @@ func splitHosts(rawURL string) (one string, hosts []string, err error) {
 	}
 	start := strings.LastIndexByte(rest[:end], '@') + 1
 	if start == 0 && strings.Contains(rest[end:], "@") {
-		// The first part of a password would pass for the host, and be told with each error of the network.
+		// The first part of a password would pass for the host, and be told with each error of the
+		// network.
 		return "", nil, errUnreadable
 	}
 	hosts = strings.Split(rest[start:end], ",")

@@ -1,11 +1,13 @@
-// Package rest is the API over plain HTTP: POST /api/<domain>/<action>, for callers that have no JSON-RPC client.
-// Its paths are made from the list of commands: task.create is /api/task/create, system.batch.process is
-// /api/system/batch/process. The body holds the params, an empty one means {}; the answer's body is the result, or
-// {"error": {code, message, data}} with a status that says as much (Status). Its caller is internal/server.
+// Package rest is the API over plain HTTP: POST /api/<domain>/<action>, for callers that have no
+// JSON-RPC client. Its paths are made from the list of commands: task.create is /api/task/create,
+// system.batch.process is /api/system/batch/process. The body holds the params, an empty one means
+// {}; the answer's body is the result, or {"error": {code, message, data}} with a status that says
+// as much (Status). Its caller is internal/server.
 //
-// It shares with internal/rpc how bodies are read and calls are run, and so its limits, its byte for byte
-// answers and its errors; it has no dependency that can fail but the Dispatcher. An X-Correlation-Id header is the cause of
-// what a call does, else an id made here; the answer names it in the same header.
+// It shares with internal/rpc how bodies are read and calls are run, and so its limits, its byte
+// for byte answers and its errors; it has no dependency that can fail but the Dispatcher. An
+// X-Correlation-Id header is the cause of what a call does, else an id made here; the answer names
+// it in the same header.
 package rest
 
 import (
@@ -30,9 +32,11 @@ const Prefix = "/api/"
 type Options struct {
 	// Log gets what goes wrong inside; nil is slog.Default().
 	Log *slog.Logger
-	// Caller returns the name of the caller's token, which becomes Request.Caller; nil where there are no tokens.
+	// Caller returns the name of the caller's token, which becomes Request.Caller; nil where there
+	// are no tokens.
 	Caller func(*http.Request) string
-	// Answers is the room for answers that the transports of a process share; nil is one of its own.
+	// Answers is the room for answers that the transports of a process share; nil is one of its
+	// own.
 	Answers *answers.Budget
 }
 
@@ -42,7 +46,8 @@ type handler struct {
 	methods    map[string]string // by path
 }
 
-// NewHandler serves the methods that are named, each on its Path; whatever else it is asked for is not found.
+// NewHandler serves the methods that are named, each on its Path; whatever else it is asked for is
+// not found.
 func NewHandler(d httpapi.Dispatcher, methods []string, o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -104,8 +109,8 @@ func fail(w http.ResponseWriter, failed *api.Error) {
 	httpapi.WriteError(w, Status(failed), failed)
 }
 
-// Status is the HTTP status that fits an error. What is tried again as it is (503) is told from what may have
-// happened already (500, `Outcome unknown`).
+// Status is the HTTP status that fits an error. What is tried again as it is (503) is told from
+// what may have happened already (500, `Outcome unknown`).
 func Status(failed *api.Error) int {
 	switch failed.Code {
 	case api.CodeParse, api.CodeInvalidRequest, api.CodeInvalidParams:
@@ -126,7 +131,8 @@ func Status(failed *api.Error) int {
 	return http.StatusInternalServerError
 }
 
-// retryAfter is how many seconds a caller who made too many calls is to wait, 0 for any other error.
+// retryAfter is how many seconds a caller who made too many calls is to wait, 0 for any other
+// error.
 func retryAfter(failed *api.Error) int {
 	if failed.Code != api.CodeRateLimited {
 		return 0

@@ -16,8 +16,8 @@ import (
 	"github.com/claudebench/claudebench/internal/rest"
 )
 
-// FuzzHandler posts bodies to paths. Whatever comes is answered by JSON with a documented status, and a method is called only by
-// its own path, with params that are JSON.
+// FuzzHandler posts bodies to paths. Whatever comes is answered by JSON with a documented status,
+// and a method is called only by its own path, with params that are JSON.
 func FuzzHandler(f *testing.F) {
 	for _, path := range []string{"/api/task/create", "/api/task/create/", "/api/task.create", "/api/", "/api//task/create", "/api/%74ask/create", "/api/task/../x"} {
 		for _, body := range []string{``, ` `, `{}`, `{"text":"a"}`, `[]`, `null`, `{"a":1e999}`, `{`, "\xff", `{} {}`, strings.Repeat("[", 65), strings.Repeat("[", 64) + strings.Repeat("]", 64)} {

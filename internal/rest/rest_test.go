@@ -210,7 +210,8 @@ func TestAPanicIsAnInternalError(t *testing.T) {
 	}
 }
 
-// A method's time counts from when its request began to arrive: who sends a body slowly has less of it.
+// A method's time counts from when its request began to arrive: who sends a body slowly has less of
+// it.
 func TestTimeCountsFromTheRequestsBeginning(t *testing.T) {
 	t.Parallel()
 	h, seen := calls("{}", nil)

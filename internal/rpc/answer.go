@@ -11,8 +11,8 @@ import (
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
-// answer runs the calls of a body and leaves the answer in x.out, which stays empty when none is wanted.
-// from has what the calls of one body have in common.
+// answer runs the calls of a body and leaves the answer in x.out, which stays empty when none is
+// wanted. from has what the calls of one body have in common.
 func (h *handler) answer(ctx context.Context, x *exchange, body []byte, from api.Request, room *answers.Exchange) {
 	calls, batch, refused := parse(body, x.calls)
 	x.calls = calls
@@ -43,8 +43,9 @@ func (h *handler) answer(ctx context.Context, x *exchange, body []byte, from api
 	}
 }
 
-// run runs calls at once, as many as are allowed and other batches leave. They wait for Redis together, and so share its
-// round trips. Once the results are too long together, the calls that are left are refused.
+// run runs calls at once, as many as are allowed and other batches leave. They wait for Redis
+// together, and so share its round trips. Once the results are too long together, the calls that
+// are left are refused.
 func (h *handler) run(ctx context.Context, calls []call, from api.Request, room *answers.Exchange) {
 	if len(calls) == 1 {
 		h.call(ctx, &calls[0], from, room)
@@ -76,8 +77,9 @@ func (h *handler) run(ctx context.Context, calls []call, from api.Request, room 
 // stackRoom is about what validating params takes, and a power of two.
 const stackRoom = 8 << 10
 
-// growStack returns a new goroutine its stack at once. Otherwise the runtime doubles it three times, each time deep inside
-// a call, and copies it: with params validated by a schema that took half of a batch's whole time (BenchmarkBatch100Deep).
+// growStack returns a new goroutine its stack at once. Otherwise the runtime doubles it three
+// times, each time deep inside a call, and copies it: with params validated by a schema that took
+// half of a batch's whole time (BenchmarkBatch100Deep).
 //
 //go:noinline
 func growStack() byte {

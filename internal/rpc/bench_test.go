@@ -55,7 +55,8 @@ func BenchmarkSingle(b *testing.B) { bench(b, trivial, batchOf(1)[1:len(batchOf(
 
 func BenchmarkBatch100(b *testing.B) { bench(b, trivial, batchOf(100), 100) }
 
-// BenchmarkBatch100Waiting has a dispatcher whose calls wait, as they do for Redis, until all of the batch are there.
+// BenchmarkBatch100Waiting has a dispatcher whose calls wait, as they do for Redis, until all of
+// the batch are there.
 func BenchmarkBatch100Waiting(b *testing.B) { benchWaiting(b, 0) }
 
 // BenchmarkBatch100Deep waits as well, below as much stack as validating params by a schema takes.

@@ -49,7 +49,8 @@ func sent(t *testing.T, h http.Handler, body string) *httptest.ResponseRecorder 
 
 const short = `{"jsonrpc":"2.0","method":"m","id":1}`
 
-// However many batches come at once, what runs beside their connections' goroutines is bounded, and each gets on.
+// However many batches come at once, what runs beside their connections' goroutines is bounded, and
+// each gets on.
 func TestBatchesShareTheirHelpers(t *testing.T) {
 	t.Parallel()
 	const batches, helpers = 8, 5
@@ -155,7 +156,8 @@ func TestACallerThatDoesNotReadIsCutOff(t *testing.T) {
 	}
 }
 
-// Each limit of a body, from both sides, with its length announced and in chunks, over a connection.
+// Each limit of a body, from both sides, with its length announced and in chunks, over a
+// connection.
 func TestLimitsOverAConnection(t *testing.T) {
 	t.Parallel()
 	ran := 0

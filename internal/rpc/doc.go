@@ -1,11 +1,11 @@
 // Package rpc is the coordinator's JSON-RPC 2.0 over HTTP (https://www.jsonrpc.org/specification):
-// it reads requests, notifications and batches, hands each call to a Dispatcher, and writes the answers.
-// Its caller is internal/server, which puts NewHandler on /rpc and /rpc/batch. Bodies are read and calls are
-// run by internal/httpapi.
+// it reads requests, notifications and batches, hands each call to a Dispatcher, and writes the
+// answers. Its caller is internal/server, which puts NewHandler on /rpc and /rpc/batch. Bodies are
+// read and calls are run by internal/httpapi.
 //
-// It has no dependency that can fail but the Dispatcher. An error of the type *commands.Error is answered
-// as it is; any other error, and a panic, is logged and answered "Internal error" with nothing of the inside,
-// for that one call: the other calls of its batch are not touched.
+// It has no dependency that can fail but the Dispatcher. An error of the type *commands.Error is
+// answered as it is; any other error, and a panic, is logged and answered "Internal error" with
+// nothing of the inside, for that one call: the other calls of its batch are not touched.
 //
 // What the specification leaves open is decided so:
 //
@@ -20,7 +20,7 @@
 //   - A request's cause is metadata.correlationId, a string or a number of up to 256 bytes, else its id. An id may
 //     be longer than that: the cause is then its beginning, so that a long id does not fill the log.
 //
-// The body is read once: one scan checks the syntax, the depth and the limits, finds the members of each request, and
-// closes the gaps where white space was. Everything handed on points into that one buffer, which is never used again for
-// another request, so a Dispatcher may keep its params.
+// The body is read once: one scan checks the syntax, the depth and the limits, finds the members of
+// each request, and closes the gaps where white space was. Everything handed on points into that
+// one buffer, which is never used again for another request, so a Dispatcher may keep its params.
 package rpc

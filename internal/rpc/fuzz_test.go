@@ -11,8 +11,8 @@ import (
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
-// FuzzParse holds the scanner to encoding/json: both take the same bodies for JSON, see the same members, and
-// compact alike.
+// FuzzParse holds the scanner to encoding/json: both take the same bodies for JSON, see the same
+// members, and compact alike.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		`{"jsonrpc":"2.0","method":"task.create","params":{"text":"a","priority":50},"id":1}`,
@@ -32,7 +32,8 @@ func FuzzParse(f *testing.F) {
 		calls, batch, refused := parse(body, nil)
 		valid := json.Valid(original) && utf8.Valid(original)
 		if refused != nil {
-			// A limit stops the scan, so what comes behind may be anything; all else is known at the end.
+			// A limit stops the scan, so what comes behind may be anything; all else is known at
+			// the end.
 			why := refused.Data.(string)
 			limit := strings.Contains(why, "levels deep") || strings.Contains(why, "at most")
 			if parseFault := refused.Code == api.CodeParse; valid && parseFault || !valid && !parseFault && !limit {

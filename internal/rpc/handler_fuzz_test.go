@@ -14,11 +14,13 @@ import (
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
-// answerOverhead is what an answer has beside what is echoed of its request: an error with its sentence.
+// answerOverhead is what an answer has beside what is echoed of its request: an error with its
+// sentence.
 const answerOverhead = 400
 
-// FuzzHandler posts bodies. Whatever comes is answered by JSON-RPC, or by nothing where nothing is wanted; each answer has the id
-// of its request, in the requests' order; and no body makes an answer that is out of proportion to it.
+// FuzzHandler posts bodies. Whatever comes is answered by JSON-RPC, or by nothing where nothing is
+// wanted; each answer has the id of its request, in the requests' order; and no body makes an
+// answer that is out of proportion to it.
 func FuzzHandler(f *testing.F) {
 	for _, seed := range []string{
 		good, "[" + good + "," + good + "]", `{"jsonrpc":"2.0","method":"fails","id":"\u0000\ud800"}`, `{"jsonrpc":"2.0","method":"panics","id":1e999}`,
@@ -67,7 +69,8 @@ func FuzzHandler(f *testing.F) {
 		}
 		for _, a := range got {
 			a.hold(t, body)
-			// Answers come in the requests' order, with their ids; what is no request may have none that can be read.
+			// Answers come in the requests' order, with their ids; what is no request may have none
+			// that can be read.
 			for len(ids) > 0 && string(a.ID) != "null" {
 				next := ids[0]
 				if ids = ids[1:]; next == string(a.ID) {
@@ -100,7 +103,8 @@ func (a *reply) hold(t *testing.T, body []byte) {
 	}
 }
 
-// asked are the ids of a body's requests, as encoding/json sees them, and how many requests there are.
+// asked are the ids of a body's requests, as encoding/json sees them, and how many requests there
+// are.
 func asked(body []byte) (ids []string, calls int) {
 	values := []json.RawMessage{body}
 	if trimmed := bytes.TrimSpace(body); len(trimmed) > 0 && trimmed[0] == '[' {

@@ -178,7 +178,8 @@ func TestNotificationsAreRunAndNotAnswered(t *testing.T) {
 	}
 }
 
-// Every call of a batch waits until all that may run at once do run: fewer, and the test would hang; more are counted.
+// Every call of a batch waits until all that may run at once do run: fewer, and the test would
+// hang; more are counted.
 func TestCallsOfABatchRunTogetherAndAreAnsweredInOrder(t *testing.T) {
 	const calls, together = rpc.MaxCalls, 250
 	var running, most atomic.Int32
@@ -310,7 +311,8 @@ func TestTraceparent(t *testing.T) {
 	}
 }
 
-// Over a real connection: a refusal is read by a client that was still sending, and a good connection is kept.
+// Over a real connection: a refusal is read by a client that was still sending, and a good
+// connection is kept.
 func TestOverAConnection(t *testing.T) {
 	srv := httptest.NewServer(newHandler(echo))
 	defer srv.Close()

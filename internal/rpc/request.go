@@ -35,7 +35,8 @@ var (
 	empty = json.RawMessage("{}")
 )
 
-// The members of a request that are known here, as bits, so that a second one of the same name is noticed.
+// The members of a request that are known here, as bits, so that a second one of the same name is
+// noticed.
 const (
 	hasVersion = 1 << iota
 	hasMethod
@@ -59,15 +60,17 @@ type found struct {
 	fault      *api.Error
 }
 
-// refuse keeps the first fault; the scan goes on, for a parse error further on concerns the whole body.
+// refuse keeps the first fault; the scan goes on, for a parse error further on concerns the whole
+// body.
 func (f *found) refuse(format string, args ...any) {
 	if f.fault == nil {
 		f.fault = api.InvalidRequest(format, args...)
 	}
 }
 
-// parse reads a body into calls, appended to the slice given. batch says whether the body was an array.
-// An error concerns the body as a whole: a parse error, or a limit of the body or of batches.
+// parse reads a body into calls, appended to the slice given. batch says whether the body was an
+// array. An error concerns the body as a whole: a parse error, or a limit of the body or of
+// batches.
 func parse(body []byte, into []call) (calls []call, batch bool, refused *api.Error) {
 	s := reader{jsontext.NewScanner(body)}
 	if s.Err != nil {

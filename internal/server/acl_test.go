@@ -23,7 +23,8 @@ import (
 
 var aclLine = regexp.MustCompile(`(?m)^ACL SETUSER (cb-\w+) (.+)$`)
 
-// makeUsers creates the users of docs/operations.md, as it says for a namespace, and gives the URL of each.
+// makeUsers creates the users of docs/operations.md, as it says for a namespace, and gives the URL
+// of each.
 func makeUsers(t *testing.T, server *devstack.Redis, namespace string) map[string]string {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/operations.md")
@@ -236,7 +237,8 @@ func TestStartNamesWhatRedisRefuses(t *testing.T) {
 	}
 }
 
-// A wrong password or database of Postgres is named, and makes task.list unavailable like a Postgres that is away.
+// A wrong password or database of Postgres is named, and makes task.list unavailable like a
+// Postgres that is away.
 func TestWhatPostgresRefusesIsNamed(t *testing.T) {
 	t.Parallel()
 	right, err := url.Parse(testenv.Postgres(t))

@@ -71,8 +71,9 @@ func startCluster(t *testing.T) (servers []*devstack.Redis, nodes []*redis.Clien
 	return servers, nodes
 }
 
-// A cluster of three masters, with a namespace on each of two: a day's work with all that is derived from it, a flush of the
-// one that leaves the other alone, and a master that dies while the other namespace goes on.
+// A cluster of three masters, with a namespace on each of two: a day's work with all that is
+// derived from it, a flush of the one that leaves the other alone, and a master that dies while the
+// other namespace goes on.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	servers, nodes := startCluster(t)

@@ -10,15 +10,17 @@ import (
 	"time"
 )
 
-// What is sent already when the stop begins, and only not read yet, is read within sendTicks times sendTick. These are
-// counted one after the other, so that a process that gets no CPU for a while does not count that time.
+// What is sent already when the stop begins, and only not read yet, is read within sendTicks times
+// sendTick. These are counted one after the other, so that a process that gets no CPU for a while
+// does not count that time.
 const (
 	sendTick  = 50 * time.Millisecond
 	sendTicks = 5
 )
 
-// connections are those of a server from which a request may not have come whole. http.Server.Shutdown waits for
-// them as for requests in work, so a caller that stops halfway would hold every stop for the whole patience.
+// connections are those of a server from which a request may not have come whole.
+// http.Server.Shutdown waits for them as for requests in work, so a caller that stops halfway would
+// hold every stop for the whole patience.
 type connections struct {
 	mu      sync.Mutex
 	open    map[net.Conn]*connection
@@ -52,7 +54,8 @@ func (c *connections) add(ctx context.Context, conn net.Conn) context.Context {
 }
 
 func (c *connections) change(conn net.Conn, state http.ConnState) {
-	// Between two requests Shutdown closes it by itself, also when a part of the next header has come.
+	// Between two requests Shutdown closes it by itself, also when a part of the next header has
+	// come.
 	if state == http.StateClosed || state == http.StateHijacked {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -60,7 +63,8 @@ func (c *connections) change(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// dropSoon leaves a moment for what is sent already, then drops; it returns early when stopped is closed.
+// dropSoon leaves a moment for what is sent already, then drops; it returns early when stopped is
+// closed.
 func (c *connections) dropSoon(stopped <-chan struct{}) {
 	tick := time.NewTicker(sendTick)
 	defer tick.Stop()
@@ -74,7 +78,8 @@ func (c *connections) dropSoon(stopped <-chan struct{}) {
 	c.drop()
 }
 
-// drop closes the connections whose request has not come whole, and all that are opened from now on.
+// drop closes the connections whose request has not come whole, and all that are opened from now
+// on.
 func (c *connections) drop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,7 +91,8 @@ func (c *connections) drop() {
 	}
 }
 
-// whole notes when a request has come whole: at its header when it has no body, else at the body's end.
+// whole notes when a request has come whole: at its header when it has no body, else at the body's
+// end.
 func whole(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if one, ok := r.Context().Value(connectionKey{}).(*connection); ok {

@@ -38,7 +38,8 @@ func resident(t *testing.T, pid int) int {
 	return kilobytes << 10
 }
 
-// mayOpen fails where this process, or the coordinator, may not have so many connections. Go has raised the soft limit already.
+// mayOpen fails where this process, or the coordinator, may not have so many connections. Go has
+// raised the soft limit already.
 func mayOpen(t *testing.T, connections uint64) {
 	t.Helper()
 	var limit syscall.Rlimit
@@ -50,7 +51,8 @@ func mayOpen(t *testing.T, connections uint64) {
 	}
 }
 
-// dial opens a connection that leaves nothing behind when the test ends: so many would use up the ports.
+// dial opens a connection that leaves nothing behind when the test ends: so many would use up the
+// ports.
 func dial(t *testing.T, addr string) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
 	if err != nil {
@@ -108,7 +110,8 @@ func many(times int, do func() error) error {
 	}
 }
 
-// answersInTime makes calls as an agent does, each of which must be answered within the method's timeout.
+// answersInTime makes calls as an agent does, each of which must be answered within the method's
+// timeout.
 func (c *client) answersInTime(t *testing.T) {
 	t.Helper()
 	for range 50 {
@@ -149,8 +152,8 @@ func TestTenThousandIdleConnections(t *testing.T) {
 	}
 }
 
-// Callers that send nearly all of a long body, and then nothing, get the memory that there is for long bodies and no more. Who
-// has a short one is not kept waiting.
+// Callers that send nearly all of a long body, and then nothing, get the memory that there is for
+// long bodies and no more. Who has a short one is not kept waiting.
 func TestManyLongBodiesAtOnce(t *testing.T) {
 	const connections, length, most = 400, 1 << 20, withRaceDetector * 160 << 20
 	mayOpen(t, connections)

@@ -103,8 +103,8 @@ func (s scrape) series() map[string][]map[string]string {
 	return all
 }
 
-// ask says what is wrong with a query for these series, "" if nothing is: a metric or label there is not, or a selector
-// that nothing can match.
+// ask says what is wrong with a query for these series, "" if nothing is: a metric or label there
+// is not, or a selector that nothing can match.
 func ask(q query, all map[string][]map[string]string) string {
 	if q.Error != "" {
 		return q.Error
@@ -130,7 +130,8 @@ func ask(q query, all map[string][]map[string]string) string {
 	return ""
 }
 
-// matches reports whether the labels of a series fit; job and instance are the target's and fit always.
+// matches reports whether the labels of a series fit; job and instance are the target's and fit
+// always.
 func matches(matchers []matcher, labels map[string]string) bool {
 	for _, m := range matchers {
 		value, there := labels[m.Label]

@@ -28,7 +28,8 @@ type worker struct {
 	done atomic.Int64 // tasks that it completed
 }
 
-// run works until ctx ends. With stuck it claims what it is given and completes nothing: it is the one to die.
+// run works until ctx ends. With stuck it claims what it is given and completes nothing: it is the
+// one to die.
 func (w *worker) run(ctx context.Context, stuck func(held int)) {
 	var beats sync.WaitGroup
 	beats.Go(func() {

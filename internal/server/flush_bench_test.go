@@ -34,9 +34,9 @@ func crowd(t testing.TB, rdb redis.UniversalClient, namespace string, n int) {
 	}
 }
 
-// Nobody else waits for a flush: while it deletes 300,000 keys, Redis answers another client within 20 ms. What is
-// asked is Redis's own time between two commands of a pair, and the commands it calls slow, so that a machine on
-// which the tests are slow does not count as a Redis that is.
+// Nobody else waits for a flush: while it deletes 300,000 keys, Redis answers another client within
+// 20 ms. What is asked is Redis's own time between two commands of a pair, and the commands it
+// calls slow, so that a machine on which the tests are slow does not count as a Redis that is.
 func BenchmarkFlush(b *testing.B) {
 	const many = 300_000
 	server := testenv.OwnRedis(b, devstack.RedisOptions{})

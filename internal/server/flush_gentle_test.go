@@ -45,8 +45,9 @@ func calls(t *testing.T, rdb *redis.Client, command string) (n, average float64)
 	return n, average
 }
 
-// A flush takes Redis's time in small pieces: about 100 keys a call, whatever is large is freed behind its back. How
-// long others then wait is what BenchmarkFlush measures; here is what it depends on, which a busy machine does not change.
+// A flush takes Redis's time in small pieces: about 100 keys a call, whatever is large is freed
+// behind its back. How long others then wait is what BenchmarkFlush measures; here is what it
+// depends on, which a busy machine does not change.
 func TestFlushIsGentle(t *testing.T) {
 	t.Parallel()
 	const many, huge = 30_000, 4

@@ -77,7 +77,8 @@ func logHash(t *testing.T, cfg *config.Config, rdb redis.UniversalClient) map[st
 	return h
 }
 
-// Projections and subscribers go on over a flush without a restart; what is kept in Postgres is complete.
+// Projections and subscribers go on over a flush without a restart; what is kept in Postgres is
+// complete.
 func TestFlush(t *testing.T) {
 	t.Parallel()
 	for name, include := range map[string]bool{"postgres too": true, "redis only": false} {
@@ -236,7 +237,8 @@ func TestFlushOutlivesItsCoordinator(t *testing.T) {
 	verified(t, cfg)
 }
 
-// Redis is killed while keys are deleted: the flush goes on when it is back, and the count is exact.
+// Redis is killed while keys are deleted: the flush goes on when it is back, and the count is
+// exact.
 func TestRedisIsKilledDuringAFlush(t *testing.T) {
 	t.Parallel()
 	const many = 150_000

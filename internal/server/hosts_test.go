@@ -41,7 +41,8 @@ func TestTheNameInListenIsServed(t *testing.T) {
 	}
 }
 
-// Behind a proxy that keeps Host, as docs/security.md configures it, the names in --allowed-hosts are served and no others.
+// Behind a proxy that keeps Host, as docs/security.md configures it, the names in --allowed-hosts
+// are served and no others.
 func TestAllowedHostsBehindAProxyThatKeepsHost(t *testing.T) {
 	t.Parallel()
 	c := start(t, settings(t, func(cfg *config.Config) { cfg.AllowedHosts = []string{"cb.example", "ops.example:8443"} }))

@@ -17,8 +17,8 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// Two coordinators with a Redis each are given one database: the second is refused, before and while the
-// first runs, and the first keeps every row.
+// Two coordinators with a Redis each are given one database: the second is refused, before and
+// while the first runs, and the first keeps every row.
 func TestTwoLogsAndOneDatabase(t *testing.T) {
 	t.Parallel()
 	database, namespace := testenv.Postgres(t), testenv.Namespace(t)
@@ -73,7 +73,8 @@ func TestTwoLogsAndOneDatabase(t *testing.T) {
 	agree(t, c, first)
 }
 
-// Rows of a version that kept no identity are adopted when their checkpoint fits the log, and else refused.
+// Rows of a version that kept no identity are adopted when their checkpoint fits the log, and else
+// refused.
 func TestRowsWithoutAnIdentity(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
@@ -110,7 +111,8 @@ func TestRowsWithoutAnIdentity(t *testing.T) {
 	}
 }
 
-// A Redis that comes back empty under a coordinator holds another log: the rows stay until somebody takes over.
+// A Redis that comes back empty under a coordinator holds another log: the rows stay until somebody
+// takes over.
 func TestARedisThatComesBackEmptyKeepsTheRows(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) {

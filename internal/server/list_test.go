@@ -22,8 +22,8 @@ func ids(p page) []string {
 	return all
 }
 
-// What was created before the call is in the list, whichever coordinator is asked: the one that runs the
-// projection, and the one that does not.
+// What was created before the call is in the list, whichever coordinator is asked: the one that
+// runs the projection, and the one that does not.
 func TestListReadsWhatWasJustCreated(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
@@ -129,7 +129,8 @@ func TestPagesNeverOverlap(t *testing.T) {
 	}
 }
 
-// A page that would be too long is refused with what to do, and does not count as a Postgres that failed.
+// A page that would be too long is refused with what to do, and does not count as a Postgres that
+// failed.
 func TestAPageThatIsTooLong(t *testing.T) {
 	t.Parallel()
 	c := start(t, settings(t, func(cfg *config.Config) { cfg.DatabaseURL = testenv.Postgres(t) }))

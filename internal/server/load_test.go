@@ -53,8 +53,8 @@ func passing(err error) bool {
 	return errors.As(err, &gone)
 }
 
-// load is agents who create, claim and complete tasks, and repeat with the same idempotency key whatever
-// an outage keeps from them.
+// load is agents who create, claim and complete tasks, and repeat with the same idempotency key
+// whatever an outage keeps from them.
 type load struct {
 	t      *testing.T
 	target func() *client
@@ -174,8 +174,8 @@ func (l *load) note(in map[string]int, id string) {
 	in[id]++
 }
 
-// settled ends the load and proves that every acknowledged command is in the log, once, with nothing
-// beside it: no command was lost, and no repeat ran twice.
+// settled ends the load and proves that every acknowledged command is in the log, once, with
+// nothing beside it: no command was lost, and no repeat ran twice.
 func (l *load) settled(c *client, cfg *config.Config) {
 	l.t.Helper()
 	l.end()

@@ -16,11 +16,12 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// childSettings, when set, makes the test binary a coordinator with the settings in it: one that tests
-// can kill.
+// childSettings, when set, makes the test binary a coordinator with the settings in it: one that
+// tests can kill.
 const childSettings = "CLAUDEBENCH_SERVER_TEST_CHILD"
 
-// briefly is how long circuit breakers stay open in tests: an outage in them is over long before half a minute.
+// briefly is how long circuit breakers stay open in tests: an outage in them is over long before
+// half a minute.
 const briefly = 500 * time.Millisecond
 
 // quiet is a log that nobody reads.
@@ -54,8 +55,8 @@ func child(text string) error {
 	return s.Stop(context.WithoutCancel(ctx))
 }
 
-// settings are those of a coordinator on the test binary's shared servers, in a namespace of its own,
-// without rate limits; change makes them the test's own.
+// settings are those of a coordinator on the test binary's shared servers, in a namespace of its
+// own, without rate limits; change makes them the test's own.
 func settings(t *testing.T, change func(*config.Config)) *config.Config {
 	t.Helper()
 	cfg := &config.Config{

@@ -55,7 +55,8 @@ func meet(t *testing.T, c *client) *model {
 	return m
 }
 
-// use calls a tool that must succeed. Its result fits the output schema, and is in the text as well.
+// use calls a tool that must succeed. Its result fits the output schema, and is in the text as
+// well.
 func (m *model) use(t *testing.T, tool string, arguments params) object {
 	t.Helper()
 	result, err := m.CallTool(t.Context(), &mcp.CallToolParams{Name: tool, Arguments: arguments})
@@ -114,7 +115,8 @@ func (m *model) read(t *testing.T, uri string, into any) {
 	}
 }
 
-// A model works through two coordinators by turns, as behind a balancer: registers, claims, completes, and reads.
+// A model works through two coordinators by turns, as behind a balancer: registers, claims,
+// completes, and reads.
 func TestAWorkersLifeByMCP(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
@@ -170,7 +172,8 @@ func TestAWorkersLifeByMCP(t *testing.T) {
 	}
 }
 
-// While Redis is gone, the tools are listed, a call fails with what to do about it, and rpc.discover answers.
+// While Redis is gone, the tools are listed, a call fails with what to do about it, and
+// rpc.discover answers.
 func TestDescriptionsNeedNoRedis(t *testing.T) {
 	t.Parallel()
 	redis := durable(t)

@@ -19,11 +19,13 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// maxGrowth is how much a coordinator's memory may grow, in MiB, whatever lists are asked for: the 512 MiB beyond which the
-// program collects garbage eagerly, and what the kernel and the runtime hold beside the heap.
+// maxGrowth is how much a coordinator's memory may grow, in MiB, whatever lists are asked for: the
+// 512 MiB beyond which the program collects garbage eagerly, and what the kernel and the runtime
+// hold beside the heap.
 const maxGrowth = 512 + 128
 
-// A few short batches that ask for large lists again and again make no coordinator grow without bounds, and it goes on.
+// A few short batches that ask for large lists again and again make no coordinator grow without
+// bounds, and it goes on.
 func TestListsOfLargeTasksTakeBoundedMemory(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
@@ -69,8 +71,8 @@ func TestListsOfLargeTasksTakeBoundedMemory(t *testing.T) {
 	}
 }
 
-// program builds the program as users do, without the race detector, which takes several times the memory, and starts
-// it.
+// program builds the program as users do, without the race detector, which takes several times the
+// memory, and starts it.
 func program(t *testing.T, cfg *config.Config) *process {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "claudebench")

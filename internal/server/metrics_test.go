@@ -50,7 +50,8 @@ func (s scrape) ours() map[string]*dto.MetricFamily {
 	return ours
 }
 
-// values returns the series of a counter or gauge, and the counts of a histogram or summary, by the values of their labels.
+// values returns the series of a counter or gauge, and the counts of a histogram or summary, by the
+// values of their labels.
 func (s scrape) values(name string) map[string]float64 {
 	values := map[string]float64{}
 	for _, m := range s.families[name].GetMetric() {
@@ -258,7 +259,8 @@ var fromRedis = []string{
 	"claudebench_task_wait_seconds", "claudebench_tasks", "claudebench_tasks_open", "claudebench_workers",
 }
 
-// A Redis that is gone or hangs takes its numbers with it, all of them and no others, and holds up nobody for long.
+// A Redis that is gone or hangs takes its numbers with it, all of them and no others, and holds up
+// nobody for long.
 func TestMetricsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := durable(t)

@@ -12,8 +12,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// A coordinator notes the format that it writes, and the first version that wrote it. Data of a version that noted none
-// starts.
+// A coordinator notes the format that it writes, and the first version that wrote it. Data of a
+// version that noted none starts.
 func TestTheLogsFormatIsNoted(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, nil)
@@ -51,8 +51,8 @@ func TestTheLogsFormatIsNoted(t *testing.T) {
 	noted("v4")
 }
 
-// When a newer program starts beside this one, the projections of this one stand aside and commands go on. A start is
-// refused, and changes nothing.
+// When a newer program starts beside this one, the projections of this one stand aside and commands
+// go on. A start is refused, and changes nothing.
 func TestANewerProgramBesideThisOne(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, nil)

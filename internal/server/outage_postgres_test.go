@@ -46,7 +46,8 @@ func TestPostgresIsKilledAndRestarted(t *testing.T) {
 	}
 }
 
-// A coordinator is killed while it works, and another takes its place: agents repeat, nothing is lost.
+// A coordinator is killed while it works, and another takes its place: agents repeat, nothing is
+// lost.
 func TestACoordinatorIsKilledAndRestarted(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })

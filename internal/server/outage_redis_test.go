@@ -49,7 +49,8 @@ func TestRedisIsKilledAndRestarted(t *testing.T) {
 	l.settled(c, cfg)
 }
 
-// A restart that is over soon is not even noticed by callers: what has certainly not run is tried again.
+// A restart that is over soon is not even noticed by callers: what has certainly not run is tried
+// again.
 func TestScriptsAreFlushed(t *testing.T) {
 	t.Parallel()
 	server := durable(t)
@@ -71,7 +72,8 @@ func TestScriptsAreFlushed(t *testing.T) {
 	l.settled(c, cfg)
 }
 
-// A Redis that hangs: every method answers a typed error within its timeout, and goes on afterwards.
+// A Redis that hangs: every method answers a typed error within its timeout, and goes on
+// afterwards.
 func TestRedisIsPaused(t *testing.T) {
 	t.Parallel()
 	server := durable(t)
@@ -134,7 +136,8 @@ func TestRedisIsPaused(t *testing.T) {
 	}
 }
 
-// The coordinator waits for a Redis that is not there yet, and does without Postgres until it comes.
+// The coordinator waits for a Redis that is not there yet, and does without Postgres until it
+// comes.
 func TestBothStoresComeLate(t *testing.T) {
 	t.Parallel()
 	redisServer, postgresServer := durable(t), testenv.OwnPostgres(t)

@@ -21,7 +21,8 @@ func (c *client) holders(t *testing.T) map[string]bool {
 	return held
 }
 
-// The last coordinator ends as soon as it has answered: the views have what was acknowledged, and verify finds nothing behind.
+// The last coordinator ends as soon as it has answered: the views have what was acknowledged, and
+// verify finds nothing behind.
 func TestProjectionsCatchUpBeforeTheEnd(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })

@@ -12,8 +12,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// Coordinators behind pgbouncer in transaction mode work as without it, and go on when it was gone. What callers that hang
-// up and connections that break leave behind is no fault of ours.
+// Coordinators behind pgbouncer in transaction mode work as without it, and go on when it was gone.
+// What callers that hang up and connections that break leave behind is no fault of ours.
 func TestBehindAPooler(t *testing.T) {
 	t.Parallel()
 	database := testenv.Postgres(t)

@@ -28,8 +28,8 @@ const (
 type readiness struct {
 	// Ready reports whether commands are taken.
 	Ready bool `json:"ready"`
-	// Degraded reports that commands are taken, and something needs an operator: task.list does not answer, or answers
-	// what is old, or this coordinator does not fit the others.
+	// Degraded reports that commands are taken, and something needs an operator: task.list does not
+	// answer, or answers what is old, or this coordinator does not fit the others.
 	Degraded bool `json:"degraded"`
 	// Reasons are why it is not ready, or degraded, a sentence each.
 	Reasons []string `json:"reasons,omitempty"`
@@ -39,8 +39,8 @@ type readiness struct {
 	Projections []projections.Status `json:"projections"`
 }
 
-// ready serves /readyz: 200 if commands are taken, else 503. A Postgres that is away, even since before the
-// start, does not make the coordinator unready, because commands go on without it.
+// ready serves /readyz: 200 if commands are taken, else 503. A Postgres that is away, even since
+// before the start, does not make the coordinator unready, because commands go on without it.
 func (s *Server) ready(writable func(context.Context) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
@@ -94,7 +94,8 @@ func (s *Server) readiness(ctx context.Context, writable func(context.Context) e
 	return answer
 }
 
-// postgres reports how the database stands, and how far the task view is behind the log if Redis tells.
+// postgres reports how the database stands, and how far the task view is behind the log if Redis
+// tells.
 func (s *Server) postgres(ctx context.Context) (string, taskview.Lag) {
 	at, err := s.tasks.Checkpoint(ctx)
 	switch {
@@ -110,7 +111,8 @@ func (s *Server) postgres(ctx context.Context) (string, taskview.Lag) {
 	return storeUnavailable, taskview.Lag{}
 }
 
-// postgresCause is what an operator must change for Postgres to be available, "" where that is not known.
+// postgresCause is what an operator must change for Postgres to be available, "" where that is not
+// known.
 func postgresCause(err error) string {
 	var answered *pgconn.PgError
 	if !errors.As(err, &answered) {

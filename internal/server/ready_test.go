@@ -26,7 +26,8 @@ func (c *client) unready(t testing.TB, redis string) {
 	})
 }
 
-// A Redis that answers and takes no commands makes the coordinator unready. Everybody who asks is told the cause.
+// A Redis that answers and takes no commands makes the coordinator unready. Everybody who asks is
+// told the cause.
 func TestReadyIsWhatTakesCommands(t *testing.T) {
 	t.Parallel()
 	server := durable(t)

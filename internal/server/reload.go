@@ -18,7 +18,8 @@ import (
 	"github.com/claudebench/claudebench/internal/crossorigin"
 )
 
-// certificate is the server's own, from two files that can be read again while connections are made.
+// certificate is the server's own, from two files that can be read again while connections are
+// made.
 type certificate struct {
 	certFile, keyFile string
 	current           atomic.Pointer[tls.Certificate]
@@ -42,7 +43,8 @@ func (c *certificate) reload() error {
 	return nil
 }
 
-// config is for a listener: TLS 1.2 or newer, and Go's choice of ciphers, which keeps up with the times.
+// config is for a listener: TLS 1.2 or newer, and Go's choice of ciphers, which keeps up with the
+// times.
 func (c *certificate) config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -88,8 +90,8 @@ func (s *Server) protect(ctx context.Context, cfg *config.Config) error {
 	return nil
 }
 
-// certifiedNames are those that the certificate proves to be the server's, so that requests may be sent to them. A wildcard
-// proves no single name.
+// certifiedNames are those that the certificate proves to be the server's, so that requests may be
+// sent to them. A wildcard proves no single name.
 func (s *Server) certifiedNames() []string {
 	if s.certificate == nil {
 		return nil
@@ -97,8 +99,9 @@ func (s *Server) certifiedNames() []string {
 	return slices.DeleteFunc(slices.Clone(s.certificate.leaf().DNSNames), func(name string) bool { return strings.Contains(name, "*") })
 }
 
-// hosts are the names that requests may be sent to beside the bound address: those that the operator gives, those of the
-// certificate, and the name in --listen, of which the bound address shows nothing.
+// hosts are the names that requests may be sent to beside the bound address: those that the
+// operator gives, those of the certificate, and the name in --listen, of which the bound address
+// shows nothing.
 func (s *Server) hosts(cfg *config.Config, bound net.Addr) []string {
 	hosts := append(s.certifiedNames(), cfg.AllowedHosts...)
 	name, _, _ := net.SplitHostPort(cfg.Listen) // it was bound to
@@ -109,7 +112,8 @@ func (s *Server) hosts(cfg *config.Config, bound net.Addr) []string {
 	return append(hosts, net.JoinHostPort(name, port))
 }
 
-// callers are the tokens that the coordinator asks for; nil, and not an interface that holds nil, where none are in use.
+// callers are the tokens that the coordinator asks for; nil, and not an interface that holds nil,
+// where none are in use.
 func (s *Server) callers() api.Tokens {
 	if s.tokens == nil {
 		return nil
@@ -117,7 +121,8 @@ func (s *Server) callers() api.Tokens {
 	return s.tokens
 }
 
-// Reload reads the auth file and the certificate again, and logs what came of it: what is wrong leaves in force what was.
+// Reload reads the auth file and the certificate again, and logs what came of it: what is wrong
+// leaves in force what was.
 func (s *Server) Reload(ctx context.Context) error {
 	var failed error
 	if s.tokens != nil {

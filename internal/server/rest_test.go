@@ -120,7 +120,8 @@ func TestTextThatSQLCannotReadIsRefused(t *testing.T) {
 	}
 }
 
-// Integers are exact or refused, and methods that need no params take null and an empty array, by every transport.
+// Integers are exact or refused, and methods that need no params take null and an empty array, by
+// every transport.
 func TestNumbersAndNoParamsByEveryTransport(t *testing.T) {
 	t.Parallel()
 	c := start(t, settings(t, nil))

@@ -68,8 +68,8 @@ func codeIn(t *testing.T, body string) int {
 	return answer.Error.Code
 }
 
-// Each method of the list, by each transport: which role may call it, and that an agent's token calls it for its own
-// instances and tasks alone. A new method must take its place here.
+// Each method of the list, by each transport: which role may call it, and that an agent's token
+// calls it for its own instances and tasks alone. A new method must take its place here.
 func TestWhoMayCallWhat(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tokens.yaml")
@@ -99,7 +99,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 			t.Fatalf("%s %s: %d", method, params, code)
 		}
 	}
-	// What belongs to the token agent: the instance w (events 1 and 2), t-3 that w has, and t-5 that waits.
+	// What belongs to the token agent: the instance w (events 1 and 2), t-3 that w has, and t-5
+	// that waits.
 	post("system.register", `{"id":"w","roles":["worker"]}`)
 	post("task.create", `{"text":"held"}`)
 	post("task.claim", `{"workerId":"w"}`)

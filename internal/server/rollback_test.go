@@ -29,9 +29,9 @@ func whileStopped(t *testing.T, server *devstack.Redis, do func(data string) err
 	}
 }
 
-// Redis starts again from an older append-only file. What was acknowledged since is lost, and nothing
-// else: state, metrics and task views notice by themselves and become what the log now tells, whether
-// or not the log has grown again past the place where they were.
+// Redis starts again from an older append-only file. What was acknowledged since is lost, and
+// nothing else: state, metrics and task views notice by themselves and become what the log now
+// tells, whether or not the log has grown again past the place where they were.
 func TestRedisStartsFromAnOlderFile(t *testing.T) {
 	t.Parallel()
 	for name, later := range map[string]int{"shorter": 3, "grown past it": 200} {

@@ -89,8 +89,9 @@ func (w *watched) unlink(t *testing.T) {
 	w.linked(t, "down")
 }
 
-// The master dies, with a second of work that its replica never heard of, and Sentinel makes the replica master. Commands
-// answer typed errors until then and go on by themselves; what was lost is lost everywhere, and all that is derived agrees.
+// The master dies, with a second of work that its replica never heard of, and Sentinel makes the
+// replica master. Commands answer typed errors until then and go on by themselves; what was lost is
+// lost everywhere, and all that is derived agrees.
 func TestSentinelFailsOver(t *testing.T) {
 	t.Parallel()
 	w := watch(t)

@@ -1,9 +1,9 @@
-// Package server puts the coordinator together: commands on Redis, projections, the monitor, and HTTP
-// over them. The program's `serve` and `up` use it, and the end-to-end tests use the same.
+// Package server puts the coordinator together: commands on Redis, projections, the monitor, and
+// HTTP over them. The program's `serve` and `up` use it, and the end-to-end tests use the same.
 //
-// Start refuses what configuration makes impossible and waits a little for Redis; after that neither
-// Redis nor Postgres going away stops it: commands answer typed errors, /readyz says what is missing, and
-// everything goes on when they are back.
+// Start refuses what configuration makes impossible and waits a little for Redis; after that
+// neither Redis nor Postgres going away stops it: commands answer typed errors, /readyz says what
+// is missing, and everything goes on when they are back.
 package server
 
 import (
@@ -42,8 +42,8 @@ const (
 	startPatience = 15 * time.Second
 	// identifyPatience is how long Start waits for Postgres to tell which log it follows.
 	identifyPatience = 3 * time.Second
-	// drainPatience is how long Stop lets calls in flight finish: longer than the longest timeout of a method but
-	// a flush's, which another coordinator goes on with.
+	// drainPatience is how long Stop lets calls in flight finish: longer than the longest timeout
+	// of a method but a flush's, which another coordinator goes on with.
 	drainPatience = 12 * time.Second
 	// catchUpPatience is how long Stop then lets the projections catch up.
 	catchUpPatience = 3 * time.Second
@@ -56,12 +56,13 @@ type Options struct {
 	Version string
 	// Embedded reports that Redis is the one in this process, which needs no checks.
 	Embedded bool
-	// OwnStores reports that Redis and Postgres are private to this coordinator, so that rows of a log that Redis
-	// no longer has are replaced without being asked about.
+	// OwnStores reports that Redis and Postgres are private to this coordinator, so that rows of a
+	// log that Redis no longer has are replaced without being asked about.
 	OwnStores bool
 	// Traces makes the spans of commands and projections; nil for none. It outlives the server.
 	Traces trace.TracerProvider
-	// BreakerOpen replaces the time that circuit breakers stay open; 0 leaves each method its own. For tests.
+	// BreakerOpen replaces the time that circuit breakers stay open; 0 leaves each method its own.
+	// For tests.
 	BreakerOpen time.Duration
 	// Timeouts replace those of HTTP connections; what is zero stays as it is. For tests.
 	Timeouts Timeouts
@@ -191,8 +192,8 @@ func (s *Server) checkRedis(ctx context.Context, cfg *config.Config) error {
 	}
 }
 
-// checkCommands asks Redis whether it takes commands. What an operator must change there, the ACL or another program's key, stops the
-// start; what passes, as a failover does, is logged.
+// checkCommands asks Redis whether it takes commands. What an operator must change there, the ACL
+// or another program's key, stops the start; what passes, as a failover does, is logged.
 func (s *Server) checkCommands(ctx context.Context, cfg *config.Config, coordinator *commands.Coordinator) error {
 	err := coordinator.Writable(ctx)
 	cause := lua.Cause(err)
@@ -206,7 +207,8 @@ func (s *Server) checkCommands(ctx context.Context, cfg *config.Config, coordina
 	return nil
 }
 
-// checkKeys refuses a Redis in which another program uses the keys of the log: each command would fail with WRONGTYPE.
+// checkKeys refuses a Redis in which another program uses the keys of the log: each command would
+// fail with WRONGTYPE.
 func (s *Server) checkKeys(ctx context.Context, space keys.Space) error {
 	for key, want := range map[string]string{space.Log(): "hash", space.Events(): "stream"} {
 		kind, err := s.redis.Type(ctx, key).Result()
@@ -217,8 +219,8 @@ func (s *Server) checkKeys(ctx context.Context, space keys.Space) error {
 	return nil
 }
 
-// checkFormat refuses a log that is newer than this program, before anything is changed. A Redis that does not answer is
-// asked again by join.
+// checkFormat refuses a log that is newer than this program, before anything is changed. A Redis
+// that does not answer is asked again by join.
 func (s *Server) checkFormat(ctx context.Context, namespace string) error {
 	reader, err := events.NewReader(s.redis, events.ReaderConfig{Namespace: namespace, Logger: s.logger})
 	if err != nil {
@@ -316,8 +318,9 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	return handler, listener, nil
 }
 
-// join refuses a log that is newer than this program, and settings other than those of the coordinators that run.
-// While Redis takes no commands, the comparison is left to the time after: Keep reports a difference.
+// join refuses a log that is newer than this program, and settings other than those of the
+// coordinators that run. While Redis takes no commands, the comparison is left to the time after:
+// Keep reports a difference.
 func (s *Server) join(ctx context.Context, cfg *config.Config) error {
 	s.fleet = fleet.New(s.scripts, s.version, fleet.Of(cfg), s.logger)
 	err := s.fleet.Join(ctx, cfg.ReplaceSettings)
@@ -328,8 +331,8 @@ func (s *Server) join(ctx context.Context, cfg *config.Config) error {
 	return err
 }
 
-// openTasks makes the task views of this Redis's log, and refuses a database that follows another log. A
-// database that is away is compared when it is back, before anything is read or written.
+// openTasks makes the task views of this Redis's log, and refuses a database that follows another
+// log. A database that is away is compared when it is back, before anything is read or written.
 func (s *Server) openTasks(ctx context.Context, cfg *config.Config, redisConfig projections.RedisConfig, takeOver bool) (*projections.Tasks, error) {
 	identity, err := projections.OpenLog(ctx, redisConfig)
 	if err != nil {
@@ -375,8 +378,9 @@ func (s *Server) Addr() string { return s.addr.String() }
 // Failed returns the error that ended the server by itself.
 func (s *Server) Failed() <-chan error { return s.failed }
 
-// Stop drops the requests that have not been sent whole. It lets the calls in flight finish, and the projections apply what is in the
-// log by then, for a while; then it ends what works in the background.
+// Stop drops the requests that have not been sent whole. It lets the calls in flight finish, and
+// the projections apply what is in the log by then, for a while; then it ends what works in the
+// background.
 func (s *Server) Stop(ctx context.Context) error {
 	close(s.draining)
 	ctx, cancel := context.WithTimeout(ctx, drainPatience)
@@ -393,8 +397,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	return err
 }
 
-// catchUp waits until the projections have all that the log holds, so that nobody who looks after the last coordinator has ended finds
-// them behind. It does not wait for one that fails, nor for a store that is away: they go on with the next coordinator.
+// catchUp waits until the projections have all that the log holds, so that nobody who looks after
+// the last coordinator has ended finds them behind. It does not wait for one that fails, nor for a
+// store that is away: they go on with the next coordinator.
 func (s *Server) catchUp(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, catchUpPatience)
 	defer cancel()

@@ -14,14 +14,16 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// differing returns the settings with another instance TTL, which is what a start with them is refused for.
+// differing returns the settings with another instance TTL, which is what a start with them is
+// refused for.
 func differing(cfg *config.Config) *config.Config {
 	other := *cfg
 	other.InstanceTTL += time.Second
 	return &other
 }
 
-// A coordinator whose settings differ from those of one that runs is refused, and told which, both values, and what to do.
+// A coordinator whose settings differ from those of one that runs is refused, and told which, both
+// values, and what to do.
 func TestSettingsThatAFleetHasInCommon(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, nil)
@@ -64,7 +66,8 @@ func refusedToStart(t *testing.T, cfg *config.Config, want ...string) {
 	}
 }
 
-// After the only coordinator was killed, one with other settings waits for the end of the lease and starts.
+// After the only coordinator was killed, one with other settings waits for the end of the lease and
+// starts.
 func TestOtherSettingsAfterAKill(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, nil)
@@ -84,8 +87,8 @@ func TestOtherSettingsAfterAKill(t *testing.T) {
 	}
 }
 
-// With --replace-settings a fleet is changed one coordinator after the other: those that are left say so until they are
-// restarted with the new settings.
+// With --replace-settings a fleet is changed one coordinator after the other: those that are left
+// say so until they are restarted with the new settings.
 func TestReplaceSettings(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, nil)

@@ -39,7 +39,8 @@ func drip(ctx context.Context, conn net.Conn, text string) {
 	}
 }
 
-// Who sends a byte at a time, or nothing, is cut off when its time is over, however busily it sends.
+// Who sends a byte at a time, or nothing, is cut off when its time is over, however busily it
+// sends.
 func TestSlowCallersAreCutOff(t *testing.T) {
 	t.Parallel()
 	const body = `{"jsonrpc":"2.0","id":1,"method":"system.heartbeat","params":{"instanceId":"i"}}`

@@ -10,7 +10,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// A view that cannot follow the log answers, and says how far it is behind; after ten seconds it is unhealthy.
+// A view that cannot follow the log answers, and says how far it is behind; after ten seconds it is
+// unhealthy.
 func TestAStaleViewIsTold(t *testing.T) {
 	t.Parallel()
 	database := testenv.Postgres(t)

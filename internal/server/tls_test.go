@@ -109,7 +109,8 @@ func TestTLS(t *testing.T) {
 		}
 	}
 
-	// A new certificate is served to those who come after it was read; one that is wrong changes nothing.
+	// A new certificate is served to those who come after it was read; one that is wrong changes
+	// nothing.
 	renewed := selfSigned(t, cert, key)
 	if err := s.Reload(t.Context()); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// authFile makes an auth file with a token for each role, which is its name too, and gives the secrets by name.
+// authFile makes an auth file with a token for each role, which is its name too, and gives the
+// secrets by name.
 func authFile(t *testing.T, path string) map[string]string {
 	t.Helper()
 	secrets := map[string]string{}
@@ -65,7 +66,8 @@ func startServer(t *testing.T, cfg *config.Config, log *screen) *Server {
 // screen keeps what a coordinator logs.
 type screen = testenv.Screen
 
-// On every transport: 401 without a token, the role decides with one, and the actor is the token's name.
+// On every transport: 401 without a token, the role decides with one, and the actor is the token's
+// name.
 func TestTokensOnEveryPath(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tokens.yaml")

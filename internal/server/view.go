@@ -58,7 +58,8 @@ func (v taskView) Decide(ctx context.Context, id string) (tasks int64, deleted b
 	return tasks, deleted, unavailable(err)
 }
 
-// unavailable tells a Postgres that cannot be reached, or has not been migrated yet, from a fault of ours.
+// unavailable tells a Postgres that cannot be reached, or has not been migrated yet, from a fault
+// of ours.
 func unavailable(err error) error {
 	if err == nil {
 		return nil

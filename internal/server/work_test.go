@@ -15,8 +15,8 @@ type claim struct {
 	Task    struct{ Attempt int }
 }
 
-// What a worker may hold is counted from what it holds: when it dies and comes back it has all its room
-// again, however often.
+// What a worker may hold is counted from what it holds: when it dies and comes back it has all its
+// room again, however often.
 func TestTheRoomOfADeadWorkerComesBack(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, nil)
@@ -60,8 +60,8 @@ func TestWorkThatNobodyCanDoWaits(t *testing.T) {
 	agree(t, c, cfg)
 }
 
-// A worker that was taken for dead, and was not, cannot finish what is another's by now; nor can it what
-// is its own again by a later claim.
+// A worker that was taken for dead, and was not, cannot finish what is another's by now; nor can it
+// what is its own again by a later claim.
 func TestAWorkerTakenForDeadIsFencedOff(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, nil)

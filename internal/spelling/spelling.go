@@ -2,9 +2,9 @@
 // internal/config and internal/tracing, which name it in their errors about environment variables.
 package spelling
 
-// Nearest returns the known name that needs the fewest edits to become name, and how many: a letter put
-// in, taken out or replaced each count as one. Of several it returns the first. Without known names it
-// returns "" and -1.
+// Nearest returns the known name that needs the fewest edits to become name, and how many: a letter
+// put in, taken out or replaced each count as one. Of several it returns the first. Without known
+// names it returns "" and -1.
 func Nearest(name string, known []string) (nearest string, edits int) {
 	edits = -1
 	for _, k := range known {

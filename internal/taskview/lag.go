@@ -8,10 +8,12 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// StaleAfter is how old the oldest event that a view lacks may be before the view counts as unhealthy.
+// StaleAfter is how old the oldest event that a view lacks may be before the view counts as
+// unhealthy.
 const StaleAfter = 10 * time.Second
 
-// Lag is how far a view is behind the log: how many events it lacks, and how old the oldest of them is.
+// Lag is how far a view is behind the log: how many events it lacks, and how old the oldest of them
+// is.
 type Lag struct {
 	Events int64
 	Age    time.Duration
@@ -29,7 +31,8 @@ type readViewLagArgs struct{ Checkpoint string }
 
 var readViewLag = lua.Bind[readViewLagArgs]("read_view_lag")
 
-// ReadLag asks Redis how far a view with this checkpoint is behind. The errors are those of lua.Runner.Run.
+// ReadLag asks Redis how far a view with this checkpoint is behind. The errors are those of
+// lua.Runner.Run.
 func ReadLag(ctx context.Context, scripts lua.Scripts, checkpoint string) (Lag, error) {
 	reply, err := readViewLag.Run(ctx, scripts, readViewLagArgs{Checkpoint: checkpoint})
 	if err != nil {

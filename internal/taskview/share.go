@@ -12,13 +12,15 @@ import (
 )
 
 const (
-	// shareOfCaller is how many lists of one caller run at once. Each holds a connection to Postgres.
+	// shareOfCaller is how many lists of one caller run at once. Each holds a connection to
+	// Postgres.
 	shareOfCaller = 2
 	// sharePatience is how long a list waits for others of its caller.
 	sharePatience = 3 * time.Second
 )
 
-// Shares bounds how many lists each caller has under way, so that one caller's load delays that caller alone.
+// Shares bounds how many lists each caller has under way, so that one caller's load delays that
+// caller alone.
 type Shares struct {
 	mu      sync.Mutex
 	callers map[string]*share
@@ -32,8 +34,9 @@ type share struct {
 // NewShares returns shares that nobody uses.
 func NewShares() *Shares { return &Shares{callers: map[string]*share{}} }
 
-// Enter waits until the caller has fewer lists under way than its share, and returns the function that ends this one. The
-// error wraps ErrBusy if ctx ends before, or is, after three seconds an *api.Error with the code of the rate limit.
+// Enter waits until the caller has fewer lists under way than its share, and returns the function
+// that ends this one. The error wraps ErrBusy if ctx ends before, or is, after three seconds an
+// *api.Error with the code of the rate limit.
 func (s *Shares) Enter(ctx context.Context, caller string) (leave func(), err error) {
 	s.mu.Lock()
 	own := s.callers[caller]

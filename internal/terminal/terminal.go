@@ -1,5 +1,5 @@
-// Package terminal makes text that users wrote safe to print on a terminal. Everything in the program that
-// prints such text uses it.
+// Package terminal makes text that users wrote safe to print on a terminal. Everything in the
+// program that prints such text uses it.
 package terminal
 
 import (
@@ -53,9 +53,9 @@ func (e *escaper) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Escape replaces what a terminal would obey instead of showing it: control characters but newline and tab,
-// marks that turn the direction of text, and the separators of lines and paragraphs. It writes them as JSON
-// does, \u009b, so that JSON text stays JSON text with the same meaning.
+// Escape replaces what a terminal would obey instead of showing it: control characters but newline
+// and tab, marks that turn the direction of text, and the separators of lines and paragraphs. It
+// writes them as JSON does, \u009b, so that JSON text stays JSON text with the same meaning.
 func Escape(text string) string {
 	if strings.IndexFunc(text, obeyed) < 0 {
 		return text

@@ -14,8 +14,9 @@ import (
 // endTimeout is how long a child may take to end by itself once it was asked to.
 const endTimeout = 30 * time.Second
 
-// Self is the test binary itself, ready to be run as another program: its TestMain knows by a variable of env
-// what to be. Settings of that program that happen to be in the environment are left out.
+// Self is the test binary itself, ready to be run as another program: its TestMain knows by a
+// variable of env what to be. Settings of that program that happen to be in the environment are
+// left out.
 func Self(t testing.TB, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -59,8 +60,8 @@ func Launch(t testing.TB, cmd *exec.Cmd) *Child {
 // Done is closed when the program has ended.
 func (c *Child) Done() <-chan struct{} { return c.done }
 
-// Ended waits for the program's end and gives its exit code, -1 if a signal ended it. One that does not end within
-// half a minute fails the test and is killed.
+// Ended waits for the program's end and gives its exit code, -1 if a signal ended it. One that does
+// not end within half a minute fails the test and is killed.
 func (c *Child) Ended(t testing.TB) int {
 	t.Helper()
 	late := time.NewTimer(endTimeout)

@@ -28,9 +28,9 @@ const folderPrefix = "claudebench-test-"
 // inMain is set while Main runs: without it nobody would stop the servers.
 var inMain atomic.Bool
 
-// Main runs the tests, stops the servers they started, and ends the process with the
-// tests' exit code, or with 1 if the tests passed but left goroutines running or a
-// server did not stop. Goroutines that options exclude are not looked at.
+// Main runs the tests, stops the servers they started, and ends the process with the tests' exit
+// code, or with 1 if the tests passed but left goroutines running or a server did not stop.
+// Goroutines that options exclude are not looked at.
 func Main(m *testing.M, options ...goleak.Option) {
 	inMain.Store(true)
 	redis.SetLogger(unheard{})
@@ -49,8 +49,8 @@ func Main(m *testing.M, options ...goleak.Option) {
 	os.Exit(code)
 }
 
-// unheard takes what the Redis client says by itself, a line at each attempt to connect: tests stop servers, and look
-// at the errors that calls give.
+// unheard takes what the Redis client says by itself, a line at each attempt to connect: tests stop
+// servers, and look at the errors that calls give.
 type unheard struct{}
 
 // Printf is what the client calls.
@@ -63,8 +63,8 @@ var folder struct {
 	lock *devstack.Lock
 }
 
-// tempDir makes a folder inside the test binary's own. Unlike those of testing.TB, the
-// user that Postgres runs as can reach it.
+// tempDir makes a folder inside the test binary's own. Unlike those of testing.TB, the user that
+// Postgres runs as can reach it.
 func tempDir(name string) (string, error) {
 	folder.Lock()
 	defer folder.Unlock()
@@ -93,9 +93,8 @@ func tempDir(name string) (string, error) {
 	return dir, nil
 }
 
-// sweep removes what test binaries that were killed could not remove themselves. Young
-// folders stay: they may belong to one that is about to lock them, or whose servers are
-// still ending.
+// sweep removes what test binaries that were killed could not remove themselves. Young folders
+// stay: they may belong to one that is about to lock them, or whose servers are still ending.
 func sweep(temp string) {
 	dirs, _ := filepath.Glob(filepath.Join(temp, folderPrefix+"*")) // fails on a bad pattern only
 	for _, dir := range dirs {

@@ -28,9 +28,9 @@ type Pooler struct {
 	conf  string
 }
 
-// StartPooler starts pgbouncer before the database of a URL, in transaction mode with two connections, so that those who
-// use it share them all the time. Lines of settings are added to its section [pgbouncer], such as
-// "ignore_startup_parameters = search_path".
+// StartPooler starts pgbouncer before the database of a URL, in transaction mode with two
+// connections, so that those who use it share them all the time. Lines of settings are added to its
+// section [pgbouncer], such as "ignore_startup_parameters = search_path".
 func StartPooler(t testing.TB, database string, settings ...string) *Pooler {
 	t.Helper()
 	needMain(t)

@@ -18,8 +18,8 @@ import (
 
 var sharedPostgres = shared[*devstack.Postgres]{start: startPostgres}
 
-// Postgres is the URL of a fresh database on the test binary's shared server. The
-// database is dropped when the test ends, whoever is still connected.
+// Postgres is the URL of a fresh database on the test binary's shared server. The database is
+// dropped when the test ends, whoever is still connected.
 func Postgres(t testing.TB) string {
 	t.Helper()
 	server := sharedPostgres.get(t)
@@ -36,8 +36,8 @@ func Postgres(t testing.TB) string {
 	return server.DatabaseURL(name)
 }
 
-// SQL is a pool of connections to a database, for a test's own statements on the tables of a schema; "" is the one
-// that the server chooses. It is closed when the test ends.
+// SQL is a pool of connections to a database, for a test's own statements on the tables of a
+// schema; "" is the one that the server chooses. It is closed when the test ends.
 func SQL(t testing.TB, url, schema string) *pgxpool.Pool {
 	t.Helper()
 	cfg, err := pgxpool.ParseConfig(url)
@@ -55,8 +55,8 @@ func SQL(t testing.TB, url, schema string) *pgxpool.Pool {
 	return pool
 }
 
-// OwnPostgres starts a Postgres that the test may stop, kill and restart. It is gone,
-// with its folder, when the test ends. It keeps its data when it is killed.
+// OwnPostgres starts a Postgres that the test may stop, kill and restart. It is gone, with its
+// folder, when the test ends. It keeps its data when it is killed.
 func OwnPostgres(t testing.TB) *devstack.Postgres {
 	t.Helper()
 	needMain(t)
@@ -104,9 +104,9 @@ func startPostgres() (*devstack.Postgres, error) {
 	})
 }
 
-// postgresTemplate is a folder with an initialised server, kept between runs, as initdb
-// takes longer than most tests. Test binaries that come at the same time each make one;
-// the first to move it into place wins, and the rest use that.
+// postgresTemplate is a folder with an initialised server, kept between runs, as initdb takes
+// longer than most tests. Test binaries that come at the same time each make one; the first to move
+// it into place wins, and the rest use that.
 func postgresTemplate() (string, error) {
 	bindir, err := devstack.FindPostgres()
 	if err != nil {

@@ -32,9 +32,8 @@ func startRedis(opts devstack.RedisOptions) (*devstack.Redis, error) {
 	return devstack.StartRedis(ctx, opts)
 }
 
-// Redis is the test binary's shared server, with an append-only file synced every
-// second. A test uses it in its own [Namespace], and never stops, flushes or
-// reconfigures it.
+// Redis is the test binary's shared server, with an append-only file synced every second. A test
+// uses it in its own [Namespace], and never stops, flushes or reconfigures it.
 func Redis(t testing.TB) *devstack.Redis {
 	t.Helper()
 	return sharedRedis.get(t)
@@ -46,8 +45,8 @@ func Client(t testing.TB) *redis.Client {
 	return client(t, Redis(t).URL())
 }
 
-// OwnRedis starts a Redis that the test may stop, kill, pause and restart. It is gone,
-// with its folder, when the test ends; a Dir given in opts stays.
+// OwnRedis starts a Redis that the test may stop, kill, pause and restart. It is gone, with its
+// folder, when the test ends; a Dir given in opts stays.
 func OwnRedis(t testing.TB, opts devstack.RedisOptions) *devstack.Redis {
 	t.Helper()
 	needMain(t)
@@ -72,8 +71,8 @@ func ClientOf(t testing.TB, r *devstack.Redis) *redis.Client {
 	return client(t, r.URL())
 }
 
-// EmbeddedClient is a client of an embedded Redis of the test's own, which is what `up`
-// falls back to. Both end with the test.
+// EmbeddedClient is a client of an embedded Redis of the test's own, which is what `up` falls back
+// to. Both end with the test.
 func EmbeddedClient(t testing.TB) *redis.Client {
 	t.Helper()
 	e, err := devstack.StartEmbedded()

@@ -8,8 +8,8 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// exporter keeps the failures of another to itself: the SDK would hand each to a handler that all of the process shares.
-// It logs when spans begin to be lost, and when they arrive again.
+// exporter keeps the failures of another to itself: the SDK would hand each to a handler that all
+// of the process shares. It logs when spans begin to be lost, and when they arrive again.
 type exporter struct {
 	sdk.SpanExporter
 	log     *slog.Logger

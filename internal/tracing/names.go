@@ -23,13 +23,15 @@ var heeded = []string{
 	"OTEL_SPAN_LINK_COUNT_LIMIT", "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
 }
 
-// others are variables of OpenTelemetry that are a letter or two from one of heeded and mean something else.
+// others are variables of OpenTelemetry that are a letter or two from one of heeded and mean
+// something else.
 var others = []string{
 	"OTEL_BLRP_SCHEDULE_DELAY", "OTEL_BLRP_EXPORT_TIMEOUT", "OTEL_BLRP_MAX_QUEUE_SIZE", "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
 }
 
-// maxEdits is how many letters a name may differ from a variable to be taken for a misspelling of it. More would refuse
-// variables that are meant for other programs: OpenTelemetry has many, and sets them for a whole machine.
+// maxEdits is how many letters a name may differ from a variable to be taken for a misspelling of
+// it. More would refuse variables that are meant for other programs: OpenTelemetry has many, and
+// sets them for a whole machine.
 const maxEdits = 2
 
 // checkNames refuses a variable that looks like a misspelling of one that is heeded.

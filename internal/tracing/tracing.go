@@ -1,10 +1,12 @@
 // Package tracing sets OpenTelemetry traces up, by OpenTelemetry's own environment variables alone
-// (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/): there are no flags for them. Its caller is
-// cmd/claudebench, which hands the provider down to what makes spans, the commands and the projections.
+// (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/): there are no
+// flags for them. Its caller is cmd/claudebench, which hands the provider down to what makes spans,
+// the commands and the projections.
 //
-// Traces are off unless a variable asks for them. A variable that cannot be meant stops the start. A collector that is
-// away, slow or refuses hinders nobody: spans wait in a queue of bounded length and are dropped when it is full, and the log says once that
-// they are lost and once that they arrive again.
+// Traces are off unless a variable asks for them. A variable that cannot be meant stops the start.
+// A collector that is away, slow or refuses hinders nobody: spans wait in a queue of bounded length
+// and are dropped when it is full, and the log says once that they are lost and once that they
+// arrive again.
 package tracing
 
 import (
@@ -37,8 +39,8 @@ type Traces struct {
 	log      *slog.Logger
 }
 
-// Start reads the variables and makes what they ask for; it does not wait for the collector. version is the program's. An
-// error names the variable that is wrong.
+// Start reads the variables and makes what they ask for; it does not wait for the collector.
+// version is the program's. An error names the variable that is wrong.
 func Start(ctx context.Context, version string, log *slog.Logger) (*Traces, error) {
 	protocol, err := readVariables(os.Getenv, os.Environ())
 	if err != nil || protocol == "" {

@@ -16,8 +16,9 @@ const (
 	protocolJSON = "http/json"
 )
 
-// readVariables returns the protocol to send by, "" when traces are off. The SDK reads the variables by itself and goes on without what it
-// does not understand, with a line on stderr that may show a secret; so what it would not understand is refused here, unseen.
+// readVariables returns the protocol to send by, "" when traces are off. The SDK reads the
+// variables by itself and goes on without what it does not understand, with a line on stderr that
+// may show a secret; so what it would not understand is refused here, unseen.
 func readVariables(get func(string) string, environment []string) (protocol string, err error) {
 	if err := checkNames(environment); err != nil {
 		return "", err
@@ -91,8 +92,8 @@ func checkTransport(get func(string) string) error {
 	return nil
 }
 
-// asked reports whether traces are to be sent. OpenTelemetry's default would be to send them to a collector on this machine; here
-// nothing is sent that nobody asked for.
+// asked reports whether traces are to be sent. OpenTelemetry's default would be to send them to a
+// collector on this machine; here nothing is sent that nobody asked for.
 func asked(get func(string) string) (bool, error) {
 	switch off := get("OTEL_SDK_DISABLED"); strings.ToLower(off) {
 	case "true":

@@ -1,8 +1,8 @@
 --- @include "lib/queue"
 --- @include "lib/queue_writes"
 --- @include "lib/fit"
--- best_waiting returns up to n waiting tasks that an instance with these roles may take, best first, each as
--- {id, score, queue}. It looks at the heads of at most 65 queues.
+-- best_waiting returns up to n waiting tasks that an instance with these roles may take, best
+-- first, each as {id, score, queue}. It looks at the heads of at most 65 queues.
 local function best_waiting(roles, n)
   write_queues()
   local found = {}

@@ -10,8 +10,9 @@ local function created_object(id, created_at, text, priority, metadata)
     .. '","updatedAt":"' .. created_at .. '","completedAt":null}'
 end
 
--- create makes a task of what was checked and puts it where it waits for a worker; the caller has seen that its
--- set of roles has a queue. It returns the task object, and the task's id. Emits task.created.
+-- create makes a task of what was checked and puts it where it waits for a worker; the caller has
+-- seen that its set of roles has a queue. It returns the task object, and the task's id. Emits
+-- task.created.
 local function create(text, priority, metadata, roleset, creator, agent)
   local id = 't-' .. int(seq + 1)
   local object = created_object(id, at, text, priority, metadata)

@@ -3,8 +3,8 @@
 --- @include "lib/leader"
 --- @include "lib/orphan"
 --- @include "lib/failures"
--- depart removes an instance that left or died. Its queues become orphans' queues in one step, however
--- long they are; requeue_orphans works them off. The event is emitted before.
+-- depart removes an instance that left or died. Its queues become orphans' queues in one step,
+-- however long they are; requeue_orphans works them off. The event is emitted before.
 
 -- held counts the tasks that an instance has.
 local function held(id)

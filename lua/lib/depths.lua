@@ -1,9 +1,11 @@
 --- @include "lib/space"
--- How many tasks wait where the number of queues is not fixed. Both look at a bounded number of them.
+-- How many tasks wait where the number of queues is not fixed. Both look at a bounded number of
+-- them.
 
 local most_orphans = 100
 
--- role_queues lists the sets of roles that open tasks ask for, at most 64, each as {set, tasks in its queue}.
+-- role_queues lists the sets of roles that open tasks ask for, at most 64, each as {set, tasks in
+-- its queue}.
 local function role_queues()
   local queues = {}
   for _, set in ipairs(redis.call('HKEYS', prefix .. 'queue:rolesets')) do

@@ -1,7 +1,8 @@
 --- @include "lib/space"
 --- @include "lib/clock"
--- The index of the instances that failed lately, by when. Whoever registers again leaves it, and what is
--- older than it is kept is dropped as others come, so it stays as short as the failures are few.
+-- The index of the instances that failed lately, by when. Whoever registers again leaves it, and
+-- what is older than it is kept is dropped as others come, so it stays as short as the failures are
+-- few.
 
 local failures_kept = 300000 -- ms
 local most_failures = 10000

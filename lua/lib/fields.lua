@@ -1,5 +1,5 @@
--- Fields of hashes as tables, for replies in JSON. cjson cannot tell an empty object from an empty array, so that an empty
--- table is nil.
+-- Fields of hashes as tables, for replies in JSON. cjson cannot tell an empty object from an empty
+-- array, so that an empty table is nil.
 
 -- fields returns the fields of a hash that have one of the names.
 local function fields(key, names)

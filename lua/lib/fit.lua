@@ -7,7 +7,8 @@ local function role_table(roles)
   return set
 end
 
--- fits reports whether an instance's roles (a role_table) hold all of a set (a JSON array, or nil for none).
+-- fits reports whether an instance's roles (a role_table) hold all of a set (a JSON array, or nil
+-- for none).
 local function fits(roles, roleset)
   if not roleset or roleset == '' then return true end
   for _, role in ipairs(cjson.decode(roleset)) do

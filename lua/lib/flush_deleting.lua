@@ -1,4 +1,5 @@
--- While a flush deletes keys, nothing may be written. Projections, which finish behind the fence, look here.
+-- While a flush deletes keys, nothing may be written. Projections, which finish behind the fence,
+-- look here.
 
 -- flush_deleting reports whether one does.
 local function flush_deleting()

@@ -1,7 +1,8 @@
 --- @include "lib/space"
 --- @include "lib/clock"
--- The rate limits: a sliding window of two counters for a method and an actor, and for whatever else is limited. The window before counts
--- for as much of it as the sliding minute still covers. A window begins with its first call.
+-- The rate limits: a sliding window of two counters for a method and an actor, and for whatever
+-- else is limited. The window before counts for as much of it as the sliding minute still covers. A
+-- window begins with its first call.
 
 local rate_window = 60000 -- ms
 local counted           -- the counters of each subject, read once for a lot
@@ -28,7 +29,8 @@ local function window(subject)
   return c
 end
 
--- exceeded returns an error reply when a limit is reached; scope says which, if not that of the actor's calls.
+-- exceeded returns an error reply when a limit is reached; scope says which, if not that of the
+-- actor's calls.
 local function exceeded(c, calls, scope)
   if c.previous * (1 - c.elapsed / rate_window) + c.current < calls then return nil end
   local wait = (2 - calls / c.current) * rate_window - c.elapsed + 1
@@ -44,10 +46,11 @@ local function count(c, cost)
   c.current, c.counted = c.current + cost, c.counted + cost
 end
 
--- limit counts a call and returns an error reply when it is one too many, which is not counted. calls is the limit of the
--- subject, 0 for none, and a line for each further limit that the call counts for: its limit, by how much the call
--- counts, its scope and its subject. What came before must be below a limit, not this call with it, so that a call of any
--- size passes some time. Scripts call limit before anything else may refuse the call, since the limit is there to stop
+-- limit counts a call and returns an error reply when it is one too many, which is not counted.
+-- calls is the limit of the subject, 0 for none, and a line for each further limit that the call
+-- counts for: its limit, by how much the call counts, its scope and its subject. What came before
+-- must be below a limit, not this call with it, so that a call of any size passes some time.
+-- Scripts call limit before anything else may refuse the call, since the limit is there to stop
 -- loops.
 local function limit(subject, calls)
   if calls == '0' then return nil end

@@ -1,12 +1,12 @@
 --- @include "lib/space"
--- Idempotency keys: under the hash of a method and a key lies for a day what makes the first answer again. That is never
--- what users brought, which may be long: it is in the params of the repeated call, or with the task. Earlier versions
--- kept the whole answer.
+-- Idempotency keys: under the hash of a method and a key lies for a day what makes the first answer
+-- again. That is never what users brought, which may be long: it is in the params of the repeated
+-- call, or with the task. Earlier versions kept the whole answer.
 
 local answers_kept = 86400000 -- ms
 
--- recall returns what was kept under a key, or nil, and an error reply when the key was used with other params. No key
--- is ''.
+-- recall returns what was kept under a key, or nil, and an error reply when the key was used with
+-- other params. No key is ''.
 local function recall(key, digest)
   if key == '' then return nil end
   local kept = redis.call('GET', prefix .. 'service:idempotency:' .. key)

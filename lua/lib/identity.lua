@@ -1,5 +1,6 @@
 --- @include "lib/json"
--- The log's identity, which a projection keeps with its checkpoint: a checkpoint of another log means nothing in this one.
+-- The log's identity, which a projection keeps with its checkpoint: a checkpoint of another log
+-- means nothing in this one.
 
 -- log_identity is false in a log whose hash was lost, until a coordinator starts.
 local log_identity = redis.call('HGET', KEYS[1], 'identity')

@@ -5,7 +5,8 @@ local plain_slash = { ['/'] = '/' }
 -- quote returns a string as JSON.
 local function quote(s)
   local text = cjson.encode(s)
-  -- cjson writes '/' as '\/'. Escapes are matched one by one, since '\\/' is an escaped '\' before a '/'.
+  -- cjson writes '/' as '\/'. Escapes are matched one by one, since '\\/' is an escaped '\' before
+  -- a '/'.
   if string.find(text, '\\/', 1, true) then text = string.gsub(text, '\\(.)', plain_slash) end
   return text
 end

@@ -1,9 +1,10 @@
 --- @include "lib/log"
 --- @include "lib/json"
--- The leader's lease, as long as the TTL of instances. Its term only rises; it is kept with the log.
+-- The leader's lease, as long as the TTL of instances. Its term only rises; it is kept with the
+-- log.
 
--- lease returns how the lease stands for an instance: 'own' and its term, 'free' and who had it last (or
--- false), or 'other'.
+-- lease returns how the lease stands for an instance: 'own' and its term, 'free' and who had it
+-- last (or false), or 'other'.
 local function lease(id)
   local held = redis.call('HMGET', prefix .. 'health:leader', 'id', 'term', 'until')
   if not held[1] or tonumber(held[3]) < clock then return 'free', held[1] end

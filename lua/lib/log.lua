@@ -16,8 +16,9 @@ local at             -- the same as ISO 8601
 local trimmed        -- the topic that was, last: once is enough for the commands of a lot
 local event_id       -- ID of the last event that this script emitted
 
--- recover_log finds the log's position again when its hash is gone: the stream is what happened. Where a
--- flush has removed the stream, the global state, which survives it, tells how far the log had got.
+-- recover_log finds the log's position again when its hash is gone: the stream is what happened.
+-- Where a flush has removed the stream, the global state, which survives it, tells how far the log
+-- had got.
 local function recover_log()
   local stream = prefix .. 'stream:events'
   local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
@@ -39,8 +40,8 @@ local function recover_log()
   return n, ms
 end
 
--- log_opened reads where the log stands, once for a lot of commands. It returns false while a flush fences
--- commands off, unless it is the one that asks.
+-- log_opened reads where the log stands, once for a lot of commands. It returns false while a flush
+-- fences commands off, unless it is the one that asks.
 local function log_opened(flush)
   if seq then return true end
   local log = redis.call('HMGET', KEYS[1], 'seq', 'ms', 'fence')
@@ -54,14 +55,15 @@ local function log_opened(flush)
   return true
 end
 
--- open_log opens the log for a command. It returns an error reply while a flush fences commands off.
+-- open_log opens the log for a command. It returns an error reply while a flush fences commands
+-- off.
 local function open_log()
   if not log_opened() then return redis.error_reply('CONFLICT {"reason":"FLUSH_IN_PROGRESS"}') end
 end
 
 -- emit appends an event whose payload is JSON text and returns its seq as text. The context is the
--- inside of the envelope that tells the actor, the cause and the trace; ARGV[1] unless another is given. The
--- version is the payload's, as text; '1' unless another is given.
+-- inside of the envelope that tells the actor, the cause and the trace; ARGV[1] unless another is
+-- given. The version is the payload's, as text; '1' unless another is given.
 local function emit(type, payload, context, version)
   local n = int(seq + 1)
   event_id = now_text .. '-' .. n

@@ -1,8 +1,9 @@
 --- @include "lib/log"
 --- @include "lib/json"
--- orphan turns a queue of an instance ('instance': assigned to it, 'active': claimed) into an orphans'
--- queue, listed with why, and with who and what caused it. It is named by the last event's seq and the queue,
--- since one event may set both aside. Returns its key, nil when the instance has no such queue.
+-- orphan turns a queue of an instance ('instance': assigned to it, 'active': claimed) into an
+-- orphans' queue, listed with why, and with who and what caused it. It is named by the last event's
+-- seq and the queue, since one event may set both aside. Returns its key, nil when the instance has
+-- no such queue.
 local function orphan(id, queue, reason)
   local from = prefix .. 'queue:' .. queue .. ':' .. id
   if redis.call('EXISTS', from) == 0 then return nil end

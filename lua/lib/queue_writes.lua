@@ -1,5 +1,5 @@
--- What the commands of a lot add to queues and remove from them is written together: for each queue the arguments of one
--- ZADD and of one ZREM.
+-- What the commands of a lot add to queues and remove from them is written together: for each queue
+-- the arguments of one ZADD and of one ZREM.
 local additions, removals = {}, {}
 
 -- write_queues writes them. A script calls it before it reads a queue.

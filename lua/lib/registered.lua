@@ -1,5 +1,6 @@
 --- @include "lib/space"
--- The roles of registered instances, read once for the commands of a lot: none of them registers or lets go an instance.
+-- The roles of registered instances, read once for the commands of a lot: none of them registers or
+-- lets go an instance.
 
 local known = {}
 

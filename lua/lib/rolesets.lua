@@ -1,8 +1,9 @@
 --- @include "lib/space"
 --- @include "lib/conflict"
--- How many open tasks ask for each set of roles. A set takes its place when a first task asks for it and
--- keeps it as long as one is open, so that a task can always go back to its queue. All share the places, so a set
--- that an agent's token brought is noted with the token's name, and one token may bring half of them at most.
+-- How many open tasks ask for each set of roles. A set takes its place when a first task asks for
+-- it and keeps it as long as one is open, so that a task can always go back to its queue. All share
+-- the places, so a set that an agent's token brought is noted with the token's name, and one token
+-- may bring half of them at most.
 
 local most_rolesets = 64
 local most_rolesets_of_agent = 32
@@ -11,8 +12,8 @@ local function roleset_exists(set)
   return redis.call('HEXISTS', prefix .. 'queue:rolesets', set) == 1
 end
 
--- refuse_rolesets returns an error reply when some new sets would be too many. freed is a set that gives its place up in
--- the same step, or nil. agent is the name of an agent's token, or ''.
+-- refuse_rolesets returns an error reply when some new sets would be too many. freed is a set that
+-- gives its place up in the same step, or nil. agent is the name of an agent's token, or ''.
 local function refuse_rolesets(new, freed, agent)
   if new == 0 then return nil end
   if redis.call('HLEN', prefix .. 'queue:rolesets') + new - (freed and 1 or 0) > most_rolesets then
@@ -28,7 +29,8 @@ local function refuse_rolesets(new, freed, agent)
   end
 end
 
--- refuse_roleset is refuse_rolesets for one set, which may exist, in place of the one (or none) that the task asked for.
+-- refuse_roleset is refuse_rolesets for one set, which may exist, in place of the one (or none)
+-- that the task asked for.
 local function refuse_roleset(set, before, agent)
   if set == '' or roleset_exists(set) then return nil end
   local freed = before and before ~= '' and redis.call('HGET', prefix .. 'queue:rolesets', before) == '1' and before

@@ -1,8 +1,8 @@
 --- @include "lib/log"
 --- @include "lib/queue_writes"
 -- settle brings what is derived from an instance's queues up to date after they have changed: its
--- status (with the seq of the event that changed it), and whether it has room for another task. Nothing is
--- done for one that is not registered.
+-- status (with the seq of the event that changed it), and whether it has room for another task.
+-- Nothing is done for one that is not registered.
 local function settle(id, n)
   write_queues()
   local key = prefix .. 'instance:' .. id

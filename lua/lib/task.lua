@@ -2,7 +2,8 @@
 --- @include "lib/json"
 -- A task's hash, read into a table by field names, and the task object of the API made from it.
 
--- read_task returns a task's fields (those that are not set are false), or nil when there is no such task.
+-- read_task returns a task's fields (those that are not set are false), or nil when there is no
+-- such task.
 local function read_task(id)
   local t = redis.call('HMGET', prefix .. 'task:' .. id, 'id', 'text', 'status', 'priority', 'assignedTo', 'attempt',
     'metadata', 'result', 'error', 'createdAt', 'updatedAt', 'completedAt', 'roleset', 'queuedAt', 'claimedAt',

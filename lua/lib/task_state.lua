@@ -1,5 +1,6 @@
 --- @include "lib/space"
--- read_task_state returns what tells where a task stands, as read_task does, and nothing that users wrote: ending a task needs no more.
+-- read_task_state returns what tells where a task stands, as read_task does, and nothing that users
+-- wrote: ending a task needs no more.
 local function read_task_state(id)
   local t = redis.call('HMGET', prefix .. 'task:' .. id, 'id', 'status', 'priority', 'assignedTo', 'attempt', 'completedAt',
     'roleset', 'queuedAt', 'claimedAt', 'previousAssignment')

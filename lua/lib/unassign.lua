@@ -1,8 +1,8 @@
 --- @include "lib/log"
 --- @include "lib/json"
 --- @include "lib/queue"
--- unassign puts a task (a table of read_task) back to where it waits for a worker, in its old place; the
--- caller takes it out of the queue it was in. Emits task.unassigned.
+-- unassign puts a task (a table of read_task) back to where it waits for a worker, in its old
+-- place; the caller takes it out of the queue it was in. Emits task.unassigned.
 local function unassign(t, reason, context)
   local owner = quote(t.assignedTo)
   local n = emit('task.unassigned', '{"taskId":"' .. t.id .. '","instanceId":' .. owner .. ',"previousAssignment":' .. owner

@@ -1,7 +1,9 @@
-// Command promql parses PromQL. It reads expressions from standard input, a JSON array of strings, and prints what each of
-// them asks for: a JSON array of the same length. The tests hold dashboards and documents to the real metrics by it.
+// Command promql parses PromQL. It reads expressions from standard input, a JSON array of strings,
+// and prints what each of them asks for: a JSON array of the same length. The tests hold dashboards
+// and documents to the real metrics by it.
 //
-// It is a module of its own, because Prometheus's parser comes with more modules than the product has.
+// It is a module of its own, because Prometheus's parser comes with more modules than the product
+// has.
 package main
 
 import (
