@@ -32,8 +32,8 @@ func OpenLog(ctx context.Context, cfg RedisConfig) (string, error) {
 }
 
 const (
-	// Also from a table of the version before, which has no column log: it stays so until this program takes the lease of a
-	// coordinator of that version.
+	// Also from a table of the version before, which has no column log: it stays so until this
+	// program takes the lease of a coordinator of that version.
 	selectIdentity = `SELECT id, to_jsonb(c) ->> 'log' FROM {schema}projection_checkpoints c WHERE name = $1`
 	lockIdentity   = `SELECT id, log FROM {schema}projection_checkpoints WHERE name = $1 FOR UPDATE`
 	setIdentity    = `UPDATE {schema}projection_checkpoints SET log = $2 WHERE name = $1`

@@ -106,7 +106,8 @@ func TestAnotherLogsTasksAreNotListed(t *testing.T) {
 	}
 }
 
-// While a coordinator of the version before holds the lease, the table of checkpoints has no column log yet.
+// While a coordinator of the version before holds the lease, the table of checkpoints has no column
+// log yet.
 func TestRowsOfTheVersionBeforeAreListedBeforeTheMigration(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
