@@ -1,10 +1,10 @@
-// Package answers bounds the memory that answers hold, in the whole process and for each HTTP
-// request. The transports make a Budget's Exchange for each request and run its calls through it; a
-// command whose answer may be large reserves its bytes with Reserve before it makes it.
+// Package answers bounds the memory that answers hold, in the whole process and in each HTTP
+// request. The transports create an Exchange from the process's Budget for each request and run its
+// calls through it. A command whose answer may be large calls Reserve before it builds the answer.
 //
-// Commands with short answers never wait for room and are never refused for lack of it, so that
-// heartbeats and claims go on while large lists fill the room. Nothing here can fail but by
-// refusing.
+// Commands with short answers never wait for room and are never refused for lack of it, so
+// heartbeats and claims continue while large lists fill the room. The package has no dependencies
+// that can fail; its only error is a refusal.
 package answers
 
 import (
@@ -19,49 +19,52 @@ import (
 )
 
 const (
-	// Room is how many bytes all large answers together may hold, from before they are made until
-	// they are written.
+	// Room is the number of bytes that all large answers together may hold, from before they are
+	// built until they are written.
 	Room = 192 << 20
-	// MaxHeld is how many bytes the results of one request may have before its other calls are not
-	// begun.
+	// MaxHeld is the number of bytes that the results of one request may hold. Above it, the
+	// request's remaining calls are not begun.
 	MaxHeld = 16 << 20
-	// maxMaking is how many bytes one request may have reserved for results that are being made
-	// beside others: what they will really have is not known yet.
+	// maxMaking bounds the bytes that one request holds and reserves while it builds several
+	// results at once, because the real size of a result is not known yet.
 	maxMaking = 64 << 20
-	// short is the longest answer that needs no room.
+	// short is the length of the longest answer that needs no room.
 	short = 64 << 10
-	// patience is how long a call waits for room that others have.
+	// patience is how long a call waits for room that other calls hold.
 	patience = time.Second
 )
 
-// Budget is the room for the answers of a process.
+// Budget is the room for all the answers of a process.
 type Budget struct{ room *semaphore.Weighted }
 
 // NewBudget returns a budget of Room bytes.
 func NewBudget() *Budget { return &Budget{semaphore.NewWeighted(Room)} }
 
-// Exchange is what the calls of one HTTP request hold. It is safe for concurrent use.
+// Exchange accounts for the bytes that the calls of one HTTP request hold. It is safe for
+// concurrent use.
 type Exchange struct {
 	budget *Budget
 	copies int64
 
 	mu       sync.Mutex
 	changed  *sync.Cond
-	making   int   // calls that have reserved and have no result yet
-	reserved int64 // by them
-	held     int64 // by results
-	taken    int64 // of the budget's room, by results
-	full     bool  // a call has waited for room in vain
+	making   int   // calls that hold a reservation and have no result yet
+	reserved int64 // bytes those calls have reserved
+	held     int64 // bytes the results hold
+	taken    int64 // bytes the results take from the budget
+	full     bool  // a call has waited for room and got none
 }
 
-// Exchange begins a request. copies is how often its answer contains each result.
+// Exchange returns a new Exchange for one request. copies is the number of times the request's
+// answer contains each result.
 func (b *Budget) Exchange(copies int64) *Exchange {
 	x := &Exchange{budget: b, copies: copies}
 	x.changed = sync.NewCond(&x.mu)
 	return x
 }
 
-// Release returns back what the request holds, once its answer is written.
+// Release returns the room that the request holds to the budget. Call it once the answer is
+// written.
 func (x *Exchange) Release() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -69,16 +72,17 @@ func (x *Exchange) Release() {
 	x.taken = 0
 }
 
-// reservation is what one call has reserved.
+// reservation is the room that one call has reserved.
 type reservation struct {
 	exchange *Exchange
 	bytes    int64
 }
 
-// reservationKey is under which a context holds the *reservation of its call.
+// reservationKey is the context key of a call's *reservation.
 type reservationKey struct{}
 
-// Call runs a call of the request, unless the results of the others are too long already.
+// Call runs one call of the request. It returns an error without running the call if the results of
+// the request's other calls already exceed MaxHeld.
 func (x *Exchange) Call(ctx context.Context, run func(context.Context) (json.RawMessage, *api.Error)) (json.RawMessage, *api.Error) {
 	x.mu.Lock()
 	full := x.held > MaxHeld
@@ -98,9 +102,9 @@ func notBegun() *api.Error {
 	return api.InvalidRequest("not begun: the answers of this batch have more than %d bytes already", MaxHeld)
 }
 
-// Reserve reserves room for what making the answer of ctx's call takes, at most so many bytes.
-// Calls of a request whose reservations are large are made one after another. The error is an
-// *api.Error: nothing has happened, and the caller may repeat the call. Outside of a request there
+// Reserve reserves room to build the answer of ctx's call, which takes at most the given number of
+// bytes. Calls of one request with large reservations run one after another. The error is an
+// *api.Error: the call has changed nothing, and the caller may repeat it. Outside a request there
 // is no limit.
 func Reserve(ctx context.Context, bytes int64) error {
 	r, ok := ctx.Value(reservationKey{}).(*reservation)
@@ -110,7 +114,7 @@ func Reserve(ctx context.Context, bytes int64) error {
 	if failed := r.exchange.admit(bytes); failed != nil {
 		return failed
 	}
-	// It may have waited for longer than its method has time.
+	// The wait in admit may have exceeded the method's timeout.
 	if ctx.Err() != nil || !r.exchange.acquire(ctx, bytes) {
 		r.exchange.settle(bytes, 0, 0)
 		return &api.Error{Code: api.CodeRateLimited, Message: "Too many large answers", Data: map[string]any{
@@ -121,7 +125,7 @@ func Reserve(ctx context.Context, bytes int64) error {
 	return nil
 }
 
-// admit waits until the request's other calls leave room for one more.
+// admit waits until the request's other calls leave room for this one.
 func (x *Exchange) admit(bytes int64) *api.Error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -138,7 +142,7 @@ func (x *Exchange) admit(bytes int64) *api.Error {
 	}
 }
 
-// acquire takes room of the process.
+// acquire takes room from the process's budget and reports whether it succeeded.
 func (x *Exchange) acquire(ctx context.Context, bytes int64) bool {
 	if x.budget.room.TryAcquire(bytes) {
 		return true
@@ -146,7 +150,7 @@ func (x *Exchange) acquire(ctx context.Context, bytes int64) bool {
 	x.mu.Lock()
 	full := x.full
 	x.mu.Unlock()
-	if full { // it has waited once: a batch must not wait for each of its calls
+	if full { // the request has waited once: a batch must not wait for each of its calls
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -160,15 +164,15 @@ func (x *Exchange) acquire(ctx context.Context, bytes int64) bool {
 	return false
 }
 
-// settle puts what a result really has in the place of what was reserved for it.
+// settle replaces a call's reservation by the size of its result.
 func (r *reservation) settle(held int64) {
 	room, taken := r.exchange.budget.room, r.bytes
 	switch {
 	case held < taken:
 		room.Release(taken - held)
 		taken = held
-	// What was not reserved has happened already, and its caller must learn of it: it is taken if
-	// it is there.
+	// A result larger than its reservation, or without one, belongs to a call that has already
+	// taken effect, and its caller must learn of it: it takes more room only if room is free.
 	case held > taken && held > short && room.TryAcquire(held-taken):
 		taken = held
 	}
