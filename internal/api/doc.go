@@ -1,6 +1,6 @@
-// Package api is the vocabulary that every part of the coordinator shares: what a request is, which
-// errors it can end with, what tokens allow, and the types that users' ids and JSON have.
+// Package api defines the vocabulary that all parts of the coordinator share: requests, errors, the
+// rights of tokens, and the types of users' ids and JSON.
 //
-// It is a leaf: it imports no other package of this module, so that transports, commands and tools
-// can all speak of the same things without knowing each other.
+// It is a leaf: it imports no other package of this module, so transports, commands and tools can
+// share it without importing each other. It has no dependencies that can fail.
 package api

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// The codes of the API's errors. JSON-RPC reserves those below -32600; the others are ours.
+// The error codes of the API. JSON-RPC reserves those below -32600; the others are the
+// coordinator's own.
 const (
 	CodeParse          = -32700
 	CodeInvalidRequest = -32600
@@ -20,7 +21,7 @@ const (
 	CodeConflict       = -32005
 )
 
-// What an internal error says of its cause; nothing else about the inside is given away.
+// The causes that an internal error names. It reveals nothing else about the coordinator.
 const (
 	RedisUnavailable    = "Redis unavailable"
 	PostgresUnavailable = "Postgres unavailable"
@@ -28,14 +29,14 @@ const (
 	CircuitBreakerOpen  = "Circuit breaker open"
 )
 
-// Error is an error as the API answers it. Data is anything that encodes to JSON.
+// Error is an error that the API returns. Data is any value that encodes to JSON.
 type Error struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
 	Data    any    `json:"data,omitempty"`
 }
 
-// Error is the message with its code, and the data as JSON.
+// Error returns the message with its code, and the data as JSON.
 func (e *Error) Error() string {
 	data, err := json.Marshal(e.Data)
 	if err != nil || e.Data == nil {
@@ -44,13 +45,14 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s (%d): %s", e.Message, e.Code, data)
 }
 
-// InvalidParams refuses params; sentence names the param and what is wrong with it.
+// InvalidParams returns the error for invalid params. sentence names the param and says what is
+// wrong with it.
 func InvalidParams(sentence string) *Error {
 	return &Error{Code: CodeInvalidParams, Message: "Invalid params", Data: sentence}
 }
 
-// Internal is a failure of the infrastructure or of ours; what is one of the constants above, or
-// "".
+// Internal returns the error for a failure of the infrastructure or of the coordinator. what is one
+// of the constants above, or "".
 func Internal(what string) *Error {
 	if what == "" {
 		return &Error{Code: CodeInternal, Message: "Internal error"}
@@ -58,8 +60,9 @@ func Internal(what string) *Error {
 	return &Error{Code: CodeInternal, Message: "Internal error", Data: what}
 }
 
-// InternalBecause is Internal for a failure whose cause may be known; data is then "what: cause",
-// such as "Redis unavailable: this Redis is a read-only replica; name the master".
+// InternalBecause is like Internal, for a failure whose cause may be known. The data is then "what:
+// cause", such as "Redis unavailable: this Redis is a read-only replica; name the master". An empty
+// cause is omitted.
 func InternalBecause(what, cause string) *Error {
 	if cause != "" {
 		what += ": " + cause
@@ -67,8 +70,8 @@ func InternalBecause(what, cause string) *Error {
 	return Internal(what)
 }
 
-// Failure returns which of RedisUnavailable, PostgresUnavailable, OutcomeUnknown and
-// CircuitBreakerOpen an internal error tells of; "" for any other error.
+// Failure returns the cause that an internal error names: RedisUnavailable, PostgresUnavailable,
+// OutcomeUnknown or CircuitBreakerOpen. It returns "" for any other error.
 func (e *Error) Failure() string {
 	text, _ := e.Data.(string)
 	what, _, _ := strings.Cut(text, ": ")
@@ -81,22 +84,24 @@ func (e *Error) Failure() string {
 	return ""
 }
 
-// Unauthorized refuses a caller; needed is a sentence that says what it takes.
+// Unauthorized returns the error for a caller without the required rights. needed is a sentence
+// that says what the call requires.
 func Unauthorized(needed string) *Error {
 	return &Error{Code: CodeUnauthorized, Message: "Unauthorized", Data: needed}
 }
 
-// MethodNotFound says which method there is not.
+// MethodNotFound returns the error for an unknown method.
 func MethodNotFound(method string) *Error {
 	return &Error{Code: CodeMethodNotFound, Message: "Method not found", Data: method}
 }
 
-// ParseError refuses a body that is not JSON; why says what is wrong and where.
+// ParseError returns the error for a body that is not JSON. why says what is wrong and where.
 func ParseError(why string) *Error {
 	return &Error{Code: CodeParse, Message: "Parse error", Data: why}
 }
 
-// InvalidRequest refuses what is JSON and not a request; the sentence says which rule it breaks.
+// InvalidRequest returns the error for a body that is JSON but not a request. The formatted
+// sentence says which rule the body breaks.
 func InvalidRequest(format string, args ...any) *Error {
 	return &Error{Code: CodeInvalidRequest, Message: "Invalid Request", Data: fmt.Sprintf(format, args...)}
 }

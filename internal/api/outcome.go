@@ -6,26 +6,26 @@ type Outcome int
 // The outcomes of calls.
 const (
 	OutcomeOK           Outcome = iota
-	OutcomeInvalid              // its params were refused
+	OutcomeInvalid              // its params were invalid
 	OutcomeUnauthorized         // its token or role is missing
-	OutcomeRefused              // the state was not such that it could be done
-	OutcomeRateLimited          // it came too soon
-	OutcomeCircuitOpen          // the circuit breaker let nothing through
+	OutcomeRefused              // the state did not permit it
+	OutcomeRateLimited          // the rate limit rejected it
+	OutcomeCircuitOpen          // an open circuit breaker rejected it
 	OutcomeUnavailable          // a store could not be reached
-	OutcomeLost                 // the reply was lost: Outcome unknown
-	OutcomeFault                // a fault of ours
+	OutcomeLost                 // the reply was lost: outcome unknown
+	OutcomeFault                // an internal fault
 	NumOutcomes
 )
 
-// outcomeNames are the names of outcomes in metrics.
+// outcomeNames holds the names of the outcomes in metrics.
 var outcomeNames = [NumOutcomes]string{
 	"ok", "invalid_params", "unauthorized", "refused", "rate_limited", "circuit_open", "unavailable", "outcome_unknown", "fault",
 }
 
-// String is the outcome's name in metrics.
+// String returns the outcome's name in metrics.
 func (o Outcome) String() string { return outcomeNames[o] }
 
-// Outcomes lists all outcomes.
+// Outcomes returns all outcomes.
 func Outcomes() []Outcome {
 	list := make([]Outcome, NumOutcomes)
 	for i := range list {
@@ -34,7 +34,7 @@ func Outcomes() []Outcome {
 	return list
 }
 
-// Outcome is how a call ended that returned this error; nil is OutcomeOK.
+// Outcome returns the outcome of a call that returned e. A nil error is OutcomeOK.
 func (e *Error) Outcome() Outcome {
 	if e == nil {
 		return OutcomeOK

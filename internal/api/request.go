@@ -5,21 +5,22 @@ import (
 	"time"
 )
 
-// Request is one call of one method, whatever transport it came by.
+// Request is one call of one method, independent of the transport.
 type Request struct {
 	Method string
-	// Params is the params object as it came, compacted; empty means {}.
+	// Params is the params object as received, compacted. Empty means {}.
 	Params json.RawMessage
-	// Caller is the name of the caller's token, "" where no tokens are in use.
+	// Caller is the name of the caller's token. It is "" where authentication is disabled.
 	Caller string
-	// Addr is the caller's network address without the port: who is limited when nobody is named.
+	// Addr is the caller's network address without the port. The rate limit uses it for a call that
+	// names no instance or token.
 	Addr string
 	// Cause is the request's correlationId, else its id; it becomes the events' cause.
 	Cause string
-	// Trace is a W3C traceparent, "" when none came.
+	// Trace is a W3C traceparent, or "" if the request had none.
 	Trace string
-	// MCP reports that the call came by MCP; such calls are counted by themselves as well.
+	// MCP reports whether the call came over MCP. Metrics also count such calls separately.
 	MCP bool
-	// Received is when the request came; the method's timeout counts from then. Zero is now.
+	// Received is when the request arrived; the method's timeout starts then. Zero means now.
 	Received time.Time
 }

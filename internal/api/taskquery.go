@@ -1,16 +1,16 @@
 package api
 
-// TaskQuery says which tasks to list, and in what order. Zero values of Status, AssignedTo and
+// TaskQuery selects and orders the tasks of a list. The zero values of Status, AssignedTo and
 // Priority do not filter.
 type TaskQuery struct {
 	Status, AssignedTo string
 	Priority           *int
 	Limit              int // at least 1
 	Offset             int // from 0
-	// OrderBy is one of TaskOrders; "" is createdAt. Ties are in order of creation.
+	// OrderBy is one of TaskOrders; "" means createdAt. Ties are in order of creation.
 	OrderBy    string
 	Descending bool
 }
 
-// TaskOrders are what tasks can be ordered by.
+// TaskOrders holds the fields that can order a list of tasks.
 var TaskOrders = []string{"createdAt", "updatedAt", "completedAt", "priority", "status"}

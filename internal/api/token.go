@@ -1,22 +1,22 @@
 package api
 
-// Token is what the bearer of a token may do.
+// Token holds the rights of a token's bearer.
 type Token struct {
 	Name string
-	// Roles are some of RoleAgent, RoleOperator, RoleAdmin and RoleAuditor.
+	// Roles holds any of RoleAgent, RoleOperator, RoleAdmin and RoleAuditor.
 	Roles []string
-	// InstancePrefix is what the ids of the instances begin with that the bearer may name; "" for
-	// any.
+	// InstancePrefix restricts the bearer to instances whose ids begin with it. "" permits any
+	// instance.
 	InstancePrefix string
 }
 
-// Roles lists the roles that a token may have.
+// Roles returns the roles that a token may have.
 func Roles() []string { return []string{RoleAgent, RoleOperator, RoleAdmin, RoleAuditor} }
 
-// Tokens knows the tokens that are in use. It is asked at every call, so a token that has been
-// taken back ends at once, also for a connection that was opened with it.
+// Tokens looks up the tokens in use. The coordinator calls it at every call, so a revoked token
+// stops working at once, even on a connection that was opened with it.
 type Tokens interface {
-	// Token returns the token of a name, and whether there is one.
+	// Token returns the token with a name and reports whether it exists.
 	Token(name string) (Token, bool)
 }
 

@@ -11,28 +11,28 @@ type ID string
 // Role is the name of a role, within the same limits as an ID.
 type Role string
 
-// TaskID is t-<number>. Another text is no task's id, and so not found rather than invalid.
+// TaskID is t-<number>. Any other text is the id of no task: it is not found rather than invalid.
 type TaskID string
 
-// Object is a JSON object that a user brings; it is kept byte for byte.
+// Object is a JSON object from a user. It is kept byte for byte.
 type Object json.RawMessage
 
-// Value is any JSON value that a user brings, kept alike.
+// Value is any JSON value from a user. It is kept byte for byte.
 type Value json.RawMessage
 
-// MarshalJSON returns the text itself.
+// MarshalJSON returns the text unchanged.
 func (o Object) MarshalJSON() ([]byte, error) { return json.RawMessage(o).MarshalJSON() }
 
-// MarshalJSON returns the text itself.
+// MarshalJSON returns the text unchanged.
 func (v Value) MarshalJSON() ([]byte, error) { return json.RawMessage(v).MarshalJSON() }
 
-// UnmarshalJSON keeps the text as it is.
+// UnmarshalJSON stores a copy of the text unchanged.
 func (o *Object) UnmarshalJSON(text []byte) error { *o = slices.Clone(text); return nil }
 
-// UnmarshalJSON keeps the text as it is.
+// UnmarshalJSON stores a copy of the text unchanged.
 func (v *Value) UnmarshalJSON(text []byte) error { *v = slices.Clone(text); return nil }
 
-// Task is a task as every method answers it.
+// Task is a task as every method returns it.
 type Task struct {
 	ID          TaskID  `json:"id"`
 	Text        string  `json:"text"`
