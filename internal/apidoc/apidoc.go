@@ -1,6 +1,6 @@
-// Package apidoc writes docs/api.md from the list of commands, and docs/events.md from the registry
-// of events, so that what is documented is what is decoded and checked. Its test fails when a file
-// is not current; `make generate` writes them.
+// Package apidoc generates docs/api.md from the list of commands and docs/events.md from the
+// registry of events, so the documentation matches what is decoded and checked. `make generate`
+// writes the files; the package's test fails when a file is out of date.
 package apidoc
 
 import (
@@ -24,7 +24,7 @@ import (
 //go:embed preface.md
 var preface string
 
-// Render returns the page.
+// Render returns the page of the methods.
 func Render(methods []*command.Method) string {
 	var b strings.Builder
 	b.WriteString(preface)
@@ -47,8 +47,8 @@ func Render(methods []*command.Method) string {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%g s", d.Seconds()) }
 
-// table lists the properties of an object, in the order of the Go type, those of nested objects
-// after a dot.
+// table lists the properties of an object in the order of the Go type. Properties of nested objects
+// are written with a dot.
 func table(b *strings.Builder, what string, s *jsonschema.Schema, params bool) {
 	if len(s.Properties) == 0 {
 		if params {
@@ -138,7 +138,7 @@ func deref(n *int) int {
 //go:embed events_preface.md
 var eventsPreface string
 
-// RenderEvents returns the page of the events; example gives the golden envelope of a type.
+// RenderEvents returns the page of the events. example returns the golden envelope of a type.
 func RenderEvents(types []events.Type, example func(events.Type) (events.Envelope, error)) (string, error) {
 	var b strings.Builder
 	b.WriteString(eventsPreface)

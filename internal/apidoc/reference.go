@@ -15,14 +15,14 @@ import (
 //go:embed reference_preface.md
 var referencePreface string
 
-// setting is a flag and the commands that have it.
+// setting is a flag with the commands that accept it.
 type setting struct {
 	flag     *pflag.Flag
 	commands []string
 }
 
 // RenderReference returns the page of the program's settings and commands. variable returns the
-// environment variable of a flag, or "".
+// environment variable of a flag, or "" if it has none.
 func RenderReference(root *cobra.Command, variable func(flag string) string) string {
 	var commands []*cobra.Command
 	var visit func(*cobra.Command)
@@ -58,7 +58,7 @@ func RenderReference(root *cobra.Command, variable func(flag string) string) str
 	return b.String()
 }
 
-// settings returns the flags of all commands by name, each once.
+// settings returns the flags of all commands sorted by name, each once.
 func settings(commands []*cobra.Command) []*setting {
 	var all []*setting
 	for _, c := range commands {
@@ -78,7 +78,7 @@ func settings(commands []*cobra.Command) []*setting {
 	return all
 }
 
-// shortPath is the command as it is typed after the program's name.
+// shortPath returns the command as a user types it after the program's name.
 func shortPath(c *cobra.Command) string {
 	return strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ")
 }
@@ -90,8 +90,8 @@ func commandNames(names []string) string {
 	return strings.Join(names, " ")
 }
 
-// fallback is the default as a reader writes it. The user's own folder differs from machine to
-// machine.
+// fallback returns the default of a flag as the page shows it. The user's own folder differs
+// between machines, so the page shows a fixed path.
 func fallback(f *pflag.Flag) string {
 	switch {
 	case f.Name == "data-dir":
@@ -102,7 +102,7 @@ func fallback(f *pflag.Flag) string {
 	return code(f.DefValue)
 }
 
-// meaning is the flag's usage without the variable, which has a column of its own.
+// meaning returns the flag's usage without the environment variable, which has its own column.
 func meaning(f *pflag.Flag) string {
 	usage, _, _ := strings.Cut(f.Usage, " [CB_")
 	return strings.NewReplacer("\n", " ", "|", `\|`).Replace(usage)
