@@ -11,7 +11,8 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// Every duration lies in its bucket, and the bucket is no wider than an eighth of it.
+// Every duration is within its bucket, and the width of a bucket is at most an eighth of the
+// duration.
 func TestHistogramBuckets(t *testing.T) {
 	t.Parallel()
 	for i := range buckets - 1 {
@@ -32,7 +33,7 @@ func TestHistogramBuckets(t *testing.T) {
 	})
 }
 
-// What Prometheus is told: how many are not longer than a power of two, to the nanosecond.
+// Prometheus gets the exact number of durations up to each power of two, to the nanosecond.
 func TestHistogramCountsUpToPowersOfTwo(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -108,7 +109,7 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// Nothing is lost when many count in the same moment.
+// Concurrent calls are all counted.
 func TestRecordAtOnce(t *testing.T) {
 	t.Parallel()
 	var s Counter
@@ -126,7 +127,7 @@ func TestRecordAtOnce(t *testing.T) {
 	}
 }
 
-// What counting costs a call.
+// BenchmarkRecord measures the cost of counting a call.
 func BenchmarkRecord(b *testing.B) {
 	var s Counter
 	b.RunParallel(func(pb *testing.PB) {

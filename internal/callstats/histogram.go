@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// The buckets of a histogram are log-linear, as those of http://hdrhistogram.org: each power of two
-// is cut into equal parts, so that a duration is known to an eighth of itself, from a microsecond
-// to the longest timeout, in two kilobytes. The end of a bucket lies in it, as in Prometheus.
+// The buckets of a histogram are log-linear, like those of http://hdrhistogram.org: each power of
+// two is divided into equal parts. The relative error is at most an eighth, from a microsecond to
+// the longest timeout, in two kilobytes. A bucket includes its upper bound, as in Prometheus.
 //
-// The package github.com/HdrHistogram/hdrhistogram-go does not fit: it needs a lock around each
-// call, it takes twice the memory for one significant digit, and its buckets begin with a power of
-// two instead of ending with it, so that the counts Prometheus gets would not be exact.
+// The package github.com/HdrHistogram/hdrhistogram-go does not fit. It needs a lock around each
+// call and twice the memory for one significant digit. Its buckets begin with a power of two
+// instead of ending with it, so the counts for Prometheus would not be exact.
 const (
 	subBits   = 3  // a power of two has 2^subBits buckets
 	firstBits = 10 // durations up to 2^firstBits ns share the first bucket
-	lastBits  = 40 // those beyond 2^lastBits ns (18 minutes) are in the last
+	lastBits  = 40 // durations over 2^lastBits ns (18 minutes) share the last one
 	buckets   = 1 + (lastBits-firstBits)<<subBits
 )
 
-// bucketOf is the number of the bucket that a duration falls in.
+// bucketOf returns the index of the bucket of a duration.
 func bucketOf(d time.Duration) int {
-	d-- // so that a bucket's end lies in it
+	d-- // a bucket includes its upper bound
 	if d < 1<<firstBits {
 		return 0
 	}
@@ -34,7 +34,7 @@ func bucketOf(d time.Duration) int {
 	return 1 + (power-firstBits)<<subBits + int(d>>(power-subBits))&(1<<subBits-1)
 }
 
-// bucketEnd is the longest duration that lies in a bucket.
+// bucketEnd returns the upper bound of a bucket.
 func bucketEnd(bucket int) time.Duration {
 	if bucket == 0 {
 		return 1 << firstBits
@@ -43,7 +43,7 @@ func bucketEnd(bucket int) time.Duration {
 	return time.Duration(1<<subBits+part+1) << (power - subBits)
 }
 
-// counts are a histogram that many count in at once.
+// counts is a histogram for concurrent use.
 type counts struct {
 	sum    atomic.Int64 // ns
 	bucket [buckets]atomic.Uint64
@@ -54,8 +54,8 @@ func (c *counts) add(d time.Duration) {
 	c.sum.Add(int64(d))
 }
 
-// snapshot copies the counts. Calls that end meanwhile may be in it in part: in a bucket and not in
-// the sum.
+// snapshot copies the counts. A call that ends during the copy may be in a bucket but not in the
+// sum.
 func (c *counts) snapshot() Histogram {
 	h := Histogram{Sum: time.Duration(c.sum.Load())}
 	for i := range c.bucket {
@@ -65,15 +65,15 @@ func (c *counts) snapshot() Histogram {
 	return h
 }
 
-// Histogram is how long the calls of a method took.
+// Histogram is the distribution of the latency of a method.
 type Histogram struct {
 	Count  uint64
 	Sum    time.Duration
 	bucket [buckets]uint64
 }
 
-// Buckets returns the buckets that hold a duration, the shortest first: the longest duration that
-// lies in it, and how many it holds.
+// Buckets returns the upper bound and the count of each bucket that is not empty, in ascending
+// order.
 func (h *Histogram) Buckets() iter.Seq2[time.Duration, uint64] {
 	return func(yield func(time.Duration, uint64) bool) {
 		for i, n := range h.bucket {
@@ -84,9 +84,8 @@ func (h *Histogram) Buckets() iter.Seq2[time.Duration, uint64] {
 	}
 }
 
-// AtMost is how many are not longer than a duration. It is exact where that is the end of a bucket,
-// as each power of two from 2^10 to 2^39 ns is; else it counts up to the end of the bucket that the
-// duration lies in.
+// AtMost returns the number of durations up to d. It is exact if d is the upper bound of a bucket,
+// as every power of two from 2^10 to 2^39 ns is. Otherwise it also counts the rest of d's bucket.
 func (h *Histogram) AtMost(d time.Duration) uint64 {
 	var sum uint64
 	for _, n := range h.bucket[:bucketOf(d)+1] {
@@ -95,7 +94,7 @@ func (h *Histogram) AtMost(d time.Duration) uint64 {
 	return sum
 }
 
-// Mean is the mean duration, exact; 0 when there is none.
+// Mean returns the exact mean, or 0 if there are no durations.
 func (h *Histogram) Mean() time.Duration {
 	if h.Count == 0 {
 		return 0
@@ -103,8 +102,8 @@ func (h *Histogram) Mean() time.Duration {
 	return h.Sum / time.Duration(h.Count)
 }
 
-// Quantile is the duration that a part of all (0.99, say) do not exceed, too long by an eighth at
-// most; 0 when there is none.
+// Quantile returns the duration that the given part (for example 0.99) of all durations do not
+// exceed. It is at most an eighth too long. It is 0 if there are no durations.
 func (h *Histogram) Quantile(part float64) time.Duration {
 	rank := uint64(part*float64(h.Count) + 0.5)
 	var seen uint64
@@ -116,7 +115,7 @@ func (h *Histogram) Quantile(part float64) time.Duration {
 	return 0
 }
 
-// Add adds another histogram to this one.
+// Add adds another histogram to h.
 func (h *Histogram) Add(other *Histogram) {
 	h.Count += other.Count
 	h.Sum += other.Sum

@@ -1,6 +1,6 @@
-// Package config holds the program's settings: each is a flag, else an environment variable, else a
-// default. cmd/claudebench binds them to its commands; a value that cannot be read stops the start
-// and names the flag or the variable it came from.
+// Package config holds the program's settings. The value of a setting is that of its flag, else of
+// its environment variable, else the default. cmd/claudebench binds the settings to its commands.
+// An invalid value stops startup, and the error names the flag or the variable.
 package config
 
 import (
@@ -16,10 +16,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Config is what the coordinator is started with.
+// Config is the configuration of a coordinator.
 type Config struct {
 	Listen string
-	// AllowedHosts are further names that requests may be sent to, as crossorigin.Guard takes them.
+	// AllowedHosts are additional host names for crossorigin.Guard.
 	AllowedHosts []string
 
 	RedisURL    string
@@ -33,8 +33,8 @@ type Config struct {
 	TokenRateLimits RateLimits
 	ByteLimit       int
 
-	// ReplaceSettings makes the settings that a fleet must have in common those of this
-	// coordinator.
+	// ReplaceSettings replaces the settings that all coordinators of a fleet must share with those
+	// of this coordinator.
 	ReplaceSettings bool
 	AllowVolatile   bool
 	Insecure        bool
@@ -47,7 +47,7 @@ type Config struct {
 	LogFormat LogFormat
 }
 
-// BindStores adds the flags that say where the data is.
+// BindStores adds the flags of Redis and Postgres.
 func (c *Config) BindStores(flags *pflag.FlagSet) {
 	flags.StringVar(&c.RedisURL, "redis-url", "",
 		"Redis: redis://[user:password@]host:port[/db], rediss:// with TLS, several host:port separated by commas for a\n"+
@@ -56,12 +56,13 @@ func (c *Config) BindStores(flags *pflag.FlagSet) {
 	flags.StringVar(&c.Namespace, "namespace", "", "separates this fleet's data from others in the same Redis and Postgres")
 }
 
-// BindDataDir adds the flag of the folder that `up` keeps its data in.
+// BindDataDir adds the flag of the directory in which `up` keeps its data.
 func (c *Config) BindDataDir(flags *pflag.FlagSet) {
 	flags.StringVar(&c.DataDir, "data-dir", DefaultDataDir(), "the folder in which 'up' keeps its data")
 }
 
-// DefaultByteLimit is 256 MiB a minute: what Redis keeps in a quarter of an hour stays below 4 GiB.
+// DefaultByteLimit is 256 MiB a minute. What Redis keeps in a quarter of an hour then stays below 4
+// GiB.
 const DefaultByteLimit = 256 << 20
 
 // BindCoordinator adds the flags of a running coordinator.
@@ -89,13 +90,14 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 	flags.StringVar(&c.TLSKey, "tls-key", "", "PEM file of the certificate's key")
 }
 
-// BindLog adds the flags of the log that the program itself writes.
+// BindLog adds the flags of the program's own log.
 func (c *Config) BindLog(flags *pflag.FlagSet) {
 	flags.TextVar(&c.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	flags.Var(&c.LogFormat, "log-format", "text or json (default: text on a terminal, else json)")
 }
 
-// Check refuses settings that cannot work, or that expose the coordinator unasked.
+// Check returns an error for settings that cannot work, and for those that would expose the
+// coordinator unintentionally.
 func (c *Config) Check() error {
 	for name, d := range map[string]time.Duration{
 		"instance-ttl": c.InstanceTTL, "monitor-interval": c.MonitorInterval, "task-retention": c.TaskRetention,
@@ -122,13 +124,13 @@ func (c *Config) Check() error {
 	return nil
 }
 
-// InTheClear reports that tokens come over the network and nothing encrypts them on this side.
+// InTheClear reports whether tokens arrive over the network and this server does not encrypt them.
 func (c *Config) InTheClear() bool {
 	host, _, err := net.SplitHostPort(c.Listen)
 	return c.AuthFile != "" && c.TLSCert == "" && err == nil && !loopback(host)
 }
 
-// Reloads reports that there is something to read again on SIGHUP.
+// Reloads reports whether there are files to reload on SIGHUP.
 func (c *Config) Reloads() bool { return c.AuthFile != "" || c.TLSCert != "" }
 
 func loopback(host string) bool {
@@ -136,7 +138,7 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// DefaultDataDir is the user's folder for state.
+// DefaultDataDir returns the user's directory for state.
 func DefaultDataDir() string {
 	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
 		return filepath.Join(dir, "claudebench")
@@ -148,14 +150,14 @@ func DefaultDataDir() string {
 	return filepath.Join(home, ".local", "state", "claudebench")
 }
 
-// RateLimits are the limits that differ from the documented ones.
+// RateLimits are the rate limits that differ from the documented ones.
 type RateLimits struct {
-	// Off switches all limits off, but for those named beside it.
+	// Off disables all limits except those in Methods.
 	Off     bool
 	Methods map[string]int
 }
 
-// Set reads "off", or "method=limit,…"; it is what pflag calls.
+// Set parses "off" or "method=limit,…". It implements pflag.Value.
 func (r *RateLimits) Set(text string) error {
 	if r.Methods != nil {
 		return fmt.Errorf("the limits are given twice; write them as one list")
@@ -194,13 +196,13 @@ func (r *RateLimits) String() string {
 	return strings.Join(parts, ",")
 }
 
-// Type is what --help calls the value.
+// Type is the name of the value in --help.
 func (r *RateLimits) Type() string { return "limits" }
 
-// LogFormat is text or json; "" leaves the choice to the program.
+// LogFormat is text or json. "" leaves the choice to the program.
 type LogFormat string
 
-// Set reads text or json; it is what pflag calls.
+// Set parses text or json. It implements pflag.Value.
 func (f *LogFormat) Set(text string) error {
 	if text != "text" && text != "json" {
 		return fmt.Errorf("it must be text or json")
@@ -211,5 +213,5 @@ func (f *LogFormat) Set(text string) error {
 
 func (f *LogFormat) String() string { return string(*f) }
 
-// Type is what --help calls the value.
+// Type is the name of the value in --help.
 func (f *LogFormat) Type() string { return "string" }

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// bound is a configuration with every flag, as the commands bind them.
+// bound returns a configuration with all flags, bound as the commands bind them.
 func bound() (*Config, *pflag.FlagSet) {
 	c, flags := &Config{}, pflag.NewFlagSet("test", pflag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -23,7 +23,7 @@ func bound() (*Config, *pflag.FlagSet) {
 	return c, flags
 }
 
-// none clears the variables that whoever runs the tests may have set.
+// none clears the program's variables, which may be set where the tests run.
 func none(t *testing.T) {
 	t.Helper()
 	for _, variable := range variables {
@@ -50,7 +50,7 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	}
 }
 
-// Each flag has a variable that does the same, and the flag has precedence.
+// Each flag has an environment variable, and the flag has precedence.
 func TestEveryFlagHasItsVariable(t *testing.T) {
 	values := map[string][2]string{ // the variable's, the flag's
 		"listen": {"127.0.0.1:1", "127.0.0.1:2"}, "redis-url": {"redis://a", "redis://b"}, "database-url": {"postgres://a", "postgres://b"},
@@ -116,7 +116,7 @@ func TestCheck(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*Config)
-		want   string // in the error; "" for none
+		want   string // in the error; "" for no error
 	}{
 		"loopback":              {func(c *Config) { c.Listen = "127.0.0.1:0" }, ""},
 		"another loopback":      {func(c *Config) { c.Listen = "127.9.9.9:80" }, ""},

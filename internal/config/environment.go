@@ -13,7 +13,7 @@ import (
 	"github.com/claudebench/claudebench/internal/spelling"
 )
 
-// variables are the environment variables by the names of their flags.
+// variables maps the names of flags to their environment variables.
 var variables = map[string]string{
 	"listen":            "CB_LISTEN",
 	"allowed-hosts":     "CB_ALLOWED_HOSTS",
@@ -39,21 +39,21 @@ var variables = map[string]string{
 	"ca":                "CB_CA",
 }
 
-// Token is the variable of the token that `call` and `ready` send. It has no flag: others can read
-// a program's arguments.
+// Token is the environment variable of the token that `call` and `ready` send. It has no flag,
+// because other users can read a program's arguments.
 const Token = "CB_TOKEN"
 
-// prefix is what all variables of this program begin with.
+// prefix is the common prefix of the program's variables.
 const prefix = "CB_"
 
 // linked matches the variables that Kubernetes sets in each container for a service whose name
 // begins with "cb".
 var linked = regexp.MustCompile(`^CB_(.*_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
-// FromEnvironment fills the flags that were not given from their variables. An empty variable
-// counts as not set. A variable with this program's prefix that it does not read is an error, which
-// names the nearest that there is; a command without settings, such as version, does not look at
-// them.
+// FromEnvironment sets the flags that were not given to the values of their variables. An empty
+// variable counts as unset. A variable with the program's prefix that the program does not read is
+// an error, which names the nearest known variable. A command without settings, for example
+// version, does not check variables.
 func FromEnvironment(flags *pflag.FlagSet) error {
 	settings := 0
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -74,7 +74,7 @@ func FromEnvironment(flags *pflag.FlagSet) error {
 			return
 		}
 		if value := os.Getenv(variable); value != "" {
-			// Not by flags.Set: a flag counts as changed only if it was given as a flag.
+			// Not flags.Set: a flag must count as changed only if it was given as a flag.
 			if err := f.Value.Set(value); err != nil {
 				failed = fmt.Errorf("environment variable %s: invalid value %q: %w", variable, value, err)
 			}
@@ -83,7 +83,7 @@ func FromEnvironment(flags *pflag.FlagSet) error {
 	return failed
 }
 
-// checkNames refuses a variable of this program that nothing reads.
+// checkNames returns an error for a variable of this program that nothing reads.
 func checkNames(environment []string) error {
 	known := append(slices.Sorted(maps.Values(variables)), Token)
 	kubernetes := slices.ContainsFunc(environment, func(v string) bool { return strings.HasPrefix(v, "KUBERNETES_SERVICE_HOST=") })
@@ -101,7 +101,7 @@ func checkNames(environment []string) error {
 // Variable returns the environment variable of a flag, or "" if it has none.
 func Variable(flag string) string { return variables[flag] }
 
-// Describe adds to each flag's usage the variable that says the same.
+// Describe adds the name of its variable to the usage of each flag.
 func Describe(flags *pflag.FlagSet) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		if variable := variables[f.Name]; variable != "" && !strings.Contains(f.Usage, variable) {

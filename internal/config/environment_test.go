@@ -28,8 +28,8 @@ func TestAnUnknownVariableIsRefused(t *testing.T) {
 	}
 }
 
-// Kubernetes tells each container of the services around it, by variables that begin with their
-// names.
+// Kubernetes describes the services of a namespace to each container, in variables that begin with
+// their names.
 func TestVariablesOfKubernetesServicesAreNotSettings(t *testing.T) {
 	t.Parallel()
 	links := []string{

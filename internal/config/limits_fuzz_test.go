@@ -6,8 +6,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// FuzzRateLimits reads what --rate-limits may be given: what is taken says how many, none of them
-// negative, and reads the same when it is written again.
+// FuzzRateLimits parses values of --rate-limits. An accepted value contains no negative limit, and
+// is the same after it is formatted and parsed again.
 func FuzzRateLimits(f *testing.F) {
 	for _, seed := range []string{"", "off", "off,task.create=2", "task.create=0,system.register=100", "a=1,a=2", "=1", "a", "a=", "a=-1", "a=1e3", "a=99999999999999999999", " a = 1 ", "a=b=1", ",,", "off=1", "a=+1", "a=0x10", "\x00=1"} {
 		f.Add(seed)

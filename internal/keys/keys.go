@@ -1,9 +1,9 @@
-// Package keys names the Redis keys of a namespace. It is the one place in Go that knows them; the
-// scripts build theirs in lua/lib. Without a namespace every key begins with "cb:", with one it
-// begins with "cb:{ns}:", so that a namespace lies in one slot of a Redis Cluster.
+// Package keys builds the Redis keys of a namespace. In Go, only this package knows them; the
+// scripts build theirs in lua/lib. Keys of the default namespace begin with "cb:", those of another
+// one with "cb:{ns}:", which puts the namespace into one slot of a Redis Cluster.
 //
-// An id chosen by a user stands at the end of its key, or between fixed parts that no other family
-// shares, so that no id can name another's key.
+// An ID that a user chose is at the end of its key, or between fixed parts that no other family of
+// keys shares. So no ID can produce another family's key.
 package keys
 
 import (
@@ -14,12 +14,12 @@ import (
 // Space builds the keys of one namespace.
 type Space struct{ prefix string }
 
-// MaxNamespace is the longest namespace, in bytes.
+// MaxNamespace is the maximum length of a namespace in bytes.
 const MaxNamespace = 64
 
-// New returns the keys of a namespace; "" is the default one. A namespace holds letters, digits,
-// '.', '_' and '-' only, so that it can stand in a hash tag, in a pattern and in a Postgres
-// schema's name.
+// New returns the keys of a namespace; "" is the default one. A namespace contains only letters,
+// digits, '.', '_' and '-', so it can be part of a hash tag, of a pattern and of the name of a
+// Postgres schema.
 func New(namespace string) (Space, error) {
 	if namespace == "" {
 		return Space{prefix: "cb:"}, nil
@@ -35,17 +35,17 @@ func New(namespace string) (Space, error) {
 	return Space{prefix: "cb:{" + namespace + "}:"}, nil
 }
 
-// Prefix is what every key of the namespace begins with.
+// Prefix returns the common prefix of all keys of the namespace.
 func (s Space) Prefix() string { return s.prefix }
 
-// Log is the log's own hash: seq, ms, base, term. Scripts take it as KEYS[1] and find the rest from
-// it.
+// Log is the hash of the log's own fields: seq, ms, base, term. Scripts take it as KEYS[1] and
+// derive all other keys from it.
 func (s Space) Log() string { return s.prefix + "log" }
 
 // Events is the log.
 func (s Space) Events() string { return s.prefix + "stream:events" }
 
-// Topic is the stream with the events of one type.
+// Topic is the stream of the events of one type.
 func (s Space) Topic(eventType string) string { return s.prefix + "stream:" + eventType }
 
 // State is the hash of the global state.
@@ -59,12 +59,12 @@ func (s Space) MetricsEvents(eventType string) string {
 	return s.prefix + "metrics:events:" + eventType
 }
 
-// Checkpoint is where a projection into Redis has got to.
+// Checkpoint is the checkpoint of a projection into Redis.
 func (s Space) Checkpoint(projection string) string {
 	return s.prefix + "service:checkpoint:" + projection
 }
 
-// Lease is held by the coordinator that runs a projection.
+// Lease is the lease of the coordinator that runs a projection.
 func (s Space) Lease(projection string) string { return s.prefix + "service:lease:" + projection }
 
 // Task is a task's hash.
@@ -73,62 +73,65 @@ func (s Space) Task(id string) string { return s.prefix + "task:" + id }
 // Instance is an instance's hash.
 func (s Space) Instance(id string) string { return s.prefix + "instance:" + id }
 
-// Gossip is what is remembered of an instance's health for a day.
+// Gossip is the hash of an instance's health, kept for a day.
 func (s Space) Gossip(id string) string { return s.prefix + "health:gossip:" + id }
 
-// Alive is the liveness index: instance ids by when they were last seen (ms).
+// Alive is the liveness index: instance IDs by the time they were last seen (ms).
 func (s Space) Alive() string { return s.prefix + "health:alive" }
 
-// Workers is the same for the instances with the role worker.
+// Workers is the liveness index of the instances with the role worker.
 func (s Space) Workers() string { return s.prefix + "health:workers" }
 
-// Roles is the hash of the registered instances' roles (a JSON array each).
+// Roles is the hash of the roles of registered instances (a JSON array each).
 func (s Space) Roles() string { return s.prefix + "health:roles" }
 
 // Leader is the hash of the leader's lease.
 func (s Space) Leader() string { return s.prefix + "health:leader" }
 
-// Pending is the queue of the unassigned tasks that ask for no roles.
+// Pending is the queue of unassigned tasks that require no roles.
 func (s Space) Pending() string { return s.prefix + "queue:tasks:pending" }
 
-// Open is the index of all tasks that are pending or in progress.
+// Open is the index of all pending and in-progress tasks.
 func (s Space) Open() string { return s.prefix + "queue:open" }
 
-// RoleSets is the hash of the sets of roles that open tasks ask for, with how many ask for each.
+// RoleSets is the hash of the role sets that open tasks require, with the number of tasks that
+// require each.
 func (s Space) RoleSets() string { return s.prefix + "queue:rolesets" }
 
-// RoleSetOwners is the hash of those sets that an agent's token brought, with the token's name.
+// RoleSetOwners is the hash of the role sets that an agent's token introduced, with the name of the
+// token.
 func (s Space) RoleSetOwners() string { return s.prefix + "queue:rolesetowners" }
 
-// RoleQueue is the queue of the unassigned tasks that ask for a set of roles (a sorted JSON array).
+// RoleQueue is the queue of unassigned tasks that require a role set (a sorted JSON array).
 func (s Space) RoleQueue(set string) string { return s.prefix + "queue:roles:" + set }
 
-// Assigned is the queue of the tasks assigned to an instance and not yet claimed.
+// Assigned is the queue of tasks that are assigned to an instance and not yet claimed.
 func (s Space) Assigned(instance string) string { return s.prefix + "queue:instance:" + instance }
 
-// Active is the queue of the tasks that an instance has claimed.
+// Active is the queue of tasks that an instance has claimed.
 func (s Space) Active(instance string) string { return s.prefix + "queue:active:" + instance }
 
-// Auto is the part of an instance's assigned queue that may be taken away by a claim that finds
-// nothing.
+// Auto is the part of an instance's assigned queue that another worker may steal when its claim
+// finds no other task.
 func (s Space) Auto(instance string) string { return s.prefix + "queue:auto:" + instance }
 
-// Stealable is the index of the instances by the length of their Auto queue.
+// Stealable is the index of instances by the length of their Auto queue.
 func (s Space) Stealable() string { return s.prefix + "queue:stealable" }
 
-// Available is the index of the live workers with room for another task, by how many they hold.
+// Available is the index of live workers with room for another task, by the number of tasks that
+// they hold.
 func (s Space) Available() string { return s.prefix + "queue:available" }
 
-// Orphaned is the list of the queues left by instances that are gone, oldest first.
+// Orphaned is the list of the queues that lost instances left behind, oldest first.
 func (s Space) Orphaned() string { return s.prefix + "queue:orphaned" }
 
-// Orphans is one such queue, named by the seq of the event that left it.
+// Orphans is one such queue. seq is that of the event that orphaned it.
 func (s Space) Orphans(seq string) string { return s.prefix + "queue:orphans:" + seq }
 
-// Batch is one of a batch's keys: its part is lock, processor, progress or status.
+// Batch is one of a batch's keys. part is lock, processor, progress or status.
 func (s Space) Batch(id, part string) string { return s.prefix + "batch:" + id + ":" + part }
 
-// Quorum is one of a decision's keys: its part is votes, tally, result or metadata.
+// Quorum is one of a decision's keys. part is votes, tally, result or metadata.
 func (s Space) Quorum(decision, part string) string {
 	return s.prefix + "quorum:" + decision + ":" + part
 }

@@ -1,6 +1,6 @@
-// Package monitor looks for instances that died, once an interval, for as long as the coordinator
-// runs. Every coordinator runs one: the work itself is an idempotent script, so they need not know
-// of each other. While Redis is away the monitor says so once and goes on trying.
+// Package monitor looks for dead instances at an interval, as long as the coordinator runs. Each
+// coordinator runs its own monitor. They need no coordination, because the work is an idempotent
+// script. While Redis is unavailable the monitor logs that once and keeps trying.
 package monitor
 
 import (
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Run calls sweep once an interval until ctx ends.
+// Run calls sweep at each interval until ctx ends.
 func Run(ctx context.Context, sweep func(context.Context) error, interval time.Duration, logger *slog.Logger) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -20,7 +20,8 @@ func Run(ctx context.Context, sweep func(context.Context) error, interval time.D
 			return
 		case <-ticker.C:
 		}
-		// Many orphans take longer than an interval; a Redis that hangs must not take for ever.
+		// Many orphaned tasks take longer than an interval, but a Redis that hangs must not block
+		// the monitor for ever.
 		tick, cancel := context.WithTimeout(ctx, max(10*time.Second, 10*interval))
 		err := sweep(tick)
 		cancel()

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// watch runs the monitor for a while, by a clock of its own, and gives what it logged.
+// watch runs the monitor for a while on a fake clock and returns its log.
 func watch(t *testing.T, interval, run time.Duration, sweep func(context.Context) error) string {
 	t.Helper()
 	var log bytes.Buffer
@@ -44,7 +44,7 @@ func TestItLooksOnceAnInterval(t *testing.T) {
 	})
 }
 
-// A Redis that is away is told once, and once that it is back.
+// An outage of Redis is logged once, and so is its end.
 func TestAnOutageIsToldOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestAnOutageIsToldOnce(t *testing.T) {
 	})
 }
 
-// A look that hangs is given up, and the next one comes; a stop does not wait for it.
+// A sweep that hangs is cancelled and the next one runs. Stopping the monitor does not wait for it.
 func TestALookThatHangsIsGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,8 +1,9 @@
-// Package readiness reports whether Redis takes commands. /readyz, system.health and /metrics ask
+// Package readiness reports whether Redis accepts commands. /readyz, system.health and /metrics use
 // it.
 //
-// A Redis that answers PING may still refuse every command: as a replica, with its memory used up,
-// with a full disk, or by its ACL. The probe therefore runs a script that Redis treats as a write.
+// A Redis that answers PING may still reject every command: because it is a replica, has no memory
+// left, has a full disk, or has an ACL that forbids it. The probe therefore runs a script that
+// Redis treats as a write.
 package readiness
 
 import (
@@ -14,16 +15,15 @@ import (
 )
 
 const (
-	// fresh is how long an outcome is given to everybody who asks, so that health checks cost Redis
-	// one script a second at most.
+	// fresh is how long a result is reused, so that health checks run at most one script a second.
 	fresh = time.Second
-	// patience is how long Redis has to answer.
+	// patience is the timeout of the script.
 	patience = time.Second
 )
 
 var probeWrite = lua.Bind[lua.NoArgs]("probe_write")
 
-// Probe asks Redis whether it takes commands. It is safe for concurrent use.
+// Probe checks whether Redis accepts commands. It is safe for concurrent use.
 type Probe struct {
 	scripts lua.Scripts
 
@@ -35,10 +35,10 @@ type Probe struct {
 // New returns a probe for a namespace's scripts.
 func New(scripts lua.Scripts) *Probe { return &Probe{scripts: scripts} }
 
-// Writable returns nil if Redis took a write, or would have, at most a second ago. Otherwise it
-// returns the error that a command would have met; lua.Cause explains it. It returns within about a
-// second, whatever is broken, and does not end early with ctx, since others wait for the same
-// outcome.
+// Writable returns nil if Redis accepted a write at most a second ago, or would have. Otherwise it
+// returns the error that a command would get; lua.Cause explains it. It returns within about a
+// second, whatever is broken. It does not end early with ctx, because other callers wait for the
+// same result.
 func (p *Probe) Writable(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,9 +1,9 @@
-// Package reassign finds instances that died, puts back the tasks of instances that are gone, and
-// gives waiting tasks to live workers. The monitor, system.check_health, system.register and
+// Package reassign finds dead instances, returns the tasks of lost instances to their queues, and
+// assigns waiting tasks to live workers. The monitor, system.check_health, system.register and
 // system.unregister use it.
 //
-// Every step is one atomic script and may be repeated by any coordinator, so a call that ends
-// early, because Redis is away for instance, leaves the rest to the next one.
+// Each step is one atomic script that any coordinator may repeat. If a call ends early, for example
+// because Redis is unavailable, the next call continues.
 package reassign
 
 import (
@@ -34,7 +34,7 @@ var (
 	reassignFailedTasks = lua.Bind[reassignFailedTasksArgs]("reassign_failed_tasks")
 )
 
-// Reassigner puts back the tasks of instances that left or died, and gives waiting tasks to
+// Reassigner requeues the tasks of instances that left or died, and assigns waiting tasks to
 // workers.
 type Reassigner struct {
 	scripts  lua.Scripts
@@ -42,14 +42,14 @@ type Reassigner struct {
 	interval time.Duration
 }
 
-// New returns a reassigner. ttl is how long a registration lasts without a heartbeat, interval how
-// often the monitor looks for the dead.
+// New returns a Reassigner. ttl is how long a registration lasts without a heartbeat. interval is
+// the interval of the monitor.
 func New(scripts lua.Scripts, ttl, interval time.Duration) *Reassigner {
 	return &Reassigner{scripts, ttl, interval}
 }
 
-// Requeue works off the queues that instances left behind, its own or others', and returns how many
-// tasks it put back. Each step is atomic; whoever comes next goes on where it stopped.
+// Requeue requeues the tasks that lost instances left behind, and returns how many it requeued.
+// Each step is atomic. Another call, in any coordinator, continues where this one stopped.
 func (r *Reassigner) Requeue(ctx context.Context) (moved int64, err error) {
 	for more := true; more; {
 		reply, err := requeueOrphans.Run(ctx, r.scripts, lua.NoArgs{})
@@ -66,8 +66,8 @@ func (r *Reassigner) Requeue(ctx context.Context) (moved int64, err error) {
 	return moved, nil
 }
 
-// Assign returns waiting tasks to a worker, or to all that have room when instance is "". context
-// is that of the events, reason why they are assigned now.
+// Assign assigns waiting tasks to an instance, or to all workers with room if instance is "".
+// context is the context of the events, and reason is why the tasks are assigned now.
 func (r *Reassigner) Assign(ctx context.Context, context, instance, reason string) error {
 	var from int64
 	for more := true; more; {
@@ -86,7 +86,8 @@ func (r *Reassigner) Assign(ctx context.Context, context, instance, reason strin
 	return nil
 }
 
-// Reassign puts back what instances left behind and gives it to those that are alive.
+// Reassign requeues the tasks that lost instances left behind and assigns waiting tasks to live
+// workers.
 func (r *Reassigner) Reassign(ctx context.Context, context, reason string) error {
 	if _, err := r.Requeue(ctx); err != nil {
 		return err

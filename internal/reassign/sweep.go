@@ -5,27 +5,26 @@ import (
 	"fmt"
 )
 
-// SweepResult is what a sweep found, and the result of system.check_health.
+// SweepResult is what a sweep did. It is the result of system.check_health.
 type SweepResult struct {
 	Healthy    []string       `json:"healthy"`
 	Failed     []string       `json:"failed"`
 	Reassigned map[string]int `json:"reassigned"`
-	// Incomplete reports that the sweep ended early, after it had changed something.
+	// Incomplete is set if the sweep ended early, after it had changed something.
 	Incomplete bool `json:"incomplete,omitempty" jsonschema:"true if the call ended early, because Redis was unavailable for instance: there may be more dead instances, and their tasks may still have to be returned. The monitor goes on"`
 }
 
-// SweepOptions say how to look for dead instances.
+// SweepOptions configure a sweep.
 type SweepOptions struct {
 	Context, Subject string // of the events; the rate-limit key
 	Limit            int
 	Timeout          int64 // ms of silence
-	Healthy          int   // how many live instances to list
-	Tick             bool  // it is the monitor that asks
+	Healthy          int   // maximum number of live instances to list
+	Tick             bool  // set by the monitor
 }
 
-// Sweep declares instances dead that have been silent for too long, and gives their tasks to
-// others. With an error, the result is what was done before it; Incomplete is false if that is
-// nothing.
+// Sweep declares instances dead that were silent for too long, and assigns their tasks to others.
+// If it fails, the result is what it did before. Incomplete is false if that is nothing.
 func (r *Reassigner) Sweep(ctx context.Context, o SweepOptions) (*SweepResult, error) {
 	result := &SweepResult{Healthy: []string{}, Failed: []string{}, Reassigned: map[string]int{}}
 	moved, err := r.sweep(ctx, o, result)
@@ -33,7 +32,7 @@ func (r *Reassigner) Sweep(ctx context.Context, o SweepOptions) (*SweepResult, e
 	return result, err
 }
 
-// sweep returns how many tasks it put back.
+// sweep returns how many tasks it requeued.
 func (r *Reassigner) sweep(ctx context.Context, o SweepOptions, result *SweepResult) (moved int64, err error) {
 	for more := true; more; {
 		reply, err := reassignFailedTasks.Run(ctx, r.scripts, reassignFailedTasksArgs{
@@ -46,9 +45,9 @@ func (r *Reassigner) sweep(ctx context.Context, o SweepOptions, result *SweepRes
 		if more, err = result.add(reply); err != nil {
 			return 0, err
 		}
-		o.Limit = 0 // one call, however many turns it takes
+		o.Limit = 0 // one call, however many rounds it takes
 	}
-	// Also when nobody died: somebody may have stopped before all was put back.
+	// Also if nobody died now: an earlier call may have ended early.
 	if moved, err = r.Requeue(ctx); err != nil {
 		return moved, err
 	}
@@ -58,7 +57,7 @@ func (r *Reassigner) sweep(ctx context.Context, o SweepOptions, result *SweepRes
 	return moved, err
 }
 
-// add takes in a reply of reassign_failed_tasks and reports whether there is more to do.
+// add adds a reply of reassign_failed_tasks and reports whether there is more to do.
 func (r *SweepResult) add(reply any) (more bool, err error) {
 	values, ok := reply.([]any)
 	if !ok || len(values) != 3 {

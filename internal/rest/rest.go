@@ -1,13 +1,13 @@
-// Package rest is the API over plain HTTP: POST /api/<domain>/<action>, for callers that have no
-// JSON-RPC client. Its paths are made from the list of commands: task.create is /api/task/create,
-// system.batch.process is /api/system/batch/process. The body holds the params, an empty one means
-// {}; the answer's body is the result, or {"error": {code, message, data}} with a status that says
-// as much (Status). Its caller is internal/server.
+// Package rest serves the API over plain HTTP, as POST /api/<domain>/<action>, to callers without a
+// JSON-RPC client. The paths derive from the list of commands: task.create is /api/task/create, and
+// system.batch.process is /api/system/batch/process. The request body contains the params. An empty
+// body means {}. The response body is the result, or {"error": {code, message, data}} with the
+// matching HTTP status (see Status). internal/server uses this package.
 //
-// It shares with internal/rpc how bodies are read and calls are run, and so its limits, its byte
-// for byte answers and its errors; it has no dependency that can fail but the Dispatcher. An
-// X-Correlation-Id header is the cause of what a call does, else an id made here; the answer names
-// it in the same header.
+// The package shares its code for reading bodies and running calls with internal/rpc, and therefore
+// its limits, its errors and results that are passed on byte for byte. Only the Dispatcher can
+// fail. The X-Correlation-Id header of a request becomes the cause of what the call does. Without
+// it the handler generates an ID. The response repeats the ID in the same header.
 package rest
 
 import (
@@ -25,18 +25,18 @@ import (
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
-// Prefix is where the paths of commands begin.
+// Prefix is the common prefix of the paths of commands.
 const Prefix = "/api/"
 
-// Options of a handler; the zero value serves.
+// Options configure a handler. The zero value is valid.
 type Options struct {
-	// Log gets what goes wrong inside; nil is slog.Default().
+	// Log receives internal errors. The default is slog.Default().
 	Log *slog.Logger
-	// Caller returns the name of the caller's token, which becomes Request.Caller; nil where there
-	// are no tokens.
+	// Caller returns the name of the caller's token, which becomes Request.Caller. Nil means that
+	// authentication is disabled.
 	Caller func(*http.Request) string
-	// Answers is the room for answers that the transports of a process share; nil is one of its
-	// own.
+	// Answers is the memory budget for answers, which all transports of a process share. Nil means
+	// a private one.
 	Answers *answers.Budget
 }
 
@@ -46,8 +46,7 @@ type handler struct {
 	methods    map[string]string // by path
 }
 
-// NewHandler serves the methods that are named, each on its Path; whatever else it is asked for is
-// not found.
+// NewHandler serves the named methods, each at its Path. Other paths get status 404.
 func NewHandler(d httpapi.Dispatcher, methods []string, o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -62,7 +61,7 @@ func NewHandler(d httpapi.Dispatcher, methods []string, o Options) http.Handler 
 	return h
 }
 
-// Path is where a method is called.
+// Path returns the path of a method.
 func Path(method string) string { return Prefix + strings.ReplaceAll(method, ".", "/") }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -109,8 +108,8 @@ func fail(w http.ResponseWriter, failed *api.Error) {
 	httpapi.WriteError(w, Status(failed), failed)
 }
 
-// Status is the HTTP status that fits an error. What is tried again as it is (503) is told from
-// what may have happened already (500, `Outcome unknown`).
+// Status returns the HTTP status of an error. It distinguishes errors after which a call can be
+// repeated (503) from those after which it may have run (500, `Outcome unknown`).
 func Status(failed *api.Error) int {
 	switch failed.Code {
 	case api.CodeParse, api.CodeInvalidRequest, api.CodeInvalidParams:
@@ -131,8 +130,8 @@ func Status(failed *api.Error) int {
 	return http.StatusInternalServerError
 }
 
-// retryAfter is how many seconds a caller who made too many calls is to wait, 0 for any other
-// error.
+// retryAfter returns the number of seconds that a rate-limited caller must wait, and 0 for other
+// errors.
 func retryAfter(failed *api.Error) int {
 	if failed.Code != api.CodeRateLimited {
 		return 0

@@ -16,8 +16,8 @@ import (
 	"github.com/claudebench/claudebench/internal/rest"
 )
 
-// FuzzHandler posts bodies to paths. Whatever comes is answered by JSON with a documented status,
-// and a method is called only by its own path, with params that are JSON.
+// FuzzHandler posts bodies to paths. Every response is JSON with a documented status. A method is
+// called only by its own path and with params that are JSON.
 func FuzzHandler(f *testing.F) {
 	for _, path := range []string{"/api/task/create", "/api/task/create/", "/api/task.create", "/api/", "/api//task/create", "/api/%74ask/create", "/api/task/../x"} {
 		for _, body := range []string{``, ` `, `{}`, `{"text":"a"}`, `[]`, `null`, `{"a":1e999}`, `{`, "\xff", `{} {}`, strings.Repeat("[", 65), strings.Repeat("[", 64) + strings.Repeat("]", 64)} {
@@ -43,7 +43,7 @@ func FuzzHandler(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path, cause string, body []byte) {
 		u, err := url.ParseRequestURI(path)
 		if err != nil || u.Host != "" {
-			return // net/http does not hand it on
+			return // net/http does not pass it on
 		}
 		called = nil
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(string(body)))

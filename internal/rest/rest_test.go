@@ -22,14 +22,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// dispatch is a Dispatcher made of a function.
+// dispatch is a function as a Dispatcher.
 type dispatch func(api.Request) (json.RawMessage, *api.Error)
 
 func (f dispatch) Call(_ context.Context, request api.Request) (json.RawMessage, *api.Error) {
 	return f(request)
 }
 
-// calls makes a handler of two methods that remembers what it was called with.
+// calls returns a handler of two methods and the list of requests that it has seen.
 func calls(answer string, failed *api.Error) (http.Handler, *[]api.Request) {
 	var seen []api.Request
 	d := dispatch(func(r api.Request) (json.RawMessage, *api.Error) {
@@ -41,7 +41,7 @@ func calls(answer string, failed *api.Error) (http.Handler, *[]api.Request) {
 
 func ask(h http.Handler, method, path, body string, head ...string) *httptest.ResponseRecorder {
 	ctx, over := context.WithCancel(context.Background())
-	defer over() // as when net/http has served a request
+	defer over() // as net/http does after a request
 	r := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	for i := 0; i < len(head); i += 2 {
@@ -52,7 +52,7 @@ func ask(h http.Handler, method, path, body string, head ...string) *httptest.Re
 	return w
 }
 
-// Every method of the real list has a path of its own that leads to it and to no other.
+// Every method of the real list has a path of its own.
 func TestEveryMethodHasItsPath(t *testing.T) {
 	t.Parallel()
 	names, err := commands.MethodNames()
@@ -210,8 +210,7 @@ func TestAPanicIsAnInternalError(t *testing.T) {
 	}
 }
 
-// A method's time counts from when its request began to arrive: who sends a body slowly has less of
-// it.
+// A method's timeout starts when its request begins to arrive. A slow body leaves less of it.
 func TestTimeCountsFromTheRequestsBeginning(t *testing.T) {
 	t.Parallel()
 	h, seen := calls("{}", nil)

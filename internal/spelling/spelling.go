@@ -1,10 +1,10 @@
-// Package spelling finds the name that somebody meant by one that does not exist. Its callers are
-// internal/config and internal/tracing, which name it in their errors about environment variables.
+// Package spelling finds the known name that is nearest to a misspelt one. internal/config and
+// internal/tracing use it for errors about environment variables.
 package spelling
 
-// Nearest returns the known name that needs the fewest edits to become name, and how many: a letter
-// put in, taken out or replaced each count as one. Of several it returns the first. Without known
-// names it returns "" and -1.
+// Nearest returns the known name that needs the fewest edits to become name, and the number of
+// edits. Inserting, deleting and replacing a letter count as one edit each. Of several such names
+// it returns the first. Without known names it returns "" and -1.
 func Nearest(name string, known []string) (nearest string, edits int) {
 	edits = -1
 	for _, k := range known {
@@ -15,7 +15,7 @@ func Nearest(name string, known []string) (nearest string, edits int) {
 	return nearest, edits
 }
 
-// distance is Levenshtein's.
+// distance returns the Levenshtein distance of two strings.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -8,21 +8,20 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// StaleAfter is how old the oldest event that a view lacks may be before the view counts as
-// unhealthy.
+// StaleAfter is the lag after which the view counts as unhealthy.
 const StaleAfter = 10 * time.Second
 
-// Lag is how far a view is behind the log: how many events it lacks, and how old the oldest of them
-// is.
+// Lag is how far a view is behind the log: the number of events that it has not applied, and the
+// age of the oldest of them.
 type Lag struct {
 	Events int64
 	Age    time.Duration
 }
 
-// Stale reports whether a view that is so far behind is unhealthy.
+// Stale reports whether a view with this lag is unhealthy.
 func (l Lag) Stale() bool { return l.Age > StaleAfter }
 
-// String is the lag as a sentence.
+// String returns the lag as a sentence.
 func (l Lag) String() string {
 	return fmt.Sprintf("the task view is %d events behind the log, for %s", l.Events, l.Age.Round(time.Second))
 }
@@ -31,8 +30,8 @@ type readViewLagArgs struct{ Checkpoint string }
 
 var readViewLag = lua.Bind[readViewLagArgs]("read_view_lag")
 
-// ReadLag asks Redis how far a view with this checkpoint is behind. The errors are those of
-// lua.Runner.Run.
+// ReadLag returns the lag of a view with this checkpoint. It reads the log in Redis. Its errors are
+// those of lua.Runner.Run.
 func ReadLag(ctx context.Context, scripts lua.Scripts, checkpoint string) (Lag, error) {
 	reply, err := readViewLag.Run(ctx, scripts, readViewLagArgs{Checkpoint: checkpoint})
 	if err != nil {

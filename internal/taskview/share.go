@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// shareOfCaller is how many lists of one caller run at once. Each holds a connection to
-	// Postgres.
+	// shareOfCaller is the maximum number of concurrent lists of one caller. Each of them holds a
+	// connection to Postgres.
 	shareOfCaller = 2
-	// sharePatience is how long a list waits for others of its caller.
+	// sharePatience is how long a list waits for other lists of its caller.
 	sharePatience = 3 * time.Second
 )
 
-// Shares bounds how many lists each caller has under way, so that one caller's load delays that
-// caller alone.
+// Shares limits the concurrent lists of each caller, so that the load of one caller delays nobody
+// else.
 type Shares struct {
 	mu      sync.Mutex
 	callers map[string]*share
@@ -28,14 +28,14 @@ type Shares struct {
 
 type share struct {
 	room  *semaphore.Weighted
-	users int // that hold it or wait for it
+	users int // lists that hold it or wait for it
 }
 
-// NewShares returns shares that nobody uses.
+// NewShares returns Shares without users.
 func NewShares() *Shares { return &Shares{callers: map[string]*share{}} }
 
-// Enter waits until the caller has fewer lists under way than its share, and returns the function
-// that ends this one. The error wraps ErrBusy if ctx ends before, or is, after three seconds an
+// Enter waits until the caller has fewer concurrent lists than its share, and returns the function
+// that ends this one. The error wraps ErrBusy if ctx ended first. After three seconds it is an
 // *api.Error with the code of the rate limit.
 func (s *Shares) Enter(ctx context.Context, caller string) (leave func(), err error) {
 	s.mu.Lock()
@@ -70,7 +70,7 @@ func (s *Shares) Enter(ctx context.Context, caller string) (leave func(), err er
 	}, nil
 }
 
-// tooManyAtOnce is the data of the error, which has what that of the rate limit has.
+// tooManyAtOnce is the data of that error. It has the fields of a rate-limit error.
 type tooManyAtOnce struct {
 	Reason       string `json:"reason"`
 	Limit        int    `json:"limit"`

@@ -1,5 +1,5 @@
-// Package terminal makes text that users wrote safe to print on a terminal. Everything in the
-// program that prints such text uses it.
+// Package terminal makes text from users safe to print on a terminal. All parts of the program that
+// print such text use it.
 package terminal
 
 import (
@@ -21,7 +21,7 @@ func Is(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// Writer returns w, or a writer that escapes what is written if w is a terminal.
+// Writer returns w. If w is a terminal, it returns a writer that escapes what is written to w.
 func Writer(w io.Writer) io.Writer {
 	if !Is(w) {
 		return w
@@ -29,7 +29,7 @@ func Writer(w io.Writer) io.Writer {
 	return &escaper{w: w}
 }
 
-// escaper escapes, and keeps the beginning of a character until the rest of it comes.
+// escaper escapes what is written. It holds back an incomplete character until the rest arrives.
 type escaper struct {
 	w    io.Writer
 	rest []byte
@@ -53,9 +53,9 @@ func (e *escaper) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Escape replaces what a terminal would obey instead of showing it: control characters but newline
-// and tab, marks that turn the direction of text, and the separators of lines and paragraphs. It
-// writes them as JSON does, \u009b, so that JSON text stays JSON text with the same meaning.
+// Escape replaces characters that a terminal would obey instead of showing: control characters
+// except newline and tab, marks that change the direction of text, and the separators of lines and
+// paragraphs. It writes them as JSON escapes (\u009b), so JSON text keeps its meaning.
 func Escape(text string) string {
 	if strings.IndexFunc(text, obeyed) < 0 {
 		return text

@@ -22,7 +22,7 @@ func TestEscape(t *testing.T) {
 	}
 }
 
-// JSON text means the same afterwards.
+// Escaping does not change the meaning of JSON text.
 func TestEscapeKeepsJSON(t *testing.T) {
 	t.Parallel()
 	const text = "csi \u009b and \u202e"
@@ -36,7 +36,7 @@ func TestEscapeKeepsJSON(t *testing.T) {
 	}
 }
 
-// A character that comes in two writes is escaped, or shown, as a whole.
+// A character that arrives in two writes is escaped, or shown, as one.
 func TestWriterKeepsCharactersWhole(t *testing.T) {
 	t.Parallel()
 	const text = "é \u202e 😀 \u009b"

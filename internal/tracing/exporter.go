@@ -8,16 +8,17 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// exporter keeps the failures of another to itself: the SDK would hand each to a handler that all
-// of the process shares. It logs when spans begin to be lost, and when they arrive again.
+// exporter handles the failures of another exporter. The SDK would pass each failure to a handler
+// that the whole process shares. exporter logs once when spans begin to be lost, and once when they
+// arrive again.
 type exporter struct {
 	sdk.SpanExporter
 	log     *slog.Logger
 	failing atomic.Bool
-	lost    atomic.Int64 // spans since it began to fail
+	lost    atomic.Int64 // spans lost since it began to fail
 }
 
-// ExportSpans never fails: what could not be sent is gone.
+// ExportSpans never fails. Spans that cannot be sent are lost.
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	switch {

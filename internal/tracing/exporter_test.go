@@ -12,7 +12,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
 
-// failing fails as often as it is told to.
+// failing is an exporter that fails a given number of times.
 type failing struct {
 	sdk.SpanExporter
 	times int
@@ -25,7 +25,7 @@ func (f *failing) ExportSpans(context.Context, []sdk.ReadOnlySpan) error {
 	return nil
 }
 
-// An outage is told once, and its end with what it has cost.
+// An outage is logged once. Its end is logged with the number of lost spans.
 func TestAnOutageIsToldOnce(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

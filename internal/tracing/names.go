@@ -23,18 +23,18 @@ var heeded = []string{
 	"OTEL_SPAN_LINK_COUNT_LIMIT", "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
 }
 
-// others are variables of OpenTelemetry that are a letter or two from one of heeded and mean
+// others are variables of OpenTelemetry that differ from one of heeded by a letter or two and mean
 // something else.
 var others = []string{
 	"OTEL_BLRP_SCHEDULE_DELAY", "OTEL_BLRP_EXPORT_TIMEOUT", "OTEL_BLRP_MAX_QUEUE_SIZE", "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
 }
 
-// maxEdits is how many letters a name may differ from a variable to be taken for a misspelling of
-// it. More would refuse variables that are meant for other programs: OpenTelemetry has many, and
-// sets them for a whole machine.
+// maxEdits is the maximum number of edits between a variable and a name that counts as its
+// misspelling. A higher number would reject variables for other programs: OpenTelemetry has many
+// variables, and they are set for whole machines.
 const maxEdits = 2
 
-// checkNames refuses a variable that looks like a misspelling of one that is heeded.
+// checkNames returns an error for a variable that looks like a misspelling of one in heeded.
 func checkNames(environment []string) error {
 	for _, v := range environment {
 		name, _, _ := strings.Cut(v, "=")

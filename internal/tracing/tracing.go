@@ -1,12 +1,11 @@
-// Package tracing sets OpenTelemetry traces up, by OpenTelemetry's own environment variables alone
-// (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/): there are no
-// flags for them. Its caller is cmd/claudebench, which hands the provider down to what makes spans,
-// the commands and the projections.
+// Package tracing sets up OpenTelemetry traces. OpenTelemetry's own environment variables configure
+// it (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/); there are
+// no flags. cmd/claudebench calls it and passes the provider to the commands and the projections,
+// which make the spans.
 //
-// Traces are off unless a variable asks for them. A variable that cannot be meant stops the start.
-// A collector that is away, slow or refuses hinders nobody: spans wait in a queue of bounded length
-// and are dropped when it is full, and the log says once that they are lost and once that they
-// arrive again.
+// Traces are off unless a variable enables them. An invalid variable stops startup. A collector
+// that is unavailable, slow or rejects spans delays nobody: spans wait in a bounded queue and are
+// dropped when it is full. The log says once that spans are lost, and once that they arrive again.
 package tracing
 
 import (
@@ -26,21 +25,21 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// service is the service's name, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES say another.
+// service is the default service name. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES replace it.
 const service = "claudebench"
 
-// stopPatience is how long Stop waits for the collector to take the last spans.
+// stopPatience is how long Stop waits for the collector to accept the last spans.
 const stopPatience = 5 * time.Second
 
-// Traces sends spans to a collector, or does nothing where traces are off.
+// Traces sends spans to a collector. It does nothing if traces are off.
 type Traces struct {
 	provider *sdk.TracerProvider // nil when off
 	exporter *exporter
 	log      *slog.Logger
 }
 
-// Start reads the variables and makes what they ask for; it does not wait for the collector.
-// version is the program's. An error names the variable that is wrong.
+// Start reads the variables and sets up the exporter. It does not wait for the collector. version
+// is the program's version. An error names the invalid variable.
 func Start(ctx context.Context, version string, log *slog.Logger) (*Traces, error) {
 	protocol, err := readVariables(os.Getenv, os.Environ())
 	if err != nil || protocol == "" {
@@ -49,7 +48,7 @@ func Start(ctx context.Context, version string, log *slog.Logger) (*Traces, erro
 	about, err := resource.New(ctx,
 		resource.WithTelemetrySDK(), resource.WithHost(),
 		resource.WithAttributes(semconv.ServiceName(service), semconv.ServiceVersion(version), semconv.ServiceInstanceID(rand.Text())),
-		resource.WithFromEnv(), // what it says has precedence, so it comes last
+		resource.WithFromEnv(), // last, because it has precedence
 	)
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
@@ -63,14 +62,14 @@ func Start(ctx context.Context, version string, log *slog.Logger) (*Traces, erro
 		return nil, fmt.Errorf("traces to OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
 	}
 	t := &Traces{exporter: &exporter{SpanExporter: sender, log: log}, log: log}
-	// Sampler, queue and limits are the SDK's, which reads their variables itself.
+	// The SDK reads the variables of the sampler, the queue and the limits itself.
 	t.provider = sdk.NewTracerProvider(sdk.WithBatcher(t.exporter), sdk.WithResource(about))
 	name, _ := about.Set().Value(semconv.ServiceNameKey)
 	log.InfoContext(ctx, "traces are on", "protocol", protocol, "service", name.AsString())
 	return t, nil
 }
 
-// Provider is what makes spans; nil when traces are off.
+// Provider returns the provider that makes spans, or nil if traces are off.
 func (t *Traces) Provider() trace.TracerProvider {
 	if t.provider == nil {
 		return nil
@@ -78,7 +77,7 @@ func (t *Traces) Provider() trace.TracerProvider {
 	return t.provider
 }
 
-// Stop sends what is left, and gives up after five seconds.
+// Stop sends the remaining spans. It gives up after five seconds.
 func (t *Traces) Stop(ctx context.Context) {
 	if t.provider == nil {
 		return
@@ -88,6 +87,6 @@ func (t *Traces) Stop(ctx context.Context) {
 	if err := t.provider.Shutdown(ctx); err != nil {
 		t.log.WarnContext(ctx, "the last traces could not be sent", "error", err)
 	}
-	// Ends an export that is still under way. The provider stops the exporter only after it.
+	// End an export that is still running. The provider stops the exporter only after it.
 	_ = t.exporter.Shutdown(ctx)
 }

@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// The protocols of OTLP.
+// OTLP protocols.
 const (
 	protocolGRPC = "grpc"
 	protocolHTTP = "http/protobuf"
 	protocolJSON = "http/json"
 )
 
-// readVariables returns the protocol to send by, "" when traces are off. The SDK reads the
-// variables by itself and goes on without what it does not understand, with a line on stderr that
-// may show a secret; so what it would not understand is refused here, unseen.
+// readVariables returns the protocol of the exporter, or "" if traces are off. It rejects every
+// value that the SDK would not understand. The SDK would ignore such a value and print it to
+// stderr, where it may reveal a secret.
 func readVariables(get func(string) string, environment []string) (protocol string, err error) {
 	if err := checkNames(environment); err != nil {
 		return "", err
@@ -59,7 +59,7 @@ func readVariables(get func(string) string, environment []string) (protocol stri
 	return protocol, checkSampler(get)
 }
 
-// checkTransport checks what the exporters would otherwise report, and go on without.
+// checkTransport checks the values that the exporters would otherwise report and ignore.
 func checkTransport(get func(string) string) error {
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"} {
 		if value := get(name); value != "" && value != "gzip" && value != "none" {
@@ -92,8 +92,8 @@ func checkTransport(get func(string) string) error {
 	return nil
 }
 
-// asked reports whether traces are to be sent. OpenTelemetry's default would be to send them to a
-// collector on this machine; here nothing is sent that nobody asked for.
+// asked reports whether traces are enabled. OpenTelemetry's default sends them to a collector on
+// the local machine; here the default is off.
 func asked(get func(string) string) (bool, error) {
 	switch off := get("OTEL_SDK_DISABLED"); strings.ToLower(off) {
 	case "true":
@@ -115,7 +115,7 @@ func asked(get func(string) string) (bool, error) {
 	}
 }
 
-// first is the first of several variables that is set.
+// first returns the first of several variables that is set.
 func first(get func(string) string, names ...string) (name, value string) {
 	for _, name = range names {
 		if value = get(name); value != "" {
@@ -125,7 +125,8 @@ func first(get func(string) string, names ...string) (name, value string) {
 	return "", ""
 }
 
-// checkEndpoint does not repeat what it refuses, which may hold a password.
+// checkEndpoint returns an error for an invalid endpoint. The error does not repeat the endpoint,
+// which may contain a password.
 func checkEndpoint(endpoint, protocol string) error {
 	if endpoint == "" {
 		return nil
@@ -135,7 +136,7 @@ func checkEndpoint(endpoint, protocol string) error {
 		return nil
 	}
 	if protocol == protocolGRPC && err == nil {
-		return nil // any target that gRPC knows
+		return nil // any target that gRPC supports
 	}
 	return errors.New("must be a URL such as http://localhost:4318")
 }

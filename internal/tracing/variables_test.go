@@ -18,8 +18,8 @@ func TestVariables(t *testing.T) {
 	for name, c := range map[string]struct {
 		set      map[string]string
 		alone    bool   // without an endpoint
-		protocol string // "": off
-		refused  string // what the error says
+		protocol string // "" if off
+		refused  string // part of the error
 	}{
 		"nothing":                {alone: true},
 		"a name only":            {set: map[string]string{"OTEL_SERVICE_NAME": "x"}, alone: true},
