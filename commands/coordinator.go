@@ -209,8 +209,8 @@ func (c *Coordinator) Sweep(ctx context.Context) error {
 // ReportCircuits tells Redis what the circuit breakers of this coordinator did. Sweep does it too.
 func (c *Coordinator) ReportCircuits(ctx context.Context) error { return c.circuits.Report(ctx) }
 
-// Call runs one command and returns its result as JSON. Mind that its error is nil by itself, and
-// not when it is put into a variable of type error.
+// Call runs one command and returns its result as JSON. Compare its error with nil before assigning
+// it to a variable of type error, where a nil *api.Error is not nil.
 func (c *Coordinator) Call(ctx context.Context, request api.Request) (json.RawMessage, *api.Error) {
 	m := c.methods[request.Method]
 	if m == nil {

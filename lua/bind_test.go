@@ -45,17 +45,19 @@ func TestBindComparesTheHeader(t *testing.T) {
 	}
 }
 
+// complete holds the arguments of complete_task.
+type complete struct {
+	Key, Digest, ID, Worker string
+	Attempt                 *int
+	Result, Failure         []byte
+	Retention               int64
+	Agent                   string
+}
+
 // Fields become arguments in the header's order; a command's come after the three that all commands
 // share.
 func TestBoundArguments(t *testing.T) {
 	t.Parallel()
-	type complete struct {
-		Key, Digest, ID, Worker string
-		Attempt                 *int
-		Result, Failure         []byte
-		Retention               int64
-		Agent                   string
-	}
 	var r recorded
 	script := lua.Bind[complete]("complete_task")
 	if _, err := script.RunCommand(t.Context(), &r, "c", "s", "1", complete{
@@ -90,13 +92,6 @@ func TestACallThatDoesNotFitIsNotSent(t *testing.T) {
 }
 
 func BenchmarkBoundArguments(b *testing.B) {
-	type complete struct {
-		Key, Digest, ID, Worker string
-		Attempt                 *int
-		Result, Failure         []byte
-		Retention               int64
-		Agent                   string
-	}
 	var r recorded
 	script := lua.Bind[complete]("complete_task")
 	b.ReportAllocs()

@@ -38,6 +38,19 @@ type TaskRow struct {
 	Seq                     int64
 }
 
+// HasTaskViews reports whether the tasks projection has ever run in this database.
+func (p *Pool) HasTaskViews(ctx context.Context) (bool, error) {
+	var has bool
+	err := p.queryRow(ctx, `SELECT EXISTS (SELECT FROM {schema}projection_checkpoints WHERE name = 'tasks')`, nil, &has)
+	if NotMigrated(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for the task views: %w", err)
+	}
+	return has, nil
+}
+
 // snapshotPage is how many rows are read at a time.
 const snapshotPage = 2000
 

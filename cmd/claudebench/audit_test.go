@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,6 +115,13 @@ func TestTakeOver(t *testing.T) {
 	typo := append(strings.Fields(command), "--namespace", "typo")
 	if r := execute(t, stores, typo...); r.code != exitUsage || !strings.Contains(r.log, `namespace "typo" has no log`) {
 		t.Errorf("a namespace without rows: %+v", r)
+	}
+	away := append(slices.Clone(stores), "CB_DATABASE_URL=postgres://127.0.0.1:1/away")
+	if r := execute(t, away, typo...); r.code != exitUnavailable {
+		t.Errorf("without Postgres: %+v", r)
+	}
+	if left, err := testenv.ClientOf(t, server).Keys(t.Context(), "*typo*").Result(); err != nil || len(left) != 0 {
+		t.Errorf("the refused rebuilds left %q, %v", left, err)
 	}
 	if r := execute(t, stores, serve...); r.code != exitFailed || !strings.Contains(r.log, command) {
 		t.Fatalf("a start on the empty Redis: %+v", r)

@@ -72,10 +72,16 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 			return err
 		}
 		defer pool.Close()
-		// A Redis that has lost its data has no log before a coordinator starts, which is refused
-		// until the rows are taken over.
-		if noLog != nil && errors.Is(projections.SnapshotTasks(ctx, pool, stopHere, nil), projections.ErrNoTaskViews) {
-			return noLog
+		// A Redis that has lost its data has no log until a coordinator starts, and a coordinator
+		// refuses to start until the rows are taken over. Without rows the namespace is a typo.
+		if noLog != nil {
+			has, err := pool.HasTaskViews(ctx)
+			if err != nil {
+				return err
+			}
+			if !has {
+				return noLog
+			}
 		}
 		tasks, err := tasksOf(ctx, store, pool, cfg.Namespace, takeOver)
 		if err != nil {
@@ -108,11 +114,6 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 	}
 	return nil
 }
-
-// stopHere ends the reading of the task views before the first row.
-func stopHere(events.ID, string) error { return errStop }
-
-var errStop = errors.New("enough was read")
 
 // tasksOf makes the task views of the log that is in Redis.
 func tasksOf(ctx context.Context, store projections.RedisConfig, pool *projections.Pool, namespace string, takeOver bool) (*projections.Tasks, error) {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -34,7 +36,40 @@ func TestServeRefusesARedisThatEvicts(t *testing.T) {
 	}
 }
 
-// A call in work when SIGTERM arrives is answered; nobody new gets in; then the program ends with
+// heldCall sends a task.create that Redis holds back until it is unpaused, and returns when the
+// coordinator works on it. The answer comes on the channel.
+func heldCall(t *testing.T, client *redis.Client, addr string) <-chan string {
+	t.Helper()
+	if err := client.Do(t.Context(), "CLIENT", "PAUSE", 60_000, "WRITE").Err(); err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan struct{})
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(sent) }})
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/rpc",
+		strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"task.create","params":{"text":"the last one"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Expect", "100-continue") // the body is sent once the call's handler reads it
+	transport := &http.Transport{ExpectContinueTimeout: time.Minute}
+	t.Cleanup(transport.CloseIdleConnections)
+	answer := make(chan string, 1)
+	go func() {
+		response, err := transport.RoundTrip(request)
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		answer <- fmt.Sprint(response.StatusCode, " ", string(text), " ", err)
+	}()
+	<-sent
+	return answer
+}
+
+// A call in work when the signal arrives is answered, nobody new gets in, and the program ends with
 // 0.
 func TestTerminationDrainsCallsInFlight(t *testing.T) {
 	t.Parallel()
@@ -42,36 +77,10 @@ func TestTerminationDrainsCallsInFlight(t *testing.T) {
 		t.Run(stop.String(), func(t *testing.T) {
 			t.Parallel()
 			server := testenv.OwnRedis(t, devstack.RedisOptions{})
-			redis := testenv.ClientOf(t, server)
+			client := testenv.ClientOf(t, server)
 			c := launch(t, nil, "serve", "--listen", "127.0.0.1:0", "--redis-url", server.URL())
 			addr := c.address(t)
-			// Redis holds scripts back, so the call stays in work.
-			if err := redis.Do(t.Context(), "CLIENT", "PAUSE", 60_000, "WRITE").Err(); err != nil {
-				t.Fatal(err)
-			}
-			sent := make(chan struct{})
-			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(sent) }})
-			request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/rpc",
-				strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"task.create","params":{"text":"the last one"}}`))
-			if err != nil {
-				t.Fatal(err)
-			}
-			request.Header.Set("Content-Type", "application/json")
-			request.Header.Set("Expect", "100-continue") // so that the body is sent when the call's handler reads it
-			transport := &http.Transport{ExpectContinueTimeout: time.Minute}
-			defer transport.CloseIdleConnections()
-			answer := make(chan string, 1)
-			go func() {
-				response, err := transport.RoundTrip(request)
-				if err != nil {
-					answer <- err.Error()
-					return
-				}
-				defer response.Body.Close()
-				text, err := io.ReadAll(response.Body)
-				answer <- fmt.Sprint(response.StatusCode, " ", string(text), " ", err)
-			}()
-			<-sent
+			answer := heldCall(t, client, addr)
 			c.signal(t, stop)
 			testenv.Eventually(t, 10*time.Second, func() (bool, string) {
 				conn, err := net.DialTimeout("tcp", addr, time.Second)
@@ -85,7 +94,7 @@ func TestTerminationDrainsCallsInFlight(t *testing.T) {
 				t.Fatalf("it ended with a call in flight:\n%s", c.log)
 			default:
 			}
-			if err := redis.Do(t.Context(), "CLIENT", "UNPAUSE").Err(); err != nil {
+			if err := client.Do(t.Context(), "CLIENT", "UNPAUSE").Err(); err != nil {
 				t.Fatal(err)
 			}
 			if got := <-answer; !strings.HasPrefix(got, "200 ") || !strings.Contains(got, `"text":"the last one"`) {
@@ -102,31 +111,19 @@ func TestTerminationDrainsCallsInFlight(t *testing.T) {
 func TestASecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{})
-	redis := testenv.ClientOf(t, server)
 	c := launch(t, nil, "serve", "--listen", "127.0.0.1:0", "--redis-url", server.URL())
-	addr := c.address(t)
-	if err := redis.Do(t.Context(), "CLIENT", "PAUSE", 60_000, "WRITE").Err(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { // it is not answered
-		response, err := http.Post("http://"+addr+"/rpc", "application/json", //nolint:noctx // it ends with the program
-			strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"task.create","params":{"text":"x"}}`))
-		if err == nil {
-			response.Body.Close()
-		}
-	}()
-	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
-		clients, err := redis.ClientList(t.Context()).Result()
-		return err == nil && strings.Contains(clients, "flags=b"), "no script waits: " + clients
-	})
+	answer := heldCall(t, testenv.ClientOf(t, server), c.address(t))
 	c.signal(t, syscall.SIGINT)
 	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
 		return strings.Contains(c.log.String(), "calls in flight finish first"), c.log.String()
 	})
 	c.signal(t, syscall.SIGINT)
-	told := time.Now()
-	if code := c.ended(t); code != -1 || time.Since(told) > 5*time.Second {
-		t.Errorf("exit code %d after %v, want the end by the signal:\n%s", code, time.Since(told), c.log)
+	second := time.Now()
+	if code := c.ended(t); code != -1 || time.Since(second) > 5*time.Second {
+		t.Errorf("exit code %d after %v, want the end by the signal:\n%s", code, time.Since(second), c.log)
+	}
+	if got := <-answer; strings.HasPrefix(got, "200 ") {
+		t.Errorf("the call was not in work at the second signal: %s", got)
 	}
 }
 

@@ -33,7 +33,7 @@ type ProcessBatchResult struct {
 	ProcessorID    string `json:"processorId"`
 	ItemsProcessed int    `json:"itemsProcessed"`
 	Total          int    `json:"total"`
-	Reason         string `json:"reason,omitempty" jsonschema:"why the next items were refused, as in a conflict's data; remove the reason before you call again"`
+	Reason         string `json:"reason,omitempty" jsonschema:"why the next items were refused, in the words of a conflict's data; resolve it before calling again"`
 }
 
 // batchTask is an item that is a task.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/audit"
-	"github.com/claudebench/claudebench/projections"
 )
 
 // day is a small history with something of everything.
@@ -372,33 +371,5 @@ func TestStrayKeysAreNamed(t *testing.T) {
 	}
 	if report.Total != int64(len(strays)) {
 		t.Errorf("%d violations: %s", report.Total, strings.Join(report.Violations, "\n"))
-	}
-}
-
-// What follows another log is named with both logs, and not compared further.
-func TestVerifyComparesTheLogs(t *testing.T) {
-	t.Parallel()
-	d := newDay(t, true)
-	identity, err := projections.OpenLog(t.Context(), projections.RedisConfig{Client: d.client, Keys: d.space})
-	if err != nil {
-		t.Fatal(err)
-	}
-	clean(t, d.verify(t)) // stores of a version that kept no identity
-	if err := d.client.HSet(t.Context(), d.space.State(), "log", "OTHERSTATE").Err(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.db.Exec(t.Context(), `UPDATE projection_checkpoints SET log = 'OTHERROWS'`); err != nil {
-		t.Fatal(err)
-	}
-	report := d.verify(t)
-	if len(report.Violations) != 2 {
-		t.Errorf("%q", report.Violations)
-	}
-	for i, want := range [][]string{{"OTHERSTATE", "rebuild state"}, {"OTHERROWS", "rebuild tasks --take-over"}} {
-		for _, text := range append(want, identity) {
-			if i >= len(report.Violations) || !strings.Contains(report.Violations[i], text) {
-				t.Errorf("%s is not named in %q", text, report.Violations)
-			}
-		}
 	}
 }

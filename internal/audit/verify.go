@@ -121,6 +121,7 @@ func verify(ctx context.Context, o Options, space keys.Space) (*Report, error) {
 		{"comparing queues", v.queues},
 		{"looking for keys that the log does not know", v.strays},
 		{"comparing the global state", v.state},
+		{"comparing the log of the metrics", v.metrics},
 		{"comparing the task views in Postgres", v.rows},
 		{"looking at the log's end", v.tail.peek},
 	} {
@@ -161,13 +162,13 @@ func newVerifier(ctx context.Context, o Options, space keys.Space) (*verifier, e
 	return v, bounds, nil
 }
 
-// foreignLog reports what follows another log. Comparing it further would only repeat that.
+// foreignLog records that a store follows another log. A further comparison would only repeat that.
 func (v *verifier) foreignLog(what, rebuild, followed string) {
 	this := v.identity
 	if this == "" {
 		this = "without an identity"
 	}
-	v.report.violation("%s: it follows the log %s, and this Redis holds the log %s: another Redis was replaced or given; if this log is the one to follow, run 'claudebench rebuild %s'",
+	v.report.violation("%s follows the log %s, but this Redis holds the log %s: another Redis is configured, or its data was replaced; if this log is the right one, run 'claudebench rebuild %s'",
 		what, followed, this, rebuild)
 }
 

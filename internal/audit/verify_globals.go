@@ -2,10 +2,13 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/claudebench/claudebench/events"
 )
@@ -81,8 +84,7 @@ func (v *verifier) state(ctx context.Context) error {
 	if err := v.to(ctx, version); err != nil {
 		return err
 	}
-	if log := stored["log"]; log != "" && v.identity != "" && log != v.identity {
-		v.foreignLog(v.keys.State(), "state", log)
+	if v.followsAnother(v.keys.State(), "state", stored["log"]) {
 		return nil
 	}
 	v.report.State = true
@@ -126,4 +128,25 @@ func (v *verifier) state(ctx context.Context) error {
 		v.differs(object, field, decimal(counts[field]), text)
 	}
 	return nil
+}
+
+// metrics compares the log that the metrics follow. Their values are not compared, because the
+// times of the events alone do not determine them.
+func (v *verifier) metrics(ctx context.Context) error {
+	log, err := v.Redis.HGet(ctx, v.keys.Metrics("global"), "log").Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("read %s: %w", v.keys.Metrics("global"), err)
+	}
+	v.followsAnother(v.keys.Metrics("global"), "metrics", log)
+	return nil
+}
+
+// followsAnother reports whether a store in Redis follows another log than this one, and records
+// that as a violation. A store that an older version wrote has no identity: log is then "".
+func (v *verifier) followsAnother(object, projection, log string) bool {
+	if log == "" || v.identity == "" || log == v.identity {
+		return false
+	}
+	v.foreignLog(object, projection, log)
+	return true
 }

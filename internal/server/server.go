@@ -23,7 +23,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/claudebench/claudebench/commands"
-	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/crossorigin"
@@ -31,17 +30,12 @@ import (
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/metrics"
 	"github.com/claudebench/claudebench/internal/monitor"
-	"github.com/claudebench/claudebench/internal/redisconn"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
 )
 
 const (
-	// startPatience is how long Start waits for Redis.
-	startPatience = 15 * time.Second
-	// identifyPatience is how long Start waits for Postgres to tell which log it follows.
-	identifyPatience = 3 * time.Second
 	// drainPatience is how long Stop lets calls in flight finish: longer than the longest timeout
 	// of a method but a flush's, which another coordinator goes on with.
 	drainPatience = 12 * time.Second
@@ -135,104 +129,6 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (*Server, error) 
 	return s, nil
 }
 
-// connect opens the stores, and waits for Redis.
-func (s *Server) connect(ctx context.Context, cfg *config.Config, embedded bool) error {
-	redisconn.LogTo(s.logger)
-	var err error
-	if s.redis, err = redisconn.Open(cfg.RedisURL, cfg.Namespace); err != nil {
-		return err
-	}
-	if !embedded {
-		if err := s.checkRedis(ctx, cfg); err != nil {
-			return err
-		}
-	}
-	if cfg.DatabaseURL == "" {
-		s.logger.WarnContext(ctx, "no Postgres: task.list is unavailable; pass --database-url")
-		return nil
-	}
-	s.pool, err = projections.OpenPool(ctx, cfg.DatabaseURL, cfg.Namespace)
-	return err
-}
-
-// checkRedis asks until Redis answers, and refuses one that cannot be trusted with the data.
-func (s *Server) checkRedis(ctx context.Context, cfg *config.Config) error {
-	patience, cancel := context.WithTimeout(ctx, startPatience)
-	defer cancel()
-	retry := time.NewTicker(250 * time.Millisecond)
-	defer retry.Stop()
-	var last error
-	for {
-		warning, err := redisconn.Check(patience, s.redis, cfg.AllowVolatile)
-		if err == nil {
-			if warning != "" {
-				s.logger.InfoContext(ctx, warning)
-			}
-			return nil
-		}
-		err = redisconn.Explain(err, cfg.RedisURL)
-		if !redisconn.Temporary(err) {
-			return err
-		}
-		told := last != nil
-		if patience.Err() == nil || !told {
-			last = err // and not that the patience has ended
-		}
-		if !told {
-			s.logger.WarnContext(ctx, "waiting for Redis", "error", err, "at_most", startPatience.String())
-		}
-		select {
-		case <-retry.C:
-		case <-patience.Done():
-			if ctx.Err() != nil {
-				return fmt.Errorf("wait for Redis: %w", ctx.Err())
-			}
-			return fmt.Errorf("redis did not answer for %s: %w", startPatience, last)
-		}
-	}
-}
-
-// checkCommands asks Redis whether it takes commands. What an operator must change there, the ACL
-// or another program's key, stops the start; what passes, as a failover does, is logged.
-func (s *Server) checkCommands(ctx context.Context, cfg *config.Config, coordinator *commands.Coordinator) error {
-	err := coordinator.Writable(ctx)
-	cause := lua.Cause(err)
-	switch {
-	case cause == "":
-		return nil
-	case redis.HasErrorPrefix(err, "NOPERM"), strings.Contains(cause, "ACL"):
-		return redisconn.Explain(fmt.Errorf("run a script as commands do: %w", err), cfg.RedisURL)
-	}
-	s.logger.WarnContext(ctx, "Redis takes no commands", "cause", cause, "error", err)
-	return nil
-}
-
-// checkKeys refuses a Redis in which another program uses the keys of the log: each command would
-// fail with WRONGTYPE.
-func (s *Server) checkKeys(ctx context.Context, space keys.Space) error {
-	for key, want := range map[string]string{space.Log(): "hash", space.Events(): "stream"} {
-		kind, err := s.redis.Type(ctx, key).Result()
-		if err == nil && kind != want && kind != "none" {
-			return fmt.Errorf("%s is a %s, not a %s: another program uses this key; choose another database or --namespace", key, kind, want)
-		}
-	}
-	return nil
-}
-
-// checkFormat refuses a log that is newer than this program, before anything is changed. A Redis
-// that does not answer is asked again by join.
-func (s *Server) checkFormat(ctx context.Context, namespace string) error {
-	reader, err := events.NewReader(s.redis, events.ReaderConfig{Namespace: namespace, Logger: s.logger})
-	if err != nil {
-		return err
-	}
-	newer := (*events.NewerLogError)(nil)
-	if errors.As(reader.CheckFormat(ctx), &newer) {
-		return newer
-	}
-	return nil
-}
-
 // assemble builds the parts, starts those that work in the background, and opens the listener.
 func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (http.Handler, net.Listener, error) {
 	var view taskview.View
@@ -248,8 +144,12 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 		return nil, nil, err
 	}
 	folds := []projections.Projection{projections.NewState(redisConfig), projections.NewMetrics(redisConfig)}
+	identity, err := s.openLog(ctx, redisConfig)
+	if err != nil {
+		return nil, nil, err
+	}
 	if s.pool != nil {
-		if s.tasks, err = s.openTasks(ctx, cfg, redisConfig, o.OwnStores); err != nil {
+		if s.tasks, err = s.openTasks(ctx, cfg, identity, o.OwnStores); err != nil {
 			return nil, nil, err
 		}
 		folds = append(folds, s.tasks)
@@ -281,11 +181,6 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	if err := s.join(ctx, cfg); err != nil {
 		return nil, nil, err
 	}
-	if s.pool == nil {
-		if _, err := projections.OpenLog(ctx, redisConfig); err != nil {
-			s.logger.WarnContext(ctx, "the log has no identity yet; the next coordinator that starts gives it one", "error", err)
-		}
-	}
 	s.runner, err = projections.NewRunner(projections.RunnerConfig{
 		Client: s.redis, Scripts: s.scripts, Namespace: cfg.Namespace, Projections: folds, Logger: s.logger, Traces: o.Traces,
 	})
@@ -316,39 +211,6 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	s.running.Go(func() { s.fleet.Keep(background) })
 	s.running.Go(func() { monitor.Run(background, coordinator.Sweep, cfg.MonitorInterval, s.logger) })
 	return handler, listener, nil
-}
-
-// join refuses a log that is newer than this program, and settings other than those of the
-// coordinators that run. While Redis takes no commands, the comparison is left to the time after:
-// Keep reports a difference.
-func (s *Server) join(ctx context.Context, cfg *config.Config) error {
-	s.fleet = fleet.New(s.scripts, s.version, fleet.Of(cfg), s.logger)
-	err := s.fleet.Join(ctx, cfg.ReplaceSettings)
-	if ctx.Err() == nil && (errors.Is(err, lua.ErrUnavailable) || errors.Is(err, lua.ErrOutcomeUnknown)) {
-		s.logger.WarnContext(ctx, "the settings are not yet compared with those of other coordinators", "error", err)
-		return nil
-	}
-	return err
-}
-
-// openTasks makes the task views of this Redis's log, and refuses a database that follows another
-// log. A database that is away is compared when it is back, before anything is read or written.
-func (s *Server) openTasks(ctx context.Context, cfg *config.Config, redisConfig projections.RedisConfig, takeOver bool) (*projections.Tasks, error) {
-	identity, err := projections.OpenLog(ctx, redisConfig)
-	if err != nil {
-		return nil, err
-	}
-	reader, err := events.NewReader(s.redis, events.ReaderConfig{Namespace: cfg.Namespace, Logger: s.logger})
-	if err != nil {
-		return nil, err
-	}
-	tasks := projections.NewTasks(projections.TasksConfig{Pool: s.pool, Logger: s.logger, Identity: identity, Log: reader, TakeOver: takeOver})
-	look, cancel := context.WithTimeout(ctx, identifyPatience)
-	defer cancel()
-	if err := tasks.Identify(look); errors.Is(err, events.ErrForeignLog) {
-		return nil, err
-	}
-	return tasks, nil // a database that is away is looked at again
 }
 
 // rateLimits are the limits that differ from the documented ones.

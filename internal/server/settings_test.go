@@ -74,6 +74,10 @@ func TestOtherSettingsAfterAKill(t *testing.T) {
 	first := spawn(t, cfg)
 	first.create(t, params{"text": "kept"})
 	first.kill(t)
+	// However long the kill took on this machine, the next start finds the note.
+	if err := testenv.Client(t).PExpire(t.Context(), keysOf(t, cfg).Prefix()+"fleet:settings", 4*time.Second).Err(); err != nil {
+		t.Fatal(err)
+	}
 	var log bytes.Buffer
 	s, err := Start(t.Context(), differing(cfg), Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
