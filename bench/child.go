@@ -19,6 +19,7 @@ import (
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/crossorigin"
+	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/monitor"
 	"github.com/claudebench/claudebench/internal/redisconn"
 	"github.com/claudebench/claudebench/internal/rpc"
@@ -98,8 +99,12 @@ func bare(ctx context.Context, cfg *config.Config, logger *slog.Logger) error {
 	for _, name := range names {
 		limits[name] = 0
 	}
+	space, err := keys.New(cfg.Namespace)
+	if err != nil {
+		return err
+	}
 	coordinator, err := commands.New(commands.Options{
-		Runner: lua.NewRunner(client), Namespace: cfg.Namespace, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
+		Runner: lua.NewRunner(client), Keys: space, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
 		TaskRetention: cfg.TaskRetention, RateLimits: limits, Logger: logger,
 	})
 	if err != nil {

@@ -37,8 +37,9 @@ import (
 // Options configure a Coordinator. Zero values take the defaults that are named.
 type Options struct {
 	// Runner runs the scripts. A process has one for each Redis.
-	Runner    *lua.Runner
-	Namespace string
+	Runner *lua.Runner
+	// Keys are those of the coordinator's namespace. The default is the default namespace.
+	Keys keys.Space
 	// InstanceTTL is how long a registration lasts without a heartbeat. The default is 30 s.
 	InstanceTTL time.Duration
 	// MonitorInterval is the interval at which Sweep is called. The default is 1 s.
@@ -96,10 +97,6 @@ type Coordinator struct {
 
 // New returns a Coordinator, or an error that names the invalid option.
 func New(o Options) (*Coordinator, error) {
-	space, err := keys.New(o.Namespace)
-	if err != nil {
-		return nil, err
-	}
 	o.InstanceTTL = cmp.Or(o.InstanceTTL, 30*time.Second)
 	o.MonitorInterval = cmp.Or(o.MonitorInterval, time.Second)
 	o.TaskRetention = cmp.Or(o.TaskRetention, 7*24*time.Hour)
@@ -107,7 +104,7 @@ func New(o Options) (*Coordinator, error) {
 		o.Logger = slog.Default()
 	}
 	c := &Coordinator{
-		tokens: o.Tokens, scripts: o.Runner.On(space.Log()), methods: map[string]*command.Method{}, logger: o.Logger,
+		tokens: o.Tokens, scripts: o.Runner.On(o.Keys.Log()), methods: map[string]*command.Method{}, logger: o.Logger,
 		tick: reassign.SweepOptions{
 			Context: lua.EventContext("coordinator", "", ""), Timeout: o.InstanceTTL.Milliseconds(), Tick: true,
 		},
@@ -120,8 +117,9 @@ func New(o Options) (*Coordinator, error) {
 	o.Name = cmp.Or(o.Name, rand.Text())
 	c.sweeper = reassign.New(c.scripts, o.InstanceTTL, o.MonitorInterval)
 	c.flusher = flush.New(flush.Options{
-		Scripts: c.scripts, Prefix: space.Prefix(), Rows: o.Rows, InstanceTTL: o.InstanceTTL, Name: o.Name, Logger: o.Logger, Dies: o.FlushDies,
+		Scripts: c.scripts, Prefix: o.Keys.Prefix(), Rows: o.Rows, InstanceTTL: o.InstanceTTL, Name: o.Name, Logger: o.Logger, Dies: o.FlushDies,
 	})
+	var err error
 	c.list, err = methods(system.Options{
 		Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
 		Writable: c.probe.Writable,

@@ -298,9 +298,6 @@ func TestRateLimitsOfMethodsThatAreNotThere(t *testing.T) {
 	if _, err := commands.New(commands.Options{RateLimits: map[string]int{"task.nothing": 1}}); err == nil || !strings.Contains(err.Error(), "task.nothing") {
 		t.Errorf("a limit for no method: %v", err)
 	}
-	if _, err := commands.New(commands.Options{Namespace: "a:b"}); err == nil || !strings.Contains(err.Error(), "namespace") {
-		t.Errorf("a bad namespace: %v", err)
-	}
 }
 
 // Long params count by their bytes, for all methods and instances of a token together; short ones

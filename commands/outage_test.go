@@ -102,7 +102,7 @@ func TestReplyLost(t *testing.T) {
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	t.Cleanup(func() { _ = client.Close() })
-	lossy := fleettest.New(t, client, commands.Options{Namespace: direct.Options.Namespace})
+	lossy := fleettest.New(t, client, commands.Options{Keys: direct.Keys})
 
 	create := `{"text":"x","idempotencyKey":"k"}`
 	if _, err := lossy.Do("task.create", create); !fleettest.InternalError(err, api.OutcomeUnknown) {

@@ -135,7 +135,7 @@ func TestTokensComeIntoUse(t *testing.T) {
 		f.Register("w", `["worker"]`, `,"metadata":{"sessionId":"s"}`)
 		task := f.Create("x", "")
 		f.Claim("w")
-		with := fleettest.New(f.T, f.Client, commands.Options{Namespace: f.Options.Namespace, Tokens: fleettest.FleetTokens()})
+		with := fleettest.New(f.T, f.Client, commands.Options{Keys: f.Keys, Tokens: fleettest.FleetTokens()})
 		with.MayNot("alice", "registered instance w", "system.heartbeat", `{"instanceId":"w"}`)
 		with.MayNot("alice", "created task", "task.delete", `{"id":%q}`, task)
 		with.May("alice", "system.register", `{"id":"w","roles":["worker"],"metadata":{"sessionId":"s"}}`)

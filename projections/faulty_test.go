@@ -78,12 +78,11 @@ func TestNoEventIsSteppedOver(t *testing.T) {
 func TestRunnerRefusesABadConfiguration(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	good := projections.RunnerConfig{Client: b.client, Scripts: b.scripts, Namespace: b.namespace, Projections: b.all}
+	good := projections.RunnerConfig{Client: b.client, Scripts: b.scripts, Keys: b.space, Projections: b.all}
 	for name, change := range map[string]func(*projections.RunnerConfig){
-		"no client":     func(c *projections.RunnerConfig) { c.Client = nil },
-		"no scripts":    func(c *projections.RunnerConfig) { c.Scripts = nil },
-		"bad namespace": func(c *projections.RunnerConfig) { c.Namespace = "a:b" },
-		"twice":         func(c *projections.RunnerConfig) { c.Projections = []projections.Projection{b.tasks, b.tasks} },
+		"no client":  func(c *projections.RunnerConfig) { c.Client = nil },
+		"no scripts": func(c *projections.RunnerConfig) { c.Scripts = nil },
+		"twice":      func(c *projections.RunnerConfig) { c.Projections = []projections.Projection{b.tasks, b.tasks} },
 	} {
 		cfg := good
 		change(&cfg)

@@ -20,7 +20,7 @@ func BenchmarkRebuild(b *testing.B) {
 		}
 		bu.publish(b, h.events...)
 		r, err := projections.NewRunner(projections.RunnerConfig{
-			Client: bu.client, Scripts: bu.scripts, Namespace: bu.namespace, Projections: bu.all, Logger: quiet,
+			Client: bu.client, Scripts: bu.scripts, Keys: bu.space, Projections: bu.all, Logger: quiet,
 		})
 		if err != nil {
 			b.Fatal(err)

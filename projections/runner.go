@@ -50,7 +50,7 @@ const (
 type RunnerConfig struct {
 	Client      redis.UniversalClient
 	Scripts     lua.Scripts // of the log
-	Namespace   string
+	Keys        keys.Space  // of the log's namespace
 	Projections []Projection
 	// Holder names this coordinator in leases; by default host, process and a random part.
 	Holder string
@@ -104,15 +104,11 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	space, err := keys.New(cfg.Namespace)
-	if err != nil {
-		return nil, err
-	}
 	reader, err := events.NewReader(cfg.Client, readerConfig(cfg))
 	if err != nil {
 		return nil, err
 	}
-	r := &Runner{cfg: cfg, log: space.Log(), reader: reader}
+	r := &Runner{cfg: cfg, log: cfg.Keys.Log(), reader: reader}
 	together := &sharedReader{reader: reader}
 	for _, p := range cfg.Projections {
 		r.loops = append(r.loops, &loop{
@@ -127,7 +123,7 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 
 func readerConfig(cfg RunnerConfig) events.ReaderConfig {
 	return events.ReaderConfig{
-		Namespace: cfg.Namespace, BatchSize: batchSize, Block: block, Linger: linger, Logger: cfg.Logger,
+		Namespace: cfg.Keys.Namespace(), BatchSize: batchSize, Block: block, Linger: linger, Logger: cfg.Logger,
 	}
 }
 

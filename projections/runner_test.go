@@ -19,7 +19,7 @@ import (
 func (b *bundle) start(t testing.TB, holder string) (r *projections.Runner, stop func()) {
 	t.Helper()
 	r, err := projections.NewRunner(projections.RunnerConfig{
-		Client: b.client, Scripts: b.scripts, Namespace: b.namespace, Projections: b.all, Holder: holder, Logger: quiet,
+		Client: b.client, Scripts: b.scripts, Keys: b.space, Projections: b.all, Holder: holder, Logger: quiet,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -141,7 +141,7 @@ func TestProjectionsRestWhileAFlushDeletes(t *testing.T) {
 	if after := b.views(t); len(after) != len(before) {
 		t.Errorf("written: %v", after)
 	}
-	runner, err := projections.NewRunner(projections.RunnerConfig{Client: b.client, Scripts: b.scripts, Namespace: b.namespace, Projections: b.all})
+	runner, err := projections.NewRunner(projections.RunnerConfig{Client: b.client, Scripts: b.scripts, Keys: b.space, Projections: b.all})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func TestSpansOfEventsOfNow(t *testing.T) {
 
 	spans := tracetest.NewSpanRecorder()
 	r, err := projections.NewRunner(projections.RunnerConfig{
-		Client: b.client, Scripts: b.scripts, Namespace: b.namespace, Projections: b.all, Logger: quiet,
+		Client: b.client, Scripts: b.scripts, Keys: b.space, Projections: b.all, Logger: quiet,
 		Traces: sdk.NewTracerProvider(sdk.WithSpanProcessor(spans)),
 	})
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/config"
-	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
 )
@@ -48,20 +47,16 @@ incomplete until its rebuild is done.`,
 }
 
 func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver bool, say func(string, ...any)) error {
-	client, err := openStores(ctx, cfg)
+	client, space, err := openStores(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = client.Close() }()
-	space, err := keys.New(cfg.Namespace)
-	if err != nil {
-		return usageError(err)
-	}
 	store := projections.RedisConfig{Client: client, Scripts: lua.NewRunner(client).On(space.Log()), Keys: space}
 	if slices.Contains(names, "tasks") && cfg.DatabaseURL == "" {
 		return usageError(errors.New("rebuild tasks needs Postgres: pass --database-url or set CB_DATABASE_URL"))
 	}
-	noLog := logExists(ctx, client, cfg.Namespace)
+	noLog := logExists(ctx, client, space)
 	if noLog != nil && (!takeOver || cfg.DatabaseURL == "") {
 		return noLog
 	}
@@ -99,7 +94,7 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 		}
 	}
 	runner, err := projections.NewRunner(projections.RunnerConfig{
-		Client: client, Scripts: store.Scripts, Namespace: cfg.Namespace, Projections: all, Logger: newLogger(cfg),
+		Client: client, Scripts: store.Scripts, Keys: space, Projections: all, Logger: newLogger(cfg),
 	})
 	if err != nil {
 		return err

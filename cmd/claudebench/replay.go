@@ -32,12 +32,12 @@ of events to standard error.`,
 			if err := checkTypes(o.Types); err != nil {
 				return usageError(err)
 			}
-			client, err := openStores(cmd.Context(), cfg)
+			client, space, err := openStores(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}
 			defer func() { _ = client.Close() }()
-			if err := logExists(cmd.Context(), client, cfg.Namespace); err != nil {
+			if err := logExists(cmd.Context(), client, space); err != nil {
 				return err
 			}
 			o.Redis, o.Namespace = client, cfg.Namespace

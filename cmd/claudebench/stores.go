@@ -41,16 +41,16 @@ func explain(err error, redisURL string) error {
 	return err
 }
 
-// openStores connects to the Redis that is named, else to the one that `up` runs, and fills in the
-// Postgres that belongs to it. It refuses a log that is newer than this program.
-func openStores(ctx context.Context, cfg *config.Config) (redis.UniversalClient, error) {
+// openStores connects to the configured Redis, else to the one that `up` runs, and fills in the
+// Postgres that belongs to it. It returns the keys of the namespace with the client. It refuses a log that is newer than this program.
+func openStores(ctx context.Context, cfg *config.Config) (redis.UniversalClient, keys.Space, error) {
 	if cfg.RedisURL == "" {
 		running, err := readEndpoints(cfg.DataDir)
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, usageError(errors.New("no Redis given: pass --redis-url, set CB_REDIS_URL, or start 'claudebench up' (with another data folder, pass --data-dir)"))
+			return nil, keys.Space{}, usageError(errors.New("no Redis given: pass --redis-url, set CB_REDIS_URL, or start 'claudebench up' (with another data folder, pass --data-dir)"))
 		}
 		if err != nil {
-			return nil, err
+			return nil, keys.Space{}, err
 		}
 		cfg.RedisURL = running.RedisURL
 		if cfg.Namespace == "" {
@@ -60,16 +60,20 @@ func openStores(ctx context.Context, cfg *config.Config) (redis.UniversalClient,
 			cfg.DatabaseURL = running.DatabaseURL
 		}
 	}
+	space, err := keys.New(cfg.Namespace)
+	if err != nil {
+		return nil, keys.Space{}, usageError(err)
+	}
 	redisconn.LogTo(newLogger(cfg))
 	client, err := redisconn.Open(cfg.RedisURL, cfg.Namespace)
 	if err != nil {
-		return nil, usageError(err)
+		return nil, keys.Space{}, usageError(err)
 	}
 	if err := readable(ctx, client, cfg.Namespace); err != nil {
 		_ = client.Close()
-		return nil, err
+		return nil, keys.Space{}, err
 	}
-	return client, nil
+	return client, space, nil
 }
 
 // readable returns an error if this program is too old for the log. That Redis does not answer,
@@ -96,11 +100,7 @@ type endpoints struct {
 
 // logExists returns an error if a namespace has no log, which is a typo more often than an empty
 // fleet. A coordinator makes the log when it starts, before any event.
-func logExists(ctx context.Context, client redis.UniversalClient, namespace string) error {
-	space, err := keys.New(namespace)
-	if err != nil {
-		return usageError(err)
-	}
+func logExists(ctx context.Context, client redis.UniversalClient, space keys.Space) error {
 	found, err := client.Exists(ctx, space.Log(), space.Events()).Result()
 	if err != nil {
 		return unavailableError(fmt.Errorf("look for the log: %w", err))
@@ -109,7 +109,7 @@ func logExists(ctx context.Context, client redis.UniversalClient, namespace stri
 		return nil
 	}
 	where := "the default namespace"
-	if namespace != "" {
+	if namespace := space.Namespace(); namespace != "" {
 		where = fmt.Sprintf("namespace %q", namespace)
 	}
 	return usageError(fmt.Errorf("%s has no log in this Redis: no coordinator has started there (another one: --namespace)", where))

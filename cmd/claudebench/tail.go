@@ -42,7 +42,7 @@ and after a flush.`,
 			if err != nil {
 				return usageError(err)
 			}
-			client, err := openStores(cmd.Context(), cfg)
+			client, space, err := openStores(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}
@@ -52,7 +52,7 @@ and after a flush.`,
 			if err != nil {
 				return usageError(err)
 			}
-			if err := logExists(cmd.Context(), client, cfg.Namespace); err != nil {
+			if err := logExists(cmd.Context(), client, space); err != nil {
 				return err
 			}
 			t := &tail{reader: reader, logger: logger, out: cmd.OutOrStdout(), filter: filter, json: asJSON}

@@ -32,15 +32,15 @@ something cannot be read.`,
   claudebench verify --json --redis-url redis://localhost:6379 --database-url postgres://localhost/claudebench`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := openStores(cmd.Context(), cfg)
+			client, space, err := openStores(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}
 			defer func() { _ = client.Close() }()
-			if err := logExists(cmd.Context(), client, cfg.Namespace); err != nil {
+			if err := logExists(cmd.Context(), client, space); err != nil {
 				return err
 			}
-			o.Redis, o.Namespace = client, cfg.Namespace
+			o.Redis, o.Keys = client, space
 			if !quiet {
 				o.Progress = cmd.ErrOrStderr()
 			}

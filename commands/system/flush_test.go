@@ -13,6 +13,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
 	"github.com/claudebench/claudebench/internal/flush"
+	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -43,7 +44,7 @@ func TestFlush(t *testing.T) {
 				}
 				var want []string
 				for _, family := range strings.Fields("task instance queue stream metrics circuit ratelimit todo service hook session health quorum batch scaling") {
-					want = append(want, "cb:{"+f.Options.Namespace+"}:"+family+":*")
+					want = append(want, f.Keys.Prefix()+family+":*")
 				}
 				if diff := cmp.Diff(want, got.Redis.Patterns); diff != "" {
 					t.Errorf("patterns: %s", diff)
@@ -111,7 +112,7 @@ func TestFlushDeletesItsKeysAndNoOthers(t *testing.T) {
 		},
 		"embedded, the default namespace": func(t testing.TB) *fleettest.Fleet {
 			f := fleettest.New(t, fleettest.EmbeddedRedis(t), commands.Options{})
-			f.With(func(o *commands.Options) { o.Namespace = "" })
+			f.With(func(o *commands.Options) { o.Keys = keys.Space{} })
 			return f
 		},
 	} {

@@ -49,8 +49,8 @@ func (s flushStatus) removes(rows bool) bool {
 }
 
 // settled waits until no flush removes anything, as long as one gets on with it.
-func settled(ctx context.Context, o Options, space keys.Space) (flushStatus, error) {
-	state, err := readFlush(ctx, o.Redis, space)
+func settled(ctx context.Context, o Options) (flushStatus, error) {
+	state, err := readFlush(ctx, o.Redis, o.Keys)
 	if err != nil || !state.removes(o.Postgres != nil) {
 		return state, err
 	}
@@ -68,7 +68,7 @@ func settled(ctx context.Context, o Options, space keys.Space) (flushStatus, err
 		case <-ctx.Done():
 			return state, ctx.Err()
 		}
-		now, err := readFlush(ctx, o.Redis, space)
+		now, err := readFlush(ctx, o.Redis, o.Keys)
 		if err != nil || !now.removes(o.Postgres != nil) {
 			return now, err
 		}

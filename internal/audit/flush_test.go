@@ -110,7 +110,7 @@ func TestVerifyWhileAFlushIsLeftBehind(t *testing.T) {
 			f := newFlushing(t)
 			f.upTo(t, c.step, c.rows)
 			report, err := audit.Verify(t.Context(), audit.Options{
-				Redis: f.client, Namespace: f.namespace, Postgres: f.pool, Wait: 50 * time.Millisecond,
+				Redis: f.client, Keys: f.space, Postgres: f.pool, Wait: 50 * time.Millisecond,
 			})
 			switch {
 			case c.compared && err == nil:
@@ -210,7 +210,7 @@ func TestVerifyDuringFlushesIsNeverWrong(t *testing.T) {
 				going = false
 			default:
 			}
-			report, err := audit.Verify(t.Context(), audit.Options{Redis: b.client, Namespace: b.namespace, Postgres: b.pool})
+			report, err := audit.Verify(t.Context(), audit.Options{Redis: b.client, Keys: b.space, Postgres: b.pool})
 			switch {
 			case err == nil:
 				clean(t, report)

@@ -59,7 +59,7 @@ func newBundle(t testing.TB, postgres bool, options ...func(*commands.Options)) 
 		all = append(all, projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet}))
 	}
 	b.runner, err = projections.NewRunner(projections.RunnerConfig{
-		Client: b.client, Scripts: scripts, Namespace: b.namespace, Projections: all, Logger: quiet,
+		Client: b.client, Scripts: scripts, Keys: b.space, Projections: all, Logger: quiet,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func newBundle(t testing.TB, postgres bool, options ...func(*commands.Options)) 
 // again makes the bundle's coordinator, another one if there is one.
 func (b *bundle) again(t testing.TB, options ...func(*commands.Options)) {
 	t.Helper()
-	o := commands.Options{Runner: lua.NewRunner(b.client), Namespace: b.namespace, RateLimits: map[string]int{}, Logger: quiet}
+	o := commands.Options{Runner: lua.NewRunner(b.client), Keys: b.space, RateLimits: map[string]int{}, Logger: quiet}
 	for _, method := range []string{
 		"system.register", "system.heartbeat", "system.unregister", "system.check_health", "system.flush", "task.create",
 		"task.update", "task.assign", "task.unassign", "task.claim", "task.complete", "task.delete",
@@ -145,7 +145,7 @@ type object = map[string]any
 
 func (b *bundle) verify(t testing.TB, options ...func(*audit.Options)) *audit.Report {
 	t.Helper()
-	o := audit.Options{Redis: b.client, Namespace: b.namespace, Postgres: b.pool, Wait: 20 * time.Second}
+	o := audit.Options{Redis: b.client, Keys: b.space, Postgres: b.pool, Wait: 20 * time.Second}
 	for _, option := range options {
 		option(&o)
 	}

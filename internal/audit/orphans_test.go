@@ -12,6 +12,7 @@ import (
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/audit"
 	"github.com/claudebench/claudebench/internal/devstack"
+	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -129,7 +130,7 @@ func TestARedisOrPostgresThatIsGoneIsAnError(t *testing.T) {
 
 	d := newDay(t, true)
 	d.pool.Close()
-	if report, err := audit.Verify(t.Context(), audit.Options{Redis: d.client, Namespace: d.namespace, Postgres: d.pool}); err == nil {
+	if report, err := audit.Verify(t.Context(), audit.Options{Redis: d.client, Keys: d.space, Postgres: d.pool}); err == nil {
 		t.Errorf("without Postgres: %+v", report)
 	}
 }
@@ -138,7 +139,10 @@ func TestTheEmbeddedRedisIsVerifiedToo(t *testing.T) {
 	t.Parallel()
 	b := &bundle{namespace: testenv.Namespace(t), client: testenv.EmbeddedClient(t)}
 	var err error
-	if b.coordinator, err = commands.New(commands.Options{Runner: lua.NewRunner(b.client), Namespace: b.namespace, Logger: quiet}); err != nil {
+	if b.space, err = keys.New(b.namespace); err != nil {
+		t.Fatal(err)
+	}
+	if b.coordinator, err = commands.New(commands.Options{Runner: lua.NewRunner(b.client), Keys: b.space, Logger: quiet}); err != nil {
 		t.Fatal(err)
 	}
 	b.do(t, "system.register", object{"id": "w1", "roles": []string{"worker"}})

@@ -20,8 +20,8 @@ import (
 // Options say what Verify compares. Redis is required; zero values take the defaults that are
 // named.
 type Options struct {
-	Redis     redis.UniversalClient
-	Namespace string
+	Redis redis.UniversalClient
+	Keys  keys.Space // of the namespace
 	// Postgres is what projections.OpenPool gave; nil leaves the task views out.
 	Postgres *projections.Pool
 	// Wait is how long a projection that is behind is waited for, and a flush that gets no further.
@@ -77,20 +77,16 @@ func Verify(ctx context.Context, o Options) (*Report, error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
-	space, err := keys.New(o.Namespace)
-	if err != nil {
-		return nil, fmt.Errorf("verify: %w", err)
-	}
 	for range maxRuns {
-		before, err := settled(ctx, o, space)
+		before, err := settled(ctx, o)
 		if err != nil {
 			return nil, fmt.Errorf("verify: %w", err)
 		}
-		report, err := verify(ctx, o, space)
+		report, err := verify(ctx, o)
 		if err != nil {
 			return nil, fmt.Errorf("verify: %w", err)
 		}
-		after, err := readFlush(ctx, o.Redis, space)
+		after, err := readFlush(ctx, o.Redis, o.Keys)
 		if err != nil {
 			return nil, fmt.Errorf("verify: %w", err)
 		}
@@ -104,8 +100,8 @@ func Verify(ctx context.Context, o Options) (*Report, error) {
 }
 
 // verify is one run.
-func verify(ctx context.Context, o Options, space keys.Space) (*Report, error) {
-	v, bounds, err := newVerifier(ctx, o, space)
+func verify(ctx context.Context, o Options) (*Report, error) {
+	v, bounds, err := newVerifier(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -137,13 +133,13 @@ func verify(ctx context.Context, o Options, space keys.Space) (*Report, error) {
 	return v.report, nil
 }
 
-func newVerifier(ctx context.Context, o Options, space keys.Space) (*verifier, events.Bounds, error) {
+func newVerifier(ctx context.Context, o Options) (*verifier, events.Bounds, error) {
 	v := &verifier{
-		Options: o, keys: space, scripts: lua.NewRunner(o.Redis).On(space.Log()), rolesets: map[string]bool{}, orphaned: map[string]bool{},
-		report: &Report{Namespace: o.Namespace, Notes: []string{}, Violations: []string{}},
+		Options: o, keys: o.Keys, scripts: lua.NewRunner(o.Redis).On(o.Keys.Log()), rolesets: map[string]bool{}, orphaned: map[string]bool{},
+		report: &Report{Namespace: o.Keys.Namespace(), Notes: []string{}, Violations: []string{}},
 	}
 	reader, err := events.NewReader(o.Redis, events.ReaderConfig{
-		Namespace: o.Namespace, Logger: slog.New(slog.DiscardHandler), OnForeign: v.foreign,
+		Namespace: o.Keys.Namespace(), Logger: slog.New(slog.DiscardHandler), OnForeign: v.foreign,
 	})
 	if err != nil {
 		return nil, events.Bounds{}, err

@@ -54,7 +54,7 @@ func noteOf(f *fleettest.Fleet, method string) string {
 func TestCircuitIsReportedWhenRedisIsBack(t *testing.T) {
 	t.Parallel()
 	f, redis := fleettest.OwnFleet(t)
-	f = fleettest.New(t, f.Client, commands.Options{Namespace: f.Options.Namespace, BreakerOpen: 3 * time.Second})
+	f = fleettest.New(t, f.Client, commands.Options{Keys: f.Keys, BreakerOpen: 3 * time.Second})
 	f.Unhurried()
 	f.Create("kept", "")
 	if err := redis.Kill(); err != nil {

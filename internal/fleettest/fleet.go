@@ -93,8 +93,12 @@ func Unlimited() map[string]int {
 func New(t TB, client *redis.Client, o commands.Options) *Fleet {
 	t.Helper()
 	o.Runner = lua.NewRunner(client)
-	if o.Namespace == "" {
-		o.Namespace = testenv.Namespace(nil) // which asks nothing of a test
+	if o.Keys == (keys.Space{}) {
+		space, err := keys.New(testenv.Namespace(nil)) // which asks nothing of a test
+		if err != nil {
+			t.Fatalf("keys: %v", err)
+		}
+		o.Keys = space
 	}
 	if o.RateLimits == nil {
 		o.RateLimits = Unlimited()
@@ -113,17 +117,14 @@ func New(t TB, client *redis.Client, o commands.Options) *Fleet {
 // start returns the fleet a coordinator with these options, in place of the one it has.
 func (f *Fleet) start(o commands.Options) {
 	f.T.Helper()
-	space, err := keys.New(o.Namespace)
-	if err != nil {
-		f.T.Fatalf("keys: %v", err)
-	}
-	f.Options, f.Keys, f.Scripts = o, space, o.Runner.On(space.Log())
+	f.Options, f.Keys, f.Scripts = o, o.Keys, o.Runner.On(o.Keys.Log())
 	timeouts := map[string]time.Duration{}
 	if f.Coordinator != nil {
 		for _, m := range f.Methods() {
 			timeouts[m.Name] = m.Timeout
 		}
 	}
+	var err error
 	if f.Coordinator, err = commands.New(o); err != nil {
 		f.T.Fatalf("new coordinator: %v", err)
 	}

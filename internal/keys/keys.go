@@ -11,8 +11,11 @@ import (
 	"strings"
 )
 
-// Space builds the keys of one namespace.
-type Space struct{ prefix string }
+// Space builds the keys of one namespace. The zero Space is the default namespace.
+type Space struct {
+	namespace string
+	tag       string // what stands between "cb:" and the rest: "", or "{namespace}:"
+}
 
 // MaxNamespace is the maximum length of a namespace in bytes.
 const MaxNamespace = 64
@@ -22,7 +25,7 @@ const MaxNamespace = 64
 // Postgres schema.
 func New(namespace string) (Space, error) {
 	if namespace == "" {
-		return Space{prefix: "cb:"}, nil
+		return Space{}, nil
 	}
 	if len(namespace) > MaxNamespace {
 		return Space{}, fmt.Errorf("namespace %.16q… is longer than %d bytes", namespace, MaxNamespace)
@@ -32,106 +35,109 @@ func New(namespace string) (Space, error) {
 			return Space{}, fmt.Errorf("namespace %q holds %q: letters, digits, '.', '_' and '-' are allowed", namespace, r)
 		}
 	}
-	return Space{prefix: "cb:{" + namespace + "}:"}, nil
+	return Space{namespace: namespace, tag: "{" + namespace + "}:"}, nil
 }
 
+// Namespace returns the name of the namespace; "" for the default one.
+func (s Space) Namespace() string { return s.namespace }
+
 // Prefix returns the common prefix of all keys of the namespace.
-func (s Space) Prefix() string { return s.prefix }
+func (s Space) Prefix() string { return "cb:" + s.tag }
 
 // Log is the hash of the log's own fields: seq, ms, base, term. Scripts take it as KEYS[1] and
 // derive all other keys from it.
-func (s Space) Log() string { return s.prefix + "log" }
+func (s Space) Log() string { return "cb:" + s.tag + "log" }
 
 // Events is the log.
-func (s Space) Events() string { return s.prefix + "stream:events" }
+func (s Space) Events() string { return "cb:" + s.tag + "stream:events" }
 
 // Topic is the stream of the events of one type.
-func (s Space) Topic(eventType string) string { return s.prefix + "stream:" + eventType }
+func (s Space) Topic(eventType string) string { return "cb:" + s.tag + "stream:" + eventType }
 
 // State is the hash of the global state.
-func (s Space) State() string { return s.prefix + "state:global" }
+func (s Space) State() string { return "cb:" + s.tag + "state:global" }
 
 // Metrics is one of the metrics hashes: global, queues, scaling.
-func (s Space) Metrics(name string) string { return s.prefix + "metrics:" + name }
+func (s Space) Metrics(name string) string { return "cb:" + s.tag + "metrics:" + name }
 
 // MetricsEvents is the metrics hash of one event type.
 func (s Space) MetricsEvents(eventType string) string {
-	return s.prefix + "metrics:events:" + eventType
+	return "cb:" + s.tag + "metrics:events:" + eventType
 }
 
 // Checkpoint is the checkpoint of a projection into Redis.
 func (s Space) Checkpoint(projection string) string {
-	return s.prefix + "service:checkpoint:" + projection
+	return "cb:" + s.tag + "service:checkpoint:" + projection
 }
 
 // Lease is the lease of the coordinator that runs a projection.
-func (s Space) Lease(projection string) string { return s.prefix + "service:lease:" + projection }
+func (s Space) Lease(projection string) string { return "cb:" + s.tag + "service:lease:" + projection }
 
 // Task is a task's hash.
-func (s Space) Task(id string) string { return s.prefix + "task:" + id }
+func (s Space) Task(id string) string { return "cb:" + s.tag + "task:" + id }
 
 // Instance is an instance's hash.
-func (s Space) Instance(id string) string { return s.prefix + "instance:" + id }
+func (s Space) Instance(id string) string { return "cb:" + s.tag + "instance:" + id }
 
 // Gossip is the hash of an instance's health, kept for a day.
-func (s Space) Gossip(id string) string { return s.prefix + "health:gossip:" + id }
+func (s Space) Gossip(id string) string { return "cb:" + s.tag + "health:gossip:" + id }
 
 // Alive is the liveness index: instance IDs by the time they were last seen (ms).
-func (s Space) Alive() string { return s.prefix + "health:alive" }
+func (s Space) Alive() string { return "cb:" + s.tag + "health:alive" }
 
 // Workers is the liveness index of the instances with the role worker.
-func (s Space) Workers() string { return s.prefix + "health:workers" }
+func (s Space) Workers() string { return "cb:" + s.tag + "health:workers" }
 
 // Roles is the hash of the roles of registered instances (a JSON array each).
-func (s Space) Roles() string { return s.prefix + "health:roles" }
+func (s Space) Roles() string { return "cb:" + s.tag + "health:roles" }
 
 // Leader is the hash of the leader's lease.
-func (s Space) Leader() string { return s.prefix + "health:leader" }
+func (s Space) Leader() string { return "cb:" + s.tag + "health:leader" }
 
 // Pending is the queue of unassigned tasks that require no roles.
-func (s Space) Pending() string { return s.prefix + "queue:tasks:pending" }
+func (s Space) Pending() string { return "cb:" + s.tag + "queue:tasks:pending" }
 
 // Open is the index of all pending and in-progress tasks.
-func (s Space) Open() string { return s.prefix + "queue:open" }
+func (s Space) Open() string { return "cb:" + s.tag + "queue:open" }
 
 // RoleSets is the hash of the role sets that open tasks require, with the number of tasks that
 // require each.
-func (s Space) RoleSets() string { return s.prefix + "queue:rolesets" }
+func (s Space) RoleSets() string { return "cb:" + s.tag + "queue:rolesets" }
 
 // RoleSetOwners is the hash of the role sets that an agent's token introduced, with the name of the
 // token.
-func (s Space) RoleSetOwners() string { return s.prefix + "queue:rolesetowners" }
+func (s Space) RoleSetOwners() string { return "cb:" + s.tag + "queue:rolesetowners" }
 
 // RoleQueue is the queue of unassigned tasks that require a role set (a sorted JSON array).
-func (s Space) RoleQueue(set string) string { return s.prefix + "queue:roles:" + set }
+func (s Space) RoleQueue(set string) string { return "cb:" + s.tag + "queue:roles:" + set }
 
 // Assigned is the queue of tasks that are assigned to an instance and not yet claimed.
-func (s Space) Assigned(instance string) string { return s.prefix + "queue:instance:" + instance }
+func (s Space) Assigned(instance string) string { return "cb:" + s.tag + "queue:instance:" + instance }
 
 // Active is the queue of tasks that an instance has claimed.
-func (s Space) Active(instance string) string { return s.prefix + "queue:active:" + instance }
+func (s Space) Active(instance string) string { return "cb:" + s.tag + "queue:active:" + instance }
 
 // Auto is the part of an instance's assigned queue that another worker may steal when its claim
 // finds no other task.
-func (s Space) Auto(instance string) string { return s.prefix + "queue:auto:" + instance }
+func (s Space) Auto(instance string) string { return "cb:" + s.tag + "queue:auto:" + instance }
 
 // Stealable is the index of instances by the length of their Auto queue.
-func (s Space) Stealable() string { return s.prefix + "queue:stealable" }
+func (s Space) Stealable() string { return "cb:" + s.tag + "queue:stealable" }
 
 // Available is the index of live workers with room for another task, by the number of tasks that
 // they hold.
-func (s Space) Available() string { return s.prefix + "queue:available" }
+func (s Space) Available() string { return "cb:" + s.tag + "queue:available" }
 
 // Orphaned is the list of the queues that lost instances left behind, oldest first.
-func (s Space) Orphaned() string { return s.prefix + "queue:orphaned" }
+func (s Space) Orphaned() string { return "cb:" + s.tag + "queue:orphaned" }
 
 // Orphans is one such queue. seq is that of the event that orphaned it.
-func (s Space) Orphans(seq string) string { return s.prefix + "queue:orphans:" + seq }
+func (s Space) Orphans(seq string) string { return "cb:" + s.tag + "queue:orphans:" + seq }
 
 // Batch is one of a batch's keys. part is lock, processor, progress or status.
-func (s Space) Batch(id, part string) string { return s.prefix + "batch:" + id + ":" + part }
+func (s Space) Batch(id, part string) string { return "cb:" + s.tag + "batch:" + id + ":" + part }
 
 // Quorum is one of a decision's keys. part is votes, tally, result or metadata.
 func (s Space) Quorum(decision, part string) string {
-	return s.prefix + "quorum:" + decision + ":" + part
+	return "cb:" + s.tag + "quorum:" + decision + ":" + part
 }

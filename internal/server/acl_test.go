@@ -96,7 +96,7 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 	t.Cleanup(pool.Close)
 	verify := func() {
 		t.Helper()
-		report, err := audit.Verify(t.Context(), audit.Options{Redis: auditor, Namespace: cfg.Namespace, Postgres: pool})
+		report, err := audit.Verify(t.Context(), audit.Options{Redis: auditor, Keys: keysOf(t, cfg), Postgres: pool})
 		if err != nil || !report.OK() {
 			t.Fatalf("verify: %+v, %v", report, err)
 		}

@@ -55,7 +55,7 @@ func verified(t *testing.T, cfg *config.Config) {
 		}
 		defer pool.Close()
 	}
-	report, err := audit.Verify(t.Context(), audit.Options{Redis: redisOf(t, cfg), Namespace: cfg.Namespace, Postgres: pool})
+	report, err := audit.Verify(t.Context(), audit.Options{Redis: redisOf(t, cfg), Keys: keysOf(t, cfg), Postgres: pool})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -164,7 +164,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 		return nil, nil, err
 	}
 	coordinator, err := commands.New(commands.Options{
-		Runner: runner, Namespace: cfg.Namespace, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
+		Runner: runner, Keys: space, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
 		TaskRetention: cfg.TaskRetention, RateLimits: limits, TokenRateLimits: tokenLimits, ByteLimit: cfg.ByteLimit, Tasks: view, Rows: rows, Logger: s.logger, MCP: true,
 		Tokens: s.callers(), BreakerOpen: o.BreakerOpen, Traces: o.Traces,
 	})
@@ -182,7 +182,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 		return nil, nil, err
 	}
 	s.runner, err = projections.NewRunner(projections.RunnerConfig{
-		Client: s.redis, Scripts: s.scripts, Namespace: cfg.Namespace, Projections: folds, Logger: s.logger, Traces: o.Traces,
+		Client: s.redis, Scripts: s.scripts, Keys: space, Projections: folds, Logger: s.logger, Traces: o.Traces,
 	})
 	if err != nil {
 		return nil, nil, err
