@@ -8,7 +8,8 @@ import (
 // Request is one call of one method, independent of the transport.
 type Request struct {
 	Method string
-	// Params is the params object as received, compacted. Empty means {}.
+	// Params are the params as received, but without white space between tokens: what
+	// jsontext.Compact returns. Empty, null and [] mean {}. The command may keep their memory.
 	Params json.RawMessage
 	// Caller is the name of the caller's token. It is "" where authentication is disabled.
 	Caller string

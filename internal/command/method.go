@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -19,7 +18,6 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/callstats"
-	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/params"
 )
 
@@ -102,6 +100,11 @@ func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMess
 	if err != nil {
 		return nil, fmt.Errorf("method %s: %w", s.Name, err)
 	}
+	for _, name := range s.MCPRequired {
+		if decoder.Schema.Properties[name] == nil {
+			return nil, fmt.Errorf("method %s: MCPRequired names %s, which is no param", s.Name, name)
+		}
+	}
 	result, err := params.SchemaOf[R](nil)
 	if err != nil {
 		return nil, fmt.Errorf("method %s: %w", s.Name, err)
@@ -110,14 +113,13 @@ func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMess
 		Name: s.Name, Description: s.Description, Limit: s.Limit, TokenLimit: TokenShare * s.Limit, Timeout: s.Timeout, Breaker: s.Breaker, Roles: s.Roles,
 		Hidden: s.Hidden, MCPRequired: s.MCPRequired, Effect: s.Effect, Params: decoder.Schema, Result: result, Stats: new(callstats.Counter),
 		Run: func(ctx context.Context, c *Call) (json.RawMessage, error) {
-			p, err := decoder.Decode(c.Params)
+			var also []string
+			if c.MCP {
+				also = s.MCPRequired
+			}
+			p, err := decoder.Decode(c.Params, also...)
 			if err != nil {
 				return nil, err
-			}
-			if c.MCP {
-				if err := requireMembers(c.Params, s.MCPRequired); err != nil {
-					return nil, err
-				}
 			}
 			result, err := c.method.Circuit.Do(func() (json.RawMessage, error) { return handle(ctx, c, p) },
 				func(err error) error { return c.sign(ctx, err) })
@@ -127,18 +129,6 @@ func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMess
 			return result, err
 		},
 	}, nil
-}
-
-// requireMembers refuses params that lack one of some members.
-func requireMembers(params json.RawMessage, names []string) error {
-	missing := slices.Clone(names)
-	for name := range jsontext.Members(params) {
-		missing = slices.DeleteFunc(missing, func(m string) bool { return m == name })
-	}
-	if len(missing) > 0 {
-		return api.InvalidParams(missing[0] + " parameter is required")
-	}
-	return nil
 }
 
 // Collect makes the methods of a list.

@@ -38,7 +38,11 @@ func NewChecker(t *testing.T) *Checker {
 // Refuses returns the sentence by which params are refused, "" when they are not.
 func (c *Checker) Refuses(t TB, method, params string) string {
 	t.Helper()
-	_, err := c.Call(c.gone, api.Request{Method: method, Params: json.RawMessage(params)})
+	text, err := compact(json.RawMessage(params))
+	if err != nil {
+		t.Fatalf("%s: %v", params, err)
+	}
+	_, err = c.Call(c.gone, api.Request{Method: method, Params: text})
 	if err == nil { // one that answers without Redis
 		return ""
 	}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/reassign"
 	"github.com/claudebench/claudebench/internal/testenv"
@@ -183,13 +185,30 @@ func (f *Fleet) Method(name string) *command.Method {
 	return nil
 }
 
-// Call is the coordinator's, with an error that is nil where there is none.
+// Call compacts the params as transports do and calls the coordinator. Its error is nil if there is
+// none.
 func (f *Fleet) Call(ctx context.Context, r api.Request) (json.RawMessage, error) {
+	var err error
+	if r.Params, err = compact(r.Params); err != nil {
+		return nil, err
+	}
 	result, failed := f.Coordinator.Call(ctx, r)
 	if failed != nil {
 		return nil, failed
 	}
 	return result, nil
+}
+
+// compact returns params as transports hand them on.
+func compact(params json.RawMessage) (json.RawMessage, error) {
+	if len(params) == 0 {
+		return nil, nil
+	}
+	text, unread := jsontext.Compact(slices.Clone(params))
+	if unread != nil {
+		return nil, api.InvalidParams(unread.Why)
+	}
+	return text, nil
 }
 
 // Do calls a method as nobody in particular.

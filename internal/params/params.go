@@ -5,7 +5,6 @@
 package params
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -74,18 +73,15 @@ func New[P any](refine func(map[string]*jsonschema.Schema)) (*Decoder[P], error)
 	return &Decoder[P]{Schema: schema, object: object}, nil
 }
 
-// Decode checks params and decodes them; the error is an *Error with a sentence.
-func (p *Decoder[P]) Decode(raw json.RawMessage) (*P, error) {
+// Decode checks params, which must be compact JSON, and decodes them. The result shares their memory.
+// The params named by also are required beside those of the
+// schema. The error is an *api.Error whose data is a sentence.
+func (p *Decoder[P]) Decode(raw json.RawMessage, also ...string) (*P, error) {
 	out := new(P)
 	if isNothing(raw) {
 		raw = json.RawMessage("{}")
 	}
-	var compact bytes.Buffer // members needs it so, and the log has one line an event
-	compact.Grow(len(raw))
-	if json.Compact(&compact, raw) != nil {
-		return nil, api.InvalidParams("params must be JSON")
-	}
-	if sentence := p.object.decode(compact.Bytes(), reflect.ValueOf(out).Elem()); sentence != "" {
+	if sentence := p.object.decode(raw, reflect.ValueOf(out).Elem(), also...); sentence != "" {
 		return nil, api.InvalidParams(sentence)
 	}
 	return out, nil
@@ -94,12 +90,11 @@ func (p *Decoder[P]) Decode(raw json.RawMessage) (*P, error) {
 // isNothing reports whether params are left out, null or an empty array. Clients of methods without
 // params send all three.
 func isNothing(raw json.RawMessage) bool {
-	switch raw = bytes.TrimSpace(raw); string(raw) {
-	case "", "null":
+	switch string(raw) {
+	case "", "null", "[]":
 		return true
 	}
-	inner, ok := bytes.CutPrefix(raw, []byte("["))
-	return ok && string(bytes.TrimLeft(inner, " \t\r\n")) == "]"
+	return false
 }
 
 // DecodeItem decodes a JSON object that is a part of params, and must be compact. wrong is a
@@ -151,7 +146,7 @@ func isNested(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct || t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct
 }
 
-func (o *object) decode(raw []byte, to reflect.Value) string {
+func (o *object) decode(raw []byte, to reflect.Value, also ...string) string {
 	if raw[0] != '{' {
 		if o.path == "" {
 			return "params must be an object"
@@ -177,9 +172,11 @@ func (o *object) decode(raw []byte, to reflect.Value) string {
 			return f.path + " parameter " + wrong
 		}
 	}
-	for _, name := range o.required {
-		if f := o.fields[name]; seen&(1<<f.index) == 0 {
-			return f.path + " parameter " + missing(f.schema)
+	for _, required := range [][]string{o.required, also} {
+		for _, name := range required {
+			if f := o.fields[name]; seen&(1<<f.index) == 0 {
+				return f.path + " parameter " + missing(f.schema)
+			}
 		}
 	}
 	return ""
