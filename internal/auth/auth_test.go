@@ -24,13 +24,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// hashes are two that are no token's.
+// hash1 and hash2 are well-formed hashes of no token.
 var (
 	hash1 = "sha256:" + strings.Repeat("1a", 32)
 	hash2 = "sha256:" + strings.Repeat("2b", 32)
 )
 
-// write makes an auth file.
+// write writes an auth file.
 func write(t *testing.T, path, format string, args ...any) string {
 	t.Helper()
 	if path == "" {
@@ -71,7 +71,7 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// Whatever is not understood stops the start, and the error says where.
+// Content that is not understood stops startup, and the error names the line.
 func TestFileRefused(t *testing.T) {
 	t.Parallel()
 	secret, _ := NewSecret()
@@ -148,7 +148,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// A password that somebody chose cannot be made a token by putting its hash into the file.
+// The hash of a chosen password in the file does not make the password a token.
 func TestOnlyMadeTokensAreTokens(t *testing.T) {
 	t.Parallel()
 	sum := sha256.Sum256([]byte("hunter2"))
@@ -158,8 +158,8 @@ func TestOnlyMadeTokensAreTokens(t *testing.T) {
 	}
 }
 
-// Entries whose hashes begin alike are told apart by the whole of them, in constant time and
-// nothing else.
+// Entries whose hashes have the same beginning are distinguished by the whole hash, and only by a
+// comparison in constant time.
 func TestIdentifyComparesWholeHashes(t *testing.T) {
 	t.Parallel()
 	secret, hash := NewSecret()
@@ -175,8 +175,8 @@ func TestIdentifyComparesWholeHashes(t *testing.T) {
 		}
 	}
 
-	// The only comparison of a hash in the package is subtle's: none by ==, bytes.Equal or as a
-	// map's key (but for its beginning).
+	// subtle's comparison must be the only one of hashes in the package: no ==, no bytes.Equal, no
+	// hash as a map key except its beginning.
 	files, err := parser.ParseFile(token.NewFileSet(), "store.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +208,7 @@ func TestIdentifyComparesWholeHashes(t *testing.T) {
 	}
 }
 
-// A reload replaces the tokens at once; a file that is wrong replaces nothing.
+// A reload replaces the tokens at once. An invalid file replaces nothing.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	first, hash := NewSecret()
@@ -298,7 +298,7 @@ func TestRequire(t *testing.T) {
 	}
 }
 
-// Calls and reloads at once: each call sees one file or the other.
+// During concurrent calls and reloads, each call sees either the old file or the new one.
 func TestReloadUnderLoad(t *testing.T) {
 	t.Parallel()
 	secret, hash := NewSecret()
@@ -350,7 +350,7 @@ func BenchmarkIdentify(b *testing.B) {
 	}
 }
 
-// Whoever can write the file could make themselves admin.
+// A user who can write the file could become admin.
 func TestAFileThatOthersCanWriteIsRefused(t *testing.T) {
 	t.Parallel()
 	entry, _, err := NewEntry(api.Token{Name: "a", Roles: []string{api.RoleAgent}})

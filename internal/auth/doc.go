@@ -1,15 +1,16 @@
-// Package auth knows who may call the coordinator: it reads the auth file, tells the bearer of a
-// token from everybody else, and keeps out of HTTP who has none. What a token's roles allow is
-// decided in commands, where the methods are, and whose an instance or a task is in the scripts.
-// Its callers are internal/server, and cmd/claudebench, which makes tokens.
+// Package auth authenticates callers: it reads the auth file, checks bearer tokens, and rejects
+// HTTP requests without one. It does not authorize: the commands decide what a token's roles allow,
+// and the scripts decide who owns an instance or a task. internal/server uses it, and
+// cmd/claudebench uses it to generate tokens.
 //
-// The file holds the SHA-256 of each token, without salt and without a slow function, which is
-// right for these secrets and no others: a token is 256 random bits that NewSecret made, so nobody
-// finds it from its hash by trying, with whatever tables or hardware. A salt would make every call
-// try every entry, and a slow function would cost each call milliseconds, and so give strangers a
-// way to keep the coordinator busy. Both are for passwords that people choose; what is not of
-// NewSecret's form is refused before it is looked up, so that no such thing can be a token here.
+// The file contains the SHA-256 of each token, without a salt and without a slow hash function.
+// That is safe for these secrets and no others. A token is 256 random bits that NewSecret
+// generated, so nobody can find it from its hash by guessing, with any tables or hardware. With a
+// salt, every call would have to try every entry. A slow function would cost each call
+// milliseconds, and strangers could keep the coordinator busy with it. Both protect passwords that
+// people choose. Here a password cannot become a token: what does not have NewSecret's form is
+// rejected before it is looked up.
 //
-// Its only dependency is the file. One that cannot be read or is wrong stops the start; at a reload
-// the tokens in force stay in force, and the log says why.
+// The package depends only on the file. At startup, a file that is unreadable or invalid is an
+// error. At a reload, the current tokens stay in force and the log says why.
 package auth

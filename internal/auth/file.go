@@ -19,26 +19,28 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// entry is a token in the file.
+// entry is a token as the file has it.
 type entry struct {
 	api.Token
 	hash [sha256.Size]byte
 	line int
 }
 
-// maxFile is how long an auth file may be, in bytes: room for some ten thousand tokens.
+// maxFile is the maximum size of an auth file in bytes. That is enough for about ten thousand
+// tokens.
 const maxFile = 4 << 20
 
-// maxPrefix is how long an instance's id may be.
+// maxPrefix is the maximum length of an instance's ID.
 const maxPrefix = 256
 
-// tokenName keeps names apart from the instance that follows them in an event's actor.
+// tokenName matches valid names. They contain no character that separates the token from the
+// instance in an event's actor.
 var tokenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// reserved are the actors that are no token.
+// reserved are actors that are not tokens.
 var reserved = []string{"coordinator", "anonymous"}
 
-// CheckName says what is wrong with a token's name.
+// CheckName returns an error if a token's name is invalid.
 func CheckName(name string) error {
 	if !tokenName.MatchString(name) {
 		return fmt.Errorf("the name must be 1 to 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit")
@@ -55,7 +57,7 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckRoles says what is wrong with a token's roles.
+// CheckRoles returns an error if a token's roles are invalid.
 func CheckRoles(roles []string) error {
 	all := strings.Join(api.Roles(), ", ")
 	if len(roles) == 0 {
@@ -72,7 +74,7 @@ func CheckRoles(roles []string) error {
 	return nil
 }
 
-// CheckPrefix says what is wrong with what the ids of a token's instances begin with.
+// CheckPrefix returns an error if the prefix of the IDs of a token's instances is invalid.
 func CheckPrefix(prefix string) error {
 	if prefix == "" || len(prefix) > maxPrefix || strings.ContainsFunc(prefix, unicode.IsControl) {
 		return fmt.Errorf("instancePrefix must be 1 to %d bytes without control characters; leave it out for no limit", maxPrefix)
@@ -80,8 +82,8 @@ func CheckPrefix(prefix string) error {
 	return nil
 }
 
-// readFile reads an auth file. Its error names the line; it never repeats what a token or its hash
-// might be.
+// readFile reads an auth file. Its error names the line. It never repeats text that may be a token
+// or its hash.
 func readFile(path string) ([]entry, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -109,9 +111,9 @@ func readFile(path string) ([]entry, error) {
 	return entries, nil
 }
 
-// parse reads a list of tokens, and refuses whatever it does not understand: a field misspelt must
-// not pass for a token with more rights than was meant. It walks the nodes, since the errors of
-// yaml's KnownFields repeat the text of the file, which may be a token in the wrong place.
+// parse parses a list of tokens. It rejects everything that it does not understand, because a token
+// with a misspelt field could have more rights than intended. It walks the nodes itself: the errors
+// of yaml's KnownFields repeat text of the file, which may be a token in the wrong place.
 func parse(text []byte) ([]entry, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var document yaml.Node
@@ -150,7 +152,7 @@ func parse(text []byte) ([]entry, error) {
 	return entries, nil
 }
 
-// parseEntry reads one token. With an error the entry has its line, and its name if that was read
+// parseEntry parses one token. If it fails, the entry has its line, and its name if that was parsed
 // before.
 func parseEntry(node *yaml.Node) (entry, error) {
 	e := entry{line: node.Line}
@@ -213,8 +215,8 @@ func (e *entry) set(field, value *yaml.Node) (err error) {
 	return fmt.Errorf("there is no field %s; there are name, token, roles and instancePrefix", shown(field.Value))
 }
 
-// shown is a text of the file as an error may repeat it: not when it has come to the wrong place
-// and is a token, or a hash.
+// shown returns text of the file as an error may repeat it. It hides text that may be a misplaced
+// token or hash.
 func shown(text string) string {
 	if len(text) > 20 || strings.Contains(text, secretPrefix) {
 		return "of that name"
@@ -229,7 +231,8 @@ func text(node *yaml.Node, what string) (string, error) {
 	return node.Value, nil
 }
 
-// parseHash reads a token's hash. Who wrote the token itself there is told so, and not what it was.
+// parseHash parses a token's hash. If the file contains the token itself, the error says so without
+// repeating it.
 func parseHash(node *yaml.Node) (hash [sha256.Size]byte, err error) {
 	value, err := text(node, "token")
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// FuzzParse reads auth files. What is taken grants no more than is written in it, each token once;
-// what is refused is refused without repeating a token.
+// FuzzParse parses auth files. An accepted file grants exactly what it says, and each token only
+// once. The error for a rejected file repeats no token.
 func FuzzParse(f *testing.F) {
 	entry := "- name: fleet-1\n  token: " + hash1 + "\n  roles: [agent]\n  instancePrefix: 'fleet-1:'\n"
 	for _, seed := range []string{

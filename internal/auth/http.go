@@ -10,10 +10,10 @@ import (
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
-// Require lets only bearers of a token pass to next, but for the open paths, which tell them from
-// others by Name. Others are answered with status 401, whatever path they ask for, so that they do
-// not learn which there are. Which roles a call needs is not its concern: commands.Coordinator
-// decides that by the name.
+// Require passes requests to next if they carry a valid token. It rejects others with status 401 on
+// every path, so that they cannot find out which paths exist. Requests for the open paths pass in
+// any case; Name tells whether they carried a token. Require does not check roles:
+// commands.Coordinator does, by the name.
 func (s *Store) Require(next http.Handler, open ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, why := s.bearer(r)
@@ -33,7 +33,8 @@ func (s *Store) Require(next http.Handler, open ...string) http.Handler {
 	})
 }
 
-// bearer returns the name of a request's token, or what is wrong. It does not repeat what was sent.
+// bearer returns the name of the request's token, or why it has none. The reason does not repeat
+// what was sent.
 func (s *Store) bearer(r *http.Request) (name, why string) {
 	given := r.Header.Values("Authorization")
 	if len(given) == 0 {
@@ -50,15 +51,15 @@ func (s *Store) bearer(r *http.Request) (name, why string) {
 	return name, ""
 }
 
-// nameKey is under which a request's context holds the name of its token.
+// nameKey is the context key of the name of a request's token.
 type nameKey struct{}
 
-// Name is the name of the token that a request came with, from its context; "" when it came with
+// Name returns the name of the token that a request carried, from its context, or "" if it carried
 // none.
 func Name(ctx context.Context) string {
 	name, _ := ctx.Value(nameKey{}).(string)
 	return name
 }
 
-// Caller is Name for the transports' options.
+// Caller is Name for the options of transports.
 func Caller(r *http.Request) string { return Name(r.Context()) }

@@ -13,23 +13,23 @@ import (
 )
 
 const (
-	// secretPrefix makes a token known for what it is, to people and to programs that look for
-	// secrets that got out.
+	// secretPrefix makes tokens recognisable to people and to programs that scan for leaked
+	// secrets.
 	secretPrefix = "cbt_"
-	// secretLetters are two texts of rand.Text: 52 letters of 5 bits.
+	// secretLetters is the length of two texts of rand.Text: 52 letters of 5 bits.
 	secretLetters = 52
-	// hashScheme is what a token's hash in the file begins with.
+	// hashScheme is the prefix of a token's hash in the file.
 	hashScheme = "sha256:"
 )
 
-// NewSecret makes a token, and its hash as the auth file has it.
+// NewSecret generates a token and its hash as it appears in the auth file.
 func NewSecret() (secret, hash string) {
 	secret = secretPrefix + rand.Text() + rand.Text()
 	sum := sha256.Sum256([]byte(secret))
 	return secret, hashScheme + hex.EncodeToString(sum[:])
 }
 
-// wellFormed reports whether a text is of NewSecret's form. It says nothing about whether it is a
+// wellFormed reports whether secret has the form of NewSecret. It does not report whether it is a
 // token.
 func wellFormed(secret string) bool {
 	letters, ok := strings.CutPrefix(secret, secretPrefix)
@@ -39,8 +39,8 @@ func wellFormed(secret string) bool {
 	return strings.Trim(letters, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
-// NewEntry makes a token with a secret of its own, and its entry for the auth file, a YAML list of
-// one.
+// NewEntry generates a secret for a token, and returns its entry for the auth file as a YAML list
+// with one element.
 func NewEntry(t api.Token) (entry, secret string, err error) {
 	secret, hash := NewSecret()
 	var list [1]struct {

@@ -9,23 +9,22 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// Store has the tokens of an auth file that are in force. It is used from many goroutines at once.
+// Store holds the current tokens of an auth file. It is safe for concurrent use.
 type Store struct {
 	path    string
 	current atomic.Pointer[tokens]
 }
 
-// tokens are those of one reading of the file.
+// tokens is the content of the file after one read.
 type tokens struct {
 	byName map[string]api.Token
 	byHash map[slot][]entry
 }
 
-// slot is the beginning of a hash, by which entries are found; whether one of them is meant is
-// decided by the whole of it.
+// slot is the beginning of a hash. It finds candidate entries; the whole hash decides between them.
 type slot [8]byte
 
-// Open reads an auth file. The error says what is wrong with it, and where.
+// Open reads an auth file. An error says what is wrong and in which line.
 func Open(path string) (*Store, error) {
 	s := &Store{path: path}
 	if err := s.Reload(); err != nil {
@@ -34,7 +33,7 @@ func Open(path string) (*Store, error) {
 	return s, nil
 }
 
-// Reload reads the file again. What was in force stays so when it returns an error.
+// Reload reads the file again. If it returns an error, the current tokens stay in force.
 func (s *Store) Reload() error {
 	entries, err := readFile(s.path)
 	if err != nil {
@@ -49,19 +48,19 @@ func (s *Store) Reload() error {
 	return nil
 }
 
-// Len is how many tokens there are.
+// Len returns the number of tokens.
 func (s *Store) Len() int { return len(s.current.Load().byName) }
 
-// Token returns the token of a name, and whether there is one.
+// Token returns the token with a name and reports whether it exists.
 func (s *Store) Token(name string) (api.Token, bool) {
 	t, ok := s.current.Load().byName[name]
 	return t, ok
 }
 
-// identify returns the name of a token, and whether it is in force. How long it takes tells nothing
-// that brings anybody nearer to a token: what is compared are hashes, in constant time, and the
-// entries to compare with are found by the hash's beginning. Who would learn even all of an entry's
-// hash would still have to find what it is the hash of.
+// identify returns the name of a token and reports whether it is valid. Its timing reveals nothing
+// that helps to find a token: it compares hashes in constant time, and finds the candidates by the
+// beginning of the hash. Even a caller that learnt all of an entry's hash would still have to
+// invert it.
 func (s *Store) identify(secret string) (name string, ok bool) {
 	if !wellFormed(secret) {
 		return "", false

@@ -1,6 +1,6 @@
-// Package breaker holds the circuit breakers of a coordinator, one for each method. A breaker works
-// in process, so that it works while Redis is away, and its Reporter tells Redis about changes once
-// Redis can take them.
+// Package breaker implements the circuit breakers of a coordinator, one for each method. Their
+// state is in process, so they work while Redis is unavailable. The Reporter reports changes of
+// state to Redis once Redis accepts them.
 package breaker
 
 import (
@@ -15,26 +15,25 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// The states of a circuit.
+// States of a circuit.
 const (
-	Closed   = "CLOSED"    // it lets calls through
-	Open     = "OPEN"      // it lets none through
-	HalfOpen = "HALF_OPEN" // it lets one through, to see
+	Closed   = "CLOSED"    // all calls pass
+	Open     = "OPEN"      // no call passes
+	HalfOpen = "HALF_OPEN" // one trial call passes
 )
 
-// maxUnreported bounds what waits to be reported of one circuit.
+// maxUnreported is the maximum number of unreported changes of one circuit.
 const maxUnreported = 8
 
-// Setting is the setting of a circuit breaker: so many failures of the infrastructure in a row open
-// it; 0 is no breaker.
+// Setting configures a circuit breaker. Failures is how many consecutive failures of the
+// infrastructure open it; 0 disables it. Open is how long it stays open.
 type Setting struct {
 	Failures int
 	Open     time.Duration
 }
 
-// Circuit is the circuit breaker of one method in one coordinator. It works in process, because it
-// is there for when Redis is gone; what it did is reported to Redis when that can take it, by
-// Sweep.
+// Circuit is the circuit breaker of one method in one coordinator. Its state is in process, because
+// it must work while Redis is unavailable. Reporter.Report reports its changes to Redis.
 type Circuit struct {
 	method  string
 	setting Setting
@@ -42,20 +41,20 @@ type Circuit struct {
 	breaker *gobreaker.CircuitBreaker[json.RawMessage]
 
 	mu       sync.Mutex
-	failures int       // in a row, that opened it
-	until    time.Time // the time that it was last opened for
+	failures int       // consecutive ones that opened it
+	until    time.Time // end of the time it was last opened for
 	Changes  []Change
-	last     Change // the latest of them, told or not
+	last     Change // the latest change, reported or not
 }
 
-// Change is a change of state.
+// Change is a change of a circuit's state.
 type Change struct {
 	State     string
 	Failures  int
 	Until, At int64 // ms
 }
 
-// New returns the closed circuit of a method.
+// New returns a closed circuit for a method.
 func New(method string, setting Setting, log *slog.Logger) *Circuit {
 	c := &Circuit{method: method, setting: setting, log: log}
 	c.breaker = gobreaker.NewCircuitBreaker[json.RawMessage](gobreaker.Settings{
@@ -64,21 +63,21 @@ func New(method string, setting Setting, log *slog.Logger) *Circuit {
 			return int(counts.ConsecutiveFailures) >= setting.Failures
 		},
 		IsSuccessful: func(err error) bool { return !errors.Is(err, ErrInfrastructure) },
-		// A panic as well tells nothing of the infrastructure.
+		// A panic says nothing about the infrastructure either.
 		IsExcluded:    func(err error) bool { return err != nil && !errors.Is(err, ErrInfrastructure) },
 		OnStateChange: func(_ string, from, to gobreaker.State) { c.changed(from, to) },
 	})
 	return c
 }
 
-// What a call tells of the infrastructure. The breaker sees these and nothing else.
+// Signs of the infrastructure's health that a call can give. The breaker sees only these.
 var (
 	ErrInfrastructure = errors.New("the infrastructure failed")
 	ErrNoSign         = errors.New("the call tells nothing of the infrastructure")
 )
 
-// Do runs a call if the circuit lets it through, else it returns errCircuitOpen. sign judges the
-// call's error: nil, errInfrastructure or errNoSign.
+// Do runs a call if the circuit lets it pass. Otherwise it returns ErrOpen. sign returns what the
+// call's error says about the infrastructure: nil, ErrInfrastructure or ErrNoSign.
 func (c *Circuit) Do(run func() (json.RawMessage, error), sign func(error) error) (json.RawMessage, error) {
 	if c == nil {
 		return run()
@@ -98,7 +97,7 @@ func (c *Circuit) Do(run func() (json.RawMessage, error), sign func(error) error
 // ErrOpen is the error of a call that an open circuit rejected.
 var ErrOpen = errors.New("the circuit is open")
 
-// State reports how the circuit stands.
+// State returns the state of the circuit.
 func (c *Circuit) State() string {
 	if c == nil {
 		return Closed
@@ -113,11 +112,11 @@ func (c *Circuit) State() string {
 	}
 }
 
-// States are the states that a circuit may have.
+// States returns all states of a circuit.
 func States() []string { return []string{Closed, Open, HalfOpen} }
 
-// changed notes a change of state, so that it is reported. The breaker calls it with its own lock
-// held.
+// changed notes a change of state for the next report. The breaker calls it while holding its own
+// lock.
 func (c *Circuit) changed(from, to gobreaker.State) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -138,12 +137,12 @@ func (c *Circuit) changed(from, to gobreaker.State) {
 		c.log.Info("a circuit breaker closed", "method", c.method)
 		c.Note(Change{Closed, c.failures, c.until.UnixMilli(), now.UnixMilli()})
 		c.failures = 0
-	case gobreaker.StateHalfOpen: // no event: the time is over, as was told
+	case gobreaker.StateHalfOpen: // no event: the end was announced when it opened
 		c.Note(Change{HalfOpen, c.failures, c.until.UnixMilli(), c.until.UnixMilli()})
 	}
 }
 
-// Note adds a change. Of more than can wait, the first ones are told and the last.
+// Note adds a change. If too many are unreported, it keeps the first ones and the last.
 func (c *Circuit) Note(change Change) {
 	c.last = change
 	if len(c.Changes) == maxUnreported {
@@ -153,7 +152,7 @@ func (c *Circuit) Note(change Change) {
 	c.Changes = append(c.Changes, change)
 }
 
-// unreported returns the change that is to be reported next.
+// unreported returns the next change to report.
 func (c *Circuit) unreported() (Change, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -163,7 +162,7 @@ func (c *Circuit) unreported() (Change, bool) {
 	return c.Changes[0], true
 }
 
-// reported takes a change off the list, unless a newer one has taken its place.
+// reported removes a change from the list, unless a newer one has replaced it.
 func (c *Circuit) reported(change Change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -172,10 +171,10 @@ func (c *Circuit) reported(change Change) {
 	}
 }
 
-// standing returns the change that made the circuit what it is, once it is told and while calls are
-// refused: a flush may have removed what was told.
+// standing returns the change that led to the current state, if it is reported and the circuit is
+// not closed. A flush may have removed that report.
 func (c *Circuit) standing() (Change, bool) {
-	closed := c.State() == Closed // also lets its time run out, which is a change
+	closed := c.State() == Closed // also ends the open time if it is over, which is a change
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.last, !closed && len(c.Changes) == 0

@@ -17,11 +17,11 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// outage is a TaskView that can be away, and counts who asks it.
+// outage is a task view that can be unavailable. It counts its callers.
 type outage struct {
 	away  atomic.Bool
 	asked atomic.Int64
-	hangs chan struct{} // when set, List waits for it or for the call's end
+	hangs chan struct{} // if set, List waits for it or for the end of the call
 }
 
 func (o *outage) WaitFor(context.Context, int64, time.Duration) (string, error) { return "", nil }
@@ -41,7 +41,7 @@ func (o *outage) List(ctx context.Context, _ api.TaskQuery) ([]json.RawMessage, 
 	return nil, 0, nil
 }
 
-// broken is a fleet whose view is away.
+// broken returns a fleet whose task view is unavailable.
 func broken(t *testing.T, open time.Duration) (*fleettest.Fleet, *outage) {
 	t.Helper()
 	view := &outage{}
@@ -51,7 +51,7 @@ func broken(t *testing.T, open time.Duration) (*fleettest.Fleet, *outage) {
 	return f, view
 }
 
-// fails makes a call that must fail by the infrastructure.
+// fails makes a call that must fail because of the infrastructure.
 func fails(f *fleettest.Fleet, method, params, what string) {
 	f.T.Helper()
 	if result, err := f.Do(method, params); !fleettest.InternalError(err, what) {
@@ -59,7 +59,7 @@ func fails(f *fleettest.Fleet, method, params, what string) {
 	}
 }
 
-// openCircuit makes the circuit of task.list open.
+// openCircuit opens the circuit of task.list.
 func openCircuit(f *fleettest.Fleet) {
 	f.T.Helper()
 	for range f.Method("task.list").Breaker.Failures {
@@ -68,7 +68,7 @@ func openCircuit(f *fleettest.Fleet) {
 	stands(f, "task.list", breaker.Open)
 }
 
-// stands returns how a circuit must stand, also in system.metrics.
+// stands checks the state of a circuit, also in system.metrics.
 func stands(f *fleettest.Fleet, method, want string) {
 	f.T.Helper()
 	got := fleettest.Decoded[system.MetricsResult](f.T, f.OK("system.metrics", `{"detailed":true}`))
@@ -84,7 +84,7 @@ func stands(f *fleettest.Fleet, method, want string) {
 	}
 }
 
-// eventually calls until the circuit lets a call through, and gives that call's error.
+// eventually calls until the circuit lets a call pass, and returns the error of that call.
 func eventually(f *fleettest.Fleet, method, params string) (failed error) {
 	f.T.Helper()
 	testenv.Eventually(f.T.(*testing.T), fleettest.Patience, func() (bool, string) { //nolint:forcetypeassert // no model test
@@ -102,7 +102,7 @@ func TestCircuitOpensAfterFailuresInARow(t *testing.T) {
 		fails(f, "task.list", `{}`, api.PostgresUnavailable)
 	}
 	view.away.Store(false)
-	f.OK("task.list", `{}`) // the row ends
+	f.OK("task.list", `{}`) // ends the consecutive failures
 	view.away.Store(true)
 	for range n - 1 {
 		fails(f, "task.list", `{}`, api.PostgresUnavailable)
@@ -118,7 +118,7 @@ func TestCircuitOpensAfterFailuresInARow(t *testing.T) {
 	if view.asked.Load() != asked || counted(f) != before {
 		t.Error("an open circuit let calls through")
 	}
-	// A caller's mistake is told as ever, and other methods go on.
+	// A caller's mistake still gets its own error, and other methods work.
 	f.Refused(api.CodeInvalidParams, `"limit parameter must be an integer from 1 to 1000"`, "task.list", `{"limit":0}`)
 	f.Get(f.Create("x", ""))
 	got := fleettest.Decoded[system.MetricsResult](t, f.OK("system.metrics", `{"detailed":true}`))
@@ -127,7 +127,7 @@ func TestCircuitOpensAfterFailuresInARow(t *testing.T) {
 	}
 }
 
-// counted is how many calls of task.list the rate limit has counted.
+// counted returns the number of calls of task.list that the rate limit has counted.
 func counted(f *fleettest.Fleet) int64 {
 	f.T.Helper()
 	n, err := f.Client.HGet(context.Background(), f.Keys.Prefix()+"ratelimit:task.list:192.0.2.1", "current").Int64()
@@ -142,9 +142,10 @@ func TestCallersMistakesOpenNoCircuit(t *testing.T) {
 		f.Create("x", "")
 		f.OK("task.delete", `{"id":"t-1"}`)
 		for range 30 {
+			// Without Postgres, task.list cannot open a circuit.
 			for method, params := range map[string]string{
 				"task.get": `{"id":"t-99"}`, "task.create": `{"text":1}`, "task.claim": `{"workerId":"nobody"}`,
-				"task.delete": `{"id":"t-2"}`, "task.list": `{}`, // where there is no Postgres none is away
+				"task.delete": `{"id":"t-2"}`, "task.list": `{}`,
 			} {
 				if _, err := f.Do(method, params); err == nil || fleettest.InternalError(err, api.CircuitBreakerOpen) {
 					t.Fatalf("%s: %v", method, err)
@@ -155,8 +156,8 @@ func TestCallersMistakesOpenNoCircuit(t *testing.T) {
 	})
 }
 
-// Who is refused for coming too soon was not let as far as Postgres: that neither ends a row of
-// failures nor passes a trial.
+// A rate-limited call does not reach Postgres. It neither interrupts consecutive failures nor
+// passes the trial.
 func TestRateLimitsAreNoSign(t *testing.T) {
 	t.Parallel()
 	f, view := broken(t, 50*time.Millisecond)
@@ -187,7 +188,7 @@ func TestRateLimitsAreNoSign(t *testing.T) {
 	stands(f, "task.list", breaker.Closed)
 }
 
-// A caller that does not wait says nothing of the infrastructure; a method's timeout does.
+// A call that its caller gave up says nothing about the infrastructure. A method's timeout does.
 func TestCallsThatDidNotEnd(t *testing.T) {
 	t.Parallel()
 	view := &outage{hangs: make(chan struct{})}
@@ -209,8 +210,7 @@ func TestCallsThatDidNotEnd(t *testing.T) {
 	openCircuit(f)
 }
 
-// The circuit stays open for its time though the service is back, and then closes by the one call
-// that it lets through.
+// The circuit stays open for its time although the service is back. Then the trial call closes it.
 func TestCircuitClosesByATrial(t *testing.T) {
 	t.Parallel()
 	const open = 600 * time.Millisecond
@@ -241,7 +241,7 @@ func TestCircuitOpensAgainByATrial(t *testing.T) {
 	}
 	reopened := time.Now()
 	view.away.Store(false)
-	// One failure was enough, and the time begins anew.
+	// One failure reopened the circuit, for the whole time.
 	if err := eventually(f, "task.list", `{}`); err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +250,7 @@ func TestCircuitOpensAgainByATrial(t *testing.T) {
 	}
 }
 
-// Of any number of calls at once, a half-open circuit lets one through.
+// Of many concurrent calls, a half-open circuit lets one pass.
 func TestOneTrialAtATime(t *testing.T) {
 	t.Parallel()
 	f, view := broken(t, 50*time.Millisecond)
@@ -287,8 +287,8 @@ func TestOneTrialAtATime(t *testing.T) {
 	stands(f, "task.list", breaker.Closed)
 }
 
-// Who sends a request so slowly that the method's time is over has opened no circuit for the
-// others.
+// A caller that sends its request so slowly that the method's time is over does not open the
+// circuit for others.
 func TestSlowCallersOpenNoCircuit(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		slow := api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`)}

@@ -1,6 +1,6 @@
 package breaker
 
-// What the tests of this package look at from outside.
+// Constants for the external tests of this package.
 const (
 	MaxUnreported = maxUnreported
 	NoteKept      = noteKept

@@ -16,10 +16,10 @@ type reportCircuitArgs struct {
 
 var reportCircuit = lua.Bind[reportCircuitArgs]("report_circuit")
 
-// circuitKept is how long Redis shows what a coordinator last reported of a circuit.
+// noteKept is how long Redis keeps what a coordinator last reported about a circuit.
 const noteKept = time.Hour
 
-// Reporter are the circuit breakers of one coordinator, which reports their changes.
+// Reporter reports the changes of one coordinator's circuits to Redis.
 type Reporter struct {
 	scripts     lua.Scripts
 	coordinator string
@@ -27,13 +27,13 @@ type Reporter struct {
 	reporting   sync.Mutex
 }
 
-// NewReporter returns the circuits of the coordinator of this name.
+// NewReporter returns a Reporter for the circuits of the coordinator with this name.
 func NewReporter(scripts lua.Scripts, coordinator string, all []*Circuit) *Reporter {
 	return &Reporter{scripts: scripts, coordinator: coordinator, all: all}
 }
 
-// Report tells Redis how circuits stand and, by events, which opened and closed. What cannot be
-// reported stays for the next time.
+// Report writes the states of the circuits to Redis, and emits an event for each that opened or
+// closed. It keeps what it cannot report for the next call.
 func (c *Reporter) Report(ctx context.Context) error {
 	c.reporting.Lock()
 	defer c.reporting.Unlock()
@@ -53,7 +53,7 @@ func (c *Reporter) Report(ctx context.Context) error {
 	return nil
 }
 
-// reportOne reports one change. Reported again, it changes nothing.
+// reportOne reports one change. Reporting it again changes nothing.
 func (c *Reporter) reportOne(ctx context.Context, circuit *Circuit, change Change) error {
 	_, err := reportCircuit.Run(ctx, c.scripts, reportCircuitArgs{
 		Context: lua.EventContext("coordinator", "", ""), Method: circuit.method, Coordinator: c.coordinator, State: change.State,

@@ -22,7 +22,7 @@ type circuitEvent struct {
 	Failures, Until, Timestamp int64
 }
 
-// circuitEvents are the log's events of circuits.
+// circuitEvents returns the circuit events in the log.
 func circuitEvents(f *fleettest.Fleet) (types []string, payloads []circuitEvent) {
 	f.T.Helper()
 	for _, e := range f.Events() {
@@ -36,7 +36,7 @@ func circuitEvents(f *fleettest.Fleet) (types []string, payloads []circuitEvent)
 	return types, payloads
 }
 
-// noteOf is what Redis shows of a coordinator's circuit.
+// noteOf returns what Redis has stored about a coordinator's circuit.
 func noteOf(f *fleettest.Fleet, method string) string {
 	f.T.Helper()
 	key := f.Keys.Prefix() + "circuit:" + method
@@ -50,7 +50,8 @@ func noteOf(f *fleettest.Fleet, method string) string {
 	return note
 }
 
-// Redis itself is away: what happened is told when it is back, with the time at which it did.
+// Redis itself is unavailable. When it is back, the changes are reported with the times at which
+// they happened.
 func TestCircuitIsReportedWhenRedisIsBack(t *testing.T) {
 	t.Parallel()
 	f, redis := fleettest.OwnFleet(t)
@@ -81,7 +82,8 @@ func TestCircuitIsReportedWhenRedisIsBack(t *testing.T) {
 	if err := redis.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	f.Client = fleettest.ClientOf(t, testenv.ClientOf(t, redis)) // the coordinator's pool says for a second more that Redis is gone
+	// The coordinator's pool still fails for a second.
+	f.Client = fleettest.ClientOf(t, testenv.ClientOf(t, redis))
 	swept := func() {
 		t.Helper()
 		testenv.Eventually(t, fleettest.Patience, func() (bool, string) {
@@ -90,7 +92,7 @@ func TestCircuitIsReportedWhenRedisIsBack(t *testing.T) {
 		})
 	}
 	swept()
-	swept() // has nothing more to tell
+	swept() // reports nothing new
 	types, told := circuitEvents(f)
 	if len(types) == 0 || types[0] != "circuit.opened" {
 		t.Fatalf("the log tells %v", types)
@@ -110,7 +112,7 @@ func TestCircuitIsReportedWhenRedisIsBack(t *testing.T) {
 		got := noteOf(f, "task.create")
 		return got == over, "its time is over, and Redis shows " + got
 	})
-	// A flush removes the note, and not what it says.
+	// A flush removes the note. It is written again.
 	f.Put([]any{"DEL", f.Keys.Prefix() + "circuit:task.create"})
 	swept()
 	if got := noteOf(f, "task.create"); got != over {
@@ -133,8 +135,8 @@ func TestCircuitIsReportedWhenRedisIsBack(t *testing.T) {
 	f.Verify()
 }
 
-// A report whose reply was lost is made again, and tells nothing twice; behind a flush's fence it
-// is refused.
+// A report whose reply was lost is repeated without a second event. Behind the fence of a flush it
+// is rejected.
 func TestCircuitIsReportedOnce(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		change := breaker.Change{breaker.Open, 5, time.Now().UnixMilli() + 30_000, time.Now().UnixMilli()}
@@ -174,7 +176,7 @@ func TestCircuitIsReportedOnce(t *testing.T) {
 	})
 }
 
-// Of many changes that nobody could be told, the first are, and the last.
+// Of many unreported changes the first ones and the last are kept.
 func TestUnreportedChangesAreBounded(t *testing.T) {
 	t.Parallel()
 	c := &breaker.Circuit{}

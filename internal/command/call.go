@@ -14,30 +14,31 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// Call is one run of one command: the request, what its token allows, and the scripts that decide.
+// Call is one run of a command. It holds the request, the caller's token and the scripts that
+// decide.
 type Call struct {
 	api.Request
-	token   api.Token // zero where no tokens are in use
+	token   api.Token // zero if authentication is disabled
 	method  *Method
 	scripts lua.Scripts
 	late    bool // most of the method's time was over before the call began
 	counted bool // a script has counted it for the rate limit
 }
 
-// NewCall returns a run of a method.
+// NewCall returns a Call of a method.
 func NewCall(r api.Request, m *Method, token api.Token, scripts lua.Scripts) *Call {
 	return &Call{Request: r, method: m, token: token, scripts: scripts, late: time.Since(r.Received) > m.Timeout/2}
 }
 
-// Limit is the method's rate limit in force, in calls a minute; 0 for none.
+// Limit returns the method's rate limit in calls a minute; 0 is no limit.
 func (c *Call) Limit() int { return c.method.Limit }
 
-// Timeout is the method's.
+// Timeout returns the method's timeout.
 func (c *Call) Timeout() time.Duration { return c.method.Timeout }
 
-// Run runs a script of the command and supplies the arguments that all commands share: the event's
-// context, the rate-limit key and the limit. The first script counts the call, the others do not.
-// instance is the one that the caller acts for, "" for none.
+// Run runs a script of the command and adds the arguments that all commands share: the event's
+// context, the rate-limit key and the limit. The first script counts the call, later ones do not.
+// instance is the instance that the caller acts for, or "".
 func Run[A any](ctx context.Context, c *Call, script lua.Bound[A], instance string, args A) (any, error) {
 	if instance != "" {
 		if err := c.MayName(instance); err != nil {
@@ -47,13 +48,13 @@ func Run[A any](ctx context.Context, c *Call, script lua.Bound[A], instance stri
 	return script.RunCommand(ctx, c.scripts, c.EventContext(instance, c.Cause), c.Subject(instance), c.calls(instance), args)
 }
 
-// freeBytes is how long params may be without counting for the limit of bytes: the limit of calls
+// freeBytes is the size up to which params do not count for the byte limit. The limit of calls
 // bounds such calls.
 const freeBytes = 4 << 10
 
-// calls is how many calls a minute the script may let pass, as lib/guard reads it: for the
-// rate-limit key, for all instances of the token together, and for the bytes that a token, or an
-// address without one, brings.
+// calls returns the limits of the call as lib/guard parses them: for the rate-limit key, for all
+// instances of the token together, and for the bytes of params of a token, or of an address without
+// one.
 func (c *Call) calls(instance string) string {
 	if c.counted {
 		return "0"
@@ -61,7 +62,7 @@ func (c *Call) calls(instance string) string {
 	c.counted = true
 	limits := strconv.Itoa(c.Limit())
 	if c.Caller != "" && instance != "" && c.method.TokenLimit > 0 {
-		// No instance's id is empty, so that the token's key is nobody else's.
+		// No instance has an empty ID, so no other caller has this key.
 		limits += fmt.Sprintf("\n%d 1 token %s:%s/", c.method.TokenLimit, c.Method, c.Caller)
 	}
 	if bytes := len(c.Params); bytes > freeBytes && c.method.ByteLimit > 0 {
@@ -70,10 +71,11 @@ func (c *Call) calls(instance string) string {
 	return limits
 }
 
-// Scripts runs scripts on the call's log that neither count the call nor decide it.
+// Scripts returns the scripts of the call's log, for runs that neither count the call nor decide
+// it.
 func (c *Call) Scripts() lua.Scripts { return c.scripts }
 
-// Decide is Run for a script that returns the method's result as JSON text.
+// Decide is like Run, for a script that returns the method's result as JSON text.
 func Decide[A any](ctx context.Context, c *Call, script lua.Bound[A], instance string, args A) (json.RawMessage, error) {
 	reply, err := Run(ctx, c, script, instance, args)
 	if err != nil {
@@ -86,7 +88,7 @@ func Decide[A any](ctx context.Context, c *Call, script lua.Bound[A], instance s
 	return json.RawMessage(text), nil
 }
 
-// Actor is who acts: the token's name and the instance, either of them, or anonymous.
+// Actor returns the actor of the call: the token's name, the instance, both, or anonymous.
 func (c *Call) Actor(instance string) string {
 	switch {
 	case c.Caller != "" && instance != "":
@@ -99,13 +101,15 @@ func (c *Call) Actor(instance string) string {
 	return "anonymous"
 }
 
-// EventContext is the context of the events that the call emits for an instance, "" for none.
+// EventContext returns the context of the events that the call emits for an instance, or "" for
+// none.
 func (c *Call) EventContext(instance, cause string) string {
 	return lua.EventContext(c.Actor(instance), cause, c.Trace)
 }
 
-// Subject is the rate-limit key: the instance, else the token, else the address. An instance's
-// calls are counted for each token, so that nobody uses up another's by naming its instances.
+// Subject returns the rate-limit key: the instance, else the token, else the address. The calls of
+// an instance are counted for each token, so that no caller can use up the limit of another's
+// instances.
 func (c *Call) Subject(instance string) string {
 	if instance == "" && c.Caller == "" {
 		return c.Method + ":" + c.Addr
@@ -113,8 +117,8 @@ func (c *Call) Subject(instance string) string {
 	return c.Method + ":" + c.Actor(instance)
 }
 
-// Agent is the name of the caller's token when it may act for its own instances and tasks only,
-// else "". The scripts take it, since they decide whose an instance or a task is.
+// Agent returns the name of the caller's token if it may act only for its own instances and tasks,
+// else "". Scripts take it as an argument, because they decide who owns an instance or a task.
 func (c *Call) Agent() string {
 	if c.token.Name == "" || slices.Contains(c.token.Roles, api.RoleOperator) || slices.Contains(c.token.Roles, api.RoleAdmin) {
 		return ""
@@ -122,7 +126,7 @@ func (c *Call) Agent() string {
 	return c.token.Name
 }
 
-// MayName refuses an instance whose id does not begin with the token's prefix.
+// MayName returns an error if the instance's ID does not begin with the token's prefix.
 func (c *Call) MayName(instance string) error {
 	if strings.HasPrefix(instance, c.token.InstancePrefix) {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// scriptErrors maps the code that a script's error begins with to the API's error. The detail
-// behind the code is the error's data, JSON already.
+// scriptErrors maps the code of a script's error to the API's error. The detail behind the code is
+// the error's data. It is already JSON.
 var scriptErrors = map[string]struct {
 	code    int
 	message string
@@ -22,9 +22,9 @@ var scriptErrors = map[string]struct {
 	"UNAUTHORIZED":   {api.CodeUnauthorized, "Unauthorized"},
 }
 
-// APIError returns the API's error for what a handler returned; nil for nil. known is false for a
-// fault of ours, such as an error of a script whose code is not in the table: the caller is told
-// "Internal error", and the edge logs err.
+// APIError returns the API's error for an error of a handler, and nil for nil. known is false for a
+// fault of the coordinator, for example a script's error whose code is not in the table. The caller
+// then gets "Internal error", and the edge logs err.
 func APIError(err error) (failed *api.Error, known bool) {
 	var refused *lua.Error
 	switch {
@@ -44,7 +44,7 @@ func APIError(err error) (failed *api.Error, known bool) {
 	return api.Internal(""), false
 }
 
-// refusal returns the API's error for one that a script returned.
+// refusal returns the API's error for an error that a script returned.
 func refusal(refused *lua.Error) (failed *api.Error, known bool) {
 	e, ok := scriptErrors[refused.Code]
 	if !ok || !json.Valid([]byte(refused.Detail)) {
@@ -56,8 +56,8 @@ func refusal(refused *lua.Error) (failed *api.Error, known bool) {
 	return &api.Error{Code: e.code, Message: e.message, Data: json.RawMessage(refused.Detail)}, true
 }
 
-// unauthorized is what a script says of a caller to whom an instance or a task does not belong. A
-// script's detail is an object; the caller gets the sentence in it, as from elsewhere.
+// unauthorized returns the API's error for a caller that does not own an instance or a task. A
+// script's detail is an object. The caller gets the sentence in it, as in other errors.
 func unauthorized(refused *lua.Error) (failed *api.Error, known bool) {
 	var detail struct {
 		Needed string `json:"needed"`

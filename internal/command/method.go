@@ -1,9 +1,9 @@
-// Package command is what the domains of commands are made of: a Method as the API offers it, the
-// Call that a handler gets, and how a call's error becomes the API's error. commands/system and
-// commands/task define methods with New; package commands runs them.
+// Package command defines what commands consist of: a Method as the API offers it, the Call that a
+// handler gets, and the mapping of errors to those of the API. commands/system and commands/task
+// define methods with New, and package commands runs them.
 //
-// A handler's errors of Redis (lua.ErrUnavailable, lua.ErrOutcomeUnknown, *lua.Error) and of the
-// task view become errors of the API in APIError. Any other error is a fault of the coordinator.
+// APIError maps a handler's errors of Redis (lua.ErrUnavailable, lua.ErrOutcomeUnknown, *lua.Error)
+// and of the task view to errors of the API. Any other error is a fault of the coordinator.
 package command
 
 import (
@@ -25,60 +25,61 @@ import (
 type Method struct {
 	Name        string
 	Description string
-	// Limit is how many calls a minute an actor may make; 0 is no limit.
+	// Limit is the maximum number of calls a minute of an actor; 0 is no limit.
 	Limit int
-	// TokenLimit is how many calls a minute a token may make for all its instances together; 0 is
+	// TokenLimit is the maximum number of calls a minute of all instances of a token together; 0 is
 	// no limit.
 	TokenLimit int
-	// ByteLimit is how many bytes of params a token, or an address without one, may bring a minute
-	// to all methods that change something; 0 is no limit. Params of up to 4 KiB do not count.
+	// ByteLimit is the maximum number of bytes of params a minute that a token, or an address
+	// without one, may send to all methods that change something; 0 is no limit. Params of up to 4
+	// KiB do not count.
 	ByteLimit int
-	// Timeout is when a call is given up at the latest.
+	// Timeout limits the duration of a call.
 	Timeout time.Duration
-	// Breaker says when the circuit breaker of the method opens, and for how long.
+	// Breaker configures the method's circuit breaker.
 	Breaker breaker.Setting
-	// Roles are those of which a token must have one.
+	// Roles are the roles that may call the method. A token needs one of them.
 	Roles []string
-	// Hidden methods are not offered to models by MCP.
+	// Hidden methods are not offered to models over MCP.
 	Hidden bool
-	// MCPRequired are params that a call by MCP must have.
+	// MCPRequired are params that are required over MCP.
 	MCPRequired []string
-	// Effect is what a call does to the world.
+	// Effect is the effect of a call.
 	Effect Effect
-	// Params and Result are their schemas.
+	// Params and Result are the schemas of the params and the result.
 	Params, Result *jsonschema.Schema
 
 	// Run runs one call.
 	Run func(context.Context, *Call) (json.RawMessage, error)
-	// Stats counts the calls in the coordinator that this Method belongs to.
+	// Stats counts the calls of this coordinator.
 	Stats *callstats.Counter
-	// Circuit guards the method in that coordinator; nil for no breaker.
+	// Circuit is the method's circuit breaker in this coordinator. Nil means none.
 	Circuit *breaker.Circuit
 }
 
-// Effect is what a call does, as MCP's annotations do.
+// Effect is the effect of a call, as MCP's annotations classify it.
 type Effect int
 
-// The effects of methods.
+// Effects of methods.
 const (
 	Reads    Effect = iota // changes nothing
 	Adds                   // each call adds something
-	Sets                   // the same call again changes nothing more
+	Sets                   // repeating the same call changes nothing more
 	Destroys               // removes or overwrites
 )
 
-// Who may call a method.
+// Roles that may call a method.
 var (
 	Readers = []string{api.RoleAgent, api.RoleOperator, api.RoleAdmin, api.RoleAuditor}
 	Writers = []string{api.RoleAgent, api.RoleOperator, api.RoleAdmin}
 	Admins  = []string{api.RoleAdmin}
 )
 
-// TokenShare is how many times a method's rate limit a token may use up with all its instances
-// together.
+// TokenShare is a token's rate limit for all its instances together, as a multiple of the method's
+// limit.
 const TokenShare = 5
 
-// Spec is what the list says of a method beside its types.
+// Spec describes a method, apart from its types.
 type Spec struct {
 	Name        string
 	Description string
@@ -89,12 +90,12 @@ type Spec struct {
 	Hidden      bool
 	MCPRequired []string
 	Effect      Effect
-	// Refine adds to the schema of the params what their Go type cannot say.
+	// Refine adds to the schema of the params what their Go type cannot express.
 	Refine func(properties map[string]*jsonschema.Schema)
 }
 
-// New makes a Method from its handler. P is the type of its params, R of its result, which a
-// handler gives as JSON: most results come from the script as they are.
+// New returns a Method for a handler. P is the type of its params and R of its result. A handler
+// returns its result as JSON, because most results come unchanged from a script.
 func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMessage, error)) (*Method, error) {
 	decoder, err := params.New[P](s.Refine)
 	if err != nil {
@@ -131,7 +132,7 @@ func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMess
 	}, nil
 }
 
-// Collect makes the methods of a list.
+// Collect returns the methods of a list.
 func Collect(define ...func() (*Method, error)) ([]*Method, error) {
 	list := make([]*Method, len(define))
 	for i, each := range define {

@@ -11,9 +11,9 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// tracedScripts runs each script in a span of its own below the command's. Scripts that share a
-// round trip have one each. The monitor's scripts, which belong to no command, have none. Spans
-// name the script and how it ended; they contain no user data.
+// tracedScripts runs each script in its own span below the command's. Scripts that share a round
+// trip have a span each. The monitor's scripts belong to no command and have no span. Spans name
+// the script and its outcome. They contain no user data.
 type tracedScripts struct {
 	scripts lua.Scripts
 	tracer  trace.Tracer
@@ -24,7 +24,7 @@ func TraceScripts(scripts lua.Scripts, tracer trace.Tracer) lua.Scripts {
 	return tracedScripts{scripts, tracer}
 }
 
-// Run runs a script.
+// Run runs a script in a span.
 func (s tracedScripts) Run(ctx context.Context, script *lua.Script, args ...any) (reply any, err error) {
 	if !trace.SpanContextFromContext(ctx).IsSampled() {
 		return s.scripts.Run(ctx, script, args...)
@@ -38,8 +38,8 @@ func (s tracedScripts) Run(ctx context.Context, script *lua.Script, args ...any)
 	return s.scripts.Run(ctx, script, args...)
 }
 
-// tellScript says how a script ended. What a script refuses is told by its code, without the
-// detail, which names what users named.
+// tellScript sets the outcome of a script on its span. A rejection sets only its code, because its
+// detail contains names that users chose.
 func tellScript(span trace.Span, err error) {
 	refused := (*lua.Error)(nil)
 	switch {

@@ -1,6 +1,5 @@
-// Package crossorigin keeps pages in browsers away from the coordinator. Its caller is
-// internal/server, which puts the Guard in front of every path. It depends on nothing that can
-// fail.
+// Package crossorigin rejects requests of web pages from other sites. internal/server puts the
+// Guard in front of all paths. It depends on nothing that can fail.
 package crossorigin
 
 import (
@@ -16,25 +15,26 @@ import (
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
-// Guard keeps pages in browsers away from every path of next; it goes outermost. A page can make a
-// browser send requests to any address, and by DNS rebinding it can make its own name point to this
-// server, so neither the firewall nor the loopback address keeps it out. But it cannot choose the
-// Host, Origin and Sec-Fetch-Site headers. A request is refused with status 403 unless its Host is
-// a name of this server, its Origin, if it has one, is that same host, and its Sec-Fetch-Site, if
-// it has one, is not that of another site.
+// Guard protects all paths of next from web pages of other sites. It must be the outermost handler.
+// A page can make a browser send requests to any address, and with DNS rebinding it can make its
+// own name resolve to this server, so neither a firewall nor a loopback address keeps it out. But
+// it cannot choose the Host, Origin and Sec-Fetch-Site headers. A request is rejected with status
+// 403 unless its Host is a name of this server, its Origin, if present, is that same host, and its
+// Sec-Fetch-Site, if present, does not name another site.
 //
-// listen is the address the server is bound to, as the listener gives it ("127.0.0.1:3000",
-// "[::]:3000"). What it decides:
+// listen is the address that the server is bound to, as the listener returns it ("127.0.0.1:3000",
+// "[::]:3000"). It determines the accepted hosts:
 //
 //   - loopback: localhost, 127.0.0.1, [::1] and the bound address, with the server's own port;
 //   - another single address, or a name: that address or name, with the server's own port;
-//   - every address ("0.0.0.0", "[::]", ""), with any port, because containers map ports: IP addresses, names of one label (localhost,
-//     or "coordinator" in a compose network), names under .localhost, .local and .internal, and the machine's own name.
-//     Public DNS has none of these, so whoever can make them point here is inside the network already.
+//   - every address ("0.0.0.0", "[::]", ""), with any port, because containers map ports:
+//     IP addresses, names of one label (localhost, or "coordinator" in a compose network), names
+//     under .localhost, .local and .internal, and the machine's own name. Public DNS has none of
+//     these, so an attacker who can make them resolve to this server is already in its network.
 //
-// hosts are further names, as "name" for any port or "name:port", say of a proxy in front; with
-// these an https Origin passes though the server itself has no TLS. No wildcards. An error says
-// which address or host cannot be read.
+// hosts are additional names, as "name" for any port or "name:port", for example those of a proxy
+// in front. For these an https Origin is accepted even if the server itself has no TLS. There are
+// no wildcards. An error names the address or the host that is invalid.
 func Guard(next http.Handler, listen string, hosts ...string) (http.Handler, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
@@ -46,7 +46,7 @@ func Guard(next http.Handler, listen string, hosts ...string) (http.Handler, err
 	switch {
 	case host == "" || err == nil && addr.IsUnspecified():
 		g.wildcard = true
-		// Without a name of its own the machine still has the others.
+		// Without it the machine still has its other names.
 		name, _ := os.Hostname()
 		g.own[authority{plainHost(name), ""}] = name != ""
 	case host == "localhost" || err == nil && addr.IsLoopback():
@@ -66,7 +66,7 @@ func Guard(next http.Handler, listen string, hosts ...string) (http.Handler, err
 	return g, nil
 }
 
-// CheckHost says what is wrong with one of Guard's hosts.
+// CheckHost returns an error if host is not valid in Guard's hosts.
 func CheckHost(host string) error {
 	if _, ok := splitAuthority(host); !ok {
 		return fmt.Errorf("host %q must be a name or name:port, without a scheme, a path or wildcards", host)
@@ -74,7 +74,7 @@ func CheckHost(host string) error {
 	return nil
 }
 
-// authority is a host in its plain form and a port, "" where none is written.
+// authority is a normalised host and a port, which is "" if none was given.
 type authority struct{ host, port string }
 
 type guard struct {
@@ -90,15 +90,15 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method != http.MethodPost {
-		// A page can embed what GET gives with no Origin sent; this keeps the browser from handing
-		// it over.
+		// Another site's page can embed the response to a GET, for which browsers send no Origin.
+		// This header makes the browser withhold it.
 		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 	}
 	g.next.ServeHTTP(w, r)
 }
 
-// foreign says why a request is refused, "" if it is not.
+// foreign returns why a request is rejected, or "" if it is not.
 func (g *guard) foreign(r *http.Request) string {
 	scheme := "http"
 	if r.TLS != nil {
@@ -127,7 +127,7 @@ func (g *guard) serves(name authority, scheme string) bool {
 	return g.own[full] || g.own[authority{name.host, ""}] || g.wildcard && private(name.host)
 }
 
-// named: the operator has allowed it.
+// named reports whether the operator has allowed a host.
 func (g *guard) named(name authority) bool { return g.extra[name] || g.extra[authority{name.host, ""}] }
 
 func (g *guard) sameOrigin(origin string, host authority, scheme string) bool {
@@ -152,7 +152,7 @@ func portOr(port, scheme string) string {
 	return "80"
 }
 
-// private: nobody outside this machine and its network can make the name point anywhere.
+// private reports whether only this machine and its network can decide where a name resolves to.
 func private(host string) bool {
 	if _, ok := ipAddress(host); ok {
 		return true
@@ -168,7 +168,7 @@ func private(host string) bool {
 	return false
 }
 
-// splitAuthority reads "host", "host:port", "[v6]" and "[v6]:port".
+// splitAuthority parses "host", "host:port", "[v6]" and "[v6]:port".
 func splitAuthority(s string) (authority, bool) {
 	host, port := s, ""
 	bracketed := strings.HasPrefix(s, "[")
@@ -203,8 +203,8 @@ func digits(s string) bool {
 	return len(s) > 0 && len(s) <= 5
 }
 
-// hostname: letters, digits, '-', '_' and single dots inside; a name in another script comes here
-// as punycode.
+// hostname reports whether s is a valid host name: letters, digits, '-', '_' and single dots
+// inside. A name in another script arrives as punycode.
 func hostname(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -218,7 +218,7 @@ func hostname(s string) bool {
 	return true
 }
 
-// plainHost writes a host in lower case, and an address in its one shortest form.
+// plainHost normalises a host: lower case, and an address in its shortest form.
 func plainHost(host string) string {
 	if addr, ok := ipAddress(host); ok {
 		return addr.Unmap().WithZone("").String()
@@ -226,8 +226,8 @@ func plainHost(host string) string {
 	return strings.ToLower(host)
 }
 
-// ipAddress parses a host that is an address. Every request comes by here, and that a name is none
-// is seen at its first byte.
+// ipAddress parses a host that is an address. It runs for every request, so it recognises a name by
+// its first byte.
 func ipAddress(host string) (netip.Addr, bool) {
 	if host == "" || host[0] > '9' && !strings.Contains(host, ":") {
 		return netip.Addr{}, false

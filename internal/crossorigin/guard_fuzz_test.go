@@ -11,8 +11,8 @@ import (
 	"github.com/claudebench/claudebench/internal/crossorigin"
 )
 
-// FuzzGuard sends hosts and origins to a server on loopback. What passes names this machine and
-// this port, as net and net/netip read it, in both headers.
+// FuzzGuard sends hosts and origins to a server on loopback. In an accepted request, both headers
+// name this machine and this port, as net and net/netip parse them.
 func FuzzGuard(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"localhost:3000", ""},

@@ -12,7 +12,7 @@ import (
 	"github.com/claudebench/claudebench/internal/crossorigin"
 )
 
-// answering returns every request that reaches it.
+// answering accepts every request that reaches it.
 var answering = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 
 func TestGuard(t *testing.T) {
@@ -25,7 +25,7 @@ func TestGuard(t *testing.T) {
 		listen, extra, host, origin string
 		secure, pass                bool
 	}{
-		// Bound to loopback: its names, with its port.
+		// Bound to loopback: its own names, with its port.
 		{listen: loopback, host: "localhost:3000", pass: true},
 		{listen: loopback, host: "LocalHost:3000", pass: true},
 		{listen: loopback, host: "127.0.0.1:3000", pass: true},
@@ -75,7 +75,7 @@ func TestGuard(t *testing.T) {
 		{listen: loopback, host: "localhost:3000", origin: "http://localhost:3000, http://evil.example"},
 		{listen: loopback, host: "localhost:3000", origin: "chrome-extension://localhost:3000"},
 
-		// Bound to every address: what public DNS does not have, with any port.
+		// Bound to every address: names that public DNS does not have, with any port.
 		{listen: everywhere, host: "localhost:3000", pass: true},
 		{listen: everywhere, host: "localhost:8080", origin: "http://localhost:8080", pass: true},
 		{listen: "0.0.0.0:3000", host: "coordinator:3000", pass: true},
@@ -94,7 +94,7 @@ func TestGuard(t *testing.T) {
 		{listen: everywhere, host: "a..local:3000"},
 		{listen: everywhere, host: "coordinator:3000", origin: "http://other:3000"},
 
-		// Bound to one other address, and what the operator adds.
+		// Bound to one other address, and names that the operator added.
 		{listen: one, host: "192.0.2.1:3000", pass: true},
 		{listen: one, host: "192.0.2.2:3000"},
 		{listen: one, host: "localhost:3000"},

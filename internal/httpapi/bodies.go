@@ -7,28 +7,29 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// What is in this file bounds what all callers together can make the process hold. Each limit of a
-// single body is in handler.go.
+// This file limits the memory that the bodies of all callers together can use. The limits of a
+// single body are in httpapi.go.
 
-// maxLongBodies is how many bytes the long bodies under way may have together, each beyond its
-// first 64 KiB. Short ones need none of it, so callers with long bodies never keep the fleet's
-// heartbeats and claims out.
+// maxLongBodies is the maximum number of bytes that all long bodies may use at once, beyond the
+// first 64 KiB of each. Short bodies need none of it, so callers with long bodies cannot keep the
+// fleet's heartbeats and claims out.
 const maxLongBodies = 64 << 20
 
 var errNoRoom = errors.New("too many long bodies are under way")
 
-// longBodies is the process's, as its memory is: every transport reads its bodies here.
+// longBodies belongs to the whole process, as its memory does. All transports use it.
 var longBodies = semaphore.NewWeighted(maxLongBodies)
 
-// reservation is how many bytes of a semaphore one request holds. They are released when ctx ends.
+// reservation is the number of bytes of a semaphore that one request holds. They are released when
+// ctx ends.
 type reservation struct {
 	from *semaphore.Weighted
 	ctx  context.Context //nolint:containedctx // the request's: the reservation ends with it
 	has  int64
 }
 
-// grow makes it so many bytes in all, and reports whether there were that many left. One goroutine
-// may call it, before ctx ends.
+// grow increases the reservation to bytes, and reports whether that many were available. It must
+// not be called concurrently, nor after ctx has ended.
 func (r *reservation) grow(bytes int) bool {
 	more := int64(bytes) - r.has
 	if !r.from.TryAcquire(more) {

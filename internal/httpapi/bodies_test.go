@@ -12,7 +12,7 @@ import (
 
 const shortBody = `{"jsonrpc":"2.0","method":"m","id":1}`
 
-// sendTo posts a body, and ends the request as net/http does.
+// sendTo posts a body and ends the request as net/http does.
 func sendTo(t *testing.T, h http.Handler, body string) *httptest.ResponseRecorder {
 	t.Helper()
 	ctx, over := context.WithCancel(t.Context())
@@ -24,7 +24,7 @@ func sendTo(t *testing.T, h http.Handler, body string) *httptest.ResponseRecorde
 	return w
 }
 
-// settled waits until all requests have given back what they had of the room for long bodies.
+// settled waits until all requests have released their reservations for long bodies.
 func settled(t *testing.T) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)
@@ -43,7 +43,7 @@ func settled(t *testing.T) {
 	}
 }
 
-// Not parallel: the room is the process's.
+// Not parallel, because the limit belongs to the process.
 func TestLongBodiesShareARoom(t *testing.T) {
 	settled(t)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

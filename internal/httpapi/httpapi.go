@@ -1,9 +1,10 @@
-// Package httpapi is what the coordinator's HTTP transports share: JSON-RPC (internal/rpc), plain
-// HTTP (internal/rest) and MCP (internal/mcp). It reads bodies within their limits, says who calls,
-// runs one call so that what comes of it is a result or an error of the API, and writes answers.
+// Package httpapi contains what the coordinator's HTTP transports share: JSON-RPC (internal/rpc),
+// plain HTTP (internal/rest) and MCP (internal/mcp). It reads bodies within their limits,
+// identifies the caller, runs a call so that its outcome is a result or an error of the API, and
+// writes responses.
 //
-// It has no dependency that can fail but the Dispatcher. An error that the API does not have, and a
-// panic, is logged and answered "Internal error" with no inner detail.
+// Only the Dispatcher can fail. A panic, and an error that the API does not define, is logged, and
+// the caller gets "Internal error" without internal details.
 package httpapi
 
 import (
@@ -26,19 +27,20 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// MaxBody is how many bytes a body may have; a longer one is refused with status 413.
+// MaxBody is the maximum size of a body in bytes. A longer one is rejected with status 413.
 const MaxBody = 1 << 20
 
-// MaxCause is how many bytes a cause may have, the same as an id that a user chooses.
+// MaxCause is the maximum length of a cause in bytes, the same as that of an ID that a user
+// chooses.
 const MaxCause = 256
 
-// Dispatcher runs one call. It is called from many goroutines at once. Its result is JSON and is
-// answered unchanged (nothing at all is answered as null).
+// Dispatcher runs one call. It must be safe for concurrent use. Its result is JSON and is passed on
+// unchanged; an empty result becomes null.
 type Dispatcher interface {
 	Call(ctx context.Context, req api.Request) (json.RawMessage, *api.Error)
 }
 
-// Refusal says why a request was refused before anything in its body was looked at.
+// Refusal says why a request was rejected before its body was looked at.
 type Refusal struct {
 	// Status is the HTTP status: 400, 405, 413, 415 or 503.
 	Status int
@@ -46,12 +48,12 @@ type Refusal struct {
 	Why string
 }
 
-// Error is the refusal as the API's error.
+// Error returns the refusal as an error of the API.
 func (r *Refusal) Error() *api.Error { return api.InvalidRequest("%s", r.Why) }
 
-// ReadBody reads the JSON body of a POST into memory of its own. It refuses other methods (405),
-// other types (415), more than MaxBody bytes (413), a body that broke off (400), and a long one
-// while too many long ones are under way (503), and has then set the headers that go with the
+// ReadBody reads the JSON body of a POST into newly allocated memory. It rejects other methods
+// (405), other content types (415), more than MaxBody bytes (413), an incomplete body (400), and a
+// long body while too many long ones are being read (503). It sets the headers that belong to a
 // refusal.
 func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
 	if r.Method != http.MethodPost {
@@ -65,7 +67,7 @@ func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
 	if err == nil {
 		return body, nil
 	}
-	// What is left of the body is not worth reading, so the connection cannot be used again.
+	// The rest of the body is not worth reading, so the connection cannot be reused.
 	w.Header().Set("Connection", "close")
 	if errors.Is(err, errTooLong) {
 		return nil, &Refusal{http.StatusRequestEntityTooLarge, "a body has at most " + strconv.Itoa(MaxBody) + " bytes"}
@@ -78,7 +80,7 @@ func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
 }
 
 // Compact checks that a body is one JSON value in UTF-8, at most MaxDepth levels deep, and returns
-// it without the white space between tokens. It works in the body's own memory.
+// it without the white space between tokens. It overwrites body.
 func Compact(body []byte) (json.RawMessage, *api.Error) {
 	v, err := jsontext.Compact(body)
 	if err != nil {
@@ -87,7 +89,7 @@ func Compact(body []byte) (json.RawMessage, *api.Error) {
 	return v, nil
 }
 
-// Unreadable is the API's error for a body that the scanner did not accept.
+// Unreadable returns the API's error for a body that the scanner rejected.
 func Unreadable(err *jsontext.ScanError) *api.Error {
 	if err.TooDeep {
 		return api.InvalidRequest("%s", err.Why)
@@ -95,8 +97,8 @@ func Unreadable(err *jsontext.ScanError) *api.Error {
 	return api.ParseError(err.Why)
 }
 
-// NewRequest has what a request's connection and headers say of its calls: caller, address and
-// trace. caller may be nil.
+// NewRequest returns a Request with what the connection and the headers of r say: caller, address
+// and trace. caller may be nil.
 func NewRequest(r *http.Request, caller func(*http.Request) string) api.Request {
 	request := api.Request{Addr: address(r.RemoteAddr), Trace: traceparent(r.Header)}
 	if caller != nil {
@@ -105,12 +107,12 @@ func NewRequest(r *http.Request, caller func(*http.Request) string) api.Request 
 	return request
 }
 
-// correlationHeader tells the cause where the body has no place for it.
+// correlationHeader carries the cause for transports whose bodies have no field for it.
 const correlationHeader = "X-Correlation-Id"
 
-// Correlation is the cause of a request whose body has no place for one: its X-Correlation-Id, else
-// an id made here. The answer carries it in the same header, so that the caller can find in the log
-// what the call has caused.
+// Correlation returns the cause of a request whose body has no field for one: its X-Correlation-Id,
+// else a generated ID. It sets the same header on the response, so that the caller can find in the
+// log what the call caused.
 func Correlation(w http.ResponseWriter, r *http.Request) (string, *Refusal) {
 	given := r.Header.Values(correlationHeader)
 	var cause string
@@ -126,7 +128,7 @@ func Correlation(w http.ResponseWriter, r *http.Request) (string, *Refusal) {
 	return cause, nil
 }
 
-// Run runs one call. A panic is logged and becomes "Internal error" with nothing of the inside.
+// Run runs one call. It logs a panic and returns "Internal error" without internal details.
 func Run(ctx context.Context, d Dispatcher, log *slog.Logger, request api.Request) (result json.RawMessage, failed *api.Error) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -142,21 +144,21 @@ func Run(ctx context.Context, d Dispatcher, log *slog.Logger, request api.Reques
 	return result, failed
 }
 
-// WriteWithin is how long a caller may take to read its answer.
+// WriteWithin is how long a caller may take to read its response.
 const WriteWithin = 30 * time.Second
 
-// beginWriting returns the caller its time from now on. The server's WriteTimeout runs from the
-// beginning of the request, and a flush may take longer than that.
+// beginWriting gives the caller its time to read, starting now. The server's WriteTimeout starts
+// with the request, and a flush may take longer than that.
 func beginWriting(w http.ResponseWriter, within time.Duration) {
-	// One that cannot do it has no timeout that would cut the answer off.
+	// A ResponseWriter without deadlines has no timeout either.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(within))
 }
 
-// WriteResult returns 200 with a result, which is JSON, as it is.
+// WriteResult writes status 200 and a result, which is JSON, unchanged.
 func WriteResult(w http.ResponseWriter, result []byte) { WriteResultWithin(w, WriteWithin, result) }
 
-// WriteResultWithin is WriteResult with a time limit of its own for the caller to read the answer,
-// which may come in parts, so that long ones need not be copied together.
+// WriteResultWithin is like WriteResult with its own time limit for the caller to read the
+// response. The result may be in parts, so that long ones need not be copied together.
 func WriteResultWithin(w http.ResponseWriter, within time.Duration, parts ...[]byte) {
 	beginWriting(w, within)
 	length := 0
@@ -168,12 +170,12 @@ func WriteResultWithin(w http.ResponseWriter, within time.Duration, parts ...[]b
 	head["Content-Length"] = []string{strconv.Itoa(length)}
 	for _, part := range parts {
 		if _, err := w.Write(part); err != nil {
-			return // a caller that is gone before its answer is no concern of ours
+			return // the caller has hung up; nobody needs to know
 		}
 	}
 }
 
-// WriteError returns a status with {"error":{code,message,data}}.
+// WriteError writes a status and {"error":{code,message,data}}.
 func WriteError(w http.ResponseWriter, status int, failed *api.Error) {
 	out := append(AppendError([]byte(`{"error":`), failed), '}')
 	beginWriting(w, WriteWithin)
@@ -182,10 +184,10 @@ func WriteError(w http.ResponseWriter, status int, failed *api.Error) {
 	_, _ = w.Write(out)
 }
 
-// A header's value as net/http wants it; made once, since nobody changes it.
+// contentType is a header value as net/http stores it. It is shared, because nobody modifies it.
 var contentType = []string{"application/json"}
 
-// unfit says what is wrong with a body's type, "" if it is JSON: application/json or
+// unfit returns what is wrong with a body's content type, or "" if it is JSON: application/json or
 // application/…+json, in UTF-8.
 func unfit(head http.Header) string {
 	if coding := head.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
@@ -207,19 +209,19 @@ func unfit(head http.Header) string {
 
 var errTooLong = errors.New("the body is too long")
 
-// firstRead is how much memory a caller gets for having announced a long body; more comes as it
-// sends it, out of longBodies.
+// firstRead is the memory allocated for a body that announces to be long. More is reserved from
+// longBodies as the body arrives.
 const firstRead = 64 << 10
 
-// read reads the body into memory of its own: the Dispatcher may keep parts of it. What it takes of
-// longBodies is given back when the request is over.
+// read reads the body into newly allocated memory, because the Dispatcher may keep parts of it. Its
+// reservation in longBodies is released at the end of the request.
 func read(r *http.Request) ([]byte, error) {
 	if r.ContentLength > MaxBody {
 		return nil, errTooLong
 	}
 	size := 1024
 	if r.ContentLength >= 0 {
-		// One byte more, so that the end is seen without growing.
+		// One more byte detects the end without growing.
 		size = min(int(r.ContentLength)+1, firstRead)
 	}
 	body := make([]byte, 0, size)
@@ -237,7 +239,7 @@ func read(r *http.Request) ([]byte, error) {
 			return body, err
 		}
 		if len(body) == cap(body) {
-			// Twice as long each time: the two together are what the caller takes, for a moment.
+			// Doubled each time. For a moment the old and the new buffer count for the caller.
 			if room := min(2*cap(body), MaxBody+1); room <= firstRead || long.grow(room-firstRead) {
 				body = append(make([]byte, 0, room), body...)
 			} else {
@@ -247,8 +249,8 @@ func read(r *http.Request) ([]byte, error) {
 	}
 }
 
-// address is a peer's address without its port. Headers that proxies set are not believed: anybody
-// can send them.
+// address returns the address of the peer without its port. It ignores the headers of proxies,
+// because anybody can send them.
 func address(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
@@ -257,7 +259,7 @@ func address(remote string) string {
 	return host
 }
 
-// AppendError writes an error as {code, message, data}.
+// AppendError appends an error as {code, message, data}.
 func AppendError(out []byte, failed *api.Error) []byte {
 	out = append(out, `{"code":`...)
 	out = strconv.AppendInt(out, int64(failed.Code), 10)
@@ -268,8 +270,7 @@ func AppendError(out []byte, failed *api.Error) []byte {
 	}
 	out = append(out, message...)
 	if failed.Data != nil {
-		// Data that cannot be written as JSON is left out: the code and the message still say what
-		// happened.
+		// Data that cannot be encoded is omitted. The code and the message still say what happened.
 		if data, err := jsontext.Marshal(failed.Data); err == nil {
 			out = append(out, `,"data":`...)
 			out = append(out, data...)

@@ -9,7 +9,7 @@ import (
 
 // traceparent returns the W3C Trace Context
 // (https://www.w3.org/TR/trace-context/#traceparent-header) of a request in the form of version 00,
-// "" when there is none or it is not valid.
+// or "" if there is none or it is invalid.
 func traceparent(head http.Header) string {
 	given := head["Traceparent"]
 	if len(given) != 1 {
@@ -22,8 +22,8 @@ func traceparent(head http.Header) string {
 	return valid.traceparent
 }
 
-// carrier holds the only member of W3C Trace Context that an event's envelope has a place for. A
-// map in its place takes four times the memory for each request (BenchmarkTraceparent).
+// carrier holds the only field of the W3C Trace Context that the envelope of an event has. A map
+// would take four times the memory for each request (BenchmarkTraceparent).
 type carrier struct{ traceparent string }
 
 func (c *carrier) Get(member string) string {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A caller that sends no traceparent does not pay for the callers that do.
+// Requests without a traceparent pay nothing for tracing.
 func TestNoTraceparentAllocatesNothing(t *testing.T) {
 	head := http.Header{"Content-Type": {"application/json"}}
 	if n := testing.AllocsPerRun(100, func() {

@@ -1,10 +1,10 @@
 // Package openrpc describes the API as an OpenRPC document (https://spec.open-rpc.org, version
-// 1.3.2), made from the list of commands, and answers `rpc.discover` with it. Its caller is
-// internal/server.
+// 1.3.2), which derives from the list of commands, and serves it as the result of `rpc.discover`.
+// internal/server uses it.
 //
-// The document is made once, at the start, so the answer needs no Redis, counts against no limit,
-// and comes also while every other method fails. Methods that MCP hides from models are in it: it
-// is for people and their tools.
+// The document is built once at startup. The call therefore needs no Redis, counts for no limit,
+// and works while every other method fails. The document includes the methods that MCP hides from
+// models, because its readers are people and their tools.
 package openrpc
 
 import (
@@ -22,10 +22,10 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// Method is the name under which OpenRPC has every service give its document.
+// Method is the name under which OpenRPC requires a service to return its document.
 const Method = "rpc.discover"
 
-// version is that of the OpenRPC specification.
+// version is the version of the OpenRPC specification.
 const version = "1.3.2"
 
 type document struct {
@@ -49,8 +49,8 @@ type method struct {
 	Params         []content   `json:"params"`
 	Result         content     `json:"result"`
 	Errors         []reference `json:"errors,omitempty"`
-	// What OpenRPC has no member for: calls a minute and actor (0: no limit), ms, and the roles of
-	// which a token needs one.
+	// Extensions for what OpenRPC has no field for: calls a minute of an actor (0 is no limit), the
+	// timeout in ms, and the roles of which a token needs one.
 	RateLimit int      `json:"x-rateLimit"`
 	TimeoutMs int64    `json:"x-timeoutMs,omitempty"`
 	Roles     []string `json:"x-roles,omitempty"`
@@ -60,7 +60,7 @@ type tag struct {
 	Name string `json:"name"`
 }
 
-// content is a content descriptor: a param, or a result.
+// content is a content descriptor: a param or a result.
 type content struct {
 	Name        string             `json:"name"`
 	Description string             `json:"description,omitempty"`
@@ -81,7 +81,8 @@ type failure struct {
 	Message string `json:"message"`
 }
 
-// failures are the errors that any command may answer; those of JSON-RPC itself are not a method's.
+// failures are the errors that any command may return. They do not include the errors of JSON-RPC
+// itself.
 var failures = []struct {
 	name string
 	failure
@@ -95,8 +96,8 @@ var failures = []struct {
 	{"Conflict", failure{api.CodeConflict, "Conflict"}},
 }
 
-// Document is the OpenRPC document of methods; release is the program's version. An error is a
-// fault in the list.
+// Document returns the OpenRPC document of methods. release is the program's version. An error is a
+// defect in the list.
 func Document(methods []*command.Method, release string) (json.RawMessage, error) {
 	d := document{
 		OpenRPC: version,
@@ -123,7 +124,8 @@ func Document(methods []*command.Method, release string) (json.RawMessage, error
 	}
 	d.Methods = append(d.Methods, method{
 		Name: Method, Description: "Describe the API: this OpenRPC document.", Tags: []tag{{"rpc"}}, ParamStructure: "by-name",
-		Params: []content{}, // No reference to OpenRPC's schema: it is on the network, and generators work offline.
+		Params: []content{},
+		// Not a reference to OpenRPC's schema: it is on the network, and generators work offline.
 		Result: content{Name: "document", Required: true, Schema: &jsonschema.Schema{Type: "object", Description: "an OpenRPC document of version " + version}},
 	})
 	text, err := jsontext.Marshal(d)
@@ -133,7 +135,7 @@ func Document(methods []*command.Method, release string) (json.RawMessage, error
 	return text, nil
 }
 
-// params are the properties of an object as the specification wants them: those that are required
+// params returns the properties of an object in the order of the specification: required ones
 // first.
 func params(object *jsonschema.Schema) []content {
 	all := make([]content, 0, len(object.PropertyOrder))
@@ -160,7 +162,8 @@ type dispatcher struct {
 	document json.RawMessage
 }
 
-// NewDispatcher returns Method with a document, and hands on every other call.
+// NewDispatcher returns a Dispatcher that returns document for Method and passes all other calls to
+// next.
 func NewDispatcher(next httpapi.Dispatcher, document json.RawMessage) httpapi.Dispatcher {
 	return dispatcher{next: next, document: document}
 }

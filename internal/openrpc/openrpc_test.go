@@ -40,8 +40,8 @@ func document(t *testing.T) json.RawMessage {
 	return text
 }
 
-// metaSchema is OpenRPC's own schema. Its $schema is a copy of draft-07 under another address,
-// which the validator does not know by that name.
+// metaSchema returns OpenRPC's own schema. Its $schema is a copy of draft-07 at another address,
+// which the validator does not know.
 func metaSchema(t *testing.T) *jsonschema.Resolved {
 	t.Helper()
 	load := func(name string) *jsonschema.Schema {
@@ -86,7 +86,7 @@ func TestTheDocumentIsOpenRPC(t *testing.T) {
 	if err := schema.Validate(decode(t, text)); err != nil {
 		t.Errorf("%v\n%s", err, text)
 	}
-	// What the specification forbids, the schema finds: the test above can fail.
+	// The schema rejects what the specification forbids, so the test above can fail.
 	for name, spoil := range map[string]func(doc, method map[string]any){
 		"another version": func(doc, _ map[string]any) { doc["openrpc"] = "9.9.9" },
 		"no info":         func(doc, _ map[string]any) { delete(doc, "info") },
@@ -109,7 +109,7 @@ func TestTheDocumentIsOpenRPC(t *testing.T) {
 	}
 }
 
-// The document names every method with its params, required ones first, and rpc.discover itself.
+// The document contains every method with its params, required ones first, and rpc.discover itself.
 func TestTheDocumentNamesEveryMethod(t *testing.T) {
 	t.Parallel()
 	var doc struct {
@@ -167,8 +167,7 @@ func TestTheDocumentNamesEveryMethod(t *testing.T) {
 	}
 }
 
-// Whoever returns params by position, which others who read the document may, must find those first
-// that are needed.
+// Clients may pass params by position, so the required ones must come first.
 func TestRequiredParamsComeFirst(t *testing.T) {
 	t.Parallel()
 	text, err := openrpc.Document([]*command.Method{{
@@ -203,7 +202,7 @@ func (n *next) Call(_ context.Context, r api.Request) (json.RawMessage, *api.Err
 	return json.RawMessage(`"next"`), nil
 }
 
-// rpc.discover asks nobody else: it answers while Redis is gone.
+// rpc.discover calls nothing else, so it works while Redis is unavailable.
 func TestDiscover(t *testing.T) {
 	t.Parallel()
 	n := new(next)
@@ -224,8 +223,8 @@ func TestDiscover(t *testing.T) {
 	}
 }
 
-// Generators work offline: nothing in the document lies on the network, and what it refers to is in
-// it.
+// Generators work offline: the document refers to nothing on the network, and contains everything
+// that it refers to.
 func TestTheDocumentRefersOnlyToItself(t *testing.T) {
 	t.Parallel()
 	doc := decode(t, document(t))
@@ -255,7 +254,7 @@ func TestTheDocumentRefersOnlyToItself(t *testing.T) {
 	}
 }
 
-// found reports whether a document has what a reference names, such as
+// found reports whether a document contains the target of a reference such as
 // #/components/errors/NotFound.
 func found(doc any, reference string) bool {
 	path, ok := strings.CutPrefix(reference, "#/")

@@ -16,12 +16,12 @@ import (
 // ErrVolatile is the error for a Redis that may evict keys.
 var ErrVolatile = errors.New("this Redis may evict keys, and so lose tasks and events")
 
-// oldest is the oldest major version of Redis that is supported.
+// oldest is the oldest supported major version of Redis.
 const oldest = 7
 
-// Check looks at the Redis behind a client and says in one line what its settings can lose. It
-// refuses one that is too old, a cluster's node addressed as a single server, and one that evicts
-// keys unless allowVolatile.
+// Check checks the Redis behind a client. warning says in one line what a crash can lose with its
+// settings. Check returns an error for a version that is too old, for a cluster node addressed as a
+// single server, and, unless allowVolatile is set, for a server that may evict keys.
 func Check(ctx context.Context, client redis.UniversalClient, allowVolatile bool) (warning string, err error) {
 	text, err := info(ctx, client)
 	if err != nil {
@@ -48,12 +48,12 @@ func Check(ctx context.Context, client redis.UniversalClient, allowVolatile bool
 	return warning + durability(ctx, client, text["aof_enabled"] == "1"), nil
 }
 
-// durability says what a crash of Redis can lose.
+// durability returns what a crash of Redis can lose, as a sentence.
 func durability(ctx context.Context, client redis.UniversalClient, appendOnly bool) string {
 	if !appendOnly {
 		return "Redis keeps no append-only file (appendonly no): a crash loses all since its last snapshot."
 	}
-	// Managed services forbid CONFIG; what they sync by is not known then.
+	// Managed services forbid CONFIG. The setting is then unknown.
 	settings, err := client.ConfigGet(ctx, "appendfsync").Result()
 	switch {
 	case err != nil:
@@ -66,7 +66,7 @@ func durability(ctx context.Context, client redis.UniversalClient, appendOnly bo
 	return "Redis leaves syncing to the system (appendfsync no): a crash of its machine can lose half a minute."
 }
 
-// info reads the fields of INFO that Check needs.
+// info returns the fields of INFO that Check needs.
 func info(ctx context.Context, client redis.UniversalClient) (map[string]string, error) {
 	fields := map[string]string{}
 	for _, section := range []string{"server", "memory", "persistence"} {
@@ -83,8 +83,8 @@ func info(ctx context.Context, client redis.UniversalClient) (map[string]string,
 	return fields, nil
 }
 
-// Temporary tells an error of Check that may be gone the next time: Redis does not answer, or
-// loads.
+// Temporary reports whether an error of Check may go away by itself: Redis does not reply or is
+// loading its data.
 func Temporary(err error) bool {
 	var network net.Error
 	var certificate *tls.CertificateVerificationError

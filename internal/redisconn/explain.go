@@ -15,9 +15,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Explain adds what an error of Redis means for whoever runs the program, and what to do. rawURL is
-// the one that was opened; nothing secret of it is repeated. An error that says enough by itself is
-// returned as it is.
+// Explain adds to an error of Redis what it means and what the operator can do. rawURL is the URL
+// that was opened. The error repeats no secret from it. Errors that are clear by themselves are
+// returned unchanged.
 func Explain(err error, rawURL string) error {
 	if err == nil {
 		return nil
@@ -59,7 +59,8 @@ func advise(err error, rawURL string) string {
 	return ""
 }
 
-// user is the name in a URL that Open has accepted; Redis calls the one without a name default.
+// user returns the user name in a URL that Open has accepted. The name of the default user in Redis
+// is "default".
 func user(rawURL string) string {
 	one, _, err := splitHosts(rawURL)
 	if err != nil {

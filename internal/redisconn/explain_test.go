@@ -13,8 +13,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// answering is a server that answers all with the same bytes, and closes a connection if there are
-// none.
+// answering starts a server that replies to everything with the same text, or closes the connection
+// if text is empty.
 func answering(t *testing.T, text string) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -67,7 +67,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TLS to a port without it, and the other way, are told by what comes back.
+// TLS to a port without TLS, and the reverse, are recognised by the reply.
 func TestExplainTellsTheProtocolApart(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{

@@ -8,14 +8,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// LogTo sends what the Redis client says by itself to logger, at debug: at each attempt to connect
-// to a Redis that is gone it would write a line to standard error, and an outage would fill a disk.
-// Those who call Redis tell its errors already. It holds for the whole process.
+// LogTo sends the Redis client's own messages to logger at level debug. By default the client
+// writes a line to standard error on each attempt to connect to an unavailable Redis, which would
+// fill a disk during an outage. The callers of Redis report its errors anyway. LogTo applies to the
+// whole process.
 func LogTo(logger *slog.Logger) { redis.SetLogger(clientLog{logger}) }
 
 type clientLog struct{ *slog.Logger }
 
-// Printf is what the client calls.
+// Printf implements the logger of the Redis client.
 func (l clientLog) Printf(ctx context.Context, format string, v ...any) {
 	if l.Enabled(ctx, slog.LevelDebug) {
 		l.DebugContext(ctx, "the Redis client says", "text", fmt.Sprintf(format, v...))

@@ -10,8 +10,8 @@ import (
 
 var shownParameter = regexp.MustCompile(`^redis URL: (the parameter [a-zA-Z_-]{1,40}|a parameter behind the '\?') is (given twice|not supported; [a-z_ ,S]+)$`)
 
-// FuzzOpen opens whatever URL. It is refused in words in which nothing of the URL occurs, since any
-// part may be a password, or returns a client that repeats nothing by itself.
+// FuzzOpen opens arbitrary URLs. An error repeats nothing of the URL, because any part may be a
+// password. A client that is returned does not retry by itself.
 func FuzzOpen(f *testing.F) {
 	for _, seed := range []string{
 		"redis://localhost", "redis://u:p@localhost:7000/3", "rediss://[::1]:7000", "redis://a:1,b:2,c", "redis+sentinel://:p@a:26379,b:26379/0?master=main",
@@ -36,7 +36,7 @@ func FuzzOpen(f *testing.F) {
 					return
 				}
 			}
-			// A parameter's name is told, but not where the query may hold a password.
+			// An error names a parameter, but not if the query may contain a password.
 			_, query, _ := strings.Cut(url, "?")
 			if shownParameter.MatchString(err.Error()) && (!strings.Contains(err.Error(), "the parameter ") || !strings.ContainsAny(query, "@")) {
 				return

@@ -1,6 +1,6 @@
-// Package redisconn connects to Redis as the coordinator needs it: one server, a cluster or
-// Sentinel by one URL, with the client's own retries off (a lost reply would run a command twice),
-// and checks at the start that this Redis can be trusted with the data.
+// Package redisconn connects to Redis: to a single server, to a cluster or through Sentinel, by one
+// URL. It disables the client's own retries, because after a lost reply a retry would run a command
+// twice. It checks at startup whether this Redis can be trusted with the data.
 package redisconn
 
 import (
@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Open returns a client for a URL; it does not connect yet. Clusters need a namespace, since only
-// the keys of one namespace lie in one slot. What is not listed here is refused.
+// Open returns a client for a URL. It does not connect yet. A cluster requires a namespace, because
+// only the keys of one namespace are in one slot. Open rejects URLs of any other form than these:
 //
 //	redis://[user:password@]host[:port][/db]            or ?db=N for the database
 //	rediss://…                                          with TLS
@@ -30,12 +30,13 @@ func Open(rawURL, namespace string) (redis.UniversalClient, error) {
 	o.WriteTimeout = 5 * time.Second
 	o.ContextTimeoutEnabled = true
 	o.DisableIdentity = true
-	// Notifications of managed services about their maintenance cost a command at each connection.
+	// Managed services announce their maintenance. The subscription costs a command on each
+	// connection.
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return redis.NewUniversalClient(o), nil
 }
 
-// CheckURL returns the error of Open, without opening anything.
+// CheckURL returns the error that Open would return, without opening anything.
 func CheckURL(rawURL, namespace string) error {
 	_, err := parseURL(rawURL, namespace)
 	return err

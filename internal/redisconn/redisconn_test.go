@@ -40,7 +40,7 @@ func TestOpenReadsEveryKindOfURL(t *testing.T) {
 	}
 }
 
-// What a URL says is what the client does.
+// The client is configured as the URL says.
 func TestOpenObeysTheURL(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]struct {
@@ -79,7 +79,7 @@ func TestOpenObeysTheURL(t *testing.T) {
 	}
 }
 
-// What the coordinator does not do is refused by its name, so that nobody believes it is done.
+// Unsupported settings are rejected by name, so that nobody relies on them.
 func TestOpenRefusesWhatItWouldIgnore(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
@@ -125,7 +125,7 @@ func TestOpenRefusesAndKeepsThePasswordToItself(t *testing.T) {
 		"redis://:secret@local host:6379":      "redis URL",
 		"redis://:secret@localhost:6379x/%zz":  "redis URL",
 		"redis://user:secret@a:1, b:2/0?x=%zz": "redis URL",
-		// Passwords with letters that mean something in a URL.
+		// Passwords with characters that have a meaning in a URL.
 		"redis://:sec/ret@localhost:6379/0": "%2F",
 		"redis://:12/secret@localhost:6379": "%2F",
 		"redis://:12?secret@localhost:6379": "%2F",

@@ -13,9 +13,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// parseURL reads the URLs that Open documents. Whatever it does not know it refuses. No error
-// repeats a value of the URL: where a password is not percent-encoded, any part of the URL may be
-// the password's.
+// parseURL parses the URLs that Open documents and rejects everything else. No error repeats a
+// value of the URL: if a password is not percent-encoded, any part of the URL may belong to it.
 func parseURL(rawURL, namespace string) (*redis.UniversalOptions, error) {
 	one, hosts, err := splitHosts(rawURL)
 	if err != nil {
@@ -69,8 +68,7 @@ func parseURL(rawURL, namespace string) (*redis.UniversalOptions, error) {
 	return o, nil
 }
 
-// setParameters applies what stands behind the URL's '?'. It returns the database that the path or
-// ?db= names.
+// setParameters applies the query of the URL. It returns the database that the path or ?db= names.
 func setParameters(o *redis.UniversalOptions, query, database string, sentinel bool) (string, error) {
 	if query == "" {
 		return database, nil
@@ -106,7 +104,8 @@ func setParameters(o *redis.UniversalOptions, query, database string, sentinel b
 
 var plainName = regexp.MustCompile(`^[a-zA-Z_-]{1,40}$`)
 
-// shown is a parameter's name as an error may repeat it: not where it may be a piece of a password.
+// shown returns the name of a parameter as an error may repeat it. It hides a name that may be part
+// of a password.
 func shown(name, query string) string {
 	if !plainName.MatchString(name) || !strings.Contains(query, name+"=") || strings.Contains(query, "@") || strings.Contains(query, "password=") {
 		return "a parameter behind the '?'"
@@ -114,11 +113,12 @@ func shown(name, query string) string {
 	return "the parameter " + name
 }
 
-// errUnreadable says nothing of what is in the URL, for the reason that parseURL gives.
+// errUnreadable contains nothing of the URL, for the reason given at parseURL.
 var errUnreadable = errors.New("redis URL: it cannot be read as redis://[user:password@]host:port[/db] " +
 	"(in a password, letters such as / ? # @ : and % are written %2F, %3F, %23, %40, %3A and %25)")
 
-// splitHosts takes the hosts out of a URL, and leaves the first in it: net/url knows one host only.
+// splitHosts returns the hosts of a URL, and the URL with only the first of them, because net/url
+// supports only one host.
 func splitHosts(rawURL string) (one string, hosts []string, err error) {
 	scheme, rest, _ := strings.Cut(rawURL, "://")
 	end := strings.IndexAny(rest, "/?#")
@@ -127,15 +127,15 @@ func splitHosts(rawURL string) (one string, hosts []string, err error) {
 	}
 	start := strings.LastIndexByte(rest[:end], '@') + 1
 	if start == 0 && strings.Contains(rest[end:], "@") {
-		// The first part of a password would pass for the host, and be told with each error of the
-		// network.
+		// The first part of a password would be taken for the host and repeated in each network
+		// error.
 		return "", nil, errUnreadable
 	}
 	hosts = strings.Split(rest[start:end], ",")
 	return scheme + "://" + rest[:start] + hosts[0] + rest[end:], hosts, nil
 }
 
-// addresses adds Redis's port to the hosts that name none.
+// addresses adds Redis's default port to hosts without a port.
 func addresses(hosts []string) ([]string, error) {
 	all := make([]string, len(hosts))
 	for i, host := range hosts {
