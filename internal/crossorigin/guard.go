@@ -27,10 +27,10 @@ import (
 //
 //   - loopback: localhost, 127.0.0.1, [::1] and the bound address, with the server's own port;
 //   - another single address, or a name: that address or name, with the server's own port;
-//   - every address ("0.0.0.0", "[::]", ""), with any port, because containers map ports:
-//     IP addresses, names of one label (localhost, or "coordinator" in a compose network), names
-//     under .localhost, .local and .internal, and the machine's own name. Public DNS has none of
-//     these, so an attacker who can make them resolve to this server is already in its network.
+//   - every address ("0.0.0.0", "[::]", ""), with any port, because containers map ports: IP
+//     addresses, names of one label (localhost, or "coordinator" in a compose network), names under
+//     .localhost, .local and .internal, and the machine's own name. Public DNS has none of these,
+//     so an attacker who can make them resolve to this server is already in its network.
 //
 // hosts are additional names, as "name" for any port or "name:port", for example those of a proxy
 // in front. For these an https Origin is accepted even if the server itself has no TLS. There are

@@ -11,14 +11,15 @@ import (
 	"syscall"
 )
 
-// The two ways in which a child ends with us. Tests switch one off to prove the other.
+// Two independent mechanisms end a child when this process dies. Tests disable one to test the
+// other.
 var (
 	useDeathSignal = true
 	useWatcher     = true
 )
 
-// watcherScript ends process $1 by signal $2 when its standard input ends without a line, and by
-// SIGKILL if that has not helped after ten seconds.
+// watcherScript sends signal $2 to process $1 when its standard input ends without a line. After
+// ten seconds it sends SIGKILL.
 const watcherScript = `
 read -r word && exit 0
 kill -CONT "$1"
@@ -38,28 +39,28 @@ type command struct {
 	args   []string
 	dir    string
 	log    *os.File            // standard output and error; closed by the caller
-	lock   *os.File            // handed down, so that the lock is held while any process of the server lives
-	cred   *syscall.Credential // nil: as ourselves
-	orphan syscall.Signal      // what ends it when we are gone: SIGTERM, SIGINT, SIGQUIT or SIGKILL
+	lock   *os.File            // inherited, so that it stays locked while any process of the server lives
+	cred   *syscall.Credential // nil means the current user
+	orphan syscall.Signal      // the signal after this process died: SIGTERM, SIGINT, SIGQUIT or SIGKILL
 }
 
 // child is a process that we started and whose end we notice.
 type child struct {
 	process *os.Process
-	done    chan struct{} // closed when it has ended and was waited for
+	done    chan struct{} // closed after the process has ended and was waited for
 
 	mu       sync.Mutex
 	expected bool  // we asked it to end
 	exit     error // how it ended; read after done
 }
 
-// startChild starts the process and the watcher over it.
+// startChild starts a process and its watcher.
 func startChild(c command) (*child, error) {
 	if _, err := os.Stat(c.path); err != nil {
 		return nil, fmt.Errorf("run %s: %w", c.path, err)
 	}
-	// Nobody else may read what the server writes. The umask is set in the child, since this
-	// process has threads that create folders for other users.
+	// Only this user may read what the server writes. The umask is set in the child, because
+	// threads of this process create folders for other users.
 	cmd := exec.Command("/bin/sh", append([]string{"-c", `umask 077; exec "$0" "$@"`, c.path}, c.args...)...)
 	cmd.Dir = c.dir
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
@@ -75,8 +76,8 @@ func startChild(c command) (*child, error) {
 	ch := &child{done: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
-		// The parent-death signal comes when this thread ends, not when the process does. Locked
-		// here until the child is gone, it cannot end before.
+		// The parent-death signal is sent when this thread ends, not when the process does. The
+		// thread stays locked here until the child has ended, so it cannot end before.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		if err := cmd.Start(); err != nil {
@@ -105,8 +106,8 @@ func startChild(c command) (*child, error) {
 	return ch, nil
 }
 
-// startWatcher starts the shell that outlives us and then ends the process pid. What it returns
-// sends the shell home, and must be called once the process was waited for.
+// startWatcher starts a shell that outlives this process and then ends the process pid. dismiss
+// ends the shell. It must be called after the process was waited for.
 func startWatcher(pid int, sig syscall.Signal) (dismiss func(), err error) {
 	if !useWatcher {
 		return func() {}, nil
@@ -128,14 +129,14 @@ func startWatcher(pid int, sig syscall.Signal) (dismiss func(), err error) {
 		return nil, fmt.Errorf("start the watcher over process %d: %w", pid, err)
 	}
 	return func() {
-		// A watcher that somebody killed leaves nothing to say goodbye to.
+		// If somebody killed the watcher, these fail, and that is fine.
 		_, _ = w.WriteString("done\n")
 		_ = w.Close()
 		_ = cmd.Wait()
 	}, nil
 }
 
-// signal sends sig; a child that has ended already is no error.
+// signal sends sig. If the child has ended already, that is not an error.
 func (c *child) signal(sig syscall.Signal) error {
 	if err := c.process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("send %v to process %d: %w", sig, c.process.Pid, err)
@@ -143,7 +144,7 @@ func (c *child) signal(sig syscall.Signal) error {
 	return nil
 }
 
-// end is signal for a signal after which the child's end is no surprise.
+// end sends a signal after which the child is expected to end.
 func (c *child) end(sig syscall.Signal) error {
 	c.mu.Lock()
 	c.expected = true
@@ -151,7 +152,7 @@ func (c *child) end(sig syscall.Signal) error {
 	return c.signal(sig)
 }
 
-// ended says how the child ended: by our will or not, and with which status.
+// ended reports whether the end of the child was expected, and its exit status.
 func (c *child) ended() (expected bool, exit error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

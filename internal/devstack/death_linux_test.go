@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// The kernel ties the parent-death signal to the thread that started the child. A caller whose
-// thread ends must not take the server with it.
+// The parent-death signal belongs to the thread that started the child. If the thread of
+// startChild's caller ends, the server must keep running.
 func TestChildOutlivesTheThreadOfItsCaller(t *testing.T) {
 	t.Parallel()
 	var c *child
@@ -22,7 +22,8 @@ func TestChildOutlivesTheThreadOfItsCaller(t *testing.T) {
 	start = func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
 		if syscall.Gettid() == os.Getpid() {
-			// Go keeps the main thread for ever. While we hold it, the next one gets another.
+			// Go never ends the main thread. If this is the main thread, hold it so that the next
+			// goroutine gets another one.
 			next := make(chan struct{})
 			go func() { defer close(next); start() }()
 			<-next
@@ -47,7 +48,7 @@ func TestChildOutlivesTheThreadOfItsCaller(t *testing.T) {
 			t.Fatal("the thread has not ended")
 		}
 	}
-	// A SIGKILL that came with the thread's end came before this signal, and wins.
+	// A SIGKILL at the end of the thread would have been sent before this signal, and would win.
 	if err := c.end(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

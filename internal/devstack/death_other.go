@@ -4,5 +4,5 @@ package devstack
 
 import "syscall"
 
-// onParentDeath does nothing: only Linux has such a signal. The watcher does the work.
+// onParentDeath does nothing, because only Linux has such a signal. The watcher does the work.
 func onParentDeath(*syscall.SysProcAttr, syscall.Signal) {}

@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// The test binary runs itself with these set, to be a process that owns servers and is killed.
+// With these variables the test binary runs itself as a process that owns servers and is killed.
 const (
 	ownerMode     = "DEVSTACK_TEST_OWNER"
 	ownerDir      = "DEVSTACK_TEST_DIR"
 	ownerTemplate = "DEVSTACK_TEST_TEMPLATE"
 )
 
-// owned is what the owner says when its servers run.
+// owned is what the owner prints when its servers run.
 type owned struct {
 	Redis, Postgres       string // addresses
 	RedisPID, PostgresPID int
@@ -107,7 +107,7 @@ func TestServersDieWithTheirOwner(t *testing.T) {
 			if err := cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
-			_ = cmd.Wait() // tells that it was killed
+			_ = cmd.Wait() // its error is that it was killed
 			killed = true
 			gone(t, filepath.Join(dir, "redis"))
 			gone(t, filepath.Join(dir, "postgres"))

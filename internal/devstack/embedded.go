@@ -7,14 +7,14 @@ import (
 	"github.com/alicebob/miniredis/v2"
 )
 
-// Embedded is a Redis inside this process, for a machine without one. It forgets everything when it
-// stops, and knows less than the real one: no CONFIG, no scripts with a "#!lua" line.
+// Embedded is a Redis inside this process, for machines without Redis. Its data is lost when it
+// stops. It supports less than a real Redis: no CONFIG, and no scripts with a "#!lua" line.
 type Embedded struct {
 	mini     *miniredis.Miniredis
 	password string
 }
 
-// StartEmbedded starts an embedded Redis on a free port of 127.0.0.1. Its keys expire by the clock.
+// StartEmbedded starts an embedded Redis on a free port of 127.0.0.1. Its keys expire in real time.
 func StartEmbedded() (*Embedded, error) {
 	e := &Embedded{mini: miniredis.NewMiniRedis(), password: rand.Text()}
 	e.mini.RequireAuth(e.password)
@@ -25,11 +25,11 @@ func StartEmbedded() (*Embedded, error) {
 	return e, nil
 }
 
-// URL is the address with the password.
+// URL returns the URL with the password.
 func (e *Embedded) URL() string { return "redis://default:" + e.password + "@" + e.Addr() + "/0" }
 
-// Addr is host:port.
+// Addr returns the address as host:port.
 func (e *Embedded) Addr() string { return e.mini.Addr() }
 
-// Stop ends it and drops its data.
+// Stop stops the server and discards its data.
 func (e *Embedded) Stop() { e.mini.Close() }

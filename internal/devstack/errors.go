@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// ErrNotInstalled reports that a server's binary was not found on this machine.
+// ErrNotInstalled means that the binary of a server was not found on this machine.
 var ErrNotInstalled = errors.New("not installed")
 
-// StartError says why a server did not come up.
+// StartError is the reason why a server did not start.
 type StartError struct {
 	Server  string // "Redis" or "Postgres"
-	Err     error  // what was noticed: an exit, a timeout, a refusal
+	Err     error  // an exit, a timeout or a rejection
 	LogPath string // the server's whole log
-	LogTail string // its last lines of this start, perhaps empty
+	LogTail string // its last lines of this start; may be empty
 }
 
 func (e *StartError) Error() string {
@@ -27,10 +27,10 @@ func (e *StartError) Error() string {
 
 func (e *StartError) Unwrap() error { return e.Err }
 
-// InUseError reports that another living process holds a folder.
+// InUseError means that another living process holds a folder.
 type InUseError struct {
 	Dir string
-	PID int // who holds it; 0 if that could not be read
+	PID int // the holder, or 0 if unknown
 }
 
 func (e *InUseError) Error() string {
@@ -40,8 +40,8 @@ func (e *InUseError) Error() string {
 	return fmt.Sprintf("the folder %s is in use by process %d: stop that one, or choose another folder", e.Dir, e.PID)
 }
 
-// VersionError reports that a Postgres data folder was written by a major version that is not on
-// this machine.
+// VersionError means that the major version that wrote a Postgres data folder is not on this
+// machine.
 type VersionError struct {
 	DataDir string
 	Data    int // the major version that wrote DataDir

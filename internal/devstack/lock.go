@@ -14,12 +14,11 @@ import (
 	"time"
 )
 
-// Lock is a folder held by this process. The kernel lets go of it when the process ends, in
-// whatever way.
+// Lock is a lock on a folder. The kernel releases it when the process ends, in any way.
 type Lock struct{ file *os.File }
 
-// LockDir creates dir if it is not there and takes it for this process alone. When another living
-// process has it, the error is an [*InUseError] with that process's id.
+// LockDir creates dir if it does not exist, and locks it for this process. If another living
+// process holds it, the error is an [*InUseError] with the ID of that process.
 func LockDir(dir string) (*Lock, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, err
@@ -31,8 +30,8 @@ func LockDir(dir string) (*Lock, error) {
 	return &Lock{f}, nil
 }
 
-// Unlock returns the folder back. The lock's file stays: removing it would let a third process lock
-// a new file while a second one waits for the old one.
+// Unlock releases the folder. It does not remove the lock file: otherwise a third process could
+// lock a new file while a second one waits for the old one.
 func (l *Lock) Unlock() error {
 	if err := l.file.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
 		return fmt.Errorf("unlock %s: %w", l.file.Name(), err)
@@ -40,8 +39,8 @@ func (l *Lock) Unlock() error {
 	return nil
 }
 
-// makeDir creates a folder that nobody else can look into. For root it can be walked through,
-// though not listed, so that a server run as another user reaches its own part.
+// makeDir creates a folder that no other user can read. If root runs the program, others can enter
+// the folder but not list it, so that a server of another user reaches its own part.
 func makeDir(dir string) error {
 	mode := fs.FileMode(0o700)
 	if os.Geteuid() == 0 {
@@ -53,7 +52,7 @@ func makeDir(dir string) error {
 	return nil
 }
 
-// realDir is makeDir that gives the folder's absolute path without links.
+// realDir is makeDir, and returns the absolute path of the folder without links.
 func realDir(dir string) (string, error) {
 	if err := makeDir(dir); err != nil {
 		return "", err
@@ -88,8 +87,8 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// waitLockFile is lockFile that waits: a server whose owner was killed a moment ago is still on its
-// way out.
+// waitLockFile is lockFile, but waits up to patience: a server whose owner was just killed may
+// still be ending.
 func waitLockFile(ctx context.Context, path string, patience time.Duration) (*os.File, error) {
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()

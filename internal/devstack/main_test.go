@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if mode := os.Getenv(ownerMode); mode != "" {
-		ownServers(mode) // a second self, see death_test.go
+		ownServers(mode) // the test binary runs itself, see death_test.go
 		return
 	}
 	code := m.Run()
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// tempDir is a folder that the Postgres user can reach, which t.TempDir is not.
+// tempDir returns a folder that the Postgres user can reach, which t.TempDir is not.
 func tempDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "devstack-")
@@ -48,7 +48,7 @@ func tempDir(t *testing.T) string {
 	return dir
 }
 
-// template is one initdb for all tests that do not look at initdb itself.
+// template is the result of one initdb, for all tests that do not test initdb itself.
 var template struct {
 	once sync.Once
 	dir  string
@@ -112,7 +112,7 @@ func startPostgres(t *testing.T, dir string) *Postgres {
 	return p
 }
 
-// ended waits for a server to notice its end.
+// ended waits until a server has noticed its end.
 func ended(t *testing.T, done <-chan struct{}) {
 	t.Helper()
 	select {
@@ -122,7 +122,7 @@ func ended(t *testing.T, done <-chan struct{}) {
 	}
 }
 
-// gone waits until no process of the server in dir lives: all of them hold its lock.
+// gone waits until no process of the server in dir is alive, because all of them hold its lock.
 func gone(t *testing.T, dir string) {
 	t.Helper()
 	f, err := waitLockFile(t.Context(), filepath.Join(dir, "server.lock"), 20*time.Second)

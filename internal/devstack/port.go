@@ -8,16 +8,16 @@ import (
 	"strconv"
 )
 
-// Ports are taken from below the ranges that kernels hand out to outgoing connections (Linux from
-// 32768, macOS from 49152). A port from inside such a range can become somebody's source port while
-// the server is down, and a restart on it then fails.
+// Ports are below the ranges that kernels use for outgoing connections (Linux from 32768, macOS
+// from 49152). A port in such a range can become the source port of another connection while the
+// server is down, and then a restart on it fails.
 const (
 	firstPort = 15000
 	lastPort  = 32767
 )
 
-// FreePort returns a TCP port of 127.0.0.1 on which nobody listens at this moment. It is not
-// reserved: who binds it later must be ready to find it taken.
+// FreePort returns a TCP port of 127.0.0.1 on which nothing listens now. The port is not reserved:
+// another process may take it before the caller binds it.
 func FreePort() (int, error) {
 	for range 200 {
 		port := firstPort + rand.IntN(lastPort-firstPort+1)

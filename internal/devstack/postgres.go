@@ -18,31 +18,31 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Both the role that owns everything and the database that StartPostgres makes sure of.
+// Names of the role that owns everything and of the database that StartPostgres creates.
 const (
 	postgresRole     = "claudebench"
 	postgresDatabase = "claudebench"
 )
 
-// PostgresOptions describe a private Postgres.
+// PostgresOptions configure a private Postgres.
 type PostgresOptions struct {
-	// Dir holds everything of this server: data, log, password. It is created if it is not there.
+	// Dir is the folder of this server: data, log, password. It is created if it does not exist.
 	// Required.
 	Dir string
-	// Port on 127.0.0.1; 0 takes a free one, which Restart keeps.
+	// Port is the port on 127.0.0.1. 0 chooses a free one, which Restart keeps.
 	Port int
-	// Settings are put on the server's command line, as in postgresql.conf.
+	// Settings are passed on the server's command line. Names are those of postgresql.conf.
 	Settings map[string]string
-	// Bindir is the folder of the server's binaries; empty takes those of the version that wrote
-	// Dir, and for a new Dir what FindPostgres finds.
+	// Bindir is the folder of the server's binaries. The default is that of the version that wrote
+	// Dir, and for a new Dir that of FindPostgres.
 	Bindir string
-	// Throwaway gives up what only matters when the machine itself goes down: nothing is synced to
-	// disk. A server that is killed still keeps its data.
+	// Throwaway gives up protection against crashes of the machine: nothing is synced to disk. A
+	// server that is killed still keeps its data.
 	Throwaway bool
-	// Template is a folder made by CopyPostgres, or the Dir of a server that is stopped, which a
-	// new Dir starts as a copy of, instead of by initdb.
+	// Template is a folder made by CopyPostgres, or the Dir of a stopped server. A new Dir starts
+	// as its copy instead of running initdb.
 	Template string
-	// StartTimeout bounds a start, initdb and recovery included; two minutes if 0.
+	// StartTimeout limits a start, including initdb and recovery. The default is two minutes.
 	StartTimeout time.Duration
 }
 
@@ -57,10 +57,10 @@ type Postgres struct {
 	password string
 }
 
-// StartPostgres starts a private Postgres and returns when it answers and its database
-// "claudebench" is there. For root it runs as the user postgres, else nobody; when that user cannot
-// reach Dir, the data lies elsewhere, and Note says where. Beside the errors of the package it may
-// return ctx's.
+// StartPostgres starts a private Postgres. It returns when the server accepts connections and its
+// database "claudebench" exists. If root runs the program, the server runs as the user postgres,
+// else as nobody. If that user cannot reach Dir, the data is elsewhere, and Note says where.
+// Besides the errors of the package, StartPostgres may return that of ctx.
 func StartPostgres(ctx context.Context, opts PostgresOptions) (*Postgres, error) {
 	if opts.Dir == "" {
 		return nil, errors.New("start Postgres: no folder was given")
@@ -82,7 +82,7 @@ func StartPostgres(ctx context.Context, opts PostgresOptions) (*Postgres, error)
 	return p, nil
 }
 
-// open finds or creates the data, then starts.
+// open finds or creates the data and starts the server.
 func (p *Postgres) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.StartTimeout)
 	defer cancel()
@@ -128,8 +128,8 @@ func (p *Postgres) open(ctx context.Context) error {
 }
 
 func (p *Postgres) start(ctx context.Context, lock *os.File) error {
-	// We hold the lock that every process of this data folder inherits, so whatever the file says,
-	// no such process lives; its id may belong to a stranger by now.
+	// We hold the lock that every process of this data folder inherits. So none of them is alive,
+	// whatever the file says, and its process ID may belong to another program now.
 	if err := os.Remove(filepath.Join(p.dataDir, "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove the stale postmaster.pid: %w", err)
 	}
@@ -143,7 +143,7 @@ func (p *Postgres) start(ctx context.Context, lock *os.File) error {
 		}
 		err := p.launch(ctx, command{
 			path: filepath.Join(p.install.bindir, "postgres"), args: p.args(), dir: p.dataDir, lock: lock, cred: p.cred,
-			// The immediate shutdown: a checkpoint for nobody would only take time.
+			// Immediate shutdown: nobody needs a checkpoint.
 			orphan: syscall.SIGQUIT,
 		}, p.ready)
 		if err == nil {
@@ -160,13 +160,13 @@ func (p *Postgres) args() []string {
 	settings := map[string]string{
 		"listen_addresses":        "127.0.0.1",
 		"port":                    strconv.Itoa(p.port),
-		"unix_socket_directories": "", // its folder would have to be short, and closed to others
+		"unix_socket_directories": "", // a socket's folder must have a short path and be private
 		"lc_messages":             "C",
 	}
 	if p.opts.Throwaway {
 		settings["fsync"] = "off"
 		settings["full_page_writes"] = "off"
-		// Not synchronous_commit: without it, a killed server forgets what it confirmed.
+		// synchronous_commit stays on: without it, a killed server loses what it confirmed.
 	}
 	maps.Copy(settings, p.opts.Settings)
 	args := []string{"-D", p.dataDir}
@@ -176,8 +176,8 @@ func (p *Postgres) args() []string {
 	return args
 }
 
-// ready connects as a user would, ensures that it is this server that answered, and that the
-// database is there.
+// ready connects as a client does. It checks that this server replied, and creates the database if
+// it does not exist.
 func (p *Postgres) ready(ctx context.Context, _ *child) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -206,10 +206,10 @@ func (p *Postgres) ready(ctx context.Context, _ *child) (bool, error) {
 	return true, nil
 }
 
-// URL leads to the database "claudebench", with the password.
+// URL returns the URL of the database "claudebench", with the password.
 func (p *Postgres) URL() string { return p.DatabaseURL(postgresDatabase) }
 
-// DatabaseURL leads to another database of this server.
+// DatabaseURL returns the URL of another database of this server.
 func (p *Postgres) DatabaseURL(name string) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(postgresRole, p.password), Host: p.Addr(), Path: "/" + name, RawQuery: "sslmode=disable",
@@ -217,13 +217,13 @@ func (p *Postgres) DatabaseURL(name string) string {
 	return u.String()
 }
 
-// Addr is host:port.
+// Addr returns the address as host:port.
 func (p *Postgres) Addr() string { return loopback(p.port) }
 
-// Dir is the server's folder.
+// Dir returns the server's folder.
 func (p *Postgres) Dir() string { return p.dir }
 
-// Note is a sentence for people when the data does not lie in Dir, else empty.
+// Note returns a sentence for people if the data is not in Dir, else "".
 func (p *Postgres) Note() string {
 	if filepath.Dir(p.dataDir) == p.dir {
 		return ""
@@ -231,27 +231,27 @@ func (p *Postgres) Note() string {
 	return fmt.Sprintf("Postgres does not run as root, and its user cannot reach %s: its data is in %s.", p.dir, p.dataDir)
 }
 
-// Done is closed when the server that runs now has ended, whatever the reason. After a Restart
-// there is a new channel.
+// Done returns a channel that is closed when the current server has ended, whatever the reason. A
+// Restart makes a new channel.
 func (p *Postgres) Done() <-chan struct{} { return p.child().done }
 
-// Err is nil while the server runs and after Stop and Kill; otherwise it says how the server ended,
-// with the end of its log.
+// Err returns nil while the server runs and after Stop and Kill. Otherwise it says how the server
+// ended, with the end of its log.
 func (p *Postgres) Err() error { return p.err() }
 
-// Stop ends all sessions and then the server, and waits. When ctx ends first, the server is killed
-// and the error says so. A server that has ended already is no error.
+// Stop ends all sessions and then the server, and waits. If ctx ends first, Stop kills the server
+// and the error says so. If the server has ended already, that is not an error.
 func (p *Postgres) Stop(ctx context.Context) error {
 	p.life.Lock()
 	defer p.life.Unlock()
 	return p.shutdown(ctx)
 }
 
-// Kill ends the postmaster by SIGKILL and waits for it. Its sessions end by themselves a moment
-// later; Restart waits for that.
+// Kill ends the postmaster with SIGKILL and waits for it. Its sessions end by themselves shortly
+// after; Restart waits for them.
 func (p *Postgres) Kill() error { return p.kill() }
 
-// Restart stops the server if it runs, and starts it on the same port and data.
+// Restart stops the server if it runs, and starts it with the same port and data.
 func (p *Postgres) Restart(ctx context.Context) error {
 	p.life.Lock()
 	defer p.life.Unlock()

@@ -15,15 +15,15 @@ import (
 // oldestPostgres is the oldest major version that the migrations support.
 const oldestPostgres = 14
 
-// install is one Postgres on this machine.
+// install is one Postgres installation on this machine.
 type install struct {
 	bindir string
 	major  int
 }
 
-// FindPostgres returns the folder of a Postgres of version 14 or newer with its initdb: the one in
-// PATH, else the newest in the folders that Debian, Red Hat and Homebrew use. The error wraps
-// [ErrNotInstalled].
+// FindPostgres returns the folder of the binaries of a Postgres of version 14 or newer that
+// includes initdb. It prefers the one in PATH, and then the newest in the folders that Debian, Red
+// Hat and Homebrew use. The error wraps [ErrNotInstalled].
 func FindPostgres() (bindir string, err error) {
 	all := postgresInstalls()
 	if len(all) == 0 {
@@ -35,12 +35,13 @@ func FindPostgres() (bindir string, err error) {
 	return all[0].bindir, nil
 }
 
-// postgresInstalls lists what is on this machine, what to prefer first; what is too old comes last.
+// postgresInstalls returns the installations on this machine in order of preference. Those that are
+// too old are last.
 func postgresInstalls() []install {
 	var onPath, elsewhere []string
 	for _, name := range []string{"postgres", "initdb", "pg_ctl"} {
 		if path, ok := findBinary(name); ok {
-			// Its siblings lie beside the real one, not always beside the link.
+			// The other binaries are next to the real file, not always next to the link.
 			if real, err := filepath.EvalSymlinks(path); err == nil {
 				onPath = append(onPath, filepath.Dir(real))
 			}
@@ -56,7 +57,7 @@ func postgresInstalls() []install {
 		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql*/bin",
 		"/usr/local/opt/postgresql*/bin", "/Applications/Postgres.app/Contents/Versions/*/bin",
 	} {
-		dirs, _ := filepath.Glob(pattern) // fails on a bad pattern only
+		dirs, _ := filepath.Glob(pattern) // fails only for a bad pattern
 		elsewhere = append(elsewhere, dirs...)
 	}
 
@@ -74,7 +75,7 @@ func rank(i install) int {
 	return 0
 }
 
-// inspect keeps the folders that hold a whole server.
+// inspect returns the folders that contain a complete server.
 func inspect(dirs []string) []install {
 	var found []install
 	seen := map[string]bool{}
@@ -92,7 +93,7 @@ func inspect(dirs []string) []install {
 
 var versionNumber = regexp.MustCompile(`PostgreSQL\) (\d+)`)
 
-// majorOf asks the server in bindir for its major version.
+// majorOf runs the server in bindir to get its major version.
 func majorOf(bindir string) (int, error) {
 	out, err := exec.Command(filepath.Join(bindir, "postgres"), "--version").Output()
 	if err != nil {
@@ -132,7 +133,7 @@ func choosePostgres(dataDir string, major int, bindir string) (install, error) {
 	return install{}, &VersionError{DataDir: dataDir, Data: major, Found: all[0].major}
 }
 
-// dataVersion reads the major version that wrote a data folder; 0 if there is none.
+// dataVersion returns the major version that wrote a data folder, or 0 if there is none.
 func dataVersion(dataDir string) (int, error) {
 	path := filepath.Join(dataDir, "PG_VERSION")
 	text, err := os.ReadFile(path)

@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// findData follows dir/data to the data of an earlier start; "" if there is none.
+// findData follows dir/data to the data of an earlier start. It returns "" if there is none.
 func findData(dir string) (string, error) {
 	link := filepath.Join(dir, "data")
 	if _, err := os.Lstat(link); errors.Is(err, fs.ErrNotExist) {
@@ -27,7 +27,8 @@ func findData(dir string) (string, error) {
 	return dataDir, nil
 }
 
-// create makes the data folder, whole or not at all: it is built beside and renamed.
+// create creates the complete data folder or nothing: it builds the folder under another name and
+// renames it.
 func (p *Postgres) create(ctx context.Context, lock *os.File) error {
 	dataDir, err := place(p.dir, p.cred)
 	if err != nil {
@@ -62,13 +63,13 @@ func (p *Postgres) create(ctx context.Context, lock *os.File) error {
 	return nil
 }
 
-// initdb makes an empty cluster whose only user needs the password of the folder.
+// initdb creates an empty cluster. Its only user needs the password of the folder.
 func (p *Postgres) initdb(ctx context.Context, building string, lock *os.File) error {
 	pw, err := password(p.dir)
 	if err != nil {
 		return err
 	}
-	// initdb reads the password as the server's user, who may not read ours.
+	// initdb reads the password as the server's user, who may not read our file.
 	pwFile := building + ".pw"
 	if err := writeFile(pwFile, pw+"\n"); err != nil {
 		return err
@@ -109,8 +110,8 @@ func (p *Postgres) initdb(ctx context.Context, building string, lock *os.File) e
 	return nil
 }
 
-// CopyPostgres copies the data and the password of a server that is stopped into the folder to, as
-// a template: one that only its owner may read and that no server runs in.
+// CopyPostgres copies the data and the password of a stopped server into the folder to, as a
+// template. Only its owner may read the template, and no server may run in it.
 func CopyPostgres(from, to string) error {
 	data := filepath.Join(to, "data")
 	if err := os.Mkdir(data, 0o700); err != nil {
@@ -119,8 +120,8 @@ func CopyPostgres(from, to string) error {
 	return copyPostgres(from, to, data, nil)
 }
 
-// copyPostgres copies the data of the folder from into data, which is there and empty, giving it to
-// cred, and the password into the folder to.
+// copyPostgres copies the data in the folder from into the existing, empty folder data, changes its
+// owner to cred, and copies the password into the folder to.
 func copyPostgres(from, to, data string, cred *syscall.Credential) error {
 	pw, err := os.ReadFile(filepath.Join(from, "password"))
 	if err != nil {

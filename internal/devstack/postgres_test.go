@@ -54,7 +54,7 @@ func TestPostgresKeepsItsData(t *testing.T) {
 			first := startPostgres(t, dir)
 			execute(t, first.URL(), create)
 			execute(t, first.URL(), "INSERT INTO things VALUES (7)")
-			// A session that is busy must not keep the next start away.
+			// A busy session must not prevent the next start.
 			conn, err := pgx.Connect(t.Context(), first.URL())
 			if err != nil {
 				t.Fatal(err)
@@ -126,7 +126,7 @@ func TestPostgresIgnoresAStalePIDFile(t *testing.T) {
 	if err := p.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	// The dead server's id now belongs to another process of the same user.
+	// The process ID of the dead server now belongs to another process of the same user.
 	stranger := exec.Command("sleep", "600")
 	stranger.Dir = "/"
 	stranger.SysProcAttr = &syscall.SysProcAttr{Credential: p.cred}
@@ -192,8 +192,8 @@ func TestPostgresStartFailures(t *testing.T) {
 	}
 }
 
-// A folder inside one that only root can enter, as under /root, which is where `up` keeps its data
-// when root starts it.
+// A folder inside one that only root can enter, for example under /root, where `up` keeps its data
+// if root starts it.
 func TestPostgresGoesWhereItsUserCanReach(t *testing.T) {
 	t.Parallel()
 	closed := tempDir(t)
@@ -234,7 +234,8 @@ func TestFindPostgres(t *testing.T) {
 	if major, err := majorOf(bindir); err != nil || major < oldestPostgres {
 		t.Errorf("%s: %d, %v", bindir, major, err)
 	}
-	// A link in PATH leads to the folder with the siblings; what is too old comes last.
+	// A link in PATH leads to the folder with the other binaries. Versions that are too old are
+	// last.
 	dir := tempDir(t)
 	for name, text := range map[string]string{"postgres": "#!/bin/sh\necho 'postgres (PostgreSQL) 9.6.1'\n", "initdb": "#!/bin/sh\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {

@@ -11,12 +11,13 @@ import (
 	"syscall"
 )
 
-// outsideBase is where root's Postgres data goes when its user cannot reach the folder that was
-// asked for.
+// outsideBase is where root's Postgres data is if the server's user cannot reach the requested
+// folder.
 const outsideBase = "/var/lib/claudebench"
 
-// postgresUser says as whom the server runs: nil for ourselves, and for root, as whom Postgres
-// refuses to run, the owner of the data that is there, else a user made for it.
+// postgresUser returns the user that the server runs as. Nil means the current user. Postgres
+// refuses to run as root, so for root it is the owner of existing data, else postgres, _postgres or
+// nobody.
 func postgresUser(dataDir string) (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -44,8 +45,8 @@ func postgresUser(dataDir string) (*syscall.Credential, error) {
 	return nil, errors.New("start Postgres: it does not run as root, and there is no user postgres or nobody here")
 }
 
-// reachable reports whether cred can walk to dir. It tries, as modes alone do not tell (access
-// lists, mounts).
+// reachable reports whether cred can enter dir. It tries, because modes alone do not decide that
+// (access lists, mounts).
 func reachable(cred *syscall.Credential, dir string) bool {
 	if cred == nil {
 		return true
@@ -56,8 +57,8 @@ func reachable(cred *syscall.Credential, dir string) bool {
 	return cmd.Run() == nil
 }
 
-// place says where the data of a new server goes: into dir, or where its user can get. A link
-// dir/data then leads there, which is also how the next start finds it.
+// place returns the folder for the data of a new server: inside dir, or where its user can reach
+// it. In that case the link dir/data points to it, so that the next start finds it.
 func place(dir string, cred *syscall.Credential) (dataDir string, err error) {
 	if reachable(cred, dir) {
 		return filepath.Join(dir, "data"), nil
@@ -65,7 +66,7 @@ func place(dir string, cred *syscall.Credential) (dataDir string, err error) {
 	if err := os.MkdirAll(outsideBase, 0o711); err != nil {
 		return "", fmt.Errorf("make a folder that the Postgres user can reach: %w", err)
 	}
-	// A name of its own each time: what somebody else's folder once left is not ours.
+	// A new name each time: data that another user left in an old folder is not ours.
 	base, err := os.MkdirTemp(outsideBase, "postgres-")
 	if err != nil {
 		return "", fmt.Errorf("make a folder that the Postgres user can reach: %w", err)
@@ -79,7 +80,7 @@ func place(dir string, cred *syscall.Credential) (dataDir string, err error) {
 	return filepath.Join(base, "data"), nil
 }
 
-// give makes path belong to cred.
+// give makes cred the owner of path.
 func give(path string, cred *syscall.Credential) error {
 	if cred == nil {
 		return nil

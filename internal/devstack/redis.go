@@ -17,24 +17,24 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// RedisOptions describe a private Redis.
+// RedisOptions configure a private Redis.
 type RedisOptions struct {
-	// Dir holds everything of this server: data, log, password, configuration. It is created if it
-	// is not there. Required.
+	// Dir is the folder of this server: data, log, password, configuration. It is created if it
+	// does not exist. Required.
 	Dir string
-	// Port on 127.0.0.1; 0 takes a free one, which Restart keeps.
+	// Port is the port on 127.0.0.1. 0 chooses a free one, which Restart keeps.
 	Port int
-	// AppendOnly keeps the data in an append-only file. Without it, the server forgets everything
-	// when it ends: snapshots are off.
+	// AppendOnly keeps the data in an append-only file. Without it the data is lost when the server
+	// ends, because snapshots are off.
 	AppendOnly bool
-	// AppendFsync is always, everysec or no; everysec if empty.
+	// AppendFsync is always, everysec or no. The default is everysec.
 	AppendFsync string
-	// Extra are further lines of redis.conf, such as "maxmemory 100mb". They come last and so win
-	// over what is set here.
+	// Extra are additional lines of redis.conf, for example "maxmemory 100mb". They are last and so
+	// have precedence over the settings of this package.
 	Extra []string
-	// Binary is the server's path; empty takes what FindRedis finds.
+	// Binary is the path of the server. The default is that of FindRedis.
 	Binary string
-	// StartTimeout bounds a start, loading the data included; two minutes if 0.
+	// StartTimeout limits a start, including loading the data. The default is two minutes.
 	StartTimeout time.Duration
 }
 
@@ -46,9 +46,8 @@ type Redis struct {
 	password string
 }
 
-// FindRedis returns the path of a redis-server, else of a valkey-server, from PATH and the usual
-// folders, and its flavour: "redis" or "valkey". The error wraps
-// [ErrNotInstalled].
+// FindRedis looks for redis-server and then for valkey-server, in PATH and in the usual folders. It
+// returns the path and the flavour, "redis" or "valkey". The error wraps [ErrNotInstalled].
 func FindRedis() (path, flavour string, err error) {
 	for _, flavour := range []string{"redis", "valkey"} {
 		if path, ok := findBinary(flavour + "-server"); ok {
@@ -58,8 +57,8 @@ func FindRedis() (path, flavour string, err error) {
 	return "", "", fmt.Errorf("redis-server and valkey-server: %w", ErrNotInstalled)
 }
 
-// StartRedis starts a private Redis and returns when it answers. Beside the errors of the package
-// it may return ctx's.
+// StartRedis starts a private Redis and returns when it replies to commands. Besides the errors of
+// the package, it may return that of ctx.
 func StartRedis(ctx context.Context, opts RedisOptions) (*Redis, error) {
 	if opts.Dir == "" {
 		return nil, errors.New("start Redis: no folder was given")
@@ -80,7 +79,7 @@ func StartRedis(ctx context.Context, opts RedisOptions) (*Redis, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start Redis: %w", err)
 	}
-	// An older version left it open to others.
+	// An older version left the folder open to other users.
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("start Redis: keep its folder private: %w", err)
 	}
@@ -129,7 +128,7 @@ func (r *Redis) start(ctx context.Context) error {
 	}
 }
 
-// config is the whole redis.conf. Paths are left relative to the working folder, so that no file
+// config returns the whole redis.conf. Paths are relative to the working folder, so that no file
 // name needs quoting.
 func (r *Redis) config() string {
 	appendOnly := "no"
@@ -153,10 +152,10 @@ func (r *Redis) config() string {
 
 var processID = regexp.MustCompile(`(?m)^process_id:(\d+)`)
 
-// ready asks for the process id as well: another server may have come to the port first, and ours
-// be about to find out.
+// ready also checks the process ID: another server may have taken the port first, and ours may be
+// about to notice.
 func (r *Redis) ready(ctx context.Context, c *child) (bool, error) {
-	// A bare dial first: a go-redis client that cannot dial keeps trying behind our back.
+	// Dial directly first: a go-redis client that cannot dial keeps trying in the background.
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", r.Addr())
 	if err != nil {
 		return false, nil
@@ -168,7 +167,7 @@ func (r *Redis) ready(ctx context.Context, c *child) (bool, error) {
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	defer client.Close()
-	if err := client.Ping(ctx).Err(); err != nil { // LOADING, too, comes here
+	if err := client.Ping(ctx).Err(); err != nil { // also LOADING
 		return false, nil
 	}
 	info, err := client.Info(ctx, "server").Result()
@@ -179,44 +178,44 @@ func (r *Redis) ready(ctx context.Context, c *child) (bool, error) {
 	return m != nil && m[1] == strconv.Itoa(c.process.Pid), nil
 }
 
-// URL is the address with the password, for redis.ParseURL and redis-cli -u.
+// URL returns the URL with the password, for redis.ParseURL and redis-cli -u.
 func (r *Redis) URL() string { return "redis://default:" + r.password + "@" + r.Addr() + "/0" }
 
-// Addr is host:port.
+// Addr returns the address as host:port.
 func (r *Redis) Addr() string { return loopback(r.port) }
 
-// Password is the generated one that Addr asks for.
+// Password returns the generated password.
 func (r *Redis) Password() string { return r.password }
 
-// Dir is the server's folder. With AppendOnly, Dir/appendonlydir holds the data.
+// Dir returns the server's folder. With AppendOnly, the data is in Dir/appendonlydir.
 func (r *Redis) Dir() string { return r.dir }
 
-// Done is closed when the server that runs now has ended, whatever the reason. After a Restart
-// there is a new channel.
+// Done returns a channel that is closed when the current server has ended, whatever the reason. A
+// Restart makes a new channel.
 func (r *Redis) Done() <-chan struct{} { return r.child().done }
 
-// Err is nil while the server runs and after Stop and Kill; otherwise it says how the server ended,
-// with the end of its log.
+// Err returns nil while the server runs and after Stop and Kill. Otherwise it says how the server
+// ended, with the end of its log.
 func (r *Redis) Err() error { return r.err() }
 
-// Stop ends the server in an orderly way and waits. When ctx ends first, the server is killed and
-// the error says so. A server that has ended already is no error.
+// Stop shuts the server down and waits. If ctx ends first, Stop kills the server and the error says
+// so. If the server has ended already, that is not an error.
 func (r *Redis) Stop(ctx context.Context) error {
 	r.life.Lock()
 	defer r.life.Unlock()
 	return r.shutdown(ctx)
 }
 
-// Kill ends the server by SIGKILL and waits.
+// Kill ends the server with SIGKILL and waits for it.
 func (r *Redis) Kill() error { return r.kill() }
 
-// Pause stops the server's execution: connections stay open and nothing answers.
+// Pause suspends the server. Its connections stay open, and it replies to nothing.
 func (r *Redis) Pause() error { return r.child().signal(syscall.SIGSTOP) }
 
 // Resume ends a Pause.
 func (r *Redis) Resume() error { return r.child().signal(syscall.SIGCONT) }
 
-// Restart stops the server if it runs, and starts it on the same port and data.
+// Restart stops the server if it runs, and starts it with the same port and data.
 func (r *Redis) Restart(ctx context.Context) error {
 	r.life.Lock()
 	defer r.life.Unlock()
@@ -226,12 +225,12 @@ func (r *Redis) Restart(ctx context.Context) error {
 	return r.start(ctx)
 }
 
-// findBinary looks in PATH and then in the folders that a PATH given by an editor or a service
-// often lacks.
+// findBinary looks in PATH and then in folders that are often missing from the PATH of an editor or
+// a service.
 func findBinary(name string) (string, bool) {
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin") {
 		if !filepath.IsAbs(dir) {
-			continue // never a program from wherever we happen to stand
+			continue // never run a program from the current folder
 		}
 		path := filepath.Join(dir, name)
 		if executable(path) {

@@ -63,7 +63,7 @@ func TestRedisKeepsItsData(t *testing.T) {
 	}
 }
 
-// Whatever the folder was before, nobody else gets into it.
+// Whatever the folder was before, other users cannot enter it.
 func TestRedisKeepsOthersOutOfItsFolder(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "redis")

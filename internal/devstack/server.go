@@ -21,16 +21,16 @@ const (
 	defaultStartTimeout = 2 * time.Minute
 	pollEvery           = 10 * time.Millisecond
 	portTries           = 5
-	maxLog              = 8 << 20 // bytes; a longer log is put aside at the next start
+	maxLog              = 8 << 20 // bytes; a longer log is moved aside at the next start
 	tailLines           = 20
 )
 
-// server is what Redis and Postgres have in common: a child that is started, watched, ended and
-// started again in one folder.
+// server is what Redis and Postgres have in common: a child in a folder that is started, watched,
+// stopped and restarted.
 type server struct {
 	name string         // for people: "Redis"
-	dir  string         // holds the lock, the log and the password
-	stop syscall.Signal // an orderly end
+	dir  string         // contains the lock, the log and the password
+	stop syscall.Signal // shuts it down
 
 	life sync.Mutex // one start, stop or restart at a time
 
@@ -52,13 +52,13 @@ func (s *server) setChild(c *child) {
 
 func (s *server) logPath() string { return filepath.Join(s.dir, "server.log") }
 
-// lock waits for every process of an earlier start in this folder to be gone.
+// lock waits until all processes of an earlier start in this folder have ended.
 func (s *server) lock(ctx context.Context) (*os.File, error) {
 	return waitLockFile(ctx, filepath.Join(s.dir, "server.lock"), 30*time.Second)
 }
 
-// launch starts cmd, holding lock, and waits until ready answers true. ready is asked again and
-// again while it answers (false, nil); its error is final.
+// launch starts cmd, which holds lock, and calls ready until it returns true. An error of ready is
+// final.
 func (s *server) launch(ctx context.Context, cmd command, ready func(context.Context, *child) (bool, error)) error {
 	log, from, err := openLog(s.logPath())
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *server) launch(ctx context.Context, cmd command, ready func(context.Con
 	if err != nil {
 		return fail(err)
 	}
-	// Told to a person who finds the folder in use: the server's id, not ours.
+	// The lock file names the server's process, not ours, to people who find the folder in use.
 	if err := writePID(cmd.lock, c.process.Pid); err != nil {
 		return errors.Join(err, s.killChild(c))
 	}
@@ -111,8 +111,8 @@ func (s *server) killChild(c *child) error {
 	return nil
 }
 
-// shutdown asks for an orderly end and waits. When ctx is over before, the server is killed and the
-// error says so.
+// shutdown asks the server to stop and waits. If ctx ends first, it kills the server and the error
+// says so.
 func (s *server) shutdown(ctx context.Context) error {
 	c := s.child()
 	select {
@@ -120,7 +120,7 @@ func (s *server) shutdown(ctx context.Context) error {
 		return nil
 	default:
 	}
-	// One that was paused would keep the signal for later.
+	// A paused server would get the signal only later.
 	if err := errors.Join(c.end(s.stop), c.signal(syscall.SIGCONT)); err != nil {
 		return fmt.Errorf("stop %s: %w", s.name, err)
 	}
@@ -139,7 +139,7 @@ func (s *server) kill() error {
 	return nil
 }
 
-// err is nil while the server runs, and after an end that was asked for.
+// err returns nil while the server runs, and after an expected end.
 func (s *server) err() error {
 	c := s.child()
 	select {
@@ -162,7 +162,7 @@ func exitText(exit error) string {
 	return exit.Error()
 }
 
-// openLog opens the log for appending and tells where this start's part begins.
+// openLog opens the log for appending and returns the offset at which this start begins.
 func openLog(path string) (f *os.File, from int64, err error) {
 	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
 		if err := os.Rename(path, path+".1"); err != nil {
@@ -200,14 +200,14 @@ func logTail(path string, from int64) string {
 	return string(bytes.Join(lines[max(0, len(lines)-tailLines):], []byte("\n")))
 }
 
-// portTaken reports whether a start failed because somebody took the port that FreePort found a
-// moment before.
+// portTaken reports whether a start failed because another process took the port that FreePort had
+// found.
 func portTaken(err error) bool {
 	var start *StartError
 	return errors.As(err, &start) && strings.Contains(start.LogTail, "Address already in use")
 }
 
-// password reads the generated password kept in the folder, or makes one.
+// password reads the generated password in the folder, or generates one.
 func password(dir string) (string, error) {
 	path := filepath.Join(dir, "password")
 	text, err := os.ReadFile(path)
@@ -226,8 +226,7 @@ func password(dir string) (string, error) {
 	return pw, nil
 }
 
-// writeFile replaces the file at path in one step, readable by us alone, so that a death in the
-// middle leaves the old one or the new one.
+// writeFile replaces the file at path atomically. Only this user can read it.
 func writeFile(path, text string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {

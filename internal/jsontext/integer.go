@@ -6,13 +6,13 @@ import (
 	"strconv"
 )
 
-// MaxInteger is the greatest integer that every reader of JSON and every script holds exactly:
-// 2^53-1, as JavaScript's Number.MAX_SAFE_INTEGER. The least is its negative.
+// MaxInteger is the largest integer that every reader of JSON and every script represents exactly:
+// 2^53-1, JavaScript's Number.MAX_SAFE_INTEGER. The smallest is its negative.
 const MaxInteger = 1<<53 - 1
 
-// Integer reads a JSON number whose value is a whole number, however it is written (50, 50.0, 5e1),
-// and reports whether it is one. One beyond an int64 is returned as the int64 nearest to it.
-// Nothing is rounded.
+// Integer parses a JSON number whose value is an integer, however it is written (50, 50.0, 5e1),
+// and reports whether it is one. A value outside int64 is returned as the nearest int64. Nothing is
+// rounded.
 func Integer(number []byte) (n int64, ok bool) {
 	n, err := strconv.ParseInt(string(number), 10, 64)
 	if err == nil {
@@ -24,7 +24,8 @@ func Integer(number []byte) (n int64, ok bool) {
 	mantissa, exponent := number, 0
 	if e := bytes.IndexAny(number, "eE"); e >= 0 {
 		mantissa = number[:e]
-		// An exponent beyond an int saturates; it decides the value's size as any large one does.
+		// An exponent outside int saturates. It decides the size of the value as any large exponent
+		// does.
 		exponent, _ = strconv.Atoi(string(number[e+1:]))
 		exponent = max(min(exponent, math.MaxInt32), math.MinInt32)
 	}

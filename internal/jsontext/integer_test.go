@@ -39,7 +39,7 @@ func FuzzInteger(f *testing.F) {
 		}
 		got, ok := jsontext.Integer([]byte(number))
 		exact, known := new(big.Rat).SetString(string(number))
-		if !known { // an exponent that is too large for it
+		if !known { // the exponent is too large for it
 			return
 		}
 		if ok != exact.IsInt() {

@@ -5,8 +5,7 @@ import (
 	"encoding/json"
 )
 
-// Marshal is json.Marshal without its escaping for HTML: what users bring comes back as they wrote
-// it.
+// Marshal is json.Marshal without escaping for HTML, so that users get back what they wrote.
 func Marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -1,5 +1,5 @@
-// Package jsontext reads and writes JSON as text, so that what users bring stays byte for byte as
-// they wrote it. encoding/json would respell numbers, escapes and the order of members.
+// Package jsontext reads and writes JSON as text, so that values from users are kept byte for byte.
+// encoding/json would change the spelling of numbers, the escapes and the order of members.
 package jsontext
 
 import (
@@ -9,8 +9,8 @@ import (
 	"iter"
 )
 
-// Members goes through the members of a JSON object, in order, each name decoded and each value as
-// the bytes it came in. The text must be valid and compact JSON; one that is no object has no
+// Members returns an iterator over the members of a JSON object in order: the decoded name and the
+// bytes of the value. The text must be valid, compact JSON. If it is not an object, there are no
 // members.
 func Members(object []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
@@ -29,8 +29,8 @@ func Members(object []byte) iter.Seq2[string, []byte] {
 	}
 }
 
-// Elements goes through the elements of a JSON array, in order, each as the bytes it came in. The
-// text must be valid and compact JSON; one that is no array has no elements.
+// Elements returns an iterator over the bytes of the elements of a JSON array in order. The text
+// must be valid, compact JSON. If it is not an array, there are no elements.
 func Elements(array []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		if len(array) == 0 || array[0] != '[' {
@@ -48,7 +48,7 @@ func Elements(array []byte) iter.Seq[[]byte] {
 	}
 }
 
-// Value returns the JSON value that compact JSON text begins with.
+// Value returns the first JSON value in compact JSON text.
 func Value(text []byte) []byte {
 	depth := 0
 	for i := 0; i < len(text); i++ {
@@ -80,21 +80,22 @@ func Value(text []byte) []byte {
 	return text
 }
 
-// Unquote decodes a valid JSON string, given with its quotes.
+// Unquote decodes a valid JSON string. text includes the quotes.
 func Unquote(text []byte) string {
 	if bytes.IndexByte(text, '\\') < 0 {
 		return string(text[1 : len(text)-1])
 	}
 	var s string
 	if err := json.Unmarshal(text, &s); err != nil {
-		// The scanner accepts only what encoding/json accepts: a fuzz test holds the two together.
+		// The scanner accepts only what encoding/json accepts. A fuzz test compares the two.
 		panic(fmt.Sprintf("jsontext: a valid string does not decode: %v", err))
 	}
 	return s
 }
 
-// Merge puts the members of changes over those of object and leaves the others as they are, byte
-// for byte and in their order. Either may be empty. Of members of one name the last counts.
+// Merge returns object with the members of changes added or replaced. The other members keep their
+// bytes and their order. Either object may be empty. Of several members with one name the last one
+// counts.
 func Merge(object, changes []byte) []byte {
 	if len(object) == 0 {
 		return changes
@@ -133,7 +134,7 @@ func Merge(object, changes []byte) []byte {
 	return append(out, '}')
 }
 
-// Quote returns a string as JSON without the escapes for HTML.
+// Quote returns a string as JSON without escaping for HTML.
 func Quote(s string) []byte {
 	plain := true
 	for i := 0; i < len(s); i++ {
@@ -145,7 +146,7 @@ func Quote(s string) []byte {
 	if plain {
 		return append(append(append(make([]byte, 0, len(s)+2), '"'), s...), '"')
 	}
-	text, _ := Marshal(s) // a string always encodes
+	text, _ := Marshal(s) // encoding a string never fails
 	return text
 }
 
@@ -156,7 +157,7 @@ func DecodeNumbers(text []byte, to any) error {
 	return d.Decode(to)
 }
 
-// Strings decodes a valid JSON array of strings; null is none.
+// Strings decodes a valid JSON array of strings. It returns none for null.
 func Strings(v []byte) []string {
 	var list []string
 	for item := range Elements(v) {
@@ -165,7 +166,7 @@ func Strings(v []byte) []string {
 	return list
 }
 
-// Array writes strings as a JSON array.
+// Array encodes strings as a JSON array.
 func Array[S ~string](list []S) string {
 	b := []byte{'['}
 	for i, s := range list {
@@ -177,8 +178,8 @@ func Array[S ~string](list []S) string {
 	return string(append(b, ']'))
 }
 
-// Canonical returns one text for what is equal but for the order of members and how characters are
-// written. Numbers are equal when they are written alike.
+// Canonical returns the same text for values that differ only in the order of members and in the
+// escaping of characters. Numbers are equal if they are written alike.
 func Canonical(v []byte) ([]byte, error) {
 	var decoded any
 	if err := DecodeNumbers(v, &decoded); err != nil {

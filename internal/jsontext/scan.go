@@ -7,45 +7,45 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep arrays and objects may lie inside each other, the outermost counted.
+// MaxDepth is the maximum nesting of arrays and objects, including the outermost.
 const MaxDepth = 64
 
-// ScanError says why text is not accepted as JSON.
+// ScanError is the reason why text is not accepted as JSON.
 type ScanError struct {
-	// TooDeep reports that it is JSON, as far as it was read, with more than MaxDepth levels.
+	// TooDeep is set if the text, as far as it was read, is JSON with more than MaxDepth levels.
 	TooDeep bool
 	// Why is a sentence with the byte offset.
 	Why string
 }
 
-// Error is the sentence.
+// Error returns the sentence.
 func (e *ScanError) Error() string { return e.Why }
 
 func syntaxError(format string, args ...any) *ScanError {
 	return &ScanError{Why: fmt.Sprintf(format, args...)}
 }
 
-// Scanner reads JSON (RFC 8259, nothing more lenient) from left to right, once. While it goes it
-// moves what it has read to the left over the white space it has passed, so that at the end every
-// value lies compacted in the same buffer. Bytes are moved only when white space is met or the scan
-// ends, so those of the token just read are still where they were.
+// Scanner reads JSON (strictly RFC 8259) once, from left to right. It removes white space by moving
+// bytes to the left, so at the end all values are compact in the same buffer. It moves bytes only
+// at white space and at the end of the scan, so the bytes of the token just read are still in their
+// original place.
 type Scanner struct {
 	Body  []byte
 	Pos   int // the next byte to read
-	run   int // where the bytes begin that are read but not yet moved
-	gone  int // how many bytes of white space were passed: a byte read at i ends up at i-gone
-	depth int // arrays and objects that are open
+	run   int // start of the bytes that are read but not yet moved
+	gone  int // bytes of white space so far: a byte read at i ends up at i-gone
+	depth int // open arrays and objects
 	Err   *ScanError
 }
 
-// Span is a stretch of the body as it will be when the scan is over.
+// Span is a range of the body, with offsets as they are after the scan.
 type Span struct{ from, to int }
 
-// Len is its length in bytes.
+// Len returns the length of the span in bytes.
 func (s Span) Len() int { return s.to - s.from }
 
-// NewScanner returns a scanner at the beginning of a text. Its Err is set when the text is not
-// valid UTF-8.
+// NewScanner returns a scanner at the beginning of a text. It sets Err if the text is not valid
+// UTF-8.
 func NewScanner(body []byte) *Scanner {
 	s := &Scanner{Body: body}
 	if !utf8.Valid(body) {
@@ -62,7 +62,7 @@ func NewScanner(body []byte) *Scanner {
 	return s
 }
 
-// Finish closes the last gap and answers whether nothing but white space was left.
+// Finish ends the scan and reports whether only white space was left.
 func (s *Scanner) Finish() bool {
 	s.Space()
 	if s.Pos < len(s.Body) {
@@ -72,11 +72,11 @@ func (s *Scanner) Finish() bool {
 	return true
 }
 
-// out is where the next byte to be read ends up.
+// out returns the final offset of the next byte to read.
 func (s *Scanner) out() int { return s.Pos - s.gone }
 
-// At returns the bytes of a span; they are right once finish has been called. No append to them
-// reaches their neighbours.
+// At returns the bytes of a span. They are valid only after Finish. Appending to the slice does not
+// overwrite the bytes behind it.
 func (s *Scanner) At(p Span) []byte { return s.Body[p.from:p.to:p.to] }
 
 func (s *Scanner) move() {
@@ -86,7 +86,7 @@ func (s *Scanner) move() {
 	s.run = s.Pos
 }
 
-// Space passes white space.
+// Space skips white space.
 func (s *Scanner) Space() {
 	if s.Pos >= len(s.Body) || s.Body[s.Pos] > ' ' {
 		return
@@ -104,7 +104,7 @@ func (s *Scanner) Space() {
 	s.gone += to - from
 }
 
-// Value reads one value of any kind and the white space before it.
+// Value reads one value of any kind, and the white space before it.
 func (s *Scanner) Value() bool {
 	s.Space()
 	switch s.Peek() {
@@ -126,7 +126,7 @@ func (s *Scanner) Value() bool {
 	return s.unexpected("a value")
 }
 
-// Peek is the next byte, 0 at the end; a 0 in the body is no token either.
+// Peek returns the next byte, or 0 at the end. No token begins with 0.
 func (s *Scanner) Peek() byte {
 	if s.Pos < len(s.Body) {
 		return s.Body[s.Pos]
@@ -134,7 +134,7 @@ func (s *Scanner) Peek() byte {
 	return 0
 }
 
-// Spanned is Value, and where it ends up.
+// Spanned is Value, and also returns the span of the value.
 func (s *Scanner) Spanned() (Span, bool) {
 	s.Space()
 	from := s.out()
@@ -142,7 +142,7 @@ func (s *Scanner) Spanned() (Span, bool) {
 	return Span{from, s.out()}, ok
 }
 
-// Open steps into an array or object, whose bracket is the next byte.
+// Open enters an array or object, whose bracket is the next byte.
 func (s *Scanner) Open() bool {
 	if s.depth == MaxDepth {
 		s.Err = &ScanError{TooDeep: true, Why: fmt.Sprintf("arrays and objects lie more than %d levels deep inside each other (byte offset %d)", MaxDepth, s.Pos)}
@@ -181,9 +181,9 @@ func (s *Scanner) array() bool {
 	}
 }
 
-// Member reads on to the value of an object's next member and gives the member's name as it is
-// written, with its quotes; more is false when the object ended instead. The name is to be used
-// before anything else is read.
+// Member moves to the value of an object's next member, and returns the member's name as it is
+// written, with its quotes. more is false if the object ended instead. The name is valid until the
+// next read.
 func (s *Scanner) Member(first bool) (name []byte, more, ok bool) {
 	if more, ok = s.separator(first, '}'); !more {
 		return nil, false, ok
@@ -197,8 +197,7 @@ func (s *Scanner) Member(first bool) (name []byte, more, ok bool) {
 	}
 	name = s.Body[from:s.Pos]
 	if s.Peek() != ':' {
-		// The white space that is passed here moves bytes to the left of the name's end, over the
-		// name.
+		// Skipping white space here moves bytes over the end of the name.
 		name = bytes.Clone(name)
 		s.Space()
 		if s.Peek() != ':' {
@@ -209,7 +208,7 @@ func (s *Scanner) Member(first bool) (name []byte, more, ok bool) {
 	return name, true, true
 }
 
-// Element reads on to an array's next element; more is false when the array ended instead.
+// Element moves to the next element of an array. more is false if the array ended instead.
 func (s *Scanner) Element(first bool) (more, ok bool) { return s.separator(first, ']') }
 
 func (s *Scanner) separator(first bool, end byte) (more, ok bool) {
@@ -231,7 +230,7 @@ func (s *Scanner) separator(first bool, end byte) (more, ok bool) {
 	return false, s.unexpected("',' or ']'")
 }
 
-// plain has the bytes that stand for themselves in a string.
+// plain contains the bytes that stand for themselves in a string.
 var plain = func() (t [256]bool) {
 	for c := range t {
 		t[c] = c >= ' ' && c != '"' && c != '\\'
@@ -267,7 +266,8 @@ func (s *Scanner) stringToken() bool {
 	return s.fail("the body ends inside a string")
 }
 
-// escape is the length of the escape at the start of b, behind its backslash; 0 when it is none.
+// escape returns the length of the escape whose backslash precedes b, without the backslash. It
+// returns 0 if it is not valid.
 func escape(b []byte) int {
 	if len(b) == 0 {
 		return 0
@@ -314,7 +314,7 @@ func (s *Scanner) number() bool {
 	return true
 }
 
-// digits reads one digit or more.
+// digits reads one or more digits.
 func (s *Scanner) digits() bool {
 	from := s.Pos
 	for c := s.Peek(); c >= '0' && c <= '9'; c = s.Peek() {
@@ -349,7 +349,7 @@ func isHexDigit(c byte) bool {
 }
 
 // Compact checks that text is one JSON value in UTF-8, at most MaxDepth levels deep, and returns it
-// without the white space between tokens. It works in the text's own memory.
+// without the white space between tokens. It overwrites text.
 func Compact(text []byte) (json.RawMessage, *ScanError) {
 	s := NewScanner(text)
 	if s.Err != nil {

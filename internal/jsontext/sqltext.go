@@ -6,20 +6,20 @@ import (
 	"unicode/utf16"
 )
 
-// replacement stands for a character that SQL cannot read: U+FFFD, in as many bytes as the escape
-// it replaces.
+// replacement replaces an escape that SQL cannot read. It stands for U+FFFD and has the same
+// length.
 const replacement = `\ufffd`
 
-// escapeLen is the length of an escape by code unit, such as \u0000.
+// escapeLen is the length of an escape by code unit, for example \u0000.
 const escapeLen = len(replacement)
 
-// HasUnreadable reports whether JSON text has an escape that Postgres cannot decode: U+0000, or
-// half of a surrogate pair. Postgres stores such text in a json column, and from then on each query
+// HasUnreadable reports whether JSON text contains an escape that Postgres cannot decode: U+0000,
+// or half of a surrogate pair. Postgres stores such text in a json column, but then every query
 // that reads a member out of it fails (SQLSTATE 22P05). The text must be valid JSON.
 func HasUnreadable(text []byte) bool { return nextUnreadable(text, 0) >= 0 }
 
-// Readable returns JSON text with U+FFFD in place of each escape that Postgres cannot decode, and
-// whether there was any. Without one it returns the text itself. The text must be valid JSON.
+// Readable returns JSON text with U+FFFD instead of each escape that Postgres cannot decode, and
+// reports whether there was one. Otherwise it returns text itself. The text must be valid JSON.
 func Readable(text []byte) (readable []byte, replaced bool) {
 	at := nextUnreadable(text, 0)
 	if at < 0 {
@@ -32,7 +32,7 @@ func Readable(text []byte) (readable []byte, replaced bool) {
 	return readable, true
 }
 
-// nextUnreadable is the offset of the first unreadable escape at or after from, -1 for none.
+// nextUnreadable returns the offset of the first unreadable escape at or after from, or -1.
 func nextUnreadable(text []byte, from int) int {
 	for i := from; i < len(text); {
 		next := bytes.IndexByte(text[i:], '\\')
@@ -43,7 +43,7 @@ func nextUnreadable(text []byte, from int) int {
 		unit, ok := codeUnit(text[i:])
 		switch {
 		case !ok:
-			i += 2 // another escape: a backslash behind it is not the next one's
+			i += 2 // another escape; its second character may be a backslash
 		case unit == 0:
 			return i
 		case !utf16.IsSurrogate(unit):
@@ -59,7 +59,7 @@ func nextUnreadable(text []byte, from int) int {
 	return -1
 }
 
-// codeUnit is the code unit of the escape \uXXXX that text begins with.
+// codeUnit returns the code unit of the escape \uXXXX at the start of text.
 func codeUnit(text []byte) (unit rune, ok bool) {
 	if len(text) < escapeLen || text[0] != '\\' || text[1] != 'u' {
 		return 0, false

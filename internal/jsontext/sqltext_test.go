@@ -38,8 +38,8 @@ func TestReadable(t *testing.T) {
 	}
 }
 
-// Where encoding/json finds U+FFFD or U+0000 in strings that were written without the former,
-// Readable replaces.
+// FuzzReadable checks that Readable replaces exactly the escapes that HasUnreadable finds. The
+// result is valid JSON of the same length.
 func FuzzReadable(f *testing.F) {
 	for _, seed := range []string{`"\ud800"`, `"\\u0000"`, `"\ud83d\ude00"`, `{"a":"\udc00\u0000"}`, `"\ud800\u0000"`} {
 		f.Add([]byte(seed))
@@ -50,7 +50,7 @@ func FuzzReadable(f *testing.F) {
 		}
 		readable, replaced := jsontext.Readable(text)
 		var before, after any
-		if json.Unmarshal(text, &before) != nil { // a number that Go cannot hold
+		if json.Unmarshal(text, &before) != nil { // a number that Go cannot represent
 			return
 		}
 		if err := json.Unmarshal(readable, &after); err != nil || len(readable) != len(text) {

@@ -7,13 +7,13 @@ import (
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
-// explain writes an error for a model: the error as every other transport answers it, and what to
+// explain returns an error as text for a model: the error as all transports return it, and what to
 // do next.
 func explain(failed *api.Error) string {
 	return string(httpapi.AppendError(nil, failed)) + "\nNext: " + next(failed)
 }
 
-// next says what a caller does about an error.
+// next returns what a caller should do about an error.
 func next(failed *api.Error) string {
 	switch failed.Code {
 	case api.CodeInvalidParams:
@@ -38,7 +38,7 @@ func next(failed *api.Error) string {
 	return "this is a fault of the coordinator, and its log says which. Repeating it may not help; tell the operator."
 }
 
-// conflicts say what to do about each reason of a conflict.
+// conflicts maps the reason of a conflict to what the caller should do.
 var conflicts = map[string]string{
 	"ALREADY_FINISHED":       "the task is finished; leave it, and claim another with task_claim.",
 	"NOT_ASSIGNED":           "the task has no owner; take tasks with task_claim, or give it to an instance with task_assign.",
@@ -60,7 +60,7 @@ func nextOfConflict(data any) string {
 		Reason string `json:"reason"`
 	}
 	if text, err := json.Marshal(data); err == nil {
-		_ = json.Unmarshal(text, &told) // without a reason the general advice holds
+		_ = json.Unmarshal(text, &told) // without a reason the general advice applies
 	}
 	if next := conflicts[told.Reason]; next != "" {
 		return next

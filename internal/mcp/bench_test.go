@@ -11,7 +11,7 @@ import (
 	"github.com/claudebench/claudebench/internal/mcp"
 )
 
-// What a tool's call costs beside the command.
+// BenchmarkCall measures the cost of a tool's call apart from the command.
 func BenchmarkCall(b *testing.B) {
 	methods, err := commands.Methods()
 	if err != nil {

@@ -13,17 +13,17 @@ import (
 )
 
 const (
-	// maxAtOnce is how many calls of one HTTP request run at once. The SDK begins all of a batch's;
-	// the others wait.
+	// maxAtOnce is the maximum number of concurrent calls of one HTTP request. The SDK starts all
+	// calls of a batch at once; the others wait here.
 	maxAtOnce = 16
-	// copies is how often an answer's memory has each result: twice in the answer, once as an
-	// escaped text, and the SDK encodes it into memory of its own first.
+	// copies is how many copies of a result are in memory: two in the response, one as escaped
+	// text, and one that the SDK encodes first.
 	copies = 4
 )
 
-// exchange is what the calls of one HTTP request have in common.
+// exchange is what the calls of one HTTP request share.
 type exchange struct {
-	request api.Request // what they begin with
+	request api.Request // common part of all calls
 	slots   *semaphore.Weighted
 	room    *answers.Exchange
 }
@@ -32,7 +32,8 @@ func newExchange(request api.Request, room *answers.Exchange) *exchange {
 	return &exchange{request: request, slots: semaphore.NewWeighted(maxAtOnce), room: room}
 }
 
-// run runs one of them when it is its turn, unless the others' results are too long already.
+// run waits for the call's turn and runs it, unless the results of the other calls are too long
+// already.
 func (x *exchange) run(ctx context.Context, run func(context.Context) (json.RawMessage, *api.Error)) (json.RawMessage, *api.Error) {
 	if x.slots.Acquire(ctx, 1) != nil { // nobody reads the answer
 		return nil, api.Internal("")
@@ -41,8 +42,8 @@ func (x *exchange) run(ctx context.Context, run func(context.Context) (json.RawM
 	return x.room.Call(ctx, run)
 }
 
-// bounded refuses arrays of too many messages: the protocol of 2025-03-26 had them, and the SDK
-// begins them all at once.
+// bounded rejects arrays with too many messages. Version 2025-03-26 of the protocol has arrays, and
+// the SDK starts all their messages at once.
 func bounded(body json.RawMessage) *api.Error {
 	if len(body) == 0 || body[0] != '[' {
 		return nil

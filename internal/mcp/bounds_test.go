@@ -12,11 +12,11 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// As at /rpc, the calls of a batch that are left when the answers are too long are not begun any
-// more. Each has an answer.
+// As at /rpc, once the results of a batch are too long its remaining calls are not begun. Each of
+// them still gets a response.
 func TestABatchHoldsBoundedAnswers(t *testing.T) {
 	t.Parallel()
-	const calls, long, atOnce, whole = 100, 1 << 20, 16, 8 // of maxAnswers
+	const calls, long, atOnce, whole = 100, 1 << 20, 16, 8 // whole: what fits into maxAnswers
 	var begun atomic.Int64
 	result := json.RawMessage(`{"id":"` + strings.Repeat("x", long) + `"}`)
 	h := handler(t, func(context.Context, api.Request) (json.RawMessage, *api.Error) {
@@ -41,7 +41,7 @@ func TestABatchHoldsBoundedAnswers(t *testing.T) {
 			refused++
 		}
 	}
-	// Those that run when the bound is passed go on.
+	// Calls that run when the limit is exceeded are finished.
 	if n := int(begun.Load()); n > whole+atOnce || refused != calls-n {
 		t.Errorf("%d calls were begun and %d refused", n, refused)
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// onCoordinator are the scenarios that a running coordinator passes as it is.
+// onCoordinator are the scenarios that a running coordinator passes.
 var onCoordinator = []string{
 	"server-initialize",
 	"ping",
@@ -30,7 +30,7 @@ var onCoordinator = []string{
 }
 
 // withStandIns are the scenarios that call a tool of the suite's own. The same handler passes them
-// with methods that stand in for the commands: what they test, how a call is answered, does not
+// with methods that stand in for the commands. They test how a call is answered, which does not
 // depend on the command.
 var withStandIns = []string{
 	"tools-call-simple-text",
@@ -38,7 +38,8 @@ var withStandIns = []string{
 	"json-schema-2020-12",
 }
 
-// notOffered are the scenarios of what the coordinator does not offer, and why it does not.
+// notOffered maps the scenarios that do not apply to the reason why the coordinator does not offer
+// the feature.
 var notOffered = map[string]string{
 	"logging-set-level":             "no logging: events tell what happens, in the log",
 	"tools-call-with-logging":       "no logging",
@@ -105,7 +106,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// coordinator starts a coordinator and gives its address.
+// coordinator starts a coordinator and returns its address.
 func coordinator(t *testing.T) string {
 	t.Helper()
 	s, err := server.Start(t.Context(), &config.Config{
@@ -123,8 +124,8 @@ func coordinator(t *testing.T) string {
 	return "http://" + s.Addr()
 }
 
-// standIns serves methods whose tools have the names that the suite calls, behind the guard as in
-// the coordinator.
+// standIns serves methods whose tools have the names that the suite calls. The guard is in front of
+// them, as in the coordinator.
 func standIns(t *testing.T) string {
 	t.Helper()
 	object := func() *jsonschema.Schema { return &jsonschema.Schema{Type: "object"} }

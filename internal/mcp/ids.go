@@ -7,11 +7,11 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// inexactID returns the error for a body with an id that would not come back as it was sent. The
-// SDK (v1.8.0) keeps ids as float64 and answers with them as int64: 1764111234567890123 comes back
-// as another number and 1.5 as 1, and the client waits for ever. The error goes out with the id as
-// it came, so that the client learns of it; in an array of messages with null, since the array is
-// refused as a whole. The body is compact JSON.
+// inexactID returns an error for a body with an id that would not come back unchanged. The SDK
+// (v1.8.0) stores ids as float64 and returns them as int64: 1764111234567890123 becomes another
+// number, 1.5 becomes 1, and the client waits for ever. The error carries the id as it was sent, so
+// that the client gets it. For an array of messages, which is rejected as a whole, the id is null.
+// The body is compact JSON.
 func inexactID(body []byte) (id []byte, failed *api.Error) {
 	if len(body) > 0 && body[0] == '[' {
 		for message := range jsontext.Elements(body) {
@@ -30,8 +30,8 @@ func inexactID(body []byte) (id []byte, failed *api.Error) {
 	return nil, nil
 }
 
-// comesBack reports whether the SDK answers with the same id. What is no string and no number it
-// refuses.
+// comesBack reports whether the SDK returns the same id. The SDK rejects ids that are neither
+// strings nor numbers.
 func comesBack(id []byte) bool {
 	switch c := id[0]; {
 	case c == '"':

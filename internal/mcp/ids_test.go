@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// An id comes back as it was sent, or the request is refused with the id as it was sent.
+// An id comes back unchanged, or the request is rejected with the unchanged id.
 func TestIDsComeBackOrAreRefused(t *testing.T) {
 	t.Parallel()
 	h := handler(t, nil, nil, nil)
@@ -42,7 +42,7 @@ func TestIDsComeBackOrAreRefused(t *testing.T) {
 	}
 }
 
-// same compares two ids: numbers as they are written, strings by what they say.
+// same compares two ids: numbers as they are written, strings by their decoded text.
 func same(a, b string) bool {
 	if a == b {
 		return true

@@ -1,18 +1,18 @@
-// Package mcp lets models use the API by the Model Context Protocol
-// (https://modelcontextprotocol.io), streamable HTTP, with the official SDK: each method that is
-// not hidden is a tool (task.claim is task_claim), and what can be read without side effects is a
-// resource too. Its caller is internal/server, which puts NewHandler on /mcp.
+// Package mcp offers the API to models over the Model Context Protocol
+// (https://modelcontextprotocol.io), streamable HTTP, with the official SDK. Each method that is
+// not hidden is a tool (task.claim is task_claim). What can be read without side effects is also a
+// resource. internal/server serves NewHandler at /mcp.
 //
-// There are no sessions: every POST stands by itself and is answered as JSON. So any coordinator
-// behind a balancer can answer any request, one that restarts breaks nobody's conversation, and
-// callers that are gone leave no memory behind. What that leaves out (a stream of changes,
-// questions to the model) the coordinator does not offer by MCP anyway; who wants events follows
-// the log.
+// There are no sessions: each POST is independent and its response is JSON. So any coordinator
+// behind a load balancer can handle any request, a restart breaks no conversation, and callers that
+// disappear leave no memory behind. Without sessions there are no streams of changes and no
+// questions to the model. The coordinator does not offer them over MCP anyway; clients that want
+// events follow the log.
 //
-// Bodies are read and calls are run as in internal/rpc, with its limits. It has no dependency that
-// can fail but the Dispatcher; while Redis is gone, tools are listed, and their calls fail with a
-// text that says when to try again. An error of a call is a tool's error, which models get to read,
-// never one of the protocol, which they do not.
+// Bodies are read and calls are run as in internal/rpc, with the same limits. Only the Dispatcher
+// can fail. While Redis is unavailable, tools are still listed, and their calls fail with a text
+// that says when to try again. An error of a call is an error of the tool, which models read, and
+// never an error of the protocol, which they do not see.
 package mcp
 
 import (
@@ -35,21 +35,21 @@ import (
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
-// Options of a handler; the zero value serves.
+// Options configure a handler. The zero value is valid.
 type Options struct {
-	// Log gets what goes wrong inside; nil is slog.Default().
+	// Log receives internal errors. The default is slog.Default().
 	Log *slog.Logger
-	// Caller returns the name of the caller's token, which becomes Request.Caller; nil where there
-	// are no tokens.
+	// Caller returns the name of the caller's token, which becomes Request.Caller. Nil means that
+	// authentication is disabled.
 	Caller func(*http.Request) string
-	// Version is the program's, which clients are told.
+	// Version is the version of the program that clients see.
 	Version string
-	// Answers is the room for answers that the transports of a process share; nil is one of its
-	// own.
+	// Answers is the memory budget for answers, which all transports of a process share. Nil means
+	// a private one.
 	Answers *answers.Budget
 }
 
-// instructions are what a model reads of the server as a whole.
+// instructions describe the whole server to models.
 const instructions = "ClaudeBench coordinates a fleet of agents. A worker's life: system_register with the role worker, " +
 	"system_heartbeat at least every 10 seconds, task_claim, do the work, task_complete with the attempt that the claim gave. " +
 	"Give an idempotencyKey to what must not happen twice. An error says what to do next."
@@ -61,7 +61,7 @@ type handler struct {
 	protocol   http.Handler
 }
 
-// NewHandler serves methods by MCP. An error is a fault in the list.
+// NewHandler serves methods over MCP. An error is a defect in the list of methods.
 func NewHandler(d httpapi.Dispatcher, methods []*command.Method, o Options) (http.Handler, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -72,7 +72,7 @@ func NewHandler(d httpapi.Dispatcher, methods []*command.Method, o Options) (htt
 	h := &handler{dispatcher: d, options: o, known: map[string]bool{}}
 	server := sdk.NewServer(&sdk.Implementation{Name: "claudebench", Title: "ClaudeBench", Version: o.Version}, &sdk.ServerOptions{
 		Instructions: instructions,
-		// All of it fits into one page, and nothing that is listed changes while the program runs.
+		// All lists fit into one page and do not change while the program runs.
 		PageSize:     1000,
 		Capabilities: &sdk.ServerCapabilities{Tools: &sdk.ToolCapabilities{}, Resources: &sdk.ResourceCapabilities{}},
 	})
@@ -96,19 +96,19 @@ func NewHandler(d httpapi.Dispatcher, methods []*command.Method, o Options) (htt
 	server.AddReceivingMiddleware(answerable)
 	h.protocol = sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return server }, &sdk.StreamableHTTPOptions{
 		Stateless: true, JSONResponse: true, MaxRequestBodyBytes: httpapi.MaxBody,
-		// rpc.Guard stands in front of every path and knows which hosts the operator has allowed.
+		// crossorigin.Guard protects all paths and knows which hosts the operator has allowed.
 		DisableLocalhostProtection: true,
-		// Whoever hangs up does not wait for the call: as in internal/rpc.
+		// A caller that hangs up ends its call, as in internal/rpc.
 		PropagateRequestCancellation: true,
 	})
 	return h, nil
 }
 
-// exchangeKey is under which a context holds the *exchange that calls belong to.
+// exchangeKey is the context key of the *exchange that a call belongs to.
 type exchangeKey struct{}
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// The SDK answers what is not sent by POST: GET and DELETE belong to sessions.
+	// The SDK handles other methods than POST: GET and DELETE belong to sessions.
 	if r.Method != http.MethodPost {
 		h.protocol.ServeHTTP(w, r)
 		return
@@ -145,12 +145,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.protocol.ServeHTTP(w, r)
 }
 
-// refuse returns what never gets to the protocol, in the protocol's form.
+// refuse writes an error in the protocol's form for a request that does not reach the protocol.
 func refuse(w http.ResponseWriter, status int, failed *api.Error) {
 	refuseID(w, status, []byte("null"), failed)
 }
 
-// refuseID is refuse for a message whose id is known; it is JSON.
+// refuseID is refuse for a message with a known id, which is JSON.
 func refuseID(w http.ResponseWriter, status int, id []byte, failed *api.Error) {
 	out := append([]byte(`{"jsonrpc":"2.0","id":`), id...)
 	out = append(httpapi.AppendError(append(out, `,"error":`...), failed), '}')
@@ -159,7 +159,7 @@ func refuseID(w http.ResponseWriter, status int, id []byte, failed *api.Error) {
 	_, _ = w.Write(out)
 }
 
-// run runs one command for whoever sent the HTTP request that ctx belongs to.
+// run runs one command for the sender of the HTTP request that ctx belongs to.
 func (h *handler) run(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, *api.Error) {
 	x, ok := ctx.Value(exchangeKey{}).(*exchange)
 	if !ok {
@@ -172,7 +172,7 @@ func (h *handler) run(ctx context.Context, method string, params json.RawMessage
 	})
 }
 
-// call is the handler of a method's tool.
+// call returns the handler of a method's tool.
 func (h *handler) call(method string) sdk.ToolHandler {
 	return func(ctx context.Context, r *sdk.CallToolRequest) (*sdk.CallToolResult, error) {
 		result, failed := h.run(ctx, method, r.Params.Arguments)
@@ -183,11 +183,11 @@ func (h *handler) call(method string) sdk.ToolHandler {
 	}
 }
 
-// toolName is the name of a method's tool: not every client takes a dot.
+// toolName returns the name of a method's tool. It contains no dot, which some clients do not
+// accept.
 func toolName(method string) string { return strings.ReplaceAll(method, ".", "_") }
 
-// tool describes a method as a tool. Where a description names another method, models read the name
-// of its tool.
+// tool describes a method as a tool. In descriptions, the names of methods become names of tools.
 func tool(m *command.Method, toTools *strings.Replacer) (*sdk.Tool, error) {
 	input, output := plain(m.Params, toTools), plain(m.Result, toTools)
 	input.Required = append(slices.Clone(input.Required), m.MCPRequired...)
@@ -202,7 +202,7 @@ func tool(m *command.Method, toTools *strings.Replacer) (*sdk.Tool, error) {
 	}, nil
 }
 
-// annotations tell what a call may do. Nothing here reaches beyond the coordinator.
+// annotations returns the annotations of an effect. No call has an effect outside the coordinator.
 func annotations(e command.Effect) *sdk.ToolAnnotations {
 	return &sdk.ToolAnnotations{
 		ReadOnlyHint:    e == command.Reads,

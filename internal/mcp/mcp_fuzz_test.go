@@ -13,11 +13,11 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// patience is how long one message may take, which takes far less than a millisecond.
+// patience is the timeout of one message, which normally takes far less than a millisecond.
 const patience = 10 * time.Second
 
-// FuzzHandler posts messages. Whatever comes is answered at once, by JSON where anything is
-// answered, and hidden methods are never called.
+// FuzzHandler posts messages. Each gets its response at once, in JSON if it has a body. Hidden
+// methods are never called.
 func FuzzHandler(f *testing.F) {
 	hidden := map[string]bool{}
 	methods, err := commands.Methods()

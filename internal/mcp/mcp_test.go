@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
-// dispatch is a Dispatcher made of a function.
+// dispatch is a function as a Dispatcher.
 type dispatch func(context.Context, api.Request) (json.RawMessage, *api.Error)
 
 func (f dispatch) Call(ctx context.Context, request api.Request) (json.RawMessage, *api.Error) {
@@ -50,7 +50,7 @@ func handler(t testing.TB, d dispatch, methods []*command.Method, caller func(*h
 
 func post(h http.Handler, body string, head ...string) *httptest.ResponseRecorder {
 	ctx, over := context.WithCancel(context.Background())
-	defer over() // as when net/http has served a request
+	defer over() // as net/http does after a request
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/mcp", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json, text/event-stream")
@@ -63,7 +63,7 @@ func post(h http.Handler, body string, head ...string) *httptest.ResponseRecorde
 	return w
 }
 
-// answer is what a request was answered.
+// answer is the response to a request.
 type answer[R any] struct {
 	Result R
 	Error  *struct {
@@ -98,11 +98,11 @@ type listing struct {
 	}
 }
 
-// maxTools is how much of a model's context the tools may take, in bytes.
+// maxTools is how many bytes of a model's context the tools may use.
 const maxTools = 16 << 10
 
-// Every visible method is a tool, with its schemas and its effect, and all of them leave the model
-// room to think.
+// Every visible method is a tool, with its schemas and its effect. All tools together leave the
+// model room to think.
 func TestTools(t *testing.T) {
 	t.Parallel()
 	list, err := commands.Methods()
@@ -252,7 +252,7 @@ func TestACallGoesThroughAsItIs(t *testing.T) {
 	}
 }
 
-// An error is a tool's error: what it is, and what to do next.
+// An error is an error of the tool. It says what happened and what to do next.
 func TestErrorsTellWhatToDoNext(t *testing.T) {
 	t.Parallel()
 	conflict := func(reason string) *api.Error {
@@ -338,7 +338,7 @@ func TestWhatIsRefusedBeforeTheProtocol(t *testing.T) {
 	}
 }
 
-// Whatever session a client believes to have, any coordinator answers it: none of them keeps one.
+// No coordinator keeps sessions, so each of them accepts any session id of a client.
 func TestNoSessions(t *testing.T) {
 	t.Parallel()
 	for range 2 {
@@ -354,8 +354,7 @@ func TestNoSessions(t *testing.T) {
 	}
 }
 
-// A method's time counts from when its request began to arrive: who sends a body slowly has less of
-// it.
+// A method's timeout starts when its request begins to arrive. A slow body leaves less of it.
 func TestTimeCountsFromTheRequestsBeginning(t *testing.T) {
 	t.Parallel()
 	var got time.Time

@@ -14,7 +14,7 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// The resources. Each is the result of a method, with its limits and rights.
+// Resources. Each is the result of a method, with that method's limits and roles.
 const (
 	stateURI  = "claudebench://state"
 	eventsURI = "claudebench://events/recent"
@@ -23,7 +23,7 @@ const (
 
 const mimeJSON = "application/json"
 
-// addResources offers those resources whose method there is.
+// addResources adds the resources whose method exists.
 func (h *handler) addResources(server *sdk.Server) {
 	if h.known["system.get_state"] {
 		server.AddResource(&sdk.Resource{
@@ -45,7 +45,7 @@ func (h *handler) addResources(server *sdk.Server) {
 	}
 }
 
-// read is a resource's handler: what get gives, as JSON.
+// read returns the handler of a resource whose content is the JSON that get returns.
 func (h *handler) read(get func(ctx context.Context, uri string) (json.RawMessage, *api.Error)) sdk.ResourceHandler {
 	return func(ctx context.Context, r *sdk.ReadResourceRequest) (*sdk.ReadResourceResult, error) {
 		text, failed := get(ctx, r.Params.URI)
@@ -63,7 +63,7 @@ func (h *handler) read(get func(ctx context.Context, uri string) (json.RawMessag
 	}
 }
 
-// notFound says which resource there is not.
+// notFound returns the error for a resource that does not exist.
 func notFound(uri string) error {
 	data, err := jsontext.Marshal(map[string]string{"uri": uri})
 	if err != nil {
@@ -72,9 +72,9 @@ func notFound(uri string) error {
 	return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "Resource not found", Data: data}
 }
 
-// answerable is middleware. The SDK (v1.8.0) quotes an unknown resource's URI as Go does, and where
-// that is no JSON (a control character) the error cannot be written and the request is never
-// answered.
+// answerable is middleware against a defect of the SDK (v1.8.0): it quotes the URI of an unknown
+// resource as Go does. If that is not valid JSON (a control character), the SDK cannot write the
+// error and never responds.
 func answerable(next sdk.MethodHandler) sdk.MethodHandler {
 	return func(ctx context.Context, method string, r sdk.Request) (sdk.Result, error) {
 		result, err := next(ctx, method, r)
@@ -98,7 +98,7 @@ func (h *handler) recentEvents(ctx context.Context, _ string) (json.RawMessage, 
 		h.options.Log.ErrorContext(ctx, "the state has no events that can be read", "error", err)
 		return nil, api.Internal("")
 	}
-	if state.RecentEvents == nil { // an empty list is left out of the state
+	if state.RecentEvents == nil { // the state omits an empty list
 		return json.RawMessage("[]"), nil
 	}
 	return state.RecentEvents, nil

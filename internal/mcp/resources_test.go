@@ -15,7 +15,7 @@ import (
 	"github.com/claudebench/claudebench/internal/command"
 )
 
-// resources are what is listed.
+// resources is the result of the lists of resources.
 type resources struct {
 	Resources         []struct{ URI, MIMEType string }
 	ResourceTemplates []struct{ URITemplate string }
@@ -66,10 +66,10 @@ func TestResources(t *testing.T) {
 		}
 	}
 	for uri, code := range map[string]int{
-		`claudebench://task/t-2`:  -32602, // which is what the protocol has for a resource that there is not
+		`claudebench://task/t-2`:  -32602, // the protocol's code for a resource that does not exist
 		`claudebench://task/`:     -32602,
 		`claudebench://nothing`:   -32602,
-		`x\u0007y`:                -32602, // the SDK alone would not answer this one
+		`x\u0007y`:                -32602, // the SDK alone would not respond to this one
 		`claudebench://task/busy`: -32000,
 	} {
 		if a := ask[read](t, h, "resources/read", `{"uri":"`+uri+`"}`); a.Error == nil || a.Error.Code != code {
@@ -83,7 +83,7 @@ func TestResources(t *testing.T) {
 	if a := ask[read](t, h, "resources/read", `{"uri":"claudebench://events/recent"}`); len(a.Result.Contents) != 1 || a.Result.Contents[0].Text != "[]" {
 		t.Errorf("the events of an empty system: %+v", a)
 	}
-	// What there is no method for is not offered.
+	// A resource whose method does not exist is not offered.
 	bare := handler(t, nil, []*command.Method{}, nil)
 	if a := ask[resources](t, bare, "resources/list", "{}"); len(a.Result.Resources) != 0 {
 		t.Errorf("%+v", a.Result)

@@ -6,16 +6,17 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// plain is a copy of a schema that every client reads. One without any rule is written `true`,
-// which JSON Schema allows and the TypeScript SDK does not where a property's schema stands: it
-// would refuse the whole list of tools. toTools puts the names of tools for those of methods.
+// plain returns a copy of a schema that all clients can read. A schema without rules is encoded as
+// `true`. JSON Schema allows that, but the TypeScript SDK does not accept it as the schema of a
+// property and would reject the whole list of tools. toTools replaces the names of methods by those
+// of tools.
 func plain(s *jsonschema.Schema, toTools *strings.Replacer) *jsonschema.Schema {
 	s = s.CloneSchemas()
 	describe(s, toTools)
 	return s
 }
 
-// describe returns schemas without any rule a description, so that they are objects.
+// describe adds a description to schemas without rules, so that they are encoded as objects.
 func describe(s *jsonschema.Schema, toTools *strings.Replacer) {
 	s.Description = toTools.Replace(s.Description)
 	if s.Type == "" && s.Types == nil && s.Description == "" && s.Ref == "" && s.Enum == nil && s.Const == nil && s.Properties == nil {

@@ -19,23 +19,24 @@ import (
 	"time"
 )
 
-// suite is the public conformance suite, installed on this machine at the version that conformance/
+// suite is the public conformance suite, installed on this machine in the version that conformance/
 // pins.
 type suite struct{ folder string }
 
 const (
-	// oldestNode is what the suite needs where the registry has no Node.js to install beside it.
+	// oldestNode is the Node.js version that the suite requires if the registry has no Node.js to
+	// install with it.
 	oldestNode = 22
-	// installTime is for some 120 packages over a slow line; runTime for all scenarios on a busy
-	// machine.
+	// installTime allows for about 120 packages over a slow connection, and runTime for all
+	// scenarios on a busy machine.
 	installTime = 4 * time.Minute
 	runTime     = 2 * time.Minute
 )
 
-// pinned are the files that say what is installed.
+// pinned are the files that determine what is installed.
 var pinned = []string{"package.json", "package-lock.json"}
 
-// conformance installs the suite into the user's cache, where the next run finds it, and gives it.
+// conformance installs the suite into the user's cache, where later runs find it, and returns it.
 func conformance(t *testing.T) suite {
 	t.Helper()
 	needNPM(t)
@@ -59,8 +60,8 @@ func conformance(t *testing.T) suite {
 	if err := os.MkdirAll(parent, 0o755); err != nil { //nolint:gosec // a cache holds no secrets
 		t.Fatal(err)
 	}
-	// Installed beside it and then renamed: what has the name is whole, also when two tests install
-	// at once.
+	// Installed under another name and then renamed: a folder with the final name is complete, even
+	// if two tests install at once.
 	fresh, err := os.MkdirTemp(parent, "installing-")
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +90,7 @@ func needNPM(t *testing.T) {
 	}
 }
 
-// node is the Node.js that was installed with the suite, else the machine's own.
+// node returns the Node.js that was installed with the suite, else the machine's own.
 func (s suite) node(t *testing.T) string {
 	t.Helper()
 	if found, _ := filepath.Glob(filepath.Join(s.folder, "node_modules", "node-*", "bin", "node")); len(found) > 0 {
@@ -120,7 +121,7 @@ func (s suite) run(t *testing.T, args ...string) ([]byte, error) {
 
 var listed = regexp.MustCompile(`(?m)^  - (\S+)`)
 
-// scenarios are the names of all server scenarios.
+// scenarios returns the names of all server scenarios.
 func (s suite) scenarios(t *testing.T) []string {
 	t.Helper()
 	out, err := s.run(t, "list", "--server")
@@ -137,7 +138,7 @@ func (s suite) scenarios(t *testing.T) []string {
 	return names
 }
 
-// check is one thing that a scenario looked at.
+// check is one check of a scenario.
 type check struct {
 	ID, Status, ErrorMessage string
 	Details                  json.RawMessage
@@ -145,8 +146,8 @@ type check struct {
 
 var reported = regexp.MustCompile(`^server-(.+)-\d{4}-\d\d-\d\dT[-0-9]+Z$`)
 
-// against runs every scenario against a server and gives what each has found. The suite's own exit
-// code counts scenarios that do not apply, so it is not looked at.
+// against runs every scenario against a server and returns the checks of each. It ignores the
+// suite's exit code, which counts scenarios that do not apply.
 func (s suite) against(t *testing.T, url string) map[string][]check {
 	t.Helper()
 	results := t.TempDir()
@@ -174,7 +175,7 @@ func (s suite) against(t *testing.T, url string) map[string][]check {
 	return found
 }
 
-// passed says what is wrong with a scenario's checks, nil if there were some and all succeeded.
+// passed returns nil if there is at least one check and all succeeded, else what failed.
 func passed(checks []check) error {
 	succeeded := 0
 	for _, c := range checks {

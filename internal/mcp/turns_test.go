@@ -9,7 +9,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// However many calls a batch has, few run at once; one whose turn does not come before its caller
+// However many calls a batch has, only a few run at once. A call that has not begun when its caller
 // hangs up never runs.
 func TestCallsOfABatchTakeTurns(t *testing.T) {
 	t.Parallel()

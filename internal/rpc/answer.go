@@ -11,8 +11,8 @@ import (
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
-// answer runs the calls of a body and leaves the answer in x.out, which stays empty when none is
-// wanted. from has what the calls of one body have in common.
+// answer runs the calls of a body and leaves the response in x.out, which stays empty if none is
+// wanted. from contains what all calls of the body share.
 func (h *handler) answer(ctx context.Context, x *exchange, body []byte, from api.Request, room *answers.Exchange) {
 	calls, batch, refused := parse(body, x.calls)
 	x.calls = calls
@@ -43,9 +43,9 @@ func (h *handler) answer(ctx context.Context, x *exchange, body []byte, from api
 	}
 }
 
-// run runs calls at once, as many as are allowed and other batches leave. They wait for Redis
-// together, and so share its round trips. Once the results are too long together, the calls that
-// are left are refused.
+// run runs calls concurrently, on as many goroutines as are allowed and as other batches leave
+// free. Calls that wait for Redis together share its round trips. Once the results together are too
+// long, run rejects the remaining calls.
 func (h *handler) run(ctx context.Context, calls []call, from api.Request, room *answers.Exchange) {
 	if len(calls) == 1 {
 		h.call(ctx, &calls[0], from, room)
@@ -69,22 +69,22 @@ func (h *handler) run(ctx context.Context, calls []call, from api.Request, room 
 		}
 		others.Go(other)
 	}
-	// This goroutine works too: it has nothing else to do.
+	// This goroutine has nothing else to do, so it works too.
 	work()
 	others.Wait()
 }
 
-// stackRoom is about what validating params takes, and a power of two.
+// stackRoom is roughly the stack that validating params takes. It is a power of two.
 const stackRoom = 8 << 10
 
-// growStack returns a new goroutine its stack at once. Otherwise the runtime doubles it three
-// times, each time deep inside a call, and copies it: with params validated by a schema that took
-// half of a batch's whole time (BenchmarkBatch100Deep).
+// growStack grows the stack of a new goroutine in one step. Otherwise the runtime doubles and
+// copies it three times, each time deep inside a call. For params that a schema validates, that
+// took half of a batch's time (BenchmarkBatch100Deep).
 //
 //go:noinline
 func growStack() byte {
 	var room [stackRoom]byte
-	// An index that the compiler cannot know keeps it from leaving the room out.
+	// The compiler cannot know the index, so it must keep the array.
 	return room[stackSlot.Load()%stackRoom]
 }
 
@@ -103,7 +103,8 @@ func (h *handler) call(ctx context.Context, c *call, from api.Request, room *ans
 		return
 	}
 	if ctx.Err() != nil {
-		// The caller has hung up: what was not begun is not begun any more, and nobody reads this.
+		// The caller has hung up. Calls that have not begun do not run, and nobody reads this
+		// error.
 		c.err = api.Internal("")
 		return
 	}
@@ -113,7 +114,7 @@ func (h *handler) call(ctx context.Context, c *call, from api.Request, room *ans
 	})
 }
 
-// maxCopied is the longest result that is copied into the answer of its batch.
+// maxCopied is the size up to which a result is copied into the response of its batch.
 const maxCopied = 16 << 10
 
 func (x *exchange) appendCall(c *call) {
@@ -129,7 +130,7 @@ func (x *exchange) appendCall(c *call) {
 	}
 }
 
-// parts are the pieces of the answer in their order.
+// parts returns the pieces of the response in order.
 func (x *exchange) parts() [][]byte {
 	if len(x.long) == 0 {
 		return [][]byte{x.out}
@@ -143,7 +144,7 @@ func (x *exchange) parts() [][]byte {
 	return append(parts, x.out[from:])
 }
 
-// appendAnswer writes one answer; without an id it is null. The result goes out as it is.
+// appendAnswer appends one response. A nil id becomes null. The result is not changed.
 func appendAnswer(out, id []byte, result json.RawMessage, failed *api.Error) []byte {
 	if failed == nil {
 		if len(result) == 0 {
@@ -158,7 +159,7 @@ func appendAnswer(out, id []byte, result json.RawMessage, failed *api.Error) []b
 	return appendID(out, id)
 }
 
-// appendID ends an answer.
+// appendID appends the id, which ends a response.
 func appendID(out, id []byte) []byte {
 	if id == nil {
 		id = null

@@ -27,7 +27,8 @@ func batchOf(n int) string {
 	return "[" + strings.Join(calls, ",") + "]"
 }
 
-// sink is a ResponseWriter that keeps nothing, so that the recorder is not what is measured.
+// sink is a ResponseWriter that discards everything, so that the benchmark does not measure the
+// recorder.
 type sink struct{ head http.Header }
 
 func (s *sink) Header() http.Header         { return s.head }
@@ -55,11 +56,12 @@ func BenchmarkSingle(b *testing.B) { bench(b, trivial, batchOf(1)[1:len(batchOf(
 
 func BenchmarkBatch100(b *testing.B) { bench(b, trivial, batchOf(100), 100) }
 
-// BenchmarkBatch100Waiting has a dispatcher whose calls wait, as they do for Redis, until all of
-// the batch are there.
+// BenchmarkBatch100Waiting measures a batch whose calls wait, as they do for Redis, until all of
+// them have begun.
 func BenchmarkBatch100Waiting(b *testing.B) { benchWaiting(b, 0) }
 
-// BenchmarkBatch100Deep waits as well, below as much stack as validating params by a schema takes.
+// BenchmarkBatch100Deep is BenchmarkBatch100Waiting with as much stack in use as validating params
+// by a schema takes.
 func BenchmarkBatch100Deep(b *testing.B) { benchWaiting(b, 14) }
 
 func benchWaiting(b *testing.B, frames int) {
@@ -87,7 +89,7 @@ func benchWaiting(b *testing.B, frames int) {
 	bench(b, d, batchOf(100), 100)
 }
 
-// below calls f with so many frames of half a kilobyte on the stack.
+// below calls f below that many stack frames of half a kilobyte.
 //
 //go:noinline
 func below(frames int, f func()) byte {

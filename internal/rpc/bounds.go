@@ -1,5 +1,5 @@
 package rpc
 
-// maxHelpers is how many goroutines all batches together may have beside those of their
-// connections. A batch that gets none goes on with its connection's own.
+// maxHelpers is the maximum number of goroutines of all batches together, besides those of their
+// connections. A batch that gets none uses only the goroutine of its connection.
 const maxHelpers = 4096

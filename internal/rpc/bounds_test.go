@@ -24,7 +24,7 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// doing is a Dispatcher made of a function.
+// doing is a function as a Dispatcher.
 type doing func(context.Context, api.Request) (json.RawMessage, *api.Error)
 
 func (f doing) Call(ctx context.Context, req api.Request) (json.RawMessage, *api.Error) {
@@ -35,7 +35,7 @@ func plainHandler(d doing) *handler {
 	return NewHandler(d, Options{Log: slog.New(slog.DiscardHandler)}).(*handler)
 }
 
-// sent posts a body, and ends the request as net/http does.
+// sent posts a body and ends the request as net/http does.
 func sent(t *testing.T, h http.Handler, body string) *httptest.ResponseRecorder {
 	t.Helper()
 	ctx, over := context.WithCancel(t.Context())
@@ -49,14 +49,14 @@ func sent(t *testing.T, h http.Handler, body string) *httptest.ResponseRecorder 
 
 const short = `{"jsonrpc":"2.0","method":"m","id":1}`
 
-// However many batches come at once, what runs beside their connections' goroutines is bounded, and
-// each gets on.
+// The number of goroutines besides those of the connections is limited, however many batches arrive
+// at once. All batches make progress.
 func TestBatchesShareTheirHelpers(t *testing.T) {
 	t.Parallel()
 	const batches, helpers = 8, 5
 	var mu sync.Mutex
 	running, most := 0, 0
-	full, fill := context.WithTimeout(t.Context(), 10*time.Second) // a second filling does no harm
+	full, fill := context.WithTimeout(t.Context(), 10*time.Second) // filling twice does no harm
 	defer fill()
 	h := plainHandler(func(context.Context, api.Request) (json.RawMessage, *api.Error) {
 		mu.Lock()
@@ -65,7 +65,7 @@ func TestBatchesShareTheirHelpers(t *testing.T) {
 			fill()
 		}
 		mu.Unlock()
-		<-full.Done() // all that may run at once do
+		<-full.Done() // all calls that may run at once are running
 		mu.Lock()
 		running--
 		mu.Unlock()
@@ -90,7 +90,7 @@ func TestBatchesShareTheirHelpers(t *testing.T) {
 	}
 }
 
-// A small batch of calls with large results does not make an answer without bounds.
+// A small batch of calls with large results does not produce an unlimited response.
 func TestAnswersOfABatchAreBounded(t *testing.T) {
 	t.Parallel()
 	result := json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)
@@ -120,7 +120,7 @@ func TestAnswersOfABatchAreBounded(t *testing.T) {
 	}
 }
 
-// A caller that never reads its answer is cut off, and nothing of it stays.
+// A caller that never reads its response is disconnected, and its memory is released.
 func TestACallerThatDoesNotReadIsCutOff(t *testing.T) {
 	t.Parallel()
 	result := json.RawMessage(`"` + strings.Repeat("x", 64<<20) + `"`) // more than sockets buffer
@@ -149,15 +149,15 @@ func TestACallerThatDoesNotReadIsCutOff(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("its connection is still open")
 	}
-	// What it gets, if it reads after all, is not the whole.
+	// A caller that reads after all does not get the whole response.
 	got, _ := io.Copy(io.Discard, conn)
 	if got >= int64(len(result)) {
 		t.Errorf("%d bytes were kept for it", got)
 	}
 }
 
-// Each limit of a body, from both sides, with its length announced and in chunks, over a
-// connection.
+// Each limit of a body, just within and just beyond it, with a known length and chunked, over a
+// real connection.
 func TestLimitsOverAConnection(t *testing.T) {
 	t.Parallel()
 	ran := 0
@@ -204,7 +204,7 @@ func TestLimitsOverAConnection(t *testing.T) {
 	}
 }
 
-// Not parallel: what all goroutines allocate is counted.
+// Not parallel, because it counts the allocations of all goroutines.
 func TestLongAnswersAreNotCopied(t *testing.T) {
 	const calls, size = 64, 128 << 10
 	result := json.RawMessage(`"` + strings.Repeat("x", size-2) + `"`)

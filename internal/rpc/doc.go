@@ -1,26 +1,28 @@
-// Package rpc is the coordinator's JSON-RPC 2.0 over HTTP (https://www.jsonrpc.org/specification):
-// it reads requests, notifications and batches, hands each call to a Dispatcher, and writes the
-// answers. Its caller is internal/server, which puts NewHandler on /rpc and /rpc/batch. Bodies are
-// read and calls are run by internal/httpapi.
+// Package rpc implements JSON-RPC 2.0 over HTTP (https://www.jsonrpc.org/specification). It parses
+// requests, notifications and batches, passes each call to a Dispatcher, and writes the responses.
+// internal/server serves NewHandler at /rpc and /rpc/batch. internal/httpapi reads the bodies and
+// runs the calls.
 //
-// It has no dependency that can fail but the Dispatcher. An error of the type *commands.Error is
-// answered as it is; any other error, and a panic, is logged and answered "Internal error" with
-// nothing of the inside, for that one call: the other calls of its batch are not touched.
+// Only the Dispatcher can fail. Its *api.Error is returned to the caller unchanged. A panic is
+// logged, and the caller of that one call gets "Internal error" without internal details. The other
+// calls of its batch are not affected.
 //
-// What the specification leaves open is decided so:
+// Where the specification leaves a choice:
 //
-//   - params are named. An array is answered -32602, or -32601 where Options.Known says that there is no such method.
-//     Absent params are {}, and so are null and an empty array, which many clients send where a method needs none.
-//   - An Invalid Request is always answered, with its id where it has one that can be read, else with null.
-//   - A member of a request that occurs twice (method, id, …) makes it an Invalid Request, since two readers of it
-//     could see two different calls. Members that the specification does not know are ignored. Members of params
-//     are not looked at: what occurs twice in there is handed on as it came.
-//   - Params reach the Dispatcher without the white space between tokens, and otherwise byte for byte, so that they
-//     can be put into a line of the log as they are.
-//   - A request's cause is metadata.correlationId, a string or a number of up to 256 bytes, else its id. An id may
-//     be longer than that: the cause is then its beginning, so that a long id does not fill the log.
+//   - Params are named. An array gets -32602, or -32601 if Options.Known reports that the method
+//     does not exist. Absent params mean {}, and so do null and an empty array, which many clients
+//     send to methods without params.
+//   - An Invalid Request always gets a response, with its id if that can be read, else with null.
+//   - A member of a request that occurs twice (method, id, …) makes it an Invalid Request, because
+//     two readers could see two different calls. Members that the specification does not define are
+//     ignored. Members of params are not checked: duplicates there are passed on.
+//   - Params reach the Dispatcher byte for byte, except that the white space between tokens is
+//     removed so that they fit into one line of a log.
+//   - The cause of a request is metadata.correlationId, a string or a number of up to 256 bytes,
+//     else its id. If the id is longer than that, the cause is its beginning, so that long ids do
+//     not fill the log.
 //
-// The body is read once: one scan checks the syntax, the depth and the limits, finds the members of
-// each request, and closes the gaps where white space was. Everything handed on points into that
-// one buffer, which is never used again for another request, so a Dispatcher may keep its params.
+// The body is read once. A single scan checks the syntax, the depth and the limits, finds the
+// members of each request, and removes white space. All values that are passed on are slices of
+// that one buffer. It is never reused for another request, so a Dispatcher may keep its params.
 package rpc

@@ -11,8 +11,8 @@ import (
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
-// FuzzParse holds the scanner to encoding/json: both take the same bodies for JSON, see the same
-// members, and compact alike.
+// FuzzParse compares the scanner with encoding/json. Both accept the same bodies as JSON, find the
+// same members and compact alike.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		`{"jsonrpc":"2.0","method":"task.create","params":{"text":"a","priority":50},"id":1}`,
@@ -32,8 +32,8 @@ func FuzzParse(f *testing.F) {
 		calls, batch, refused := parse(body, nil)
 		valid := json.Valid(original) && utf8.Valid(original)
 		if refused != nil {
-			// A limit stops the scan, so what comes behind may be anything; all else is known at
-			// the end.
+			// A limit stops the scan, so the rest of the body may be anything. Other faults are
+			// known only at the end.
 			why := refused.Data.(string)
 			limit := strings.Contains(why, "levels deep") || strings.Contains(why, "at most")
 			if parseFault := refused.Code == api.CodeParse; valid && parseFault || !valid && !parseFault && !limit {
@@ -59,7 +59,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// same compares a call with what encoding/json sees of the request.
+// same compares a call with the request as encoding/json parses it.
 func same(t *testing.T, c *call, value json.RawMessage) {
 	t.Helper()
 	var members map[string]json.RawMessage

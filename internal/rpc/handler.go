@@ -12,28 +12,27 @@ import (
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
 
-// MaxCalls is how many calls a batch may have.
+// MaxCalls is the maximum number of calls in a batch.
 const MaxCalls = 1000
 
-// defaultConcurrency lets a batch of 100 run at once, and one of 1,000 fill a pipeline to Redis
-// four times over.
+// defaultConcurrency lets all calls of a batch of 100 run at once, and lets a batch of 1,000 fill a
+// pipeline to Redis four times.
 const defaultConcurrency = 256
 
-// Options of a handler; the zero value serves.
+// Options configure a handler. The zero value is valid.
 type Options struct {
-	// Log gets what goes wrong inside; nil is slog.Default().
+	// Log receives internal errors. The default is slog.Default().
 	Log *slog.Logger
-	// Concurrency is how many calls of one batch run at once; 0 is 256.
+	// Concurrency is the maximum number of concurrent calls of one batch. The default is 256.
 	Concurrency int
-	// Caller returns the name of the caller's token, which becomes Request.Caller; nil where there
-	// are no tokens.
+	// Caller returns the name of the caller's token, which becomes Request.Caller. Nil means that
+	// authentication is disabled.
 	Caller func(*http.Request) string
-	// Answers is the room for answers that the transports of a process share; nil is one of its
-	// own.
+	// Answers is the memory budget for answers, which all transports of a process share. Nil means
+	// a private one.
 	Answers *answers.Budget
-	// Known reports whether there is such a method. It is asked only about a call with params by
-	// position, so that one of an unknown method is answered -32601 and not -32602; nil takes every
-	// method for known.
+	// Known reports whether a method exists. It is used only for calls with params by position, so
+	// that an unknown method gets -32601 instead of -32602. Nil treats every method as known.
 	Known func(method string) bool
 }
 
@@ -48,11 +47,10 @@ type handler struct {
 	answers     *answers.Budget
 }
 
-// NewHandler serves JSON-RPC 2.0 by POST on whatever path it is put. A request that gets as far as
-// being read as JSON is answered with status 200, or 204 with no body when there is nothing to
-// answer; before that with 405 (not POST), 415 (not a JSON content type), 413 (a body longer than
-// MaxBody), 400 (a body that broke off) or 503 (a long body, while too many long ones are under
-// way).
+// NewHandler serves JSON-RPC 2.0 over POST, at any path. A request whose body is read gets status
+// 200, or 204 without a body if no response is wanted. Other requests get 405 (not POST), 415 (not
+// a JSON content type), 413 (a body longer than MaxBody), 400 (an incomplete body) or 503 (a long
+// body, while too many long ones are being read).
 func NewHandler(d httpapi.Dispatcher, opts Options) http.Handler {
 	h := &handler{dispatcher: d, log: opts.Log, concurrency: opts.Concurrency, caller: opts.Caller, known: opts.Known, writeWithin: httpapi.WriteWithin, answers: opts.Answers}
 	h.helpers = semaphore.NewWeighted(maxHelpers)
@@ -71,14 +69,14 @@ func NewHandler(d httpapi.Dispatcher, opts Options) http.Handler {
 	return h
 }
 
-// exchange is the memory that one body needs, apart from the body, which the Dispatcher may keep.
+// exchange is the memory for handling one body, apart from the body, which the Dispatcher may keep.
 type exchange struct {
 	calls []call
 	out   []byte
 	long  []insert
 }
 
-// insert is a result that is written from where it lies, at an offset of out.
+// insert is a result that is written without copying it, at an offset of out.
 type insert struct {
 	at     int
 	result []byte
@@ -86,8 +84,8 @@ type insert struct {
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 
-// maxKept is the longest answer whose memory is kept for the next one: a rare huge one must not
-// stay for ever.
+// maxKept is the maximum size of a response whose memory is reused, so that a rare huge one does
+// not stay allocated for ever.
 const maxKept = 1 << 20
 
 func (x *exchange) release() {
@@ -122,8 +120,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	httpapi.WriteResultWithin(w, h.writeWithin, x.parts()...)
 }
 
-// refuse returns what is refused before it is read. The body is a JSON-RPC answer as well, so that
-// a client that looks at nothing else finds what it expects.
+// refuse writes the response to a request that is rejected before it is parsed. Its body is a
+// JSON-RPC response too, for clients that look at nothing else.
 func refuse(w http.ResponseWriter, r *httpapi.Refusal) {
 	out := appendAnswer(nil, nil, nil, r.Error())
 	w.Header().Set("Content-Type", "application/json")

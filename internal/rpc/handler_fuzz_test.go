@@ -14,13 +14,13 @@ import (
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
-// answerOverhead is what an answer has beside what is echoed of its request: an error with its
-// sentence.
+// answerOverhead is the size of a response apart from what it repeats of its request: an error with
+// its sentence.
 const answerOverhead = 400
 
-// FuzzHandler posts bodies. Whatever comes is answered by JSON-RPC, or by nothing where nothing is
-// wanted; each answer has the id of its request, in the requests' order; and no body makes an
-// answer that is out of proportion to it.
+// FuzzHandler posts bodies. Every body gets JSON-RPC responses, or none if none is wanted. Each
+// response has the id of its request, in the order of the requests. No body causes a response out
+// of proportion to its size.
 func FuzzHandler(f *testing.F) {
 	for _, seed := range []string{
 		good, "[" + good + "," + good + "]", `{"jsonrpc":"2.0","method":"fails","id":"\u0000\ud800"}`, `{"jsonrpc":"2.0","method":"panics","id":1e999}`,
@@ -69,8 +69,8 @@ func FuzzHandler(f *testing.F) {
 		}
 		for _, a := range got {
 			a.hold(t, body)
-			// Answers come in the requests' order, with their ids; what is no request may have none
-			// that can be read.
+			// Responses are in the order of the requests and have their ids. An invalid request may
+			// have no readable id.
 			for len(ids) > 0 && string(a.ID) != "null" {
 				next := ids[0]
 				if ids = ids[1:]; next == string(a.ID) {
@@ -86,7 +86,7 @@ func FuzzHandler(f *testing.F) {
 	})
 }
 
-// reply is one answer of JSON-RPC.
+// reply is one JSON-RPC response.
 type reply struct {
 	Version string          `json:"jsonrpc"`
 	Result  json.RawMessage `json:"result"`
@@ -103,17 +103,18 @@ func (a *reply) hold(t *testing.T, body []byte) {
 	}
 }
 
-// asked are the ids of a body's requests, as encoding/json sees them, and how many requests there
-// are.
+// asked returns the ids of the requests in a body, as encoding/json parses them, and the number of
+// requests.
 func asked(body []byte) (ids []string, calls int) {
 	values := []json.RawMessage{body}
 	if trimmed := bytes.TrimSpace(body); len(trimmed) > 0 && trimmed[0] == '[' {
 		values = nil
-		_ = json.Unmarshal(body, &values) // one that is no JSON is refused as a whole
+		_ = json.Unmarshal(body, &values) // what is not JSON is rejected as a whole
 	}
 	for _, value := range values {
 		var request map[string]json.RawMessage
-		_ = json.Unmarshal(value, &request) // one that is no object is answered with the id null
+		// What is not an object gets a response with the id null.
+		_ = json.Unmarshal(value, &request)
 		if id, has := request["id"]; has {
 			var compact bytes.Buffer
 			_ = json.Compact(&compact, id)
@@ -123,7 +124,7 @@ func asked(body []byte) (ids []string, calls int) {
 	return ids, len(values)
 }
 
-// answerable is how many answers a body gets at least: one for each request with an id.
+// answerable returns the minimum number of responses to a body: one for each request with an id.
 func answerable(body []byte) int {
 	ids, _ := asked(body)
 	return len(ids)

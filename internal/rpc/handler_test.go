@@ -178,8 +178,8 @@ func TestNotificationsAreRunAndNotAnswered(t *testing.T) {
 	}
 }
 
-// Every call of a batch waits until all that may run at once do run: fewer, and the test would
-// hang; more are counted.
+// Every call of a batch waits until as many run as may run at once. With fewer the test would hang;
+// more are counted.
 func TestCallsOfABatchRunTogetherAndAreAnsweredInOrder(t *testing.T) {
 	const calls, together = rpc.MaxCalls, 250
 	var running, most atomic.Int32
@@ -230,7 +230,7 @@ func TestWhatTheCallerHungUpOnIsNotBegun(t *testing.T) {
 	}
 }
 
-// What the Dispatcher keeps must not change when the next body comes.
+// Params that the Dispatcher keeps must not change when the next body arrives.
 func TestParamsMayBeKept(t *testing.T) {
 	var mu sync.Mutex
 	kept := map[string]json.RawMessage{}
@@ -311,8 +311,8 @@ func TestTraceparent(t *testing.T) {
 	}
 }
 
-// Over a real connection: a refusal is read by a client that was still sending, and a good
-// connection is kept.
+// Over a real connection: a client that is still sending gets the refusal, and a good connection is
+// kept open.
 func TestOverAConnection(t *testing.T) {
 	srv := httptest.NewServer(newHandler(echo))
 	defer srv.Close()

@@ -19,21 +19,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// dispatch is a Dispatcher made of a function.
+// dispatch is a function as a Dispatcher.
 type dispatch func(ctx context.Context, req api.Request) (json.RawMessage, *api.Error)
 
 func (f dispatch) Call(ctx context.Context, req api.Request) (json.RawMessage, *api.Error) {
 	return f(ctx, req)
 }
 
-// echo returns with the params.
+// echo returns the params as the result.
 func echo(_ context.Context, req api.Request) (json.RawMessage, *api.Error) { return req.Params, nil }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 func post(h http.Handler, body string, head ...string) *httptest.ResponseRecorder {
 	ctx, over := context.WithCancel(context.Background())
-	defer over() // as when net/http has served a request
+	defer over() // as net/http does after a request
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/rpc", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	for i := 0; i < len(head); i += 2 {
@@ -44,7 +44,7 @@ func post(h http.Handler, body string, head ...string) *httptest.ResponseRecorde
 	return w
 }
 
-// equalJSON compares as JSON, so that neither order nor white space counts.
+// equalJSON compares texts as JSON: the order of members and white space do not matter.
 func equalJSON(t *testing.T, got, want string) {
 	t.Helper()
 	if want == "" || got == "" {
@@ -65,7 +65,8 @@ func equalJSON(t *testing.T, got, want string) {
 	}
 }
 
-// answered posts a body and gives the one answer's result, or its error's code and data.
+// answered posts a body and returns the result of its one response, or the code and the data of its
+// error.
 func answered(t *testing.T, h http.Handler, body string) (id, result string, code int, data string) {
 	t.Helper()
 	w := post(h, body)

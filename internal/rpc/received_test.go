@@ -14,8 +14,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// A method's time counts from when its request began to arrive: who sends a body slowly has less of
-// it.
+// A method's timeout starts when its request begins to arrive. A slow body leaves less of it.
 func TestTimeCountsFromTheRequestsBeginning(t *testing.T) {
 	t.Parallel()
 	var got time.Time

@@ -11,23 +11,23 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// call is one request of a body, and then its answer.
+// call is one request of a body, and later its response.
 type call struct {
 	method string
 	params json.RawMessage
 	cause  string
-	// id is the id as it was written, nil for a notification.
+	// id is the id as it was written. It is nil for a notification.
 	id []byte
-	// positional: params is an array that holds something.
+	// positional is set if params is an array that is not empty.
 	positional bool
-	// fault says why this is no request; a fault is answered even without an id.
+	// fault is set if this is not a valid request. A fault gets a response even without an id.
 	fault *api.Error
 
 	result json.RawMessage
 	err    *api.Error
 }
 
-// notification: an answer is not wanted, whatever becomes of the call.
+// notification reports whether no response is wanted, whatever the outcome of the call.
 func (c *call) notification() bool { return c.id == nil && c.fault == nil }
 
 var (
@@ -35,8 +35,7 @@ var (
 	empty = json.RawMessage("{}")
 )
 
-// The members of a request that are known here, as bits, so that a second one of the same name is
-// noticed.
+// Known members of a request, as bits, to detect duplicates.
 const (
 	hasVersion = 1 << iota
 	hasMethod
@@ -45,10 +44,10 @@ const (
 	hasMetadata
 )
 
-// reader reads requests by scanning the body that holds them.
+// reader parses requests while it scans the body.
 type reader struct{ *jsontext.Scanner }
 
-// found is what a scan has found of one request; its spans become slices once the scan is over.
+// found is what a scan has found of one request. Its spans become slices at the end of the scan.
 type found struct {
 	seen       int
 	method     string
@@ -60,16 +59,16 @@ type found struct {
 	fault      *api.Error
 }
 
-// refuse keeps the first fault; the scan goes on, for a parse error further on concerns the whole
-// body.
+// refuse records the first fault. The scan continues, because a later parse error concerns the
+// whole body.
 func (f *found) refuse(format string, args ...any) {
 	if f.fault == nil {
 		f.fault = api.InvalidRequest(format, args...)
 	}
 }
 
-// parse reads a body into calls, appended to the slice given. batch says whether the body was an
-// array. An error concerns the body as a whole: a parse error, or a limit of the body or of
+// parse parses a body and appends its calls to into. batch reports whether the body is an array.
+// refused is set if the whole body is rejected: for a parse error, or for a limit of bodies or
 // batches.
 func parse(body []byte, into []call) (calls []call, batch bool, refused *api.Error) {
 	s := reader{jsontext.NewScanner(body)}
@@ -112,7 +111,7 @@ func parse(body []byte, into []call) (calls []call, batch bool, refused *api.Err
 	return calls, true, nil
 }
 
-// requests reads the value of one request and appends its call.
+// requests parses one request and appends its call.
 func (s reader) requests(calls []call) ([]call, bool) {
 	if s.Peek() != '{' {
 		if !s.Value() {
@@ -121,7 +120,7 @@ func (s reader) requests(calls []call) ([]call, bool) {
 		return append(calls, call{id: null, fault: api.InvalidRequest("a request must be an object")}), true
 	}
 	var f found
-	// Most batches call one method over and over: it need not be copied each time.
+	// Most batches call one method repeatedly. Its name need not be copied each time.
 	if len(calls) > 0 {
 		f.method = calls[len(calls)-1].method
 	}
@@ -131,7 +130,7 @@ func (s reader) requests(calls []call) ([]call, bool) {
 	calls = append(calls, call{})
 	c := &calls[len(calls)-1]
 	if f.seen&hasID != 0 {
-		// The slice is right only after finish, and nobody looks at it before.
+		// The slice has its final content only after Finish. Nobody reads it before.
 		c.id = s.At(f.id)
 		if f.id == (jsontext.Span{}) {
 			c.id = null
@@ -151,7 +150,7 @@ func (s reader) requests(calls []call) ([]call, bool) {
 	return calls, true
 }
 
-// request reads an object that should be a request.
+// request parses an object that should be a request.
 func (s reader) request(f *found) bool {
 	if !s.Open() {
 		return false
@@ -261,7 +260,7 @@ func (s reader) id(f *found) (ok bool) {
 	}
 	switch kind {
 	case '"':
-		// It becomes the cause of events, which may go where SQL reads them.
+		// The id becomes the cause of events, which SQL may read, and SQL cannot read U+0000.
 		f.idText = clip(strings.ReplaceAll(jsontext.Unquote(s.Body[from:s.Pos]), "\x00", "\ufffd"))
 	case 'n':
 	case '{', '[', 't', 'f':
@@ -273,7 +272,7 @@ func (s reader) id(f *found) (ok bool) {
 	return true
 }
 
-// clip cuts an id down to what a cause may have, between two characters.
+// clip shortens an id to the maximum length of a cause, without splitting a character.
 func clip(id string) string {
 	if len(id) <= httpapi.MaxCause {
 		return id
@@ -318,7 +317,7 @@ func (s reader) metadata(f *found) bool {
 	}
 }
 
-// named compares a name as it is written with a name in quotes, escapes apart.
+// named compares a name as it is written with a quoted name. It decodes escapes.
 func named(quoted []byte, name string) bool {
 	return string(quoted) == name || bytes.IndexByte(quoted, '\\') >= 0 && jsontext.Unquote(quoted) == name[1:len(name)-1]
 }

@@ -121,7 +121,7 @@ func TestWhatTheDispatcherGets(t *testing.T) {
 	}
 }
 
-// The methods of a batch are not copied where they repeat; that must not mix them up.
+// The method of repeated calls is not copied. That must not mix up methods.
 func TestMethodsOfABatchStayApart(t *testing.T) {
 	h := newHandler(func(_ context.Context, req api.Request) (json.RawMessage, *api.Error) {
 		return json.RawMessage(fmt.Sprintf(`[%q,%s]`, req.Method, req.Params)), nil
@@ -136,10 +136,10 @@ func TestMethodsOfABatchStayApart(t *testing.T) {
 	}
 }
 
-// A method written like the one before it, but with an escape, is another one.
+// A method written like the previous one, but with an escape, is a different one.
 func TestAnEscapedMethodIsNotTakenForTheOneBefore(t *testing.T) {
 	h := newHandler(func(_ context.Context, req api.Request) (json.RawMessage, *api.Error) {
-		name, _ := json.Marshal(req.Method) // strings always encode
+		name, _ := json.Marshal(req.Method) // encoding a string never fails
 		return name, nil
 	})
 	got := post(h, `[{"jsonrpc":"2.0","method":"\\u0061","id":1},{"jsonrpc":"2.0","method":"\u0061","id":2}]`).Body.String()

@@ -13,7 +13,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// slow answers once the server's timeouts are over.
+// slow returns its result after the server's timeouts have passed.
 type slow struct{ takes time.Duration }
 
 func (s slow) Call(context.Context, api.Request) (json.RawMessage, *api.Error) {
@@ -23,7 +23,7 @@ func (s slow) Call(context.Context, api.Request) (json.RawMessage, *api.Error) {
 	return json.RawMessage(`"late"`), nil
 }
 
-// A call may take longer than the server lets a request take: a flush does.
+// A call, for example a flush, may take longer than the server's timeout for a request.
 func TestAnswerAfterTheServersTimeouts(t *testing.T) {
 	t.Parallel()
 	const timeout = 100 * time.Millisecond

@@ -11,7 +11,7 @@ import (
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
-// example knows the methods of the specification's examples.
+// example implements the methods of the specification's examples.
 func example(_ context.Context, req api.Request) (json.RawMessage, *api.Error) {
 	switch req.Method {
 	case "subtract":
@@ -30,8 +30,8 @@ func example(_ context.Context, req api.Request) (json.RawMessage, *api.Error) {
 	return nil, api.MethodNotFound(req.Method)
 }
 
-// Every example of section 7 of the specification. Where it gives params by position to a method
-// that exists, the answer here is -32602: it is for a method to say which params it takes, and ours
+// All examples of section 7 of the specification. Where an example passes params by position to an
+// existing method, the response here is -32602: the method decides which params it takes, and ours
 // take named ones.
 func TestExamplesOfTheSpecification(t *testing.T) {
 	h := rpc.NewHandler(dispatch(example), rpc.Options{Log: quiet, Known: func(m string) bool { return m != "foobar" }})

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// TimedBody is a request's body that notes when it was first read.
+// TimedBody is the body of a request that records when it was first read.
 type TimedBody struct {
 	io.Reader
-	// FirstRead is when that was; zero before.
+	// FirstRead is the time of the first read. It is zero before.
 	FirstRead time.Time
 }
 

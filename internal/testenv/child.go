@@ -11,12 +11,11 @@ import (
 	"time"
 )
 
-// endTimeout is how long a child may take to end by itself once it was asked to.
+// endTimeout is how long a child may take to end after it was asked to.
 const endTimeout = 30 * time.Second
 
-// Self is the test binary itself, ready to be run as another program: its TestMain knows by a
-// variable of env what to be. Settings of that program that happen to be in the environment are
-// left out.
+// Self returns a command that runs the test binary as another program. Its TestMain recognises by a
+// variable in env which one. Settings of that program in the environment of the test are left out.
 func Self(t testing.TB, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -33,13 +32,13 @@ func Self(t testing.TB, env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Child is a program that a test has started. It is gone when the test ends.
+// Child is a program that a test has started. It is ended with the test.
 type Child struct {
 	*exec.Cmd
 	done chan struct{}
 }
 
-// Launch starts a program, to be ended by the test; when the test ends, by SIGTERM.
+// Launch starts a program. It ends the program with SIGTERM at the end of the test.
 func Launch(t testing.TB, cmd *exec.Cmd) *Child {
 	t.Helper()
 	c := &Child{Cmd: cmd, done: make(chan struct{})}
@@ -47,21 +46,21 @@ func Launch(t testing.TB, cmd *exec.Cmd) *Child {
 		t.Fatal(err)
 	}
 	go func() {
-		_ = c.Wait() // ProcessState tells
+		_ = c.Wait() // ProcessState has the outcome
 		close(c.done)
 	}()
 	t.Cleanup(func() {
-		_ = c.Process.Signal(syscall.SIGTERM) // perhaps it has ended already
+		_ = c.Process.Signal(syscall.SIGTERM) // it may have ended already
 		c.Ended(t)
 	})
 	return c
 }
 
-// Done is closed when the program has ended.
+// Done returns a channel that is closed when the program has ended.
 func (c *Child) Done() <-chan struct{} { return c.done }
 
-// Ended waits for the program's end and gives its exit code, -1 if a signal ended it. One that does
-// not end within half a minute fails the test and is killed.
+// Ended waits until the program has ended and returns its exit code, or -1 if a signal ended it.
+// After half a minute it fails the test and kills the program.
 func (c *Child) Ended(t testing.TB) int {
 	t.Helper()
 	late := time.NewTimer(endTimeout)
@@ -76,7 +75,7 @@ func (c *Child) Ended(t testing.TB) int {
 	return c.ProcessState.ExitCode()
 }
 
-// Screen keeps what a program writes, to be looked at while it writes.
+// Screen collects the output of a program. It can be read while the program writes.
 type Screen struct {
 	mu   sync.Mutex
 	text bytes.Buffer

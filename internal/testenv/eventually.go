@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Eventually waits until check answers true, asking it every few milliseconds, and fails the test
-// with check's last sentence when timeout passes before. check runs on the test's own goroutine and
-// so may use t.
+// Eventually calls check every few milliseconds until it returns true. After timeout it fails the
+// test with the last state that check returned. check runs on the test's own goroutine, so it may
+// use t.
 func Eventually(t testing.TB, timeout time.Duration, check func() (ok bool, state string)) {
 	t.Helper()
 	deadline := time.NewTimer(timeout)

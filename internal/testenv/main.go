@@ -16,21 +16,21 @@ import (
 	"go.uber.org/goleak"
 )
 
-// How long a server may take to start or to end, on a busy machine.
+// Timeouts for starting and stopping a server on a busy machine.
 const (
 	startTimeout = time.Minute
 	stopTimeout  = 20 * time.Second
 )
 
-// folderPrefix begins the name of a test binary's temporary folder.
+// folderPrefix is the prefix of the name of a test binary's temporary folder.
 const folderPrefix = "claudebench-test-"
 
-// inMain is set while Main runs: without it nobody would stop the servers.
+// inMain is set while Main runs. Without Main nobody would stop the servers.
 var inMain atomic.Bool
 
-// Main runs the tests, stops the servers they started, and ends the process with the tests' exit
-// code, or with 1 if the tests passed but left goroutines running or a server did not stop.
-// Goroutines that options exclude are not looked at.
+// Main runs the tests, stops the servers that they started, and exits with the tests' exit code. It
+// exits with 1 if the tests passed but left goroutines running or a server did not stop. It ignores
+// goroutines that options exclude.
 func Main(m *testing.M, options ...goleak.Option) {
 	inMain.Store(true)
 	redis.SetLogger(unheard{})
@@ -39,7 +39,7 @@ func Main(m *testing.M, options ...goleak.Option) {
 		fmt.Fprintln(os.Stderr, "testenv:", err)
 		code = max(code, 1)
 	}
-	// A failed test may well have stopped half-way; its goroutines tell nothing new.
+	// A failed test may have stopped half-way. Its goroutines say nothing new.
 	if code == 0 {
 		if err := goleak.Find(options...); err != nil {
 			fmt.Fprintln(os.Stderr, "testenv: the tests left goroutines running:", err)
@@ -49,22 +49,22 @@ func Main(m *testing.M, options ...goleak.Option) {
 	os.Exit(code)
 }
 
-// unheard takes what the Redis client says by itself, a line at each attempt to connect: tests stop
-// servers, and look at the errors that calls give.
+// unheard discards the Redis client's own messages, one for each attempt to connect. Tests stop
+// servers and check the errors that calls return.
 type unheard struct{}
 
-// Printf is what the client calls.
+// Printf implements the logger of the Redis client.
 func (unheard) Printf(context.Context, string, ...any) {}
 
-// folder is the test binary's temporary folder, made when first needed.
+// folder is the temporary folder of the test binary. It is created when first needed.
 var folder struct {
 	sync.Mutex
 	dir  string
 	lock *devstack.Lock
 }
 
-// tempDir makes a folder inside the test binary's own. Unlike those of testing.TB, the user that
-// Postgres runs as can reach it.
+// tempDir creates a folder inside the test binary's temporary folder. The user that Postgres runs
+// as can reach it, which is not true of the folders of testing.TB.
 func tempDir(name string) (string, error) {
 	folder.Lock()
 	defer folder.Unlock()
@@ -93,10 +93,10 @@ func tempDir(name string) (string, error) {
 	return dir, nil
 }
 
-// sweep removes what test binaries that were killed could not remove themselves. Young folders
-// stay: they may belong to one that is about to lock them, or whose servers are still ending.
+// sweep removes the folders of test binaries that were killed. It keeps recent folders, because
+// their test binary may be about to lock them or its servers may still be stopping.
 func sweep(temp string) {
-	dirs, _ := filepath.Glob(filepath.Join(temp, folderPrefix+"*")) // fails on a bad pattern only
+	dirs, _ := filepath.Glob(filepath.Join(temp, folderPrefix+"*")) // fails only for a bad pattern
 	for _, dir := range dirs {
 		info, err := os.Lstat(dir)
 		if err != nil || !info.IsDir() || time.Since(info.ModTime()) < time.Minute {
@@ -106,7 +106,7 @@ func sweep(temp string) {
 		if err != nil {
 			continue // in use, or another user's
 		}
-		_ = os.RemoveAll(dir) // what cannot be removed is tried again next time
+		_ = os.RemoveAll(dir) // if it fails, the next run tries again
 		_ = lock.Unlock()
 	}
 }
@@ -131,7 +131,7 @@ type stopper interface {
 	Stop(ctx context.Context) error
 }
 
-// shared is a server that the first test to need it starts.
+// shared is a server that is started by the first test that needs it.
 type shared[S stopper] struct {
 	start func() (S, error)
 
@@ -141,7 +141,7 @@ type shared[S stopper] struct {
 	err     error
 }
 
-// get returns the server, or fails the test with the reason why there is none.
+// get returns the server. If it cannot be started, get fails the test with the reason.
 func (s *shared[S]) get(t testing.TB) S {
 	t.Helper()
 	needMain(t)
@@ -156,7 +156,7 @@ func (s *shared[S]) get(t testing.TB) S {
 }
 
 func (s *shared[S]) stop(ctx context.Context) error {
-	s.once.Do(func() {}) // nobody starts it from here on
+	s.once.Do(func() {}) // it can no longer be started
 	if !s.started {
 		return nil
 	}
@@ -170,7 +170,7 @@ func needMain(t testing.TB) {
 	}
 }
 
-// fatal fails the test, and returns what to do when a program is missing.
+// fatal fails the test. If a program is missing, the message says what to install.
 func fatal(t testing.TB, err error) {
 	t.Helper()
 	if errors.Is(err, devstack.ErrNotInstalled) {

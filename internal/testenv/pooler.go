@@ -16,21 +16,21 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// poolerTries is how often a pooler is started, as another process may take its port first.
+// poolerTries is how often a pooler is started, because another process may take its port first.
 const poolerTries = 3
 
-// Pooler is pgbouncer before one database. It is gone when the test ends.
+// Pooler is a pgbouncer in front of one database. It is ended with the test.
 type Pooler struct {
-	// URL leads to the database through the pooler.
+	// URL is the URL of the database through the pooler.
 	URL string
 
 	child *Child
 	conf  string
 }
 
-// StartPooler starts pgbouncer before the database of a URL, in transaction mode with two
-// connections, so that those who use it share them all the time. Lines of settings are added to its
-// section [pgbouncer], such as "ignore_startup_parameters = search_path".
+// StartPooler starts pgbouncer in front of a database. It uses transaction mode and only two
+// connections, so that its clients share them all the time. settings are additional lines of its
+// section [pgbouncer], for example "ignore_startup_parameters = search_path".
 func StartPooler(t testing.TB, database string, settings ...string) *Pooler {
 	t.Helper()
 	needMain(t)
@@ -86,7 +86,7 @@ func poolerConfig(target *url.URL, port int, settings []string) string {
 	return strings.Join(append(lines, settings...), "\n") + "\n"
 }
 
-// Restart starts it again after Kill, at the same address.
+// Restart starts the pooler again after Kill, at the same address.
 func (p *Pooler) Restart(t testing.TB) {
 	t.Helper()
 	if err := p.start(t); err != nil {
@@ -94,7 +94,7 @@ func (p *Pooler) Restart(t testing.TB) {
 	}
 }
 
-// Kill breaks all connections.
+// Kill kills the pooler, which breaks all connections.
 func (p *Pooler) Kill(t testing.TB) {
 	t.Helper()
 	if err := p.child.Process.Kill(); err != nil {
@@ -132,7 +132,7 @@ func (p *Pooler) start(t testing.TB) error {
 	}
 }
 
-// findPooler looks where packages put it, which PATH may lack.
+// findPooler also looks where packages install pgbouncer, because PATH may not contain that folder.
 func findPooler() (string, error) {
 	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer", "/opt/homebrew/bin/pgbouncer", "/usr/local/bin/pgbouncer"} {
 		if path, err := exec.LookPath(name); err == nil {

@@ -18,13 +18,13 @@ import (
 
 var sharedPostgres = shared[*devstack.Postgres]{start: startPostgres}
 
-// Postgres is the URL of a fresh database on the test binary's shared server. The database is
-// dropped when the test ends, whoever is still connected.
+// Postgres returns the URL of a new database on the test binary's shared server. The database is
+// dropped when the test ends, even if clients are still connected.
 func Postgres(t testing.TB) string {
 	t.Helper()
 	server := sharedPostgres.get(t)
 	name := Namespace(t)
-	// template0 is copied: template1 refuses while any session is connected to it.
+	// template0, because template1 cannot be copied while a session is connected to it.
 	if err := execute(server, "CREATE DATABASE "+name+" TEMPLATE template0"); err != nil {
 		t.Fatalf("create the test's database: %v", err)
 	}
@@ -36,8 +36,8 @@ func Postgres(t testing.TB) string {
 	return server.DatabaseURL(name)
 }
 
-// SQL is a pool of connections to a database, for a test's own statements on the tables of a
-// schema; "" is the one that the server chooses. It is closed when the test ends.
+// SQL returns a pool of connections to a database, for a test's own statements on the tables of a
+// schema. With "" the server chooses the schema. The pool is closed when the test ends.
 func SQL(t testing.TB, url, schema string) *pgxpool.Pool {
 	t.Helper()
 	cfg, err := pgxpool.ParseConfig(url)
@@ -55,8 +55,8 @@ func SQL(t testing.TB, url, schema string) *pgxpool.Pool {
 	return pool
 }
 
-// OwnPostgres starts a Postgres that the test may stop, kill and restart. It is gone, with its
-// folder, when the test ends. It keeps its data when it is killed.
+// OwnPostgres starts a Postgres that the test may stop, kill and restart. It keeps its data when it
+// is killed. The server and its folder are removed when the test ends.
 func OwnPostgres(t testing.TB) *devstack.Postgres {
 	t.Helper()
 	needMain(t)
@@ -99,14 +99,14 @@ func startPostgres() (*devstack.Postgres, error) {
 	defer cancel()
 	return devstack.StartPostgres(ctx, devstack.PostgresOptions{
 		Dir: dir, Template: template, Throwaway: true,
-		// Small, as several test binaries run side by side.
+		// Small, because several test binaries run at the same time.
 		Settings: map[string]string{"shared_buffers": "32MB", "max_connections": "200"},
 	})
 }
 
-// postgresTemplate is a folder with an initialised server, kept between runs, as initdb takes
-// longer than most tests. Test binaries that come at the same time each make one; the first to move
-// it into place wins, and the rest use that.
+// postgresTemplate returns a folder with an initialised server. The folder is kept between runs,
+// because initdb takes longer than most tests. Of several test binaries that create it at the same
+// time, the first one moves its folder into place, and the others use that.
 func postgresTemplate() (string, error) {
 	bindir, err := devstack.FindPostgres()
 	if err != nil {
@@ -116,7 +116,7 @@ func postgresTemplate() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// An upgrade changes the folder of the binaries, or at least their age.
+	// An upgrade changes the folder of the binaries, or at least their modification time.
 	binary, err := os.Stat(filepath.Join(bindir, "postgres"))
 	if err != nil {
 		return "", fmt.Errorf("look at Postgres: %w", err)
@@ -139,7 +139,7 @@ func postgresTemplate() (string, error) {
 	if err := p.Stop(ctx); err != nil {
 		return "", err
 	}
-	// The cache may lie on another disk, where a rename does not reach.
+	// The cache may be on another disk, and a rename works only on the same disk.
 	fresh, err := os.MkdirTemp(cache, "new-")
 	if err != nil {
 		return "", fmt.Errorf("keep the Postgres template: %w", err)
@@ -154,7 +154,8 @@ func postgresTemplate() (string, error) {
 	return place, nil
 }
 
-// cacheDir is where templates are kept. It holds their password, so it must be ours.
+// cacheDir returns the folder for templates. It must belong to this user, because templates contain
+// their password.
 func cacheDir() (string, error) {
 	base, err := os.UserCacheDir()
 	if err != nil { // no HOME

@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// debugCommand allows DEBUG, by which tests make a server slow or reload its data.
+// debugCommand allows DEBUG, with which tests make a server slow or reload its data.
 const debugCommand = "enable-debug-command yes"
 
 var sharedRedis = shared[*devstack.Redis]{start: func() (*devstack.Redis, error) {
@@ -32,21 +32,21 @@ func startRedis(opts devstack.RedisOptions) (*devstack.Redis, error) {
 	return devstack.StartRedis(ctx, opts)
 }
 
-// Redis is the test binary's shared server, with an append-only file synced every second. A test
-// uses it in its own [Namespace], and never stops, flushes or reconfigures it.
+// Redis returns the test binary's shared server. Its append-only file is synced every second. A
+// test uses it in its own [Namespace], and never stops, flushes or reconfigures it.
 func Redis(t testing.TB) *devstack.Redis {
 	t.Helper()
 	return sharedRedis.get(t)
 }
 
-// Client is a client of [Redis] that is closed when the test ends.
+// Client returns a client of [Redis] that is closed when the test ends.
 func Client(t testing.TB) *redis.Client {
 	t.Helper()
 	return client(t, Redis(t).URL())
 }
 
-// OwnRedis starts a Redis that the test may stop, kill, pause and restart. It is gone, with its
-// folder, when the test ends; a Dir given in opts stays.
+// OwnRedis starts a Redis that the test may stop, kill, pause and restart. The server and its
+// folder are removed when the test ends, except a Dir given in opts.
 func OwnRedis(t testing.TB, opts devstack.RedisOptions) *devstack.Redis {
 	t.Helper()
 	needMain(t)
@@ -65,14 +65,14 @@ func OwnRedis(t testing.TB, opts devstack.RedisOptions) *devstack.Redis {
 	return r
 }
 
-// ClientOf is a client of a Redis of the test's own, closed when the test ends.
+// ClientOf returns a client of a test's own Redis. It is closed when the test ends.
 func ClientOf(t testing.TB, r *devstack.Redis) *redis.Client {
 	t.Helper()
 	return client(t, r.URL())
 }
 
-// EmbeddedClient is a client of an embedded Redis of the test's own, which is what `up` falls back
-// to. Both end with the test.
+// EmbeddedClient returns a client of a new embedded Redis, which `up` uses if there is no other.
+// Both end with the test.
 func EmbeddedClient(t testing.TB) *redis.Client {
 	t.Helper()
 	e, err := devstack.StartEmbedded()
@@ -83,7 +83,7 @@ func EmbeddedClient(t testing.TB) *redis.Client {
 	return client(t, e.URL())
 }
 
-// Namespace is a key namespace that no other test of this run has.
+// Namespace returns a key namespace that no other test of this run uses.
 func Namespace(testing.TB) string {
 	return "t" + strings.ToLower(rand.Text()[:10])
 }

@@ -49,7 +49,7 @@ func TestPostgresGivesEachTestAFreshDatabase(t *testing.T) {
 	t.Run("first", func(t *testing.T) {
 		first = testenv.Postgres(t)
 		query(t, first, "CREATE TABLE things ()")
-		// A connection that is left open must not keep the database.
+		// An open connection must not prevent dropping the database.
 		conn, err := pgx.Connect(t.Context(), first)
 		if err != nil {
 			t.Fatal(err)
