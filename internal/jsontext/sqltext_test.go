@@ -38,8 +38,8 @@ func TestReadable(t *testing.T) {
 	}
 }
 
-// FuzzReadable checks that Readable replaces exactly the escapes that HasUnreadable finds. The
-// result is valid JSON of the same length.
+// FuzzReadable checks the result of Readable: valid JSON of the same length, without unreadable
+// escapes. Readable reports a replacement exactly if HasUnreadable finds such an escape.
 func FuzzReadable(f *testing.F) {
 	for _, seed := range []string{`"\ud800"`, `"\\u0000"`, `"\ud83d\ude00"`, `{"a":"\udc00\u0000"}`, `"\ud800\u0000"`} {
 		f.Add([]byte(seed))

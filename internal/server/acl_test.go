@@ -23,8 +23,7 @@ import (
 
 var aclLine = regexp.MustCompile(`(?m)^ACL SETUSER (cb-\w+) (.+)$`)
 
-// makeUsers creates the users of docs/operations.md, as it says for a namespace, and gives the URL
-// of each.
+// makeUsers creates the users of docs/operations.md for a namespace and returns the URL of each.
 func makeUsers(t *testing.T, server *devstack.Redis, namespace string) map[string]string {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/operations.md")
@@ -54,7 +53,7 @@ func makeUsers(t *testing.T, server *devstack.Redis, namespace string) map[strin
 	return urls
 }
 
-// The ACLs of docs/operations.md let each role do its work, and no role more.
+// The ACLs of docs/operations.md allow each role its work and nothing more.
 func TestRedisUsersOfEachRole(t *testing.T) {
 	t.Parallel()
 	server := durable(t)
@@ -110,7 +109,7 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 	follow()
 	verify()
 
-	// Nothing that the roles did was refused.
+	// Redis rejected nothing that the roles did.
 	admin := testenv.ClientOf(t, server)
 	if denied := admin.Do(t.Context(), "ACL", "LOG").Val(); len(denied.([]any)) > 0 {
 		t.Errorf("Redis has refused: %v", denied)
@@ -134,7 +133,8 @@ func openAs(t *testing.T, url, namespace string) redis.UniversalClient {
 	return client
 }
 
-// followAsService reads the log to its end; what it returns reads on until an event comes.
+// followAsService reads the log to its end and returns a function that reads on until an event
+// arrives.
 func followAsService(t *testing.T, url, namespace string) (more func()) {
 	t.Helper()
 	reader, err := events.NewReader(openAs(t, url, namespace), events.ReaderConfig{Namespace: namespace, Logger: quiet})
@@ -168,7 +168,7 @@ func followAsService(t *testing.T, url, namespace string) (more func()) {
 	}
 }
 
-// refuseWrites tries what a role that only reads must not do.
+// refuseWrites tries what a role that only reads must not be able to do.
 func refuseWrites(t *testing.T, client redis.UniversalClient, user, namespace string) {
 	t.Helper()
 	prefix := "cb:{" + namespace + "}:"
@@ -237,8 +237,8 @@ func TestStartNamesWhatRedisRefuses(t *testing.T) {
 	}
 }
 
-// A wrong password or database of Postgres is named, and makes task.list unavailable like a
-// Postgres that is away.
+// A wrong password or database name for Postgres is reported as such. Like an unavailable Postgres,
+// it makes task.list unavailable.
 func TestWhatPostgresRefusesIsNamed(t *testing.T) {
 	t.Parallel()
 	right, err := url.Parse(testenv.Postgres(t))

@@ -16,9 +16,9 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// agree waits until every projection has all of the log, and proves that the log is lawful and that
-// Redis, the global state and Postgres are what it tells. The counts are compared with the API's as
-// well, by other means than the audit's.
+// agree waits until all projections have applied the whole log. It then checks that the log is
+// valid, and that Redis, the global state and Postgres equal what the log says. It also compares
+// the counts with those of the API, which computes them in another way than the audit.
 func agree(t *testing.T, c *client, cfg *config.Config) {
 	t.Helper()
 	caughtUp(t, c)
@@ -44,7 +44,7 @@ func agree(t *testing.T, c *client, cfg *config.Config) {
 	verified(t, cfg)
 }
 
-// verified has the audit prove that what is stored equals the log.
+// verified runs the audit, which checks that all stored state equals the log.
 func verified(t *testing.T, cfg *config.Config) {
 	t.Helper()
 	var pool *projections.Pool
@@ -61,12 +61,12 @@ func verified(t *testing.T, cfg *config.Config) {
 	}
 	if !report.OK() || !report.State || report.Postgres != (pool != nil) || report.Events == 0 {
 		var text strings.Builder
-		_, _ = report.WriteTo(&text) // to memory
+		_, _ = report.WriteTo(&text) // writing to memory cannot fail
 		t.Errorf("the audit says:\n%s", text.String())
 	}
 }
 
-// caughtUp waits until every projection has applied the whole log.
+// caughtUp waits until all projections have applied the whole log.
 func caughtUp(t *testing.T, c *client) {
 	t.Helper()
 	testenv.Eventually(t, 20*time.Second, func() (bool, string) {

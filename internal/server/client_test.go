@@ -14,7 +14,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// client talks to one coordinator.
+// client is a client of one coordinator.
 type client struct {
 	url  string
 	http *http.Client
@@ -27,7 +27,7 @@ func newClient(t testing.TB, addr string) *client {
 	return &client{url: "http://" + addr, http: &http.Client{Transport: transport, Timeout: 30 * time.Second}}
 }
 
-// refusal is a JSON-RPC error as it came.
+// refusal is a JSON-RPC error as it was received.
 type refusal struct {
 	Code    int             `json:"code"`
 	Message string          `json:"message"`
@@ -36,14 +36,14 @@ type refusal struct {
 
 func (r *refusal) Error() string { return fmt.Sprintf("%s (%d): %s", r.Message, r.Code, r.Data) }
 
-// text is the error's data when it is a string.
+// text returns the error's data if it is a string.
 func (r *refusal) text() string {
 	var s string
-	_ = json.Unmarshal(r.Data, &s) // otherwise it is none
+	_ = json.Unmarshal(r.Data, &s) // other data leaves s empty
 	return s
 }
 
-// wireError is the error of a call that got no answer: the coordinator is gone.
+// wireError is the error of a call without a response: the coordinator is gone.
 type wireError struct{ error }
 
 // ask makes one call. The error is a *refusal or a wireError.
@@ -93,7 +93,7 @@ func call[R any](t testing.TB, c *client, method string, params any) R {
 	return result
 }
 
-// refused makes one call that must fail with a code.
+// refused makes one call that must fail with this code.
 func refused(t testing.TB, c *client, code int, method string, params any) *refusal {
 	t.Helper()
 	text, err := c.ask(method, params)
@@ -104,7 +104,7 @@ func refused(t testing.TB, c *client, code int, method string, params any) *refu
 	return r
 }
 
-// get reads a path.
+// get requests a path.
 func (c *client) get(t testing.TB, path string) (status int, body string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+path, nil)
@@ -123,7 +123,7 @@ func (c *client) get(t testing.TB, path string) (status int, body string) {
 	return response.StatusCode, string(text)
 }
 
-// readyz reads /readyz.
+// readyz requests /readyz.
 func (c *client) readyz(t testing.TB) (int, readiness) {
 	t.Helper()
 	var r readiness
@@ -134,7 +134,7 @@ func (c *client) readyz(t testing.TB) (int, readiness) {
 	return status, r
 }
 
-// ready waits until the coordinator is, with all that it was given.
+// ready waits until the coordinator and all its stores are ready.
 func (c *client) ready(t testing.TB) {
 	t.Helper()
 	testenv.Eventually(t, 20*time.Second, func() (bool, string) {
@@ -145,7 +145,7 @@ func (c *client) ready(t testing.TB) {
 
 type params map[string]any
 
-// object makes call's result a map.
+// object is the type argument of call for a result as a map.
 type object = map[string]any
 
 // page is the result of task.list.
@@ -157,7 +157,7 @@ type page struct {
 
 type listedTask struct{ ID, UpdatedAt string }
 
-// create creates a task and gives its id.
+// create creates a task and returns its id.
 func (c *client) create(t testing.TB, p params) string {
 	t.Helper()
 	return call[struct{ ID string }](t, c, "task.create", p).ID

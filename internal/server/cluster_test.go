@@ -16,10 +16,10 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// sharedPassword is that of servers which belong together.
+// sharedPassword is the password of servers that belong together.
 const sharedPassword = "3f0c5a7d9b1e48c2a6d4e8f0b2c4a6e8"
 
-// belonging is a Redis of the test's own that has the password of those it belongs to.
+// belonging starts a private Redis with the shared password.
 func belonging(t *testing.T, o devstack.RedisOptions) *devstack.Redis {
 	t.Helper()
 	o.Dir = t.TempDir()
@@ -71,9 +71,9 @@ func startCluster(t *testing.T) (servers []*devstack.Redis, nodes []*redis.Clien
 	return servers, nodes
 }
 
-// A cluster of three masters, with a namespace on each of two: a day's work with all that is
-// derived from it, a flush of the one that leaves the other alone, and a master that dies while the
-// other namespace goes on.
+// A cluster of three masters with two namespaces on two of them: ordinary work with all derived
+// state, a flush of one namespace that does not affect the other, and the death of one master while
+// the other namespace continues.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	servers, nodes := startCluster(t)
@@ -150,7 +150,7 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// on returns which master has a namespace.
+// on returns the index of the master of a namespace.
 func on(t *testing.T, node *redis.Client, cfg *config.Config) int {
 	t.Helper()
 	slot, err := node.ClusterKeySlot(t.Context(), keysOf(t, cfg).Log()).Result()
@@ -160,7 +160,7 @@ func on(t *testing.T, node *redis.Client, cfg *config.Config) int {
 	return int(slot) * masters / allSlots
 }
 
-// work is a day's work on 13 tasks.
+// work does ordinary work on 13 tasks.
 func work(t *testing.T, c *client) {
 	t.Helper()
 	for _, id := range []string{"w1", "w2", "w3"} {

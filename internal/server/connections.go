@@ -10,30 +10,31 @@ import (
 	"time"
 )
 
-// What is sent already when the stop begins, and only not read yet, is read within sendTicks times
-// sendTick. These are counted one after the other, so that a process that gets no CPU for a while
-// does not count that time.
+// A request that was sent before the stop began, but is not read yet, is read within sendTicks
+// times sendTick. The ticks are counted one by one, so that time in which the process gets no CPU
+// does not count.
 const (
 	sendTick  = 50 * time.Millisecond
 	sendTicks = 5
 )
 
-// connections are those of a server from which a request may not have come whole.
-// http.Server.Shutdown waits for them as for requests in work, so a caller that stops halfway would
-// hold every stop for the whole patience.
+// connections are the server's connections whose request may be incomplete. http.Server.Shutdown
+// waits for them as for active requests, so a caller that stops in the middle of a request would
+// delay every stop by the whole shutdown timeout.
 type connections struct {
 	mu      sync.Mutex
 	open    map[net.Conn]*connection
 	dropped bool
 }
 
-// connection is what is known of one. sending is true until a request has been read whole.
+// connection is the state of one connection. sending is true until a request has been read
+// completely.
 type connection struct{ sending atomic.Bool }
 
-// connectionKey is the key of a request's *connection in its context.
+// connectionKey is the context key of a request's *connection.
 type connectionKey struct{}
 
-// watch makes a server tell of its connections; it is called before the server serves.
+// watch makes a server report its connections. It must be called before the server serves.
 func (c *connections) watch(s *http.Server) {
 	c.open = map[net.Conn]*connection{}
 	s.ConnContext = c.add
@@ -48,14 +49,14 @@ func (c *connections) add(ctx context.Context, conn net.Conn) context.Context {
 	defer c.mu.Unlock()
 	c.open[conn] = one
 	if c.dropped {
-		_ = conn.Close() // accepted while the listener was closed
+		_ = conn.Close() // accepted while the listener was being closed
 	}
 	return context.WithValue(ctx, connectionKey{}, one)
 }
 
 func (c *connections) change(conn net.Conn, state http.ConnState) {
-	// Between two requests Shutdown closes it by itself, also when a part of the next header has
-	// come.
+	// Shutdown itself closes connections between two requests, even if part of the next header has
+	// arrived.
 	if state == http.StateClosed || state == http.StateHijacked {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -63,8 +64,8 @@ func (c *connections) change(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// dropSoon leaves a moment for what is sent already, then drops; it returns early when stopped is
-// closed.
+// dropSoon waits a moment for requests that were already sent, then calls drop. It returns early
+// when stopped is closed.
 func (c *connections) dropSoon(stopped <-chan struct{}) {
 	tick := time.NewTicker(sendTick)
 	defer tick.Stop()
@@ -78,8 +79,7 @@ func (c *connections) dropSoon(stopped <-chan struct{}) {
 	c.drop()
 }
 
-// drop closes the connections whose request has not come whole, and all that are opened from now
-// on.
+// drop closes the connections with an incomplete request, and all that are opened later.
 func (c *connections) drop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,8 +91,8 @@ func (c *connections) drop() {
 	}
 }
 
-// whole notes when a request has come whole: at its header when it has no body, else at the body's
-// end.
+// whole records when a request is complete: after its header if it has no body, else at the end of
+// the body.
 func whole(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if one, ok := r.Context().Value(connectionKey{}).(*connection); ok {
@@ -106,7 +106,7 @@ func whole(next http.Handler) http.Handler {
 	})
 }
 
-// body is a request's.
+// body is the body of a request.
 type body struct {
 	io.ReadCloser
 	of *connection

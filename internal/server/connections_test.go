@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// resident is how much memory a process has, in bytes.
+// resident returns the memory of a process in bytes.
 func resident(t *testing.T, pid int) int {
 	t.Helper()
 	if statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid)); err == nil {
@@ -38,8 +38,8 @@ func resident(t *testing.T, pid int) int {
 	return kilobytes << 10
 }
 
-// mayOpen fails where this process, or the coordinator, may not have so many connections. Go has
-// raised the soft limit already.
+// mayOpen fails the test if this process, or the coordinator, may not open that many connections.
+// Go has already raised the soft limit.
 func mayOpen(t *testing.T, connections uint64) {
 	t.Helper()
 	var limit syscall.Rlimit
@@ -51,8 +51,8 @@ func mayOpen(t *testing.T, connections uint64) {
 	}
 }
 
-// dial opens a connection that leaves nothing behind when the test ends: so many would use up the
-// ports.
+// dial opens a connection that leaves no socket behind when the test ends. Otherwise that many
+// would use up the ports.
 func dial(t *testing.T, addr string) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
 	if err != nil {
@@ -69,7 +69,7 @@ func head(addr string, length int) string {
 	return fmt.Sprintf("POST /rpc HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", addr, length)
 }
 
-// exchanged sends a body and reads the answer to its end.
+// exchanged sends a body and reads the whole response.
 func exchanged(conn net.Conn, addr, body string) (status int, err error) {
 	if _, err := io.WriteString(conn, head(addr, len(body))+body); err != nil {
 		return 0, err
@@ -83,7 +83,7 @@ func exchanged(conn net.Conn, addr, body string) (status int, err error) {
 	return response.StatusCode, err
 }
 
-// many runs something so many times, some of them at once, and gives the first error.
+// many calls do that many times, partly concurrently, and returns the first error.
 func many(times int, do func() error) error {
 	var next atomic.Int64
 	var all sync.WaitGroup
@@ -110,8 +110,7 @@ func many(times int, do func() error) error {
 	}
 }
 
-// answersInTime makes calls as an agent does, each of which must be answered within the method's
-// timeout.
+// answersInTime makes an agent's calls. Each must be answered within the method's timeout.
 func (c *client) answersInTime(t *testing.T) {
 	t.Helper()
 	for range 50 {
@@ -123,7 +122,7 @@ func (c *client) answersInTime(t *testing.T) {
 	}
 }
 
-// A fleet whose agents keep their connections costs memory, and nobody's time.
+// A fleet whose agents keep their connections open costs memory but does not delay anybody.
 func TestTenThousandIdleConnections(t *testing.T) {
 	const connections, most = 10_000, withRaceDetector * 48 << 10
 	mayOpen(t, connections)
@@ -152,8 +151,8 @@ func TestTenThousandIdleConnections(t *testing.T) {
 	}
 }
 
-// Callers that send nearly all of a long body, and then nothing, get the memory that there is for
-// long bodies and no more. Who has a short one is not kept waiting.
+// Callers that send nearly all of a long body and then stop get only the memory that is reserved
+// for long bodies. A caller with a short body does not wait for them.
 func TestManyLongBodiesAtOnce(t *testing.T) {
 	const connections, length, most = 400, 1 << 20, withRaceDetector * 160 << 20
 	mayOpen(t, connections)
@@ -168,7 +167,7 @@ func TestManyLongBodiesAtOnce(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		// One that is refused may be told so before it has sent all.
+		// A rejected caller may be told so before it has sent everything.
 		if _, err := io.WriteString(conn, nearly); err != nil {
 			refused.Add(1)
 		}

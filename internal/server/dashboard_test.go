@@ -17,7 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// dashboard is what the test knows of Grafana's format.
+// dashboard is the part of Grafana's format that the test needs.
 type dashboard struct {
 	Panels     []panel
 	Templating struct{ List []variable }
@@ -55,7 +55,7 @@ type query struct {
 
 type matcher struct{ Label, Kind, Value string }
 
-// parsed returns expressions to Prometheus's own parser.
+// parsed parses expressions with Prometheus's own parser.
 func parsed(t *testing.T, expressions []string) []query {
 	t.Helper()
 	in, err := json.Marshal(expressions)
@@ -76,7 +76,8 @@ func parsed(t *testing.T, expressions []string) []query {
 	return queries
 }
 
-// series lists those of a scrape by metric, each as its labels. Prometheus adds the target's.
+// series returns the labels of all series of a scrape by metric. Prometheus adds those of the
+// target.
 func (s scrape) series() map[string][]map[string]string {
 	all := map[string][]map[string]string{"up": {{"job": "", "instance": ""}}}
 	for name, family := range s.families {
@@ -103,8 +104,8 @@ func (s scrape) series() map[string][]map[string]string {
 	return all
 }
 
-// ask says what is wrong with a query for these series, "" if nothing is: a metric or label there
-// is not, or a selector that nothing can match.
+// ask returns what is wrong with a query for these series, or "": an unknown metric or label, or a
+// selector that nothing can match.
 func ask(q query, all map[string][]map[string]string) string {
 	if q.Error != "" {
 		return q.Error
@@ -130,8 +131,8 @@ func ask(q query, all map[string][]map[string]string) string {
 	return ""
 }
 
-// matches reports whether the labels of a series fit; job and instance are the target's and fit
-// always.
+// matches reports whether the labels of a series match. The labels job and instance belong to the
+// target and always match.
 func matches(matchers []matcher, labels map[string]string) bool {
 	for _, m := range matchers {
 		value, there := labels[m.Label]
@@ -152,7 +153,7 @@ func matches(matchers []matcher, labels map[string]string) bool {
 	return true
 }
 
-// The dashboard can be imported anywhere, and asks for nothing that a coordinator does not tell.
+// The dashboard can be imported anywhere, and queries only what a coordinator exports.
 func TestDashboard(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../docs/grafana-dashboard.json")
@@ -235,7 +236,7 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// What the check of the dashboard is there to find, it finds.
+// The check of the dashboard finds the mistakes that it is meant to find.
 func TestDashboardCheckFinds(t *testing.T) {
 	t.Parallel()
 	all := map[string][]map[string]string{"m_total": {{"job": "", "instance": "", "method": "a"}, {"job": "", "instance": "", "method": "b"}}}
@@ -250,7 +251,7 @@ func TestDashboardCheckFinds(t *testing.T) {
 	}
 }
 
-// The page has every metric with its type and labels, and no others; its alerts can fire.
+// The page lists every metric with its type and labels, and no others. Its alerts can fire.
 func TestMetricsPage(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/metrics.md")

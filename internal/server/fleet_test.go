@@ -20,7 +20,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// worker registers, heartbeats, claims and completes, as an agent does: it goes on from any error.
+// worker registers, sends heartbeats, claims and completes as an agent does. It continues after
+// every error.
 type worker struct {
 	*client
 	id   string
@@ -28,15 +29,16 @@ type worker struct {
 	done atomic.Int64 // tasks that it completed
 }
 
-// run works until ctx ends. With stuck it claims what it is given and completes nothing: it is the
-// one to die.
+// run works until ctx ends. With stuck set, it claims tasks and completes none, because it is the
+// worker that will die.
 func (w *worker) run(ctx context.Context, stuck func(held int)) {
 	var beats sync.WaitGroup
 	beats.Go(func() {
 		for each := time.NewTicker(w.ttl / 5); ; {
 			select {
 			case <-each.C:
-				_, _ = w.ask("system.heartbeat", params{"instanceId": w.id}) // the next one comes soon
+				// The next heartbeat follows soon.
+				_, _ = w.ask("system.heartbeat", params{"instanceId": w.id})
 			case <-ctx.Done():
 				each.Stop()
 				return
@@ -63,7 +65,7 @@ func (w *worker) run(ctx context.Context, stuck func(held int)) {
 				} else if _, err := w.ask("task.complete", params{"id": claim.TaskID, "workerId": w.id, "attempt": claim.Task.Attempt}); err == nil {
 					w.done.Add(1)
 				}
-				continue // there may be more at once
+				continue // there may be more to claim
 			}
 		}
 		select {
@@ -125,7 +127,7 @@ func keysOf(t testing.TB, cfg *config.Config) keys.Space {
 	return space
 }
 
-// count returns how often each event was, by type and by the id in its payload.
+// count returns how often each event occurs, by type and by the id in its payload.
 func count(all []events.Envelope) map[events.Type]map[string]int {
 	counts := map[events.Type]map[string]int{}
 	for _, e := range all {
@@ -139,7 +141,7 @@ func count(all []events.Envelope) map[events.Type]map[string]int {
 	return counts
 }
 
-// A worker dies with tasks in its hands; the others finish them, and each task is finished once.
+// A worker dies while it holds tasks. The others finish them, and each task is finished once.
 func TestAFleetOutlivesAWorker(t *testing.T) {
 	t.Parallel()
 	const tasks, ttl = 120, 2 * time.Second
@@ -165,7 +167,7 @@ func TestAFleetOutlivesAWorker(t *testing.T) {
 			}
 		})
 	})
-	<-dead.Done() // it has five tasks by now
+	<-dead.Done() // it holds five tasks now
 
 	workers := make([]*worker, 4)
 	for n := range workers {

@@ -15,7 +15,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// crowd puts 300,000 keys into the namespace, and a few that are huge: the log, a queue, a topic.
+// crowd writes 300,000 keys into the namespace, among them a few huge ones: the log, a queue, a
+// topic.
 func crowd(t testing.TB, rdb redis.UniversalClient, namespace string, n int) {
 	t.Helper()
 	fill(t, rdb, namespace, n)
@@ -34,9 +35,10 @@ func crowd(t testing.TB, rdb redis.UniversalClient, namespace string, n int) {
 	}
 }
 
-// Nobody else waits for a flush: while it deletes 300,000 keys, Redis answers another client within
-// 20 ms. What is asked is Redis's own time between two commands of a pair, and the commands it
-// calls slow, so that a machine on which the tests are slow does not count as a Redis that is.
+// A flush delays no other client: while it deletes 300,000 keys, Redis replies to another client
+// within 20 ms. The benchmark measures Redis's own time between the two commands of a pair, and
+// counts the commands that Redis logs as slow, so that a slow test machine does not look like a
+// slow Redis.
 func BenchmarkFlush(b *testing.B) {
 	const many = 300_000
 	server := testenv.OwnRedis(b, devstack.RedisOptions{})
@@ -78,7 +80,7 @@ func BenchmarkFlush(b *testing.B) {
 	}
 }
 
-// worstPing is the longest that another client waited for Redis meanwhile.
+// worstPing returns the longest time that another client waited for Redis while meanwhile ran.
 func worstPing(b *testing.B, rdb *redis.Client, meanwhile func()) (worst time.Duration) {
 	b.Helper()
 	stop := make(chan struct{})
@@ -104,7 +106,7 @@ func worstPing(b *testing.B, rdb *redis.Client, meanwhile func()) (worst time.Du
 	return worst
 }
 
-// idleFor lets time pass: here it is what is measured over.
+// idleFor waits. The time itself is what the benchmark measures over.
 func idleFor(b *testing.B, d time.Duration) {
 	b.Helper()
 	timer := time.NewTimer(d)

@@ -13,7 +13,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// stats are the values of a section of INFO.
+// stats returns the values of a section of INFO.
 func stats(t *testing.T, rdb *redis.Client, section string) map[string]string {
 	t.Helper()
 	text, err := rdb.Info(t.Context(), section).Result()
@@ -29,12 +29,12 @@ func stats(t *testing.T, rdb *redis.Client, section string) map[string]string {
 	return all
 }
 
-// calls is how often a command was run, and for how long on average in µs.
+// calls returns how often a command was run, and its average time in µs.
 func calls(t *testing.T, rdb *redis.Client, command string) (n, average float64) {
 	t.Helper()
 	for field := range strings.SplitSeq(stats(t, rdb, "commandstats")["cmdstat_"+command], ",") {
 		name, value, _ := strings.Cut(field, "=")
-		number, _ := strconv.ParseFloat(value, 64) // missing is none
+		number, _ := strconv.ParseFloat(value, 64) // 0 if it is missing
 		switch name {
 		case "calls":
 			n = number
@@ -45,9 +45,9 @@ func calls(t *testing.T, rdb *redis.Client, command string) (n, average float64)
 	return n, average
 }
 
-// A flush takes Redis's time in small pieces: about 100 keys a call, whatever is large is freed
-// behind its back. How long others then wait is what BenchmarkFlush measures; here is what it
-// depends on, which a busy machine does not change.
+// A flush uses Redis's time in small pieces: about 100 keys a call, and large values are freed in
+// the background. BenchmarkFlush measures how long others wait. This test checks what that depends
+// on, which a busy machine does not change.
 func TestFlushIsGentle(t *testing.T) {
 	t.Parallel()
 	const many, huge = 30_000, 4
@@ -78,7 +78,7 @@ func TestFlushIsGentle(t *testing.T) {
 	}
 	testenv.Eventually(t, 20*time.Second, func() (bool, string) {
 		freed := stats(t, rdb, "memory")["lazyfreed_objects"]
-		n, _ := strconv.Atoi(freed) // missing is none
+		n, _ := strconv.Atoi(freed) // 0 if it is missing
 		return n >= huge-1, "freed in the background: " + freed
 	})
 }

@@ -23,7 +23,7 @@ import (
 
 const confirm = "FLUSH_ALL_DATA"
 
-// follower is a service that follows the log, and has never restarted.
+// follower is a service that follows the log and never restarts.
 type follower struct{ messages <-chan *message.Message }
 
 func follow(t *testing.T, cfg *config.Config) *follower {
@@ -72,13 +72,12 @@ func logHash(t *testing.T, cfg *config.Config, rdb redis.UniversalClient) map[st
 	}
 	h, err := rdb.HGetAll(t.Context(), space.Log()).Result()
 	if err != nil {
-		return map[string]string{} // Redis is away
+		return map[string]string{} // Redis is unavailable
 	}
 	return h
 }
 
-// Projections and subscribers go on over a flush without a restart; what is kept in Postgres is
-// complete.
+// Projections and subscribers continue after a flush without a restart. Postgres is complete.
 func TestFlush(t *testing.T) {
 	t.Parallel()
 	for name, include := range map[string]bool{"postgres too": true, "redis only": false} {
@@ -155,7 +154,7 @@ func redisSeq(t *testing.T, cfg *config.Config) int64 {
 	return n
 }
 
-// fill puts keys into the namespace that take a flush a while.
+// fill writes so many keys into the namespace that a flush takes a while.
 func fill(t testing.TB, rdb redis.UniversalClient, namespace string, n int) {
 	t.Helper()
 	for from := 0; from < n; from += 5000 {
@@ -175,12 +174,12 @@ func deleting(t *testing.T, cfg *config.Config, rdb redis.UniversalClient) {
 	t.Helper()
 	testenv.Eventually(t, 20*time.Second, func() (bool, string) {
 		h := logHash(t, cfg, rdb)
-		n, _ := strconv.Atoi(h["flushKeys"]) // 0 when there is none
+		n, _ := strconv.Atoi(h["flushKeys"]) // 0 if there is none
 		return n > 5000, fmt.Sprintf("the log's hash is %v", h)
 	})
 }
 
-// flushedOnce waits until the flush is over, and gives its event.
+// flushedOnce waits for the end of the flush and returns its event.
 func flushedOnce(t *testing.T, service *follower) events.SystemFlushed {
 	t.Helper()
 	e := service.next(t)
@@ -194,7 +193,7 @@ func flushedOnce(t *testing.T, service *follower) events.SystemFlushed {
 	return p
 }
 
-// The process that carries a flush out is killed: another one finishes it, and the count is exact.
+// The process that runs a flush is killed. Another one completes the flush, and the count is exact.
 func TestFlushOutlivesItsCoordinator(t *testing.T) {
 	t.Parallel()
 	const many = 150_000
@@ -215,7 +214,8 @@ func TestFlushOutlivesItsCoordinator(t *testing.T) {
 		answered <- err
 	}()
 	deleting(t, cfg, rdb)
-	// The log goes first, or the metrics, whose checkpoint goes too, would be folded from it again.
+	// The log is deleted first. Otherwise the metrics, whose checkpoint is deleted too, would be
+	// folded from it again.
 	if n := rdb.Exists(t.Context(), "cb:{"+cfg.Namespace+"}:stream:events").Val(); n != 0 {
 		t.Error("the log is there while keys are deleted")
 	}
@@ -237,7 +237,7 @@ func TestFlushOutlivesItsCoordinator(t *testing.T) {
 	verified(t, cfg)
 }
 
-// Redis is killed while keys are deleted: the flush goes on when it is back, and the count is
+// Redis is killed while keys are deleted. The flush continues when Redis is back, and the count is
 // exact.
 func TestRedisIsKilledDuringAFlush(t *testing.T) {
 	t.Parallel()
@@ -271,7 +271,7 @@ func TestRedisIsKilledDuringAFlush(t *testing.T) {
 	verified(t, cfg)
 }
 
-// The caller goes away: the flush goes on.
+// The caller hangs up, and the flush continues.
 func TestFlushOutlivesItsCaller(t *testing.T) {
 	t.Parallel()
 	server := durable(t)
@@ -311,7 +311,7 @@ func TestFlushOutlivesItsCaller(t *testing.T) {
 	})
 }
 
-// Without Postgres a flush changes nothing, whether rows are to go or to stay.
+// Without Postgres a flush changes nothing, whether rows are to be deleted or kept.
 func TestFlushWithoutPostgres(t *testing.T) {
 	t.Parallel()
 	postgres := testenv.OwnPostgres(t)

@@ -14,7 +14,7 @@ import (
 
 const healthCall = `{"jsonrpc":"2.0","id":1,"method":"system.health"}`
 
-// A name in --listen is served by that name, although the listener knows the address alone.
+// A name in --listen is accepted as a host name, although the listener knows only the address.
 func TestTheNameInListenIsServed(t *testing.T) {
 	t.Parallel()
 	bound := &net.TCPAddr{IP: net.ParseIP("192.0.2.1"), Port: 3000}
@@ -41,8 +41,8 @@ func TestTheNameInListenIsServed(t *testing.T) {
 	}
 }
 
-// Behind a proxy that keeps Host, as docs/security.md configures it, the names in --allowed-hosts
-// are served and no others.
+// Behind a proxy that keeps Host, configured as in docs/security.md, the names in --allowed-hosts
+// are accepted and no others.
 func TestAllowedHostsBehindAProxyThatKeepsHost(t *testing.T) {
 	t.Parallel()
 	c := start(t, settings(t, func(cfg *config.Config) { cfg.AllowedHosts = []string{"cb.example", "ops.example:8443"} }))
@@ -80,7 +80,7 @@ func TestAllowedHostsBehindAProxyThatKeepsHost(t *testing.T) {
 			t.Errorf("Host %s, Origin %q: status %d, want %d: %s", request.host, request.origin, status, request.want, answer)
 		}
 	}
-	// Whoever sends it chooses X-Forwarded-Host, so it allows nothing.
+	// The sender chooses X-Forwarded-Host, so it must not allow anything.
 	if status, _ := through.post(t, "/rpc", healthCall, func(r *http.Request) {
 		r.Host = "evil.example"
 		r.Header.Set("X-Forwarded-Host", "cb.example")

@@ -17,7 +17,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// post sends a body as it is.
+// post sends a body unchanged.
 func (c *client) post(t *testing.T, path, body string, change func(*http.Request)) (status int, answer string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.url+path, strings.NewReader(body))
@@ -76,7 +76,7 @@ func TestJSONRPCOnBothPaths(t *testing.T) {
 			t.Errorf("%s, a notification: %d %q", path, status, answer)
 		}
 	}
-	// Both notifications did what they said.
+	// Both notifications took effect.
 	if first := call[object](t, c, "task.get", params{"id": "t-1"}); first["text"] != "quiet" {
 		t.Errorf("the first task is %v", first)
 	}
@@ -132,7 +132,8 @@ func TestHealthAndReadiness(t *testing.T) {
 	}
 }
 
-// A Postgres that accepts connections and never answers is a Postgres that is gone, not a Redis.
+// A Postgres that accepts connections and never replies is reported as unavailable. Redis is not
+// affected.
 func TestReadinessWithAPostgresThatHangs(t *testing.T) {
 	t.Parallel()
 	hole, err := net.Listen("tcp", "127.0.0.1:0")
@@ -225,11 +226,13 @@ func TestRateLimitsOfTheOperator(t *testing.T) {
 	if json.Unmarshal(err.Data, &data) != nil || data.Limit != 2 || data.WindowMs != 60000 || data.RetryAfterMs < 1 || data.RetryAfterMs > 60000 {
 		t.Errorf("%v", err)
 	}
-	_ = refused(t, c, api.CodeRateLimited, "task.create", params{"text": "2", "idempotencyKey": "k"}) // a repeat counts too
-	for range 12 {                                                                                    // register's own limit is 10
+	// A repeat counts too.
+	_ = refused(t, c, api.CodeRateLimited, "task.create", params{"text": "2", "idempotencyKey": "k"})
+	// Register's own limit is 10.
+	for range 12 {
 		call[object](t, c, "system.register", params{"id": "i", "roles": []string{}})
 	}
-	// Both coordinators of a fleet count together.
+	// All coordinators of a fleet count together.
 	_ = refused(t, start(t, cfg), api.CodeRateLimited, "task.create", params{"text": "4"})
 }
 

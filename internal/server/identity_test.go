@@ -17,8 +17,8 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// Two coordinators with a Redis each are given one database: the second is refused, before and
-// while the first runs, and the first keeps every row.
+// Two coordinators with different Redis servers use one database. The second is rejected, before
+// and while the first runs, and the first keeps every row.
 func TestTwoLogsAndOneDatabase(t *testing.T) {
 	t.Parallel()
 	database, namespace := testenv.Postgres(t), testenv.Namespace(t)
@@ -33,7 +33,7 @@ func TestTwoLogsAndOneDatabase(t *testing.T) {
 	}
 	caughtUp(t, c)
 
-	// The second has a log of its own, and is further in it.
+	// The second has its own log and is further in it.
 	alone := settings(t, func(c *config.Config) { c.RedisURL, c.Namespace = second.RedisURL, namespace })
 	other := start(t, alone)
 	for range 20 {
@@ -54,7 +54,8 @@ func TestTwoLogsAndOneDatabase(t *testing.T) {
 	}
 	agree(t, c, first)
 
-	// What gets at the database without that question is refused as well: each write compares.
+	// Writes that skip the check at startup are rejected as well, because each write compares the
+	// identity.
 	pool, err := projections.OpenPool(t.Context(), database, namespace)
 	if err != nil {
 		t.Fatal(err)
@@ -73,8 +74,8 @@ func TestTwoLogsAndOneDatabase(t *testing.T) {
 	agree(t, c, first)
 }
 
-// Rows of a version that kept no identity are adopted when their checkpoint fits the log, and else
-// refused.
+// Rows of a version without identities are adopted if their checkpoint is in the log. Otherwise
+// they are rejected.
 func TestRowsWithoutAnIdentity(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
@@ -111,8 +112,8 @@ func TestRowsWithoutAnIdentity(t *testing.T) {
 	}
 }
 
-// A Redis that comes back empty under a coordinator holds another log: the rows stay until somebody
-// takes over.
+// A Redis that comes back empty under a running coordinator holds another log. The rows stay until
+// an operator takes over.
 func TestARedisThatComesBackEmptyKeepsTheRows(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) {
@@ -162,7 +163,7 @@ func TestARedisThatComesBackEmptyKeepsTheRows(t *testing.T) {
 		t.Errorf("%d rows are left after a start, want 5", n)
 	}
 
-	// The way on, as claudebench rebuild tasks --take-over goes it.
+	// The way to continue: what claudebench rebuild tasks --take-over does.
 	taken, err := Start(t.Context(), cfg, Options{Logger: quiet, OwnStores: true})
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +177,7 @@ func TestARedisThatComesBackEmptyKeepsTheRows(t *testing.T) {
 	agree(t, over, cfg)
 }
 
-// A log has an identity also where no coordinator has a database, and keeps it when one comes.
+// A log has an identity even if no coordinator has a database, and keeps it when one is added.
 func TestALogWithoutADatabaseHasAnIdentity(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, nil)

@@ -17,7 +17,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// connect opens a connection that is closed when the test ends, and whose reads end.
+// connect opens a connection whose reads time out. It is closed when the test ends.
 func connect(t *testing.T, addr string) net.Conn {
 	t.Helper()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
@@ -31,7 +31,7 @@ func connect(t *testing.T, addr string) net.Conn {
 	return conn
 }
 
-// Callers that have not sent all of a request do not hold the stop.
+// Callers with an incomplete request do not delay the stop.
 func TestAStopDropsWhatWasNotSentWhole(t *testing.T) {
 	t.Parallel()
 	for _, secure := range []bool{false, true} {
@@ -90,7 +90,7 @@ func TestAStopDropsWhatWasNotSentWhole(t *testing.T) {
 	}
 }
 
-// A request that was sent whole is answered, however long it is in work.
+// A complete request is answered during a stop, however long it takes.
 func TestAStopKeepsWhatIsInWork(t *testing.T) {
 	t.Parallel()
 	working, release := make(chan struct{}), make(chan struct{})

@@ -22,8 +22,8 @@ func ids(p page) []string {
 	return all
 }
 
-// What was created before the call is in the list, whichever coordinator is asked: the one that
-// runs the projection, and the one that does not.
+// Tasks that were created before the call are in the list of every coordinator, whether it runs the
+// projection or not.
 func TestListReadsWhatWasJustCreated(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
@@ -83,7 +83,7 @@ func TestListFiltersAndOrders(t *testing.T) {
 	if !slices.IsSortedFunc(byChange.Tasks, func(a, b listedTask) int { return strings.Compare(a.UpdatedAt, b.UpdatedAt) }) {
 		t.Errorf("by updatedAt: %+v", byChange.Tasks)
 	}
-	// The same object everywhere, to the last digit of what users brought.
+	// Every method returns the same object, with exactly what users wrote.
 	var listed struct{ Tasks []json.RawMessage }
 	text, err := c.ask("task.list", params{"status": "completed"})
 	if err != nil || json.Unmarshal(text, &listed) != nil || len(listed.Tasks) != 1 {
@@ -106,7 +106,7 @@ func TestPagesNeverOverlap(t *testing.T) {
 	c := start(t, settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) }))
 	c.ready(t)
 	const n = 25
-	for i := range n { // many of one priority and status: all ties
+	for i := range n { // all have the same priority and status
 		c.create(t, params{"text": "t", "priority": i % 2})
 	}
 	for _, orderBy := range api.TaskOrders {
@@ -129,8 +129,8 @@ func TestPagesNeverOverlap(t *testing.T) {
 	}
 }
 
-// A page that would be too long is refused with what to do, and does not count as a Postgres that
-// failed.
+// A page that would be too long is rejected with advice, and does not count as a failure of
+// Postgres.
 func TestAPageThatIsTooLong(t *testing.T) {
 	t.Parallel()
 	c := start(t, settings(t, func(cfg *config.Config) { cfg.DatabaseURL = testenv.Postgres(t) }))

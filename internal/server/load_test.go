@@ -16,10 +16,10 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// margin is what an answer may take beyond its method's timeout on a busy machine.
+// margin is how long a response may take beyond its method's timeout on a busy machine.
 const margin = 2 * time.Second
 
-// timeouts are those that the API documents.
+// timeouts are the documented timeouts.
 var timeouts = map[string]time.Duration{
 	"system.register": 5 * time.Second, "system.heartbeat": 2 * time.Second, "system.unregister": 5 * time.Second,
 	"system.check_health": 5 * time.Second, "system.metrics": 3 * time.Second, "system.get_state": 5 * time.Second,
@@ -28,8 +28,8 @@ var timeouts = map[string]time.Duration{
 	"task.complete": 5 * time.Second, "task.list": 10 * time.Second, "task.get": 5 * time.Second, "task.delete": 5 * time.Second,
 }
 
-// inTime asks, and holds the answer against what may come during an outage: a result, or one of the
-// errors of infrastructure, within the method's timeout. Any other error is the caller's business.
+// inTime makes a call and checks the outcome as it may be during an outage: a result, or an
+// infrastructure error within the method's timeout. It leaves any other error to the caller.
 func inTime(t testing.TB, c *client, method string, p any) (json.RawMessage, error) {
 	asked := time.Now()
 	text, err := c.ask(method, p)
@@ -43,7 +43,7 @@ func inTime(t testing.TB, c *client, method string, p any) (json.RawMessage, err
 	return text, err
 }
 
-// passing tells the errors after which an agent asks again.
+// passing reports whether an agent should repeat a call after this error.
 func passing(err error) bool {
 	var refused *refusal
 	if errors.As(err, &refused) {
@@ -53,8 +53,8 @@ func passing(err error) bool {
 	return errors.As(err, &gone)
 }
 
-// load is agents who create, claim and complete tasks, and repeat with the same idempotency key
-// whatever an outage keeps from them.
+// load runs agents that create, claim and complete tasks. After an outage they repeat a call with
+// the same idempotency key.
 type load struct {
 	t      *testing.T
 	target func() *client
@@ -62,14 +62,14 @@ type load struct {
 	agents sync.WaitGroup
 
 	acknowledged atomic.Int64 // commands
-	troubles     atomic.Int64 // answers that were an outage's
+	troubles     atomic.Int64 // errors caused by an outage
 
 	mu        sync.Mutex
-	created   map[string]int // how often a create of its own was answered with a task
+	created   map[string]int // how often a create of its own returned a task
 	completed map[string]int
 }
 
-// startLoad starts the agents; target gives the coordinator to ask.
+// startLoad starts the agents. target returns the coordinator to call.
 func startLoad(t *testing.T, agents int, target func() *client) *load {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -81,13 +81,13 @@ func startLoad(t *testing.T, agents int, target func() *client) *load {
 	return l
 }
 
-// end lets the agents finish the command they are at.
+// end lets the agents finish their current command.
 func (l *load) end() {
 	l.stop()
 	l.agents.Wait()
 }
 
-// progress waits until n more commands were acknowledged.
+// progress waits until n more commands are acknowledged.
 func (l *load) progress(n int64) {
 	l.t.Helper()
 	want := l.acknowledged.Load() + n
@@ -97,7 +97,7 @@ func (l *load) progress(n int64) {
 	})
 }
 
-// trouble waits until n more answers told of an outage.
+// trouble waits until n more calls have failed because of an outage.
 func (l *load) trouble(n int64) {
 	l.t.Helper()
 	want := l.troubles.Load() + n
@@ -174,8 +174,8 @@ func (l *load) note(in map[string]int, id string) {
 	in[id]++
 }
 
-// settled ends the load and proves that every acknowledged command is in the log, once, with
-// nothing beside it: no command was lost, and no repeat ran twice.
+// settled ends the load and checks that the log contains each acknowledged command exactly once and
+// nothing else: no command was lost, and no repeat ran twice.
 func (l *load) settled(c *client, cfg *config.Config) {
 	l.t.Helper()
 	l.end()

@@ -10,7 +10,8 @@ import (
 	"github.com/claudebench/claudebench/internal/config"
 )
 
-// told is a log that does something, aside, when a line with want in it comes for the first time.
+// told is a log that calls then, in another goroutine, when the first line that contains want is
+// written.
 type told struct {
 	want string
 	then func()

@@ -16,15 +16,15 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// childSettings, when set, makes the test binary a coordinator with the settings in it: one that
-// tests can kill.
+// childSettings is an environment variable. If set, the test binary runs as a coordinator with
+// these settings, which a test can kill.
 const childSettings = "CLAUDEBENCH_SERVER_TEST_CHILD"
 
-// briefly is how long circuit breakers stay open in tests: an outage in them is over long before
-// half a minute.
+// briefly is how long circuit breakers stay open in tests, where outages are much shorter than half
+// a minute.
 const briefly = 500 * time.Millisecond
 
-// quiet is a log that nobody reads.
+// quiet discards all logs.
 var quiet = slog.New(slog.DiscardHandler)
 
 func TestMain(m *testing.M) {
@@ -55,8 +55,8 @@ func child(text string) error {
 	return s.Stop(context.WithoutCancel(ctx))
 }
 
-// settings are those of a coordinator on the test binary's shared servers, in a namespace of its
-// own, without rate limits; change makes them the test's own.
+// settings returns the settings of a coordinator on the test binary's shared servers, in a new
+// namespace and without rate limits. change modifies them.
 func settings(t *testing.T, change func(*config.Config)) *config.Config {
 	t.Helper()
 	cfg := &config.Config{
@@ -88,13 +88,13 @@ func start(t *testing.T, cfg *config.Config) *client {
 	return newClient(t, s.Addr())
 }
 
-// process is a coordinator in a process of its own.
+// process is a coordinator in its own process.
 type process struct {
 	*client
 	cmd *testenv.Child
 }
 
-// spawn starts a coordinator in a process of its own, which is gone when the test ends.
+// spawn starts a coordinator in its own process, which is ended with the test.
 func spawn(t *testing.T, cfg *config.Config) *process {
 	t.Helper()
 	text, err := json.Marshal(cfg)
@@ -104,7 +104,7 @@ func spawn(t *testing.T, cfg *config.Config) *process {
 	cmd, out := testenv.Self(t, []string{childSettings + "=" + string(text)}), &screen{}
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	p := &process{cmd: testenv.Launch(t, cmd)}
-	t.Cleanup(func() { _ = p.cmd.Process.Kill() }) // it need not come to an end of its own
+	t.Cleanup(func() { _ = p.cmd.Process.Kill() }) // do not wait for an orderly end
 	testenv.Eventually(t, 30*time.Second, func() (bool, string) {
 		select {
 		case <-p.cmd.Done():

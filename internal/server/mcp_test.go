@@ -15,13 +15,13 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// model is an MCP client as the SDK has it, and the tools it was offered.
+// model is the SDK's MCP client and the tools that it was offered.
 type model struct {
 	*mcp.ClientSession
 	results map[string]*jsonschema.Resolved // the tools' output schemas
 }
 
-// meet connects a client to a coordinator and has it list the tools.
+// meet connects a client to a coordinator and lists the tools.
 func meet(t *testing.T, c *client) *model {
 	t.Helper()
 	session, err := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, nil).Connect(t.Context(),
@@ -55,7 +55,7 @@ func meet(t *testing.T, c *client) *model {
 	return m
 }
 
-// use calls a tool that must succeed. Its result fits the output schema, and is in the text as
+// use calls a tool that must succeed. The result must fit the output schema and be the text as
 // well.
 func (m *model) use(t *testing.T, tool string, arguments params) object {
 	t.Helper()
@@ -81,7 +81,7 @@ func (m *model) use(t *testing.T, tool string, arguments params) object {
 	return structured
 }
 
-// err calls a tool that must fail, and gives its text.
+// err calls a tool that must fail, and returns its text.
 func (m *model) err(t *testing.T, tool string, arguments params) string {
 	t.Helper()
 	result, err := m.CallTool(t.Context(), &mcp.CallToolParams{Name: tool, Arguments: arguments})
@@ -115,8 +115,8 @@ func (m *model) read(t *testing.T, uri string, into any) {
 	}
 }
 
-// A model works through two coordinators by turns, as behind a balancer: registers, claims,
-// completes, and reads.
+// A model works through two coordinators alternately, as behind a load balancer: it registers,
+// claims, completes and reads.
 func TestAWorkersLifeByMCP(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
@@ -130,7 +130,7 @@ func TestAWorkersLifeByMCP(t *testing.T) {
 
 	a.use(t, "system_register", params{"id": "w", "roles": []string{"worker"}, "metadata": params{"sessionId": "s"}})
 	b.use(t, "system_heartbeat", params{"instanceId": "w"})
-	// 2^53-1 is the greatest number that the client's own JSON keeps.
+	// 2^53-1 is the largest integer that the client's own JSON represents exactly.
 	id := a.use(t, "task_create", params{"text": "count <words> & lines", "metadata": params{"n": 9007199254740991}})["id"].(string)
 	claimed := b.use(t, "task_claim", params{"workerId": "w"})
 	if claimed["taskId"] != id {
@@ -172,8 +172,8 @@ func TestAWorkersLifeByMCP(t *testing.T) {
 	}
 }
 
-// While Redis is gone, the tools are listed, a call fails with what to do about it, and
-// rpc.discover answers.
+// While Redis is unavailable, the tools are listed, a call fails with advice, and rpc.discover
+// works.
 func TestDescriptionsNeedNoRedis(t *testing.T) {
 	t.Parallel()
 	redis := durable(t)
@@ -196,11 +196,11 @@ func TestDescriptionsNeedNoRedis(t *testing.T) {
 	if doc.OpenRPC == "" || !slices.Contains(names, "task.claim") || !slices.Contains(names, "system.unregister") || !slices.Contains(names, "rpc.discover") {
 		t.Errorf("OpenRPC %q, methods %v", doc.OpenRPC, names)
 	}
-	// By position it is refused as a method that there is.
+	// With params by position it is rejected as an existing method.
 	if _, err := c.ask("rpc.discover", []int{1}); err == nil || !strings.Contains(err.Error(), "-32602") {
 		t.Errorf("with params by position: %v", err)
 	}
-	// The Redis client's attempts to connect end when there is something to connect to.
+	// The Redis client stops its attempts to connect only when one succeeds.
 	if err := redis.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}

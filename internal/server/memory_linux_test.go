@@ -19,13 +19,13 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// maxGrowth is how much a coordinator's memory may grow, in MiB, whatever lists are asked for: the
-// 512 MiB beyond which the program collects garbage eagerly, and what the kernel and the runtime
-// hold beside the heap.
+// maxGrowth is the maximum growth of a coordinator's memory in MiB, whatever lists are requested:
+// the 512 MiB beyond which the program collects garbage eagerly, and what the kernel and the
+// runtime use besides the heap.
 const maxGrowth = 512 + 128
 
-// A few short batches that ask for large lists again and again make no coordinator grow without
-// bounds, and it goes on.
+// A few short batches that repeatedly request large lists do not make a coordinator grow without
+// limit, and it keeps working.
 func TestListsOfLargeTasksTakeBoundedMemory(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
@@ -61,7 +61,8 @@ func TestListsOfLargeTasksTakeBoundedMemory(t *testing.T) {
 	if err := all.Wait(); err != nil {
 		t.Error(err)
 	}
-	if got := call[page](t, c.client, "task.list", params{"limit": 1}); got.TotalCount != 16 { // all room is free again
+	// All room is free again.
+	if got := call[page](t, c.client, "task.list", params{"limit": 1}); got.TotalCount != 16 {
 		t.Errorf("%d tasks are listed", got.TotalCount)
 	}
 	grown := c.peak(t) - before
@@ -71,8 +72,8 @@ func TestListsOfLargeTasksTakeBoundedMemory(t *testing.T) {
 	}
 }
 
-// program builds the program as users do, without the race detector, which takes several times the
-// memory, and starts it.
+// program builds and starts the program as users do, without the race detector, which takes several
+// times the memory.
 func program(t *testing.T, cfg *config.Config) *process {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "claudebench")
@@ -96,7 +97,7 @@ func program(t *testing.T, cfg *config.Config) *process {
 	return p
 }
 
-// flood sends a batch and counts its answers without keeping them.
+// flood sends a batch and counts its responses without keeping them.
 func (p *process) flood(path, body string) (answers int, size int64, err error) {
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, p.url+path, strings.NewReader(body))
 	if err != nil {
@@ -115,7 +116,7 @@ func (p *process) flood(path, body string) (answers int, size int64, err error) 
 	return counted.n, size, err
 }
 
-// counter counts how often a text comes in what is written.
+// counter counts how often a text occurs in what is written.
 type counter struct {
 	what, rest string
 	n          int
@@ -128,7 +129,7 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// peak is the most memory that the process has had, in MiB.
+// peak returns the maximum memory that the process has used, in MiB.
 func (p *process) peak(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))

@@ -23,7 +23,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// scrape is what /metrics answered.
+// scrape is a response of /metrics.
 type scrape struct {
 	text     string
 	families map[string]*dto.MetricFamily
@@ -43,15 +43,15 @@ func (c *client) scrape(t testing.TB) scrape {
 	return scrape{text, families}
 }
 
-// ours are the families of this program.
+// ours returns the metric families of this program.
 func (s scrape) ours() map[string]*dto.MetricFamily {
 	ours := maps.Clone(s.families)
 	maps.DeleteFunc(ours, func(name string, _ *dto.MetricFamily) bool { return !strings.HasPrefix(name, "claudebench_") })
 	return ours
 }
 
-// values returns the series of a counter or gauge, and the counts of a histogram or summary, by the
-// values of their labels.
+// values returns the values of a counter or gauge, and the counts of a histogram or summary, by
+// label values.
 func (s scrape) values(name string) map[string]float64 {
 	values := map[string]float64{}
 	for _, m := range s.families[name].GetMetric() {
@@ -65,13 +65,13 @@ func (s scrape) values(name string) map[string]float64 {
 	return values
 }
 
-// notZero leaves out what is 0.
+// notZero omits values that are 0.
 func notZero(values map[string]float64) map[string]float64 {
 	maps.DeleteFunc(values, func(_ string, n float64) bool { return n == 0 })
 	return values
 }
 
-// busy is a coordinator in which something of everything has happened.
+// busy returns a coordinator in which everything that is counted has happened.
 func busy(t *testing.T) (*client, *config.Config) {
 	t.Helper()
 	cfg := settings(t, func(c *config.Config) {
@@ -107,11 +107,11 @@ func busy(t *testing.T) (*client, *config.Config) {
 	return c, cfg
 }
 
-// Each number is what has happened.
+// Each value equals what has happened.
 func TestMetricsAreTrue(t *testing.T) {
 	t.Parallel()
 	c, cfg := busy(t)
-	_ = c.scrape(t) // which counts nowhere
+	_ = c.scrape(t) // not counted anywhere
 	s := c.scrape(t)
 	seq := float64(redisSeq(t, cfg))
 	for name, want := range map[string]map[string]float64{
@@ -159,7 +159,7 @@ func TestMetricsAreTrue(t *testing.T) {
 	if sum := s.families["claudebench_task_wait_seconds"].GetMetric()[0].GetSummary().GetSampleSum(); sum <= 0 || sum > 60 {
 		t.Errorf("tasks have waited %v s", sum)
 	}
-	// That a scrape is no command, the limit of one shows.
+	// A scrape is not a command. The limit of a command shows that.
 	call[object](t, c, "system.metrics", params{})
 	for name, n := range notZero(s.values("claudebench_circuit_state")) {
 		if n != 1 || !strings.HasSuffix(name, " closed") {
@@ -169,7 +169,7 @@ func TestMetricsAreTrue(t *testing.T) {
 	for _, m := range s.families["claudebench_command_duration_seconds"].GetMetric() {
 		h, last := m.GetHistogram(), uint64(0)
 		for i, b := range h.GetBucket() {
-			// Each end is a power of two of a nanosecond, to the last digit.
+			// Each bound is exactly a power of two of a nanosecond.
 			if power := math.Log2(b.GetUpperBound() * 1e9); b.GetCumulativeCount() < last || !math.IsInf(power, 1) && math.Abs(power-math.Round(power)) > 1e-9 {
 				t.Errorf("bucket %d is %v", i, b)
 			}
@@ -181,7 +181,7 @@ func TestMetricsAreTrue(t *testing.T) {
 	}
 }
 
-// By the rules of Prometheus, and with no label that grows with what there is.
+// The metrics follow the conventions of Prometheus, and no label has an unlimited number of values.
 func TestMetricsKeepToTheConventions(t *testing.T) {
 	t.Parallel()
 	c, _ := busy(t)
@@ -225,7 +225,7 @@ func TestMetricsAreRead(t *testing.T) {
 	}
 }
 
-// Any token will do, and none will not.
+// Any token gives access, and a request without a token is rejected.
 func TestMetricsNeedAToken(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tokens.yaml")
@@ -251,7 +251,7 @@ func TestMetricsNeedAToken(t *testing.T) {
 	}
 }
 
-// fromRedis are the metrics that nobody but Redis can tell.
+// fromRedis are the metrics that only Redis knows.
 var fromRedis = []string{
 	"claudebench_events_total", "claudebench_flush_fenced", "claudebench_instances", "claudebench_instances_failed_recently",
 	"claudebench_log_events", "claudebench_log_last_seq", "claudebench_orphan_queues", "claudebench_projection_lag_events",
@@ -259,8 +259,8 @@ var fromRedis = []string{
 	"claudebench_task_wait_seconds", "claudebench_tasks", "claudebench_tasks_open", "claudebench_workers",
 }
 
-// A Redis that is gone or hangs takes its numbers with it, all of them and no others, and holds up
-// nobody for long.
+// While Redis is unavailable or hangs, exactly its metrics are missing, and no scrape is delayed
+// for long.
 func TestMetricsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := durable(t)
@@ -311,7 +311,8 @@ func TestMetricsWithoutRedis(t *testing.T) {
 	back()
 }
 
-// A Postgres that is gone takes the task view's lag with it. Its circuit opens, and that is told.
+// While Postgres is unavailable, the lag of the task view is missing. The circuit opens, and a
+// metric shows it.
 func TestMetricsWithoutPostgres(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnPostgres(t)
@@ -353,7 +354,7 @@ func TestMetricsWithoutPostgres(t *testing.T) {
 	}
 }
 
-// While a flush fences everybody off, a scrape is answered, and tells of it.
+// While a flush fences off all commands, scrapes work and report the fence.
 func TestMetricsDuringAFlush(t *testing.T) {
 	t.Parallel()
 	server := durable(t)

@@ -12,8 +12,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// A coordinator notes the format that it writes, and the first version that wrote it. Data of a
-// version that noted none starts.
+// A coordinator stores the format that it writes, and the first version that wrote it. It also
+// starts with data of a version that stored none.
 func TestTheLogsFormatIsNoted(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, nil)
@@ -37,7 +37,7 @@ func TestTheLogsFormatIsNoted(t *testing.T) {
 	}
 	run("v1")
 	noted("v1")
-	run("v2") // it writes the same
+	run("v2") // it writes the same format
 	noted("v1")
 	if err := rdb.HSet(t.Context(), log, "format", events.Format-1).Err(); err != nil {
 		t.Fatal(err)
@@ -51,8 +51,8 @@ func TestTheLogsFormatIsNoted(t *testing.T) {
 	noted("v4")
 }
 
-// When a newer program starts beside this one, the projections of this one stand aside and commands
-// go on. A start is refused, and changes nothing.
+// When a newer program starts beside this one, this one's projections stop and its commands
+// continue. Starting this program again is rejected and changes nothing.
 func TestANewerProgramBesideThisOne(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, nil)

@@ -12,7 +12,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// Without Postgres commands go on, and only task.list says so; the view catches up when it is back.
+// Without Postgres, commands continue and only task.list is unavailable. The view catches up when
+// Postgres is back.
 func TestPostgresIsKilledAndRestarted(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnPostgres(t)
@@ -46,8 +47,8 @@ func TestPostgresIsKilledAndRestarted(t *testing.T) {
 	}
 }
 
-// A coordinator is killed while it works, and another takes its place: agents repeat, nothing is
-// lost.
+// A coordinator is killed while it works, and another takes its place. Agents repeat their calls,
+// and nothing is lost.
 func TestACoordinatorIsKilledAndRestarted(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })

@@ -14,13 +14,13 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// durable is a Redis of the test's own that confirms nothing it could lose.
+// durable starts a private Redis that syncs every write before it confirms it.
 func durable(t *testing.T) *devstack.Redis {
 	t.Helper()
 	return testenv.OwnRedis(t, devstack.RedisOptions{AppendOnly: true, AppendFsync: "always"})
 }
 
-// one returns the same coordinator each time.
+// one returns a function that always returns the same coordinator.
 func one(c *client) func() *client { return func() *client { return c } }
 
 func TestRedisIsKilledAndRestarted(t *testing.T) {
@@ -49,8 +49,7 @@ func TestRedisIsKilledAndRestarted(t *testing.T) {
 	l.settled(c, cfg)
 }
 
-// A restart that is over soon is not even noticed by callers: what has certainly not run is tried
-// again.
+// Callers do not notice a short restart, because what certainly has not run is retried.
 func TestScriptsAreFlushed(t *testing.T) {
 	t.Parallel()
 	server := durable(t)
@@ -72,8 +71,8 @@ func TestScriptsAreFlushed(t *testing.T) {
 	l.settled(c, cfg)
 }
 
-// A Redis that hangs: every method answers a typed error within its timeout, and goes on
-// afterwards.
+// While Redis hangs, every method returns a typed error within its timeout. Afterwards all of them
+// work.
 func TestRedisIsPaused(t *testing.T) {
 	t.Parallel()
 	server := durable(t)
@@ -128,7 +127,7 @@ func TestRedisIsPaused(t *testing.T) {
 	l.progress(50)
 	c.ready(t)
 	l.end()
-	agree(t, c, cfg) // what was answered Outcome unknown may have run, so the log alone is held to account
+	agree(t, c, cfg) // commands with Outcome unknown may have run, so only the log is checked
 	for id, n := range count(entries(t, cfg))["task.completed"] {
 		if n != 1 {
 			t.Errorf("%s was completed %d times", id, n)
@@ -136,8 +135,8 @@ func TestRedisIsPaused(t *testing.T) {
 	}
 }
 
-// The coordinator waits for a Redis that is not there yet, and does without Postgres until it
-// comes.
+// The coordinator waits for a Redis that has not started yet. It starts without Postgres and uses
+// it when it comes up.
 func TestBothStoresComeLate(t *testing.T) {
 	t.Parallel()
 	redisServer, postgresServer := durable(t), testenv.OwnPostgres(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// holders returns which projections a coordinator runs.
+// holders returns the projections that a coordinator runs.
 func (c *client) holders(t *testing.T) map[string]bool {
 	t.Helper()
 	_, r := c.readyz(t)
@@ -21,12 +21,12 @@ func (c *client) holders(t *testing.T) map[string]bool {
 	return held
 }
 
-// The last coordinator ends as soon as it has answered: the views have what was acknowledged, and
-// verify finds nothing behind.
+// The last coordinator stops as soon as it has answered. The views have everything that was
+// acknowledged, and verify finds no lag.
 func TestProjectionsCatchUpBeforeTheEnd(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
-	for range 3 { // the first time they have yet to be made
+	for range 3 { // in the first round the views have yet to be created
 		s, err := Start(t.Context(), cfg, Options{Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
@@ -42,8 +42,8 @@ func TestProjectionsCatchUpBeforeTheEnd(t *testing.T) {
 	}
 }
 
-// The coordinator that runs the projections is killed; the other one takes them over within five
-// seconds, and what was acknowledged before is in the list.
+// The coordinator that runs the projections is killed. The other one takes them over within five
+// seconds, and its list contains what was acknowledged before.
 func TestProjectionsAreTakenOver(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
@@ -80,7 +80,7 @@ func TestProjectionsAreTakenOver(t *testing.T) {
 	verified(t, cfg)
 }
 
-// Each coordinator looks for the dead; an instance fails once however many do.
+// Every coordinator looks for dead instances. An instance fails once, however many find it.
 func TestAnInstanceFailsOnceUnderManyMonitors(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) {
@@ -101,7 +101,7 @@ func TestAnInstanceFailsOnceUnderManyMonitors(t *testing.T) {
 		n := rdb.XLen(t.Context(), failures).Val()
 		return n >= instances, fmt.Sprintf("%d of %d failed", n, instances)
 	})
-	// Whoever comes late finds nobody left.
+	// A later check finds no dead instance.
 	if late := call[struct{ Failed, Healthy []string }](t, all[0], "system.check_health", params{}); len(late.Failed)+len(late.Healthy) != 0 {
 		t.Errorf("system.check_health still finds %+v", late)
 	}

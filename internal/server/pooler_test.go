@@ -12,8 +12,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// Coordinators behind pgbouncer in transaction mode work as without it, and go on when it was gone.
-// What callers that hang up and connections that break leave behind is no fault of ours.
+// Coordinators behind pgbouncer in transaction mode work as without it, and continue after an
+// outage of it. Callers that hang up and connections that break cause no errors of the coordinator.
 func TestBehindAPooler(t *testing.T) {
 	t.Parallel()
 	database := testenv.Postgres(t)
@@ -35,7 +35,7 @@ func TestBehindAPooler(t *testing.T) {
 	for n := range 4 {
 		callers.Go(func() {
 			for ctx.Err() == nil {
-				_ = list(c, 1+n, 3*time.Millisecond) // hangs up, more often than not
+				_ = list(c, 1+n, 3*time.Millisecond) // hangs up in most cases
 				if err := list(other, 1+n, 30*time.Second); err != nil && !passing(err) {
 					t.Errorf("task.list: %v", err)
 				}
@@ -44,7 +44,7 @@ func TestBehindAPooler(t *testing.T) {
 	}
 	l.progress(100)
 	pooler.Kill(t)
-	l.progress(50) // commands do not need it
+	l.progress(50) // commands do not need the pooler
 	pooler.Restart(t)
 	testenv.Eventually(t, 20*time.Second, func() (bool, string) {
 		err := list(c, 1, 30*time.Second)

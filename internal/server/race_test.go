@@ -2,5 +2,5 @@
 
 package server
 
-// withRaceDetector is how much more memory the race detector makes a process take, roughly.
+// withRaceDetector is roughly by what factor the race detector increases the memory of a process.
 const withRaceDetector = 4

@@ -16,7 +16,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// The states of a store in /readyz. "unavailable" is followed by the cause, where it is known.
+// States of a store in /readyz. "unavailable" is followed by the cause, if it is known.
 const (
 	storeOK          = "ok"
 	storeOff         = "off"
@@ -24,23 +24,23 @@ const (
 	storeNotMigrated = "not migrated yet"
 )
 
-// readiness is the answer of /readyz.
+// readiness is the response of /readyz.
 type readiness struct {
-	// Ready reports whether commands are taken.
+	// Ready is set if commands are accepted.
 	Ready bool `json:"ready"`
-	// Degraded reports that commands are taken, and something needs an operator: task.list does not
-	// answer, or answers what is old, or this coordinator does not fit the others.
+	// Degraded is set if commands are accepted but an operator must act: task.list does not work or
+	// returns old data, or this coordinator's settings differ from those of the others.
 	Degraded bool `json:"degraded"`
-	// Reasons are why it is not ready, or degraded, a sentence each.
+	// Reasons says why the coordinator is not ready or is degraded, one sentence each.
 	Reasons []string `json:"reasons,omitempty"`
-	// Redis and Postgres are ok, or what is wrong; Postgres is off where none is configured.
+	// Redis and Postgres are "ok", or what is wrong. Postgres is "off" if none is configured.
 	Redis       string               `json:"redis"`
 	Postgres    string               `json:"postgres"`
 	Projections []projections.Status `json:"projections"`
 }
 
-// ready serves /readyz: 200 if commands are taken, else 503. A Postgres that is away, even since
-// before the start, does not make the coordinator unready, because commands go on without it.
+// ready serves /readyz: 200 if commands are accepted, else 503. An unavailable Postgres, even since
+// before startup, does not make the coordinator unready, because commands do not need it.
 func (s *Server) ready(writable func(context.Context) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
@@ -51,7 +51,7 @@ func (s *Server) ready(writable func(context.Context) error) http.HandlerFunc {
 			status = http.StatusServiceUnavailable
 		}
 		if s.tokens != nil && auth.Name(r.Context()) == "" {
-			// How the fleet is doing is for those who belong to it.
+			// Only members of the fleet see its state.
 			writeJSON(w, status, map[string]bool{"ready": answer.Ready})
 			return
 		}
@@ -62,7 +62,7 @@ func (s *Server) ready(writable func(context.Context) error) http.HandlerFunc {
 func (s *Server) readiness(ctx context.Context, writable func(context.Context) error) readiness {
 	answer := readiness{Ready: true, Redis: storeOK, Postgres: storeOff}
 	var lag taskview.Lag
-	// Side by side: a store that hangs must not use up the time of the other.
+	// Concurrently, so that a store that hangs does not use up the time of the other.
 	var asked sync.WaitGroup
 	asked.Go(func() { answer.Projections = s.runner.Status(ctx) })
 	if s.tasks != nil {
@@ -94,13 +94,13 @@ func (s *Server) readiness(ctx context.Context, writable func(context.Context) e
 	return answer
 }
 
-// postgres reports how the database stands, and how far the task view is behind the log if Redis
-// tells.
+// postgres returns the state of the database, and the lag of the task view if Redis replies.
 func (s *Server) postgres(ctx context.Context) (string, taskview.Lag) {
 	at, err := s.tasks.Checkpoint(ctx)
 	switch {
 	case err == nil:
-		lag, _ := taskview.ReadLag(ctx, s.scripts, at.String()) // an error is Redis's, which is asked beside
+		// An error is Redis's, which is checked separately.
+		lag, _ := taskview.ReadLag(ctx, s.scripts, at.String())
 		return storeOK, lag
 	case projections.NotMigrated(err):
 		return storeNotMigrated, taskview.Lag{}
@@ -111,8 +111,8 @@ func (s *Server) postgres(ctx context.Context) (string, taskview.Lag) {
 	return storeUnavailable, taskview.Lag{}
 }
 
-// postgresCause is what an operator must change for Postgres to be available, "" where that is not
-// known.
+// postgresCause returns what an operator must change to make Postgres available, or "" if that is
+// unknown.
 func postgresCause(err error) string {
 	var answered *pgconn.PgError
 	if !errors.As(err, &answered) {

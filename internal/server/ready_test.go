@@ -16,7 +16,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// unready waits until /readyz says of Redis what is wrong, and looks at Postgres, which is not.
+// unready waits until /readyz reports this problem of Redis. It checks that Postgres is reported as
+// ok.
 func (c *client) unready(t testing.TB, redis string) {
 	t.Helper()
 	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
@@ -26,8 +27,8 @@ func (c *client) unready(t testing.TB, redis string) {
 	})
 }
 
-// A Redis that answers and takes no commands makes the coordinator unready. Everybody who asks is
-// told the cause.
+// A Redis that replies but accepts no commands makes the coordinator unready. /readyz, commands and
+// metrics report the cause.
 func TestReadyIsWhatTakesCommands(t *testing.T) {
 	t.Parallel()
 	server := durable(t)
@@ -41,7 +42,7 @@ func TestReadyIsWhatTakesCommands(t *testing.T) {
 	for _, state := range []struct {
 		name, cause string
 		begin, end  func() error
-		unknown     bool // what a command did is
+		unknown     bool // the outcome of a command
 	}{
 		{"a replica", "read-only replica", do("REPLICAOF", "127.0.0.1", "1"), do("REPLICAOF", "NO", "ONE"), false},
 		{"no memory left", "maxmemory", do("CONFIG", "SET", "maxmemory", "1"), do("CONFIG", "SET", "maxmemory", "0"), false},
@@ -68,7 +69,8 @@ func TestReadyIsWhatTakesCommands(t *testing.T) {
 		if err := refused(t, c, api.CodeInternal, "task.create", params{"text": "t"}); err.text() != answer {
 			t.Errorf("%s: task.create: %v, want %q", state.name, err, answer)
 		}
-		testenv.Eventually(t, 10*time.Second, func() (bool, string) { // a busy machine takes longer than it waits
+		// Longer than patience, for busy machines.
+		testenv.Eventually(t, 10*time.Second, func() (bool, string) {
 			got := health(t, c)
 			return got.Status == "unhealthy" && !got.Services.Redis && len(got.Reasons) == 1 && got.Reasons[0] == want,
 				fmt.Sprintf("%s: system.health: %+v, want %q", state.name, got, want)
@@ -87,13 +89,13 @@ func TestReadyIsWhatTakesCommands(t *testing.T) {
 	}
 }
 
-// breakSaving makes Redis fail to save a snapshot, which it then takes no writes for.
+// breakSaving makes snapshots fail. Redis then rejects writes.
 func breakSaving(t *testing.T, admin *redis.Client, dir string) error {
 	t.Helper()
 	if err := admin.ConfigSet(t.Context(), "save", "3600 1000000").Err(); err != nil {
 		return err
 	}
-	// Nothing can be renamed to the name of a folder that is not empty.
+	// A rename to a folder that is not empty fails.
 	if err := os.MkdirAll(filepath.Join(dir, "dump.rdb", "in the way"), 0o700); err != nil {
 		return err
 	}
@@ -125,7 +127,8 @@ func saved(t *testing.T, admin *redis.Client, status string) {
 	})
 }
 
-// A coordinator that starts while Postgres is away takes commands, and says what does not work.
+// A coordinator that starts while Postgres is unavailable accepts commands, and reports what does
+// not work.
 func TestReadyWithoutPostgresFromTheStart(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnPostgres(t)

@@ -18,7 +18,7 @@ import (
 	"github.com/claudebench/claudebench/internal/crossorigin"
 )
 
-// certificate is the server's own, from two files that can be read again while connections are
+// certificate is the server's certificate. Its two files can be reloaded while connections are
 // made.
 type certificate struct {
 	certFile, keyFile string
@@ -33,7 +33,7 @@ func openCertificate(certFile, keyFile string) (*certificate, error) {
 	return c, nil
 }
 
-// reload reads the files again. What was served stays when it returns an error.
+// reload reads the files again. If it returns an error, the current certificate stays in use.
 func (c *certificate) reload() error {
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
@@ -43,8 +43,8 @@ func (c *certificate) reload() error {
 	return nil
 }
 
-// config is for a listener: TLS 1.2 or newer, and Go's choice of ciphers, which keeps up with the
-// times.
+// config returns the configuration of a listener: TLS 1.2 or newer, with Go's choice of cipher
+// suites, which is kept current.
 func (c *certificate) config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -54,7 +54,7 @@ func (c *certificate) config() *tls.Config {
 	}
 }
 
-// names are those that the certificate is for, to be told with it.
+// names returns the subject names of the certificate, for the log.
 func (c *certificate) names() []string {
 	names := slices.Clone(c.leaf().DNSNames)
 	for _, ip := range c.leaf().IPAddresses {
@@ -65,7 +65,7 @@ func (c *certificate) names() []string {
 
 func (c *certificate) leaf() *x509.Certificate { return c.current.Load().Leaf }
 
-// protect reads who may call, by which names, and with what the server proves itself.
+// protect loads the accepted tokens, the accepted host names and the certificate.
 func (s *Server) protect(ctx context.Context, cfg *config.Config) error {
 	for _, host := range cfg.AllowedHosts {
 		if err := crossorigin.CheckHost(host); err != nil {
@@ -90,8 +90,8 @@ func (s *Server) protect(ctx context.Context, cfg *config.Config) error {
 	return nil
 }
 
-// certifiedNames are those that the certificate proves to be the server's, so that requests may be
-// sent to them. A wildcard proves no single name.
+// certifiedNames returns the names in the certificate, which are accepted as host names. A wildcard
+// certifies no single name.
 func (s *Server) certifiedNames() []string {
 	if s.certificate == nil {
 		return nil
@@ -99,12 +99,12 @@ func (s *Server) certifiedNames() []string {
 	return slices.DeleteFunc(slices.Clone(s.certificate.leaf().DNSNames), func(name string) bool { return strings.Contains(name, "*") })
 }
 
-// hosts are the names that requests may be sent to beside the bound address: those that the
-// operator gives, those of the certificate, and the name in --listen, of which the bound address
-// shows nothing.
+// hosts returns the host names that are accepted besides the bound address: those that the operator
+// allows, those of the certificate, and the name in --listen, which the bound address does not
+// show.
 func (s *Server) hosts(cfg *config.Config, bound net.Addr) []string {
 	hosts := append(s.certifiedNames(), cfg.AllowedHosts...)
-	name, _, _ := net.SplitHostPort(cfg.Listen) // it was bound to
+	name, _, _ := net.SplitHostPort(cfg.Listen) // valid, because it was bound
 	if name = strings.TrimSuffix(name, "."); name == "" || net.ParseIP(name) != nil || strings.Contains(name, "%") {
 		return hosts
 	}
@@ -112,8 +112,8 @@ func (s *Server) hosts(cfg *config.Config, bound net.Addr) []string {
 	return append(hosts, net.JoinHostPort(name, port))
 }
 
-// callers are the tokens that the coordinator asks for; nil, and not an interface that holds nil,
-// where none are in use.
+// callers returns the accepted tokens, or nil if authentication is disabled. A nil *auth.Store in
+// the interface would not be nil.
 func (s *Server) callers() api.Tokens {
 	if s.tokens == nil {
 		return nil
@@ -121,8 +121,8 @@ func (s *Server) callers() api.Tokens {
 	return s.tokens
 }
 
-// Reload reads the auth file and the certificate again, and logs what came of it: what is wrong
-// leaves in force what was.
+// Reload reads the auth file and the certificate again and logs the outcome. An invalid file leaves
+// the current one in force.
 func (s *Server) Reload(ctx context.Context) error {
 	var failed error
 	if s.tokens != nil {
@@ -145,7 +145,7 @@ func (s *Server) Reload(ctx context.Context) error {
 	return failed
 }
 
-// serve returns what comes to a listener until the server is shut down.
+// serve serves the connections of a listener until the server is shut down.
 func (s *Server) serve(listener net.Listener) error {
 	if s.certificate == nil {
 		return s.http.Serve(listener)
@@ -154,7 +154,7 @@ func (s *Server) serve(listener net.Listener) error {
 	return s.http.ServeTLS(listener, "", "")
 }
 
-// URL is where the server is.
+// URL returns the URL of the server.
 func (s *Server) URL() string {
 	if s.certificate != nil {
 		return "https://" + s.Addr()

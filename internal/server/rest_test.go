@@ -42,7 +42,7 @@ func TestPlainHTTP(t *testing.T) {
 	}
 }
 
-// Who makes too many calls is told, in the header that HTTP has for it, when to come back.
+// A rate-limited caller learns from HTTP's own header when to come back.
 func TestPlainHTTPSaysWhenToComeBack(t *testing.T) {
 	t.Parallel()
 	c := start(t, settings(t, func(c *config.Config) {
@@ -65,7 +65,8 @@ func TestPlainHTTPSaysWhenToComeBack(t *testing.T) {
 	}
 }
 
-// What a call by plain HTTP or MCP did is found in the log by the correlation that the caller gave.
+// The log shows what a call over plain HTTP or MCP did, under the correlation ID that the caller
+// sent.
 func TestTheCorrelationIsInTheLog(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, nil)
@@ -95,7 +96,7 @@ func TestTheCorrelationIsInTheLog(t *testing.T) {
 	}
 }
 
-// Every transport refuses text that SQL could not read, and names the param.
+// All transports reject text that SQL cannot read, and name the param.
 func TestTextThatSQLCannotReadIsRefused(t *testing.T) {
 	t.Parallel()
 	c := start(t, settings(t, nil))
@@ -120,8 +121,8 @@ func TestTextThatSQLCannotReadIsRefused(t *testing.T) {
 	}
 }
 
-// Integers are exact or refused, and methods that need no params take null and an empty array, by
-// every transport.
+// On all transports, integers are exact or rejected, and methods without required params accept
+// null and an empty array.
 func TestNumbersAndNoParamsByEveryTransport(t *testing.T) {
 	t.Parallel()
 	c := start(t, settings(t, nil))

@@ -16,7 +16,7 @@ import (
 	"github.com/claudebench/claudebench/internal/rest"
 )
 
-// transports call a method, each in its own way, and give the code of the error, 0 for a result.
+// transports call a method, each in its own way, and return the code of the error, or 0.
 var transports = map[string]func(t *testing.T, c *client, secret, method, params string) int{
 	"/rpc": func(t *testing.T, c *client, secret, method, params string) int {
 		t.Helper()
@@ -58,7 +58,7 @@ var transports = map[string]func(t *testing.T, c *client, secret, method, params
 	},
 }
 
-// codeIn finds the code of the error in an answer, 0 if it holds none.
+// codeIn returns the code of the error in a response, or 0 if there is none.
 func codeIn(t *testing.T, body string) int {
 	t.Helper()
 	var answer struct{ Error struct{ Code int } }
@@ -68,8 +68,8 @@ func codeIn(t *testing.T, body string) int {
 	return answer.Error.Code
 }
 
-// Each method of the list, by each transport: which role may call it, and that an agent's token
-// calls it for its own instances and tasks alone. A new method must take its place here.
+// For each method and each transport: which roles may call it, and that an agent's token may call
+// it only for its own instances and tasks. A new method must be added here.
 func TestWhoMayCallWhat(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tokens.yaml")
@@ -99,8 +99,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 			t.Fatalf("%s %s: %d", method, params, code)
 		}
 	}
-	// What belongs to the token agent: the instance w (events 1 and 2), t-3 that w has, and t-5
-	// that waits.
+	// The token agent owns the instance w (events 1 and 2), t-3, which w holds, and t-5, which
+	// waits.
 	post("system.register", `{"id":"w","roles":["worker"]}`)
 	post("task.create", `{"text":"held"}`)
 	post("task.claim", `{"workerId":"w"}`)
@@ -115,9 +115,10 @@ func TestWhoMayCallWhat(t *testing.T) {
 	for _, m := range []struct {
 		method string
 		roles  []string
-		theirs string // a call in another's name, or of another's task; "" where there is none
+		theirs string // a call in another's name, or for another's task; "" if there is none
 	}{
-		{"system.register", writers, reads}, // answers registered: false, as TestInstancesBelongToTokens has it
+		// It returns registered: false, see TestInstancesBelongToTokens.
+		{"system.register", writers, reads},
 		{"system.heartbeat", writers, `{"instanceId":"w"}`},
 		{"system.unregister", writers, `{"instanceId":"w"}`},
 		{"system.health", everybody, reads},
@@ -142,7 +143,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		hidden := m.method == "system.unregister" || m.method == "system.flush"
 		for path, call := range transports {
 			for _, role := range everybody {
-				// A param there is not: who may is refused for that, and nothing happens.
+				// An unknown param: an authorised call is rejected for it, so nothing happens.
 				want := api.CodeUnauthorized
 				if slices.Contains(m.roles, role) {
 					want = api.CodeInvalidParams

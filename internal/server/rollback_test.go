@@ -15,7 +15,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// whileStopped does something to the folder of a Redis that is stopped for it.
+// whileStopped stops a Redis, calls do with its data folder, and starts it again.
 func whileStopped(t *testing.T, server *devstack.Redis, do func(data string) error) {
 	t.Helper()
 	if err := server.Stop(t.Context()); err != nil {
@@ -29,9 +29,9 @@ func whileStopped(t *testing.T, server *devstack.Redis, do func(data string) err
 	}
 }
 
-// Redis starts again from an older append-only file. What was acknowledged since is lost, and
-// nothing else: state, metrics and task views notice by themselves and become what the log now
-// tells, whether or not the log has grown again past the place where they were.
+// Redis starts from an older append-only file. What was acknowledged since then is lost, and
+// nothing else. State, metrics and task views notice it and become what the log now says, whether
+// or not the log has grown past their checkpoints again.
 func TestRedisStartsFromAnOlderFile(t *testing.T) {
 	t.Parallel()
 	for name, later := range map[string]int{"shorter": 3, "grown past it": 200} {
@@ -89,7 +89,7 @@ func TestRedisStartsFromAnOlderFile(t *testing.T) {
 	}
 }
 
-// metricsEqualARebuild has the metrics folded again from the log, and compares.
+// metricsEqualARebuild folds the metrics from the log again and compares them.
 func metricsEqualARebuild(t *testing.T, cfg *config.Config) {
 	t.Helper()
 	rdb, space := redisOf(t, cfg), keysOf(t, cfg)

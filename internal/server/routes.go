@@ -18,7 +18,7 @@ import (
 	"github.com/claudebench/claudebench/internal/rpc"
 )
 
-// routes are the paths of the server.
+// routes returns the handler of all paths of the server.
 func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.Context, string) (*metrics.Gauges, error)) (http.Handler, error) {
 	methods := coordinator.Methods()
 	document, err := openrpc.Document(methods, s.version)
@@ -73,6 +73,6 @@ func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.C
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	text, _ := jsontext.Marshal(v) // what is given here always encodes
+	text, _ := jsontext.Marshal(v) // the values passed here always encode
 	_, _ = w.Write(append(text, '\n'))
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// Passwords in URLs and tokens are in no log, answer, event or metric, whatever goes wrong.
+// Passwords in URLs and tokens appear in no log, response, event or metric, whatever fails.
 func TestSecretsAreNotShown(t *testing.T) {
 	t.Parallel()
 	ownRedis, ownPostgres := testenv.OwnRedis(t, redisOptions()), testenv.OwnPostgres(t)
@@ -75,7 +75,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 		}
 	}
 	all()
-	// All that is in Redis, while it can be read, the events too: actors are names.
+	// Everything in Redis, while it can be read, including events, whose actors are names.
 	shown.WriteString(everything(t, testenv.ClientOf(t, ownRedis)))
 	if !strings.Contains(shown.String(), `"actor":"agent"`) {
 		t.Error("there are no events to look at")
@@ -117,7 +117,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 		}
 	}
 
-	// At the start, with the wrong password, on other servers.
+	// At startup, with a wrong password, for other servers.
 	for _, url := range []string{strings.Replace(testenv.Redis(t).URL(), passwordOf(t, testenv.Redis(t).URL()), "wrong-password", 1), "redis://:wrong-password@127.0.0.1:1/0"} {
 		var log screen
 		wrong := settings(t, func(cfg *config.Config) { cfg.RedisURL = url })
@@ -130,7 +130,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 	}
 }
 
-// everything is all that is in a Redis, as text.
+// everything returns all content of a Redis as text.
 func everything(t *testing.T, client *redis.Client) string {
 	t.Helper()
 	var out strings.Builder

@@ -19,14 +19,14 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// watched are a master and its replica, and the three sentinels that watch over them.
+// watched is a master, its replica, and the three sentinels that monitor them.
 type watched struct {
 	master, replica *devstack.Redis
 	sentinels       []*redis.SentinelClient
 	url             string
 }
 
-// watch starts them. A server of Redis is a sentinel when it is called so.
+// watch starts the servers. A Redis server becomes a sentinel by the name it is started with.
 func watch(t *testing.T) *watched {
 	t.Helper()
 	auth := []string{"masterauth " + sharedPassword, "repl-diskless-sync-delay 0"}
@@ -77,7 +77,7 @@ func (w *watched) linked(t *testing.T, want string) {
 	})
 }
 
-// unlink keeps the replica from hearing anything more of its master.
+// unlink disconnects the replica from its master.
 func (w *watched) unlink(t *testing.T) {
 	t.Helper()
 	if err := testenv.ClientOf(t, w.replica).ConfigSet(t.Context(), "masterauth", "wrong").Err(); err != nil {
@@ -89,9 +89,9 @@ func (w *watched) unlink(t *testing.T) {
 	w.linked(t, "down")
 }
 
-// The master dies, with a second of work that its replica never heard of, and Sentinel makes the
-// replica master. Commands answer typed errors until then and go on by themselves; what was lost is
-// lost everywhere, and all that is derived agrees.
+// The master dies with a second of work that its replica has not received, and Sentinel promotes
+// the replica. Commands return typed errors until then, and work again without intervention. What
+// was lost is lost everywhere, and all derived state agrees.
 func TestSentinelFailsOver(t *testing.T) {
 	t.Parallel()
 	w := watch(t)
@@ -134,7 +134,7 @@ func TestSentinelFailsOver(t *testing.T) {
 	})
 	agree(t, c, cfg)
 
-	// The old master comes back as the replica of the new one, and what it alone knew is gone.
+	// The old master comes back as the replica of the new one, and what only it had is gone.
 	if err := w.master.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestSentinelFailsOver(t *testing.T) {
 	work(t, c)
 	agree(t, c, cfg)
 
-	// And a failover that somebody asks for, while agents bring tasks in.
+	// A failover on request, while agents create tasks.
 	var created atomic.Int64
 	var agents sync.WaitGroup
 	ctx, stop := context.WithCancel(t.Context())

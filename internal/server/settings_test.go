@@ -14,21 +14,20 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// differing returns the settings with another instance TTL, which is what a start with them is
-// refused for.
+// differing returns the settings with another instance TTL, with which a start is rejected.
 func differing(cfg *config.Config) *config.Config {
 	other := *cfg
 	other.InstanceTTL += time.Second
 	return &other
 }
 
-// A coordinator whose settings differ from those of one that runs is refused, and told which, both
-// values, and what to do.
+// A coordinator whose settings differ from those of a running one is rejected. The error names the
+// setting, both values, and what to do.
 func TestSettingsThatAFleetHasInCommon(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, nil)
 	c := start(t, cfg)
-	start(t, cfg) // the same ones
+	start(t, cfg) // the same settings
 	for flag, change := range map[string]func(*config.Config){
 		"--instance-ttl is 5s here, and 30s":         func(c *config.Config) { c.InstanceTTL = 5 * time.Second },
 		"--monitor-interval is 2s here, and 100ms":   func(c *config.Config) { c.MonitorInterval = 2 * time.Second },
@@ -42,7 +41,7 @@ func TestSettingsThatAFleetHasInCommon(t *testing.T) {
 	limits.RateLimits = config.RateLimits{Methods: map[string]int{"task.get": 7}}
 	start(t, &limits)
 
-	// A flush leaves the note alone.
+	// A flush keeps the note.
 	call[object](t, c, "system.flush", params{"confirm": confirm})
 	refusedToStart(t, differing(cfg), "--instance-ttl")
 	agree(t, c, cfg)
@@ -91,8 +90,8 @@ func TestOtherSettingsAfterAKill(t *testing.T) {
 	}
 }
 
-// With --replace-settings a fleet is changed one coordinator after the other: those that are left
-// say so until they are restarted with the new settings.
+// --replace-settings changes a fleet one coordinator after another. The remaining ones report the
+// difference until they are restarted with the new settings.
 func TestReplaceSettings(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, nil)

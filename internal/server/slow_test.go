@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// cutOff waits until the server closes a connection, and gives what it said before.
+// cutOff waits until the server closes a connection, and returns what the server sent before.
 func cutOff(t *testing.T, conn net.Conn) string {
 	t.Helper()
 	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
@@ -23,7 +23,7 @@ func cutOff(t *testing.T, conn net.Conn) string {
 	return string(said)
 }
 
-// drip sends a text a byte at a time until the connection is closed or the text is over.
+// drip sends a text one byte at a time until the connection is closed or the text ends.
 func drip(ctx context.Context, conn net.Conn, text string) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -39,8 +39,8 @@ func drip(ctx context.Context, conn net.Conn, text string) {
 	}
 }
 
-// Who sends a byte at a time, or nothing, is cut off when its time is over, however busily it
-// sends.
+// A caller that sends one byte at a time, or nothing, is disconnected when its time is over,
+// however actively it sends.
 func TestSlowCallersAreCutOff(t *testing.T) {
 	t.Parallel()
 	const body = `{"jsonrpc":"2.0","id":1,"method":"system.heartbeat","params":{"instanceId":"i"}}`

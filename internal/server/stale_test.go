@@ -10,8 +10,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// A view that cannot follow the log answers, and says how far it is behind; after ten seconds it is
-// unhealthy.
+// A view that cannot follow the log still responds, and reports its lag. After ten seconds the
+// coordinator is degraded.
 func TestAStaleViewIsTold(t *testing.T) {
 	t.Parallel()
 	database := testenv.Postgres(t)
@@ -34,7 +34,7 @@ func TestAStaleViewIsTold(t *testing.T) {
 		if _, err := admin.Exec(t.Context(), fmt.Sprintf("ALTER DATABASE %q SET default_transaction_read_only = %s", name, is)); err != nil {
 			t.Fatal(err)
 		}
-		// Those who are connected keep what they began with.
+		// Existing connections keep the settings that they began with.
 		if _, err := admin.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()`, name); err != nil {
 			t.Fatal(err)
 		}

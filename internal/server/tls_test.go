@@ -20,7 +20,7 @@ import (
 	"github.com/claudebench/claudebench/internal/config"
 )
 
-// selfSigned makes a certificate for loopback that is its own authority.
+// selfSigned creates a self-signed certificate for loopback.
 func selfSigned(t *testing.T, certFile, keyFile string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -55,7 +55,7 @@ func selfSigned(t *testing.T, certFile, keyFile string) *x509.CertPool {
 	return pool
 }
 
-// trusting is a client that trusts a pool of authorities.
+// trusting returns a client that trusts a pool of authorities.
 func trusting(t *testing.T, addr string, pool *x509.CertPool) *client {
 	t.Helper()
 	c := newClient(t, addr)
@@ -80,7 +80,7 @@ func TestTLS(t *testing.T) {
 	if id := c.create(t, params{"text": "x"}); id != "t-1" {
 		t.Errorf("created %s", id)
 	}
-	// Who speaks no TLS, or one that is too old, is not served.
+	// Clients without TLS, or with a version that is too old, are rejected.
 	plain := newClient(t, s.Addr())
 	if status, body := plain.get(t, "/healthz"); status != http.StatusBadRequest {
 		t.Errorf("over plain HTTP: %d %s", status, body)
@@ -91,7 +91,7 @@ func TestTLS(t *testing.T) {
 		t.Error("TLS 1.1 is taken")
 		_ = conn.Close()
 	}
-	// Its own origin is https now.
+	// The server's own origin is https now.
 	for origin, want := range map[string]int{"https://" + s.Addr(): 200, "http://" + s.Addr(): 403, "https://example.com": 403} {
 		status, body := c.post(t, "/rpc", `{"jsonrpc":"2.0","id":1,"method":"task.get","params":{"id":"t-1"}}`,
 			func(r *http.Request) { r.Header.Set("Origin", origin) })
@@ -100,7 +100,7 @@ func TestTLS(t *testing.T) {
 		}
 	}
 
-	// It is whom the certificate says, beside the addresses it listens on.
+	// The names in the certificate are accepted besides the addresses that the server listens on.
 	for host, want := range map[string]int{"fleet.example.com": 200, "fleet.example.com:8443": 200, "evil.example.com": 403, "x.wild.example.com": 403} {
 		status, body := c.post(t, "/rpc", `{"jsonrpc":"2.0","id":1,"method":"task.get","params":{"id":"t-1"}}`,
 			func(r *http.Request) { r.Host = host })
@@ -109,8 +109,7 @@ func TestTLS(t *testing.T) {
 		}
 	}
 
-	// A new certificate is served to those who come after it was read; one that is wrong changes
-	// nothing.
+	// A new certificate is used for connections after the reload. An invalid one changes nothing.
 	renewed := selfSigned(t, cert, key)
 	if err := s.Reload(t.Context()); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// authFile makes an auth file with a token for each role, which is its name too, and gives the
+// authFile writes an auth file with one token for each role, named after it, and returns the
 // secrets by name.
 func authFile(t *testing.T, path string) map[string]string {
 	t.Helper()
@@ -38,17 +38,17 @@ func authFile(t *testing.T, path string) map[string]string {
 	return secrets
 }
 
-// bearing makes a request carry a token.
+// bearing adds a token to a request.
 func bearing(secret string) func(*http.Request) {
 	return func(r *http.Request) {
 		if secret != "" {
 			r.Header.Set("Authorization", "Bearer "+secret)
 		}
-		r.Header.Set("Accept", "application/json, text/event-stream") // MCP wants it
+		r.Header.Set("Accept", "application/json, text/event-stream") // required by MCP
 	}
 }
 
-// startServer starts a coordinator that logs into a text.
+// startServer starts a coordinator that logs to a text.
 func startServer(t *testing.T, cfg *config.Config, log *screen) *Server {
 	t.Helper()
 	s, err := Start(t.Context(), cfg, Options{Logger: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
@@ -63,11 +63,11 @@ func startServer(t *testing.T, cfg *config.Config, log *screen) *Server {
 	return s
 }
 
-// screen keeps what a coordinator logs.
+// screen collects the log of a coordinator.
 type screen = testenv.Screen
 
-// On every transport: 401 without a token, the role decides with one, and the actor is the token's
-// name.
+// On every transport: a call without a token gets 401, with one the role decides, and the actor is
+// the token's name.
 func TestTokensOnEveryPath(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tokens.yaml")
@@ -104,7 +104,7 @@ func TestTokensOnEveryPath(t *testing.T) {
 	} {
 		status, body := c.post(t, wire.path, wire.body, bearing(secrets[wire.token]))
 		if wire.want == `"isError":false` && status == wire.status && !strings.Contains(body, `"isError":true`) && strings.Contains(body, "t-") {
-			continue // the SDK leaves false out
+			continue // the SDK omits false
 		}
 		if status != wire.status || !strings.Contains(body, wire.want) {
 			t.Errorf("%s %s as %s: %d %s, want %d %s", wire.path, wire.body, wire.token, status, body, wire.status, wire.want)
@@ -115,7 +115,7 @@ func TestTokensOnEveryPath(t *testing.T) {
 		t.Errorf("the events do not say whose token it was: %s", body)
 	}
 
-	// Whether it lives is for everybody; how it is for those with a token.
+	// Everybody may learn whether the coordinator is alive. Details require a token.
 	if status, body := c.get(t, "/healthz"); status != 200 {
 		t.Errorf("/healthz: %d %s", status, body)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// taskView lets commands read the projection.
+// taskView is the projection of tasks as commands read it.
 type taskView struct{ tasks *projections.Tasks }
 
 func (v taskView) WaitFor(ctx context.Context, seq int64, atMost time.Duration) (behindAt string, err error) {
@@ -33,13 +33,13 @@ func (v taskView) List(ctx context.Context, q api.TaskQuery) ([]json.RawMessage,
 	return page.Tasks, int(page.Total), unavailable(err)
 }
 
-// Checkpoint needs the database, and that it has been migrated.
+// Checkpoint requires the database to be available and migrated.
 func (v taskView) Checkpoint(ctx context.Context) (string, error) {
 	at, err := v.tasks.Checkpoint(ctx)
 	return at.String(), unavailable(err)
 }
 
-// Position, Flush and Decide make it what a flush works on.
+// Position, Flush and Decide implement taskview.Rows.
 func (v taskView) Position(ctx context.Context) (seq, at int64, err error) {
 	id, err := v.tasks.Checkpoint(ctx)
 	return id.Seq, id.MS, unavailable(err)
@@ -58,8 +58,8 @@ func (v taskView) Decide(ctx context.Context, id string) (tasks int64, deleted b
 	return tasks, deleted, unavailable(err)
 }
 
-// unavailable tells a Postgres that cannot be reached, or has not been migrated yet, from a fault
-// of ours.
+// unavailable reports a Postgres that cannot be reached, or is not migrated yet, as
+// taskview.ErrUnavailable. Other errors are faults of the coordinator.
 func unavailable(err error) error {
 	if err == nil {
 		return nil
@@ -70,7 +70,8 @@ func unavailable(err error) error {
 	var answered *pgconn.PgError
 	if errors.As(err, &answered) && !projections.NotMigrated(err) {
 		switch answered.Code[:2] {
-		case "08", "28", "3D", "53", "57", "58": // connection, password, database, resources, shutdown, system
+		// Classes: connection, password, database, resources, shutdown, system.
+		case "08", "28", "3D", "53", "57", "58":
 		default:
 			if !projections.Pooled(err) {
 				return err

@@ -25,7 +25,8 @@ func health(t *testing.T, c *client) system.HealthResult {
 	return got
 }
 
-// Health is told while a store hangs or is gone and callers wait for it, and when it is back.
+// Health is reported while a store hangs or is unavailable and callers wait for it, and when it is
+// back.
 func TestHealthOfTheStores(t *testing.T) {
 	t.Parallel()
 	redisServer, postgresServer := durable(t), testenv.OwnPostgres(t)
@@ -70,7 +71,7 @@ func TestHealthOfTheStores(t *testing.T) {
 	l.end()
 }
 
-// The metrics of a known run are what the log of that run tells, and what was called.
+// After a known run, the metrics equal what the log says and what was called.
 func TestMetricsOfARun(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.RateLimits.Methods = map[string]int{"task.get": 2} })
@@ -179,7 +180,7 @@ func TestMetricsOfARun(t *testing.T) {
 		t.Errorf("calls, successes, errors, limited: -want +got\n%s", diff)
 	}
 
-	// Another coordinator tells the same of the log, and its own calls.
+	// Another coordinator reports the same numbers of the log, and its own calls.
 	beside := call[system.MetricsResult](t, start(t, cfg), "system.metrics", params{"detailed": true})
 	if diff := cmp.Diff(got.Global, beside.Global); diff != "" || beside.TotalCalls != 0 {
 		t.Errorf("another coordinator with %d calls: -first +second\n%s", beside.TotalCalls, diff)

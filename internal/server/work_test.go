@@ -15,8 +15,8 @@ type claim struct {
 	Task    struct{ Attempt int }
 }
 
-// What a worker may hold is counted from what it holds: when it dies and comes back it has all its
-// room again, however often.
+// A worker's room is computed from what it holds. When it dies and comes back it has all its room
+// again, however often that happens.
 func TestTheRoomOfADeadWorkerComesBack(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, nil)
@@ -41,7 +41,7 @@ func TestTheRoomOfADeadWorkerComesBack(t *testing.T) {
 	agree(t, c, cfg)
 }
 
-// Work that nobody here can do waits for somebody who can; that it waits is no failure.
+// A task that no worker here can do waits for one that can. Waiting is not a failure.
 func TestWorkThatNobodyCanDoWaits(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
@@ -60,8 +60,8 @@ func TestWorkThatNobodyCanDoWaits(t *testing.T) {
 	agree(t, c, cfg)
 }
 
-// A worker that was taken for dead, and was not, cannot finish what is another's by now; nor can it
-// what is its own again by a later claim.
+// A worker that was wrongly taken for dead cannot complete the task that it lost. After it has
+// claimed the task again, it can complete it only with the new attempt.
 func TestAWorkerTakenForDeadIsFencedOff(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, nil)
