@@ -14,7 +14,7 @@ import (
 // Space builds the keys of one namespace. The zero Space is the default namespace.
 type Space struct {
 	namespace string
-	tag       string // what stands between "cb:" and the rest: "", or "{namespace}:"
+	tag       string // between "cb:" and the rest: "" or "{namespace}:"
 }
 
 // MaxNamespace is the maximum length of a namespace in bytes.

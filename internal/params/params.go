@@ -1,7 +1,6 @@
 // Package params decodes the params of methods into their Go types, and derives the JSON Schemas of
 // params and results from those types. internal/command uses it for every method. It depends on
-// nothing that can fail; what it refuses is an error for the caller, a sentence that names the
-// param.
+// nothing that can fail. An error is a sentence for the caller that names the param.
 package params
 
 import (
@@ -17,16 +16,16 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// Decoder decodes the params of one method into their Go type, by the schema derived from that
-// type. The schema is the only description of what is accepted; the decoder is made from it once,
-// at the start, since every command passes through it, and since its refusals are sentences that
+// Decoder decodes the params of one method into their Go type, by the schema that is derived from
+// that type. The schema is the only description of what is accepted. The decoder is compiled from
+// it once at startup, because every command uses it and because its errors must be sentences that
 // name the param.
 type Decoder[P any] struct {
 	Schema *jsonschema.Schema
 	object *object
 }
 
-// SchemaOf derives the schema of a type, and lets refine add what a Go type cannot say.
+// SchemaOf derives the schema of a type. refine adds to it what a Go type cannot express.
 func SchemaOf[T any](refine func(properties map[string]*jsonschema.Schema)) (*jsonschema.Schema, error) {
 	schema, err := jsonschema.For[T](&jsonschema.ForOptions{TypeSchemas: typeSchemas})
 	if err != nil {
@@ -38,7 +37,7 @@ func SchemaOf[T any](refine func(properties map[string]*jsonschema.Schema)) (*js
 	return schema, nil
 }
 
-// paramsSchemaOf is schemaOf for params: one that is not given is left out, never null.
+// paramsSchemaOf is SchemaOf for params. An optional param may be omitted but not null.
 func paramsSchemaOf[T any](refine func(map[string]*jsonschema.Schema)) (*jsonschema.Schema, error) {
 	return SchemaOf[T](func(properties map[string]*jsonschema.Schema) {
 		withoutNull(properties)
@@ -50,7 +49,7 @@ func paramsSchemaOf[T any](refine func(map[string]*jsonschema.Schema)) (*jsonsch
 
 func withoutNull(properties map[string]*jsonschema.Schema) {
 	for _, p := range properties {
-		// A copy, because the list is shared with the other schemas of the type.
+		// A copy, because the list is shared with other schemas of the type.
 		p.Types = slices.DeleteFunc(slices.Clone(p.Types), func(t string) bool { return t == "null" })
 		if len(p.Types) == 1 {
 			p.Type, p.Types = p.Types[0], nil
@@ -59,8 +58,8 @@ func withoutNull(properties map[string]*jsonschema.Schema) {
 	}
 }
 
-// New returns the decoder of a type. refine adds to its schema what a Go type cannot say; nil adds
-// nothing.
+// New returns the decoder of a type. refine adds to its schema what a Go type cannot express. Nil
+// adds nothing.
 func New[P any](refine func(map[string]*jsonschema.Schema)) (*Decoder[P], error) {
 	schema, err := paramsSchemaOf[P](refine)
 	if err != nil {
@@ -73,9 +72,9 @@ func New[P any](refine func(map[string]*jsonschema.Schema)) (*Decoder[P], error)
 	return &Decoder[P]{Schema: schema, object: object}, nil
 }
 
-// Decode checks params, which must be compact JSON, and decodes them. The result shares their memory.
-// The params named by also are required beside those of the
-// schema. The error is an *api.Error whose data is a sentence.
+// Decode validates params, which must be compact JSON, and decodes them. The result shares their
+// memory. also names params that are required besides those of the schema. The error is an
+// *api.Error whose data is a sentence.
 func (p *Decoder[P]) Decode(raw json.RawMessage, also ...string) (*P, error) {
 	out := new(P)
 	if isNothing(raw) {
@@ -87,8 +86,8 @@ func (p *Decoder[P]) Decode(raw json.RawMessage, also ...string) (*P, error) {
 	return out, nil
 }
 
-// isNothing reports whether params are left out, null or an empty array. Clients of methods without
-// params send all three.
+// isNothing reports whether params are absent, null or an empty array. Clients send all three to
+// methods without params.
 func isNothing(raw json.RawMessage) bool {
 	switch string(raw) {
 	case "", "null", "[]":
@@ -97,8 +96,8 @@ func isNothing(raw json.RawMessage) bool {
 	return false
 }
 
-// DecodeItem decodes a JSON object that is a part of params, and must be compact. wrong is a
-// sentence that says what is wrong with it, "" when nothing is.
+// DecodeItem decodes a JSON object that is part of params. It must be compact. wrong says what is
+// wrong with it, as a sentence, or is "".
 func (p *Decoder[P]) DecodeItem(compact []byte) (item P, wrong string) {
 	wrong = p.object.decode(compact, reflect.ValueOf(&item).Elem())
 	return item, wrong
@@ -106,7 +105,7 @@ func (p *Decoder[P]) DecodeItem(compact []byte) (item P, wrong string) {
 
 // object decodes a JSON object into a struct.
 type object struct {
-	path     string // "" at the top, else "updates."
+	path     string // "" at the top, else for example "updates."
 	fields   map[string]*field
 	required []string
 }
@@ -116,7 +115,7 @@ type field struct {
 	index  int
 	schema *jsonschema.Schema
 	nested bool // the value is an object whose members are params themselves
-	// into decodes a value and returns what is wrong with it, "" when nothing is.
+	// into decodes a value and returns what is wrong with it, or "".
 	into func(raw []byte, to reflect.Value) string
 }
 
@@ -138,8 +137,8 @@ func compile(schema *jsonschema.Schema, t reflect.Type, path string) (*object, e
 	return o, nil
 }
 
-// unreadable is what is wrong with a param that would make the task views unreadable. It is refused
-// wherever it stands, in names too, since any text may come to lie in a row.
+// unreadable is the error for text that would make the task views unreadable. It is rejected
+// everywhere, even in names, because any text may end up in a row.
 const unreadable = "must not contain U+0000 or an unpaired surrogate, which SQL cannot read"
 
 func isNested(t reflect.Type) bool {
@@ -160,7 +159,7 @@ func (o *object) decode(raw []byte, to reflect.Value, also ...string) string {
 			return fmt.Sprintf("unknown parameter '%s': there are %s", o.path+name, strings.Join(o.names(), ", "))
 		}
 		if seen&(1<<f.index) != 0 {
-			// Readers of JSON differ on which of the two counts, and so on what was asked for.
+			// Readers of JSON disagree on which of the two counts, and so on what was requested.
 			return f.path + " parameter is given twice"
 		}
 		seen |= 1 << f.index
@@ -182,7 +181,7 @@ func (o *object) decode(raw []byte, to reflect.Value, also ...string) string {
 	return ""
 }
 
-// names lists the params there are, in order.
+// names returns the names of the params in order.
 func (o *object) names() []string {
 	if len(o.fields) == 0 {
 		return []string{"none"}
@@ -195,8 +194,8 @@ func (o *object) names() []string {
 	return names
 }
 
-// missing says what is wrong with a param that was not given; one that has a single lawful value is
-// refused in the same words whatever is wrong with it.
+// missing returns the error for a param that is missing. If the schema allows only one value, the
+// error is the same as for a wrong value.
 func missing(schema *jsonschema.Schema) string {
 	if schema.Const == nil {
 		return "is required"

@@ -2,13 +2,13 @@ package params
 
 import "github.com/google/jsonschema-go/jsonschema"
 
-// DefaultPriority is a task's priority when none is given.
+// DefaultPriority is the priority of a task if none is given.
 const DefaultPriority = 50
 
-// maxText is the longest text of a task, in characters.
+// maxText is the maximum length of a task's text in characters.
 const maxText = 500
 
-// Text limits a task's text. The pattern tells clients a part of what the decoder refuses in any
+// Text limits a task's text. The pattern shows clients part of what the decoder rejects in every
 // param.
 func Text(s *jsonschema.Schema) {
 	s.MinLength, s.MaxLength, s.Pattern = new(1), new(maxText), `^[^\x00]*$`
@@ -20,7 +20,7 @@ func Priority(s *jsonschema.Schema) { s.Minimum, s.Maximum = new(0.0), new(100.0
 // IdempotencyKey limits an idempotency key: 1 to 256 bytes.
 func IdempotencyKey(s *jsonschema.Schema) { s.MinLength, s.MaxLength = new(1), new(MaxIDBytes) }
 
-// Metadata returns what the coordinator itself reads of a task's metadata.
+// Metadata describes the members of a task's metadata that the coordinator reads itself.
 func Metadata(s *jsonschema.Schema) {
 	s.Properties = map[string]*jsonschema.Schema{
 		"roles": {Types: []string{"null", "array"}, Description: "the roles that a worker must have", MaxItems: new(MaxRoles), Items: name("")},

@@ -7,15 +7,15 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// MaxRoles is how many roles an instance may have or a task may ask for.
+// MaxRoles is the maximum number of roles that an instance has or a task requires.
 const MaxRoles = 64
 
-// RoleSet returns the roles that a task's metadata asks for as a sorted JSON array without
-// repetitions, "" when it asks for none. The metadata has been checked by its schema.
+// RoleSet returns the roles that a task's metadata requires, as a sorted JSON array without
+// duplicates, or "" if it requires none. The schema has already validated the metadata.
 func RoleSet(metadata api.Object) string {
 	var roles []string
 	for name, v := range jsontext.Members(metadata) {
-		if name == "roles" { // the last one counts, as it does for who reads the metadata
+		if name == "roles" { // the last one counts, as for readers of the metadata
 			roles = jsontext.Strings(v)
 		}
 	}

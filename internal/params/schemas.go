@@ -8,10 +8,11 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// MaxIDBytes is the longest id or role.
+// MaxIDBytes is the maximum length of an ID or a role in bytes.
 const MaxIDBytes = 256
 
-// NoControls is a pattern of both ECMA 262 and RE2: a text without control characters.
+// NoControls is a pattern for text without control characters. It is valid in both ECMA 262 and
+// RE2.
 const NoControls = `^[^\x00-\x1f\x7f-\x9f]*$`
 
 func name(description string) *jsonschema.Schema {

@@ -14,7 +14,7 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// decoder makes the decoder of a type within its schema.
+// decoder returns the decoder of a type with its schema.
 func decoder(schema *jsonschema.Schema, t reflect.Type, path string) (func([]byte, reflect.Value) string, error) {
 	switch {
 	case t == reflect.TypeFor[api.Value]():
@@ -53,7 +53,8 @@ func decoder(schema *jsonschema.Schema, t reflect.Type, path string) (func([]byt
 	return nil, fmt.Errorf("%s: no decoder for %s", path, t)
 }
 
-// objectDecoder keeps an object as it is, and checks those of its members that the schema names.
+// objectDecoder returns a decoder that keeps an object unchanged, and validates those of its
+// members that the schema names.
 func objectDecoder(schema *jsonschema.Schema, path string) (func([]byte, reflect.Value) string, error) {
 	known := map[string]func([]byte) string{}
 	for name, property := range schema.Properties {
@@ -93,10 +94,11 @@ func objectDecoder(schema *jsonschema.Schema, path string) (func([]byte, reflect
 	}, nil
 }
 
-// memberTypes are the Go types by which members of objects are checked.
+// memberTypes maps the types of the schema to the Go types that validate members of objects.
 var memberTypes = map[string]reflect.Type{"integer": reflect.TypeFor[int](), "string": reflect.TypeFor[string]()}
 
-// nested decodes an object that is a param itself; its sentence is put behind that param's name.
+// nested decodes an object that is a param itself. Its error is what follows the name of that
+// param.
 func (o *object) nested(raw []byte, to reflect.Value) string {
 	wrong := o.decode(raw, to)
 	if wrong == "" || wrong == "must be an object" {
@@ -165,7 +167,8 @@ func checkString(schema *jsonschema.Schema, allowed []string, s string) string {
 	return ""
 }
 
-// intDecoder decodes an integer between the schema's bounds, which must be exact themselves.
+// intDecoder returns a decoder of integers between the schema's bounds. The bounds must be exact
+// integers.
 func intDecoder(schema *jsonschema.Schema, path string) (func([]byte, reflect.Value) string, error) {
 	if schema.Minimum == nil || schema.Maximum == nil || *schema.Minimum < -jsontext.MaxInteger || *schema.Maximum > jsontext.MaxInteger {
 		return nil, fmt.Errorf("%s: an integer needs a minimum and a maximum between -%d and %[2]d", path, int64(jsontext.MaxInteger))

@@ -1,9 +1,9 @@
-// Package server puts the coordinator together: commands on Redis, projections, the monitor, and
-// HTTP over them. The program's `serve` and `up` use it, and the end-to-end tests use the same.
+// Package server assembles a coordinator: commands on Redis, projections, the monitor, and the HTTP
+// transports. The program's `serve` and `up` use it, and so do the end-to-end tests.
 //
-// Start refuses what configuration makes impossible and waits a little for Redis; after that
-// neither Redis nor Postgres going away stops it: commands answer typed errors, /readyz says what
-// is missing, and everything goes on when they are back.
+// Start rejects configurations that cannot work, and waits a short time for Redis. After startup,
+// an outage of Redis or Postgres does not stop the coordinator: commands return typed errors,
+// /readyz says what is missing, and everything works again when they are back.
 package server
 
 import (
@@ -36,38 +36,45 @@ import (
 )
 
 const (
-	// drainPatience is how long Stop lets calls in flight finish: longer than the longest timeout
-	// of a method but a flush's, which another coordinator goes on with.
+	// drainPatience is how long Stop waits for active calls. It is longer than the longest timeout
+	// of a method, except that of a flush, which another coordinator continues.
 	drainPatience = 12 * time.Second
-	// catchUpPatience is how long Stop then lets the projections catch up.
+	// catchUpPatience is how long Stop then waits for the projections to catch up.
 	catchUpPatience = 3 * time.Second
 )
 
-// Options are what the settings do not say.
+// Options are the parameters of Start that are not settings.
 type Options struct {
 	Logger *slog.Logger
-	// Version is the program's, which the API's descriptions tell.
+	// Version is the program's version, which the descriptions of the API contain.
 	Version string
-	// Embedded reports that Redis is the one in this process, which needs no checks.
+	// Embedded is set if Redis is the one inside this process, which needs no checks.
 	Embedded bool
-	// OwnStores reports that Redis and Postgres are private to this coordinator, so that rows of a
-	// log that Redis no longer has are replaced without being asked about.
+	// OwnStores is set if Redis and Postgres are private to this coordinator. Rows of a log that
+	// Redis no longer has are then replaced without confirmation.
 	OwnStores bool
-	// Traces makes the spans of commands and projections; nil for none. It outlives the server.
+	// Traces makes the spans of commands and projections. Nil disables traces. It outlives the
+	// server.
 	Traces trace.TracerProvider
-	// BreakerOpen replaces the time that circuit breakers stay open; 0 leaves each method its own.
-	// For tests.
+	// BreakerOpen replaces the time that circuit breakers stay open; 0 keeps each method's. It is
+	// for tests.
 	BreakerOpen time.Duration
-	// Timeouts replace those of HTTP connections; what is zero stays as it is. For tests.
+	// Timeouts replaces the timeouts of HTTP connections. Zero fields keep their defaults. It is
+	// for tests.
 	Timeouts Timeouts
 }
 
-// Timeouts are what callers have, from when it is their turn: so slow ones hold nothing for long.
+// Timeouts limit how long a caller may take when it is its turn, so that slow callers do not hold
+// resources for long.
 type Timeouts struct {
-	Header  time.Duration // to send a request's header; 5 s
-	Request time.Duration // to send all of the request; 30 s
-	Answer  time.Duration // to read what is not a method's answer, which has 30 s of its own; 30 s
-	Idle    time.Duration // between two requests on a connection; 2 min: longer than clients keep one, so that they close it first
+	Header  time.Duration // to send the header of a request; 5 s
+	Request time.Duration // to send the whole request; 30 s
+	// Answer is the time to read other responses than a method's, which have 30 s of their own;
+	// 30 s.
+	Answer time.Duration
+	// Idle is the time between two requests; 2 min, longer than clients keep a connection, so that
+	// they close it first.
+	Idle time.Duration
 }
 
 // Server is a running coordinator.
@@ -75,7 +82,7 @@ type Server struct {
 	addr        net.Addr
 	logger      *slog.Logger
 	version     string
-	tokens      *auth.Store  // nil where none are in use
+	tokens      *auth.Store  // nil if authentication is disabled
 	certificate *certificate // nil without TLS
 	http        *http.Server
 	connections connections
@@ -85,14 +92,14 @@ type Server struct {
 	scripts     lua.Scripts
 	fleet       *fleet.Member
 	runner      *projections.Runner
-	stop        context.CancelFunc // of the background work
-	endWork     func()             // of what goes on without its caller, a flush
+	stop        context.CancelFunc // stops the background work
+	endWork     func()             // stops what continues without its caller: a flush
 	running     sync.WaitGroup
 	failed      chan error
 	draining    chan struct{}
 }
 
-// Start starts a coordinator; when it returns, it listens. The caller stops it with Stop.
+// Start starts a coordinator and returns when it listens. The caller must call Stop.
 func Start(ctx context.Context, cfg *config.Config, o Options) (*Server, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
@@ -129,7 +136,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (*Server, error) 
 	return s, nil
 }
 
-// assemble builds the parts, starts those that work in the background, and opens the listener.
+// assemble builds the parts, starts the background work, and opens the listener.
 func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (http.Handler, net.Listener, error) {
 	var view taskview.View
 	var rows taskview.Rows
@@ -213,7 +220,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	return handler, listener, nil
 }
 
-// rateLimits are the limits that differ from the documented ones.
+// rateLimits returns the limits that differ from the documented ones.
 func rateLimits(flag string, r config.RateLimits) (map[string]int, error) {
 	names, err := commands.MethodNames()
 	if err != nil {
@@ -234,15 +241,14 @@ func rateLimits(flag string, r config.RateLimits) (map[string]int, error) {
 	return limits, nil
 }
 
-// Addr is the address that the server listens on.
+// Addr returns the address that the server listens on.
 func (s *Server) Addr() string { return s.addr.String() }
 
-// Failed returns the error that ended the server by itself.
+// Failed returns a channel with the error that ended the server on its own.
 func (s *Server) Failed() <-chan error { return s.failed }
 
-// Stop drops the requests that have not been sent whole. It lets the calls in flight finish, and
-// the projections apply what is in the log by then, for a while; then it ends what works in the
-// background.
+// Stop drops incomplete requests. It waits for active calls, and then for the projections to apply
+// the log up to that point, for a limited time. Then it stops the background work.
 func (s *Server) Stop(ctx context.Context) error {
 	close(s.draining)
 	ctx, cancel := context.WithTimeout(ctx, drainPatience)
@@ -259,9 +265,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	return err
 }
 
-// catchUp waits until the projections have all that the log holds, so that nobody who looks after
-// the last coordinator has ended finds them behind. It does not wait for one that fails, nor for a
-// store that is away: they go on with the next coordinator.
+// catchUp waits until the projections have applied the whole log, so that they have no lag after
+// the last coordinator has stopped. It does not wait for a projection that fails, nor for an
+// unavailable store. They continue with the next coordinator.
 func (s *Server) catchUp(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, catchUpPatience)
 	defer cancel()
@@ -284,7 +290,7 @@ func (s *Server) close() {
 		s.stop()
 	}
 	if s.endWork != nil {
-		s.endWork() // another coordinator goes on with it
+		s.endWork() // another coordinator continues it
 	}
 	s.running.Wait()
 	if s.pool != nil {
