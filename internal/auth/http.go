@@ -12,7 +12,7 @@ import (
 
 // Require passes requests to next if they carry a valid token. It rejects others with status 401 on
 // every path, so that they cannot find out which paths exist. Requests for the open paths pass in
-// any case; Name tells whether they carried a token. Require does not check roles:
+// any case; Name returns "" for those without a token. Require does not check roles:
 // commands.Coordinator does, by the name.
 func (s *Store) Require(next http.Handler, open ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
