@@ -51,8 +51,9 @@ type Options struct {
 	// TokenRateLimits replaces the limits of all instances of a token together, in calls a minute;
 	// 0 is no limit. The default is five times the method's limit.
 	TokenRateLimits map[string]int
-	// ByteLimit is how many bytes of params a token, or an address without one, may bring a minute;
-	// 0 is none. Params of up to 4 KiB do not count.
+	// ByteLimit is how many bytes of params a token, or an address without one, may bring a minute,
+	// and how many bytes of answers it may get from task.claim and task.update; 0 is none. Params
+	// and answers of up to 4 KiB do not count.
 	ByteLimit int
 	// Name identifies the coordinator in leases and in notes on its circuits. The default is
 	// random.

@@ -327,3 +327,45 @@ func TestBytesAreLimited(t *testing.T) {
 		f.May("alice", "task.create", "%s", create)
 	})
 }
+
+// The bytes of whole tasks in answers are limited too: a short call that is repeated would otherwise
+// keep Redis busy for as long as its task is large, and others' calls would time out.
+func TestBytesOfAnswersAreLimited(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens(), ByteLimit: 100_000}, func(t *testing.T, f *fleettest.Fleet) {
+		create := `{"text":"a","metadata":{"long":"` + strings.Repeat("x", 30_000) + `"}}`
+		id := fleettest.Decoded[api.Task](t, f.May("alice", "task.create", "%s", create)).ID
+		f.May("alice", "system.register", `{"id":"a","roles":["worker"],"metadata":{"maxTasks":0}}`)
+		limited := func(token, method, params string, args ...any) {
+			t.Helper()
+			before := f.Seq()
+			_, err := f.As(token, method, params, args...)
+			known := &api.Error{}
+			if !errors.As(err, &known) || known.Code != api.CodeRateLimited || !strings.Contains(err.Error(), `"limit":100000`) ||
+				!strings.Contains(err.Error(), `"scope":"bytes"`) || f.Seq() != before {
+				t.Errorf("%s beyond the limit: %v", method, err)
+			}
+		}
+		const claim, update = `{"workerId":"a","idempotencyKey":"k"}`, `{"id":%q,"updates":{"priority":5}}`
+		f.May("alice", "task.claim", claim)
+		f.May("alice", "task.claim", claim)
+		f.May("alice", "task.update", update, id)
+		f.May("alice", "task.update", update, id) // what came before was below the limit
+		limited("alice", "task.claim", claim)
+		limited("alice", "task.update", update, id)
+		limited("alice", "task.update", `{"id":%q,"updates":{"metadata":{"more":1}}}`, id)
+		f.May("alice", "task.complete", `{"id":%q,"workerId":"a","attempt":1}`, id)
+
+		// Others have their own limit, and short answers do not count.
+		f.May("bob", "system.register", `{"id":"b","roles":["worker"],"metadata":{"maxTasks":0}}`)
+		for range 50 {
+			short := fleettest.Decoded[api.Task](t, f.May("bob", "task.create", `{"text":"short"}`)).ID
+			f.May("bob", "task.claim", `{"workerId":"b"}`)
+			f.May("bob", "task.update", update, short)
+		}
+		id = fleettest.Decoded[api.Task](t, f.May("bob", "task.create", "%s", create)).ID
+		// A change of metadata reads the task as well.
+		f.May("bob", "task.update", `{"id":%q,"updates":{"metadata":{"more":1}}}`, id)
+		f.May("bob", "task.update", `{"id":%q,"updates":{"metadata":{"more":1}}}`, id)
+		limited("bob", "task.update", update, id)
+	})
+}

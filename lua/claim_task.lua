@@ -1,5 +1,6 @@
 --- @include "lib/log"
 --- @include "lib/guard"
+--- @include "lib/answer"
 --- @include "lib/idempotency"
 --- @include "lib/pending_task"
 --- @include "lib/task"
@@ -62,7 +63,7 @@ end
 local kept
 kept, refused = recall(key, digest)
 if refused then return refused end
-if kept then return is_whole(kept) and kept or claims_again(kept) end
+if kept then return counted_answer(calls, is_whole(kept) and kept or claims_again(kept)) end
 
 local roles_text = registered(worker)
 if not roles_text then return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(worker) .. '}') end
@@ -117,4 +118,4 @@ if key ~= '' then
   end
   remember(key, digest, '{"claimed":' .. tostring(claimed[1] ~= nil) .. ',"tasks":[' .. table.concat(firsts, ',') .. ']}')
 end
-return claims(claimed)
+return counted_answer(calls, claims(claimed))

@@ -1,4 +1,5 @@
 --- @include "lib/guard"
+--- @include "lib/answer"
 --- @include "lib/task"
 --- @include "lib/fence"
 -- Reads a task. Nothing but the rate limit's counters changes.
@@ -19,4 +20,4 @@ local refused = fenced() or limit(subject, calls)
 if refused then return refused end
 local t = read_task(id)
 if not t then return no_task(id) end
-return task_object(t)
+return counted_answer(calls, task_object(t))

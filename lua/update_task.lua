@@ -1,5 +1,6 @@
 --- @include "lib/log"
 --- @include "lib/guard"
+--- @include "lib/answer"
 --- @include "lib/task"
 --- @include "lib/conflict"
 --- @include "lib/fit"
@@ -121,4 +122,4 @@ elseif status == 'in_progress' and t.status == 'pending' then
 elseif status == 'completed' or status == 'failed' then
   finish(t, status, '', '', retention)
 end
-return task_object(t)
+return counted_answer(calls, task_object(t))

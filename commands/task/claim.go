@@ -42,11 +42,12 @@ func claimMethod() (*command.Method, error) {
 		Name: "task.claim",
 		Description: "Take tasks to work on: those assigned to the worker first, then the queue's best. The attempt in each is " +
 			"the proof of ownership to give to task.complete.",
-		Limit:   6000,
-		Timeout: 5 * time.Second,
-		Breaker: breaker.Setting{Failures: 10, Open: 30 * time.Second},
-		Roles:   command.Writers,
-		Effect:  command.Adds,
+		Limit:       6000,
+		Timeout:     5 * time.Second,
+		Breaker:     breaker.Setting{Failures: 10, Open: 30 * time.Second},
+		Roles:       command.Writers,
+		Effect:      command.Adds,
+		LongAnswers: true,
 		Refine: func(p map[string]*jsonschema.Schema) {
 			p["maxTasks"].Minimum, p["maxTasks"].Maximum = new(1.0), new(10.0)
 			params.IdempotencyKey(p["idempotencyKey"])

@@ -59,6 +59,7 @@ func (o Options) updateMethod() (*command.Method, error) {
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
 		Roles:       command.Writers,
 		Effect:      command.Destroys,
+		LongAnswers: true,
 		Refine: func(p map[string]*jsonschema.Schema) {
 			u := p["updates"]
 			u.MinProperties = new(1)

@@ -53,11 +53,16 @@ func Run[A any](ctx context.Context, c *Call, script lua.Bound[A], instance stri
 const freeBytes = 4 << 10
 
 // calls returns the limits of the call as lib/guard parses them: for the rate-limit key, for all
-// instances of the token together, and for the bytes of params of a token, or of an address without
-// one.
+// instances of the token together, and for the bytes of params and of answers of a token, or of an
+// address without one.
 func (c *Call) calls(instance string) string {
+	answers := ""
+	if c.method.LongAnswers && c.method.ByteLimit > 0 {
+		// The script counts the bytes of its answer (lib/answer).
+		answers = fmt.Sprintf("\n%d 0 bytes answers:%s", c.method.ByteLimit, c.sender())
+	}
 	if c.counted {
-		return "0"
+		return "0" + answers
 	}
 	c.counted = true
 	limits := strconv.Itoa(c.Limit())
@@ -66,10 +71,13 @@ func (c *Call) calls(instance string) string {
 		limits += fmt.Sprintf("\n%d 1 token %s:%s/", c.method.TokenLimit, c.Method, c.Caller)
 	}
 	if bytes := len(c.Params); bytes > freeBytes && c.method.ByteLimit > 0 {
-		limits += fmt.Sprintf("\n%d %d bytes bytes:%s", c.method.ByteLimit, bytes, cmp.Or(c.Caller, c.Addr, "local"))
+		limits += fmt.Sprintf("\n%d %d bytes bytes:%s", c.method.ByteLimit, bytes, c.sender())
 	}
-	return limits
+	return limits + answers
 }
+
+// sender returns the token, or the address without one, whose bytes are counted.
+func (c *Call) sender() string { return cmp.Or(c.Caller, c.Addr, "local") }
 
 // Scripts returns the scripts of the call's log, for runs that neither count the call nor decide
 // it.

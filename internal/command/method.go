@@ -34,6 +34,9 @@ type Method struct {
 	// without one, may send to all methods that change something; 0 is no limit. Params of up to 4
 	// KiB do not count.
 	ByteLimit int
+	// LongAnswers is set if a short call that changes something returns whole tasks. The bytes of
+	// such answers have the same limit as the bytes of params, counted apart.
+	LongAnswers bool
 	// Timeout limits the duration of a call.
 	Timeout time.Duration
 	// Breaker configures the method's circuit breaker.
@@ -90,6 +93,7 @@ type Spec struct {
 	Hidden      bool
 	MCPRequired []string
 	Effect      Effect
+	LongAnswers bool // see Method
 	// Refine adds to the schema of the params what their Go type cannot express.
 	Refine func(properties map[string]*jsonschema.Schema)
 }
@@ -112,7 +116,7 @@ func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMess
 	}
 	return &Method{
 		Name: s.Name, Description: s.Description, Limit: s.Limit, TokenLimit: TokenShare * s.Limit, Timeout: s.Timeout, Breaker: s.Breaker, Roles: s.Roles,
-		Hidden: s.Hidden, MCPRequired: s.MCPRequired, Effect: s.Effect, Params: decoder.Schema, Result: result, Stats: new(callstats.Counter),
+		Hidden: s.Hidden, MCPRequired: s.MCPRequired, Effect: s.Effect, LongAnswers: s.LongAnswers, Params: decoder.Schema, Result: result, Stats: new(callstats.Counter),
 		Run: func(ctx context.Context, c *Call) (json.RawMessage, error) {
 			var also []string
 			if c.MCP {

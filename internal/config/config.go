@@ -77,8 +77,9 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 		"0 is no limit, off turns all off (default: five times the limit of each instance)")
 	flags.Var(&c.RateLimits, "rate-limits", "calls a minute of each actor, as method=limit,…; 0 is no limit, off turns all off (default: as in docs/api.md)")
 	flags.IntVar(&c.ByteLimit, "byte-limit", DefaultByteLimit,
-		"bytes of params a minute that a token, or an address without one, may send to methods that change something;\n"+
-			"calls with up to 4 KiB do not count; 0 for no limit")
+		"bytes of params a minute that a token, or an address without one, may send to methods that change something,\n"+
+			"and bytes of answers a minute that it may get from task.claim and task.update; params and answers of up to\n"+
+			"4 KiB do not count; 0 for no limit")
 	flags.BoolVar(&c.ReplaceSettings, "replace-settings", false,
 		"start although coordinators of this namespace use other values of --instance-ttl, --monitor-interval or\n"+
 			"--task-retention; restart those next")
