@@ -20,19 +20,19 @@ type BatchSubscriberConfig struct {
 	ReaderConfig
 
 	Name string // for the logs
-	// Reader reads the log in place of one made from the ReaderConfig, so that several subscribers
-	// can read together.
+	// Reader reads the log. Several subscribers may share one. The default is a Reader made from
+	// the ReaderConfig.
 	Reader BatchReader
-	// Start returns the event after which to read: the handler's own checkpoint, as its store has
-	// it. It is asked at the start, after a nack, and after OnBroken; on its error it is asked
-	// again, later and later. Required.
+	// Start returns the event to read after: the handler's own checkpoint, from its own store. It
+	// is called at the start, after a nack and after OnBroken. If it fails, it is called again with
+	// growing delays. Required.
 	Start func(ctx context.Context) (ID, error)
-	// OnBroken is told that the log was rolled back or has a gap ([*RolledBackError], [*GapError]),
-	// so that the handler makes its checkpoint fit (or not); then Start is asked. On its error this
-	// happens again, later and later. Default: the subscription ends, see Err.
+	// OnBroken is called when the log was rolled back or has a gap ([*RolledBackError],
+	// [*GapError]), so that the handler can adjust its checkpoint. Start is called after it. If it
+	// fails, it is called again with growing delays. The default ends the subscription; see Err.
 	OnBroken func(ctx context.Context, err error) error
-	// RetryDelay is the wait after a nack or an error of Start or OnBroken; it doubles each time up
-	// to RetryDelayMax. Defaults 100ms and 5s.
+	// RetryDelay is the delay after a nack or a failure of Start or OnBroken. It doubles each time
+	// up to RetryDelayMax. The defaults are 100ms and 5s.
 	RetryDelay, RetryDelayMax time.Duration
 }
 
@@ -46,13 +46,13 @@ func (c *BatchSubscriberConfig) setDefaults() {
 	}
 }
 
-// BatchSubscriber follows the log and gives one Watermill message a batch, for handlers that keep
-// their checkpoint themselves, in the transaction of what they write: projections. The batch is in
-// the message's context, see
-// [BatchFrom]; its UUID is the last event's ID, its payload a note for logs.
+// BatchSubscriber follows the log and sends one Watermill message for each batch. It is for
+// handlers that save their checkpoint in the same transaction as their results, such as
+// projections. The batch is in the message's context, see [BatchFrom]. The message's UUID is the
+// last event's ID; its payload is a note for logs.
 //
-// After an ack it goes on behind the batch; the next one is read meanwhile. It waits out an outage
-// of Redis.
+// After an ack it continues after the batch; the next batch is read in advance. During an outage of
+// Redis it waits.
 type BatchSubscriber struct {
 	*lifecycle
 	config BatchSubscriberConfig
@@ -61,8 +61,8 @@ type BatchSubscriber struct {
 
 var _ message.Subscriber = (*BatchSubscriber)(nil)
 
-// NewBatchSubscriber checks the configuration; it does not call Redis. The client stays the
-// caller's.
+// NewBatchSubscriber checks the configuration. It does not call Redis and does not take ownership
+// of the client.
 func NewBatchSubscriber(client redis.UniversalClient, config BatchSubscriberConfig) (*BatchSubscriber, error) {
 	config.setDefaults()
 	reader := config.Reader
@@ -84,14 +84,14 @@ func NewBatchSubscriber(client redis.UniversalClient, config BatchSubscriberConf
 
 type batchKey struct{}
 
-// BatchFrom returns the batch that a [BatchSubscriber]'s message brings; false if it brings none.
+// BatchFrom returns the batch of a [BatchSubscriber]'s message, or false if the message has none.
 func BatchFrom(m *message.Message) (Batch, bool) {
 	b, ok := m.Context().Value(batchKey{}).(Batch)
 	return b, ok
 }
 
-// Subscribe starts a subscription; topic must be [All], since a batch without some of its events
-// would be one with gaps.
+// Subscribe starts a subscription. The topic must be [All], because a batch without some of its
+// events would have gaps.
 func (s *BatchSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	if topic != All {
 		return nil, fmt.Errorf("subscribe to batches of %q: only %q can be had", topic, All)
@@ -107,17 +107,18 @@ func (s *BatchSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *
 	return out, nil
 }
 
-// Err says why a subscription ended by itself; nil while all is well and after Close.
+// Err returns the error that ended a subscription. It is nil while the subscriptions run and after
+// Close.
 func (s *BatchSubscriber) Err() error { return s.failure() }
 
-// Close ends all subscriptions and waits until their goroutines are gone, which takes up to the
-// reader's Block. It does not close the Redis client.
+// Close ends all subscriptions and waits for their goroutines, for up to the reader's Block. It
+// does not close the Redis client.
 func (s *BatchSubscriber) Close() error {
 	s.stop()
 	return nil
 }
 
-// errNacked makes a subscription start again.
+// errNacked restarts a subscription.
 var errNacked = errors.New("the batch was refused")
 
 func (s *BatchSubscriber) run(ctx context.Context, out chan<- *message.Message) {

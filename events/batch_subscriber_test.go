@@ -97,7 +97,7 @@ func TestBatchSubscriberNack(t *testing.T) {
 	l := &ledger{}
 	s := log.batches(t, BatchSubscriberConfig{ReaderConfig: ReaderConfig{BatchSize: 10}, Start: l.start})
 	s.takeBatch(ids[:10]...)
-	// Another runner's checkpoint won, and the batch is refused.
+	// Another runner's checkpoint won, so the batch is nacked.
 	m := s.next()
 	l.set(ids[14])
 	m.Nack()

@@ -12,19 +12,19 @@ import (
 	"github.com/claudebench/claudebench/internal/keys"
 )
 
-// CheckpointStore keeps, for each name, the last event that was handled. A service that keeps its
-// results in a database of its own implements it there and saves in the same transaction; then each
-// event takes effect once.
+// CheckpointStore stores, for each name, the last event that was handled. A service that keeps its
+// results in its own database implements it there and saves in the same transaction. Each event
+// then takes effect exactly once.
 type CheckpointStore interface {
-	// Load returns the checkpoint; false if there is none.
+	// Load returns the checkpoint, or false if there is none.
 	Load(ctx context.Context, name string) (ID, bool, error)
-	// Save replaces it.
+	// Save replaces the checkpoint.
 	Save(ctx context.Context, name string, id ID) error
 }
 
-// RedisCheckpoints keeps checkpoints beside the log, under cb:service:checkpoint:sub:<name>. A
-// flush removes them with everything else: a service that is running goes on and saves again, one
-// that is not finds none and starts as its first time.
+// RedisCheckpoints stores checkpoints next to the log, under cb:service:checkpoint:sub:<name>. A
+// flush removes them with everything else. A running service continues and saves again; a stopped
+// service finds no checkpoint and starts as it did the first time.
 type RedisCheckpoints struct {
 	client redis.UniversalClient
 	space  keys.Space
@@ -68,7 +68,7 @@ func (c *RedisCheckpoints) Save(ctx context.Context, name string, id ID) error {
 	return nil
 }
 
-// MemoryCheckpoints keeps checkpoints for as long as the process lives. Its zero value is ready.
+// MemoryCheckpoints stores checkpoints in memory. The zero value is ready to use.
 type MemoryCheckpoints struct {
 	mu  sync.Mutex
 	ids map[string]ID

@@ -13,16 +13,16 @@ import (
 	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
 )
 
-// Watermill's conformance suite, on each of the subscribers that give one message an event. What
-// does not apply, and so is off in Features:
+// TestConformance runs Watermill's conformance suite on each subscriber that sends one message for
+// each event. Features turns off what does not apply:
 //
 //   - ExactlyOnceDelivery: delivery is at least once.
 //   - ContextPreserved: an event comes from another process.
-//   - RestartServiceCommand: the suite's publisher repeats what may have been
-//     written; TestSubscriberSurvivesRestart restarts Redis.
-//   - GuaranteedOrder of the group subscriber: a group shares events out.
+//   - RestartServiceCommand: the suite's publisher repeats writes whose outcome is unknown.
+//     TestSubscriberSurvivesRestart restarts Redis.
+//   - GuaranteedOrder of the group subscriber: a group's members share the events.
 //
-// The batch subscriber brings many events in a message, which the suite has no words for.
+// The suite cannot express a message with many events, so the batch subscriber is not in it.
 func TestConformance(t *testing.T) {
 	log := newTestLog(t)
 	reader := ReaderConfig{Namespace: log.ns, Block: 20 * time.Millisecond, Logger: quiet}
@@ -30,7 +30,7 @@ func TestConformance(t *testing.T) {
 		GuaranteedOrder:                  true,
 		Persistent:                       true,
 		NewSubscriberReceivesOldMessages: true,
-		ForceShort:                       true, // the long form is the same with more messages
+		ForceShort:                       true, // the long form repeats the same with more messages
 	}
 	t.Run("fan-out", func(t *testing.T) {
 		open := func(t *testing.T) (message.Publisher, message.Subscriber) {
@@ -46,7 +46,7 @@ func TestConformance(t *testing.T) {
 	})
 	t.Run("with a checkpoint", func(t *testing.T) {
 		features := features
-		features.ConsumerGroups = true // a name is a group of one
+		features.ConsumerGroups = true // each name acts as a group of one
 		open := func(t *testing.T, name string) (message.Publisher, message.Subscriber) {
 			return carrier{log}, unpacked(t, &named{open: func(topic string) (*Subscriber, error) {
 				return NewSubscriber(log.client, SubscriberConfig{
@@ -77,8 +77,8 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// carrier publishes the suite's messages as payloads of events: the real log has no publisher, only
-// commands.
+// carrier publishes the suite's messages as payloads of events, because only commands publish to
+// the real log.
 type carrier struct{ log *testLog }
 
 type carried struct {
@@ -102,11 +102,11 @@ func (c carrier) Publish(topic string, messages ...*message.Message) error {
 
 func (carrier) Close() error { return nil }
 
-// unpacked returns the suite its own messages back. Watermill's own decorator for that hangs in
-// Close when nobody takes the last message.
+// unpacked returns the suite its own messages. Watermill's own decorator for that hangs in Close
+// when nobody takes the last message.
 func unpacked(t *testing.T, sub message.Subscriber) message.Subscriber {
 	u := &unpacker{t: t, Subscriber: sub}
-	// The suite forgets some; closing twice is allowed.
+	// The suite does not close all of them. Closing twice is allowed.
 	t.Cleanup(func() {
 		if err := u.Close(); err != nil {
 			t.Error(err)

@@ -5,14 +5,14 @@ import (
 	"encoding/json"
 )
 
-// Decode reads an envelope. Every member must be there and fit its type, id must agree with seq and
-// timestamp, and the payload must be a JSON object; members it does not know are passed over. The
-// error is a [*DecodeError].
+// Decode reads an envelope. Every member must be present and have its type, id must match seq and
+// timestamp, and the payload must be a JSON object. Unknown members are ignored. The error is a
+// [*DecodeError].
 //
-// The envelope's Payload shares data's memory: do not change data after.
+// The envelope's Payload shares memory with data: do not change data afterwards.
 func Decode(data []byte) (Envelope, error) {
-	// What the log holds is written in one way; reading just that costs a tenth of a general
-	// decoder. Anything else takes the long way.
+	// The log always uses one spelling. Reading only that costs a tenth of a general decoder;
+	// anything else falls back to decodeAny.
 	e, ok := scan(data)
 	if !ok {
 		return decodeAny(data)
@@ -23,7 +23,7 @@ func Decode(data []byte) (Envelope, error) {
 	return e, nil
 }
 
-// check holds the members against each other.
+// check reports members that contradict each other.
 func (e Envelope) check() error {
 	switch {
 	case e.ID.IsZero():
@@ -40,9 +40,9 @@ func (e Envelope) check() error {
 	return nil
 }
 
-// decodeAny reads an envelope by encoding/json, in any order and spelling.
+// decodeAny reads an envelope with encoding/json, in any order and spelling.
 func decodeAny(data []byte) (Envelope, error) {
-	// A map rather than a struct: encoding/json matches a struct's members whatever their case, and
+	// A map rather than a struct: encoding/json matches a struct's members case-insensitively, and
 	// "ID" is not our id.
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// page reads entries out of a fuzzer's text: one a line, as `ID field=value field=value`, fields
-// apart by tabs.
+// page reads entries from a fuzzer's text: one entry a line, as `ID field=value field=value`, with
+// fields separated by tabs.
 func page(text string) []redis.XMessage {
 	var list []redis.XMessage
 	for line := range strings.SplitSeq(text, "\n") {
@@ -25,9 +25,9 @@ func page(text string) []redis.XMessage {
 	return list
 }
 
-// FuzzEntries walks over pages that anybody may have written. Every entry is an event in its place,
-// foreign, or the end of the page by a gap; what is given is in order without a gap, and what is
-// wrong has a typed error, the same each time.
+// FuzzEntries walks over pages of arbitrary entries. Every entry is an event in its place, a
+// foreign entry, or the end of the page because of a gap. The result is in order and without a gap,
+// and every error is typed and deterministic.
 func FuzzEntries(f *testing.F) {
 	const one, two = `{"id":"5-1","seq":1,"type":"task.deleted","v":1,"timestamp":5,"actor":"a","cause":null,"trace":null,"payload":{"id":"t-1"}}`,
 		`{"id":"5-2","seq":2,"type":"x.y","v":7,"timestamp":5,"actor":"a","cause":null,"trace":null,"payload":{}}`
@@ -77,7 +77,7 @@ func FuzzEntries(f *testing.F) {
 	})
 }
 
-// decodes holds an entry's event to what Decoded promises.
+// decodes checks an entry's event against the contract of Decoded.
 func decodes(t *testing.T, e Entry) {
 	if e.Err != nil {
 		if !errors.Is(e.Err, ErrMalformed) {
@@ -103,8 +103,8 @@ func decodes(t *testing.T, e Entry) {
 	}
 }
 
-// shared holds what a member of a consumer group is given: an event as it is, or what is none
-// marked as such.
+// shared checks what a member of a consumer group receives: events unchanged, and anything else
+// marked as bad.
 func shared(t *testing.T, m redis.XMessage) {
 	got, err := groupUnmarshaller{}.Unmarshal(m.Values)
 	if err != nil {

@@ -10,27 +10,28 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// TimeLayout is how payloads write a moment: ISO 8601 with milliseconds, UTC.
+// TimeLayout is the layout of times in payloads: ISO 8601 with milliseconds, in UTC.
 const TimeLayout = "2006-01-02T15:04:05.000Z"
 
-// Envelope is an event as it stands in the log.
+// Envelope is an event as the log stores it.
 type Envelope struct {
-	ID        ID              // the entry's ID
-	Seq       int64           // ID.Seq
-	Type      Type            // what happened
-	V         int             // the payload's version, from 1
-	Timestamp int64           // ID.MS: when it happened, ms by Redis's clock
-	Actor     string          // who acted
-	Cause     *string         // the request or event that led to it, nil if none
-	Trace     *string         // a W3C traceparent: the command's span, else what came in; nil if neither
-	Payload   json.RawMessage // a JSON object; see Decoded and PayloadAs
+	ID        ID      // the entry's ID
+	Seq       int64   // ID.Seq
+	Type      Type    // what happened
+	V         int     // the payload's version, from 1
+	Timestamp int64   // ID.MS: when it happened by Redis's clock, ms
+	Actor     string  // who acted
+	Cause     *string // the request or event that caused it; nil if none
+	// W3C traceparent of the command's span, or the incoming one without a span; nil if neither
+	Trace   *string
+	Payload json.RawMessage // a JSON object; see Decoded and PayloadAs
 }
 
-// Time is Timestamp as a time, in UTC.
+// Time returns Timestamp as a time in UTC.
 func (e Envelope) Time() time.Time { return time.UnixMilli(e.Timestamp).UTC() }
 
-// Encode returns the envelope as one line of JSON, members in the log's order. Nothing in strings
-// is escaped for HTML: what users brought is left as it is. It fails if the payload is not JSON.
+// Encode returns the envelope as one line of JSON, with the members in the log's order. It does not
+// escape strings for HTML, so users' data stays unchanged. It fails if the payload is not JSON.
 func (e Envelope) Encode() ([]byte, error) {
 	var b bytes.Buffer
 	b.Grow(len(e.Payload) + 192)
@@ -58,11 +59,11 @@ func (e Envelope) Encode() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// MarshalJSON returns what Encode gives. json.Marshal escapes its output for HTML whatever a
-// marshaller does; where bytes matter, call Encode, or use an Encoder with SetEscapeHTML(false).
+// MarshalJSON returns the result of Encode. json.Marshal then escapes it for HTML in any case. If
+// the exact bytes matter, call Encode, or use an Encoder with SetEscapeHTML(false).
 func (e Envelope) MarshalJSON() ([]byte, error) { return e.Encode() }
 
-// UnmarshalJSON is [Decode] on a copy of data.
+// UnmarshalJSON calls [Decode] with a copy of data.
 func (e *Envelope) UnmarshalJSON(data []byte) error {
 	decoded, err := Decode(bytes.Clone(data))
 	if err != nil {
@@ -72,7 +73,7 @@ func (e *Envelope) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// EncodePayload returns p as compact JSON, nothing escaped for HTML.
+// EncodePayload returns p as compact JSON without HTML escapes.
 func EncodePayload(p any) (json.RawMessage, error) {
 	text, err := jsontext.Marshal(p)
 	if err != nil {

@@ -255,7 +255,8 @@ func goldens(tb testing.TB) [][]byte {
 	return list
 }
 
-// FuzzDecode holds the fast way to the long one: what scan takes, decodeAny reads alike.
+// FuzzDecode compares the fast decoder with the general one: decodeAny must read alike whatever
+// scan accepts.
 func FuzzDecode(f *testing.F) {
 	for _, data := range goldens(f) {
 		f.Add(data)
@@ -284,7 +285,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// A type that is no plain text takes the long way; none of ours is such.
+		// A type with escapes or non-ASCII characters takes the slow path. No type of ours has any.
 		if _, ok := scan(again); !ok && isPlain(string(got.Type)) {
 			t.Fatalf("Encode does not spell as the log does: %s", again)
 		}
@@ -294,13 +295,13 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// samePayload compares payloads apart from the white space in them.
+// samePayload compares payloads and ignores white space.
 func samePayload(a, b json.RawMessage) bool {
 	var x, y bytes.Buffer
 	return json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && bytes.Equal(x.Bytes(), y.Bytes())
 }
 
-// isPlain reports whether a text is written in JSON without an escape, in ASCII.
+// isPlain reports whether JSON writes the text without escapes and in ASCII.
 func isPlain(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' })
 }

@@ -8,19 +8,18 @@ import (
 // ErrMalformed is wrapped by every [DecodeError].
 var ErrMalformed = errors.New("malformed event")
 
-// ErrUnknownType is wrapped when a payload's struct is asked for and this build knows no event of
-// that type. The envelope itself is readable: a service that does not need the type passes it over.
+// ErrUnknownType means that this build does not know the event's type and so cannot decode its
+// payload. The envelope is readable: a service that does not need the type ignores the event.
 var ErrUnknownType = errors.New("unknown event type")
 
-// ErrUnknownVersion is wrapped when the payload's version is newer than this build knows (or is not
-// a version at all). Upgrade the reader before it folds such events: what a newer version changed
-// cannot be guessed.
+// ErrUnknownVersion means that the payload's version is newer than this build knows, or is not a
+// version at all. Upgrade the reader before it folds such events, because it cannot know what
+// changed.
 var ErrUnknownVersion = errors.New("unknown event version")
 
-// DecodeError says what makes bytes no event of ours. It wraps
-// [ErrMalformed].
+// DecodeError says why bytes are not an event. It wraps [ErrMalformed].
 type DecodeError struct {
-	Member string // the envelope's member at fault; "" for the whole
+	Member string // the invalid member of the envelope; "" for the whole
 	Reason string
 }
 
@@ -33,11 +32,11 @@ func (e *DecodeError) Error() string {
 
 func (e *DecodeError) Unwrap() error { return ErrMalformed }
 
-// RolledBackError reports that the log no longer holds an event that was read from it and was not
-// removed by a flush or a trim: Redis was started from an older file, or a failover lost the log's
-// tail. What was derived from the lost events must be derived anew.
+// RolledBackError reports that the log no longer holds an event that was read from it, although no
+// flush or trim removed it. Redis was started from an older file, or a failover lost the log's
+// tail. Results derived from the lost events must be derived again.
 type RolledBackError struct {
-	Checkpoint ID // the event read last, which is gone
+	Checkpoint ID // the last event that was read, which is gone
 	LastInLog  ID // the log's last event now; zero if the log is empty
 }
 
@@ -46,8 +45,8 @@ func (e *RolledBackError) Error() string {
 		e.Checkpoint, e.LastInLog)
 }
 
-// GapError reports that events are missing from the log without a flush or a trim that explains it.
-// It is never stepped over: `claudebench verify` tells more.
+// GapError reports that events are missing from the log without a flush or trim that explains it.
+// No reader skips a gap. Run `claudebench verify` for details.
 type GapError struct {
 	Expected int64 // the seq that must come next
 	Got      int64 // the seq that came

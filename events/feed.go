@@ -12,7 +12,7 @@ type fed struct {
 	err   error
 }
 
-// feed reads on from an event, one batch ahead of its consumer, over any outage of Redis.
+// feed reads on from an event, one batch ahead of its consumer, and waits during outages of Redis.
 type feed struct {
 	reader BatchReader
 	logger *slog.Logger
@@ -49,15 +49,15 @@ func (f feed) run(ctx context.Context, after ID, out chan<- fed) {
 	}
 }
 
-// follow runs the feed and hands each batch to handle, until ctx ends, handle fails, or the log is
-// broken; it gives that error. No goroutine is left.
+// follow runs the feed and passes each batch to handle, until ctx ends, handle fails, or the log is
+// broken. It returns that error and leaves no goroutine behind.
 func (f feed) follow(ctx context.Context, after ID, handle func(Batch) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	ch := make(chan fed)
 	go f.run(ctx, after, ch)
 	defer func() {
 		cancel()
-		for range ch { // until run is gone
+		for range ch { // until run has ended
 		}
 	}()
 	for next := range ch {

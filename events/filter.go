@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// All is the topic that stands for every event.
+// All is the topic that matches every event.
 const All = "*"
 
-// Filter says which types of event are wanted.
+// Filter selects types of events.
 type Filter struct {
 	all      bool
 	types    map[Type]bool
 	prefixes []string // with the dot: "task."
 }
 
-// ParseFilter reads a list of types and patterns, separated by commas: `task.*,instance.failed`, or
-// `*` for all. A type that this build does not know is fine: the coordinator may be newer.
+// ParseFilter parses a comma-separated list of types and patterns: `task.*,instance.failed`, or `*`
+// for all. It accepts types that this build does not know, because the coordinator may be newer.
 func ParseFilter(list string) (Filter, error) {
 	f := Filter{types: map[Type]bool{}}
 	for item := range strings.SplitSeq(list, ",") {
@@ -36,7 +36,7 @@ func ParseFilter(list string) (Filter, error) {
 	return f, nil
 }
 
-// Match reports whether events of type t are wanted.
+// Match reports whether the filter selects events of type t.
 func (f Filter) Match(t Type) bool {
 	if f.all || f.types[t] {
 		return true

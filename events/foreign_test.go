@@ -27,13 +27,14 @@ func TestForeignAndBadEntries(t *testing.T) {
 		strangers = append(strangers, id)
 	}
 	id := next()
-	log.raw(id, "data", string(mustEncode(t, want[0]))) // an event's copy
+	log.raw(id, "data", string(mustEncode(t, want[0]))) // a copy of an event
 	strangers = append(strangers, id)
 	want = append(want, log.add(TypeTaskCreated, 1)...)
 	bad := log.bad()
 	want = append(want, bad)
 	want = append(want, log.add(TypeTaskCreated, 2)...)
-	// One that guessed the seq of the event to come is taken for a bad event, and stops nobody.
+	// An entry that guessed the next event's seq counts as a bad event and does not stop the
+	// reader.
 	log.last.MS++
 	guess := ID{MS: log.last.MS, Seq: log.last.Seq + 1}
 	log.raw(guess.String(), "data", "?")
@@ -77,8 +78,8 @@ func TestForeignAndBadEntries(t *testing.T) {
 	}
 }
 
-// An entry at the tail is met at each round trip. It is told once, also when its ID is one that no
-// event can have.
+// A reader sees an entry at the tail at each round trip and must report it only once, even if its
+// ID is one that no event can have.
 func TestForeignEntriesAreToldOnce(t *testing.T) {
 	t.Parallel()
 	log := newTestLog(t)

@@ -8,16 +8,16 @@ import (
 
 // Format is the version of what this build writes into the log: the envelope, the types of events,
 // and the versions of their payloads. It rises with each change to these, because an older build
-// cannot tell what it does not know.
+// cannot recognize what it does not know.
 //
-// The coordinators note it in the log's hash. Programs that need every event refuse a log of a
+// Coordinators store it in the log's hash. Programs that need every event refuse a log with a
 // higher format.
 const Format = 2
 
 // NewerLogError reports that a newer program has written to the log, or is about to.
 type NewerLogError struct {
 	Format  int64  // of the log
-	Program string // the first version that noted it; "" if it is not known
+	Program string // the first version that wrote this format; "" if unknown
 }
 
 func (e *NewerLogError) Error() string {
@@ -29,9 +29,9 @@ func (e *NewerLogError) Error() string {
 		"Use %s or a later one. Nothing was changed", e.Format, program, Format, program)
 }
 
-// CheckFormat returns a [*NewerLogError] if a newer build writes to the log than this one can read.
-// A reader that needs every event asks before it starts. Logs of older versions have no format
-// noted and pass.
+// CheckFormat returns a [*NewerLogError] if the log has a format that this build cannot read. A
+// reader that needs every event calls it before it starts. Logs of older versions store no format
+// and pass.
 func (r *Reader) CheckFormat(ctx context.Context) error {
 	fields, err := r.client.HMGet(ctx, r.space.Log(), "format", "program").Result()
 	if err != nil {
@@ -48,6 +48,6 @@ func (r *Reader) CheckFormat(ctx context.Context) error {
 	if format <= Format {
 		return nil
 	}
-	program, _ := fields[1].(string) // nil where it is not noted
+	program, _ := fields[1].(string) // nil if it is not stored
 	return &NewerLogError{Format: format, Program: program}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// What Format stands for is written down: a new type or version needs a new number, or older
-// programs take the log for one that they know.
+// testdata records what Format stands for: a new type or version needs a new number, or older
+// programs believe that they know the log.
 func TestFormatNamesTheTypesAndTheirVersions(t *testing.T) {
 	t.Parallel()
 	var list strings.Builder

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestGolden holds every event to the file that shows it. The files stay for ever: what is in
-// somebody's log must decode with every later build.
+// TestGolden compares every event with its golden file. The files are never removed, because every
+// later build must decode what is in somebody's log.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil {
@@ -71,7 +71,7 @@ func checkGolden(t *testing.T, file string, typ Type, version, current int) {
 		t.Fatal(err)
 	}
 	if version != current {
-		return // what an up-caster makes of it is that up-caster's test
+		return // the up-caster has its own test
 	}
 	again, err := EncodePayload(payload)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// groupClient is the caller's Redis client as the wrapped subscriber sees it: the same, but where
-// that subscriber's own handling bites.
+// groupClient is the Redis client that the wrapped subscriber sees. It is the caller's client,
+// except for the calls that the wrapped subscriber handles badly.
 type groupClient struct {
 	redis.UniversalClient
 	closing context.Context
@@ -23,17 +23,17 @@ func newGroupClient(closing context.Context, client redis.UniversalClient, logge
 	return &groupClient{UniversalClient: client, closing: closing, logger: logger}
 }
 
-// Close does nothing: the wrapped subscriber closes a client that is not its own.
+// Close does nothing, because the wrapped subscriber would close the caller's client.
 func (c *groupClient) Close() error { return nil }
 
-// XGroupDelConsumer does nothing: between finding a consumer idle and deleting it, it may have
-// taken events, which would be lost with it.
+// XGroupDelConsumer does nothing. A consumer that was idle a moment ago may have taken events
+// since, and they would be lost with it.
 func (c *groupClient) XGroupDelConsumer(ctx context.Context, _, _, _ string) *redis.IntCmd {
 	return redis.NewIntCmd(ctx)
 }
 
-// XReadGroup makes a group again that a flush removed, and waits out an outage here: the wrapped
-// subscriber would log it twice a second.
+// XReadGroup recreates a group that a flush removed. It also waits during outages, which the
+// wrapped subscriber would log twice a second.
 func (c *groupClient) XReadGroup(ctx context.Context, args *redis.XReadGroupArgs) *redis.XStreamSliceCmd {
 	down := outage{logger: c.logger, step: "reading the topic " + args.Streams[0]}
 	retry := backoff{first: 50 * time.Millisecond, last: 2 * time.Second}
@@ -44,8 +44,8 @@ func (c *groupClient) XReadGroup(ctx context.Context, args *redis.XReadGroupArgs
 		cmd := c.UniversalClient.XReadGroup(ctx, args)
 		err := cmd.Err()
 		if err != nil && groupGone(err) {
-			// From the first event kept: what was read before the flush is no longer in the topic,
-			// and nothing that came since is missed.
+			// Start at the first event kept: events that were read before the flush are no longer
+			// in the topic, and none that came since is missed.
 			err = c.UniversalClient.XGroupCreateMkStream(ctx, args.Streams[0], args.Group, "0").Err()
 			if err == nil || strings.HasPrefix(err.Error(), "BUSYGROUP") {
 				c.logger.Warn("made a consumer group that was gone", "topic", args.Streams[0], "group", args.Group)
@@ -68,7 +68,7 @@ func (c *groupClient) XReadGroup(ctx context.Context, args *redis.XReadGroupArgs
 	}
 }
 
-// XPendingExt finds nothing where there is no group: XReadGroup makes it.
+// XPendingExt returns nothing if the group does not exist; XReadGroup creates it.
 func (c *groupClient) XPendingExt(ctx context.Context, args *redis.XPendingExtArgs) *redis.XPendingExtCmd {
 	cmd := c.UniversalClient.XPendingExt(ctx, args)
 	if err := cmd.Err(); err != nil && (groupGone(err) || ctx.Err() != nil) {
@@ -77,20 +77,20 @@ func (c *groupClient) XPendingExt(ctx context.Context, args *redis.XPendingExtAr
 	return cmd
 }
 
-// XInfoConsumers finds nothing: its answer only serves to delete consumers.
+// XInfoConsumers returns nothing, because its result is only used to delete consumers.
 func (c *groupClient) XInfoConsumers(ctx context.Context, stream, group string) *redis.XInfoConsumersCmd {
 	return redis.NewXInfoConsumersCmd(ctx, stream, group)
 }
 
-// nothing is the answer of a read that waited in vain.
+// nothing returns the result of a read that timed out.
 func nothing(ctx context.Context) *redis.XStreamSliceCmd {
 	cmd := redis.NewXStreamSliceCmd(ctx)
 	cmd.SetErr(redis.Nil)
 	return cmd
 }
 
-// groupGone knows how Redis says that the group, or the stream with it, is not there: NOGROUP, or
-// UNBLOCKED to who waited in it.
+// groupGone reports whether err means that the group or its stream does not exist. Redis replies
+// NOGROUP, or UNBLOCKED to a client that waited in it.
 func groupGone(err error) bool {
 	return strings.HasPrefix(err.Error(), "NOGROUP") || strings.HasPrefix(err.Error(), "UNBLOCKED")
 }

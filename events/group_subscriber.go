@@ -19,26 +19,25 @@ import (
 // GroupSubscriberConfig configures a [GroupSubscriber].
 type GroupSubscriberConfig struct {
 	Namespace string // the coordinator's --namespace
-	// Group is the consumer group: its members share the events. Required.
+	// Group is the consumer group, whose members share the events. Required.
 	Group string
-	// Consumer is this member's name in the group; default a new one each time. Redis remembers
-	// every name ever used, so a stable one (the host's) is better.
+	// Consumer is this member's name in the group. The default is a new name each time. Redis
+	// remembers every name ever used, so a stable name, such as the host's, is better.
 	Consumer string
-	// FromNow makes a group that does not exist yet start at the topic's end; default is the first
-	// event kept. A group that is lost while this subscriber runs starts at the first event kept in
-	// any case.
+	// FromNow makes a new group start at the topic's end. The default is the first event kept. A
+	// group that is lost while this subscriber runs always restarts at the first event kept.
 	FromNow bool
-	// Block is how long one wait for an event lasts, default 1s; Close may take as long.
+	// Block is how long one wait for an event lasts. The default is 1s. Close may take as long.
 	Block time.Duration
-	// ClaimAfter is how long a member may be silent about an event before another takes it over,
-	// default 1m. It must be longer than any handler takes.
+	// ClaimAfter is how long a member may hold an event before another member takes it over. The
+	// default is 1m. It must be longer than any handler takes.
 	ClaimAfter time.Duration
-	// ClaimEvery is how often that is looked for, default 5s.
+	// ClaimEvery is how often the subscriber looks for such events. The default is 5s.
 	ClaimEvery time.Duration
-	// NackDelay is the wait before an event that was refused comes again, default 100ms.
+	// NackDelay is the delay before an event is delivered again after a nack. The default is 100ms.
 	NackDelay time.Duration
-	// OnBadEvent is given what the topic holds and does not decode. Default: it is logged. It is
-	// acked in any case.
+	// OnBadEvent is called for an entry that does not decode. The default logs it. The entry is
+	// acked in either case.
 	OnBadEvent func(topic string, raw []byte, err error)
 	Logger     *slog.Logger // default slog.Default()
 }
@@ -79,20 +78,18 @@ func (c GroupSubscriberConfig) validate(client redis.UniversalClient) error {
 }
 
 // GroupSubscriber reads one topic, the stream of one type of event, as a member of a Redis consumer
-// group: the group's members share the work. It is Watermill's Redis Streams subscriber, with what
-// bites in it taken out: it passes over an entry that does not decode, makes the group again when a
-// flush removed it, leaves the client open, never deletes a consumer, and gives an event that was
-// refused as it was.
+// group. The members share the work. It wraps Watermill's Redis Streams subscriber and corrects its
+// faults: it skips an entry that does not decode, recreates the group after a flush, leaves the
+// client open, never deletes a consumer, and delivers an event unchanged after a nack.
 //
-// What remains, and why nothing that needs order uses it:
-//   - Events are shared out, so two members handle them side by side; and what a
-//     dead member left comes after ClaimAfter, behind newer events.
-//   - Delivery is at least once: an event whose handler takes longer than
-//     ClaimAfter goes to another member too, and a group that is made again
-//     starts at the first event the topic keeps.
+// Some limits remain, so it is unfit for anything that needs order:
+//   - Two members handle events concurrently, and what a dead member held comes after ClaimAfter,
+//     behind newer events.
+//   - Delivery is at least once: an event whose handler takes longer than ClaimAfter goes to
+//     another member too, and a recreated group starts at the first event that the topic keeps.
 //   - Each event costs two round trips.
-//   - A topic is trimmed (about 10,000 entries): a group that falls behind
-//     further loses events. A [Subscriber] does not.
+//   - A topic is trimmed to about 10,000 entries: a group that falls further behind loses events. A
+//     [Subscriber] does not.
 type GroupSubscriber struct {
 	inner  *redisstream.Subscriber
 	client *groupClient
@@ -103,8 +100,8 @@ type GroupSubscriber struct {
 
 var _ message.Subscriber = (*GroupSubscriber)(nil)
 
-// NewGroupSubscriber checks the configuration; it does not call Redis. The client stays the
-// caller's.
+// NewGroupSubscriber checks the configuration. It does not call Redis and does not take ownership
+// of the client.
 func NewGroupSubscriber(client redis.UniversalClient, config GroupSubscriberConfig) (*GroupSubscriber, error) {
 	config.setDefaults()
 	if err := config.validate(client); err != nil {
@@ -130,7 +127,7 @@ func NewGroupSubscriber(client redis.UniversalClient, config GroupSubscriberConf
 		MaxIdleTime:     config.ClaimAfter,
 		ClaimInterval:   config.ClaimEvery,
 		NackResendSleep: config.NackDelay,
-		// Without it the first read blocks for ever, and Close with it.
+		// Otherwise the first read blocks forever, and Close with it.
 		DisableIndefiniteInitialBlock: true,
 	}, watermill.NewSlogLogger(config.Logger))
 	if err != nil {
@@ -139,15 +136,14 @@ func NewGroupSubscriber(client redis.UniversalClient, config GroupSubscriberConf
 	return s, nil
 }
 
-// Subscribe reads the topic of one type of event. Messages are as those of
-// [Subscriber].
+// Subscribe reads the topic of one type of event. Messages are those of [Subscriber].
 func (s *GroupSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	filter, err := ParseFilter(topic)
 	if err != nil || len(filter.types) != 1 || filter.all || len(filter.prefixes) > 0 {
 		return nil, fmt.Errorf("subscribe to %q: a consumer group reads the topic of one event type", topic)
 	}
-	// The inner subscription must end together with the goroutine that drains it, whichever of ctx
-	// and Close comes first.
+	// The inner subscription must end together with the goroutine that drains it, whether ctx ends
+	// or Close is called.
 	ctx, cancel := context.WithCancel(ctx)
 	in, err := s.inner.Subscribe(ctx, s.space.Topic(topic))
 	if err != nil {
@@ -167,7 +163,7 @@ func (s *GroupSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *
 	return out, nil
 }
 
-// pass hands events on and keeps what is none to itself.
+// pass forwards events and drops entries that are not events.
 func (s *GroupSubscriber) pass(ctx context.Context, topic string, in <-chan *message.Message, out chan<- *message.Message) {
 	for m := range in {
 		why := m.Metadata.Get(metadataBad)
@@ -183,8 +179,8 @@ func (s *GroupSubscriber) pass(ctx context.Context, topic string, in <-chan *mes
 			m.Ack()
 			continue
 		}
-		// A copy, as after a nack the same message comes again, with whatever the handler has done
-		// to it.
+		// Send a copy: after a nack the same message comes again, with all changes that the handler
+		// made.
 		own := m.Copy()
 		own.SetContext(m.Context())
 		acked, err := offer(ctx, out, own)
@@ -199,8 +195,8 @@ func (s *GroupSubscriber) pass(ctx context.Context, topic string, in <-chan *mes
 	}
 }
 
-// Close ends all subscriptions and waits until their goroutines and their reads are gone, which
-// takes up to Block. It does not close the Redis client.
+// Close ends all subscriptions and waits for their goroutines and reads, for up to Block. It does
+// not close the Redis client.
 func (s *GroupSubscriber) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -212,8 +208,8 @@ func (s *GroupSubscriber) Close() error {
 	return err
 }
 
-// metadataBad marks what does not decode on its way from the unmarshaller, whose errors would end
-// the subscription, to pass.
+// metadataBad marks an entry that does not decode. The unmarshaller sets it for pass instead of
+// returning an error, which would end the subscription.
 const metadataBad = "_claudebench_bad"
 
 // groupUnmarshaller reads our entries, which have one field.
@@ -242,7 +238,7 @@ type waits struct {
 	wg     sync.WaitGroup
 }
 
-// enter reports whether the call may be made; then leave must follow.
+// enter reports whether the call may be made. If so, the caller must call leave afterwards.
 func (w *waits) enter(ctx context.Context) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -255,7 +251,7 @@ func (w *waits) enter(ctx context.Context) bool {
 
 func (w *waits) leave() { w.wg.Done() }
 
-// Wait refuses further calls and waits for those under way.
+// Wait rejects new calls and waits for those in progress.
 func (w *waits) Wait() {
 	w.mu.Lock()
 	w.closed = true

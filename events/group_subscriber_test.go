@@ -31,7 +31,7 @@ func TestGroupSubscriber(t *testing.T) {
 	m.Nack()
 	s.take(ids[2:]...)
 	s.close()
-	// The group remembers, and the client is open.
+	// The group keeps its position, and the client is still open.
 	log.group(t, "task.created", GroupSubscriberConfig{Group: "g", Consumer: "c"}).
 		take(log.add(TypeTaskCreated, 2)...)
 	log.group(t, "task.created", GroupSubscriberConfig{Group: "new", FromNow: true}).
@@ -91,7 +91,7 @@ func TestGroupSubscriberSurvivesFlush(t *testing.T) {
 		if err := log.client.XGroupDestroy(testContext(t), log.space.Topic("task.created"), "g").Err(); err != nil {
 			t.Fatal(err)
 		}
-		// A group made again starts at the first event kept.
+		// A recreated group starts at the first event kept.
 		kept, err := log.client.XRange(testContext(t), log.space.Topic("task.created"), "-", "+").Result()
 		if err != nil {
 			t.Fatal(err)

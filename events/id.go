@@ -8,17 +8,18 @@ import (
 	"strings"
 )
 
-// ID names an event and its place in the log: `<ms>-<seq>`, the ID of its entry in Redis Streams.
+// ID identifies an event and its place in the log: `<ms>-<seq>`, the ID of its entry in the Redis
+// stream.
 //
-// MS is Redis's clock in milliseconds when the event happened and never goes back. Seq counts
-// events: it rises by exactly one with each and never starts again, so it alone orders the log, and
-// a missing one proves that an event is missing. The zero ID lies before every event.
+// MS is the time of the event by Redis's clock, in milliseconds. It never goes back. Seq counts
+// events: it rises by exactly one with each event and never restarts. Seq alone orders the log, and
+// a missing Seq proves that an event is missing. The zero ID is before every event.
 type ID struct{ MS, Seq int64 }
 
 // ErrInvalidID is wrapped by every error of [ParseID].
 var ErrInvalidID = errors.New("not an event ID")
 
-// ParseID reads `<ms>-<seq>`, both decimal, not negative and without leading zeros.
+// ParseID parses `<ms>-<seq>`. Both are decimal, not negative and without leading zeros.
 func ParseID(s string) (ID, error) {
 	ms, seq, ok := strings.Cut(s, "-")
 	if !ok {
@@ -34,13 +35,13 @@ func ParseID(s string) (ID, error) {
 	return id, nil
 }
 
-// String returns `<ms>-<seq>`; the zero ID is `0-0`.
+// String returns `<ms>-<seq>`. The zero ID is `0-0`.
 func (id ID) String() string { return string(id.append(nil)) }
 
-// IsZero reports whether id is the ID before every event.
+// IsZero reports whether id is the zero ID, which is before every event.
 func (id ID) IsZero() bool { return id == ID{} }
 
-// Compare orders as Redis does: by MS, then by Seq. It gives -1, 0 or +1.
+// Compare orders IDs as Redis does: by MS, then by Seq. It returns -1, 0 or +1.
 func (id ID) Compare(other ID) int {
 	if c := cmp.Compare(id.MS, other.MS); c != 0 {
 		return c
@@ -48,10 +49,10 @@ func (id ID) Compare(other ID) int {
 	return cmp.Compare(id.Seq, other.Seq)
 }
 
-// MarshalText returns what String gives.
+// MarshalText returns the text of String.
 func (id ID) MarshalText() ([]byte, error) { return id.append(nil), nil }
 
-// UnmarshalText reads what [ParseID] reads.
+// UnmarshalText accepts what [ParseID] accepts.
 func (id *ID) UnmarshalText(text []byte) error {
 	parsed, err := ParseID(string(text))
 	if err != nil {
@@ -67,8 +68,8 @@ func (id ID) append(dst []byte) []byte {
 	return strconv.AppendInt(dst, id.Seq, 10)
 }
 
-// parseCount reads a canonical decimal: strconv alone would let +1 and 01 by, and two spellings of
-// one ID must not exist.
+// parseCount parses a canonical decimal. strconv alone would accept +1 and 01, but an ID must have
+// only one spelling.
 func parseCount[S string | []byte](s S) (int64, bool) {
 	if len(s) == 0 || len(s) > 19 || (s[0] == '0' && len(s) > 1) {
 		return 0, false
@@ -81,6 +82,6 @@ func parseCount[S string | []byte](s S) (int64, bool) {
 		}
 		n = n*10 + int64(c-'0')
 	}
-	// Nineteen digits overflow at most once, into the negative.
+	// Nineteen digits overflow at most once, and then the number is negative.
 	return n, n >= 0
 }

@@ -13,7 +13,7 @@ type InstanceRegistered struct {
 	SessionID    *string         `json:"sessionId"`
 	// Resumed reports that the same session registered again and kept its tasks.
 	Resumed bool `json:"resumed"`
-	// PreviousRoles are the roles it had until now; nil if it was not registered.
+	// PreviousRoles are the roles it had before; nil if it was not registered.
 	PreviousRoles []string `json:"previousRoles"`
 }
 
@@ -26,8 +26,8 @@ type InstanceUnregistered struct {
 	Timestamp       int64    `json:"timestamp"`       // ms
 }
 
-// InstanceFailed is the payload of instance.failed: an instance was silent too long and was taken
-// for dead.
+// InstanceFailed is the payload of instance.failed: an instance sent no heartbeat for too long and
+// was declared dead.
 type InstanceFailed struct {
 	ID              string   `json:"id"`
 	Roles           []string `json:"roles"`

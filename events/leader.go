@@ -5,5 +5,5 @@ package events
 type LeaderElected struct {
 	ID       string  `json:"id"`
 	Term     int64   `json:"term"`
-	Previous *string `json:"previous"` // who led before, nil if nobody did
+	Previous *string `json:"previous"` // the leader before, nil if there was none
 }

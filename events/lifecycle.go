@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// ErrClosed is what Subscribe gives on a subscriber that was closed.
+// ErrClosed is returned by Subscribe after Close.
 var ErrClosed = errors.New("subscriber closed")
 
 // lifecycle ends a subscriber's goroutines together.
@@ -28,7 +28,7 @@ func newLifecycle() *lifecycle {
 	return l
 }
 
-// start runs f in a goroutine whose context ends with ctx or with stop.
+// start runs f in a goroutine whose context ends with ctx or on stop.
 func (l *lifecycle) start(ctx context.Context, f func(context.Context)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -45,7 +45,7 @@ func (l *lifecycle) start(ctx context.Context, f func(context.Context)) error {
 	return nil
 }
 
-// stop ends every goroutine and waits for them. It may be called again.
+// stop ends every goroutine and waits for them. It may be called more than once.
 func (l *lifecycle) stop() {
 	l.mu.Lock()
 	l.closed = true
@@ -54,7 +54,7 @@ func (l *lifecycle) stop() {
 	l.wg.Wait()
 }
 
-// fail keeps the first error that ended a subscription.
+// fail records the first error that ended a subscription.
 func (l *lifecycle) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,7 +85,7 @@ func (b *backoff) wait(ctx context.Context) error {
 
 func (b *backoff) reset() { b.next = 0 }
 
-// outage logs a failing step when it begins to fail and when it works again, not at each try.
+// outage logs when a step starts to fail and when it works again, instead of at each attempt.
 type outage struct {
 	logger *slog.Logger
 	step   string

@@ -16,13 +16,13 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// wait is how long a test waits for what must come.
+// wait is how long a test waits for something that must happen.
 const wait = 20 * time.Second
 
-// quiet keeps what subscribers log about the faults of a test out of its output.
+// quiet keeps the logs of expected faults out of a test's output.
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// testLog writes events as the scripts do: the entry, the topic's, and cb:log in one step.
+// testLog writes events as the scripts do: the entry, the topic's entry and cb:log in one step.
 type testLog struct {
 	tb     testing.TB
 	client redis.UniversalClient
@@ -45,7 +45,7 @@ func newTestLogOn(tb testing.TB, client redis.UniversalClient, ns string) *testL
 	return &testLog{tb: tb, client: client, ns: ns, space: space}
 }
 
-// add appends n events of a type and gives their IDs.
+// add appends n events of a type and returns their IDs.
 func (l *testLog) add(typ Type, n int) []ID {
 	l.tb.Helper()
 	ids := make([]ID, 0, n)
@@ -92,7 +92,7 @@ func (l *testLog) append(typ Type, payloads ...json.RawMessage) ([]ID, error) {
 	return ids, nil
 }
 
-// raw puts an entry of whatever kind into the log.
+// raw appends an arbitrary entry to the log.
 func (l *testLog) raw(id string, values ...any) {
 	l.tb.Helper()
 	if err := l.client.XAdd(context.Background(), &redis.XAddArgs{Stream: l.space.Events(), ID: id, Values: values}).Err(); err != nil {
@@ -100,7 +100,7 @@ func (l *testLog) raw(id string, values ...any) {
 	}
 }
 
-// bad appends an event that counts and does not decode.
+// bad appends an event that has the next seq and does not decode.
 func (l *testLog) bad() ID {
 	l.tb.Helper()
 	l.mu.Lock()
@@ -128,7 +128,7 @@ func (l *testLog) flush() {
 	}
 }
 
-// trim removes all before the event with a seq.
+// trim removes all events before the given one.
 func (l *testLog) trim(to ID) {
 	l.tb.Helper()
 	ctx := context.Background()
@@ -142,7 +142,7 @@ func (l *testLog) trim(to ID) {
 	}
 }
 
-// rollback makes the log what it was after an event, as an older file would.
+// rollback removes all events after the given one, as an older file would.
 func (l *testLog) rollback(to ID) {
 	l.tb.Helper()
 	l.mu.Lock()
@@ -162,7 +162,7 @@ func (l *testLog) rollback(to ID) {
 	if err != nil {
 		l.tb.Fatal(err)
 	}
-	// The next event comes later than those that are gone.
+	// The next event is later than the lost ones.
 	l.last = ID{MS: l.last.MS + 1, Seq: to.Seq}
 }
 

@@ -9,8 +9,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Watermill's conformance suite leaves these of its own behind: it reads no further once it has
-	// seen enough.
+	// multiplier is where Watermill's conformance suite leaks goroutines: it stops reading once it
+	// has seen enough.
 	const multiplier = "github.com/ThreeDotsLabs/watermill/internal/subscriber.(*multiplier).Subscribe"
 	testenv.Main(m, goleak.IgnoreAnyFunction(multiplier+".func2"), goleak.IgnoreAnyFunction(multiplier+".func3"))
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// What was acked before a subscription ended counts as acked, so that its checkpoint is the last
-// one that was.
+// A message that was acked before the subscription ended counts as acked, so that the checkpoint is
+// the last acked one.
 func TestAnAckBeforeTheEndCounts(t *testing.T) {
 	t.Parallel()
 	for range 200 {

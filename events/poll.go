@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// poll makes one attempt at a batch. Without entries, cursor is the entry behind which to wait for
-// more.
+// poll makes one attempt to read a batch. If there are no entries, cursor is the entry after which
+// to wait.
 func (r *Reader) poll(ctx context.Context, after ID) (batch Batch, cursor string, err error) {
 	anchor := after.String()
 	count := int64(r.config.BatchSize) + 1
@@ -30,19 +30,20 @@ func (r *Reader) poll(ctx context.Context, after ID) (batch Batch, cursor string
 		page = page[1:]
 		count-- // the anchor was one of them
 	} else {
-		// The anchor is not there, or there is none. What that means, and what comes first, must be
-		// told from one moment of the log.
+		// The anchor is missing, or there is none. The reason and the first entry must come from
+		// one snapshot of the log.
 		var log logState
 		page, log, err = r.snapshot(ctx, anchor, count)
 		if err != nil {
 			return Batch{}, "", err
 		}
 		if len(page) > 0 && page[0].ID == anchor {
-			return r.poll(ctx, after) // there after all: another server answered
+			return r.poll(ctx, after) // there after all: another server replied
 		}
 		if !after.IsZero() && after.Seq >= log.base {
 			if log.length == 0 && log.seq >= after.Seq {
-				// A flush has removed the entries and not yet said so. The next event does.
+				// A flush has removed the entries and not yet written its event. The next event
+				// explains it.
 				return w.batch, anchor, nil
 			}
 			return Batch{}, "", r.rolledBack(ctx, after)
@@ -59,14 +60,14 @@ func (r *Reader) poll(ctx context.Context, after ID) (batch Batch, cursor string
 		}
 		switch {
 		case len(w.batch.Entries) > 0:
-			// A gap behind them is met again by the next Read, at its start.
+			// The next Read finds a gap behind them, at its start.
 			w.batch.Skipped = w.batch.Entries[0].ID.Seq - after.Seq - 1
 			return w.batch, "", nil
 		case err != nil:
 			if w.floor > 0 {
 				return Batch{}, "", err
 			}
-			// Lawful if a flush or a trim came up to here and left the anchor.
+			// This is legal if a flush or trim came up to here and left the anchor.
 			_, log, serr := r.snapshot(ctx, anchor, 1)
 			if serr != nil {
 				return Batch{}, "", serr
@@ -78,7 +79,7 @@ func (r *Reader) poll(ctx context.Context, after ID) (batch Batch, cursor string
 		case int64(len(page)) < count:
 			return w.batch, anchor, nil
 		}
-		// A whole page of foreign entries: look behind it.
+		// The whole page is foreign entries: look behind it.
 		page, err = r.client.XRangeN(ctx, r.space.Events(), "("+anchor, "+", count).Result()
 		if err != nil {
 			return Batch{}, "", fmt.Errorf("XRANGE: %w", err)
@@ -86,16 +87,16 @@ func (r *Reader) poll(ctx context.Context, after ID) (batch Batch, cursor string
 	}
 }
 
-// logState is what cb:log says, and how many entries there are.
+// logState is the content of cb:log, and the number of entries.
 type logState struct {
-	known  bool  // cb:log is there
+	known  bool  // cb:log exists
 	base   int64 // the first seq still kept
 	seq    int64 // the last seq given
 	ms     int64
 	length int64
 }
 
-// snapshot reads a page and the log's own hash at one moment.
+// snapshot reads a page and the log's hash atomically.
 func (r *Reader) snapshot(ctx context.Context, start string, count int64) ([]redis.XMessage, logState, error) {
 	var (
 		page   *redis.XMessageSliceCmd
@@ -134,21 +135,21 @@ func (r *Reader) rolledBack(ctx context.Context, after ID) error {
 	return &RolledBackError{Checkpoint: after, LastInLog: last}
 }
 
-// walk takes entries one after the other and holds them to the log's rules.
+// walk takes entries one by one and checks them against the log's rules.
 type walk struct {
 	batch    Batch
 	limit    int
-	expected int64 // the seq that comes next; 0 if any may
-	// floor allows the next entry any seq up to it: where entries were removed from the log's
-	// start, the first one left has seq base (or less, while the removal is still to come).
+	expected int64 // the next seq; 0 accepts any
+	// floor is the highest seq that the next entry may have without a gap. If entries were removed
+	// from the log's start, the first one left has seq base, or less while the removal continues.
 	floor   int64
-	badLast bool  // the entry before counts but does not decode
-	gap     int64 // the seq that came where another was expected
+	badLast bool  // the entry before has a seq but does not decode
+	gap     int64 // the seq that came instead of the expected one
 	foreign []ForeignEntry
 }
 
-// startAt expects the first event that the log keeps. Where cb:log is lost, that is whatever comes
-// first, which is also what the scripts take for it.
+// startAt expects the first event that the log keeps. If cb:log is lost, that is the first entry,
+// which is also what the scripts assume.
 func (w *walk) startAt(log logState) {
 	if log.known {
 		w.expected, w.floor = log.base, log.base
@@ -171,7 +172,7 @@ func (w *walk) take(page []redis.XMessage) error {
 		case w.expected == 0 || entry.ID.Seq == w.expected:
 		case entry.ID.Seq <= w.floor && entry.ID.Seq > w.batch.After.Seq:
 		case w.badLast && entry.ID.Seq == w.expected-1:
-			// The one before was a stranger that had guessed the seq: this is the event.
+			// The entry before was foreign and had guessed the seq: this is the event.
 		default:
 			w.gap = entry.ID.Seq
 			return &GapError{Expected: w.expected, Got: entry.ID.Seq, At: entry.ID}
@@ -184,8 +185,8 @@ func (w *walk) take(page []redis.XMessage) error {
 	return nil
 }
 
-// decodeEntry reads what one entry of the stream holds. With an error, the entry still has its ID
-// (if that is one of ours) and Raw (if there is any).
+// decodeEntry decodes one entry of the stream. On an error, the entry still has its ID, if it is
+// one of ours, and Raw, if there is any.
 func decodeEntry(m redis.XMessage) (Entry, error) {
 	id, err := ParseID(m.ID)
 	if err != nil {
@@ -208,8 +209,8 @@ func decodeEntry(m redis.XMessage) (Entry, error) {
 	return entry, nil
 }
 
-// tellForeign reports entries that were not told of before: at the tail a reader meets the same
-// ones at each round trip.
+// tellForeign reports entries that were not reported before. At the tail, a reader sees the same
+// entries at each round trip.
 func (r *Reader) tellForeign(list []ForeignEntry) {
 	if len(list) == 0 {
 		return
@@ -235,15 +236,15 @@ func (r *Reader) tellForeign(list []ForeignEntry) {
 	}
 }
 
-// entryID is where an entry stands in a stream. Redis lets strangers choose IDs that no event has:
-// up to twice as high.
+// entryID is an entry's position in the stream. Redis lets other programs choose IDs that no event
+// has: up to twice as high.
 type entryID struct{ ms, seq uint64 }
 
-// entryIDOf reads an ID as Redis gives it.
+// entryIDOf parses an ID from Redis.
 func entryIDOf(text string) entryID {
 	ms, seq, _ := strings.Cut(text, "-")
 	var id entryID
-	id.ms, _ = strconv.ParseUint(ms, 10, 64) // Redis gives nothing else
+	id.ms, _ = strconv.ParseUint(ms, 10, 64) // Redis returns nothing else
 	id.seq, _ = strconv.ParseUint(seq, 10, 64)
 	return id
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Bounds says what of the log there is.
+// Bounds are the ends of the log.
 type Bounds struct {
 	First, Last ID    // the first and the last event kept; zero if there is none
 	Base        int64 // the first seq still kept; 1 if nothing was ever removed
@@ -32,8 +32,8 @@ func (r *Reader) Bounds(ctx context.Context) (Bounds, error) {
 	return b, nil
 }
 
-// Last is the ID of the log's last event, zero if there is none. Reading after it returns what is
-// new.
+// Last returns the ID of the log's last event, zero if there is none. Reading after it returns only
+// new events.
 func (r *Reader) Last(ctx context.Context) (ID, error) {
 	id, err := r.edge(ctx, false)
 	if err != nil {
@@ -42,7 +42,7 @@ func (r *Reader) Last(ctx context.Context) (ID, error) {
 	return id, nil
 }
 
-// edge finds the first or the last event, past foreign entries.
+// edge returns the first or the last event. It skips foreign entries.
 func (r *Reader) edge(ctx context.Context, first bool) (ID, error) {
 	from, to := "-", "+"
 	for count := int64(1); ; count = int64(r.config.BatchSize) {
@@ -72,12 +72,12 @@ func (r *Reader) edge(ctx context.Context, first bool) (ID, error) {
 	}
 }
 
-// Range returns the events from from to to, both inclusive, and ends; a zero ID leaves that end
-// open. A whole span of time is from {MS: a} to {MS: b, Seq: math.MaxInt64}. One batch at a time is
-// held in memory.
+// Range returns the events between from and to, both inclusive. A zero ID leaves that end open. For
+// a time span, pass {MS: a} and {MS: b, Seq: math.MaxInt64}. It holds one batch at a time in
+// memory.
 //
-// A gap comes as a [*GapError] before the entry behind it, and the iteration goes on if the caller
-// does. Any other error is the last thing it gives.
+// A gap comes as a [*GapError] before the entry behind it, and the caller may continue the
+// iteration. Any other error ends the iteration.
 func (r *Reader) Range(ctx context.Context, from, to ID) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		err := r.rangeOver(ctx, from, to, yield)
@@ -87,7 +87,7 @@ func (r *Reader) Range(ctx context.Context, from, to ID) iter.Seq2[Entry, error]
 	}
 }
 
-// errStopped ends a range whose caller wants no more.
+// errStopped ends a range whose caller stopped iterating.
 var errStopped = errors.New("stopped")
 
 func (r *Reader) rangeOver(ctx context.Context, from, to ID, yield func(Entry, error) bool) error {
@@ -119,7 +119,7 @@ func (r *Reader) rangeOver(ctx context.Context, from, to ID, yield func(Entry, e
 	}
 }
 
-// yieldPage hands a page's entries on, and a gap where one is.
+// yieldPage yields a page's entries, and an error at a gap.
 func (r *Reader) yieldPage(ctx context.Context, w *walk, page []redis.XMessage, yield func(Entry, error) bool) error {
 	for len(page) > 0 {
 		w.batch.Entries = w.batch.Entries[:0]
@@ -134,7 +134,7 @@ func (r *Reader) yieldPage(ctx context.Context, w *walk, page []redis.XMessage, 
 		if gap == nil {
 			break
 		}
-		// A flush or a trim that came between two pages explains a gap at its end.
+		// A flush or trim between two pages explains a gap at the page's end.
 		_, log, err := r.snapshot(ctx, "+", 1)
 		if err != nil {
 			return err

@@ -57,7 +57,7 @@ func TestRangeAndBounds(t *testing.T) {
 			break
 		}
 	}
-	// A gap is told, and the rest follows.
+	// A gap is reported, and the remaining events follow.
 	if err := log.client.XDel(testContext(t), log.space.Events(), ids[10].String(), ids[0].String()).Err(); err != nil {
 		t.Fatal(err)
 	}

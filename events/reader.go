@@ -13,27 +13,26 @@ import (
 	"github.com/claudebench/claudebench/internal/keys"
 )
 
-// Entry is one event as the log gave it.
+// Entry is one event as read from the log.
 type Entry struct {
 	ID       ID
-	Envelope Envelope // zero when Err is set
-	Raw      []byte   // the envelope's JSON as it was written; do not change it
-	// Err says why the entry, which has its place in the log's count, cannot be decoded. Such an
-	// event is somebody's bug; it is delivered so that each reader decides for itself, and so that
-	// nobody stops at it for ever.
+	Envelope Envelope // zero if Err is set
+	Raw      []byte   // the envelope's JSON as written; do not change it
+	// Err is set if the entry has the next seq but cannot be decoded. Such an event is a bug in the
+	// program that wrote it. It is delivered so that each reader can decide, and so that no reader
+	// stops at it forever.
 	Err error
 }
 
 // Batch is a run of entries without a gap.
 type Batch struct {
 	After   ID      // where reading started
-	Entries []Entry // never empty when Read gave it
-	// Skipped counts the events between After and the first entry that the log no longer keeps: a
-	// flush or a trim removed them. It is zero otherwise.
+	Entries []Entry // never empty when Read returns it
+	// Skipped counts the events between After and the first entry that a flush or trim removed.
 	Skipped int64
 }
 
-// Last is where to go on: the last entry's ID.
+// Last returns the ID to read after next: the last entry's.
 func (b Batch) Last() ID {
 	if len(b.Entries) == 0 {
 		return b.After
@@ -41,22 +40,23 @@ func (b Batch) Last() ID {
 	return b.Entries[len(b.Entries)-1].ID
 }
 
-// ForeignEntry is something in the log that is no event: an entry that does not decode as an event
-// and does not stand where the next event must. Readers pass over it.
+// ForeignEntry is an entry of the stream that is not an event: it does not decode and does not have
+// the next event's seq. Readers skip it.
 type ForeignEntry struct {
 	EntryID string // as Redis has it
 	Reason  error
 }
 
-// ReaderConfig configures a [Reader]; its zero value is good.
+// ReaderConfig configures a [Reader]. The zero value is valid.
 type ReaderConfig struct {
-	Namespace string        // the coordinator's --namespace; on a cluster required
-	BatchSize int           // the most entries in a batch, default 1000
-	Block     time.Duration // how long one wait at the tail lasts, default 1s; ending a Read may take as long
-	// Linger makes a reader at the tail wait so long for more to come, so that on a busy log it
-	// makes at most one round trip each Linger. Default 0: every event as soon as it is there.
+	Namespace string // the coordinator's --namespace; required on a cluster
+	BatchSize int    // the most entries in a batch, default 1000
+	// how long one wait at the tail lasts, default 1s; ending a Read may take as long
+	Block time.Duration
+	// Linger is how long a reader at the tail waits for more events. On a busy log it then makes at
+	// most one round trip each Linger. The default 0 returns every event at once.
 	Linger time.Duration
-	// OnForeign is told of foreign entries, normally once each. Default: the Logger is.
+	// OnForeign is called for foreign entries, normally once for each. The default logs them.
 	OnForeign func(ForeignEntry)
 	Logger    *slog.Logger // default slog.Default()
 }
@@ -92,19 +92,19 @@ func (c ReaderConfig) validate(client redis.UniversalClient) error {
 	return nil
 }
 
-// Reader reads the log in order. It keeps no position: each call says where it starts. It is safe
-// for concurrent use and owns neither client nor goroutine.
+// Reader reads the log in order. It keeps no position: each call says where to start. It is safe
+// for concurrent use. It starts no goroutines and does not own the client.
 type Reader struct {
 	client redis.UniversalClient
 	space  keys.Space
 	config ReaderConfig
 
 	mu          sync.Mutex
-	lastForeign entryID   // the newest foreign entry told of
-	atTail      time.Time // when a poll last came to the log's end
+	lastForeign entryID   // the newest foreign entry that was reported
+	atTail      time.Time // when a poll last reached the log's end
 }
 
-// NewReader checks the configuration; it does not call Redis.
+// NewReader checks the configuration. It does not call Redis.
 func NewReader(client redis.UniversalClient, config ReaderConfig) (*Reader, error) {
 	config.setDefaults()
 	if err := config.validate(client); err != nil {
@@ -117,14 +117,13 @@ func NewReader(client redis.UniversalClient, config ReaderConfig) (*Reader, erro
 	return &Reader{client: client, space: space, config: config}, nil
 }
 
-// Read returns the events after the one that was read last, waiting until there is one. The zero ID
+// Read returns the events after the given one. It waits until there is at least one. The zero ID
 // reads from the first event kept.
 //
-// Reading starts at the event named by after, inclusive, at each round trip: if it is gone, and no
-// flush or trim removed it, the log was rolled back and Read fails with [*RolledBackError]. A
-// missing seq that no flush or trim explains is a [*GapError]; the events before the gap are given
-// first. Any other error is Redis's or the context's, and calling again with the same after is
-// safe.
+// Each round trip starts at the event after, inclusive. If that event is gone and no flush or trim
+// removed it, the log was rolled back and Read returns a [*RolledBackError]. A missing seq that no
+// flush or trim explains is a [*GapError]; the events before the gap are returned first. Any other
+// error comes from Redis or the context, and calling again with the same ID is safe.
 func (r *Reader) Read(ctx context.Context, after ID) (Batch, error) {
 	if err := r.pace(ctx); err != nil {
 		return Batch{}, err
@@ -154,7 +153,7 @@ func (r *Reader) Read(ctx context.Context, after ID) (Batch, error) {
 	}
 }
 
-// wrap says what failed; a context's own end and the log's own faults speak for themselves.
+// wrap adds what failed. Errors of the context and of the log itself stay as they are.
 func (r *Reader) wrap(ctx context.Context, after ID, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -165,7 +164,7 @@ func (r *Reader) wrap(ctx context.Context, after ID, err error) error {
 	return fmt.Errorf("read the log after %s: %w", after, err)
 }
 
-// pace keeps a reader that was at the tail from coming back before it has lingered.
+// pace delays a reader that was at the tail until Linger has passed.
 func (r *Reader) pace(ctx context.Context) error {
 	r.mu.Lock()
 	rest := time.Until(r.atTail.Add(r.config.Linger))
@@ -173,14 +172,14 @@ func (r *Reader) pace(ctx context.Context) error {
 	return sleep(ctx, rest)
 }
 
-// wait blocks until the log has an entry behind cursor, for Block at most.
+// wait blocks until the log has an entry after cursor, for at most Block.
 func (r *Reader) wait(ctx context.Context, cursor string) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
 	block := r.config.Block
 	if deadline, ok := ctx.Deadline(); ok {
-		// Never under a millisecond: 0 would block for ever.
+		// At least a millisecond, because 0 blocks forever.
 		block = max(min(block, time.Until(deadline)), time.Millisecond)
 	}
 	err := r.client.XRead(ctx, &redis.XReadArgs{
@@ -194,15 +193,15 @@ func (r *Reader) wait(ctx context.Context, cursor string) (bool, error) {
 	return err == nil, err
 }
 
-// IsBroken reports whether err means that the log itself is not what was read before
-// ([*RolledBackError] or [*GapError]), so that trying again cannot help.
+// IsBroken reports whether err means that the log itself has changed ([*RolledBackError] or
+// [*GapError]), so that a retry cannot help.
 func IsBroken(err error) bool {
 	var rolledBack *RolledBackError
 	var gap *GapError
 	return errors.As(err, &rolledBack) || errors.As(err, &gap)
 }
 
-// sleep waits for d or for ctx's end, and gives ctx's error.
+// sleep waits for d. If ctx ends first, it returns ctx's error.
 func sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()

@@ -57,7 +57,7 @@ func TestReadWaits(t *testing.T) {
 			log := newTestLogOn(t, client, testenv.Namespace(t))
 			r := log.reader(ReaderConfig{})
 			var after ID
-			for i := range 3 { // the first time into an empty log
+			for i := range 3 { // the first event goes into an empty log
 				read := make(chan Batch)
 				go func() {
 					b, err := r.Read(testContext(t), after)
@@ -198,7 +198,7 @@ func TestReadGap(t *testing.T) {
 	remove(log, ids[0])
 	wantGap(log, ID{}, 1, ids[1])
 
-	// Below base a gap is lawful, above it is not, flushed or not.
+	// A gap below base is legal and a gap above it is not, whether the log was flushed or not.
 	log.trim(ids[7])
 	if b := mustRead(t, log.reader(ReaderConfig{}), ids[3]); b.Skipped != 3 || b.Entries[0].ID != ids[7] {
 		t.Errorf("got %+v", b)
@@ -245,7 +245,7 @@ func TestReadWhileFlushed(t *testing.T) {
 	log := newTestLog(t)
 	ids := log.add(TypeTaskCreated, 10)
 	ctx := testContext(t)
-	// The first half of a flush: entries gone, base not yet moved.
+	// The first half of a flush: the entries are gone and base has not moved yet.
 	if err := log.client.Unlink(ctx, log.space.Events()).Err(); err != nil {
 		t.Fatal(err)
 	}

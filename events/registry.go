@@ -6,15 +6,15 @@ import (
 	"slices"
 )
 
-// upcaster lifts a payload by one version. It is pure: the same bytes give the same bytes, for
-// ever.
+// upcaster converts a payload to the next version. It is pure: the same bytes always give the same
+// bytes.
 type upcaster func(json.RawMessage) (json.RawMessage, error)
 
-// unchanged lifts a payload to a version whose struct still holds every member of the version
+// unchanged converts a payload to a version whose struct still holds every member of the version
 // before.
 func unchanged(payload json.RawMessage) (json.RawMessage, error) { return payload, nil }
 
-// definition is one line of the list of events.
+// definition is one entry of the list of events.
 type definition struct {
 	typ       Type
 	upcasters []upcaster
@@ -27,7 +27,7 @@ func define[P any](typ Type, upcasters ...upcaster) definition {
 
 func (d definition) version() int { return len(d.upcasters) + 1 }
 
-// mustIndex panics on a type listed twice: a program with such a list must not start.
+// mustIndex panics on a duplicate type, so that a program with such a list does not start.
 func mustIndex(list ...definition) map[Type]definition {
 	index := make(map[Type]definition, len(list))
 	for _, d := range list {
@@ -39,7 +39,7 @@ func mustIndex(list ...definition) map[Type]definition {
 	return index
 }
 
-// Types lists every type this build knows, sorted.
+// Types returns every type that this build knows, sorted.
 func Types() []Type {
 	types := make([]Type, 0, len(definitions))
 	for t := range definitions {
@@ -49,13 +49,13 @@ func Types() []Type {
 	return types
 }
 
-// Version is the current payload version of t; false if t is unknown.
+// Version returns the current payload version of t, or false if t is unknown.
 func Version(t Type) (int, bool) {
 	d, ok := definitions[t]
 	return d.version(), ok
 }
 
-// current returns the definition of e's type and e's payload lifted to the definition's version.
+// current returns the definition of e's type and e's payload converted to the definition's version.
 func (e Envelope) current() (definition, json.RawMessage, error) {
 	if err := e.Known(); err != nil {
 		return definition{}, nil, err
@@ -79,8 +79,8 @@ func (d definition) lift(e Envelope) (json.RawMessage, error) {
 }
 
 // Known returns an error that wraps [ErrUnknownType] or [ErrUnknownVersion] if this build does not
-// know the event's type, or its payload's version. What folds every event must not pass over such a
-// one.
+// know the event's type or its payload's version. A program that folds every event must not skip
+// such an event.
 func (e Envelope) Known() error {
 	d, ok := definitions[e.Type]
 	switch {
@@ -93,8 +93,8 @@ func (e Envelope) Known() error {
 }
 
 // Decoded returns a pointer to the payload's struct at its current version (*TaskCreated for
-// task.created), lifting older versions. The error wraps
-// [ErrUnknownType], [ErrUnknownVersion] or [ErrMalformed].
+// task.created). It converts older versions. The error wraps [ErrUnknownType], [ErrUnknownVersion]
+// or [ErrMalformed].
 func (e Envelope) Decoded() (any, error) {
 	d, payload, err := e.current()
 	if err != nil {
@@ -107,9 +107,9 @@ func (e Envelope) Decoded() (any, error) {
 	return p, nil
 }
 
-// PayloadAs decodes e's payload, lifted to its current version, into T. T is the type's struct or
-// any other with the members the caller needs: fewer members decode faster. It does not check that
-// T belongs to e.Type. Errors are those of [Envelope.Decoded].
+// PayloadAs decodes e's payload, converted to its current version, into T. T is the type's struct
+// or any other with the members the caller needs; fewer members decode faster. It does not check
+// that T belongs to e.Type. It returns the errors of [Envelope.Decoded].
 func PayloadAs[T any](e Envelope) (T, error) {
 	var p T
 	_, payload, err := e.current()

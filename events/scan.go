@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// scan reads an envelope spelled exactly as the log spells it: one line, the members in their
-// order, nothing between. ok is false for anything else, well formed or not; what it accepts,
-// encoding/json reads alike.
+// scan reads an envelope spelled exactly as the log spells it: one line, the members in order,
+// nothing between them. For anything else, well formed or not, ok is false. encoding/json reads
+// alike whatever scan accepts.
 func scan(data []byte) (e Envelope, ok bool) {
 	s := scanner{rest: data, ok: true}
 	s.literal(`{"id":`)
@@ -32,8 +32,8 @@ func scan(data []byte) (e Envelope, ok bool) {
 	return e, s.ok
 }
 
-// scanner walks over rest; once something is not as expected, ok is false and every further step
-// does nothing.
+// scanner walks over rest. After an unexpected byte, ok is false and every further step does
+// nothing.
 type scanner struct {
 	rest []byte
 	ok   bool
@@ -61,8 +61,8 @@ func (s *scanner) count() int64 {
 	return n
 }
 
-// quoted returns the bytes of a string up to its closing quote, still escaped, and whether there is
-// an escape or anything beyond ASCII in it.
+// quoted returns the bytes of a string up to its closing quote, still escaped. plain is false if
+// there is an escape or a non-ASCII byte.
 func (s *scanner) quoted() (raw []byte, plain bool) {
 	if !s.ok || len(s.rest) == 0 || s.rest[0] != '"' {
 		s.ok = false
@@ -112,7 +112,7 @@ func (s *scanner) typ() Type {
 		s.ok = false
 		return ""
 	}
-	// A type that is known needs no copy of its name.
+	// A known type needs no copy of its name.
 	if d, ok := definitions[Type(raw)]; ok {
 		return d.typ
 	}
@@ -147,7 +147,7 @@ func (s *scanner) nullable() *string {
 	return &text
 }
 
-// payload takes all that is left but the envelope's closing brace.
+// payload takes everything except the envelope's closing brace.
 func (s *scanner) payload() json.RawMessage {
 	last := len(s.rest) - 1
 	if !s.ok || last < 2 || s.rest[0] != '{' || s.rest[last] != '}' || s.rest[last-1] != '}' {
@@ -155,8 +155,8 @@ func (s *scanner) payload() json.RawMessage {
 		return nil
 	}
 	payload := s.rest[:last:last]
-	// Validity alone shows that this is the payload: were another member behind it, these bytes
-	// would be no single value.
+	// Valid JSON proves that this is only the payload: with another member behind it, the bytes
+	// would not be a single value.
 	if !json.Valid(payload) {
 		s.ok = false
 		return nil

@@ -12,42 +12,43 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Metadata of a [Subscriber]'s messages, beside the payload, which is the envelope's JSON.
+// Metadata keys of a [Subscriber]'s messages. The message's payload is the envelope's JSON.
 const (
 	MetadataType      = "type"
 	MetadataSeq       = "seq"
 	MetadataTimestamp = "timestamp" // ms
 	MetadataActor     = "actor"
-	MetadataCause     = "cause"       // not set if there is none
-	MetadataTrace     = "traceparent" // not set if there is none
+	MetadataCause     = "cause"       // absent if there is none
+	MetadataTrace     = "traceparent" // absent if there is none
 )
 
 // SubscriberConfig configures a [Subscriber].
 type SubscriberConfig struct {
 	ReaderConfig
 
-	// Name is the service's. With one, the subscriber keeps a checkpoint and goes on from there
-	// after a restart; at any time only one process may use a name. Without, it starts anew each
-	// time.
+	// Name is the service's name. With a name, the subscriber keeps a checkpoint and continues from
+	// it after a restart; only one process at a time may use a name. Without a name, it starts from
+	// Start or FromNow each time.
 	Name string
-	// Checkpoints keeps the checkpoint; default RedisCheckpoints on the client.
+	// Checkpoints stores the checkpoint. The default is RedisCheckpoints on the client.
 	Checkpoints CheckpointStore
-	// Start is the event after which to start when there is no checkpoint; zero is the first event
+	// Start is the event to start after if there is no checkpoint. Zero starts at the first event
 	// kept.
 	Start ID
-	// FromNow starts at the log's end when there is no checkpoint. After a flush there is none
-	// either: a service that was down then misses what happened since.
+	// FromNow starts at the log's end if there is no checkpoint. A flush removes the checkpoint
+	// too: a service that was down then misses what happened since.
 	FromNow bool
 
-	// NackDelay is the wait before an event that was refused comes again; it doubles each time up
-	// to NackDelayMax. Defaults 100ms and 30s.
+	// NackDelay is the delay before an event is delivered again after a nack. It doubles each time
+	// up to NackDelayMax. The defaults are 100ms and 30s.
 	NackDelay, NackDelayMax time.Duration
 
-	// OnRollback says after which event to go on when the log was rolled back (the zero ID: from
-	// the first kept). Default, and on its error: the subscription ends, see Err.
+	// OnRollback returns the event to continue after when the log was rolled back; the zero ID
+	// continues at the first event kept. By default, or if it fails, the subscription ends; see
+	// Err.
 	OnRollback func(*RolledBackError) (ID, error)
-	// OnBadEvent is given an event that does not decode, of whatever type it may have been. On its
-	// error it is called again, as after a nack. Default: it is logged and passed over.
+	// OnBadEvent is called for an event that does not decode, of whatever type it was. If it fails,
+	// it is called again as after a nack. The default logs and skips the event.
 	OnBadEvent func(context.Context, Entry) error
 }
 
@@ -73,17 +74,18 @@ func (c SubscriberConfig) validate() error {
 	return validateName(c.Name)
 }
 
-// Subscriber follows the log and gives one Watermill message an event, in the log's order; the next
-// one comes when the one before was acked. It is for services.
+// Subscriber follows the log for a service. It sends one Watermill message for each event, in the
+// log's order, and the next one after the ack.
 //
-// Delivery is at least once: the checkpoint is saved after the ack, at the latest each 100
-// messages, each second, and at the end, so a process that dies gets what it acked last once more.
-// What a message holds: UUID, the event's ID; payload, the envelope's JSON; metadata, see
-// [MetadataType] and its like. A message's context ends with the ack and with the subscription.
+// Delivery is at least once. The checkpoint is saved after the ack: at least every 100 messages,
+// every second, and at the end. A process that dies gets the messages since its last save again.
 //
-// It waits out an outage of Redis. When the log was rolled back and no OnRollback helps, or a gap
-// is found, the subscription's channel is closed and
-// [Subscriber.Err] says why.
+// A message's UUID is the event's ID, its payload is the envelope's JSON, and its metadata has
+// [MetadataType] and the other keys. Its context ends with the ack and with the subscription.
+//
+// During an outage of Redis the Subscriber waits. When the log was rolled back and OnRollback does
+// not help, or on a gap, it closes the subscription's channel and [Subscriber.Err] returns the
+// error.
 type Subscriber struct {
 	*lifecycle
 	config SubscriberConfig
@@ -93,7 +95,8 @@ type Subscriber struct {
 
 var _ message.Subscriber = (*Subscriber)(nil)
 
-// NewSubscriber checks the configuration; it does not call Redis. The client stays the caller's.
+// NewSubscriber checks the configuration. It does not call Redis and does not take ownership of the
+// client.
 func NewSubscriber(client redis.UniversalClient, config SubscriberConfig) (*Subscriber, error) {
 	config.setDefaults()
 	reader, err := NewReader(client, config.ReaderConfig)
@@ -111,10 +114,10 @@ func NewSubscriber(client redis.UniversalClient, config SubscriberConfig) (*Subs
 	return &Subscriber{lifecycle: newLifecycle(), config: config, reader: reader}, nil
 }
 
-// Subscribe starts a subscription. topic is a list as [ParseFilter] reads it: `*`, `task.*`,
-// `task.created,instance.failed`. A subscriber with a name has one subscription at a time: a
-// checkpoint has one position. The channel is closed when ctx ends, when the subscriber is closed,
-// and on what Err tells.
+// Subscribe starts a subscription. The topic is a list for [ParseFilter]: `*`, `task.*`,
+// `task.created,instance.failed`. A subscriber with a name has one subscription at a time, because
+// a checkpoint has one position. The channel is closed when ctx ends, when the subscriber is
+// closed, and when the subscription fails; see Err.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	filter, err := ParseFilter(topic)
 	if err != nil {
@@ -127,7 +130,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	}
 	sub := &subscription{Subscriber: s, filter: filter, out: make(chan *message.Message)}
 	if s.config.FromNow {
-		// Now is now, not when Redis is back.
+		// FromNow means the time of Subscribe, not the time when Redis is back.
 		if err := sub.locate(ctx); err != nil {
 			s.active.Store(false)
 			return nil, fmt.Errorf("subscribe to %s: %w", topic, err)
@@ -147,18 +150,18 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	return sub.out, nil
 }
 
-// Err says why a subscription ended by itself; nil while all is well and after Close. Such errors
-// are [*RolledBackError], [*GapError], or what OnRollback gave.
+// Err returns the error that ended a subscription: a [*RolledBackError], a [*GapError], or the
+// error of OnRollback. It is nil while the subscriptions run and after Close.
 func (s *Subscriber) Err() error { return s.failure() }
 
-// Close ends all subscriptions, saves their checkpoints, and waits until their goroutines are gone,
-// which takes up to the reader's Block. It does not close the Redis client.
+// Close ends all subscriptions, saves their checkpoints, and waits for their goroutines, for up to
+// the reader's Block. It does not close the Redis client.
 func (s *Subscriber) Close() error {
 	s.stop()
 	return nil
 }
 
-// newMessage makes an event into a message.
+// newMessage makes a message from an event.
 func newMessage(e Entry) *message.Message {
 	m := message.NewMessage(e.ID.String(), message.Payload(e.Raw))
 	m.Metadata.Set(MetadataType, string(e.Envelope.Type))

@@ -53,7 +53,7 @@ func (s *service) close() {
 	}
 }
 
-// next waits for a message without answering it.
+// next waits for a message without an ack.
 func (s *service) next() *message.Message {
 	s.t.Helper()
 	select {
@@ -80,7 +80,7 @@ func (s *service) take(want ...ID) {
 	}
 }
 
-// ended waits for the subscription's own end.
+// ended waits until the subscription ends by itself.
 func (s *service) ended() {
 	s.t.Helper()
 	select {
@@ -128,7 +128,7 @@ func TestSubscriberResumes(t *testing.T) {
 	ids := log.add(TypeTaskCreated, 250)
 	s := log.subscribe(t, All, SubscriberConfig{Name: "svc"})
 	s.take(ids[:120]...)
-	// By the second save at the latest; the 121st waits for an ack it never gets.
+	// The checkpoint is saved at the second save at the latest; the 121st message is never acked.
 	s.next()
 	testenv.Eventually(t, wait, func() (bool, string) {
 		at := log.checkpoint(t, "svc")
@@ -178,7 +178,7 @@ func TestSubscriberFilters(t *testing.T) {
 	last := log.add(TypeInstanceFailed, 3)
 	s := log.subscribe(t, "task.*,leader.elected", SubscriberConfig{Name: "svc"})
 	s.take(want...)
-	// What was not asked for counts as handled too.
+	// Events that the filter excludes count as handled too.
 	testenv.Eventually(t, wait, func() (bool, string) {
 		at := log.checkpoint(t, "svc")
 		return at == last[2], at.String()
@@ -238,8 +238,8 @@ func TestSubscriberRollback(t *testing.T) {
 		}})
 		s.take(ids...)
 		log.rollback(ids[4])
-		// Whether it notices before or after these are written, it goes on behind what the older
-		// log had.
+		// Whether it notices before or after these are written, it continues after the events of
+		// the older log.
 		s.take(log.add(TypeTaskCreated, 3)...)
 	})
 }
@@ -273,7 +273,7 @@ func TestSubscriberSurvivesFlush(t *testing.T) {
 			t.Fatal(err)
 		}
 		held.Ack()
-		// What was read before the flush is still given, and then what is new.
+		// Events that were read before the flush are still delivered, and new ones follow.
 		s.take(ids[4])
 		s.take(log.add(TypeSystemFlushed, 1)...)
 	}

@@ -103,7 +103,7 @@ func (s *subscription) run(ctx context.Context) {
 	}
 }
 
-// deliver hands a batch's events on, one after the other.
+// deliver sends a batch's events one after the other.
 func (s *subscription) deliver(ctx context.Context, b Batch) error {
 	for _, e := range b.Entries {
 		switch {
@@ -143,7 +143,7 @@ func (s *subscription) bad(ctx context.Context, e Entry) error {
 	}
 }
 
-// send hands one event on until it is acked.
+// send delivers one event until it is acked.
 func (s *subscription) send(ctx context.Context, e Entry) error {
 	retry := backoff{first: s.config.NackDelay, last: s.config.NackDelayMax}
 	for {
@@ -159,7 +159,7 @@ func (s *subscription) send(ctx context.Context, e Entry) error {
 
 // offer sends a message and reports whether it was acked or nacked.
 func offer(ctx context.Context, out chan<- *message.Message, m *message.Message) (acked bool, err error) {
-	// What hangs on the message's own context (a batch) stays with it.
+	// The message's own context is the parent, because it carries the batch.
 	mctx, cancel := context.WithCancel(m.Context())
 	defer cancel()
 	unhook := context.AfterFunc(ctx, cancel)
@@ -178,14 +178,14 @@ func offer(ctx context.Context, out chan<- *message.Message, m *message.Message)
 	case <-ctx.Done():
 	}
 	select {
-	case <-m.Acked(): // before the end, and select chose by lot
+	case <-m.Acked(): // the ack came first, and select chose at random
 		return true, nil
 	default:
 		return false, ctx.Err()
 	}
 }
 
-// saver keeps a subscription's position and saves it now and then.
+// saver tracks a subscription's position and saves it from time to time.
 type saver struct {
 	name  string
 	store CheckpointStore // nil: nothing is saved
@@ -211,7 +211,7 @@ func (s *saver) moved(to ID) {
 	s.position, s.dirty = to, true
 }
 
-// handled counts a message and saves when it is time.
+// handled counts a message and saves when a save is due.
 func (s *saver) handled(ctx context.Context) {
 	s.mu.Lock()
 	s.unsaved++
@@ -235,8 +235,8 @@ func (s *saver) run(ctx context.Context, stop <-chan struct{}) {
 	}
 }
 
-// save writes the position if it moved. A failure is logged and tried again with the next save:
-// until then a crash repeats more events, and loses none.
+// save writes the position if it moved. A failure is logged and retried with the next save; a crash
+// until then repeats more events but loses none.
 func (s *saver) save(ctx context.Context) {
 	s.saving.Lock()
 	defer s.saving.Unlock()

@@ -2,8 +2,8 @@ package events
 
 import "encoding/json"
 
-// TaskCreated is the payload of task.created: the task as it stands after. Metadata, Result and
-// Error are the caller's own JSON, untouched; the JSON null where there is none.
+// TaskCreated is the payload of task.created: the task after its creation. Metadata, Result and
+// Error are the caller's own JSON, unchanged, or null.
 type TaskCreated struct {
 	ID          string          `json:"id"` // t-<seq of this event>
 	Text        string          `json:"text"`
@@ -14,7 +14,7 @@ type TaskCreated struct {
 	Metadata    json.RawMessage `json:"metadata"`
 	Result      json.RawMessage `json:"result"`
 	Error       json.RawMessage `json:"error"`
-	CreatedAt   string          `json:"createdAt"` // see TimeLayout, as every …At
+	CreatedAt   string          `json:"createdAt"` // see TimeLayout, as for every …At
 	UpdatedAt   string          `json:"updatedAt"`
 	CompletedAt *string         `json:"completedAt"`
 }
@@ -24,23 +24,23 @@ type TaskUpdated struct {
 	ID               string      `json:"id"`
 	Changes          TaskChanges `json:"changes"`
 	PreviousPriority int64       `json:"previousPriority"`
-	// Status is the task's before any change of status: a change is an event of its own (claimed,
-	// unassigned, completed, failed) that follows at once.
+	// Status is the task's status before any change of it: a change is its own event (claimed,
+	// unassigned, completed, failed), which follows at once.
 	Status    string `json:"status"`
 	UpdatedAt string `json:"updatedAt"`
 	UpdatedBy string `json:"updatedBy"`
 }
 
-// TaskChanges holds what an update changed; what is nil was left as it was.
+// TaskChanges holds what an update changed. Nil fields did not change.
 type TaskChanges struct {
 	Text     *string `json:"text,omitempty"`
 	Priority *int64  `json:"priority,omitempty"`
 	// Metadata is the whole object after the merge. Only version 1 has it.
 	Metadata json.RawMessage `json:"metadata,omitempty"`
-	// MetadataChanges holds the members that replace those of the same names, or are added behind.
-	// The merge is one level deep, and null is a value like any other. Version 1 has it not.
+	// MetadataChanges holds the members that replace those of the same names, or are appended. The
+	// merge is one level deep, and null is a value like any other. Version 1 does not have it.
 	MetadataChanges json.RawMessage `json:"metadataChanges,omitempty"`
-	Status          *string         `json:"status,omitempty"` // what was asked for; a fold leaves it to the next event
+	Status          *string         `json:"status,omitempty"` // as requested; a fold reads the next event
 }
 
 // TaskDeleted is the payload of task.deleted.
@@ -52,9 +52,9 @@ type TaskDeleted struct {
 	PreviousAssignment *string `json:"previousAssignment"`
 }
 
-// TaskAssigned is the payload of task.assigned: the task is InstanceID's, to be claimed.
-// PreviousAssignment is who had it last, also when it has waited for a worker since then; null when
-// nobody ever had it.
+// TaskAssigned is the payload of task.assigned: the task is assigned to InstanceID, which may claim
+// it. PreviousAssignment is its last owner, even if it has waited in the queue since then; it is
+// null if it never had one.
 type TaskAssigned struct {
 	TaskID             string  `json:"taskId"`
 	InstanceID         string  `json:"instanceId"`
@@ -68,7 +68,7 @@ type TaskAssigned struct {
 // TaskUnassigned is the payload of task.unassigned: the task went back to the queue.
 type TaskUnassigned struct {
 	TaskID             string  `json:"taskId"`
-	InstanceID         string  `json:"instanceId"` // who lost it
+	InstanceID         string  `json:"instanceId"` // the instance that lost it
 	PreviousAssignment *string `json:"previousAssignment"`
 	Reason             string  `json:"reason"`
 	Status             string  `json:"status"`
@@ -77,7 +77,7 @@ type TaskUnassigned struct {
 }
 
 // TaskClaimed is the payload of task.claimed: WorkerID has the task in progress. A call that ends a
-// task that was assigned and never claimed emits it too; Actor is the caller then.
+// task that was assigned but never claimed emits it too; Actor is then the caller.
 type TaskClaimed struct {
 	TaskID             string  `json:"taskId"`
 	WorkerID           string  `json:"workerId"`
@@ -89,8 +89,8 @@ type TaskClaimed struct {
 	ClaimedAt          string  `json:"claimedAt"`
 }
 
-// TaskCompleted is the payload of task.completed. WorkerID is the task's owner; who ended it is the
-// envelope's Actor, which names an instance only if the call did.
+// TaskCompleted is the payload of task.completed. WorkerID is the task's owner. The envelope's
+// Actor ended it; that is an instance only if the call named one.
 type TaskCompleted struct {
 	ID             string          `json:"id"`
 	Status         string          `json:"status"`
@@ -102,7 +102,7 @@ type TaskCompleted struct {
 	CompletedAt    string          `json:"completedAt"`
 }
 
-// TaskFailed is the payload of task.failed: the task was ended with an error. WorkerID is as in
+// TaskFailed is the payload of task.failed: the task ended with an error. WorkerID is as in
 // TaskCompleted.
 type TaskFailed struct {
 	ID             string          `json:"id"`
@@ -116,7 +116,7 @@ type TaskFailed struct {
 	CompletedAt    string          `json:"completedAt"`
 }
 
-// The statuses a task can have.
+// The statuses of a task.
 const (
 	StatusPending    = "pending"
 	StatusInProgress = "in_progress"

@@ -1,6 +1,6 @@
 package events
 
-// Type names what happened: past tense, explicit, and fixed for ever. It is never derived from a Go
+// Type says what happened: past tense, explicit, and never changed. It is not derived from a Go
 // name.
 type Type string
 
@@ -29,16 +29,16 @@ const (
 )
 
 // definitions lists every event: its type, its payload's struct at the current version, and one
-// up-caster for each older version (the first lifts v1 to v2, and so on; the current version is
-// their number plus one). A new event is a constant, a struct, a line here, and a golden file in
-// testdata.
+// up-caster for each older version. The first up-caster converts v1 to v2, and so on; the current
+// version is their number plus one. A new event is a constant, a struct, an entry here, and a
+// golden file in testdata.
 var definitions = mustIndex(
 	define[InstanceRegistered](TypeInstanceRegistered),
 	define[InstanceUnregistered](TypeInstanceUnregistered),
 	define[InstanceFailed](TypeInstanceFailed),
 	define[LeaderElected](TypeLeaderElected),
 	define[TaskCreated](TypeTaskCreated),
-	define[TaskUpdated](TypeTaskUpdated, unchanged), // version 2 has metadataChanges in place of metadata
+	define[TaskUpdated](TypeTaskUpdated, unchanged), // v2 has metadataChanges, not metadata
 	define[TaskDeleted](TypeTaskDeleted),
 	define[TaskAssigned](TypeTaskAssigned),
 	define[TaskUnassigned](TypeTaskUnassigned),
