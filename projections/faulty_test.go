@@ -10,7 +10,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// faulty is a projection in memory that meets with something at its first attempts.
+// faulty is a projection in memory whose first attempts fail in chosen ways.
 type faulty struct {
 	mu     sync.Mutex
 	at     events.ID
@@ -49,7 +49,8 @@ func (f *faulty) Apply(_ context.Context, batch events.Batch) error {
 
 func (f *faulty) Reset(context.Context, int64) error { return nil }
 
-// Whatever becomes of an attempt, the same batch comes again, and nothing is left out or doubled.
+// Whatever happens to an attempt, the same batch comes again, and no event is lost or counted
+// twice.
 func TestNoEventIsSteppedOver(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// eventsOf reads events out of a fuzzer's text: one a line, as `type payload` or, of another
-// version, `type v9 payload`.
+// eventsOf reads events from a fuzzer's text: one a line, as `type payload`, or `type v9 payload`
+// for another version.
 func eventsOf(text string) []events.Envelope {
 	var list []events.Envelope
 	for line := range strings.SplitSeq(text, "\n") {
@@ -23,7 +23,7 @@ func eventsOf(text string) []events.Envelope {
 		}
 		id := events.ID{MS: 1_700_000_000_000 + int64(len(list)), Seq: int64(len(list)) + 1}
 		e := events.Envelope{ID: id, Seq: id.Seq, Type: events.Type(typ), V: version, Timestamp: id.MS, Payload: []byte(payload)}
-		// Only what an envelope can hold comes to a projection.
+		// A projection only gets what an envelope can hold.
 		data, err := e.Encode()
 		if err != nil {
 			continue
@@ -35,8 +35,8 @@ func eventsOf(text string) []events.Envelope {
 	return list
 }
 
-// FuzzFolds folds events that anybody may have written. Each projection takes a batch or refuses it
-// by a typed error, the same each time, and what it would write depends on the events alone.
+// FuzzFolds folds arbitrary events. Each projection accepts a batch or returns a typed error, the
+// same each time, and its writes depend only on the events.
 func FuzzFolds(f *testing.F) {
 	files, err := filepath.Glob("../events/testdata/*.v1.json")
 	if err != nil || len(files) == 0 {
@@ -116,7 +116,7 @@ func foldTasks(list []events.Envelope) (any, error) {
 	return columns, nil
 }
 
-// changed counts a script's changes, which come in any order, so many arguments each.
+// changed counts a script's changes, which are in any order, with each arguments per change.
 func changed(args []any, each int) map[string]int {
 	all := map[string]int{}
 	for ; len(args) >= each; args = args[each:] {

@@ -14,7 +14,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// day is a log with every type of event in it.
+// day returns a log with every type of event.
 func day() (h *history, task, failing, deleted string) {
 	h = newHistory()
 	h.register("w1", "worker", "ops", "ops")

@@ -9,14 +9,13 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// history writes a lawful log and keeps what it must come to: a model that knows nothing of
-// batches.
+// history writes a valid log and keeps the expected result in a model that does not know batches.
 type history struct {
 	events    []events.Envelope
 	now       int64
 	seq       int64
 	tasks     map[string]*task
-	ids       []string // of the tasks that are there
+	ids       []string // of the existing tasks
 	instances map[string][]string
 	leader    string
 	term      int64
@@ -92,8 +91,8 @@ func (h *history) update(id string, changes events.TaskChanges) {
 	h.touch(t, e)
 }
 
-// assign assigns a task as the scripts do: the event names who had the task last, and its reason
-// tells whether it is taken from somebody now.
+// assign assigns a task as the scripts do: the event names the last owner, and its reason says
+// whether the task is taken from that owner now.
 func (h *history) assign(id, instance string) {
 	t := h.tasks[id]
 	last, reason := t.lastOwner, events.ReasonRequested
@@ -205,7 +204,7 @@ func (h *history) flush(postgres bool) {
 	h.clear()
 }
 
-// state is what the global state must hold, but for its last event.
+// state returns the expected global state without its last event.
 func (h *history) state() map[string]string {
 	counts := map[string]int{}
 	for _, status := range []string{"pending", "in_progress", "completed", "failed"} {

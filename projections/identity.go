@@ -13,9 +13,9 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// OpenLog returns the log's identity, and gives it one if it has none: that which the global state
-// has kept, since a log that has lost its hash is still the same, else a new one. A coordinator
-// calls it at its start.
+// OpenLog returns the log's identity. If the log has none, it assigns the one in the global state,
+// because a log that lost its hash is still the same log, or else a new one. A coordinator calls it
+// at startup.
 func OpenLog(ctx context.Context, cfg RedisConfig) (string, error) {
 	kept, err := cfg.Client.HGet(ctx, cfg.Keys.State(), "log").Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
@@ -32,15 +32,15 @@ func OpenLog(ctx context.Context, cfg RedisConfig) (string, error) {
 }
 
 const (
-	// Also from a table of the version before, which has no column log: it stays so until this
-	// program takes the lease of a coordinator of that version.
+	// The table of the previous version has no column log. It has none until this program takes the
+	// lease from a coordinator of that version.
 	selectIdentity = `SELECT id, to_jsonb(c) ->> 'log' FROM {schema}projection_checkpoints c WHERE name = $1`
 	lockIdentity   = `SELECT id, log FROM {schema}projection_checkpoints WHERE name = $1 FOR UPDATE`
 	setIdentity    = `UPDATE {schema}projection_checkpoints SET log = $2 WHERE name = $1`
 )
 
 // compare returns an error that wraps events.ErrForeignLog if the rows belong to another log than
-// the one that this projection was given.
+// this projection's.
 func (t *Tasks) compare(stored *string) error {
 	if t.cfg.Identity == "" || stored == nil || *stored == t.cfg.Identity {
 		return nil
@@ -48,8 +48,8 @@ func (t *Tasks) compare(stored *string) error {
 	return foreign(*stored, t.cfg.Identity)
 }
 
-// confirm asks Redis whether its log is still the one that this projection was given. Redis may
-// have been replaced, or come back empty, while this process ran.
+// confirm checks that Redis still has the projection's log. Redis may have been replaced, or have
+// come back empty, while this process ran.
 func (t *Tasks) confirm(ctx context.Context) error {
 	if t.cfg.Log == nil || t.cfg.Identity == "" || t.cfg.TakeOver {
 		return nil
@@ -70,8 +70,8 @@ func foreign(stored, identity string) error {
 		"run 'claudebench rebuild tasks --take-over', which deletes the other log's rows", stored, identity, events.ErrForeignLog)
 }
 
-// Identify compares the identity kept beside the checkpoint, so that a coordinator refuses to start
-// on another fleet's rows. It creates nothing; a database that is not migrated yet passes.
+// Identify compares the identity stored with the checkpoint, so that a coordinator refuses to start
+// on another fleet's rows. It creates nothing. A database that is not migrated yet passes.
 func (t *Tasks) Identify(ctx context.Context) error {
 	var text string
 	var stored *string
@@ -83,13 +83,13 @@ func (t *Tasks) Identify(ctx context.Context) error {
 		return fmt.Errorf("read the identity of the task views' log: %w", err)
 	}
 	if t.cfg.TakeOver {
-		return nil // Prepare does it
+		return nil // Prepare migrates it
 	}
 	return t.compare(stored)
 }
 
-// adopt writes the identity beside the checkpoint. Rows of a version that kept none are adopted if
-// their checkpoint fits the log.
+// adopt writes the identity next to the checkpoint. Rows of a version without identities are
+// adopted if their checkpoint fits the log.
 func (t *Tasks) adopt(ctx context.Context) error {
 	if t.cfg.Identity == "" {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// Every store keeps the log's identity beside its checkpoint, and refuses a batch of another log.
+// Every store keeps the log's identity with its checkpoint, and rejects a batch of another log.
 func TestEveryStoreKeepsTheLogsIdentity(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
@@ -39,7 +39,7 @@ func TestEveryStoreKeepsTheLogsIdentity(t *testing.T) {
 		}
 	}
 
-	// A log that has lost its hash is still the same.
+	// A log that lost its hash is still the same log.
 	if err := b.client.Del(t.Context(), b.space.Log()).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestEveryStoreKeepsTheLogsIdentity(t *testing.T) {
 	if after := b.views(t); !maps.Equal(before, after) {
 		t.Errorf("refused batches changed %v to %v", before, after)
 	}
-	// A rebuild takes this log.
+	// A rebuild accepts this log.
 	for _, p := range b.all[:2] {
 		if err := p.Reset(t.Context(), 1); err != nil {
 			t.Fatal(err)
@@ -80,7 +80,7 @@ func TestEveryStoreKeepsTheLogsIdentity(t *testing.T) {
 	}
 }
 
-// Rows of another log are never listed, whatever the caller has waited for.
+// Rows of another log are never listed, whatever the caller waited for.
 func TestAnotherLogsTasksAreNotListed(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
@@ -106,8 +106,8 @@ func TestAnotherLogsTasksAreNotListed(t *testing.T) {
 	}
 }
 
-// While a coordinator of the version before holds the lease, the table of checkpoints has no column
-// log yet.
+// While a coordinator of the previous version holds the lease, the table of checkpoints has no
+// column log.
 func TestRowsOfTheVersionBeforeAreListedBeforeTheMigration(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

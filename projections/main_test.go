@@ -21,14 +21,14 @@ import (
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
-// bundle is what a test of projections works on: a namespace of its own with all three.
+// bundle is the environment of a test: its own namespace with all three projections.
 type bundle struct {
 	namespace string
 	space     keys.Space
 	client    redis.UniversalClient
 	scripts   lua.Scripts
 	pool      *projections.Pool
-	db        *pgxpool.Pool // for SQL of the tests' own
+	db        *pgxpool.Pool // for the tests' own SQL
 	tasks     *projections.Tasks
 	all       []projections.Projection
 }
@@ -108,7 +108,7 @@ func publish(ctx context.Context, client redis.UniversalClient, space keys.Space
 	return nil
 }
 
-// batches makes batches of the sizes that size gives.
+// batches splits events into batches of the sizes that size returns.
 func batches(after events.ID, list []events.Envelope, size func() int) []events.Batch {
 	var all []events.Batch
 	for len(list) > 0 {
@@ -128,7 +128,7 @@ func oneBatch(list []events.Envelope) events.Batch {
 	return batches(events.ID{}, list, func() int { return len(list) })[0]
 }
 
-// views are everything that the projections have written, readable in a diff.
+// views holds everything that the projections wrote, in a form that diffs well.
 type views map[string]string
 
 func (b *bundle) views(t testing.TB) views {
@@ -157,7 +157,7 @@ func (b *bundle) views(t testing.TB) views {
 	return all
 }
 
-// keys are those of the namespace that begin with something.
+// keys returns the namespace's keys that match a pattern.
 func (b *bundle) keys(t testing.TB, pattern string) []string {
 	t.Helper()
 	var found []string
@@ -171,7 +171,7 @@ func (b *bundle) keys(t testing.TB, pattern string) []string {
 	return found
 }
 
-// rows are the task rows as JSON by id.
+// rows returns the task rows as JSON by id.
 func (b *bundle) rows(t testing.TB) map[string]string {
 	t.Helper()
 	rows, err := b.db.Query(t.Context(), `SELECT id, row_to_json(tasks)::text FROM tasks`)
@@ -207,7 +207,7 @@ func (b *bundle) metrics(t testing.TB, name string) map[string]string {
 	return fields
 }
 
-// want compares some fields of a hash; "" means that the field must not be there.
+// want compares some fields of a hash; "" means that the field must not exist.
 func want(t testing.TB, what string, got map[string]string, fields map[string]string) {
 	t.Helper()
 	for field, value := range fields {

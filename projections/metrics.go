@@ -8,8 +8,8 @@ import (
 )
 
 // Metrics is the projection into the hashes of the metrics, which a flush deletes. Everything in
-// them is counted from events; a mean is a total divided by its count, which the reader does. Times
-// are ms.
+// them is counted from events. A mean is a total divided by its count, which the reader computes.
+// Times are in ms.
 //
 //	metrics:global
 //	  eventsProcessed, events.<type>                events folded, all and by type
@@ -19,15 +19,15 @@ import (
 //	  runCount, runTotalMs, runMaxMs                from a task's last claim to its end
 //	  finished.<minute modulo 60>                   `<minute>:<tasks>` finished in that minute since 1970
 //	metrics:queues
-//	  pending, assigned, inProgress                 tasks that are so now; pending includes assigned
-//	  waitCount, waitTotalMs, waitMaxMs             from a task's being queued to its claim
+//	  pending, assigned, inProgress                 tasks in that state now; pending includes assigned
+//	  waitCount, waitTotalMs, waitMaxMs             from queueing a task to its claim
 //	  requeued                                      tasks that went from in progress back to a queue
 //	metrics:scaling
 //	  instances, workers                            registered now
 //	  instancesRegistered, instancesResumed, instancesUnregistered, instancesFailed, leaderElections,
 //	  tasksReassigned                               how often that happened
 //	  assigned.<id>, claimed.<id>, completed.<id>, failed.<id>
-//	                                                tasks, for each registered instance since it came
+//	                                                tasks of each registered instance since it registered
 //	metrics:events:<type>
 //	  count, lastId, lastAt
 type Metrics struct{ redisStore }

@@ -15,7 +15,7 @@ const ringMinutes = 60
 
 // metricsFold is what a batch adds to the metrics.
 type metricsFold struct {
-	anew     bool // a flush is in the batch: only what follows it counts
+	anew     bool // the batch contains a flush: only what follows it counts
 	last     events.Envelope
 	byType   map[events.Type]*typeCount
 	global   map[string]int64
@@ -33,7 +33,7 @@ type typeCount struct {
 }
 
 // load is what a batch does to the counters of one instance: first before, which counts only if the
-// instance is known already, then presence, then after.
+// instance is already known, then presence, then after.
 type load struct {
 	before, after counters
 	presence      presence
@@ -46,11 +46,12 @@ type presence string
 const (
 	unchanged presence = ""
 	joined    presence = "join"  // registered again
-	fresh     presence = "new"   // registered, and was not before
-	gone      presence = "leave" // what it did before its end is of no interest any more
+	fresh     presence = "new"   // registered for the first time
+	gone      presence = "leave" // left; its counters are deleted
 )
 
-// metricsTask is what the metrics need of a task's event, under the names that any of them uses.
+// metricsTask holds the members of task payloads that the metrics need, under the names that any
+// payload uses.
 type metricsTask struct {
 	previously
 	InstanceID string `json:"instanceId"`
@@ -59,7 +60,7 @@ type metricsTask struct {
 	Duration   int64  `json:"duration"`
 }
 
-// metricsInstance is what the metrics need of an instance's event.
+// metricsInstance holds the members of instance payloads that the metrics need.
 type metricsInstance struct {
 	membership
 	Resumed         bool  `json:"resumed"`
@@ -203,8 +204,8 @@ func (f *metricsFold) loadOf(instance string) *load {
 	return l
 }
 
-// counters are where an instance's tasks count: nowhere once it has left, since its counters are
-// gone and must not come back for a task that it finishes late.
+// counters returns the counters of an instance's tasks. After the instance left they are a dummy,
+// because its counters are deleted and a task that it finishes late must not recreate them.
 func (f *metricsFold) counters(instance string) *counters {
 	switch l := f.loadOf(instance); l.presence {
 	case unchanged:
@@ -223,7 +224,7 @@ func isWorker(roles []string) int64 {
 	return 0
 }
 
-// changes are the script's arguments: kind, hash, field, value.
+// changes returns the script's arguments: kind, hash, field, value.
 func (f *metricsFold) changes() []any {
 	args := make([]any, 0, 256)
 	put := func(kind, hash, field, value string) { args = append(args, kind, hash, field, value) }
@@ -254,7 +255,7 @@ func (f *metricsFold) changes() []any {
 	if f.global["runCount"] > 0 {
 		put("^", "global", "runMaxMs", number(f.runMax))
 	}
-	// Oldest first: a slot that two minutes of the batch share keeps the younger one.
+	// Oldest first: if two minutes of the batch share a slot, the newer one must win.
 	for _, minute := range slices.Sorted(maps.Keys(f.finished)) {
 		put("@", "global", "finished."+number(minute%ringMinutes), number(minute)+":"+number(f.finished[minute]))
 	}

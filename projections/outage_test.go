@@ -27,7 +27,7 @@ func TestPostgresGoesAndComesBack(t *testing.T) {
 	many(h, 100)
 	b.publish(t, h.events[before:]...)
 	status(t, r, "tasks", func(s projections.Status) bool { return s.Error != "" && s.Lag == -1 })
-	for _, name := range []string{"state", "metrics"} { // the others go on
+	for _, name := range []string{"state", "metrics"} { // the others continue
 		status(t, r, name, func(s projections.Status) bool { return s.Checkpoint.Seq == h.seq && s.Error == "" })
 	}
 	if err := server.Restart(t.Context()); err != nil {
@@ -40,7 +40,7 @@ func TestPostgresGoesAndComesBack(t *testing.T) {
 	}
 }
 
-// The database may come after the coordinator.
+// The database may start after the coordinator.
 func TestPostgresComesLater(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnPostgres(t)
@@ -81,8 +81,7 @@ func TestRedisGoesAndComesBack(t *testing.T) {
 	}
 }
 
-// Redis is set back to what it was some events ago, as by an older append-only file; Postgres is
-// not.
+// Redis goes back by some events, as with an older append-only file; Postgres does not.
 func TestARolledBackLogIsFoldedAnew(t *testing.T) {
 	t.Parallel()
 	for name, further := range map[string]int{"and is quiet": 0, "and grows again": 300} {
@@ -118,7 +117,7 @@ func TestARolledBackLogIsFoldedAnew(t *testing.T) {
 	}
 }
 
-// dump keeps all keys of the namespace but the leases.
+// dump returns all keys of the namespace except the leases.
 func (b *bundle) dump(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -135,7 +134,7 @@ func (b *bundle) dump(t *testing.T) map[string]string {
 	return all
 }
 
-// restore sets the namespace back in one step.
+// restore restores the namespace in one step.
 func (b *bundle) restore(t *testing.T, backup map[string]string) {
 	t.Helper()
 	_, err := b.client.TxPipelined(t.Context(), func(p redis.Pipeliner) error {

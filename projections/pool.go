@@ -18,20 +18,19 @@ import (
 	"github.com/claudebench/claudebench/migrations"
 )
 
-// Pool is a pool of connections to Postgres that knows in which schema the namespace's tables are.
-// Its statements name the schema, so that it does not matter what becomes of a connection's
-// search_path: a pooler may drop it, or hand the connection to somebody else between two
-// transactions.
+// Pool is a pool of connections to Postgres that knows the schema of the namespace's tables. Its
+// statements name the schema, so they do not depend on a connection's search_path: a pooler may
+// drop it, or give the connection to another client between two transactions.
 type Pool struct {
 	*pgxpool.Pool
-	schema    string // "" for the one that the server chooses
-	qualifier string // what stands before a table's name: the schema, quoted, and a dot
-	mustExist bool   // the URL names the schema, so nobody creates it
+	schema    string // "" for the server's default
+	qualifier string // prefix of table names: the quoted schema and a dot
+	mustExist bool   // the URL names the schema, so it is not created
 	pooled    atomic.Int32
 }
 
-// OpenPool opens connections for a namespace. It does not connect yet: an error is a mistake in the
-// URL.
+// OpenPool opens a pool for a namespace. It does not connect yet: an error means that the URL is
+// invalid.
 func OpenPool(ctx context.Context, url, namespace string) (*Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil || misread(cfg) {
@@ -46,7 +45,7 @@ func OpenPool(ctx context.Context, url, namespace string) (*Pool, error) {
 	default:
 		if p.schema = soleSchema(path); p.schema != "" {
 			p.mustExist = true
-			delete(settings, "search_path") // poolers refuse it, or drop it
+			delete(settings, "search_path") // poolers reject or drop it
 		}
 	}
 	if p.schema != "" {
@@ -57,7 +56,7 @@ func OpenPool(ctx context.Context, url, namespace string) (*Pool, error) {
 	}
 	switch cfg.ConnConfig.DefaultQueryExecMode {
 	case pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol:
-		// These modes of the URL read times as text, which pgx knows in one style only.
+		// These modes of the URL read times as text, and pgx knows only one style.
 		settings["datestyle"], settings["standard_conforming_strings"] = "ISO", "on"
 	case pgx.QueryExecModeCacheStatement:
 		cfg.BeforeConnect = p.suitPooler
@@ -71,7 +70,7 @@ func OpenPool(ctx context.Context, url, namespace string) (*Pool, error) {
 	return p, nil
 }
 
-// migrate brings the schema up to date.
+// migrate migrates the schema to the current version.
 func (p *Pool) migrate(ctx context.Context, log *slog.Logger) error {
 	if p.mustExist {
 		var exists bool
@@ -85,12 +84,12 @@ func (p *Pool) migrate(ctx context.Context, log *slog.Logger) error {
 	return migrations.Up(ctx, p.Pool, p.schema, log)
 }
 
-// ErrBusy is wrapped by errors of reads that ran out of time while every connection of the pool was
-// in use. Postgres was not asked.
+// ErrBusy is wrapped by the errors of reads that timed out while every connection of the pool was
+// in use. Postgres did not get the query.
 var ErrBusy = errors.New("every connection of the pool is in use")
 
-// acquire waits for a connection. Its error tells a wait in our own queue from a Postgres that does
-// not answer.
+// acquire waits for a connection. Its error distinguishes a wait in our own queue from a Postgres
+// that does not reply.
 func (p *Pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	conn, err := p.Acquire(ctx)
 	if err != nil && ctx.Err() != nil {
@@ -101,7 +100,7 @@ func (p *Pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	return conn, err
 }
 
-// queryRow reads one row into what to points at.
+// queryRow reads one row into the pointers in to.
 func (p *Pool) queryRow(ctx context.Context, statement string, args []any, to ...any) error {
 	conn, err := p.acquire(ctx)
 	if err != nil {
@@ -111,7 +110,7 @@ func (p *Pool) queryRow(ctx context.Context, statement string, args []any, to ..
 	return conn.QueryRow(ctx, p.sql(statement), args...).Scan(to...)
 }
 
-// sql is a statement with its tables' names qualified: {schema} stands before each of them.
+// sql returns a statement with qualified table names: it replaces {schema} before each of them.
 func (p *Pool) sql(statement string) string {
 	return strings.ReplaceAll(statement, "{schema}", p.qualifier)
 }
@@ -121,8 +120,8 @@ var (
 	quotedSchema = regexp.MustCompile(`^"([^"]+)"$`)
 )
 
-// soleSchema returns the schema that a search_path names; "" if it names several, or one that
-// depends on the user.
+// soleSchema returns the schema that a search_path names. It returns "" if the path names several
+// schemas, or one that depends on the user.
 func soleSchema(searchPath string) string {
 	searchPath = strings.TrimSpace(searchPath)
 	if m := quotedSchema.FindStringSubmatch(searchPath); m != nil && m[1] != "$user" {
@@ -134,17 +133,17 @@ func soleSchema(searchPath string) string {
 	return ""
 }
 
-// Whether a pooler stands before Postgres.
+// Whether a pooler is in front of Postgres.
 const (
 	unknownWhether int32 = iota
 	direct
 	behindPooler
 )
 
-// suitPooler keeps named prepared statements off connections through a pooler. In transaction mode
-// the pooler hands each transaction to any of its own connections, which know nothing of a
-// statement prepared on another, or know another of that name. Statements are then parsed at each
-// use, as unnamed ones; their descriptions stay cached.
+// suitPooler disables named prepared statements on connections through a pooler. In transaction
+// mode the pooler may run each transaction on another of its connections, which does not know a
+// statement prepared elsewhere, or knows another one of that name. Postgres then parses each
+// statement at each use, as an unnamed one; pgx still caches their descriptions.
 func (p *Pool) suitPooler(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if p.pooled.Load() == unknownWhether {
 		pooled, err := throughPooler(ctx, cfg)
@@ -162,9 +161,9 @@ func (p *Pool) suitPooler(ctx context.Context, cfg *pgx.ConnConfig) error {
 	return nil
 }
 
-// throughPooler reports whether a connection goes through a pooler, by a connection of its own.
-// Poolers give their clients a made-up process id, by which a query is cancelled; the one that
-// answers queries has another.
+// throughPooler reports whether connections go through a pooler. It opens its own connection to
+// find out: poolers send their clients an invented process id for cancel requests, and it differs
+// from the id of the server process that runs queries.
 func throughPooler(ctx context.Context, cfg *pgx.ConnConfig) (bool, error) {
 	conn, err := pgconn.ConnectConfig(ctx, cfg.Config.Copy())
 	if err != nil {
@@ -182,15 +181,16 @@ func throughPooler(ctx context.Context, cfg *pgx.ConnConfig) (bool, error) {
 	return uint32(pid) != conn.PID(), nil
 }
 
-// Pooled reports whether Postgres does not know a prepared statement, or knows another: a pooler in
-// transaction mode has come between since the connection was made.
+// Pooled reports whether err means that Postgres does not know a prepared statement, or knows
+// another one of that name. A pooler in transaction mode was then put in front since the connection
+// was opened.
 func Pooled(err error) bool {
 	var answered *pgconn.PgError
 	return errors.As(err, &answered) && (answered.Code == "42P05" || answered.Code == "26000")
 }
 
-// misread tells a URL in which a password was not encoded, so that its parts stand where others
-// belong: the server's errors would tell them.
+// misread reports whether the URL probably contains a password that is not percent-encoded. The
+// URL's parts are then in the wrong places, and the server's errors would reveal them.
 func misread(cfg *pgxpool.Config) bool {
 	for name := range cfg.ConnConfig.RuntimeParams {
 		if strings.Contains(name, "@") {
@@ -200,8 +200,8 @@ func misread(cfg *pgxpool.Config) bool {
 	return strings.Contains(cfg.ConnConfig.Database, "@")
 }
 
-// unreadable says what is wrong with a URL, but only where it cannot hold a password: nobody can
-// tell which part of what cannot be read is the password.
+// unreadable describes what is wrong with a URL, but only if the description cannot contain a
+// password: in a URL that does not parse, any part may be the password.
 func unreadable(url string, err error) error {
 	if err != nil && !strings.Contains(url, "@") && !strings.Contains(url, "password") {
 		return fmt.Errorf("read the database URL: %w", err)
@@ -210,6 +210,6 @@ func unreadable(url string, err error) error {
 		"(in a password, letters such as / ? # @ : and % are written %2F, %3F, %23, %40, %3A and %25; or give it as PGPASSWORD)")
 }
 
-// maxConnect bounds one attempt to connect where the URL has no connect_timeout, so that callers of
-// a database that is gone are told soon.
+// maxConnect bounds one attempt to connect if the URL has no connect_timeout, so that callers fail
+// soon when the database is unreachable.
 const maxConnect = 3 * time.Second

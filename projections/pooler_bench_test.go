@@ -8,7 +8,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// What it costs that statements are not prepared by name, as behind a pooler.
+// BenchmarkExecMode measures the cost of unnamed statements, which are used behind a pooler.
 func BenchmarkExecMode(b *testing.B) {
 	for _, mode := range []string{"cache_statement", "cache_describe"} {
 		bundle := bundleOn(b, testenv.Client(b), testenv.Postgres(b)+"&default_query_exec_mode="+mode, testenv.Namespace(b))

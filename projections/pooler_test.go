@@ -17,7 +17,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// withSettings adds settings to a database's URL.
+// withSettings adds settings to a database URL.
 func withSettings(t *testing.T, database string, settings ...string) string {
 	t.Helper()
 	u, err := url.Parse(database)
@@ -32,8 +32,8 @@ func withSettings(t *testing.T, database string, settings ...string) string {
 	return u.String()
 }
 
-// followed folds a history through a URL, while others list tasks, and compares the rows, which it
-// reads directly.
+// followed folds a history through a URL while other clients list tasks. It compares the rows,
+// which it reads directly.
 func followed(t *testing.T, through, database, namespace, schema string) {
 	t.Helper()
 	b := bundleOn(t, testenv.Client(t), through, namespace)
@@ -47,7 +47,7 @@ func followed(t *testing.T, through, database, namespace, schema string) {
 		readers.Go(func() {
 			for ctx.Err() == nil {
 				query, end := ctx, context.CancelFunc(func() {})
-				if n == 0 { // one who hangs up
+				if n == 0 { // a client that hangs up
 					query, end = context.WithTimeout(ctx, time.Millisecond)
 				}
 				q := api.TaskQuery{Limit: 1 + n, Descending: n%2 == 0}
@@ -114,7 +114,8 @@ func TestBehindATransactionPooler(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if c.namespace == "" {
-				// The default namespace's log is shared by all tests, so this one folds without it.
+				// All tests share the log of the default namespace, so this test folds without a
+				// log.
 				b := bundleOn(t, testenv.Client(t), c.url, "")
 				b.db = testenv.SQL(t, database, c.schema)
 				h, _, _, _ := day()
@@ -141,7 +142,8 @@ func TestBehindATransactionPooler(t *testing.T) {
 	})
 }
 
-// Nothing depends on how a database writes times and texts, whatever mode the URL asks for.
+// The result does not depend on how a database formats times and texts, whatever mode the URL asks
+// for.
 func TestSettingsOfADatabaseDoNotMatter(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"", "exec", "simple_protocol", "cache_describe", "describe_exec"} {

@@ -1,15 +1,16 @@
-// Package projections folds the log into what is read elsewhere: the global state and the metrics
-// in Redis, the task views in Postgres. The coordinator's main program builds the three and hands
-// them to a Runner; task.list reads through Tasks; verify compares them with a fold of its own.
+// Package projections folds the log into read models: the global state and the metrics in Redis,
+// and the task views in Postgres. The coordinator's main program creates the three and passes them
+// to a Runner. task.list reads through Tasks. verify compares them with its own fold.
 //
-// Each projection keeps a checkpoint, the ID of the last event it has applied, and writes it in the
-// same transaction as what that event changed, comparing it with the one that the batch started
-// from. So any number of coordinators may run the same projection, at the same time or in turns,
-// and no event counts twice. The Runner's lease only spares them the work.
+// Each projection keeps a checkpoint, the ID of the last event it has applied. It writes the
+// checkpoint in the same transaction as the changes of that event, and only if the stored
+// checkpoint is the one that the batch started from. Any number of coordinators may therefore run
+// the same projection, concurrently or in turns, and no event counts twice. The Runner's lease only
+// avoids duplicate work.
 //
-// When Redis is away nothing moves, and everything goes on from its checkpoint when it is back.
-// When Postgres is away only the task views stand still. A projection never reads the write model,
-// a clock or another projection: dropped and folded again from the log, it comes out equal.
+// When Redis is unavailable, all projections stop; they continue from their checkpoints when it is
+// back. When Postgres is unavailable, only the task views stop. A projection never reads the write
+// model, a clock or another projection: deleted and folded again from the log, it comes out equal.
 package projections
 
 import (
@@ -20,39 +21,39 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// ErrCheckpointMoved is wrapped by Apply's error when the stored checkpoint is not the one that the
-// batch starts from: another coordinator was here first, or the projection was reset. Nothing was
-// written. Who gets it reads the checkpoint again and goes on from there.
+// ErrCheckpointMoved is wrapped by the error of Apply if the stored checkpoint is not the one that
+// the batch starts from: another coordinator applied it first, or the projection was reset. Nothing
+// was written. The caller reads the checkpoint again and continues from there.
 var ErrCheckpointMoved = errors.New("the projection's checkpoint has moved")
 
-// Projection is a fold of the log with a checkpoint. Its methods are safe for concurrent use, also
+// Projection is a fold of the log with a checkpoint. Its methods are safe for concurrent use, even
 // from several processes.
 type Projection interface {
-	// Name is what the projection is called in leases, checkpoints and status.
+	// Name returns the projection's name in leases, checkpoints and status.
 	Name() string
-	// Prepare makes the store ready, creating what it needs. It may be repeated, and is cheap then.
+	// Prepare creates what the store needs. It may be repeated and is then cheap.
 	Prepare(ctx context.Context) error
-	// Checkpoint is the last event applied; the zero ID when there is none yet.
+	// Checkpoint returns the last event applied, or the zero ID if there is none yet.
 	Checkpoint(ctx context.Context) (events.ID, error)
 	// Apply folds a batch and moves the checkpoint from batch.After to its last entry, all or
-	// nothing. Entries that are no events (Err is set) change nothing but the checkpoint. The error
-	// wraps ErrCheckpointMoved if batch.After is not the checkpoint, events.ErrMalformed,
-	// events.ErrUnknownType or events.ErrUnknownVersion if an event cannot be folded; any other is
-	// the store's, and the batch may be tried again.
+	// nothing. Entries with Err set only move the checkpoint. The error wraps ErrCheckpointMoved if
+	// batch.After is not the checkpoint, and events.ErrMalformed, events.ErrUnknownType or
+	// events.ErrUnknownVersion if an event cannot be folded. Any other error is the store's, and
+	// the batch may be tried again.
 	Apply(ctx context.Context, batch events.Batch) error
-	// Reset forgets what can be folded again from a log whose first event is base, and the
-	// checkpoint.
+	// Reset deletes the checkpoint and what can be folded again from a log whose first event is
+	// base.
 	Reset(ctx context.Context, base int64) error
 }
 
-// moved says where the checkpoint is instead of where the batch begins.
+// moved returns an error that says where the checkpoint is and where the batch begins.
 func moved(name string, after events.ID, stored string) error {
 	return fmt.Errorf("apply to %s after %s, which is at %q: %w", name, after, stored, ErrCheckpointMoved)
 }
 
-// foldAll returns a fold every event of a batch, in order. An event that this program does not know
-// is an error even where the fold would not read its payload: what a newer program means by it
-// cannot be guessed.
+// foldAll folds every event of a batch, in order. An event that this program does not know is an
+// error even if the fold would ignore its payload, because it cannot know what a newer program
+// means by it.
 func foldAll(name string, batch events.Batch, add func(events.Envelope) error) error {
 	for i := range batch.Entries {
 		entry := &batch.Entries[i]
@@ -70,17 +71,17 @@ func foldAll(name string, batch events.Batch, add func(events.Envelope) error) e
 	return nil
 }
 
-// previously is the part of an assignment's event that tells where the task was before. The structs
-// of this kind name only what a fold needs, because fewer members decode faster.
+// previously is the part of an assignment's payload that says where the task was before. Structs
+// such as this one name only what a fold needs, because fewer members decode faster.
 type previously struct {
 	PreviousStatus     string  `json:"previousStatus"`
 	PreviousAssignment *string `json:"previousAssignment"`
 	Reason             string  `json:"reason"`
 }
 
-// assigned reports whether the task was assigned to somebody until this event, and waited to be
-// claimed. An assignment names who had the task last, also when it has waited for a worker since:
-// there the reason tells whether it was taken from somebody just now.
+// assigned reports whether the task was assigned, but not claimed, until this event. An assignment
+// names the last owner even if the task has waited in the queue since then. In that case the reason
+// says whether this event took it from that owner.
 func (p previously) assigned(what events.Type) bool {
 	if p.PreviousStatus != events.StatusPending {
 		return false
@@ -91,7 +92,8 @@ func (p previously) assigned(what events.Type) bool {
 	return p.PreviousAssignment != nil
 }
 
-// membership is the part of an instance's event that tells who came or went, and as what.
+// membership is the part of an instance's payload that says which instance came or left, and its
+// roles.
 type membership struct {
 	ID            string   `json:"id"`
 	Roles         []string `json:"roles"`

@@ -15,7 +15,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// randomHistory draws a lawful log of up to 120 steps.
+// randomHistory draws a valid log of up to 120 steps.
 func randomHistory(t *rapid.T) *history {
 	h := newHistory()
 	workers := []string{"w1", "w2", "w:3", "é \"4\""}
@@ -67,7 +67,7 @@ func randomHistory(t *rapid.T) *history {
 			if id, ok := pick(events.StatusPending, events.StatusInProgress); ok {
 				priority := rapid.Int64Range(0, 100).Draw(t, "priority")
 				switch rapid.IntRange(0, 5).Draw(t, "update") {
-				case 0: // as version 1 told it
+				case 0: // as version 1 wrote it
 					h.update(id, events.TaskChanges{Priority: &priority, Metadata: json.RawMessage(`{"merged":true}`)})
 				case 1:
 					h.update(id, events.TaskChanges{Priority: &priority})
@@ -86,7 +86,7 @@ func randomHistory(t *rapid.T) *history {
 	return h
 }
 
-// wantedRows are the model's tasks as their rows must be.
+// wantedRows returns the model's tasks as their rows must be.
 func (h *history) wantedRows() map[string]string {
 	rows := map[string]string{}
 	moment := func(ms int64) any {
@@ -119,7 +119,7 @@ func none(document string) string {
 	return document
 }
 
-// plainRows are the rows as wantedRows spells them.
+// plainRows returns the rows in the format of wantedRows.
 func (b *bundle) plainRows(t testing.TB) map[string]string {
 	t.Helper()
 	rows, err := b.db.Query(t.Context(), `SELECT id, status, priority, attempt, assigned_to, text, coalesce(metadata::text, ''),
@@ -143,7 +143,7 @@ func (b *bundle) plainRows(t testing.TB) map[string]string {
 	return all
 }
 
-// However a log is cut into batches, it folds to the same, and to what the model says.
+// Any split of a log into batches folds to the same result, which is the model's.
 func TestBatchesOfAnySizeFoldToTheSame(t *testing.T) {
 	t.Parallel()
 	client, database := testenv.Client(t), testenv.Postgres(t)

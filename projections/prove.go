@@ -8,13 +8,13 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// ErrIncompleteLog is wrapped by the errors of a rebuild that was refused, because the log cannot
-// give back what the rebuild would delete. Nothing was deleted.
+// ErrIncompleteLog is wrapped by the error of a rebuild that was refused because the log cannot
+// restore what the rebuild would delete. Nothing was deleted.
 var ErrIncompleteLog = errors.New("the log is incomplete, and what was made of it is kept")
 
-// prove reads the whole log and returns an error if a fold of it would not give everything back: it
-// must begin with the first event ever or with a flush, have no gap up to the last seq given, and
-// hold only events that this program knows.
+// prove reads the whole log and returns an error if a fold of it would not restore everything. The
+// log must begin with the first event ever or with a flush, have no gap up to the last seq given,
+// and hold only events that this program knows.
 func prove(ctx context.Context, reader *events.Reader) (events.Bounds, error) {
 	bounds, err := reader.Bounds(ctx)
 	if err != nil {

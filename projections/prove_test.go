@@ -10,7 +10,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// A log that cannot give everything back is not rebuilt from: nothing is deleted.
+// A rebuild from a log that cannot restore everything is refused, and nothing is deleted.
 func TestARebuildLooksBeforeItDeletes(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(t *testing.T, b *bundle, h *history) error{
@@ -55,7 +55,7 @@ func TestARebuildLooksBeforeItDeletes(t *testing.T) {
 	}
 }
 
-// An event of a later program is found before anything is deleted: behind it, a fold would stop.
+// A rebuild finds an event of a later program before it deletes anything: a fold would stop there.
 func TestARebuildDeletesNothingForALaterEvent(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

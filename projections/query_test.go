@@ -38,7 +38,7 @@ func TestListFiltersOrdersAndPages(t *testing.T) {
 	b := newBundle(t)
 	b.prepare(t)
 	h := newHistory()
-	for i := range 12 { // t-1 … t-12, four priorities, two to the ms
+	for i := range 12 { // t-1 … t-12, four priorities, two in each ms
 		h.create(fmt.Sprint("task ", i), int64(10*(i%4)), "null")
 		h.now += int64(i % 2)
 	}
@@ -91,7 +91,7 @@ func TestListFiltersOrdersAndPages(t *testing.T) {
 	}
 }
 
-// What users bring may be long, so a page is bounded by bytes as well.
+// Users' data may be long, so a page is limited in bytes as well.
 func TestAPageHoldsABoundedNumberOfBytes(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
@@ -175,7 +175,7 @@ func TestWaitForTheView(t *testing.T) {
 	}
 }
 
-// Who waits for a connection while others use them all has not been failed by Postgres.
+// A read that waits for a connection while others use them all does not mean that Postgres failed.
 func TestAWaitForAConnectionIsTold(t *testing.T) {
 	t.Parallel()
 	namespace := testenv.Namespace(t)

@@ -7,8 +7,8 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// BenchmarkRebuild folds a log of 200,000 events, a third each of created, claimed and completed,
-// in two orders: a task's three events together, or 20,000 tasks created, then claimed, then
+// BenchmarkRebuild folds a log of 200,000 events, one third each of created, claimed and completed,
+// in two orders: the three events of a task together, or 20,000 tasks created, then claimed, then
 // completed.
 func BenchmarkRebuild(b *testing.B) {
 	const tasks = 66_667

@@ -14,13 +14,14 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// anyCheckpoint tells a projection's script to compare no checkpoint, noCheckpoint to leave none.
+// anyCheckpoint makes a projection's script skip the comparison of the checkpoint. noCheckpoint
+// makes it store none.
 const (
 	anyCheckpoint = "*"
 	noCheckpoint  = ""
 )
 
-// RedisConfig is what the projections into Redis work on.
+// RedisConfig configures the projections into Redis.
 type RedisConfig struct {
 	Client  redis.UniversalClient
 	Scripts lua.Scripts // of the log
@@ -45,10 +46,10 @@ type redisStore struct {
 
 func (s *redisStore) Name() string { return s.name }
 
-// Prepare has nothing to do: Redis creates a hash with its first field.
+// Prepare does nothing: Redis creates a hash with its first field.
 func (s *redisStore) Prepare(context.Context) error { return nil }
 
-// Checkpoint is the last event applied.
+// Checkpoint returns the last event applied.
 func (s *redisStore) Checkpoint(ctx context.Context) (events.ID, error) {
 	text, err := s.stored(ctx)
 	if errors.Is(err, redis.Nil) || err == nil && text == noCheckpoint {
@@ -72,7 +73,7 @@ func (s *redisStore) Reset(ctx context.Context, _ int64) error {
 	return nil
 }
 
-// write runs the script on a folded batch. changes are its arguments behind the first three.
+// write runs the script on a folded batch. changes are the arguments after the first three.
 func (s *redisStore) write(ctx context.Context, batch events.Batch, anew bool, changes []any) error {
 	expected := noCheckpoint
 	if !batch.After.IsZero() {
@@ -82,14 +83,14 @@ func (s *redisStore) write(ctx context.Context, batch events.Batch, anew bool, c
 	if err == nil {
 		return nil
 	}
-	refused := &lua.Error{} // one without a code when the error is another
+	refused := &lua.Error{} // stays without a code for other errors
 	_ = errors.As(err, &refused)
 	var detail struct {
 		Checkpoint string `json:"checkpoint"`
 		Stored     string `json:"stored"`
 		Log        string `json:"log"`
 	}
-	// A detail that does not decode leaves the place unsaid; the code is what counts.
+	// If the detail does not decode, the error lacks the place; only the code matters.
 	_ = json.Unmarshal([]byte(refused.Detail), &detail)
 	switch refused.Code {
 	case "CHECKPOINT_MOVED":

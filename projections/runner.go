@@ -19,42 +19,43 @@ import (
 )
 
 const (
-	// leaseTTL, renewEvery and askEvery make a coordinator that died be replaced within four
+	// With leaseTTL, renewEvery and askEvery, another coordinator replaces a dead one within four
 	// seconds.
 	leaseTTL   = 3 * time.Second
 	renewEvery = time.Second
 	askEvery   = 250 * time.Millisecond
 
-	// batchSize bounds a batch: large enough that its transaction costs little for each event,
-	// small enough that reading it does not hold up Redis for longer than a millisecond or two.
+	// batchSize bounds a batch: large enough that its transaction costs little per event, small
+	// enough that reading it does not block Redis for more than a millisecond or two.
 	batchSize = 2000
-	// linger gathers events at the log's end, so that a busy log makes few large batches.
+	// linger collects events at the log's end, so that a busy log makes few large batches.
 	linger = 20 * time.Millisecond
 	// block is how long a read waits for Redis at the log's end, and so how long a stop may take.
 	block = 500 * time.Millisecond
 
 	// yieldFor is how long a coordinator that cannot run a projection leaves it to the others
-	// before it tries again: longer than they take to ask.
+	// before it tries again. It is longer than their askEvery.
 	yieldFor = 2 * time.Second
 
 	retryFirst = 50 * time.Millisecond
 	retryLast  = time.Second
-	// gapCheckEvery is how often a projection that stands before a gap looks whether it is still
+	// gapCheckEvery is how often a projection that stopped at a gap checks whether the gap is still
 	// there.
 	gapCheckEvery = 5 * time.Second
-	// applyLimit bounds one batch, so that a store that hangs is tried again.
+	// applyLimit bounds one batch, so that it is retried if the store hangs.
 	applyLimit = 30 * time.Second
 )
 
-// RunnerConfig is what a Runner works with.
+// RunnerConfig configures a Runner.
 type RunnerConfig struct {
 	Client      redis.UniversalClient
 	Scripts     lua.Scripts // of the log
 	Keys        keys.Space  // of the log's namespace
 	Projections []Projection
-	// Holder names this coordinator in leases; by default host, process and a random part.
+	// Holder identifies this coordinator in leases. The default is the host, the process and a
+	// random part.
 	Holder string
-	// Traces makes a span for each event applied that belongs to a trace; nil for none.
+	// Traces makes a span for each applied event that belongs to a trace. Nil disables traces.
 	Traces trace.TracerProvider
 	Logger *slog.Logger // default slog.Default()
 }
@@ -66,13 +67,13 @@ func (c *RunnerConfig) setDefaults() {
 	if c.Holder == "" {
 		host, err := os.Hostname()
 		if err != nil {
-			host = "unknown" // the random part alone makes the holder one of its kind
+			host = "unknown" // the random part alone makes the holder unique
 		}
 		c.Holder = fmt.Sprintf("%s:%d:%s", host, os.Getpid(), rand.Text()[:8])
 	}
 }
 
-// Validate says what is missing or given twice.
+// Validate returns an error if a required field is missing or a projection is listed twice.
 func (c RunnerConfig) Validate() error {
 	if c.Client == nil || c.Scripts == nil {
 		return errors.New("a projections' runner needs a Redis client and a runner of scripts")
@@ -87,10 +88,10 @@ func (c RunnerConfig) Validate() error {
 	return nil
 }
 
-// Runner runs projections, each while this coordinator holds its lease, and each by itself: one
-// that cannot go on holds up none of the others. Whatever stops a projection is shown by Status,
-// logged when it begins and when it ends, and tried again until it is gone; no event is ever
-// stepped over, but for entries of the log that are none.
+// Runner runs each projection independently while this coordinator holds its lease. A projection
+// that fails does not delay the others. Its failure appears in Status, is logged when it begins and
+// when it ends, and is retried until it is resolved. No event is ever skipped, except entries of
+// the log that are not events.
 type Runner struct {
 	cfg    RunnerConfig
 	log    string // key of the log's hash
@@ -98,7 +99,7 @@ type Runner struct {
 	loops  []*loop
 }
 
-// NewRunner checks the configuration; it calls neither Redis nor Postgres.
+// NewRunner checks the configuration. It calls neither Redis nor Postgres.
 func NewRunner(cfg RunnerConfig) (*Runner, error) {
 	cfg.setDefaults()
 	if err := cfg.Validate(); err != nil {
@@ -127,7 +128,7 @@ func readerConfig(cfg RunnerConfig) events.ReaderConfig {
 	}
 }
 
-// Run runs the projections until ctx ends, then gives the leases back. It may be called once.
+// Run runs the projections until ctx ends, then releases the leases. It may be called once.
 func (r *Runner) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, l := range r.loops {
@@ -136,10 +137,10 @@ func (r *Runner) Run(ctx context.Context) {
 	running.Wait()
 }
 
-// Rebuild forgets a projection and folds it again from the log's start, until it has what was in
-// the log when Rebuild was called. The error wraps ErrIncompleteLog if the log cannot give back
-// what would be deleted. It works with or without a Runner that runs somewhere; one that does may
-// fold at the same time, which costs no more than the work.
+// Rebuild deletes a projection and folds it again from the log's start, until it has applied what
+// was in the log when Rebuild was called. The error wraps ErrIncompleteLog if the log cannot
+// restore what would be deleted. A Runner may run meanwhile, in this process or another: it may
+// fold the same events, which only costs duplicate work.
 func (r *Runner) Rebuild(ctx context.Context, name string) error {
 	for _, l := range r.loops {
 		if l.projection.Name() == name {
@@ -156,7 +157,7 @@ func (r *Runner) rebuild(ctx context.Context, p Projection) error {
 	if err := p.Prepare(ctx); err != nil {
 		return err
 	}
-	// A flush that keeps Postgres has seen to it that the rows are complete, and deletes the log.
+	// A flush that keeps Postgres has already completed the rows, and deletes the log next.
 	flushing, err := r.cfg.Client.HExists(ctx, r.log, "flush").Result()
 	if err != nil {
 		return fmt.Errorf("look for a flush: %w", err)

@@ -21,8 +21,9 @@ type acquireLeaseArgs struct {
 
 type releaseLeaseArgs struct{ Name, Holder string }
 
-// lease is the right to run a projection. It spares work and protects nothing: two coordinators
-// that both believe to hold it fold each batch once, by the compare of the checkpoint.
+// lease is the right to run a projection. It avoids duplicate work but protects nothing: if two
+// coordinators both believe that they hold it, the comparison of the checkpoint makes each batch
+// count once.
 type lease struct {
 	scripts lua.Scripts
 	name    string
@@ -30,9 +31,9 @@ type lease struct {
 	reader  *events.Reader
 }
 
-// acquire takes or renews the lease, and reports whether it is ours. The error is an
-// *events.NewerLogError if a newer program writes to the log: a fold would meet events that this
-// one does not know.
+// acquire takes or renews the lease, and reports whether this coordinator holds it. The error is an
+// *events.NewerLogError if a newer program writes to the log, because a fold would find events that
+// this one does not know.
 func (l lease) acquire(ctx context.Context) (bool, error) {
 	reply, err := acquireLease.Run(ctx, l.scripts, acquireLeaseArgs{l.name, l.holder, leaseTTL.Milliseconds(), events.Format})
 	if err != nil {
@@ -44,10 +45,10 @@ func (l lease) acquire(ctx context.Context) (bool, error) {
 	return reply == int64(1), nil
 }
 
-// releaseWithin bounds a stop; a lease that could not be given back ends by itself.
+// releaseWithin bounds a stop. A lease that could not be released expires.
 const releaseWithin = time.Second
 
-// release returns the lease back, also when ctx has ended.
+// release releases the lease, even after ctx has ended.
 func (l lease) release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseWithin)
 	defer cancel()

@@ -14,15 +14,15 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// loop runs one projection: it waits for the lease, runs a session while it has it, and starts
-// again.
+// loop runs one projection: it waits for the lease, runs a session while it holds the lease, and
+// starts again.
 type loop struct {
 	projection Projection
 	cfg        RunnerConfig
 	reader     *events.Reader
 	together   *sharedReader // shared by all projections of the runner
 	log        *slog.Logger
-	tracer     *tracer // nil where traces are off
+	tracer     *tracer // nil if traces are off
 	lease      lease
 	progress
 }
@@ -61,15 +61,15 @@ func (l *loop) run(ctx context.Context) {
 			pause(ctx, yieldFor)
 		}
 		if view, ok := l.projection.(interface{ back() }); ok {
-			view.back() // what others apply from now on, this process does not see
+			view.back() // this process does not see what others apply from now on
 		}
 	}
 	l.yield(ctx)
 }
 
-// keep renews the lease until the session ends, and ends it when the lease is lost or when the
-// stored checkpoint is not where the session stands: somebody reset the projection while the log
-// was quiet.
+// keep renews the lease until the session ends. It ends the session when the lease is lost, or when
+// the stored checkpoint is not the session's: the projection was then reset while the log was
+// quiet.
 func (l *loop) keep(ctx context.Context) {
 	var strayed int
 	began := time.Now()
@@ -87,8 +87,7 @@ func (l *loop) keep(ctx context.Context) {
 			return
 		}
 		if time.Since(began) > leaseTTL && l.keepsFailing() {
-			// It may be this coordinator alone that cannot reach the store, or is too old for an
-			// event.
+			// Perhaps only this coordinator cannot reach the store, or is too old for an event.
 			l.yield(ctx)
 			return
 		}
@@ -98,8 +97,7 @@ func (l *loop) keep(ctx context.Context) {
 			strayed = 0
 			continue
 		}
-		// A batch that is being written looks like this for a moment; twice in a row is something
-		// else.
+		// A batch that is being written looks like this for a moment; twice in a row is a reset.
 		if strayed++; strayed == 2 {
 			l.log.Info("the checkpoint was changed from outside; continuing from it", "was", before, "is", stored)
 			return
@@ -107,14 +105,15 @@ func (l *loop) keep(ctx context.Context) {
 	}
 }
 
-// yield returns the lease to whoever asks for it next.
+// yield releases the lease to the next coordinator that asks for it.
 func (l *loop) yield(ctx context.Context) {
 	if err := l.lease.release(ctx); err != nil {
 		l.log.Debug("the lease was not given back and ends by itself", "error", err)
 	}
 }
 
-// stored is the checkpoint, unless the store takes so long that the lease would run out.
+// stored returns the checkpoint, or an error if the store takes so long that the lease would
+// expire.
 func (l *loop) stored(ctx context.Context) (events.ID, error) {
 	ctx, cancel := context.WithTimeout(ctx, renewEvery)
 	defer cancel()
@@ -132,7 +131,7 @@ func (l *loop) session(ctx context.Context) error {
 		return err
 	}
 	defer subscriber.Close()
-	// What the router tells at info is about itself, at each change of the lease.
+	// At info, the router logs about itself at each change of the lease.
 	logger := watermill.NewSlogLoggerWithLevelMapping(l.log, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug})
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: applyLimit}, logger)
 	if err != nil {
@@ -141,8 +140,8 @@ func (l *loop) session(ctx context.Context) error {
 	router.AddMiddleware(
 		l.report,
 		middleware.Retry{
-			// A hiccup is over at once. What lasts goes back to the subscriber, which asks for the
-			// checkpoint again before each new attempt.
+			// A short failure is over after a retry. After a longer one the batch goes back to the
+			// subscriber, which reads the checkpoint again before each new attempt.
 			MaxRetries: 2, InitialInterval: retryFirst, MaxInterval: 4 * retryFirst, Multiplier: 2,
 			ShouldRetry: func(p middleware.RetryParams) bool { return !hopeless(p.Err) },
 		}.Middleware,
@@ -155,13 +154,13 @@ func (l *loop) session(ctx context.Context) error {
 	return nil
 }
 
-// hopeless tells errors that the same batch would meet again.
+// hopeless reports whether the same batch would fail with the same error again.
 func hopeless(err error) bool {
 	return errors.Is(err, ErrCheckpointMoved) || errors.Is(err, events.ErrMalformed) ||
 		errors.Is(err, events.ErrUnknownType) || errors.Is(err, events.ErrUnknownVersion) || errors.Is(err, context.Canceled)
 }
 
-// start prepares the store, if that is due, and says where to read from.
+// start prepares the store, if it is not prepared, and returns the event to read after.
 func (l *loop) start(ctx context.Context) (events.ID, error) {
 	if !l.isPrepared() {
 		if err := l.projection.Prepare(ctx); err != nil {
@@ -196,8 +195,9 @@ func (l *loop) handle(m *message.Message) error {
 	return nil
 }
 
-// report is the outermost middleware: it shows what became of a batch in the status, and logs a
-// failure once. It refuses the message itself, since the router would log it at every attempt.
+// report is the outermost middleware: it records the outcome of a batch in the status, and logs a
+// failure once. It nacks the message itself, because the router would log the error at every
+// attempt.
 func (l *loop) report(next message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
 		_, err := next(m)
@@ -207,7 +207,7 @@ func (l *loop) report(next message.HandlerFunc) message.HandlerFunc {
 			l.applied(l.log, batch)
 			return nil, nil
 		case errors.Is(err, ErrCheckpointMoved):
-			l.log.Debug("reading the checkpoint again", "reason", err) // once a batch while somebody rebuilds
+			l.log.Debug("reading the checkpoint again", "reason", err) // during a rebuild, once per batch
 		default:
 			l.prepare(false)
 			l.failed(m.Context(), l.log, stageBatch, err)
@@ -217,9 +217,9 @@ func (l *loop) report(next message.HandlerFunc) message.HandlerFunc {
 	}
 }
 
-// broken is told that the log is not what was read before. A log that lost its end has lost what
-// the projection was made of: it is made again. At a gap it stands still, since what is missing
-// there may change everything behind it.
+// broken handles a log that is not the one read before. If the log lost its end, it also lost
+// events that the projection was made from, so the projection is rebuilt. At a gap the projection
+// stops, because a missing event may change everything after it.
 func (l *loop) broken(ctx context.Context, broken error) error {
 	var rolledBack *events.RolledBackError
 	if !errors.As(broken, &rolledBack) {
@@ -227,8 +227,8 @@ func (l *loop) broken(ctx context.Context, broken error) error {
 		pause(ctx, gapCheckEvery)
 		return nil
 	}
-	// A store that came back together with the log has a checkpoint that the log holds: nothing is
-	// wrong with it.
+	// A store that was restored together with the log has a checkpoint that the log contains:
+	// nothing is wrong with it.
 	stored, err := l.projection.Checkpoint(ctx)
 	if err != nil {
 		return fmt.Errorf("look at the checkpoint after the log was rolled back: %w", err)

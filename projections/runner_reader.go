@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// batchesKept bounds the memory of a sharedReader: some megabytes.
+	// batchesKept bounds the memory of a sharedReader to some megabytes.
 	batchesKept = 4
-	// batchesFresh is how long a batch is given again. What was read is what a reader of its own
-	// would have read a moment ago; a log that was rolled back since shows at the next read.
+	// batchesFresh is how long a batch is reused. It is what a separate reader would have read a
+	// moment ago; if the log was rolled back since, the next read finds out.
 	batchesFresh = time.Second
 )
 
-// sharedReader lets the projections of a coordinator read the log together: they follow it side by
-// side, and each batch is fetched and decoded once. Batches are not changed by who gets them.
+// sharedReader lets the projections of a coordinator share reads of the log: they follow it at the
+// same pace, and each batch is fetched and decoded once. Projections must not change a batch.
 type sharedReader struct {
 	reader events.BatchReader
 
@@ -38,7 +38,7 @@ type outcome struct {
 	at    time.Time // when it was read
 }
 
-// Read returns the batch behind an event, from who else reads it or has just read it.
+// Read returns the batch after an event. It shares a reading that is in progress or has just ended.
 func (s *sharedReader) Read(ctx context.Context, after events.ID) (events.Batch, error) {
 	for {
 		r, mine := s.join(after)
@@ -46,7 +46,7 @@ func (s *sharedReader) Read(ctx context.Context, after events.ID) (events.Batch,
 			r.batch, r.err = s.reader.Read(ctx, after)
 			r.at = time.Now()
 			if events.IsBroken(r.err) {
-				s.forgetAll() // what was read before is of a log that is not there any more
+				s.forgetAll() // older readings are of a log that no longer exists
 			}
 			close(r.done)
 			return r.batch, r.err
@@ -59,12 +59,12 @@ func (s *sharedReader) Read(ctx context.Context, after events.ID) (events.Batch,
 		if r.err == nil {
 			return r.batch, nil
 		}
-		// Whoever read it was stopped, or Redis is away: this one asks for itself.
+		// The other reader was stopped, or Redis is unavailable: read again.
 		s.forget(r)
 	}
 }
 
-// join finds a reading that will do, or begins one.
+// join returns a reading that can be shared, or begins one.
 func (s *sharedReader) join(after events.ID) (r reading, mine bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +81,7 @@ func (s *sharedReader) join(after events.ID) (r reading, mine bool) {
 	return r, true
 }
 
-// stale tells a reading that is over and failed, or was too long ago.
+// stale reports whether a reading has ended and failed, or is too old.
 func (r reading) stale() bool {
 	select {
 	case <-r.done:
@@ -97,7 +97,7 @@ func (s *sharedReader) forgetAll() {
 	s.recent = nil
 }
 
-// forget drops a reading, so that nobody joins it again.
+// forget removes a reading, so that no caller joins it again.
 func (s *sharedReader) forget(old reading) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// gated is a log whose reads wait until they are let go.
+// gated is a log whose reads wait until they are released.
 type gated struct {
 	reads atomic.Int64
 	begun chan struct{}
@@ -74,7 +74,7 @@ func TestAReaderThatStopsOrFailsDoesNotFailTheOthers(t *testing.T) {
 		}
 	})
 	stop()
-	<-log.begun // the other one reads for itself
+	<-log.begun // the other caller reads for itself
 	log.gate <- nil
 	readers.Wait()
 

@@ -9,28 +9,29 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// Status is how a projection stands.
+// Status is the state of a projection.
 type Status struct {
 	Name       string    `json:"name"`
 	Checkpoint events.ID `json:"checkpoint"`
-	// Lag is how many events of the log are not applied yet; -1 if Redis or the store cannot tell.
+	// Lag is how many events of the log are not applied yet, or -1 if Redis or the store does not
+	// reply.
 	Lag int64 `json:"lag"`
-	// Holder reports that this coordinator runs it.
+	// Holder reports that this coordinator runs the projection.
 	Holder bool `json:"holder"`
-	// Applied counts the events that this coordinator has applied, BadEntries those it passed over
-	// because they are no events, and Rebuilds how often it began anew because the log was rolled
-	// back.
+	// Applied counts the events that this coordinator has applied, BadEntries the entries it
+	// skipped because they are not events, and Rebuilds how often it restarted because the log was
+	// rolled back.
 	Applied    int64 `json:"applied"`
 	BadEntries int64 `json:"badEntries"`
 	Rebuilds   int64 `json:"rebuilds"`
-	// Error is why the projection does not move, or why Lag is unknown; "" when all is well.
+	// Error is why the projection does not move, or why Lag is unknown; "" if there is no error.
 	Error string `json:"error,omitempty"`
-	// FailingSince is when Error began; zero when all is well.
+	// FailingSince is when Error began; zero if there is no error.
 	FailingSince time.Time `json:"failingSince,omitzero"`
 }
 
-// Status asks the stores where each projection stands. Waiting for a store that is away ends with
-// ctx.
+// Status asks the stores for the state of each projection. A store that does not reply delays it
+// until ctx ends.
 func (r *Runner) Status(ctx context.Context) []Status {
 	last, readErr := r.reader.Last(ctx)
 	all := make([]Status, len(r.loops))
@@ -60,8 +61,8 @@ func (r *Runner) Status(ctx context.Context) []Status {
 	return all
 }
 
-// Progress is what this coordinator knows of each projection by itself; it asks no store. Lag is
-// -1, and Checkpoint where this coordinator was when it last ran the projection.
+// Progress returns the state of each projection that this coordinator knows itself, without asking
+// a store. Lag is -1, and Checkpoint is from when this coordinator last ran the projection.
 func (r *Runner) Progress() []Status {
 	all := make([]Status, len(r.loops))
 	for i, l := range r.loops {
@@ -70,7 +71,7 @@ func (r *Runner) Progress() []Status {
 	return all
 }
 
-// progress is what a loop remembers of itself.
+// progress is what a loop records about itself.
 type progress struct {
 	mu       sync.Mutex
 	position events.ID
@@ -80,7 +81,7 @@ type progress struct {
 	bad      int64
 	rebuilds int64
 	err      error
-	stage    stage // what must work for err to be over
+	stage    stage // what must work to clear err
 	since    time.Time
 	failedAt time.Time // the last time
 }
@@ -89,8 +90,8 @@ type progress struct {
 type stage int
 
 const (
-	stageLease stage = iota // Redis answers
-	stageStart              // the store answers
+	stageLease stage = iota // Redis replies
+	stageStart              // the store replies
 	stageBatch              // a batch is applied
 )
 
@@ -113,16 +114,15 @@ func (p *progress) hold(held bool) {
 	p.holder = held
 }
 
-// keepsFailing reports whether the projection has stood still for longer than a lease lasts and
-// failed again just now. A long migration behind a failure is not one more failure.
+// keepsFailing reports whether the projection has failed for longer than a lease lasts and failed
+// again just now. A long migration after a failure does not count as another failure.
 func (p *progress) keepsFailing() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !p.since.IsZero() && time.Since(p.since) > leaseTTL && time.Since(p.failedAt) < failedJustNow
 }
 
-// failedJustNow is longer than it takes from one attempt to the end of the next, at a store that
-// hangs.
+// failedJustNow is longer than the time from one attempt to the end of the next if the store hangs.
 const failedJustNow = maxConnect + 2*time.Second
 
 func (p *progress) at() events.ID {
@@ -131,7 +131,7 @@ func (p *progress) at() events.ID {
 	return p.position
 }
 
-// moveTo is where the projection starts from.
+// moveTo sets where the projection starts from.
 func (p *progress) moveTo(at events.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -156,7 +156,7 @@ func (p *progress) rebuilt() {
 	p.rebuilds++
 }
 
-// applied counts a batch, which ends any failure.
+// applied counts a batch, which clears any failure.
 func (p *progress) applied(log *slog.Logger, batch events.Batch) {
 	var bad []events.Entry
 	for _, entry := range batch.Entries {
@@ -176,8 +176,8 @@ func (p *progress) applied(log *slog.Logger, batch events.Batch) {
 	}
 }
 
-// failed shows why the projection does not move, and logs it when it begins. The end of ctx is no
-// failure.
+// failed records why the projection does not move, and logs the failure when it begins. The end of
+// ctx is not a failure.
 func (p *progress) failed(ctx context.Context, log *slog.Logger, at stage, err error) {
 	if ctx.Err() != nil {
 		return
@@ -194,15 +194,14 @@ func (p *progress) failed(ctx context.Context, log *slog.Logger, at stage, err e
 	}
 }
 
-// relieved ends any failure: another coordinator runs the projection now, and how it fares is for
-// that one to tell.
+// relieved clears any failure: another coordinator now runs the projection and reports its state.
 func (p *progress) relieved() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.err, p.stage, p.since = nil, stageLease, time.Time{}
 }
 
-// worked ends a failure of this stage or an earlier one.
+// worked clears a failure of this stage or an earlier one.
 func (p *progress) worked(log *slog.Logger, at stage) {
 	p.mu.Lock()
 	since := p.since

@@ -38,7 +38,7 @@ func (b *bundle) start(t testing.TB, holder string) (r *projections.Runner, stop
 	return r, stop
 }
 
-// many is a log of n tasks that are created, claimed and completed.
+// many adds n tasks that are created, claimed and completed.
 func many(h *history, n int) {
 	for range n {
 		h.create("some text of a usual length", 50, `{"source":"bench","line":17}`)
@@ -52,7 +52,7 @@ func many(h *history, n int) {
 	}
 }
 
-// status waits until a projection's status is as check wants it.
+// status waits until check accepts a projection's status.
 func status(t testing.TB, r *projections.Runner, name string, check func(projections.Status) bool) projections.Status {
 	t.Helper()
 	var found projections.Status
@@ -126,7 +126,7 @@ func TestRebuildGivesTheSame(t *testing.T) {
 	}
 }
 
-// A reset from outside is noticed although the log is quiet.
+// A reset by another process is noticed although the log is quiet.
 func TestResetUnderAQuietRunner(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
@@ -170,8 +170,8 @@ func TestAnotherTakesOverWhenTheHolderDies(t *testing.T) {
 		}
 	}
 
-	// Without its connection to Redis it can neither renew the leases nor give them back, like a
-	// process that was killed.
+	// Without its connection to Redis it can neither renew nor release the leases, as if the
+	// process was killed.
 	if err := doomed.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestAnotherTakesOverWhenTheHolderDies(t *testing.T) {
 	}
 }
 
-// Two that both believe to hold the lease fold each event once.
+// If two runners both believe that they hold the lease, each event counts once.
 func TestTwoAtOnceCountOnce(t *testing.T) {
 	t.Parallel()
 	database, namespace := testenv.Postgres(t), testenv.Namespace(t)

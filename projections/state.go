@@ -14,13 +14,13 @@ import (
 //
 //	version                      seq of the last event applied
 //	checkpoint                   its ID
-//	log                          the identity of the log that it is of
+//	log                          the identity of its log
 //	lastEvent, lastEventId, lastEventAt   its type, its ID, and its time as ISO 8601
 //	tasks.total                  tasks that were created and not deleted
 //	tasks.<status>               the same by status: pending, in_progress, completed, failed
 //	tasks.assigned               pending ones that are assigned to an instance
-//	instances, role.<role>       registered instances, all and by role; no field for a role nobody has
-//	leader, term                 the last leader elected and its term; no leader when that one has left
+//	instances, role.<role>       registered instances, all and by role; no field for an unused role
+//	leader, term                 the last leader elected and its term; no leader after it left
 type State struct{ redisStore }
 
 // NewState returns the projection.
@@ -45,15 +45,15 @@ func (s *State) Apply(ctx context.Context, batch events.Batch) error {
 	return s.write(ctx, batch, fold.anew, fold.changes(batch.Last()))
 }
 
-// stateFold is what a batch changes: counts by how much, the leader by what it is after.
+// stateFold is what a batch changes: differences of counts, and the leader afterwards.
 type stateFold struct {
-	anew   bool // a flush is in the batch: only what follows it counts
+	anew   bool // the batch contains a flush: only what follows it counts
 	counts stateCounts
 	roles  map[string]int64
 
-	term   int64 // 0: nobody was elected in this batch
+	term   int64 // 0: no election in this batch
 	leader string
-	left   []string // instances that left while it is not known who leads
+	left   []string // instances that left while the leader is not known
 
 	last events.Envelope
 }
@@ -106,7 +106,7 @@ func (f *stateFold) add(e events.Envelope) error {
 	return nil
 }
 
-// moveTask counts a task out of the status it had and into the one it has.
+// moveTask moves a task's count from its old status to its new one.
 func (f *stateFold) moveTask(what events.Type, before previously) {
 	switch before.PreviousStatus {
 	case events.StatusPending:
@@ -138,7 +138,7 @@ func (f *stateFold) moveTask(what events.Type, before previously) {
 	}
 }
 
-// countRoles counts each role of an instance once, however often it names it.
+// countRoles counts each role of an instance once, even if it is listed twice.
 func (f *stateFold) countRoles(roles []string, by int64) {
 	for i, role := range roles {
 		if !slices.Contains(roles[:i], role) {
@@ -156,7 +156,7 @@ func (f *stateFold) leave(instance string) {
 	}
 }
 
-// changes are the script's arguments: kind, field, value.
+// changes returns the script's arguments: kind, field, value.
 func (f *stateFold) changes(to events.ID) []any {
 	args := make([]any, 0, 64)
 	put := func(kind, field, value string) { args = append(args, kind, field, value) }

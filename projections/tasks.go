@@ -12,25 +12,25 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// TasksConfig is what the task views work on.
+// TasksConfig configures the task views.
 type TasksConfig struct {
-	// Pool is what OpenPool gave for the namespace.
+	// Pool is the namespace's pool from OpenPool.
 	Pool   *Pool
 	Logger *slog.Logger // default slog.Default()
 
-	// Identity is that of the log, as OpenLog returns it. It is kept beside the checkpoint, and
-	// compared by everything that reads or writes rows. "" compares nothing.
+	// Identity is the log's identity from OpenLog. It is stored with the checkpoint and compared by
+	// everything that reads or writes rows. "" disables the comparison.
 	Identity string
-	// Log reports whether a checkpoint that was kept without an identity fits; needed with
+	// Log checks whether a checkpoint that was stored without an identity fits. Required with
 	// Identity.
 	Log *events.Reader
-	// TakeOver deletes the rows of another log instead of refusing them. It is for whoever owns
-	// both stores.
+	// TakeOver deletes the rows of another log instead of refusing them. Set it only if the caller
+	// owns both stores.
 	TakeOver bool
 }
 
-// Tasks is the projection into Postgres: a row for each task, views over them, and what task.list
-// reads. A flush that includes Postgres empties it; after one that does not it keeps what it has.
+// Tasks is the projection into Postgres: a row for each task, views over them, and the queries of
+// task.list. A flush that includes Postgres empties it; any other flush leaves its rows.
 type Tasks struct {
 	cfg TasksConfig
 	waiters
@@ -44,13 +44,13 @@ func NewTasks(cfg TasksConfig) *Tasks {
 	return &Tasks{cfg: cfg}
 }
 
-// Name is "tasks".
+// Name returns "tasks".
 func (t *Tasks) Name() string { return "tasks" }
 
-// sql is a statement for the namespace's schema.
+// sql returns a statement for the namespace's schema.
 func (t *Tasks) sql(statement string) string { return t.cfg.Pool.sql(statement) }
 
-// Prepare migrates the database and makes the checkpoint's row, which Apply locks.
+// Prepare migrates the database and creates the checkpoint's row, which Apply locks.
 func (t *Tasks) Prepare(ctx context.Context) error {
 	if err := t.cfg.Pool.migrate(ctx, t.cfg.Logger); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (t *Tasks) Prepare(ctx context.Context) error {
 	return t.adopt(ctx)
 }
 
-// Checkpoint is the last event applied.
+// Checkpoint returns the last event applied.
 func (t *Tasks) Checkpoint(ctx context.Context) (events.ID, error) {
 	var text string
 	var log *string
@@ -109,8 +109,8 @@ func (t *Tasks) Apply(ctx context.Context, batch events.Batch) error {
 	return nil
 }
 
-// Reset deletes the rows that the log can give again. Tasks created before base are of a time that
-// a flush took out of the log and left in Postgres; they are kept.
+// Reset deletes the rows that the log can restore. It keeps tasks created before base: a flush
+// removed their events from the log but left them in Postgres.
 func (t *Tasks) Reset(ctx context.Context, base int64) error {
 	if err := t.confirm(ctx); err != nil {
 		return fmt.Errorf("reset the task views: %w", err)
@@ -141,14 +141,15 @@ const (
 	setCheckpoint    = `UPDATE {schema}projection_checkpoints SET id = $2, seq = $3, at = $4 WHERE name = $1`
 )
 
-// readCommitted is what the transactions are written for, whatever the database's default.
+// readCommitted is the isolation level that the transactions expect, whatever the database's
+// default.
 var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
 
-// lock takes the checkpoint's row until the transaction ends, and compares it.
+// lock locks the checkpoint's row until the transaction ends, and compares it.
 func (t *Tasks) lock(ctx context.Context, tx pgx.Tx, after events.ID) error {
 	var b pgx.Batch
-	// Not waiting for the disk is safe: should Postgres crash, it loses the checkpoint together
-	// with what was written beside it, and the log gives both again.
+	// Not waiting for the disk is safe: if Postgres crashes, it loses the checkpoint together with
+	// the rows of its transaction, and the log restores both.
 	b.Queue(`SET LOCAL synchronous_commit = off`)
 	b.Queue(t.sql(lockIdentity), t.Name())
 	results := tx.SendBatch(ctx, &b)

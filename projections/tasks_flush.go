@@ -11,8 +11,8 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// ErrRowsKept is wrapped by Flush's error when the rows were certainly not deleted, and will not be
-// by that call. Any other error of Flush leaves it open; Decide tells.
+// ErrRowsKept is wrapped by the error of Flush if the rows were certainly not deleted and that call
+// will not delete them. After any other error the outcome is open; Decide returns it.
 var ErrRowsKept = errors.New("the rows of the task views are kept")
 
 const (
@@ -21,18 +21,18 @@ const (
 	countFlush = `UPDATE {schema}system_flushes SET tasks_deleted = $2 WHERE id = $1`
 )
 
-// Flush deletes all rows and notes how many under the flush's id, in one transaction; called again
-// with the same id it gives the same count. The views must have applied upTo, the seq of the last
-// event, or nothing is deleted, so that the count is that of the tasks there were.
+// Flush deletes all rows and records how many under the flush's id, in one transaction. Called
+// again with the same id, it returns the same count. Unless the views have applied upTo, the seq of
+// the last event, nothing is deleted, so that the count is exact.
 //
-// The checkpoint goes back to the log's start: should Redis lose its memory of the flush in a
-// crash, and so keep the log, the rows are folded again from it and the two agree.
+// The checkpoint goes back to the log's start. If Redis forgets the flush in a crash, and so keeps
+// the log, the rows are folded again from it and the two agree.
 func (t *Tasks) Flush(ctx context.Context, id string, upTo int64) (tasks int64, err error) {
 	tx, err := t.cfg.Pool.BeginTx(ctx, readCommitted)
 	if err != nil {
 		return 0, fmt.Errorf("flush the task views: %w: %w", ErrRowsKept, err)
 	}
-	// After a commit it does nothing; otherwise the connection is closed if it fails.
+	// After a commit it does nothing. If the rollback fails, pgx closes the connection.
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	tasks, err = t.flush(ctx, tx, id, upTo)
 	if err != nil {
@@ -79,8 +79,8 @@ func (t *Tasks) flush(ctx context.Context, tx pgx.Tx, id string, upTo int64) (ta
 	return gone.RowsAffected(), tx.SendBatch(ctx, &b).Close()
 }
 
-// Decide reports whether the rows were deleted under a flush's id, and how many. When they were
-// not, they never will be: it waits for a transaction that is deleting them, and leaves a note that
+// Decide reports whether the rows were deleted under a flush's id, and how many. If they were not,
+// they never will be: it waits for a transaction that is deleting them, and writes a note that
 // stops a later one.
 func (t *Tasks) Decide(ctx context.Context, id string) (tasks int64, deleted bool, err error) {
 	if _, err := t.cfg.Pool.Exec(ctx, t.sql(writeFlush), id, false); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// someTasks is a history that is the same each time.
+// someTasks returns a history that is the same each time.
 func someTasks() []events.Envelope {
 	h := newHistory()
 	for range 20 {
@@ -22,7 +22,7 @@ func someTasks() []events.Envelope {
 	return h.events
 }
 
-// filled is a bundle whose views have applied a history.
+// filled returns a bundle whose views have applied a history.
 func filled(t *testing.T) (b *bundle, last int64, rows int) {
 	t.Helper()
 	b = newBundle(t)
@@ -44,7 +44,7 @@ func TestFlushOfTheTaskViews(t *testing.T) {
 	if _, deleted, err := b.tasks.Decide(t.Context(), "early"); deleted || err != nil {
 		t.Errorf("decided: %t, %v", deleted, err)
 	}
-	for range 2 { // the second answers as the first
+	for range 2 { // the second returns the same as the first
 		tasks, err := b.tasks.Flush(t.Context(), "f", last)
 		if err != nil || tasks != int64(rows) {
 			t.Errorf("%d rows deleted, want %d (%v)", tasks, rows, err)
@@ -57,7 +57,7 @@ func TestFlushOfTheTaskViews(t *testing.T) {
 	if n := len(b.rows(t)); n != 0 {
 		t.Errorf("%d rows are left", n)
 	}
-	// Should the flush be forgotten, the log gives the rows again.
+	// If Redis forgets the flush, the log restores the rows.
 	if at, err := b.tasks.Checkpoint(t.Context()); err != nil || at != (events.ID{}) {
 		t.Errorf("the checkpoint is %s, %v", at, err)
 	}
@@ -69,8 +69,7 @@ func TestFlushOfTheTaskViews(t *testing.T) {
 	}
 }
 
-// Whoever decides first that the rows stay has decided for good, also against a transaction that is
-// under way.
+// The first decision that the rows stay is final, even against a transaction in progress.
 func TestFlushThatWasUndoneDeletesNoRows(t *testing.T) {
 	t.Parallel()
 	b, last, rows := filled(t)
@@ -84,7 +83,7 @@ func TestFlushThatWasUndoneDeletesNoRows(t *testing.T) {
 		t.Errorf("%d rows, want %d", n, rows)
 	}
 
-	// A transaction holds the flush's id and has not ended: who decides waits for it.
+	// A transaction holds the flush's id and has not ended: Decide waits for it.
 	tx, err := b.db.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +93,7 @@ func TestFlushThatWasUndoneDeletesNoRows(t *testing.T) {
 	}
 	decided := make(chan int64)
 	go func() {
-		tasks, _, _ := b.tasks.Decide(t.Context(), "g") // -1 below when it fails
+		tasks, _, _ := b.tasks.Decide(t.Context(), "g") // -1 below if it fails
 		decided <- tasks
 	}()
 	testenv.Eventually(t, 20*time.Second, func() (bool, string) {
@@ -110,7 +109,7 @@ func TestFlushThatWasUndoneDeletesNoRows(t *testing.T) {
 	}
 }
 
-// While a flush deletes keys, projections write nothing into Redis; behind the fence alone they
+// While a flush deletes keys, projections write nothing to Redis; during the fence alone they
 // finish.
 func TestProjectionsRestWhileAFlushDeletes(t *testing.T) {
 	t.Parallel()

@@ -10,19 +10,19 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// tasksFold is what a batch does to the rows: for each task one change, in the order they first
-// came.
+// tasksFold is what a batch does to the rows: one change for each task, in the order of first
+// appearance.
 type tasksFold struct {
 	emptied bool // a flush deleted all rows; only what follows it is in here
 	changes map[int64]*taskChange
 	order   []*taskChange
 	deleted []int64
 
-	replaced     int       // events whose text or JSON SQL could not have read as it was
+	replaced     int       // events with text or JSON that SQL cannot store unchanged
 	lastReplaced events.ID // the last of them
 }
 
-// column is a bit for each column that a change may set in a row that is there already.
+// column is a bit for each column that a change may set in an existing row.
 type column int32
 
 const (
@@ -38,22 +38,23 @@ const (
 	colCompleted
 )
 
-// taskChange is a whole row, when the batch created the task, or the columns of it that are in set.
+// taskChange is a whole row if the batch created the task, or otherwise the columns in set.
 type taskChange struct {
 	num     int64
 	created bool
 	deleted bool
 	set     column
-	// replaced reports that the event being merged held what SQL cannot read.
+	// replaced reports that the event being merged had something that SQL cannot store.
 	replaced bool
 
-	status      string
-	priority    int64
-	attempt     int64
-	assignedTo  *string
-	text        string
-	metadata    *string // without members; of a row that is there already only where set says so
-	members     []byte  // to be merged into the metadata, JSON text; nil for none
+	status     string
+	priority   int64
+	attempt    int64
+	assignedTo *string
+	text       string
+	// without members; for an existing row only if set says so
+	metadata    *string
+	members     []byte // JSON text to merge into the metadata; nil for none
 	result      *string
 	err         *string
 	createdAt   int64 // times in ms since 1970; 0 for none
@@ -65,7 +66,7 @@ type taskChange struct {
 	seq         int64
 }
 
-// What the fold reads of each payload; times are the envelope's own.
+// The members that the fold reads of each payload. Times come from the envelope.
 type (
 	rowCreated struct {
 		ID       string          `json:"id"`
@@ -162,7 +163,7 @@ func addRow[P any](f *tasksFold, e events.Envelope, id func(*P) string, merge fu
 	return nil
 }
 
-// taskNumber is the n of t-<n>.
+// taskNumber returns the n of t-<n>.
 func taskNumber(id string) (int64, error) {
 	digits, ok := strings.CutPrefix(id, "t-")
 	num, err := strconv.ParseInt(digits, 10, 64)
@@ -194,8 +195,8 @@ func (c *taskChange) update(p *rowUpdated, _ events.Envelope) {
 		c.set |= colMetadata
 	}
 	if members := c.document(p.Changes.MetadataChanges); members != nil {
-		// All that a batch changes is merged into the metadata at once: that may be long, and this
-		// seldom is.
+		// The batch's members are merged with each other first and into the metadata only once: the
+		// metadata may be long, and the members seldom are.
 		c.members = jsontext.Merge(c.members, []byte(*members))
 	}
 }
@@ -227,7 +228,7 @@ func (c *taskChange) finish(p *rowFinished, e events.Envelope) {
 	c.set |= colStatus | colAssignedTo | colAttempt | colResult | colError | colCompleted
 }
 
-// merge puts the members over the metadata, which is what the row has or will have; nil for none.
+// merge merges the members into metadata, which is what the row has or will have; nil for none.
 func (c *taskChange) merge(metadata *string) {
 	var whole []byte
 	if metadata != nil {
@@ -240,7 +241,7 @@ func (c *taskChange) merge(metadata *string) {
 
 func (c *taskChange) drop(*rowDeleted, events.Envelope) { c.deleted = true }
 
-// document is a user's JSON as the row holds it; nil for none.
+// document returns a user's JSON as the row stores it; nil for none.
 func (c *taskChange) document(raw json.RawMessage) *string {
 	text, replaced := StoredJSON(raw)
 	c.replaced = c.replaced || replaced
@@ -250,7 +251,7 @@ func (c *taskChange) document(raw json.RawMessage) *string {
 	return &text
 }
 
-// plain is a text as the row holds it.
+// plain returns a text as the row stores it.
 func (c *taskChange) plain(text string) string {
 	stored := StoredText(text)
 	c.replaced = c.replaced || stored != text
@@ -262,9 +263,10 @@ func (c *taskChange) owner(id string) *string {
 	return &id
 }
 
-// StoredJSON is a user's JSON as a row holds it: byte for byte as it came, but with U+FFFD in place
-// of each escape that SQL cannot read; replaced says that there was one. The API refuses such text
-// now, but older logs hold it. It is "" for none and for null, which the API shows alike.
+// StoredJSON returns a user's JSON as a row stores it: byte for byte, but with U+FFFD in place of
+// each escape that SQL cannot store. replaced reports whether there was one. The API now rejects
+// such text, but older logs contain it. The text is "" for none and for null, which the API shows
+// alike.
 func StoredJSON(raw json.RawMessage) (text string, replaced bool) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return "", false
@@ -273,5 +275,5 @@ func StoredJSON(raw json.RawMessage) (text string, replaced bool) {
 	return string(readable), replaced
 }
 
-// StoredText is a text as a row holds it: with U+FFFD in place of each U+0000.
+// StoredText returns a text as a row stores it: with U+FFFD in place of each U+0000.
 func StoredText(text string) string { return strings.ReplaceAll(text, "\x00", "\ufffd") }

@@ -8,8 +8,7 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// Updates that tell the members they changed are merged into the row, whatever came before in the
-// batch.
+// Updates that name the changed members are merged into the row, whatever came before in the batch.
 func TestTaskRowsMergeMetadata(t *testing.T) {
 	t.Parallel()
 	const told = `{"keep":1.0,"a":[],"<":"\u00e9"}`

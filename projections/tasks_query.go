@@ -15,11 +15,11 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// TaskPage is a part of what a query found.
+// TaskPage is a page of a query's result.
 type TaskPage struct {
-	// Tasks are the API's task objects, the users' JSON in them as it was brought.
+	// Tasks are the API's task objects. The users' JSON in them is unchanged.
 	Tasks []json.RawMessage
-	// Total counts all that match, whatever the limit.
+	// Total counts all matching tasks, whatever the limit.
 	Total int64
 }
 
@@ -29,15 +29,14 @@ var taskOrders = map[string]string{
 	"createdAt": "num", "updatedAt": "updated_at", "completedAt": "completed_at", "priority": "priority", "status": "status",
 }
 
-// maxPageBytes bounds the task objects of a page, since users' metadata and results may be long.
+// maxPageBytes bounds the task objects of a page, because users' metadata and results may be long.
 const maxPageBytes = 16 << 20
 
-// ErrPageTooLarge is what List answers when the tasks of a page hold more than 16 MiB. A page of
-// five never does.
+// ErrPageTooLarge is returned by List if the tasks of a page exceed 16 MiB. Five tasks never do.
 var ErrPageTooLarge = errors.New("the page's tasks hold more than 16 MiB")
 
-// List reads a page and the total in one snapshot. An error other than ErrPageTooLarge,
-// events.ErrForeignLog and that of an unknown order is Postgres's.
+// List reads a page and the total in one snapshot. It returns ErrPageTooLarge,
+// events.ErrForeignLog, an error for an unknown order, or an error of Postgres.
 func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
 	sql, args, err := listSQL(q)
 	if err != nil {
@@ -65,7 +64,7 @@ func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
 		if err := t.compare(log); err != nil {
 			return TaskPage{}, err
 		}
-		if r.id != nil { // the row that is there when the page is empty holds the total alone
+		if r.id != nil { // for an empty page, the only row holds just the total
 			task := r.json()
 			if size += len(task); size > maxPageBytes && len(page.Tasks) > 0 {
 				return TaskPage{}, ErrPageTooLarge
@@ -79,7 +78,8 @@ func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
 	return page, nil
 }
 
-// listSQL is one statement for total and page, because one statement sees one snapshot.
+// listSQL returns one statement for the total and the page, because one statement sees one
+// snapshot.
 func listSQL(q api.TaskQuery) (string, []any, error) {
 	orderBy := q.OrderBy
 	if orderBy == "" {
@@ -129,7 +129,8 @@ LEFT JOIN (SELECT * FROM {schema}tasks%[1]s ORDER BY %[2]s LIMIT $%[3]d OFFSET $
 ORDER BY %[2]s`, where, order, len(args)-1, len(args)), args, nil
 }
 
-// taskRow is a row as List reads it; all but the total may be null, see there.
+// taskRow is a row as List reads it. All columns but the total may be null, because an empty page
+// still has one row.
 type taskRow struct {
 	id, text, status      *string
 	priority, attempt     *int64
@@ -139,7 +140,8 @@ type taskRow struct {
 	completedAt           *time.Time
 }
 
-// json writes the task object by hand: encoding/json would respell the users' JSON.
+// json writes the task object by hand, because encoding/json would change the spelling of the
+// users' JSON.
 func (r taskRow) json() json.RawMessage {
 	var b bytes.Buffer
 	b.Grow(r.size())
@@ -183,7 +185,7 @@ func (r taskRow) json() json.RawMessage {
 	return b.Bytes()
 }
 
-// size is about what the task object takes, so that a long one is not copied as it grows.
+// size estimates the size of the task object, so that a long one is not copied as it grows.
 func (r taskRow) size() int {
 	size := 512 // names, numbers, times
 	for _, text := range []*string{r.text, r.metadata, r.result, r.err} {

@@ -14,16 +14,16 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// ErrNoTaskViews reports that the database has no task views: the projection has never run there.
+// ErrNoTaskViews means that the database has no task views: the projection has never run there.
 var ErrNoTaskViews = errors.New("the database has no task views")
 
-// NotMigrated reports whether Postgres answered that the schema or a table is not there.
+// NotMigrated reports whether err is Postgres's error for a missing schema or table.
 func NotMigrated(err error) bool {
 	var answered *pgconn.PgError
 	return errors.As(err, &answered) && slices.Contains([]string{"42P01", "3F000", "42703"}, answered.Code)
 }
 
-// TaskRow is a row of the table tasks as it stands there. JSON is text, byte for byte; nil is NULL.
+// TaskRow is a row of the table tasks as stored. JSON is text, byte for byte; nil is NULL.
 type TaskRow struct {
 	Num                     int64
 	ID                      string
@@ -59,11 +59,11 @@ SELECT num, id, status, priority::bigint, attempt::bigint, assigned_to, text, me
        created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq
 FROM {schema}tasks WHERE num > $1 ORDER BY num LIMIT $2`
 
-// SnapshotTasks reads the task views as they are at one moment, in one transaction that writes
-// nothing: first the checkpoint and the identity of the log that they follow ("" if a version
-// before identities wrote them), which go to begin, then every row in order of Num. An error of
-// begin or of row ends it and is returned as it is. The error wraps ErrNoTaskViews if there are
-// none.
+// SnapshotTasks reads the task views in one read-only transaction, so that they are consistent. It
+// passes the checkpoint and the identity of the views' log to begin, then every row in order of Num
+// to row. The identity is "" if a version without identities wrote the views. An error of begin or
+// row stops it and is returned unchanged. The error wraps ErrNoTaskViews if there are no task
+// views.
 func SnapshotTasks(ctx context.Context, pool *Pool, begin func(at events.ID, log string) error, row func(TaskRow) error) error {
 	tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
@@ -98,8 +98,8 @@ func SnapshotTasks(ctx context.Context, pool *Pool, begin func(at events.ID, log
 	}
 }
 
-// snapshotCheckpoint reads the checkpoint and the log's identity inside of a transaction; the zero
-// ID when there is none.
+// snapshotCheckpoint reads the checkpoint and the log's identity in a transaction. The ID is zero
+// if there is no checkpoint.
 func snapshotCheckpoint(ctx context.Context, tx pgx.Tx, pool *Pool) (at events.ID, log string, err error) {
 	var text string
 	var stored *string

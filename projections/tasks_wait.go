@@ -8,19 +8,19 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// pollEvery is how often a waiter looks at the checkpoint's row when another coordinator may be the
-// one that applies: often enough for task.list to be prompt, and a question that costs little.
+// pollEvery is how often a waiter reads the checkpoint's row, because another coordinator may apply
+// the events. It is short enough for a prompt task.list, and the query is cheap.
 const pollEvery = 15 * time.Millisecond
 
-// waiters tells those who wait for the view that this process has applied more of the log.
+// waiters wakes the callers of WaitFor when this process has applied more of the log.
 type waiters struct {
 	mu      sync.Mutex
 	applied int64         // the last seq that this process applied itself
-	changed chan struct{} // closed when applied has moved; nil while nobody waits
+	changed chan struct{} // closed when applied moves; nil if there is no waiter
 }
 
-// WaitFor waits until the view has applied seq, for limit at most, and returns whether it has, else
-// the checkpoint where it stands. The error is Postgres's or the context's.
+// WaitFor waits for at most limit until the view has applied seq. It reports whether it has, and
+// returns the view's checkpoint if it has not. The error is Postgres's or the context's.
 func (t *Tasks) WaitFor(ctx context.Context, seq int64, limit time.Duration) (reached bool, at events.ID, err error) {
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
@@ -51,7 +51,7 @@ func (t *Tasks) WaitFor(ctx context.Context, seq int64, limit time.Duration) (re
 	}
 }
 
-// progress is what was applied here, and a channel that is closed when that changes.
+// progress returns what was applied here, and a channel that is closed when that changes.
 func (w *waiters) progress() (int64, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -72,7 +72,7 @@ func (w *waiters) reached(seq int64) {
 	}
 }
 
-// back forgets what was applied: the projection starts again.
+// back resets what was applied, because the projection starts again.
 func (w *waiters) back() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

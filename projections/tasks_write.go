@@ -12,8 +12,8 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// Each statement takes its rows as one array a column: a statement for a batch, planned once for a
-// connection. JSON travels as text, because it must not be encoded again.
+// Each statement takes its rows as one array per column, so a batch needs one statement, which each
+// connection plans once. JSON is passed as text, because it must not be encoded again.
 const (
 	insertTasks = `
 INSERT INTO {schema}tasks (num, id, status, priority, attempt, assigned_to, text, metadata, result, error,
@@ -38,8 +38,7 @@ FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS c (num, metadata, seq)
 WHERE t.num = c.num AND t.seq < c.seq`
 )
 
-// settable are the columns that an event may set in a row that is there already: by which bit, and
-// from which expression.
+// settable are the columns that an event may set in an existing row: the bit, and the expression.
 var settable = []struct {
 	bit           column
 	name, changed string
@@ -74,11 +73,11 @@ FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::integer[], $5::text[],
 WHERE t.num = c.num AND t.seq < c.seq`
 }()
 
-// maxMerged is how many rows' metadata, of up to 1 MiB each, is held at a time to merge into it.
+// maxMerged is how many rows' metadata, of up to 1 MiB each, are in memory at a time for a merge.
 const maxMerged = 32
 
-// write queues what the fold found, and the checkpoint, in one round trip; and before it merges
-// members into the metadata of rows, where there are any.
+// write queues the folded changes and the checkpoint in one round trip. If members must be merged
+// into the metadata of rows, it does so first.
 func (t *Tasks) write(ctx context.Context, tx pgx.Tx, f *tasksFold, to events.ID) error {
 	if err := t.mergeMetadata(ctx, tx, f); err != nil {
 		return err
@@ -112,8 +111,8 @@ func (t *Tasks) write(ctx context.Context, tx pgx.Tx, f *tasksFold, to events.ID
 	return tx.SendBatch(ctx, &b).Close()
 }
 
-// mergeMetadata merges in memory what the batch has the whole of, and the rest into the rows. It is
-// not left to SQL: the text must come out as the state has it, byte for byte.
+// mergeMetadata merges in memory the metadata that the batch contains completely, and merges the
+// rest into the rows. SQL cannot do it, because the text must equal the state's byte for byte.
 func (t *Tasks) mergeMetadata(ctx context.Context, tx pgx.Tx, f *tasksFold) error {
 	var rows []*taskChange
 	for _, c := range f.order {
@@ -136,8 +135,8 @@ func (t *Tasks) mergeMetadata(ctx context.Context, tx pgx.Tx, f *tasksFold) erro
 	return nil
 }
 
-// mergeRows reads rows' metadata and writes it merged. It leaves their seq, which tells whether the
-// other columns are still to be written.
+// mergeRows reads the rows' metadata and writes it merged. It does not change their seq, which says
+// whether the other columns are still to be written.
 func (t *Tasks) mergeRows(ctx context.Context, tx pgx.Tx, changes []*taskChange) error {
 	byNum := make(map[int64]*taskChange, len(changes))
 	nums := make([]int64, 0, len(changes))
@@ -156,7 +155,7 @@ func (t *Tasks) mergeRows(ctx context.Context, tx pgx.Tx, changes []*taskChange)
 		c := byNum[num]
 		c.merge(metadata)
 		merged.num, merged.metadata, merged.seq = append(merged.num, num), append(merged.metadata, c.metadata), append(merged.seq, c.seq)
-		c.metadata, c.set = nil, c.set&^colMetadata // written below, and not held longer
+		c.metadata, c.set = nil, c.set&^colMetadata // written below, and not kept longer
 		return nil
 	})
 	if err != nil {

@@ -11,12 +11,12 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// tracerName is the instrumentation scope of the spans made here.
+// tracerName is the instrumentation scope of this package's spans.
 const tracerName = "github.com/claudebench/claudebench/projections"
 
-// tracedFor is how long after an event its application is worth a span. A projection that is made
-// again from the log, or comes back after a long outage, would otherwise flood the collector with
-// spans that nobody waits for, and make those of now be dropped.
+// tracedFor is the maximum age of an event whose application gets a span. Otherwise a projection
+// that is rebuilt, or that continues after a long outage, would flood the collector with useless
+// spans, and current ones would be dropped.
 const tracedFor = time.Minute
 
 // tracer makes a span for each event that a projection has applied.
@@ -25,7 +25,7 @@ type tracer struct {
 	projection string
 }
 
-// newTracer returns nil where traces are off.
+// newTracer returns nil if traces are off.
 func newTracer(provider trace.TracerProvider, projection string) *tracer {
 	if provider == nil {
 		return nil
@@ -33,9 +33,9 @@ func newTracer(provider trace.TracerProvider, projection string) *tracer {
 	return &tracer{provider.Tracer(tracerName), projection}
 }
 
-// applied is called when the transaction of a batch that was begun then is committed: the events in
-// it that belong to a trace get a span, below the one that their envelopes name. The batch is one
-// transaction, so the spans of its events all last as long as it did.
+// applied is called after the transaction of a batch that started at began is committed. Each event
+// of the batch that belongs to a trace gets a span, whose parent is the one in the event's
+// envelope. The batch is one transaction, so the spans of its events all last as long as it did.
 func (t *tracer) applied(batch events.Batch, began time.Time) {
 	if t == nil {
 		return
@@ -48,7 +48,7 @@ func (t *tracer) applied(batch events.Batch, began time.Time) {
 		}
 		parent := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": *e.Trace})
 		if !trace.SpanContextFromContext(parent).IsValid() {
-			continue // somebody else's event, with something else there
+			continue // a foreign event whose trace is not a traceparent
 		}
 		_, span := t.Start(parent, "apply "+t.projection, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(began),
 			trace.WithAttributes(

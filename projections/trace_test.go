@@ -14,8 +14,8 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// Only events that belong to a trace and are of now have spans, one in each projection: a log that
-// is folded anew has none of the old ones, and what is in an envelope and is no trace stops nobody.
+// Only recent events that belong to a trace have spans, one in each projection. A log that is
+// folded again makes no spans of old events, and an invalid trace in an envelope does no harm.
 func TestSpansOfEventsOfNow(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

@@ -11,8 +11,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// testdata/unreadable.jsonl is a log as a version wrote it that took U+0000 and unpaired
-// surrogates.
+// testdata/unreadable.jsonl is a log of a version that accepted U+0000 and unpaired surrogates.
 func TestALogWithWhatSQLCannotReadIsFolded(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

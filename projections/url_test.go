@@ -9,8 +9,8 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// What is wrong with a database URL is told without the password in it, also when that is not
-// encoded and stands elsewhere.
+// Errors about a database URL never contain its password, even if it is not percent-encoded and
+// appears in the wrong part.
 func TestOpenPoolKeepsThePasswordToItself(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
@@ -35,7 +35,7 @@ func TestOpenPoolKeepsThePasswordToItself(t *testing.T) {
 	}
 }
 
-// What the URL says is what the pool does, or it is refused.
+// The pool obeys every setting of the URL, or the URL is rejected.
 func TestOpenPoolObeysTheURL(t *testing.T) {
 	t.Parallel()
 	pool, err := projections.OpenPool(t.Context(), "postgres://u@h/db?connect_timeout=7&application_name=mine&pool_max_conns=3&statement_timeout=5000", "ns")
@@ -56,7 +56,7 @@ func TestOpenPoolObeysTheURL(t *testing.T) {
 	}
 }
 
-// A schema that the URL names is not made, since its name may be a mistake.
+// A schema that the URL names is not created, because its name may be a mistake.
 func TestASchemaThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	pool, err := projections.OpenPool(t.Context(), withSettings(t, testenv.Postgres(t), "search_path", "mistyped"), "")

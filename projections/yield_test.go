@@ -7,7 +7,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// A coordinator that alone cannot reach Postgres leaves the view to one that can.
+// If only this coordinator cannot reach Postgres, it leaves the view to one that can.
 func TestACoordinatorThatCannotReachTheStoreYields(t *testing.T) {
 	t.Parallel()
 	good := newBundle(t)
@@ -18,6 +18,6 @@ func TestACoordinatorThatCannotReachTheStoreYields(t *testing.T) {
 	status(t, first, "tasks", func(s projections.Status) bool { return s.Holder && s.Error != "" })
 	second, _ := good.start(t, "can")
 	status(t, second, "tasks", func(s projections.Status) bool { return s.Holder && s.Checkpoint.Seq == h.seq })
-	// How the view fares is now for the second to tell.
+	// The second coordinator now reports the view's state.
 	status(t, first, "tasks", func(s projections.Status) bool { return !s.Holder && s.FailingSince.IsZero() })
 }
