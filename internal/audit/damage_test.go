@@ -12,7 +12,7 @@ import (
 	"github.com/claudebench/claudebench/internal/audit"
 )
 
-// day is a small history with something of everything.
+// day is a short history with an object of every kind.
 type day struct {
 	*bundle
 	waiting, gpu, assigned, auto, active, done, failed, deleted string // ids of tasks
@@ -56,7 +56,7 @@ func num(id string) int64 {
 
 func place(priority int64, id string) float64 { return float64((100-priority)<<46 + num(id)) }
 
-// entry returns the ID of the nth entry of the log from its start, or from its end when n < 0.
+// entry returns the ID of the nth entry of the log from its start, or from its end if n < 0.
 func (d *day) entry(t testing.TB, n int) string {
 	t.Helper()
 	list, err := d.client.XRange(t.Context(), d.space.Events(), "-", "+").Result()
@@ -272,7 +272,7 @@ func TestRedisDamageIsNamed(t *testing.T) {
 	}
 }
 
-// forge appends an event with the seq that lies so far behind the last one, and gives that seq.
+// forge appends an event whose seq is by higher than the last one's, and returns that seq.
 func (d *day) forge(t testing.TB, typ events.Type, payload string, by int64) int64 {
 	t.Helper()
 	last, err := events.ParseID(d.entry(t, -1))
@@ -343,7 +343,7 @@ func TestADatabaseWithoutViewsIsNamed(t *testing.T) {
 	names(t, b.verify(t, func(o *audit.Options) { o.Wait = 50 * time.Millisecond }), "projection tasks is stuck at seq 0")
 }
 
-// Keys that no index leads to are found as well, and none that belongs there is taken for one.
+// Keys that no index contains are found too, and no legitimate key is reported.
 func TestStrayKeysAreNamed(t *testing.T) {
 	t.Parallel()
 	d := newDay(t, false)
@@ -359,7 +359,7 @@ func TestStrayKeysAreNamed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// What is another namespace's, or of another family, is none of its business.
+	// Keys of another namespace or of another family are ignored.
 	for _, key := range []string{"cb:task:t-999", d.space.Prefix() + "todo:x", d.space.Prefix() + "task2:x"} {
 		if err := d.client.Set(t.Context(), key, "x", time.Minute).Err(); err != nil {
 			t.Fatal(err)

@@ -11,22 +11,22 @@ import (
 	"github.com/claudebench/claudebench/internal/keys"
 )
 
-// A flush removes the log first, then key by key what was folded from it: what is compared
-// meanwhile proves nothing. It cannot be kept out, since Verify writes nothing. So Verify looks at
-// the flush's state before and after it compares, and what it found counts only if nothing was
+// A flush removes the log first, then one by one the keys that were folded from it, so a comparison
+// meanwhile proves nothing. Verify writes nothing, so it cannot prevent a flush. Instead it reads
+// the flush's state before and after it compares, and its findings count only if nothing was
 // removed in between.
 
-// ErrFlushed is wrapped by Verify's error when flushes kept it from comparing anything.
+// ErrFlushed is wrapped by the error of Verify if flushes prevented every comparison.
 var ErrFlushed = errors.New("a flush is under way")
 
-// maxRuns is how often Verify begins again because a flush came in between.
+// maxRuns is how often Verify starts again because a flush interrupted it.
 const maxRuns = 5
 
-// flushStatus is what the log's hash tells of flushes.
+// flushStatus is the state of flushes in the log's hash.
 type flushStatus struct {
 	underWay string // id, "" for none
 	phase    string
-	postgres string // "1" when it removes rows too
+	postgres string // "1" if it removes rows too
 	keys     string // removed so far
 	ended    string // id of the last one that removed anything
 }
@@ -42,13 +42,13 @@ func readFlush(ctx context.Context, client redis.UniversalClient, space keys.Spa
 	return s, nil
 }
 
-// removes reports whether it may be removing what is compared. Rows go behind the fence, before any
-// key.
+// removes reports whether the flush may be removing the compared data. It removes the rows during
+// the fence, before any key.
 func (s flushStatus) removes(rows bool) bool {
 	return s.phase == "deleting" || rows && s.phase == "fenced" && s.postgres == "1"
 }
 
-// settled waits until no flush removes anything, as long as one gets on with it.
+// settled waits until no flush removes anything, as long as the flush makes progress.
 func settled(ctx context.Context, o Options) (flushStatus, error) {
 	state, err := readFlush(ctx, o.Redis, o.Keys)
 	if err != nil || !state.removes(o.Postgres != nil) {

@@ -21,7 +21,7 @@ const (
 	flushLease = 60_000 // ms
 )
 
-// flushing is a day of which a flush removes everything, step by step, by a coordinator that dies
+// flushing is a day and a flush that removes everything step by step. Its coordinator dies
 // somewhere.
 type flushing struct {
 	*day
@@ -46,8 +46,8 @@ func (f *flushing) run(t *testing.T, script string, args ...any) any {
 	return reply
 }
 
-// upTo carries the flush out up to a step, the last of which is everything but its end. Repeated,
-// it goes on.
+// upTo runs the flush up to a step. The last step is everything but the flush's end. A second call
+// continues.
 func (f *flushing) upTo(t *testing.T, step string, rows int) {
 	t.Helper()
 	f.run(t, "begin_flush", `"actor":"x","cause":null,"trace":null`, "", 0, "f", "dead", flushLease, rows)
@@ -77,7 +77,7 @@ func (f *flushing) upTo(t *testing.T, step string, rows int) {
 	}
 }
 
-// end lets another coordinator go on with the flush that was left behind.
+// end lets another coordinator continue the flush that was left behind.
 func (f *flushing) end(t *testing.T) {
 	t.Helper()
 	if err := f.client.HSet(t.Context(), f.space.Log(), "flushUntil", 0).Err(); err != nil {
@@ -88,8 +88,8 @@ func (f *flushing) end(t *testing.T) {
 	}
 }
 
-// While a flush removes what is compared, nothing is called a violation, wherever it was left
-// behind; when it is over, what is broken is found as before.
+// While a flush removes the compared data, Verify reports no violation, wherever the flush was left
+// behind. After it, Verify finds violations as before.
 func TestVerifyWhileAFlushIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -133,7 +133,7 @@ func TestVerifyWhileAFlushIsLeftBehind(t *testing.T) {
 	}
 }
 
-// told calls a function when something is told that holds a text.
+// told calls a function when a text is written that contains a given one.
 type told struct {
 	text string
 	then func()
@@ -147,13 +147,13 @@ func (w *told) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A flush that gets on is waited for; one that comes in between is noticed, and what is compared is
-// what came after it.
+// Verify waits for a flush that makes progress. It notices a flush during the comparison, and
+// compares the data after it.
 func TestVerifyGoesOnBehindAFlush(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		before string // the step at which it is left behind
-		when   string // what Verify tells when somebody goes on with it
+		when   string // the output of Verify at which another coordinator continues
 	}{
 		"waited for":       {"deleting", "waiting for the end of a flush"},
 		"came in between":  {"begun", "comparing instances"},
@@ -179,7 +179,7 @@ func TestVerifyGoesOnBehindAFlush(t *testing.T) {
 	}
 }
 
-// While coordinators flush thousands of keys and die, and others go on, nothing is ever called a
+// While coordinators flush thousands of keys and die, and others continue, Verify never reports a
 // violation.
 func TestVerifyDuringFlushesIsNeverWrong(t *testing.T) {
 	t.Parallel()
@@ -231,8 +231,8 @@ func TestVerifyDuringFlushesIsNeverWrong(t *testing.T) {
 	t.Logf("compared %d times, kept from it %d times", compared, flushed)
 }
 
-// goOn sweeps as the monitor does, until no flush is under way: a lease that was not given back
-// ends first.
+// goOn sweeps as the monitor does until no flush is in progress. A lease that was not released must
+// expire first.
 func goOn(ctx context.Context, b *bundle) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -252,8 +252,8 @@ func goOn(ctx context.Context, b *bundle) error {
 	}
 }
 
-// flushAndDie flushes; a coordinator that dies does so while it deletes keys, and another one goes
-// on.
+// flushAndDie flushes. A coordinator that dies does so while it deletes keys, and another one
+// continues.
 func flushAndDie(ctx context.Context, b *bundle, dies bool) error {
 	done := make(chan error, 1)
 	go func() {
@@ -265,7 +265,7 @@ func flushAndDie(ctx context.Context, b *bundle, dies bool) error {
 		if err == nil && phase == "deleting" {
 			b.coordinator.Stop()
 			if err := <-done; err != nil && !strings.Contains(err.Error(), api.OutcomeUnknown) {
-				return err // neither left behind nor at its end
+				return err // neither left behind nor finished
 			}
 			return goOn(ctx, b)
 		}

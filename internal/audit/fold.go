@@ -9,17 +9,17 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// Fold is the log folded in memory, event by event: what tasks and instances there are, who leads,
-// which task waits where. It depends on the events alone, so that the same events always give the
-// same fold. While it folds, it holds each event against those before and tells what is not lawful.
-// An unlawful event is folded all the same, so that what follows from it is told once. Not for
+// Fold is the log folded in memory, event by event: the tasks and instances, the leader, and the
+// queue of each task. It depends only on the events, so that the same events always give the same
+// fold. It checks each event against those before and reports violations. An invalid event is
+// folded all the same, so that its consequences are reported only once. It is not safe for
 // concurrent use.
 type Fold struct {
 	tell func(violation string)
 
 	base int64 // events below it are not in the log
-	// whole reports that nothing but what the log told can be there: its first event is the very
-	// first, or a flush. Otherwise objects may be older than the log.
+	// whole reports that every object comes from the log: its first event is the very first, or a
+	// flush. Otherwise objects may be older than the log.
 	whole bool
 	last  events.ID
 	// lastType is the last event's type.
@@ -31,30 +31,30 @@ type Fold struct {
 	// flushedViews is the seq of the last flush that deleted the task views too, 0 if none did.
 	flushedViews int64
 
-	instances map[string]*Instance // also those that have left
+	instances map[string]*Instance // including those that have left
 	living    int64
 	roles     map[string]int64 // registered instances by role
 
-	leader  string // "" once it has left
-	elected string // the last one elected, also when it has left
+	leader  string // "" after it left
+	elected string // the last one elected, even after it left
 	term    int64
 
 	byStatus map[string]int64
 	owned    int64 // pending tasks that are assigned
 	waiting  map[string]int64
-	rolesets map[string]int64 // open tasks by the set of roles they ask for
+	rolesets map[string]int64 // open tasks by the set of roles they require
 	orphans  map[string]*orphans
 }
 
 // NewFold returns the fold of a log whose first event kept is base (1 if nothing was ever removed).
-// What is not lawful is told to tell, one plain sentence each.
+// It passes each violation to tell as one plain sentence.
 func NewFold(base int64, tell func(violation string)) *Fold {
 	f := &Fold{tell: tell, base: max(base, 1), whole: base <= 1}
 	f.reset()
 	return f
 }
 
-// reset forgets every object, as a flush does.
+// reset removes every object, as a flush does.
 func (f *Fold) reset() {
 	f.tasks, f.deleted = map[int64]*Task{}, map[int64]bool{}
 	f.instances, f.roles, f.living = map[string]*Instance{}, map[string]int64{}, 0
@@ -64,23 +64,24 @@ func (f *Fold) reset() {
 	f.orphans = map[string]*orphans{}
 }
 
-// Events is how many events were folded.
+// Events returns how many events were folded.
 func (f *Fold) Events() int64 { return f.count }
 
-// Leader is who leads and in which term; "" if the leader has left and nobody followed.
+// Leader returns the leader and its term. id is "" if the leader has left and nobody followed.
 func (f *Fold) Leader() (id string, term int64) { return f.leader, f.term }
 
-// Count is how many tasks have a status.
+// Count returns how many tasks have a status.
 func (f *Fold) Count(status string) int64 { return f.byStatus[status] }
 
-// Tasks are the tasks that were created and not deleted, in order of creation. Do not change them.
+// Tasks returns the tasks that were created and not deleted, in order of creation. Do not change
+// them.
 func (f *Fold) Tasks() []*Task {
 	list := slices.Collect(maps.Values(f.tasks))
 	slices.SortFunc(list, func(a, b *Task) int { return cmp.Compare(a.Num, b.Num) })
 	return list
 }
 
-// Instances are the instances that are registered or were, by id. Do not change them.
+// Instances returns all instances that are or were registered, by id. Do not change them.
 func (f *Fold) Instances() []*Instance {
 	list := make([]*Instance, 0, len(f.instances))
 	for _, id := range slices.Sorted(maps.Keys(f.instances)) {
@@ -127,17 +128,17 @@ func (f *Fold) Apply(e events.Envelope) {
 	}
 }
 
-// Unreadable passes over an entry that has its place in the log and does not decode.
+// Unreadable skips an entry that has a seq but does not decode.
 func (f *Fold) Unreadable(id events.ID, reason error) {
 	f.place(events.Envelope{ID: id, Seq: id.Seq, Timestamp: id.MS})
 	f.tell(fmt.Sprintf("log entry %s has an event's place and cannot be read: %v", id, reason))
 }
 
-// place holds an event's ID against the one before.
+// place checks an event's ID against the one before.
 func (f *Fold) place(e events.Envelope) {
 	expected := f.last.Seq + 1
 	if f.count == 0 {
-		expected = min(f.base, e.Seq) // less than base while a trim is still to come
+		expected = min(f.base, e.Seq) // less than base while a trim is in progress
 		f.base = max(e.Seq, 1)
 		f.whole = f.base == 1 || e.Type == events.TypeSystemFlushed
 	}
@@ -157,13 +158,13 @@ func (f *Fold) place(e events.Envelope) {
 	f.count++
 }
 
-// step is one event being folded.
+// step is the folding of one event.
 type step struct {
 	*Fold
 	e events.Envelope
 }
 
-// tell names the event in front of what is not lawful.
+// tell reports a violation, prefixed with the event.
 func (s step) tell(format string, args ...any) {
 	s.Fold.tell(fmt.Sprintf("event %s %s: ", s.e.ID, s.e.Type) + fmt.Sprintf(format, args...))
 }
@@ -191,7 +192,7 @@ func (s step) elect(p events.LeaderElected) {
 	i.Seq = s.e.Seq
 }
 
-// flushed folds system.flushed. Terms go on rising behind it.
+// flushed folds system.flushed. Terms continue to rise after it.
 func (s step) flushed(p events.SystemFlushed) {
 	s.reset()
 	s.base, s.whole = s.e.Seq, true

@@ -15,9 +15,8 @@ import (
 	"github.com/claudebench/claudebench/internal/audit"
 )
 
-// FuzzFold folds events that anybody may have written, lines `type payload`. What is not lawful is
-// told, in so many words as there are events at most, and the same events always give the same
-// fold.
+// FuzzFold folds arbitrary events, given as lines `type payload`. Violations are reported, their
+// number is bounded by the number of events, and the same events always give the same fold.
 func FuzzFold(f *testing.F) {
 	files, err := filepath.Glob("../../events/testdata/*.v1.json")
 	if err != nil || len(files) == 0 {

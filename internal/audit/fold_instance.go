@@ -8,8 +8,8 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// Instance is an instance as the log tells it. It is kept when it has left. JSON is text, "" for
-// none.
+// Instance is an instance according to the log. It is kept after the instance left. JSON is text,
+// "" for none.
 type Instance struct {
 	ID           string
 	Registered   bool
@@ -20,7 +20,7 @@ type Instance struct {
 	MaxTasks     int64
 	Worker       bool
 	Status       string // ACTIVE, IDLE or BUSY
-	Seq          int64  // of its registration, or of its election since; a change of status may have come later
+	Seq          int64  // of its registration or a later election, not of its status
 
 	// partial reports that it registered before the log begins.
 	partial  bool
@@ -37,11 +37,11 @@ const (
 	statusBusy   = "BUSY"
 )
 
-// defaultMaxTasks is how many tasks auto-assignment lets a worker hold that does not say.
+// defaultMaxTasks is how many tasks auto-assignment gives a worker without maxTasks.
 const defaultMaxTasks = 10
 
-// instance returns an instance, or makes one that is not registered; or may be, if it is older than
-// the log.
+// instance returns an instance. It creates an unknown one as not registered, or, if the instance
+// may be older than the log, as registered and partial.
 func (f *Fold) instance(id string) *Instance {
 	i := f.instances[id]
 	if i == nil {
@@ -54,7 +54,7 @@ func (f *Fold) instance(id string) *Instance {
 	return i
 }
 
-// settle folds what is derived from an instance's queues after they have changed.
+// settle updates what is derived from an instance's queues after they have changed.
 func (s step) settle(id string) {
 	i := s.instance(id)
 	if !i.Registered {
@@ -66,7 +66,7 @@ func (s step) settle(id string) {
 	}
 }
 
-// holds is how many tasks it has.
+// holds returns how many tasks it has.
 func (i *Instance) holds() int64 { return int64(len(i.assigned) + len(i.active)) }
 
 // fits reports whether it has every role of a set, a JSON array or "".
@@ -79,7 +79,7 @@ func (i *Instance) fits(set string) bool {
 	return true
 }
 
-// enrolled is instance.registered with the roles as they were written.
+// enrolled is the payload of instance.registered with the roles as they were written.
 type enrolled struct {
 	ID            string          `json:"id"`
 	Roles         json.RawMessage `json:"roles"`
@@ -136,7 +136,8 @@ func (s step) enrol(i *Instance, by int64) {
 	}
 }
 
-// gone is instance.unregistered or instance.failed with the roles as they were written.
+// gone is the payload of instance.unregistered or instance.failed with the roles as they were
+// written.
 type gone struct {
 	ID              string          `json:"id"`
 	Roles           json.RawMessage `json:"roles"`
@@ -171,7 +172,7 @@ func (s step) departed(p gone) {
 	}
 }
 
-// roleList decodes a JSON array of roles; what is none has none.
+// roleList decodes a JSON array of roles. Any other text has no roles.
 func roleList(text string) []string {
 	var roles []string
 	if text == "" || json.Unmarshal([]byte(text), &roles) != nil {
@@ -180,15 +181,15 @@ func roleList(text string) []string {
 	return roles
 }
 
-// roleset is the set of roles that a task's metadata asks for: sorted, each once, as a JSON array;
-// "" if it asks for none.
+// roleset returns the set of roles that a task's metadata requires: a sorted JSON array without
+// duplicates, "" if it requires none.
 func roleset(metadata string) string {
 	set := ""
 	members(metadata, func(name string, value json.RawMessage) bool {
 		if name != "roles" {
 			return true
 		}
-		set = "" // the last one counts, as it does for the commands
+		set = "" // the last one counts, as for the commands
 		if roles := roleList(string(value)); len(roles) > 0 {
 			slices.Sort(roles)
 			if text, err := events.EncodePayload(slices.Compact(roles)); err == nil {
@@ -200,7 +201,7 @@ func roleset(metadata string) string {
 	return set
 }
 
-// maxTasks is how many tasks an instance's metadata lets auto-assignment give it.
+// maxTasks returns how many tasks an instance's metadata lets auto-assignment give it.
 func maxTasks(metadata string) int64 {
 	most := int64(defaultMaxTasks)
 	members(metadata, func(name string, value json.RawMessage) bool {

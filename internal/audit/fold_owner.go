@@ -4,12 +4,13 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// autoReasons are those of assignments that a claim which finds nothing may take away again.
+// autoReasons are the reasons of auto-assignments, which another worker's claim may take away if it
+// finds no other task.
 var autoReasons = map[string]bool{
 	events.ReasonInstanceRegistered: true, events.ReasonInstanceUnregistered: true, events.ReasonInstanceFailed: true,
 }
 
-// own changes a task's status and owner, and where it is.
+// own changes a task's status, owner and queue.
 func (s step) own(t *Task, status, owner string, kind queueKind) *Instance {
 	s.take(t)
 	s.tally(t, -1)
@@ -18,7 +19,7 @@ func (s step) own(t *Task, status, owner string, kind queueKind) *Instance {
 	s.touch(t)
 	var holder *Instance
 	if owner != "" || kind == kindAssigned || kind == kindActive {
-		holder = s.instance(owner) // an event that names nobody is told as what it is: of one who is not registered
+		holder = s.instance(owner) // "" is reported as not registered
 	}
 	if kind != kindNone {
 		s.put(t, kind, holder)
@@ -65,7 +66,7 @@ func (s step) assigned(p events.TaskAssigned) {
 	}
 }
 
-// taken is the owner that a task from before the log must have had.
+// taken returns the owner that a task from before the log must have had.
 func (s step) taken(reason string, p events.TaskAssigned) string {
 	switch reason {
 	case events.ReasonRebalanced:
@@ -76,7 +77,7 @@ func (s step) taken(reason string, p events.TaskAssigned) string {
 	return ""
 }
 
-// fit holds an instance against the roles a task asks for.
+// fit checks that an instance has the roles that a task requires.
 func (s step) fit(t *Task, i *Instance) {
 	switch {
 	case !i.Registered:
@@ -100,7 +101,7 @@ func (s step) unassigned(p events.TaskUnassigned) {
 	}
 	s.own(t, events.StatusPending, "", kindWaiting)
 	t.QueuedAt, t.ClaimedAt, t.AssignedSeq, t.PreviousAssignment = s.e.Timestamp, 0, 0, p.InstanceID
-	// What a dead or departed instance left is put back without it.
+	// Tasks of a dead or departed instance are returned without it.
 	if p.Reason != events.ReasonInstanceFailed && p.Reason != events.ReasonInstanceUnregistered {
 		s.settle(p.InstanceID)
 	}
@@ -136,7 +137,7 @@ func (s step) claimed(p events.TaskClaimed) {
 	s.settle(p.WorkerID)
 }
 
-// finished folds task.completed and task.failed, which differ in the error alone.
+// finished folds task.completed and task.failed, which differ only in the error.
 func (s step) finished(p events.TaskFailed) {
 	t := s.find(p.ID, Task{Status: events.StatusInProgress, AssignedTo: p.WorkerID, Priority: -1, Attempt: p.Attempt})
 	if t == nil {

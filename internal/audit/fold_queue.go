@@ -11,27 +11,27 @@ type queueKind uint8
 
 const (
 	kindNone     queueKind = iota
-	kindWaiting            // for a worker, by the roles it asks for
+	kindWaiting            // for a worker, by the roles it requires
 	kindAssigned           // to its holder, not claimed
 	kindActive             // claimed by its holder
-	kindOrphaned           // set aside until it is put back
+	kindOrphaned           // set aside until it is returned
 )
 
-// orphans are tasks that were set aside in one step when their instance left, died, or came back as
-// another process or with other roles.
+// orphans are tasks that were set aside in one step because their instance left, died, or
+// registered again as another process or with other roles.
 type orphans struct {
 	name     string // <seq of the event>:<active or instance>
 	seq      int64
 	instance string
 	reason   string
-	// all had been set aside then. One that was finished, deleted or put back otherwise since then
-	// may still be listed, until the list is worked off.
+	// all were set aside then. A task that was since finished, deleted or returned otherwise may
+	// stay in the list until the list is processed.
 	all map[int64]bool
-	// left are those that are still there by right.
+	// left are those that must still be in the list.
 	left map[int64]*Task
 }
 
-// put places a task that is nowhere.
+// put places a task that is in no queue.
 func (f *Fold) put(t *Task, kind queueKind, holder *Instance) {
 	t.in, t.holder = kind, holder
 	switch kind {
@@ -45,7 +45,7 @@ func (f *Fold) put(t *Task, kind queueKind, holder *Instance) {
 	}
 }
 
-// take removes a task from where it is.
+// take removes a task from its queue.
 func (f *Fold) take(t *Task) {
 	switch t.in {
 	case kindWaiting:
@@ -65,7 +65,7 @@ func (f *Fold) take(t *Task) {
 	t.in, t.holder, t.set = kindNone, nil, nil
 }
 
-// setAside makes orphans of all that an instance has assigned, or active.
+// setAside makes orphans of all tasks that an instance has assigned, or active.
 func (s step) setAside(i *Instance, kind queueKind, reason string) {
 	name, from := "active", i.active
 	if kind == kindAssigned {
@@ -86,7 +86,7 @@ func (s step) setAside(i *Instance, kind queueKind, reason string) {
 	s.orphans[o.name] = o
 }
 
-// score is a task's place in a queue: the highest priority first, then the lowest number.
+// score returns a task's place in a queue: the highest priority first, then the lowest number.
 func (t *Task) score() int64 {
 	priority := t.Priority
 	if t.in == kindOrphaned {

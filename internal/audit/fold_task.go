@@ -10,15 +10,15 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// Task is a task as the log tells it. Times are ms since 1970, 0 for none; JSON is text, "" for
+// Task is a task according to the log. Times are ms since 1970, 0 for none. JSON is text, "" for
 // none.
 type Task struct {
 	Num                     int64 // the number in its id
 	Text                    string
 	Status                  string
-	Priority                int64 // -1 when the log does not tell
+	Priority                int64 // -1 if the log does not have it
 	AssignedTo              string
-	Attempt                 int64 // -1 when the log does not tell
+	Attempt                 int64 // -1 if the log does not have it
 	Metadata, Result, Error string
 	CreatedAt, UpdatedAt    int64
 	CompletedAt             int64
@@ -26,22 +26,22 @@ type Task struct {
 
 	QueuedAt, ClaimedAt int64
 	LastClaim           int64 // as ClaimedAt, but kept when the task goes back
-	Waited, Duration    int64 // ms, as the events told them
+	Waited, Duration    int64 // ms, as in the events
 	AssignedSeq         int64
 	PreviousAssignment  string
-	Roleset             string // of the roles asked for: sorted JSON array, "" for none
+	Roleset             string // of the required roles: sorted JSON array, "" for none
 	Auto                bool   // was auto-assigned, and may be taken away
 
-	// partial reports that the task is older than the log, which tells only a part of it.
+	// partial reports that the task is older than the log, which has only a part of it.
 	partial bool
 
 	in             queueKind
-	holder         *Instance // when in is assigned or active
-	set            *orphans  // when in is orphaned
+	holder         *Instance // if in is assigned or active
+	set            *orphans  // if in is orphaned
 	orphanPriority int64     // when it was set aside
 }
 
-// ID is the task's id.
+// ID returns the task's id.
 func (t *Task) ID() string { return "t-" + strconv.FormatInt(t.Num, 10) }
 
 // Open reports that the task is not finished.
@@ -51,8 +51,9 @@ func finished(status string) bool {
 	return status == events.StatusCompleted || status == events.StatusFailed
 }
 
-// find returns a task that an event is about. One the log cannot know is taken as learn says; one
-// that it should know is told and taken the same way. The id is no task's: nil.
+// find returns the task that an event is about. A task that the log cannot know is created from
+// learn. A task that the log should know is reported, and created the same way. For an invalid id
+// it returns nil.
 func (s step) find(id string, learn Task) *Task {
 	num, ok := taskNumber(id)
 	if !ok {
@@ -96,7 +97,7 @@ func deref(s *string) string {
 	return *s
 }
 
-// document is JSON as text; none and null are alike.
+// document returns JSON as text. None and null are alike.
 func document(raw json.RawMessage) string {
 	if string(raw) == "null" {
 		return ""
@@ -104,17 +105,17 @@ func document(raw json.RawMessage) string {
 	return string(raw)
 }
 
-// touch marks that an event changed the task.
+// touch records that an event changed the task.
 func (s step) touch(t *Task) { t.Seq, t.UpdatedAt = s.e.Seq, s.e.Timestamp }
 
-// was holds what an event says of a task's status against what it is.
+// was compares an event's previous status with the task's.
 func (s step) was(t *Task, status string) {
 	if t.Status != status {
 		s.tell("it says that task %s was %s, which is %s", t.ID(), status, t.describe())
 	}
 }
 
-// describe tells a task's status and owner.
+// describe returns a task's status and owner.
 func (t *Task) describe() string {
 	if t.AssignedTo == "" {
 		return t.Status
@@ -204,7 +205,7 @@ func (s step) deletedTask(p events.TaskDeleted) {
 	}
 }
 
-// drop forgets a task.
+// drop deletes a task.
 func (s step) drop(t *Task) {
 	s.take(t)
 	s.tally(t, -1)
@@ -218,8 +219,8 @@ func orNobody(id string) string {
 	return id
 }
 
-// tally counts a task in (+1) or out (-1) of what is counted. A task is counted out before its
-// status, owner or roles change, and in again behind.
+// tally adds a task to all counts (+1) or removes it (-1). Remove a task before its status, owner
+// or roles change, and add it again afterwards.
 func (s step) tally(t *Task, by int64) {
 	add(s.byStatus, t.Status, by)
 	if !t.Open() {
@@ -233,7 +234,7 @@ func (s step) tally(t *Task, by int64) {
 	}
 }
 
-// add changes a count and forgets it at zero.
+// add changes a count and deletes it at zero.
 func add[K comparable](counts map[K]int64, key K, by int64) {
 	if counts[key] += by; counts[key] == 0 {
 		delete(counts, key)

@@ -11,7 +11,7 @@ import (
 )
 
 // story folds events written as lines `type payload`, the first with seq first, a millisecond
-// apart, and gives what was not lawful. In a payload, NOW is the event's own time in ms.
+// apart, and returns the violations. In a payload, NOW is the event's own time in ms.
 func story(t *testing.T, base, first int64, lines ...string) (*audit.Fold, []string) {
 	t.Helper()
 	var told []string
@@ -28,7 +28,7 @@ func story(t *testing.T, base, first int64, lines ...string) (*audit.Fold, []str
 	return f, told
 }
 
-// version is that of a payload: 2 for what version 1 has not.
+// version returns the version of a payload: 2 if it has members that version 1 does not have.
 func version(payload string) int {
 	if strings.Contains(payload, "metadataChanges") {
 		return 2
@@ -36,7 +36,7 @@ func version(payload string) int {
 	return 1
 }
 
-// An update tells the whole metadata in version 1, and the members that it changed in version 2.
+// An update contains the whole metadata in version 1, and the changed members in version 2.
 func TestFoldMergesMetadata(t *testing.T) {
 	f, told := story(t, 3, 3, createGPU,
 		`task.updated {"id":"t-3","changes":{"metadataChanges":{"a":1.0,"b":null}},"previousPriority":50,"status":"pending"}`,
@@ -77,7 +77,7 @@ func TestFoldTellsWhatIsNotLawful(t *testing.T) {
 	begin := []string{registerW1, registerW2, createT3}
 	for name, c := range map[string]struct {
 		lines []string
-		told  string // "" when all is lawful
+		told  string // "" if all is valid
 	}{
 		"a task's life": {[]string{
 			assignT3("w1", "requested", "null"), unassignT3("w1", "pending"), claimT3("w2", 1, 1), unassignT3("w2", "in_progress"),
@@ -143,7 +143,7 @@ func TestFoldKeepsTheLogsOrder(t *testing.T) {
 	}
 }
 
-// What the log no longer tells is taken as the events show it.
+// Objects from before a trimmed log are assumed to be as the events imply.
 func TestFoldOfATrimmedLogIsLenient(t *testing.T) {
 	t.Parallel()
 	f, told := story(t, 100, 100,

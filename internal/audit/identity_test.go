@@ -7,7 +7,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// A store that follows another log is named with both identities, and is not compared further.
+// A store that follows another log is reported with both identities, and not compared further.
 func TestVerifyComparesTheLogs(t *testing.T) {
 	t.Parallel()
 	d := newDay(t, true)

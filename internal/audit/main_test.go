@@ -28,14 +28,14 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// bundle is a namespace of a test's own with a coordinator, the projections, and perhaps Postgres.
+// bundle is a test's own namespace with a coordinator, the projections, and perhaps Postgres.
 type bundle struct {
 	namespace   string
 	space       keys.Space
 	client      redis.UniversalClient
 	coordinator *commands.Coordinator
 	pool        *projections.Pool
-	db          *pgxpool.Pool // for SQL of the tests' own
+	db          *pgxpool.Pool // for the tests' own SQL
 	runner      *projections.Runner
 }
 
@@ -67,7 +67,7 @@ func newBundle(t testing.TB, postgres bool, options ...func(*commands.Options)) 
 	return b
 }
 
-// again makes the bundle's coordinator, another one if there is one.
+// again creates the bundle's coordinator, or replaces it.
 func (b *bundle) again(t testing.TB, options ...func(*commands.Options)) {
 	t.Helper()
 	o := commands.Options{Runner: lua.NewRunner(b.client), Keys: b.space, RateLimits: map[string]int{}, Logger: quiet}
@@ -109,7 +109,7 @@ func (b *bundle) follow(t testing.TB) {
 	t.Cleanup(func() { cancel(); running.Wait() })
 }
 
-// do runs a command that must succeed and gives its result.
+// do runs a command that must succeed and returns its result.
 func (b *bundle) do(t testing.TB, method string, params any) map[string]any {
 	t.Helper()
 	result, err := b.try(t.Context(), method, params)
@@ -165,7 +165,7 @@ func clean(t testing.TB, report *audit.Report) {
 	}
 }
 
-// names fails unless a violation holds every part.
+// names fails unless a violation contains every part.
 func names(t testing.TB, report *audit.Report, parts ...string) {
 	t.Helper()
 	if !slices.ContainsFunc(report.Violations, func(v string) bool {

@@ -6,10 +6,9 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// members goes through the members of a JSON object in their order, until yield says no. A name
-// that comes twice is given twice: which of them counts is for the caller to say, as it is for the
-// commands. Text that is no object has no members: the log may hold what this program did not
-// write.
+// members yields the members of a JSON object in order, until yield returns false. A duplicate name
+// is yielded twice: the caller must choose the same one as the commands. Text that is not an object
+// has no members, because the log may contain what this program did not write.
 func members(object string, yield func(name string, value json.RawMessage) bool) {
 	compact, err := jsontext.Compact([]byte(object))
 	if err != nil {

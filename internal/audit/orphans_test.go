@@ -17,8 +17,8 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// abandon lets w1 go and stops before what it had is put back, as a coordinator that dies there
-// does. It gives the keys of the two queues that are set aside: claimed tasks, assigned ones.
+// abandon unregisters w1 and stops before its tasks are returned, as a coordinator that dies there
+// does. It returns the keys of the two queues that are set aside: claimed tasks and assigned ones.
 func (d *day) abandon(t *testing.T) (active, assigned string) {
 	t.Helper()
 	reply, err := lua.NewRunner(d.client).Run(t.Context(), lua.Named("unregister_instance"), []string{d.space.Log()},
@@ -39,7 +39,8 @@ func TestWhatIsSetAsideIsCompared(t *testing.T) {
 	}{
 		"nothing": {func(context.Context, *day, string, string) error { return nil }, nil},
 		"gone on with": {func(ctx context.Context, d *day, _, _ string) error {
-			// Finished by request while it is set aside: it stays listed until its turn comes.
+			// It is finished by a call while it is set aside, and stays listed until the list is
+			// processed.
 			_, err := d.try(ctx, "task.update", object{"id": d.assigned, "updates": object{"priority": 3, "status": "pending"}})
 			return err
 		}, nil},
@@ -77,7 +78,7 @@ func TestWhatIsSetAsideIsCompared(t *testing.T) {
 	}
 }
 
-// Hundreds of tasks change hands while they are compared.
+// Hundreds of tasks change owners during the comparison.
 func TestVerifyFollowsWhileInstancesDie(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, false)
@@ -157,7 +158,7 @@ func TestTheEmbeddedRedisIsVerifiedToo(t *testing.T) {
 	}
 }
 
-// However many queues are set aside, each is looked into.
+// Every queue that was set aside is compared, however many there are.
 func TestManyThatAreSetAsideAreCompared(t *testing.T) {
 	t.Parallel()
 	d := newDay(t, false)
@@ -188,8 +189,8 @@ func TestManyThatAreSetAsideAreCompared(t *testing.T) {
 	names(t, d.verify(t), "task "+tasks[129], "is not in queue "+queue, "it is set aside from left-129")
 }
 
-// One event may set aside what was claimed and what was assigned, and which of that was
-// auto-assigned. In older data the last of these is named by the event alone.
+// One event may set aside claimed and assigned tasks, and record which of those were auto-assigned.
+// In older data, the key of that record contains only the event.
 func TestWhatWasAutoAssignedIsKnown(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, false)

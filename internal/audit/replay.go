@@ -20,26 +20,26 @@ import (
 type ReplayOptions struct {
 	Redis     redis.UniversalClient
 	Namespace string
-	// From and To are both inclusive: an event's ID, a time (RFC 3339), or ms since 1970; "" for
-	// the log's end.
+	// From and To are both inclusive: an event's ID, a time (RFC 3339), or ms since 1970. "" means
+	// the end of the log on that side.
 	From, To string
-	// Types is a list as events.ParseFilter reads it: `task.*,instance.failed`; "" for all.
+	// Types is a list for events.ParseFilter: `task.*,instance.failed`. "" means all.
 	Types string
 }
 
-// ErrBound is wrapped by the error of Replay for a From or To that it cannot read.
+// ErrBound is wrapped by the error of Replay for an invalid From or To.
 var ErrBound = errors.New("not a place in the log")
 
-// Replayed counts what Replay came by.
+// Replayed counts what Replay read.
 type Replayed struct {
 	Printed int64 // events printed
 	Other   int64 // events of other types
-	Foreign int64 // entries of the log that are no events; passed over
+	Foreign int64 // entries of the log that are not events, which were skipped
 }
 
-// Replay prints the log as JSON Lines, one envelope a line just as it is stored, one batch in
-// memory at a time. A log whose order is broken is an error (*events.GapError), after what comes
-// before it.
+// Replay prints the log as JSON Lines: one envelope a line, exactly as stored. It holds one batch
+// at a time in memory. If the log has a gap, it prints the events before it and returns an
+// *events.GapError.
 func Replay(ctx context.Context, w io.Writer, o ReplayOptions) (Replayed, error) {
 	var done Replayed
 	from, err := bound("--from", o.From, false)
@@ -94,7 +94,7 @@ func Replay(ctx context.Context, w io.Writer, o ReplayOptions) (Replayed, error)
 	return done, nil
 }
 
-// bound reads one end of a span. A time stands for all events of its millisecond.
+// bound parses one end of a span. A time matches all events of its millisecond.
 func bound(flag, text string, end bool) (events.ID, error) {
 	if text == "" {
 		return events.ID{}, nil

@@ -13,34 +13,34 @@ import (
 	"github.com/claudebench/claudebench/internal/terminal"
 )
 
-// maxViolations is how many violations a report keeps; the others are counted.
+// maxViolations is how many violations a report keeps. The others are only counted.
 const maxViolations = 100
 
-// Report is what Verify found.
+// Report is the result of Verify.
 type Report struct {
 	Namespace string    `json:"namespace"`
 	Base      int64     `json:"base"`  // seq of the first event in the log
-	Start     int64     `json:"start"` // seq of the log's last event when Verify began
+	Start     int64     `json:"start"` // seq of the log's last event when Verify started
 	Last      events.ID `json:"last"`  // the last event that was read
-	// What was held against the log.
+	// What was compared with the log.
 	Events     int64 `json:"events"`
-	Tasks      int64 `json:"tasks"`     // hashes of tasks, deleted ones included
-	Instances  int64 `json:"instances"` // hashes and indexes, of those that left too
+	Tasks      int64 `json:"tasks"`     // hashes of tasks, including deleted ones
+	Instances  int64 `json:"instances"` // hashes and indexes, including instances that left
 	Queues     int64 `json:"queues"`
 	Places     int64 `json:"places"` // entries of queues and indexes
-	Keys       int64 `json:"keys"`   // of tasks, instances and queues, all there are
+	Keys       int64 `json:"keys"`   // of tasks, instances and queues, all that exist
 	Rows       int64 `json:"rows"`   // in Postgres
 	State      bool  `json:"state"`  // the global state was compared
 	Postgres   bool  `json:"postgres"`
 	DurationMS int64 `json:"durationMs"`
 	// Notes say what could not be compared, and why.
 	Notes []string `json:"notes"`
-	// Violations are the first hundred, Total counts them all.
+	// Violations are the first hundred. Total counts them all.
 	Violations []string `json:"violations"`
 	Total      int64    `json:"total"`
 }
 
-// OK reports that nothing is broken.
+// OK reports that there are no violations.
 func (r Report) OK() bool { return r.Total == 0 }
 
 func (r *Report) violation(format string, args ...any) {

@@ -9,16 +9,16 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// tail folds the log up to where it is asked to, and can be asked again as the log grows.
+// tail folds the log up to a requested seq. It can be called again as the log grows.
 type tail struct {
 	reader *events.Reader
 	fold   *Fold
 	next   func() (events.Entry, error, bool)
 	stop   func()
-	held   *events.Entry // read, and beyond what was asked for
+	held   *events.Entry // read, but after the requested seq
 }
 
-// to folds up to seq. It says false if the log ends before.
+// to folds up to seq. It returns false if the log ends before.
 func (t *tail) to(ctx context.Context, seq int64) (bool, error) {
 	fresh := false
 	for t.fold.last.Seq < seq {
@@ -38,8 +38,8 @@ func (t *tail) to(ctx context.Context, seq int64) (bool, error) {
 	return true, nil
 }
 
-// peek reads on to the next event, which it keeps for later, so that the reader tells of whatever
-// else there is before it.
+// peek reads the next event and keeps it for later, so that the reader reports foreign entries
+// before it.
 func (t *tail) peek(ctx context.Context) error {
 	for fresh := false; ; {
 		entry, err := t.pull(ctx, &fresh)
@@ -55,7 +55,7 @@ func (t *tail) peek(ctx context.Context) error {
 
 func (t *tail) apply(entry *events.Entry) {
 	switch {
-	case entry.ID == t.fold.last: // read again to go on behind it
+	case entry.ID == t.fold.last: // read again to continue after it
 	case entry.Err != nil:
 		t.fold.Unreadable(entry.ID, entry.Err)
 	default:
@@ -63,7 +63,7 @@ func (t *tail) apply(entry *events.Entry) {
 	}
 }
 
-// pull returns the next entry, nil at the log's end. fresh is set once the log was asked anew.
+// pull returns the next entry, or nil at the log's end. fresh is set once the log was read again.
 func (t *tail) pull(ctx context.Context, fresh *bool) (*events.Entry, error) {
 	if entry := t.held; entry != nil {
 		t.held = nil
@@ -84,7 +84,7 @@ func (t *tail) pull(ctx context.Context, fresh *bool) (*events.Entry, error) {
 		}
 		var gap *events.GapError
 		if errors.As(err, &gap) {
-			continue // the fold tells it
+			continue // the fold reports it
 		}
 		if err != nil {
 			t.close()

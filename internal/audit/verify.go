@@ -17,30 +17,30 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// Options say what Verify compares. Redis is required; zero values take the defaults that are
+// Options say what Verify compares. Redis is required. Zero values take the defaults that are
 // named.
 type Options struct {
 	Redis redis.UniversalClient
 	Keys  keys.Space // of the namespace
-	// Postgres is what projections.OpenPool gave; nil leaves the task views out.
+	// Postgres is a pool from projections.OpenPool. Nil leaves the task views out.
 	Postgres *projections.Pool
-	// Wait is how long a projection that is behind is waited for, and a flush that gets no further.
-	// Default 10 s.
+	// Wait is how long Verify waits for a projection that is behind, and for a flush without
+	// progress. The default is 10 s.
 	Wait time.Duration
-	// Progress is told what is being done, a line each; nil for nobody.
+	// Progress receives one line for each step. Nil discards them.
 	Progress io.Writer
 }
 
 const (
 	defaultWait = 10 * time.Second
-	// pollEvery is how often a projection that is behind is looked at.
+	// pollEvery is how often a projection that is behind is checked.
 	pollEvery = 20 * time.Millisecond
-	// taskLot and instanceLot are how many objects a script reads at once: it takes about a
+	// taskLot and instanceLot are how many objects a script reads at once, which takes about a
 	// millisecond.
 	taskLot, instanceLot = 100, 50
 )
 
-// The scripts, none of which writes.
+// The scripts. None of them writes.
 var (
 	readTasks     = lua.Named("read_tasks")
 	readInstances = lua.Named("read_instances")
@@ -54,21 +54,21 @@ type verifier struct {
 	Options
 	keys    keys.Space
 	scripts lua.Scripts
-	// identity is the log's, "" if no coordinator that knows identities has opened it.
+	// identity is the log's identity, "" if no coordinator that knows identities has opened it.
 	identity string
 	fold     *Fold
 	tail     *tail
 	report   *Report
 
-	truncated bool            // the log was told to end too early
+	truncated bool            // a log that ends too early was reported
 	rolesets  map[string]bool // sets of roles that were seen
 	orphaned  map[string]bool // keys of orphans' queues that were listed
 }
 
-// Verify reads the log once and compares what is stored with its fold, while commands go on.
-// Whatever is wrong is in the report; the error is only that Redis or Postgres could not be read,
-// that flushes left nothing to compare (ErrFlushed), or ctx's. When a flush comes in between it
-// begins again.
+// Verify reads the log once and compares the stored data with its fold, while commands continue.
+// All violations are in the report. An error means that Redis or Postgres could not be read, that
+// flushes prevented every comparison (ErrFlushed), or that ctx ended. If a flush interrupts it, it
+// starts again.
 func Verify(ctx context.Context, o Options) (*Report, error) {
 	began := time.Now()
 	if o.Wait == 0 {
@@ -176,7 +176,7 @@ func (v *verifier) progress(what string) {
 	fmt.Fprintf(v.Progress, "%s\n", what)
 }
 
-// to folds the log up to the event that left things as they were read.
+// to folds the log up to the event at which the data was read.
 func (v *verifier) to(ctx context.Context, seq int64) error {
 	there, err := v.tail.to(ctx, seq)
 	if err != nil {
@@ -189,8 +189,8 @@ func (v *verifier) to(ctx context.Context, seq int64) error {
 	return nil
 }
 
-// lots runs a script for each list of arguments, one after the other, and gives each reply to
-// compare once the log is folded up to its moment. The next is read while one is compared.
+// lots runs a script for each list of arguments, one after the other. It passes each reply to
+// compare once the log is folded up to the reply's seq. The next lot is read during the comparison.
 func (v *verifier) lots(ctx context.Context, script *lua.Script, args [][]any, compare func(lot int, reply []any) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -229,7 +229,7 @@ func (v *verifier) lots(ctx context.Context, script *lua.Script, args [][]any, c
 	return ctx.Err()
 }
 
-// run runs a script that only reads.
+// run runs a read-only script.
 func (v *verifier) run(ctx context.Context, script *lua.Script, args ...any) ([]any, error) {
 	reply, err := v.scripts.Run(ctx, script, args...)
 	if err != nil {
@@ -242,7 +242,7 @@ func (v *verifier) run(ctx context.Context, script *lua.Script, args ...any) ([]
 	return list, nil
 }
 
-// at folds the log up to the moment of a script's reply.
+// at folds the log up to the seq of a script's reply.
 func (v *verifier) at(ctx context.Context, reply []any) error {
 	seq, err := strconv.ParseInt(text(reply[0]), 10, 64)
 	if err != nil {
@@ -251,8 +251,8 @@ func (v *verifier) at(ctx context.Context, reply []any) error {
 	return v.to(ctx, seq)
 }
 
-// await asks again and again whether a projection has got to where the log is folded, and says so
-// if that takes too long.
+// await polls until a projection has reached the fold's position, and reports if that takes too
+// long.
 func (v *verifier) await(ctx context.Context, projection string, reached func() (seq int64, ok bool, err error)) (bool, error) {
 	timeout := time.NewTimer(v.Wait)
 	defer timeout.Stop()
@@ -278,8 +278,8 @@ func (v *verifier) await(ctx context.Context, projection string, reached func() 
 	}
 }
 
-// differs compares one field and tells if it is not what the log says. "" is a field that is not
-// there.
+// differs compares one field and reports a difference from the log. "" means that the field is
+// absent.
 func (v *verifier) differs(object, field, log, stored string) {
 	if log == stored {
 		return
@@ -300,7 +300,7 @@ func shown(value string) string {
 	return strconv.Quote(value)
 }
 
-// text is a script's value as text, "" for nil.
+// text returns a script's value as text, "" for nil.
 func text(value any) string {
 	switch value := value.(type) {
 	case string:
@@ -311,7 +311,7 @@ func text(value any) string {
 	return ""
 }
 
-// number is a script's value as a whole number, a score too; false if there is none.
+// number returns a script's value or a score as an integer, or false if it is none.
 func number(value any) (int64, bool) {
 	switch value := value.(type) {
 	case int64:
@@ -328,7 +328,7 @@ func number(value any) (int64, bool) {
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
 
-// decimalSet is a number that counts from 1, "" for 0.
+// decimalSet returns a number that counts from 1 as text, "" for 0.
 func decimalSet(n int64) string {
 	if n == 0 {
 		return ""
@@ -336,7 +336,7 @@ func decimalSet(n int64) string {
 	return decimal(n)
 }
 
-// iso is a time in ms as it is stored, "" for 0.
+// iso returns a time in ms as it is stored, "" for 0.
 func iso(ms int64) string {
 	if ms == 0 {
 		return ""

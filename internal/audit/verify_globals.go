@@ -13,7 +13,7 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// globals compares the log's own hash, the leader's lease, and how many tasks ask for each set of
+// globals compares the log's own hash, the leader's lease, and how many tasks require each set of
 // roles.
 func (v *verifier) globals(ctx context.Context) error {
 	reply, err := v.run(ctx, readGlobals)
@@ -51,7 +51,7 @@ func (v *verifier) globals(ctx context.Context) error {
 	return nil
 }
 
-// log compares the log's hash with its entries, folded up to the seq that it tells.
+// log compares the log's hash with its entries, folded up to the seq in the hash.
 func (v *verifier) log(hash []any, firstEntry string) {
 	object := v.keys.Log()
 	if v.fold.count > 0 {
@@ -66,7 +66,7 @@ func (v *verifier) log(hash []any, firstEntry string) {
 	}
 }
 
-// state compares the global state at the event that it says it has applied.
+// state compares the global state at the event that it claims to have applied.
 func (v *verifier) state(ctx context.Context) error {
 	var stored map[string]string
 	var version int64
@@ -117,20 +117,20 @@ func (v *verifier) state(ctx context.Context) error {
 	}
 	for field := range stored {
 		if strings.HasPrefix(field, "tasks.") || strings.HasPrefix(field, "role.") {
-			counts[field] += 0 // one that the log does not count is 0
+			counts[field] += 0 // a field that the log does not count is 0
 		}
 	}
 	for _, field := range slices.Sorted(maps.Keys(counts)) {
 		text := stored[field]
 		if text == "" {
-			text = "0" // a count that never moved
+			text = "0" // a count that never changed
 		}
 		v.differs(object, field, decimal(counts[field]), text)
 	}
 	return nil
 }
 
-// metrics compares the log that the metrics follow. Their values are not compared, because the
+// metrics compares the identity of the metrics' log. Their values are not compared, because the
 // times of the events alone do not determine them.
 func (v *verifier) metrics(ctx context.Context) error {
 	log, err := v.Redis.HGet(ctx, v.keys.Metrics("global"), "log").Result()

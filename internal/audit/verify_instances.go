@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// The order in which read_instances gives what it reads.
+// The order of the values in the reply of read_instances.
 const (
 	instanceID = iota
 	instanceRoles
@@ -30,8 +30,8 @@ const (
 	instanceFields = indexAlive
 )
 
-// instances compares the hashes and the places in the indexes of every instance that the log knows,
-// also of those that have left.
+// instances compares the hash and the index entries of every instance that the log knows, including
+// those that have left.
 func (v *verifier) instances(ctx context.Context) error {
 	lots := slices.Collect(slices.Chunk(v.fold.Instances(), instanceLot))
 	args := make([][]any, len(lots))
@@ -44,7 +44,7 @@ func (v *verifier) instances(ctx context.Context) error {
 		for n, instance := range lots[i] {
 			v.report.Instances++
 			stored, _ := reply[n].([]any)
-			// A flush may have come in between.
+			// Look the instance up again, because the fold may have passed a flush since.
 			v.instance(v.fold.instance(instance.ID), stored)
 		}
 		return nil
@@ -72,7 +72,7 @@ func (v *verifier) instance(i *Instance, stored []any) {
 		}
 	} else {
 		v.indexes(i, object, stored, there)
-		// Without heartbeats the hash expires, some time before the monitor finds out.
+		// Without heartbeats the hash expires some time before the monitor notices.
 		if there {
 			v.instanceHash(i, object, get)
 		}
@@ -110,20 +110,20 @@ func (v *verifier) instanceHash(i *Instance, object string, get func(int) string
 	v.differs(object, "sessionId", i.Session, get(instanceSession))
 	v.differs(object, "maxTasks", decimal(i.MaxTasks), get(instanceMaxTasks))
 	v.differs(object, "worker", worker, get(instanceWorker))
-	// No event tells a heartbeat, but what it writes in two places must agree.
+	// Heartbeats have no events, but the two places that they write must agree.
 	if seen, ok := number(get(instanceLastSeen)); ok {
 		v.differs(object, "lastHeartbeat", iso(seen), get(instanceLastHeartbeat))
 	} else {
 		v.report.violation("%s: lastSeen is %s, not a time in ms", object, shown(get(instanceLastSeen)))
 	}
-	// A script that gives tasks to several instances marks each with one of its events, not always
-	// the last about that instance.
+	// A script that gives tasks to several instances writes the seq of one of its events to each,
+	// which is not always the last event about that instance.
 	if seq, ok := number(get(instanceSeq)); !ok || seq < i.Seq || seq > v.fold.last.Seq {
 		v.report.violation("%s: seq is %s, the log changed it last by seq %d and is at %d", object, shown(get(instanceSeq)), i.Seq, v.fold.last.Seq)
 	}
 }
 
-// indexes compares a registered instance's places.
+// indexes compares a registered instance's index entries.
 func (v *verifier) indexes(i *Instance, object string, stored []any, hash bool) {
 	v.differs(object, v.keys.Roles(), i.Roles, text(stored[indexRoles]))
 	if stored[indexAlive] == nil {
@@ -134,7 +134,7 @@ func (v *verifier) indexes(i *Instance, object string, stored []any, hash bool) 
 	}
 	v.differs(object, "score in "+v.keys.Stealable(), decimalSet(i.auto), wholeText(stored[indexStealable]))
 	if !hash {
-		return // who has no hash is given nothing, and its room is not kept up
+		return // without a hash it gets no tasks, and its room is not updated
 	}
 	for _, index := range []struct {
 		key   string
@@ -158,7 +158,7 @@ func present(there bool) string {
 	return "not present"
 }
 
-// wholeText writes a score as a whole number, "" if there is none.
+// wholeText returns a score as an integer, "" if there is none.
 func wholeText(value any) string {
 	n, ok := number(value)
 	if !ok {

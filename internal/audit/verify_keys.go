@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// keyPage is how many keys of Redis a script looks at in one go: it takes less than a millisecond.
+// keyPage is how many keys of Redis a script scans at once, which takes less than a millisecond.
 const keyPage = 1000
 
-// strays goes through all keys, for tasks, instances and queues that the log knows nothing of: no
-// index leads to them. It is the only reading here that costs what the whole Redis holds.
+// strays scans all keys for tasks, instances and queues that the log does not know, because no
+// index contains them. It is the only step here whose cost grows with the whole Redis.
 func (v *verifier) strays(ctx context.Context) error {
-	told := map[string]bool{} // a key may come twice
+	told := map[string]bool{} // SCAN may return a key twice
 	for cursor := "0"; ; {
 		reply, err := v.run(ctx, readKeys, cursor, keyPage)
 		if err != nil {
@@ -34,8 +34,8 @@ func (v *verifier) strays(ctx context.Context) error {
 	}
 }
 
-// stray reports whether a key stands for something that the log does not know. What it knows is
-// compared elsewhere, and what is older than a log that was trimmed cannot be told.
+// stray reports whether a key belongs to an object that the log does not know. Known objects are
+// compared elsewhere. An object from before a trimmed log cannot be judged.
 func (v *verifier) stray(name string) bool {
 	family, id, _ := strings.Cut(name, ":")
 	switch family {
@@ -56,8 +56,8 @@ func (v *verifier) stray(name string) bool {
 	case "roles":
 		return v.fold.whole && v.fold.rolesets[id] == 0 && !v.rolesets[id]
 	case "orphans":
-		// Beside the assigned tasks, under <seq>:instance:auto, lies which of them were
-		// auto-assigned. In older data it is <seq>:auto.
+		// Besides the assigned tasks, <seq>:instance:auto stores which of them were auto-assigned.
+		// In older data it is <seq>:auto.
 		queue := strings.TrimSuffix(id, ":auto")
 		if !strings.Contains(queue, ":") {
 			queue += ":instance"

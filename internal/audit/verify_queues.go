@@ -9,29 +9,28 @@ import (
 )
 
 const (
-	// queuePage is how many entries a script reads at once, of all its queues together.
+	// queuePage is how many entries a script reads at once, from all its queues together.
 	queuePage = 500
 	// queueLot is how many queues a script reads at once.
 	queueLot = 25
 )
 
-// queue is a sorted set to be gone through.
+// queue is a sorted set to compare.
 type queue struct {
 	key  string
 	from string // where its next page begins
-	// expect returns the score that the log has for an entry. It says no, and where the entry
-	// belongs, if the log does not have it here. unknown is a score that cannot be compared.
+	// expect returns the score that the log has for an entry. If the log does not have the entry
+	// here, here is false and instead says where it belongs. The score unknown is not compared.
 	expect func(member string) (score int64, here bool, instead string)
-	// length is how many entries the log has, -1 if it does not tell.
+	// length returns how many entries the log has, -1 if the log does not determine it.
 	length func() int64
-	// done is called, if it is set, when the last page was compared, at its moment.
+	// done, if it is set, is called after the last page was compared, at the position of that page.
 	done func()
 }
 
 const unknown = int64(-1)
 
-// queues goes through every queue and index that the log knows of, page by page, and compares what
-// is in them.
+// queues walks every queue and index that the log knows, page by page, and compares their entries.
 func (v *verifier) queues(ctx context.Context) error {
 	list := v.globalQueues()
 	for _, i := range v.fold.Instances() {
@@ -47,7 +46,7 @@ func (v *verifier) queues(ctx context.Context) error {
 	return v.walk(ctx, orphans)
 }
 
-// walk goes through queues, several at a time.
+// walk walks queues, several at a time.
 func (v *verifier) walk(ctx context.Context, list []*queue) error {
 	v.report.Queues += int64(len(list))
 	for len(list) > 0 {
@@ -101,7 +100,7 @@ func (v *verifier) page(q *queue, page []any) {
 	}
 }
 
-// ofTasks is a queue of the tasks for which here holds.
+// ofTasks returns a queue of the tasks for which here is true.
 func (v *verifier) ofTasks(key string, length func() int64, here func(*Task) bool) *queue {
 	return &queue{key: key, from: firstPage, length: length, expect: func(member string) (int64, bool, string) {
 		num, ok := taskNumber(member)
@@ -124,7 +123,7 @@ func (v *verifier) ofTasks(key string, length func() int64, here func(*Task) boo
 	}}
 }
 
-// ofInstances is an index of the instances for which here holds.
+// ofInstances returns an index of the instances for which here is true.
 func (v *verifier) ofInstances(key string, length func() int64, here func(*Instance) bool, instead string) *queue {
 	return &queue{key: key, from: firstPage, length: length, expect: func(member string) (int64, bool, string) {
 		i := v.fold.instances[member]
@@ -156,7 +155,7 @@ func (v *verifier) globalQueues() []*queue {
 	return list
 }
 
-// instanceQueues are the queues of an instance. Their lengths were compared with its hash.
+// instanceQueues returns the queues of an instance. Their lengths were compared with its hash.
 func (v *verifier) instanceQueues(id string) []*queue {
 	untold := func() int64 { return unknown }
 	held := func(kind queueKind) func(*Task) bool {
@@ -169,7 +168,7 @@ func (v *verifier) instanceQueues(id string) []*queue {
 	}
 }
 
-// expectOrphaned reads an entry of the list of what was set aside.
+// expectOrphaned parses an entry of the list of orphans' queues.
 func (v *verifier) expectOrphaned(member string) (int64, bool, string) {
 	var entry struct {
 		Queue      string `json:"queue"`
@@ -192,8 +191,8 @@ func (v *verifier) expectOrphaned(member string) (int64, bool, string) {
 	return o.seq, true, ""
 }
 
-// unlisted returns what was set aside, is not yet put back, and is not on the list, so that nobody
-// ever will.
+// unlisted reports orphans' queues with tasks that are not on the list, so that no sweep would ever
+// return these tasks.
 func (v *verifier) unlisted() {
 	for _, name := range slices.Sorted(maps.Keys(v.fold.orphans)) {
 		key := v.keys.Orphans(name)
@@ -204,9 +203,9 @@ func (v *verifier) unlisted() {
 	}
 }
 
-// orphansQueue is one queue of what was set aside. What has been put back otherwise since then may
-// still be in it. Nothing is ever added to it, so what is there by right when its last page is read
-// was on a page.
+// orphansQueue returns one orphans' queue. It may still contain tasks that were since returned
+// otherwise. Nothing is ever added to it, so a task that must be in it when its last page is read
+// was on one of the pages.
 func (v *verifier) orphansQueue(key string) *queue {
 	var set *orphans
 	met := map[int64]bool{}

@@ -11,7 +11,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// rows compares the task views in Postgres with the log as far as they have applied it.
+// rows compares the task views in Postgres with the log at the position that they have applied.
 func (v *verifier) rows(ctx context.Context) error {
 	if v.Options.Postgres == nil {
 		v.report.note("Postgres was not checked: no database URL was given.")
@@ -58,17 +58,17 @@ func (v *verifier) rows(ctx context.Context) error {
 	return nil
 }
 
-// rowMerge holds rows against tasks, both in order of their number.
+// rowMerge compares rows with tasks, both sorted by number.
 type rowMerge struct {
 	*verifier
-	tasks []*Task // not met yet
+	tasks []*Task // without a row so far
 }
 
 func (m *rowMerge) add(row *projections.TaskRow) {
 	m.report.Rows++
 	m.missing(&row.Num)
 	if len(m.tasks) == 0 || m.tasks[0].Num != row.Num {
-		// What a flush left in Postgres is older than the log.
+		// A row that a flush left in Postgres is older than the log.
 		if row.Num < m.fold.base && row.Num > m.fold.flushedViews {
 			return
 		}
@@ -83,7 +83,7 @@ func (m *rowMerge) add(row *projections.TaskRow) {
 	m.tasks = m.tasks[1:]
 }
 
-// missing tells the tasks before num, or all that are left, for which no row came.
+// missing reports the tasks before num that have no row; nil means all that are left.
 func (m *rowMerge) missing(num *int64) {
 	for len(m.tasks) > 0 && (num == nil || m.tasks[0].Num < *num) {
 		if t := m.tasks[0]; !t.partial {
@@ -118,14 +118,14 @@ func (m *rowMerge) row(t *Task, row *projections.TaskRow) {
 	differs("duration_ms", ifSo(ended, t.Duration), count(row.Duration))
 }
 
-// storedJSON is JSON of the log as the projection stores it.
+// storedJSON returns JSON of the log as the projection stores it.
 func storedJSON(text string) string {
 	stored, _ := projections.StoredJSON(json.RawMessage(text))
 	return stored
 }
 
-// when is a time of Postgres as the log writes it; one that is not in whole milliseconds shows all
-// of it.
+// when returns a time of Postgres in the log's format, with all digits if it is not in whole
+// milliseconds.
 func when(at *time.Time) string {
 	switch {
 	case at == nil:

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// taskFields is how many fields of a task read_tasks gives, before the scores.
+// taskFields is how many fields of a task read_tasks returns, before the scores.
 const taskFields = 18
 
 // tasks compares the hash of every task that the log knows, and whether it is in its queues.
@@ -38,7 +38,7 @@ func (v *verifier) task(num int64, stored []any) {
 	case t == nil && there:
 		v.report.violation("task t-%d: the log has deleted it, but its hash is there", num)
 		return
-	case t == nil, !there && !t.Open(): // a finished one goes after its retention
+	case t == nil, !there && !t.Open(): // a finished task is deleted after its retention
 		return
 	case !there:
 		v.report.violation("task %s: its hash is missing, the log says that it is %s", t.ID(), t.describe())
@@ -73,8 +73,8 @@ func (v *verifier) task(num int64, stored []any) {
 	}
 }
 
-// places compares where an open task is with where the log has it. That it is nowhere else, and
-// that what is set aside is where it should be, is found by going through the queues.
+// places checks that an open task is in its queue. That it is in no other queue, and that orphans
+// are in theirs, is checked by walking the queues.
 func (v *verifier) places(t *Task, scores []any) {
 	owner := t.AssignedTo
 	for i, p := range []struct {
@@ -99,7 +99,7 @@ func (v *verifier) places(t *Task, scores []any) {
 	}
 }
 
-// waitingKey is the queue where tasks wait that ask for a set of roles.
+// waitingKey returns the queue of waiting tasks that require a set of roles.
 func (v *verifier) waitingKey(roleset string) string {
 	if roleset == "" {
 		return v.keys.Pending()
@@ -107,7 +107,7 @@ func (v *verifier) waitingKey(roleset string) string {
 	return v.keys.RoleQueue(roleset)
 }
 
-// missing tells of a task that is not where the log has it.
+// missing reports a task that is not in its queue.
 func (v *verifier) missing(t *Task, queue string) {
 	v.report.violation("task %s: it is not in queue %s, the log says that %s", t.ID(), queue, t.whereabouts())
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// workload runs random commands. Most of what it asks for is refused; what is not must add up.
+// workload runs random commands. Most of them are rejected; the others must add up.
 type workload struct {
 	*bundle
 	random    *rand.Rand
@@ -35,7 +35,7 @@ func newWorkload(b *bundle) *workload {
 
 func (w *workload) with(seed uint64) *workload {
 	copied := *w
-	copied.random = rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // a test's
+	copied.random = rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // a test's random source
 	return &copied
 }
 
@@ -59,7 +59,7 @@ var (
 	someRoles = [][]string{{"worker"}, {"worker", "gpu"}, {"worker", "gpu", "cpu"}, {"observer"}, {}, {"worker", "worker", "cpu"}}
 )
 
-// step runs one command. Refusals are the rule; only faults of the coordinator's own come back.
+// step runs one command. Rejections are normal, so only faults of the coordinator are returned.
 func (w *workload) step(ctx context.Context) error {
 	var err error
 	r := w.random
@@ -189,7 +189,7 @@ func TestVerifyFollowsWhileCommandsGoOn(t *testing.T) {
 	}
 }
 
-// flushedRows are the task views as a flush works on them.
+// flushedRows are the task views as a flush uses them.
 type flushedRows struct{ *projections.Tasks }
 
 func (r flushedRows) Position(ctx context.Context) (seq, at int64, err error) {
@@ -197,8 +197,8 @@ func (r flushedRows) Position(ctx context.Context) (seq, at int64, err error) {
 	return id.Seq, id.MS, err
 }
 
-// What a flush left is compared with the log that begins with it; its rows stay or go as it was
-// asked.
+// The data after a flush is compared with the log that begins with it. Its rows stay or go, as the
+// call asked.
 func TestAFlushIsNoViolation(t *testing.T) {
 	t.Parallel()
 	for name, rows := range map[string]bool{"rows kept": false, "rows deleted": true} {
@@ -249,8 +249,8 @@ func TestHashesThatExpireAreNoViolation(t *testing.T) {
 	clean(t, report)
 }
 
-// JSON leaves it open which of two members of one name counts, and how an integer is written;
-// verify reads it as the commands do.
+// JSON does not define which of two members with the same name counts, or how an integer is
+// written. verify reads both as the commands do.
 func TestOddMetadataIsNoViolation(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, true)
@@ -266,8 +266,8 @@ func TestOddMetadataIsNoViolation(t *testing.T) {
 	clean(t, b.verify(t))
 }
 
-// A version before took text that SQL cannot read: the rows hold U+FFFD in its place, and Redis
-// what the log has.
+// An older version accepted text that SQL cannot store. The rows have U+FFFD in its place, and
+// Redis has what the log has.
 func TestWhatSQLCannotReadIsNoViolation(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, true)
