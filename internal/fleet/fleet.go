@@ -1,12 +1,12 @@
-// Package fleet ensures that the coordinators of a namespace fit each other: that none is too old
-// for the log, and that all have the same settings where a difference would let the one that is
-// asked decide. The server joins at its start and stays a member while it runs.
+// Package fleet ensures that the coordinators of a namespace fit each other. None may be too old
+// for the log, and all must have the same settings if a difference would make the result depend on
+// which one gets a call. The server joins at startup and is a member while it runs.
 //
-// The log's format is noted in the log's hash for good. The settings are a key in Redis that lasts
-// for a lease, so that after the last coordinator has ended others may start with other settings.
-// It is no lock: when Redis has been away for longer than the lease, whoever comes first notes its
-// own settings, and the others report the difference until they are restarted. No command waits for
-// any of it.
+// The log's format is stored in the log's hash for good. The settings are a key in Redis that
+// expires with a lease, so that other settings are possible after the last coordinator has ended.
+// The key is not a lock: when Redis was unavailable for longer than the lease, the first
+// coordinator to return stores its own settings, and the others report the difference until they
+// are restarted. No command waits for any of this.
 package fleet
 
 import (
@@ -29,9 +29,9 @@ const (
 	// lease is how long the settings outlive the last coordinator, and so how long a start with
 	// other settings may wait.
 	lease = 4 * time.Second
-	// renewEvery leaves time for a Redis that hangs for a moment.
+	// renewEvery leaves time for a short outage of Redis.
 	renewEvery = time.Second
-	// askEvery is how often a start that waits looks again.
+	// askEvery is how often a waiting start checks again.
 	askEvery = 100 * time.Millisecond
 )
 
@@ -48,8 +48,8 @@ var joinFleet = lua.Bind[joinFleetArgs]("join_fleet")
 // Settings are values by the name of their flag.
 type Settings map[string]string
 
-// Of returns the settings that the coordinators of a namespace must have in common. Each of them
-// decides, in scripts or keys that all coordinators share, what becomes of instances and tasks.
+// Of returns the settings that the coordinators of a namespace must share. Each of them affects
+// instances and tasks through scripts or keys that all coordinators use.
 func Of(cfg *config.Config) Settings {
 	return Settings{
 		"instance-ttl":     cfg.InstanceTTL.String(),
@@ -58,7 +58,7 @@ func Of(cfg *config.Config) Settings {
 	}
 }
 
-// DifferentError reports that coordinators that run have other settings.
+// DifferentError reports that running coordinators have other settings.
 type DifferentError struct {
 	Ours, Theirs Settings // those that differ
 }
@@ -83,16 +83,17 @@ type Member struct {
 	problem error // nil while it fits the others
 }
 
-// New returns the member for a namespace whose scripts these are. program is its version.
+// New returns a member of the namespace of scripts. program is its version.
 func New(scripts lua.Scripts, program string, settings Settings, logger *slog.Logger) *Member {
 	return &Member{scripts: scripts, program: program, settings: settings, logger: logger}
 }
 
-// Join notes the log's format and the settings, or compares them with those that are noted.
-// Settings that nobody renews belong to coordinators that have ended: Join waits until their lease
-// is over. The error is an *events.NewerLogError if a newer program has written to the log, and a
-// *DifferentError if a coordinator with other settings runs; with replace it is never the latter.
-// Other errors are those of lua.Runner.Run, and ctx's.
+// Join stores the log's format and the settings, or compares them with the stored ones. Settings
+// that no coordinator renews belong to coordinators that have ended: Join waits until their lease
+// expires. The error is an *events.NewerLogError if a newer program has written to the log, and a
+// *DifferentError if a coordinator with other settings runs. With replace, Join overwrites other
+// settings and never returns a *DifferentError. Other errors are those of lua.Runner.Run and of
+// ctx.
 func (m *Member) Join(ctx context.Context, replace bool) error {
 	var before time.Duration
 	for {
@@ -106,7 +107,7 @@ func (m *Member) Join(ctx context.Context, replace bool) error {
 		case !errors.As(problem, &different):
 			return problem
 		case left < 0 || before > 0 && left > before:
-			return problem // somebody renews them, or has taken their end away
+			return problem // a coordinator renews them, or the key has lost its expiry
 		case before == 0: // the first look
 			m.logger.InfoContext(ctx, "other settings were in use a moment ago: waiting to see whether a coordinator with them still runs",
 				"difference", problem, "at_most", left.String())
@@ -120,8 +121,8 @@ func (m *Member) Join(ctx context.Context, replace bool) error {
 	}
 }
 
-// Keep renews the settings until ctx ends. What does not fit the other coordinators is logged when
-// it begins and when it ends, and is what Err returns meanwhile.
+// Keep renews the settings until ctx ends. A conflict with the other coordinators is logged when it
+// begins and when it ends, and Err returns it meanwhile.
 func (m *Member) Keep(ctx context.Context) {
 	ticker := time.NewTicker(renewEvery)
 	defer ticker.Stop()
@@ -133,7 +134,7 @@ func (m *Member) Keep(ctx context.Context) {
 		}
 		_, problem, err := m.note(ctx, false)
 		if err != nil {
-			continue // Redis is away, which others report
+			continue // Redis is unavailable, which others report
 		}
 		m.mu.Lock()
 		before := m.problem
@@ -148,15 +149,16 @@ func (m *Member) Keep(ctx context.Context) {
 	}
 }
 
-// Err returns why this coordinator does not fit the others of its namespace, as Join does; nil if
-// it does.
+// Err returns why this coordinator does not fit the others of its namespace, with the errors of
+// Join, or nil if it does.
 func (m *Member) Err() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.problem
 }
 
-// note renews the settings, or returns what does not fit, and how long other settings stay noted.
+// note renews the settings. If it cannot, it returns the conflict, and how long the other settings
+// will last.
 func (m *Member) note(ctx context.Context, replace bool) (left time.Duration, problem, err error) {
 	args := joinFleetArgs{Lease: lease.Milliseconds(), Replace: replace, Format: events.Format, Program: m.program}
 	for _, name := range slices.Sorted(maps.Keys(m.settings)) {

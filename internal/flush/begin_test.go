@@ -11,7 +11,7 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// goneAfterwards loses the reply of the first script, and is gone for all others.
+// goneAfterwards loses the reply of the first script, and is unavailable for all others.
 type goneAfterwards struct{ asked int }
 
 func (g *goneAfterwards) Run(context.Context, *lua.Script, ...any) (any, error) {
@@ -21,7 +21,7 @@ func (g *goneAfterwards) Run(context.Context, *lua.Script, ...any) (any, error) 
 	return nil, lua.ErrUnavailable
 }
 
-// A flush that may have begun is not answered with an error that means that nothing has changed.
+// If a flush may have begun, its error must not mean that nothing has changed.
 func TestAFlushThatMayHaveBegun(t *testing.T) {
 	t.Parallel()
 	scripts := &goneAfterwards{}

@@ -19,14 +19,14 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// Whatever step a coordinator dies at, another one finishes the flush or undoes it, once it can.
+// At whatever step a coordinator dies, another one finishes or undoes the flush as soon as it can.
 func TestFlushIsLeftBehind(t *testing.T) {
 	redisOnly := `{"confirm":"FLUSH_ALL_DATA","includePostgres":false}`
 	for _, test := range []struct {
 		step, params string
 		postgres     bool
 		finished     bool
-		needs        bool // Postgres, to go on
+		needs        bool // needs Postgres to continue
 	}{
 		{"begun", fleettest.Confirmed, true, false, false},
 		{"fenced", fleettest.Confirmed, true, false, true},
@@ -55,7 +55,7 @@ func TestFlushIsLeftBehind(t *testing.T) {
 					}
 					f.Populate()
 					f.Put([]any{"HSET", f.Keys.Prefix() + "health:monitor", "tick", time.Now().UnixMilli(), "patience", 0},
-						[]any{"HSET", f.Keys.Leader(), "until", time.Now().Add(patience10).UnixMilli()}) // it was not heard of for a while
+						[]any{"HSET", f.Keys.Leader(), "until", time.Now().Add(patience10).UnixMilli()}) // no heartbeat for a while
 					keys, last, before := f.Flushable(), f.Seq(), f.Snapshot()
 					f.Crashed(test.step, test.params)
 					f.SweepOnce() // its lease has not ended
@@ -74,7 +74,7 @@ func TestFlushIsLeftBehind(t *testing.T) {
 							}
 							f.Refused(api.CodeConflict, `{"reason":"FLUSH_IN_PROGRESS"}`, "task.create", `{"text":"x"}`)
 						}
-						// A coordinator without any Postgres must not decide either.
+						// A coordinator without Postgres must not decide either.
 						blind := f.Beside()
 						blind.With(func(o *commands.Options) { o.Rows = nil })
 						if err := blind.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), "--database-url") {
@@ -102,7 +102,7 @@ func wasFlushed(f *fleettest.Fleet, t *testing.T, last, keys int64, rows *fleett
 	if all {
 		postgres = `"postgres":{"tasksDeleted":9},`
 	}
-	// The monitor's sweep behind it has begun to be patient.
+	// The monitor's sweep after the flush has started its patience.
 	event := f.Emitted(last, "system.flushed")[0]
 	want := fmt.Sprintf(`{"redis":%d,%s"timestamp":`, keys, postgres)
 	if !strings.HasPrefix(string(event.Payload), want) || event.Actor != "anonymous" || *event.Cause != "req-1" {
@@ -134,7 +134,7 @@ func wasUndone(f *fleettest.Fleet, t *testing.T, before map[string]any, rows *fl
 	if !wasFenced {
 		return
 	}
-	// For one TTL nobody dies and the leader leads.
+	// For one TTL no instance is declared dead, and the leader keeps the lead.
 	soon := time.Now().Add(f.Options.InstanceTTL - patience10).UnixMilli()
 	for what, fields := range map[string]any{"patience": patience, "until": leader} {
 		var until int64
@@ -147,10 +147,10 @@ func wasUndone(f *fleettest.Fleet, t *testing.T, before map[string]any, rows *fl
 	}
 }
 
-// patience10 is how long ago something may be that has just happened, on a busy machine.
+// patience10 is how long ago an event may be that has just happened, on a busy machine.
 const patience10 = 10 * time.Second
 
-// A coordinator that was taken for dead before it deleted the rows deletes nothing any more.
+// A coordinator that was declared dead before it deleted the rows no longer deletes anything.
 func TestFlushOfACoordinatorTakenForDead(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		rows := f.WithRows(9)
@@ -171,7 +171,7 @@ func TestFlushOfACoordinatorTakenForDead(t *testing.T) {
 	})
 }
 
-// One that was taken for dead behind the point of no return answers what the flush came to.
+// A coordinator that was declared dead after the point of no return returns the flush's result.
 func TestFlushIsFinishedByAnother(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.WithRows(9)
@@ -196,7 +196,7 @@ func TestFlushIsFinishedByAnother(t *testing.T) {
 	})
 }
 
-// Postgres that commits and does not say so is asked.
+// If Postgres commits without a confirmation, the coordinator asks it for the outcome.
 func TestFlushWhoseCommitIsNotConfirmed(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		rows := f.WithRows(9)
@@ -208,7 +208,7 @@ func TestFlushWhoseCommitIsNotConfirmed(t *testing.T) {
 	})
 }
 
-// A run that has lost its lease changes nothing in Redis, whatever it was about to do.
+// A run that has lost its lease changes nothing in Redis, whatever its next step was.
 func TestFlushScriptsCheckWhoRunsThem(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.WithRows(9)
@@ -241,7 +241,8 @@ func TestFlushScriptsCheckWhoRunsThem(t *testing.T) {
 					if phase == now["flushPhase"] && phase != flush.Deleting {
 						continue
 					}
-					// What has got further than was thought, or deletes keys, is not undone.
+					// A flush that has got further than expected, or that deletes keys, is not
+					// undone.
 					_, err := f.Scripts.Run(t.Context(), lua.Named("undo_flush"), id, now["flushHolder"], phase, 1000)
 					if !flush.LeaseLost(t.Context(), err) {
 						t.Errorf("undone after %s as if it were %s: %v", step, phase, err)
@@ -258,7 +259,7 @@ func TestFlushScriptsCheckWhoRunsThem(t *testing.T) {
 	})
 }
 
-// A flush that has begun goes on when its caller has gone.
+// A flush that has begun continues after its caller has gone.
 func TestFlushGoesOnWithoutItsCaller(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.WithRows(9)
@@ -283,7 +284,7 @@ func TestFlushIsHandedOver(t *testing.T) {
 		f.Populate()
 		last := f.Seq()
 		stopped := make(chan struct{})
-		var first sync.Once // whoever goes on with the deleting passes here again
+		var first sync.Once // the coordinator that continues the deletion passes here again
 		f.Dies = func(ctx context.Context, step string) bool {
 			if step == "deleting" {
 				first.Do(func() {
@@ -314,7 +315,7 @@ func refusedAs(f *fleettest.Fleet, want *api.Error, method, params string) {
 	}
 }
 
-// The hash of the log may be lost even behind a flush, and the count still does not begin anew.
+// Even if the log's hash is lost after a flush, seq does not restart.
 func TestLogHashLostBehindAFlush(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Populate()

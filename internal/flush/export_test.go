@@ -1,6 +1,6 @@
 package flush
 
-// What the tests of this package look at from outside.
+// LeaseLost is leaseLost, for the tests outside of this package.
 var LeaseLost = leaseLost
 
 const (

@@ -13,8 +13,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// Behind the fence every command gets the conflict and nothing is written, but for those by which
-// one sees that the coordinator lives.
+// During the fence every command returns the conflict and writes nothing, except those that show
+// that the coordinator lives.
 func TestFence(t *testing.T) {
 	for _, step := range []string{"fenced", "rows", "deleting", "deleted"} {
 		t.Run(step, func(t *testing.T) {
@@ -35,7 +35,7 @@ func TestFence(t *testing.T) {
 							t.Errorf("%s answered %s, %v", method, result, err)
 						}
 					}
-					// The leader's heartbeat says so, as long as it is known who leads.
+					// The leader's heartbeat says that it leads, as long as the leader is known.
 					beat := string(f.OK("system.heartbeat", `{"instanceId":"w"}`))
 					if beat != `{"alive":true,"isLeader":true,"term":1}` && (step == "fenced" || step == "rows" || beat != `{"alive":true}`) {
 						t.Errorf("a heartbeat is answered %s", beat)
@@ -51,7 +51,7 @@ func TestFence(t *testing.T) {
 	}
 }
 
-// examples are params for every method.
+// examples returns params for every method.
 func examples(t *testing.T, f *fleettest.Fleet) map[string]string {
 	t.Helper()
 	params := map[string]string{}
@@ -69,8 +69,8 @@ func examples(t *testing.T, f *fleettest.Fleet) map[string]string {
 	return params
 }
 
-// No registration runs out behind the fence, however long it stands: agents' heartbeats renew
-// nothing there.
+// No registration expires during the fence, however long it lasts, because agents' heartbeats renew
+// nothing then.
 func TestNobodyExpiresBehindTheFence(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{InstanceTTL: 2 * time.Second}, func(t *testing.T, f *fleettest.Fleet) {
 		f.WithRows(9)
@@ -95,7 +95,7 @@ func TestNobodyExpiresBehindTheFence(t *testing.T) {
 	})
 }
 
-// A flush while commands hammer: each of them happened before it, or after it, or was refused.
+// A flush during many commands: each of them ran before it, ran after it, or was rejected.
 func TestFlushWhileCommandsHammer(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.WithRows(9)
@@ -136,7 +136,7 @@ func TestFlushWhileCommandsHammer(t *testing.T) {
 		}
 		close(stop)
 		hammering.Wait()
-		events := f.Events() // complains of any gap
+		events := f.Events() // fails on any gap
 		if events[0].Type != "system.flushed" || fmt.Sprint(events[0].Seq) != f.Hash(f.Keys.Log())["base"] {
 			t.Errorf("the log begins with %+v", events[0])
 		}

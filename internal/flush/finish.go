@@ -13,12 +13,13 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// maxPasses bounds how often the keys are gone through again. The second pass finds nothing, unless
-// somebody who knows nothing of the fence writes such keys all the time.
+// maxPasses bounds the passes over the keys. The second pass finds nothing, unless a program that
+// ignores the fence writes such keys all the time.
 const maxPasses = 20
 
-// complete is what is left to do past the point of no return: it deletes the keys, and ends the
-// flush. What fails is tried again; its error is ctx's, or that the flush is another's now.
+// complete does the rest after the point of no return: it deletes the keys and ends the flush.
+// Steps that fail are retried. The error is ctx's, or means that another coordinator took over the
+// flush.
 func (f *run) complete(ctx context.Context, tasks *int64) (*Result, error) {
 	rows := ""
 	if tasks != nil {
@@ -51,7 +52,7 @@ func (f *run) complete(ctx context.Context, tasks *int64) (*Result, error) {
 	}
 }
 
-// deleteKeys goes through all keys once, deletes those that are flushed, and counts them by family.
+// deleteKeys scans all keys once, deletes those that a flush removes, and counts them by family.
 func (f *run) deleteKeys(ctx context.Context, rows string, deleted map[string]int64) (all int64, err error) {
 	const tellEvery = 100_000
 	for cursor, told := "0", int64(0); ; {
@@ -99,7 +100,7 @@ func (f *run) finish(ctx context.Context) (*Result, error) {
 	return f.result(fmt.Sprint(values[0]), fmt.Sprint(values[1]), fmt.Sprint(values[2]))
 }
 
-// result makes the answer from what Redis keeps of it.
+// result builds the method's result from what Redis stores of it.
 func (o Options) result(deleted, tasks, timestamp string) (*Result, error) {
 	n, err := strconv.ParseInt(deleted, 10, 64)
 	if err != nil {
@@ -116,8 +117,8 @@ func (o Options) result(deleted, tasks, timestamp string) (*Result, error) {
 	return result, nil
 }
 
-// leave ends a run that cannot undo its flush and does not end it: another coordinator does. If
-// that has happened already, or does so while the caller waits, the answer is the flush's.
+// leave ends a run that can neither undo nor finish its flush, so that another coordinator finishes
+// it. If that has happened, or happens while the caller waits, leave returns the flush's result.
 func (f *run) leave(ctx, held context.Context, why error) (*Result, error) {
 	if errors.Is(why, errCrash) {
 		return nil, why
@@ -147,7 +148,7 @@ func (f *run) leave(ctx, held context.Context, why error) (*Result, error) {
 	}
 }
 
-// giveUp undoes a flush that has deleted nothing, and gives what the caller is told.
+// giveUp undoes a flush that has deleted nothing, and returns the caller's error.
 func (f *run) giveUp(ctx context.Context, why error) error {
 	if errors.Is(why, errCrash) {
 		return why
@@ -162,7 +163,8 @@ func (f *run) giveUp(ctx context.Context, why error) error {
 	case errors.Is(why, taskview.ErrUnavailable):
 		return api.Internal(api.PostgresUnavailable)
 	case errors.Is(why, lua.ErrUnavailable), errors.Is(why, lua.ErrOutcomeUnknown):
-		return api.InternalBecause(api.RedisUnavailable, lua.Cause(why)) // whether or not that reply was lost, nothing was deleted
+		// Nothing was deleted, even if the reply was lost.
+		return api.InternalBecause(api.RedisUnavailable, lua.Cause(why))
 	case errors.Is(why, taskview.ErrRowsKept):
 		return flushUndone("Postgres did not delete the rows")
 	case errors.Is(why, errViewBehindFence):
@@ -189,7 +191,7 @@ func (f *run) undo(ctx context.Context) error {
 	return err
 }
 
-// flushUndone is the answer of a flush that was begun and has deleted nothing.
+// flushUndone returns the error of a flush that had begun and has deleted nothing.
 func flushUndone(why string) *api.Error {
 	data, _ := json.Marshal(struct { // strings always encode
 		Reason string `json:"reason"`

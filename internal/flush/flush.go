@@ -1,9 +1,9 @@
-// Package flush carries out system.flush. The state of a flush is kept in the log's hash in Redis,
-// so that any coordinator can go on with a flush that another one left behind. commands/system
-// starts a flush; the monitor calls Recover.
+// Package flush implements system.flush. The state of a flush is in the log's hash in Redis, so
+// that any coordinator can continue a flush that another one left behind. commands/system starts a
+// flush; the monitor calls Recover.
 //
-// While Redis or Postgres is away before the point of no return, the flush is undone; after it, the
-// steps are repeated until they succeed, by this coordinator or by another one.
+// If Redis or Postgres is unavailable before the point of no return, the flush is undone. After it,
+// this coordinator or another one repeats the steps until they succeed.
 package flush
 
 import (
@@ -18,47 +18,47 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// Options are what a flush works with.
+// Options configure a Flusher.
 type Options struct {
 	Scripts lua.Scripts
-	// Prefix is what each key of the namespace begins with.
+	// Prefix is the prefix of the namespace's keys.
 	Prefix string
-	// Rows are the rows of the task view; nil without Postgres.
+	// Rows are the rows of the task view. Nil means no Postgres.
 	Rows taskview.Rows
 	// InstanceTTL is how long a registration lasts without a heartbeat.
 	InstanceTTL time.Duration
-	// Name is this coordinator's, for leases.
+	// Name identifies this coordinator in leases.
 	Name   string
 	Logger *slog.Logger
-	// Dies reports whether a run is left at a step, as by a coordinator that dies. For tests; nil
-	// is never.
+	// Dies reports whether a run stops at a step, as if the coordinator died. It is for tests. Nil
+	// means never.
 	Dies func(ctx context.Context, step string) bool
 }
 
-// Flusher carries out flushes, and goes on with those that other coordinators left behind.
+// Flusher runs flushes, and continues those that other coordinators left behind.
 type Flusher struct {
 	Options
 	stopped context.Context    //nolint:containedctx // ends with the coordinator, not with a call
-	end     context.CancelFunc // see stop
-	work    sync.RWMutex       // held for reading by runs, which go on without their caller
+	end     context.CancelFunc // ends stopped
+	work    sync.RWMutex       // read-locked by runs, which outlive their callers
 }
 
-// New returns a flusher. Stop ends it.
+// New returns a Flusher. Stop ends it.
 func New(o Options) *Flusher {
 	f := &Flusher{Options: o}
 	f.stopped, f.end = context.WithCancel(context.Background())
 	return f
 }
 
-// Order is one flush that was asked for.
+// Order is a request for one flush.
 type Order struct {
 	Context string // of system.flushed
 	Limit   int    // flushes a minute in the namespace, 0 for no limit
-	Include bool   // delete the rows of the task view as well, if there are any
+	Include bool   // also delete the rows of the task view, if there is one
 	Timeout time.Duration
 }
 
-// Flush carries out a flush. Once it has begun, it goes on to its end even if ctx ends before.
+// Flush runs a flush. Once it has begun, it runs to its end even if ctx ends before.
 func (f *Flusher) Flush(ctx context.Context, o Order) (*Result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%w: the caller has not waited for the flush to begin: %w", lua.ErrUnavailable, err)
@@ -88,7 +88,7 @@ func (f *Flusher) working(ctx context.Context, atMost time.Duration) (context.Co
 	}
 }
 
-// Stop ends the runs under way, and waits until each has been undone or left for another
+// Stop ends the runs in progress. It waits until each of them is undone or left to another
 // coordinator.
 func (f *Flusher) Stop() {
 	f.end()
@@ -96,7 +96,7 @@ func (f *Flusher) Stop() {
 	defer f.work.Unlock()
 }
 
-// Result is the result of system.flush; Postgres is there only when its rows were deleted as well.
+// Result is the result of system.flush. Postgres is set only if its rows were deleted.
 type Result struct {
 	Redis     FlushedRedis     `json:"redis"`
 	Postgres  *FlushedPostgres `json:"postgres,omitempty"`
@@ -114,13 +114,13 @@ type FlushedPostgres struct {
 	TasksDeleted int64 `json:"tasksDeleted"`
 }
 
-// Families are the families of keys that a flush deletes, as they are documented.
+// Families are the documented families of keys that a flush deletes.
 var Families = []string{
 	"task", "instance", "queue", "stream", "metrics", "circuit", "ratelimit", "todo", "service", "hook", "session",
 	"health", "quorum", "batch", "scaling",
 }
 
-// patterns are the patterns of the keys that a flush deletes.
+// patterns returns the patterns of the keys that a flush deletes.
 func (o Options) patterns() []string {
 	list := make([]string, len(Families))
 	for i, family := range Families {

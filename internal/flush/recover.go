@@ -8,8 +8,8 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// Recover goes on with a flush whose holder is gone: it finishes it past the point of no return,
-// and undoes it before. It tells whether commands are fenced off when it returns.
+// Recover continues a flush whose holder is gone: it finishes the flush after the point of no
+// return, and undoes it before. It reports whether commands are fenced off when it returns.
 func (f *Flusher) Recover(ctx context.Context) (isFenced bool, err error) {
 	return f.newRun("", "monitor:"+f.Name, f.Logger).recover(ctx)
 }
@@ -28,18 +28,18 @@ func (f *run) recover(ctx context.Context) (isFenced bool, err error) {
 	defer release()
 	err = f.goOn(held, state)
 	if leaseLost(held, err) {
-		return true, nil // another one goes on
+		return true, nil // another coordinator continues
 	}
 	if err != nil {
 		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
 		defer cancel()
-		// Another coordinator may reach what this one cannot.
-		_ = f.releaseLease(leave) // else the lease ends by itself
+		// Another coordinator may reach the store that this one cannot.
+		_ = f.releaseLease(leave) // if it fails, the lease expires
 	}
 	return err != nil && state.Phase != draining, err
 }
 
-// goOn finishes or undoes.
+// goOn finishes or undoes the flush.
 func (f *run) goOn(ctx context.Context, state state) error {
 	tasks, forward := state.Tasks, state.Phase == deleting
 	if state.Phase == fenced && state.Rows {
@@ -63,7 +63,7 @@ func (f *run) goOn(ctx context.Context, state state) error {
 	return f.undo(ctx)
 }
 
-// UnderWay reports whether a script was refused by a flush's fence.
+// UnderWay reports whether err means that a flush's fence rejected a script.
 func UnderWay(err error) bool {
 	var refused *lua.Error
 	return errors.As(err, &refused) && refused.Code == "CONFLICT" && refused.Detail == `{"reason":"FLUSH_IN_PROGRESS"}`

@@ -12,22 +12,22 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// flush is one run of a flush, by the coordinator that was asked for it or by one that found it
-// left behind. Its state is in Redis, in the log's hash (lua/lib/flush.lua), so that anybody can go
-// on with it:
+// run is one run of a flush, by the coordinator that got the call or by one that found the flush
+// left behind. Its state is in the log's hash in Redis (lua/lib/flush.lua), so that any coordinator
+// can continue it:
 //
-//	draining   commands go on until the task view is nearly up to date; undone when it is left behind
-//	fenced     commands are refused while the view comes to the log's end and its rows are deleted. Left
-//	           behind it is finished when the rows are deleted, else undone
-//	deleting   keys are deleted; left behind it is finished
+//	draining   commands continue until the task view is nearly up to date; undone if left behind
+//	fenced     commands are rejected while the view catches up and its rows are deleted. If left
+//	           behind, it is finished if the rows are deleted, or else undone
+//	deleting   keys are deleted; finished if left behind
 //
-// Every step can be repeated. A run holds a lease; each script checks it, so that one that was
-// taken for dead changes nothing in Redis any more, and in Postgres the flush's id is decided on
+// Every step can be repeated. A run holds a lease, and each script checks it, so that a run that
+// was declared dead changes nothing more in Redis. In Postgres, the flush's id is decided only
 // once.
 type run struct {
 	Options
 	id, holder string
-	include    bool // the rows are deleted as well
+	include    bool // the rows are deleted too
 	log        *slog.Logger
 }
 
@@ -38,20 +38,20 @@ var (
 )
 
 const (
-	// leaseTTL is how long a run may be silent before another coordinator goes on with its flush.
+	// leaseTTL is how long a run may be silent before another coordinator continues its flush.
 	leaseTTL = 5 * time.Second
 	// drainPatience bounds how long a flush waits for a task view that is far behind.
 	drainPatience = 5 * time.Minute
 	// viewLag is how far behind the view may be when the fence goes up.
 	viewLag = 1000 // ms
-	// fencePatience is how long commands are held up for the view to come to the log's end.
+	// fencePatience is how long commands wait for the view to catch up.
 	fencePatience = 5 * time.Second
-	// foldPatience is how long they are held up for the projections into Redis, which start anew
+	// foldPatience is how long commands wait for the projections into Redis, which a flush resets
 	// anyway.
 	foldPatience = 500 * time.Millisecond
-	// stepPatience bounds a step before the point of no return while a store does not answer.
+	// stepPatience bounds a step before the point of no return while a store does not reply.
 	stepPatience = 10 * time.Second
-	// leavePatience bounds undoing, or giving the lease back, when a run ends for another reason.
+	// leavePatience bounds undoing the flush or releasing the lease when a run ends early.
 	leavePatience = 5 * time.Second
 )
 
@@ -62,7 +62,7 @@ const (
 	deleting = "deleting"
 )
 
-// run carries a flush out. Its error is what the caller is told.
+// run runs the flush. Its error is the caller's.
 func (f *run) run(ctx context.Context, envelope string, limit int) (*Result, error) {
 	if f.Rows != nil {
 		check, cancel := context.WithTimeout(ctx, stepPatience)
@@ -91,7 +91,7 @@ func (f *run) run(ctx context.Context, envelope string, limit int) (*Result, err
 	return nil, f.giveUp(ctx, err)
 }
 
-// begin notes in Redis that the flush is under way.
+// begin records in Redis that the flush is in progress.
 func (f *run) begin(ctx context.Context, envelope string, limit int) error {
 	args := beginFlushArgs{
 		Context: envelope, Calls: limit, ID: f.id, Holder: f.holder, Lease: leaseTTL.Milliseconds(), Postgres: f.include,
@@ -100,8 +100,8 @@ func (f *run) begin(ctx context.Context, envelope string, limit int) error {
 	if errors.Is(err, lua.ErrOutcomeUnknown) {
 		ask, cancel := context.WithTimeout(ctx, leaseTTL)
 		defer cancel()
-		// With the same id it is the same flush. If nobody can tell, it is undone once its lease
-		// has ended.
+		// With the same id it is the same flush. If the outcome stays unknown, the flush is undone
+		// when its lease expires.
 		if _, again := beginFlush.Run(ask, f.untilAnswered(), args); !errors.Is(again, lua.ErrUnavailable) {
 			err = again
 		}
@@ -109,8 +109,8 @@ func (f *run) begin(ctx context.Context, envelope string, limit int) error {
 	return err
 }
 
-// prepare brings the flush to the point of no return, and returns how many rows were deleted: nil
-// when they are kept. errOutcomeOfFlush says that it may be past that point.
+// prepare brings the flush to the point of no return. It returns how many rows were deleted, or nil
+// if they are kept. errOutcomeOfFlush means that the flush may be past that point.
 func (f *run) prepare(ctx context.Context) (tasks *int64, err error) {
 	if err := f.crash(ctx, "begun"); err != nil {
 		return nil, err
@@ -145,7 +145,7 @@ func (f *run) prepare(ctx context.Context) (tasks *int64, err error) {
 	return f.decide(ctx)
 }
 
-// decide asks Postgres until it tells what became of the rows.
+// decide asks Postgres for the outcome until it replies.
 func (f *run) decide(ctx context.Context) (*int64, error) {
 	for {
 		tasks, deleted, err := f.Rows.Decide(ctx, f.id)
@@ -161,7 +161,7 @@ func (f *run) decide(ctx context.Context) (*int64, error) {
 	}
 }
 
-// drain waits, while commands go on, until the view is less than a second behind.
+// drain waits until the view is less than a second behind, while commands continue.
 func (f *run) drain(ctx context.Context) error {
 	if f.Rows == nil {
 		return nil
@@ -186,7 +186,7 @@ func (f *run) drain(ctx context.Context) error {
 	return fmt.Errorf("%w: it is too far behind", errViewBehindFence)
 }
 
-// fence refuses commands from here on, and gives the seq of the last event.
+// fence rejects commands from now on, and returns the seq of the last event.
 func (f *run) fence(ctx context.Context) (last int64, err error) {
 	step, cancel := context.WithTimeout(ctx, stepPatience)
 	defer cancel()
@@ -200,7 +200,7 @@ func (f *run) fence(ctx context.Context) (last int64, err error) {
 	return last, f.spare(step, 0)
 }
 
-// settleViews waits behind the fence until the projections have come to the log's end.
+// settleViews waits during the fence until the projections have caught up.
 func (f *run) settleViews(ctx context.Context, last int64) error {
 	deadline := time.Now().Add(foldPatience)
 	for time.Now().Before(deadline) {
@@ -230,9 +230,9 @@ func (f *run) settleViews(ctx context.Context, last int64) error {
 	}
 }
 
-// spare lets no registration run out, or with a ttl in ms lets them run again.
+// spare keeps registrations from expiring, or lets them expire again after ttl ms.
 func (f *run) spare(ctx context.Context, ttl int64) error {
-	const each = 1000 // as the script has it
+	const each = 1000 // the script's page size
 	for offset := 0; ; offset += each {
 		more, err := spareInstances.Run(ctx, f.untilAnswered(), spareInstancesArgs{ID: f.id, Holder: f.holder, Offset: offset, TTL: ttl})
 		if err != nil || more != int64(1) {
@@ -241,7 +241,7 @@ func (f *run) spare(ctx context.Context, ttl int64) error {
 	}
 }
 
-// sleep waits for d, and reports whether ctx has not ended.
+// sleep waits for d, and reports whether ctx did not end first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

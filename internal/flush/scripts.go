@@ -21,7 +21,7 @@ type (
 		Lease            int64
 		Postgres         bool
 	}
-	// holdFlushArgs with no Lease only read; a Lease of 0 gives it back.
+	// holdFlushArgs without a Lease only read the state. A Lease of 0 releases the lease.
 	holdFlushArgs struct {
 		Holder string
 		Lease  *int64

@@ -8,16 +8,16 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// state is how the flush under way stands, and what the last one returned, as hold_flush tells.
+// state is the reply of hold_flush: the state of the current flush, and the result of the last one.
 type state struct {
 	Mine   bool   `json:"mine"` // the caller holds the lease
-	ID     string `json:"id"`   // empty when there is none
+	ID     string `json:"id"`   // empty if there is none
 	Phase  string `json:"phase"`
 	Rows   bool   `json:"rows"`                   // it deletes rows too
 	Tasks  *int64 `json:"tasks,string,omitempty"` // rows deleted
 	Seq    int64  `json:"seq,string"`             // of the log's last event
 	MS     int64  `json:"ms,string"`
-	Folded bool   `json:"folded"` // the projections into Redis have that event
+	Folded bool   `json:"folded"` // the projections into Redis have applied that event
 	Ended  struct {
 		ID    string `json:"id"`
 		Keys  string `json:"keys"`
@@ -30,7 +30,7 @@ func (f *run) readState(ctx context.Context) (state, error) {
 	return runHoldFlush(ctx, f.untilAnswered(), holdFlushArgs{})
 }
 
-// takeLease renews the holder's lease, or takes one that has ended.
+// takeLease renews the holder's lease, or takes an expired one.
 func (f *run) takeLease(ctx context.Context, scripts lua.Scripts) (state, error) {
 	return runHoldFlush(ctx, scripts, holdFlushArgs{Holder: f.holder, Lease: new(leaseTTL.Milliseconds())})
 }
@@ -45,8 +45,8 @@ func runHoldFlush(ctx context.Context, scripts lua.Scripts, args holdFlushArgs) 
 	return s, err
 }
 
-// holdLease renews the lease until release is called. The context it gives ends when the lease is
-// lost, with errFlushLost as its cause.
+// holdLease renews the lease until release is called. The context ends when the lease is lost, with
+// errFlushLost as its cause.
 func (f *run) holdLease(ctx context.Context) (held context.Context, release func()) {
 	held, end := context.WithCancelCause(ctx)
 	over := make(chan struct{})
@@ -65,14 +65,14 @@ func (f *run) holdLease(ctx context.Context) (held context.Context, release func
 	}
 }
 
-// leaseLost reports whether the flush is another's now.
+// leaseLost reports whether another coordinator has taken over the flush.
 func leaseLost(ctx context.Context, err error) bool {
 	var refused *lua.Error
 	return errors.Is(context.Cause(ctx), errFlushLost) || errors.As(err, &refused) && refused.Code == "FLUSH_LOST"
 }
 
-// untilAnswered returns scripts that are run again until Redis answers or ctx ends: each script of
-// a flush may be repeated.
+// untilAnswered returns scripts that are repeated until Redis replies or ctx ends. Each script of a
+// flush may be repeated.
 func (f *run) untilAnswered() lua.Scripts { return patientScripts{f.Scripts} }
 
 type patientScripts struct{ scripts lua.Scripts }
@@ -86,11 +86,10 @@ func (p patientScripts) Run(ctx context.Context, script *lua.Script, args ...any
 	}
 }
 
-// errCrash is what a test makes a step fail with, to leave the flush as a coordinator that dies
-// does.
+// errCrash makes a step fail in a test, which leaves the flush as a dying coordinator does.
 var errCrash = errors.New("crashed")
 
-// crash is where a coordinator may die, for tests.
+// crash returns errCrash if a test makes the coordinator die at this step.
 func (f *run) crash(ctx context.Context, step string) error {
 	if f.Dies != nil && f.Dies(ctx, step) {
 		return errCrash

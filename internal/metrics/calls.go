@@ -11,9 +11,9 @@ import (
 	"github.com/claudebench/claudebench/internal/callstats"
 )
 
-// The ends of the buckets of durations are powers of two of a nanosecond, from an eighth of a
-// millisecond to nine minutes. They are ends of the buckets that commands count in as well, so that
-// what is told is exact.
+// The upper bounds of the duration buckets are powers of two of a nanosecond, from an eighth of a
+// millisecond to nine minutes. They are also bounds of the buckets that commands count in, so the
+// counts are exact.
 const (
 	firstPower = 17
 	lastPower  = 39
@@ -28,7 +28,7 @@ var (
 		"1 for the state that the method's circuit breaker is in, in this coordinator.", []string{"method", "state"}, nil)
 )
 
-// callCollector tells of the commands of this coordinator.
+// callCollector collects the commands of this coordinator.
 type callCollector struct{ Commands }
 
 func (c callCollector) Describe(to chan<- *prometheus.Desc) { describe(to, calls, durations, circuits) }
@@ -51,8 +51,7 @@ func (c callCollector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// cumulative counts the durations that are not longer than the end of each bucket, by that end in
-// seconds.
+// cumulative returns, for each bucket bound in seconds, how many durations do not exceed it.
 func cumulative(h *callstats.Histogram) map[float64]uint64 {
 	counts := make(map[float64]uint64, lastPower-firstPower+1)
 	for power := firstPower; power <= lastPower; power++ {

@@ -8,42 +8,42 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// Gauges are what Redis tells of a namespace at one moment, for whoever watches it. Nil fields are
-// unknown.
+// Gauges are the values that Redis has for a namespace at one moment. Nil fields are unknown.
 type Gauges struct {
-	// Seq is the last event's, Kept how many entries the log has.
+	// Seq is the last event's seq. Kept is the number of entries in the log.
 	Seq, Kept int64
-	// Fenced reports that a flush keeps commands off.
+	// Fenced reports that a flush rejects commands.
 	Fenced bool
-	// Instances and Workers are those that live, Failed instances that failed less than five
-	// minutes ago and are not back.
+	// Instances and Workers count live instances. Failed counts instances that failed less than
+	// five minutes ago and have not come back.
 	Instances, Workers, Failed int64
-	// Open tasks are not finished. Pending ones ask for no roles and have no owner, Waiting ones
-	// ask for some; Orphaned ones belong to an instance that is gone (those in the oldest 100
-	// queues of such).
+	// Open counts tasks that are not finished. Pending counts those that require no roles and have
+	// no owner, Waiting those that require some. Orphaned counts tasks of instances that are gone,
+	// in the oldest 100 orphans' queues.
 	Open, Pending, Waiting, Orphaned int64
-	// RoleSets is how many sets of roles open tasks ask for, OrphanQueues how many queues of gone
-	// instances there are.
+	// RoleSets is how many sets of roles open tasks require. OrphanQueues is how many queues of
+	// gone instances there are.
 	RoleSets, OrphanQueues int64
-	// Tasks counts tasks by status, and Assigned those pending ones that have an owner, as the
-	// state projection has them.
+	// Tasks counts tasks by status, and Assigned the pending ones with an owner. Both come from the
+	// state projection.
 	Tasks    map[string]int64
 	Assigned *int64
-	// Events counts events by type since the last flush, Waits the claims and what the tasks had
-	// waited, Runs what was finished and how long it ran, as the metrics projection has them.
+	// Events counts events by type since the last flush. Waits counts claims and sums how long the
+	// tasks had waited. Runs counts finished tasks and sums how long they ran. All come from the
+	// metrics projection.
 	Events      map[events.Type]int64
 	Waits, Runs *Total
-	// Lags tells by projection how far it is behind.
+	// Lags is the lag of each projection by name.
 	Lags map[string]Lag
 }
 
-// Total is how many there were, and how long they took together.
+// Total is a count, and the sum of durations.
 type Total struct {
 	Count int64
 	Sum   time.Duration
 }
 
-// Lag is how many events of the log a projection has not applied, and how old the first of them is.
+// Lag is how many events of the log a projection has not applied, and the age of the first of them.
 type Lag struct {
 	Events int64
 	Age    time.Duration
@@ -57,9 +57,9 @@ type readGaugesArgs struct {
 
 var readGauges = lua.Bind[readGaugesArgs]("read_gauges")
 
-// ReadGauges reads them, in one round trip. It is no command: it counts nowhere. view is the
-// checkpoint of the task view, "" when that is not known. The error is lua.ErrUnavailable when
-// Redis does not answer in time.
+// ReadGauges reads the values in one round trip. It is not a command, so it is not counted. view is
+// the checkpoint of the task view, "" if it is unknown. The error is lua.ErrUnavailable if Redis
+// does not reply in time.
 func ReadGauges(ctx context.Context, scripts lua.Scripts, ttl time.Duration, view string) (*Gauges, error) {
 	types := events.Types()
 	args := readGaugesArgs{TTL: ttl.Milliseconds(), View: view}
@@ -75,7 +75,7 @@ func ReadGauges(ctx context.Context, scripts lua.Scripts, ttl time.Duration, vie
 		Open: r.Open, Pending: r.Pending, Waiting: r.Waiting, RoleSets: r.RoleSets, Orphaned: r.Orphaned, OrphanQueues: r.OrphanQueues,
 		Lags: map[string]Lag{},
 	}
-	// What a projection has not begun to count is unknown, unless there is nothing to count.
+	// Counts of a projection that has not started are unknown, unless the log is empty.
 	if r.State["checkpoint"] != "" || g.Seq == 0 {
 		g.Tasks = map[string]int64{}
 		for _, status := range []string{events.StatusPending, events.StatusInProgress, events.StatusCompleted, events.StatusFailed} {

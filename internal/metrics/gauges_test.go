@@ -27,7 +27,7 @@ func gaugesOf(f *fleettest.Fleet, view string) *metrics.Gauges {
 	return g
 }
 
-// Where nothing has happened there is nothing, and that is known.
+// In an empty namespace all values are zero, and none is unknown.
 func TestGaugesOfNothing(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		none := map[events.Type]int64{}
@@ -45,8 +45,8 @@ func TestGaugesOfNothing(t *testing.T) {
 	})
 }
 
-// What projections count is left out where they have not begun; the rest is as it is now. A reading
-// counts nowhere.
+// Counts of projections that have not started are left out; the other values are current. A reading
+// is not counted as a call.
 func TestGaugesWithoutProjections(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"system.metrics": 1}}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `["worker"]`, "")
@@ -83,14 +83,14 @@ func TestGaugesWithoutProjections(t *testing.T) {
 				t.Errorf("%d calls of system.metrics are counted", s.Calls)
 			}
 		}
-		f.OK("system.metrics", `{}`) // which no reading has used up
+		f.OK("system.metrics", `{}`) // no reading has used up its rate limit
 		if n := f.Client.Exists(t.Context(), f.Keys.Prefix()+"service:checkpoint:tasks").Val(); n != 0 || f.Seq() != seq {
 			t.Error("reading has written")
 		}
 	})
 }
 
-// What an instance that is gone has left counts until it is put back.
+// Tasks that a gone instance left count as orphaned until they are returned.
 func TestGaugesOfTheGone(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `["worker"]`, "")
@@ -108,7 +108,7 @@ func TestGaugesOfTheGone(t *testing.T) {
 	})
 }
 
-// Nobody is behind by more than there is: a flush takes away what was before it.
+// A flush removes the events before it, so a projection's lag never exceeds the events in the log.
 func TestGaugesOfALogThatWasCut(t *testing.T) {
 	t.Parallel()
 	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{})
@@ -131,7 +131,7 @@ func TestGaugesOfALogThatWasCut(t *testing.T) {
 	}
 }
 
-// Whoever has not been heard of for the TTL does not live, also when nobody has noticed yet.
+// An instance that was silent for the TTL is not live, even if no sweep has noticed yet.
 func TestGaugesOfTheSilent(t *testing.T) {
 	t.Parallel()
 	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{InstanceTTL: time.Millisecond})
@@ -145,7 +145,7 @@ func TestGaugesOfTheSilent(t *testing.T) {
 	}
 }
 
-// A Redis that hangs is given up when the time is over.
+// Reading a Redis that hangs stops at the timeout.
 func TestGaugesOfARedisThatHangs(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{})

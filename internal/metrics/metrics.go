@@ -1,12 +1,11 @@
-// Package metrics is what Prometheus reads at /metrics. The server makes its handler;
-// docs/metrics.md tells what each metric means.
+// Package metrics serves the metrics that Prometheus reads at /metrics. The server creates the
+// handler; docs/metrics.md explains each metric.
 //
-// Nothing is counted here. The commands and the projections count anyhow, and a scrape reads what
-// they have counted, so that a command pays nothing for being watched. What is in Redis is read by
-// one script in one round trip, and the task view's checkpoint by one query before it. When a store
-// does not answer within a second, claudebench_redis_up or claudebench_postgres_up is 0, and what
-// it would have told is left out: no number stands for what nobody knows. The rest is answered as
-// ever.
+// This package counts nothing itself. The commands and the projections count anyway, and a scrape
+// reads their counts, so metrics cost a command nothing. One script reads the values in Redis in
+// one round trip, after one query for the task view's checkpoint. If a store does not reply within
+// a second, claudebench_redis_up or claudebench_postgres_up is 0, and its metrics are left out,
+// because no value may stand for an unknown one. All other metrics are served.
 package metrics
 
 import (
@@ -25,32 +24,33 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// Sources are what the numbers come from.
+// Sources are where the metrics come from.
 type Sources struct {
 	// Commands are those of this coordinator.
 	Commands Commands
-	// Writable returns nil if Redis takes commands.
+	// Writable returns nil if Redis accepts commands.
 	Writable func(context.Context) error
-	// Gauges asks Redis how the namespace stands (ReadGauges); view is the checkpoint of the task
-	// view, "" when that is not known.
+	// Gauges reads the namespace's values from Redis (ReadGauges). view is the checkpoint of the
+	// task view, "" if it is unknown.
 	Gauges func(ctx context.Context, view string) (*Gauges, error)
-	// Projections returns what this coordinator knows of its projections, without asking a store.
+	// Projections returns what this coordinator knows about its projections, without asking a
+	// store.
 	Projections func() []projections.Status
-	// View asks Postgres for the checkpoint of the task view; nil where there is no Postgres.
+	// View reads the checkpoint of the task view from Postgres. Nil means no Postgres.
 	View func(context.Context) (events.ID, error)
-	// Version is the program's; "" when it is not known.
+	// Version is the program's version, "" if it is unknown.
 	Version string
-	// Logger takes faults of ours.
+	// Logger receives the coordinator's own faults.
 	Logger *slog.Logger
 }
 
-// Commands is the part of commands.Coordinator that is watched.
+// Commands is the part of commands.Coordinator that metrics read.
 type Commands interface {
 	Methods() []*command.Method
 	Stats() []callstats.Stats
 }
 
-// NewHandler returns scrapes. An error is a mistake of ours: two metrics of one name.
+// NewHandler returns the handler of /metrics. An error is a bug: two metrics have the same name.
 func NewHandler(s Sources) (http.Handler, error) {
 	registry, err := newRegistry(s)
 	if err != nil {
@@ -58,10 +58,10 @@ func NewHandler(s Sources) (http.Handler, error) {
 	}
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(s.Logger.Handler(), slog.LevelError),
-		// The rest is better than nothing, and promhttp counts the failure.
+		// Partial metrics are better than none, and promhttp counts the failure.
 		ErrorHandling: promhttp.ContinueOnError,
 		Registry:      registry,
-		// However many scrape at once, Redis is asked by one of them.
+		// Concurrent scrapes share one reading of Redis.
 		CoalesceGather: true,
 	}), nil
 }
@@ -89,7 +89,7 @@ func newRegistry(s Sources) (*prometheus.Registry, error) {
 	return registry, nil
 }
 
-// describe returns descriptions to Prometheus.
+// describe sends descriptions to Prometheus.
 func describe(to chan<- *prometheus.Desc, all ...*prometheus.Desc) {
 	for _, d := range all {
 		to <- d
@@ -104,7 +104,7 @@ func gauge(desc *prometheus.Desc, value float64, labels ...string) prometheus.Me
 	return prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 }
 
-// flag is a yes or no as Prometheus has them.
+// flag returns a boolean as a Prometheus value.
 func flag(yes bool) float64 {
 	if yes {
 		return 1

@@ -17,7 +17,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// store is a Redis that answers when it is let to, or with an error.
+// store is a Redis that replies only when released, or with an error.
 type store struct {
 	most, now atomic.Int64
 	answer    chan struct{} // nil: at once
@@ -55,7 +55,7 @@ func read(h http.Handler) *httptest.ResponseRecorder {
 	return w
 }
 
-// However many scrape while Redis hangs, it is asked by one of them at a time.
+// While Redis hangs, only one of the concurrent scrapes reads it at a time.
 func TestScrapesDoNotPileUp(t *testing.T) {
 	t.Parallel()
 	const scrapers = 50
@@ -72,7 +72,7 @@ func TestScrapesDoNotPileUp(t *testing.T) {
 		})
 	}
 	came.Wait()
-	s.answer <- struct{}{} // somebody asks
+	s.answer <- struct{}{} // a scrape asks
 	close(s.answer)
 	answered.Wait()
 	if n := s.most.Load(); n != 1 {
@@ -80,7 +80,8 @@ func TestScrapesDoNotPileUp(t *testing.T) {
 	}
 }
 
-// A fault of ours is logged, leaves out what is not known, and does not say that Redis is down.
+// A fault of the coordinator is logged, leaves out the unknown values, and does not report Redis as
+// down.
 func TestFaultsAreLogged(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder

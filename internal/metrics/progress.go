@@ -21,7 +21,7 @@ var (
 		"1 while something keeps this coordinator from running the projection on.", byProjection, nil)
 )
 
-// progressCollector returns what this coordinator has done on projections.
+// progressCollector collects what this coordinator has done on projections.
 type progressCollector struct{ statuses func() []projections.Status }
 
 func (c progressCollector) Describe(to chan<- *prometheus.Desc) {

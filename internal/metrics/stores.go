@@ -10,7 +10,7 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// patience is how long each store has to answer.
+// patience is how long each store has to reply.
 const patience = time.Second
 
 var (
@@ -56,7 +56,8 @@ var (
 		"1 while a flush keeps commands off.", nil, nil)
 )
 
-// storeCollector collects what Redis and Postgres hold, which is the same in every coordinator.
+// storeCollector collects the values in Redis and Postgres, which are the same for every
+// coordinator.
 type storeCollector struct{ Sources }
 
 func (c *storeCollector) Describe(to chan<- *prometheus.Desc) {
@@ -65,7 +66,7 @@ func (c *storeCollector) Describe(to chan<- *prometheus.Desc) {
 }
 
 func (c *storeCollector) Collect(to chan<- prometheus.Metric) {
-	// Postgres first: Redis then tells how far the view is behind the log, which goes on meanwhile.
+	// Postgres first: Redis then computes the view's lag behind the log, which grows meanwhile.
 	view := c.view(to)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -74,12 +75,12 @@ func (c *storeCollector) Collect(to chan<- prometheus.Metric) {
 	switch {
 	case err == nil:
 		collectGauges(to, g)
-	case !errors.Is(err, lua.ErrUnavailable): // that one is known from elsewhere, and told at each scrape
+	case !errors.Is(err, lua.ErrUnavailable): // redis_up reports that one
 		c.Logger.Error("what Redis holds is missing in /metrics by a fault of ours", "error", err)
 	}
 }
 
-// view asks for the checkpoint of the task view, "" when that is not known.
+// view reads the checkpoint of the task view, "" if it is unknown.
 func (c *storeCollector) view(to chan<- prometheus.Metric) string {
 	if c.View == nil {
 		return ""
