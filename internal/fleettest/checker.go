@@ -14,13 +14,13 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// Checker runs methods as far as their params are checked, and no further: there is no Redis.
+// Checker runs methods only up to the check of their params. There is no Redis.
 type Checker struct {
 	*commands.Coordinator
-	gone context.Context //nolint:containedctx // over before the first call
+	gone context.Context //nolint:containedctx // done before the first call
 }
 
-// NewChecker returns a checker.
+// NewChecker returns a Checker.
 func NewChecker(t *testing.T) *Checker {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialerRetries: 1})
@@ -34,7 +34,7 @@ func NewChecker(t *testing.T) *Checker {
 	return &Checker{Coordinator: c, gone: gone}
 }
 
-// Refuses returns the sentence by which params are refused, "" when they are not.
+// Refuses returns the message of the error for params, "" if they are accepted.
 func (c *Checker) Refuses(t TB, method, params string) string {
 	t.Helper()
 	text, err := compact(json.RawMessage(params))
@@ -42,7 +42,7 @@ func (c *Checker) Refuses(t TB, method, params string) string {
 		t.Fatalf("%s: %v", params, err)
 	}
 	_, refused := c.Call(c.gone, api.Request{Method: method, Params: text})
-	if refused == nil { // one that answers without Redis
+	if refused == nil { // a method that needs no Redis
 		return ""
 	}
 	switch refused.Code {
@@ -57,7 +57,7 @@ func (c *Checker) Refuses(t TB, method, params string) string {
 	return ""
 }
 
-// Method is one of the methods; nil for none.
+// Method returns the method with a name, or nil.
 func (c *Checker) Method(name string) *command.Method {
 	for _, m := range c.Methods() {
 		if m.Name == name {

@@ -1,6 +1,6 @@
-// Package fleettest is the test bench for commands: a coordinator in a namespace of its own on a
-// real Redis or on the embedded one, short ways to call methods, and a fold of the log that is
-// compared with all that Redis holds. Only tests import it.
+// Package fleettest is the test bench for commands: a coordinator in its own namespace on a real or
+// embedded Redis, short ways to call methods, and a fold of the log that is compared with
+// everything in Redis. Only tests import it.
 package fleettest
 
 import (
@@ -30,29 +30,29 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// Patience is how long a test waits for what must come.
+// Patience is how long a test waits for something that must happen.
 const Patience = 10 * time.Second
 
-// TB is what a fleet needs of a test: *testing.T and *rapid.T both have it.
+// TB is what a fleet needs of a test. Both *testing.T and *rapid.T implement it.
 type TB interface {
 	Helper()
 	Fatalf(format string, args ...any)
 	Errorf(format string, args ...any)
 }
 
-// Fleet is a coordinator in a namespace of its own.
+// Fleet is a coordinator in its own namespace.
 type Fleet struct {
 	*commands.Coordinator
 	Options  commands.Options
 	Keys     keys.Space
-	Scripts  lua.Scripts                                 // untraced, beside the coordinator's
-	Dies     func(ctx context.Context, step string) bool // where a flush is left
+	Scripts  lua.Scripts                                 // untraced, unlike the coordinator's
+	Dies     func(ctx context.Context, step string) bool // the steps at which a flush stops
 	T        TB
 	Client   *redis.Client
-	Embedded bool // runs on the embedded Redis, which is slow
+	Embedded bool // on the embedded Redis, which is slow
 }
 
-// ClientOf is a client as the server makes it: it repeats nothing by itself.
+// ClientOf returns a client configured like the server's: it never retries.
 func ClientOf(t testing.TB, from *redis.Client) *redis.Client {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{
@@ -77,7 +77,7 @@ func EmbeddedRedis(t testing.TB) *redis.Client {
 	return ClientOf(t, testenv.EmbeddedClient(t))
 }
 
-// Unlimited switches every rate limit off.
+// Unlimited returns options that disable every rate limit.
 func Unlimited() map[string]int {
 	list, err := commands.Methods()
 	if err != nil {
@@ -90,13 +90,12 @@ func Unlimited() map[string]int {
 	return limits
 }
 
-// New makes a coordinator; what o leaves out is the default, but for the rate limits, which are
-// off.
+// New creates a coordinator. Zero fields of o take the defaults, except that rate limits are off.
 func New(t TB, client *redis.Client, o commands.Options) *Fleet {
 	t.Helper()
 	o.Runner = lua.NewRunner(client)
 	if o.Keys == (keys.Space{}) {
-		space, err := keys.New(testenv.Namespace(nil)) // which asks nothing of a test
+		space, err := keys.New(testenv.Namespace(nil)) // does not use the test
 		if err != nil {
 			t.Fatalf("keys: %v", err)
 		}
@@ -106,7 +105,7 @@ func New(t TB, client *redis.Client, o commands.Options) *Fleet {
 		o.RateLimits = Unlimited()
 	}
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler) // what is wrong shows in the answers
+		o.Logger = slog.New(slog.DiscardHandler) // results show what is wrong
 	}
 	f := &Fleet{T: t, Client: client}
 	o.Name = rand.Text()
@@ -116,7 +115,7 @@ func New(t TB, client *redis.Client, o commands.Options) *Fleet {
 	return f
 }
 
-// start returns the fleet a coordinator with these options, in place of the one it has.
+// start replaces the fleet's coordinator with one that has these options.
 func (f *Fleet) start(o commands.Options) {
 	f.T.Helper()
 	f.Options, f.Keys, f.Scripts = o, o.Keys, o.Runner.On(o.Keys.Log())
@@ -135,7 +134,7 @@ func (f *Fleet) start(o commands.Options) {
 	}
 }
 
-// With starts the fleet's coordinator with changed options.
+// With restarts the fleet's coordinator with changed options.
 func (f *Fleet) With(change func(o *commands.Options)) {
 	f.T.Helper()
 	o := f.Options
@@ -143,15 +142,15 @@ func (f *Fleet) With(change func(o *commands.Options)) {
 	f.start(o)
 }
 
-// Beside is a second coordinator in the fleet's namespace.
+// Beside returns a second coordinator in the fleet's namespace.
 func (f *Fleet) Beside() *Fleet {
 	other := New(f.T, f.Client, f.Options)
 	other.Unhurried()
 	return other
 }
 
-// Everywhere runs a test on the real Redis and on the embedded one. In the end the log must tell
-// how the state in Redis came about, whatever the test did.
+// Everywhere runs a test on the real Redis and on the embedded one. At the end, the fold of the log
+// must equal the state in Redis, whatever the test did.
 func Everywhere(t *testing.T, o commands.Options, test func(t *testing.T, f *Fleet)) {
 	t.Helper()
 	t.Parallel()
@@ -167,15 +166,15 @@ func Everywhere(t *testing.T, o commands.Options, test func(t *testing.T, f *Fle
 	}
 }
 
-// Unhurried returns every command a minute, so that a busy machine is no outage. How long commands
-// may take is for the tests of outages.
+// Unhurried raises every command's timeout to a minute, so that a busy machine does not look like
+// an outage. Tests of outages check the timeouts.
 func (f *Fleet) Unhurried() {
 	for _, m := range f.Methods() {
 		m.Timeout = time.Minute
 	}
 }
 
-// Method is one of the coordinator's methods; nil for none.
+// Method returns one of the coordinator's methods, or nil.
 func (f *Fleet) Method(name string) *command.Method {
 	for _, m := range f.Methods() {
 		if m.Name == name {
@@ -185,8 +184,8 @@ func (f *Fleet) Method(name string) *command.Method {
 	return nil
 }
 
-// Call compacts the params as transports do and calls the coordinator. Its error is nil if there is
-// none.
+// Call compacts the params as transports do and calls the coordinator. On success, the error is an
+// untyped nil.
 func (f *Fleet) Call(ctx context.Context, r api.Request) (json.RawMessage, error) {
 	var err error
 	if r.Params, err = compact(r.Params); err != nil {
@@ -199,7 +198,7 @@ func (f *Fleet) Call(ctx context.Context, r api.Request) (json.RawMessage, error
 	return result, nil
 }
 
-// compact returns params as transports hand them on.
+// compact returns params as transports pass them on.
 func compact(params json.RawMessage) (json.RawMessage, error) {
 	if len(params) == 0 {
 		return nil, nil
@@ -211,7 +210,7 @@ func compact(params json.RawMessage) (json.RawMessage, error) {
 	return text, nil
 }
 
-// Do calls a method as nobody in particular.
+// Do calls a method without an instance or a token.
 func (f *Fleet) Do(method, params string) (json.RawMessage, error) {
 	return f.Call(context.Background(), api.Request{Method: method, Params: json.RawMessage(params), Addr: "192.0.2.1", Cause: "req-1"})
 }
@@ -230,7 +229,7 @@ var resultSchemas = sync.OnceValue(func() map[string]*jsonschema.Resolved {
 	return schemas
 })
 
-// OK calls a method that must answer, and with what its schema says.
+// OK calls a method that must succeed with a result that matches its schema.
 func (f *Fleet) OK(method, format string, args ...any) json.RawMessage {
 	f.T.Helper()
 	params := fmt.Sprintf(format, args...)
@@ -248,7 +247,7 @@ func (f *Fleet) OK(method, format string, args ...any) json.RawMessage {
 	return result
 }
 
-// Refused calls a method that must answer an error, and change nothing.
+// Refused calls a method that must return an error and change nothing.
 func (f *Fleet) Refused(code int, data, method, format string, args ...any) {
 	f.T.Helper()
 	before := f.Seq()
@@ -270,7 +269,7 @@ func (f *Fleet) Refused(code int, data, method, format string, args ...any) {
 	}
 }
 
-// Seq is the number of the last event.
+// Seq returns the seq of the last event.
 func (f *Fleet) Seq() int64 {
 	f.T.Helper()
 	n, err := f.Client.HGet(context.Background(), f.Keys.Log(), "seq").Int64()
@@ -280,7 +279,7 @@ func (f *Fleet) Seq() int64 {
 	return n
 }
 
-// Task is a task as methods answer it.
+// Task is a task in the result of a method.
 type Task struct {
 	ID          string          `json:"id"`
 	Text        string          `json:"text"`
@@ -304,7 +303,7 @@ type Claim struct {
 	Tasks   []Task `json:"tasks"`
 }
 
-// Decoded decodes JSON, which must be of the type.
+// Decoded decodes JSON of the given type. It fails the test on an error.
 func Decoded[T any](t TB, raw json.RawMessage) T {
 	t.Helper()
 	var v T
@@ -314,13 +313,13 @@ func Decoded[T any](t TB, raw json.RawMessage) T {
 	return v
 }
 
-// Create makes a task and gives its id; more is further params, each with a comma before it.
+// Create creates a task and returns its id. more is further params, each with a comma before it.
 func (f *Fleet) Create(text, more string) string {
 	f.T.Helper()
 	return Decoded[Task](f.T, f.OK("task.create", `{"text":%q%s}`, text, more)).ID
 }
 
-// Register registers an instance; roles and more are JSON.
+// Register registers an instance. roles and more are JSON.
 func (f *Fleet) Register(id, roles, more string) {
 	f.T.Helper()
 	f.OK("system.register", `{"id":%q,"roles":%s%s}`, id, roles, more)
@@ -332,19 +331,19 @@ func (f *Fleet) Get(id string) Task {
 	return Decoded[Task](f.T, f.OK("task.get", `{"id":%q}`, id))
 }
 
-// Claim claims one task and gives its id, "" for none.
+// Claim claims one task and returns its id, "" for none.
 func (f *Fleet) Claim(worker string) string {
 	f.T.Helper()
 	return Decoded[Claim](f.T, f.OK("task.claim", `{"workerId":%q}`, worker)).TaskID
 }
 
-// CheckHealth declares dead who has been silent for a time given in ms.
+// CheckHealth declares dead all instances that were silent for timeout ms.
 func (f *Fleet) CheckHealth(timeout int) reassign.SweepResult {
 	f.T.Helper()
 	return Decoded[reassign.SweepResult](f.T, f.OK("system.check_health", `{"timeout":%d}`, timeout))
 }
 
-// Exists returns which of some keys there are.
+// Exists returns how many of the keys exist.
 func (f *Fleet) Exists(keys ...string) int64 {
 	f.T.Helper()
 	n, err := f.Client.Exists(context.Background(), keys...).Result()

@@ -18,7 +18,7 @@ import (
 	"github.com/claudebench/claudebench/internal/taskview"
 )
 
-// Rows stands in for the task view in Postgres, which has always applied the whole log.
+// Rows replaces the task view in Postgres. It has always applied the whole log.
 type Rows struct {
 	mu      sync.Mutex
 	fleet   *Fleet
@@ -26,10 +26,10 @@ type Rows struct {
 	decided map[string]bool // by flush: the rows were deleted
 	counts  map[string]int64
 
-	Away   atomic.Bool                      // Postgres does not answer
-	Behind atomic.Bool                      // the view stands still
-	Before func(id string)                  // a flush's transaction
-	After  func(id string, err error) error // what becomes of its answer
+	Away   atomic.Bool                      // Postgres does not reply
+	Behind atomic.Bool                      // the view does not advance
+	Before func(id string)                  // runs in a flush's transaction
+	After  func(id string, err error) error // decides the error of a flush
 }
 
 func (r *Rows) reach() error {
@@ -39,13 +39,13 @@ func (r *Rows) reach() error {
 	return nil
 }
 
-// Position is that of the log's end, unless the view is away or behind.
+// Position returns the log's end, unless the view is away or behind.
 func (r *Rows) Position(context.Context) (seq, at int64, err error) {
 	if err := r.reach(); err != nil {
 		return 0, 0, err
 	}
 	log := r.fleet.Hash(r.fleet.Keys.Log())
-	_, _ = fmt.Sscan(log["seq"], &seq) // 0 when there is none
+	_, _ = fmt.Sscan(log["seq"], &seq) // 0 if there is none
 	_, _ = fmt.Sscan(log["ms"], &at)
 	if r.Behind.Load() {
 		seq--
@@ -87,14 +87,14 @@ func (r *Rows) Decide(_ context.Context, id string) (tasks int64, deleted bool, 
 	return r.counts[id], r.decided[id], nil
 }
 
-// WithRows returns the fleet a view of so many rows.
+// WithRows gives the fleet a view with that many rows.
 func (f *Fleet) WithRows(tasks int64) *Rows {
 	r := &Rows{fleet: f, Tasks: tasks, decided: map[string]bool{}, counts: map[string]int64{}}
 	f.With(func(o *commands.Options) { o.Rows = r })
 	return r
 }
 
-// Flushable are the keys of the namespace that a flush deletes.
+// Flushable returns the keys of the namespace that a flush deletes.
 func (f *Fleet) Flushable() []string {
 	f.T.Helper()
 	return slices.DeleteFunc(f.Scan(f.Keys.Prefix()+"*"), func(key string) bool {
@@ -103,7 +103,7 @@ func (f *Fleet) Flushable() []string {
 	})
 }
 
-// Populate makes instances, tasks in every state and a leader.
+// Populate creates instances, tasks in every state and a leader.
 func (f *Fleet) Populate() {
 	f.T.Helper()
 	f.Register("w", `["worker"]`, `,"metadata":{"sessionId":"s"}`)
@@ -126,7 +126,7 @@ func (f *Fleet) Flush(params string) flush.Result {
 	return Decoded[flush.Result](f.T, f.OK("system.flush", "%s", params))
 }
 
-// Snapshotted holds that something changes nothing.
+// Snapshotted checks that what changes nothing in the namespace.
 func (f *Fleet) Snapshotted(t *testing.T, what func()) {
 	t.Helper()
 	before := f.Snapshot()
@@ -136,7 +136,7 @@ func (f *Fleet) Snapshotted(t *testing.T, what func()) {
 	}
 }
 
-// Crashed runs a flush that its coordinator leaves behind at a step.
+// Crashed runs a flush whose coordinator dies at a step.
 func (f *Fleet) Crashed(step, params string) {
 	f.T.Helper()
 	f.Dies = func(_ context.Context, at string) bool { return at == step }
@@ -151,11 +151,11 @@ func (f *Fleet) Crashed(step, params string) {
 // Expire ends the lease of the run that was left behind.
 func (f *Fleet) Expire() { f.Put([]any{"HSET", f.Keys.Log(), "flushUntil", 1}) }
 
-// SweepOnce is a tick of another coordinator's monitor.
+// SweepOnce runs a sweep of another coordinator's monitor.
 func (f *Fleet) SweepOnce() {
 	f.T.Helper()
 	other := f.Beside()
-	if err := other.Sweep(f.T.(*testing.T).Context()); err != nil { //nolint:forcetypeassert // no model test
+	if err := other.Sweep(f.T.(*testing.T).Context()); err != nil { //nolint:forcetypeassert // not used in model tests
 		f.T.Fatalf("sweep: %v", err)
 	}
 }

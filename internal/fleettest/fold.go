@@ -11,21 +11,21 @@ import (
 	"github.com/claudebench/claudebench/internal/params"
 )
 
-// Fold is the state that the log tells of, with the laws that events keep to. It is written from
-// the events' documentation alone, so that it and the scripts check each other.
+// Fold is the state according to the log, with the laws that events obey. It is written only from
+// the events' documentation, so that it and the scripts check each other.
 type Fold struct {
 	Seq       int64
 	Tasks     map[string]*FoldTask
 	deleted   map[string]bool
 	Instances map[string]*foldInstance
-	Leader    string // the last elected, "" once it left or died
+	Leader    string // the last elected, "" after it left or died
 	Term      int64
-	// afterFlush: terms go on rising behind a flush, which forgets the last one.
+	// afterFlush is set after a flush, which resets the last term. Terms continue to rise.
 	afterFlush bool
 	Broken     []string
 }
 
-// FoldTask is a task as the log tells it.
+// FoldTask is a task according to the log.
 type FoldTask struct {
 	ID, Text, Status, AssignedTo, Previous     string
 	Metadata, Result, Error                    string // JSON text, "" for null
@@ -53,7 +53,7 @@ func (t *FoldTask) Open() bool { return t.Status == "pending" || t.Status == "in
 
 func (i *foldInstance) Worker() bool { return slices.Contains(i.Roles, "worker") }
 
-// May reports whether an instance has the roles a task asks for.
+// May reports whether an instance has the roles that a task requires.
 func (f *Fold) May(instance string, t *FoldTask) bool {
 	i := f.Instances[instance]
 	if i == nil {
@@ -71,7 +71,7 @@ func (f *Fold) May(instance string, t *FoldTask) bool {
 	return true
 }
 
-// Payload is every member that the fold reads, of any event.
+// Payload has every member that the fold reads, of any event.
 type Payload struct {
 	ID, TaskID, InstanceID, WorkerID string
 	Text, Status, Reason             string
@@ -99,7 +99,7 @@ type Payload struct {
 	}
 }
 
-// Text decodes a JSON string, "" for anything else.
+// Text decodes a JSON string, and returns "" for anything else.
 func Text(raw json.RawMessage) string {
 	if string(raw) == "null" {
 		return ""
@@ -118,7 +118,7 @@ func (f *Fold) breaks(e Event, format string, args ...any) {
 	f.Broken = append(f.Broken, e.ID+" "+e.Type+" "+string(e.Payload)+": "+fmt.Sprintf(format, args...))
 }
 
-// Apply takes in an event; one that it has seen before changes nothing.
+// Apply folds an event. An event that it has seen before changes nothing.
 func (f *Fold) Apply(e Event) {
 	if e.Seq <= f.Seq {
 		return
@@ -148,13 +148,13 @@ func (f *Fold) Apply(e Event) {
 		}
 		t.Roleset = params.RoleSet(api.Object(t.Metadata))
 		f.Tasks[p.ID] = t
-	case "circuit.opened", "circuit.closed": // is no business of tasks and instances
+	case "circuit.opened", "circuit.closed": // they do not concern tasks and instances
 	case "system.flushed":
 		seq := f.Seq
 		*f = *NewFold()
 		f.Seq, f.afterFlush = seq, true
 	case "batch.started", "batch.progressed", "batch.completed", "quorum.voted", "quorum.decision.made":
-		// They change no task and no instance; the tasks of a batch have events of their own.
+		// They change no task and no instance: the tasks of a batch have their own events.
 	default:
 		f.applyTask(e, p, at)
 	}
@@ -270,7 +270,7 @@ func (f *Fold) applyTask(e Event, p Payload, at string) {
 	}
 }
 
-// owner is who has a task, else who had it last.
+// owner returns a task's owner, or else its last owner.
 func owner(t *FoldTask) string {
 	if t.AssignedTo != "" {
 		return t.AssignedTo

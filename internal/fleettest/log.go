@@ -23,11 +23,11 @@ type Event struct {
 	Payload   json.RawMessage `json:"payload"`
 }
 
-// envelopeShape is how an envelope begins: its members have an order.
+// envelopeShape matches the start of an envelope, because its members are ordered.
 var envelopeShape = regexp.MustCompile(
 	`^\{"id":"[0-9]+-[0-9]+","seq":[0-9]+,"type":"[a-z._]+","v":[12],"timestamp":[0-9]+,"actor":"`)
 
-// Read reads a stream of events and checks each entry's form.
+// Read reads a stream of events and checks each entry's format.
 func (f *Fleet) Read(stream string) []Event {
 	f.T.Helper()
 	entries, err := f.Client.XRange(context.Background(), stream, "-", "+").Result()
@@ -41,7 +41,7 @@ func (f *Fleet) Read(stream string) []Event {
 	return events
 }
 
-// DecodeEntry decodes an entry of a stream and checks its form.
+// DecodeEntry decodes an entry of a stream and checks its format.
 func (f *Fleet) DecodeEntry(entry redis.XMessage) Event {
 	f.T.Helper()
 	data, _ := entry.Values["data"].(string)
@@ -55,7 +55,8 @@ func (f *Fleet) DecodeEntry(entry redis.XMessage) Event {
 	return e
 }
 
-// Events reads the whole log, which must have no gap and no step back, and be in the topics too.
+// Events reads the whole log. The log must have no gap, must not go back in time, and must match
+// the topics.
 func (f *Fleet) Events() []Event {
 	f.T.Helper()
 	events := f.Read(f.Keys.Events())
@@ -92,7 +93,7 @@ func (f *Fleet) Since(seq int64) []Event {
 	return nil
 }
 
-// Emitted checks the types of the events after a seq and gives these events.
+// Emitted checks the types of the events after a seq and returns these events.
 func (f *Fleet) Emitted(seq int64, types ...string) []Event {
 	f.T.Helper()
 	events := f.Since(seq)
@@ -106,7 +107,7 @@ func (f *Fleet) Emitted(seq int64, types ...string) []Event {
 	return events
 }
 
-// Holds checks members of an event's payload; want is a JSON object.
+// Holds checks members of an event's payload. want is a JSON object.
 func (f *Fleet) Holds(e Event, want string) {
 	f.T.Helper()
 	payload := Decoded[map[string]json.RawMessage](f.T, e.Payload)

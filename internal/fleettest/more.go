@@ -14,11 +14,11 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// Limited makes a call that must be refused for coming too soon.
+// Limited makes a call that must exceed a rate limit.
 func (f *Fleet) Limited(r api.Request) Limit {
 	f.T.Helper()
 	before := f.Seq()
-	result, err := f.Call(f.T.(*testing.T).Context(), r) //nolint:forcetypeassert // no model test
+	result, err := f.Call(f.T.(*testing.T).Context(), r) //nolint:forcetypeassert // not used in model tests
 	var known *api.Error
 	if !errors.As(err, &known) || known.Code != api.CodeRateLimited || known.Message != "Rate limit exceeded" {
 		f.T.Fatalf("%s answered %s, %v", r.Params, result, err)
@@ -30,10 +30,10 @@ func (f *Fleet) Limited(r api.Request) Limit {
 	return Decoded[Limit](f.T, data)
 }
 
-// Limit is the data of an error of the rate limit.
+// Limit is the data of a rate limit error.
 type Limit struct{ Limit, WindowMs, RetryAfterMs int64 }
 
-// Snapshot is all that is in the namespace.
+// Snapshot returns everything in the namespace.
 func (f *Fleet) Snapshot() map[string]any {
 	f.T.Helper()
 	ctx := context.Background()
@@ -55,8 +55,8 @@ func (f *Fleet) Snapshot() map[string]any {
 	return all
 }
 
-// Watched makes it that the monitor has been there all the time: whoever is silent for the TTL is
-// dead.
+// Watched pretends that the monitor never stopped, so that an instance that is silent for the TTL
+// is dead at once.
 func (f *Fleet) Watched() {
 	f.T.Helper()
 	f.Put([]any{"HSET", f.Keys.Prefix() + "health:monitor", "tick", "99999999999999", "patience", 0})
@@ -72,7 +72,7 @@ func (f *Fleet) BuryAll(t *testing.T) {
 	})
 }
 
-// ItemsOf is a JSON array of n items.
+// ItemsOf returns a JSON array of n items.
 func ItemsOf(n int) string {
 	list := make([]string, n)
 	for i := range list {
@@ -87,14 +87,14 @@ func InternalError(err error, what any) bool {
 	return errors.As(err, &known) && known.Code == api.CodeInternal && known.Data == what
 }
 
-// OwnFleet is a fleet on a Redis of its own.
+// OwnFleet returns a fleet on its own Redis.
 func OwnFleet(t *testing.T) (*Fleet, *devstack.Redis) {
 	t.Helper()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{AppendOnly: true, AppendFsync: "always"})
 	return New(t, ClientOf(t, testenv.ClientOf(t, server)), commands.Options{}), server
 }
 
-// Outcome is how a call ended.
+// Outcome returns how a call ended.
 func Outcome(err error) api.Outcome {
 	var failed *api.Error
 	_ = errors.As(err, &failed)

@@ -18,7 +18,7 @@ func (f *Fleet) As(token, method, format string, args ...any) (json.RawMessage, 
 	})
 }
 
-// May calls a method with a token, which must be allowed.
+// May calls a method with a token. The call must be allowed.
 func (f *Fleet) May(token, method, format string, args ...any) json.RawMessage {
 	f.T.Helper()
 	result, err := f.As(token, method, format, args...)
@@ -28,8 +28,8 @@ func (f *Fleet) May(token, method, format string, args ...any) json.RawMessage {
 	return result
 }
 
-// MayNot calls a method with a token, which must be refused as unauthorized, told what is needed,
-// and change nothing.
+// MayNot calls a method with a token. The call must be rejected as unauthorized, with an error that
+// says what is needed, and change nothing.
 func (f *Fleet) MayNot(token, needed, method, format string, args ...any) {
 	f.T.Helper()
 	before := f.Seq()
@@ -56,8 +56,8 @@ func (b bearers) Token(name string) (api.Token, bool) {
 	return t, ok
 }
 
-// FleetTokens are one token for each role, a second agent, and agents that are something else as
-// well.
+// FleetTokens returns one token for each role, a second agent, and agents that have other roles
+// too.
 func FleetTokens() bearers {
 	return bearers{
 		"alice": {Roles: []string{api.RoleAgent}},

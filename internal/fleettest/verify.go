@@ -16,8 +16,8 @@ import (
 	"github.com/claudebench/claudebench/internal/reassign"
 )
 
-// Verify holds the fold of the log against all that is in Redis. What instances left behind is put
-// back first.
+// Verify compares the fold of the log with everything in Redis. It returns the tasks that instances
+// left first.
 func (f *Fleet) Verify() *Fold {
 	f.T.Helper()
 	if _, err := reassign.New(f.Scripts, f.Options.InstanceTTL, f.Options.MonitorInterval).Requeue(context.Background()); err != nil {
@@ -41,7 +41,7 @@ func (f *Fleet) Verify() *Fold {
 	return told
 }
 
-// differ notes a difference between what the log tells and what is in Redis.
+// differ reports a difference between the log and Redis.
 func (f *Fleet) differ(told *Fold, what string, want, got any) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		told.Broken = append(told.Broken, what+": -told +found\n"+diff)
@@ -72,7 +72,7 @@ func (f *Fleet) Scores(key string) map[string]float64 {
 	return m
 }
 
-// Place is the score of a task in a queue.
+// Place returns the score of a task in a queue.
 func Place(t *FoldTask) float64 {
 	n, _ := strconv.ParseInt(t.ID[2:], 10, 64)
 	return float64(int64(100-t.Priority)<<46 + n)
@@ -125,7 +125,7 @@ func (f *Fleet) compare(told *Fold) {
 	f.compareInstances(told, held, put)
 	f.differ(told, "sets of roles", sets, f.Hash(f.Keys.RoleSets()))
 
-	// Every queue there is, so that none is left that should not be.
+	// All existing queues, to find those that should not exist.
 	for _, key := range f.Scan(f.Keys.Prefix() + "queue:*") {
 		if key == f.Keys.RoleSets() {
 			continue
@@ -150,7 +150,7 @@ func (f *Fleet) compareTask(told *Fold, t *FoldTask) {
 	f.T.Helper()
 	h := f.Hash(f.Keys.Task(t.ID))
 	if len(h) == 0 && !t.Open() {
-		return // kept for a time only
+		return // kept only for a time
 	}
 	want := map[string]string{
 		"id": t.ID, "text": t.Text, "status": t.Status, "priority": strconv.Itoa(t.Priority), "attempt": strconv.FormatInt(t.Attempt, 10),
@@ -182,7 +182,7 @@ func (f *Fleet) compareInstances(told *Fold, held map[string]int, put func(queue
 			workers[id] = true
 		}
 		h := f.Hash(f.Keys.Instance(id))
-		if len(h) == 0 { // expired, and nobody has come by yet
+		if len(h) == 0 { // expired, and no sweep has noticed
 			if n, ok := f.Scores(f.Keys.Available())[id]; ok {
 				put(f.Keys.Available(), id, n)
 			}
@@ -222,7 +222,7 @@ func (f *Fleet) compareInstances(told *Fold, held map[string]int, put func(queue
 	}
 }
 
-// Scan lists the keys of a pattern; only a test may.
+// Scan lists the keys of a pattern. Only tests may do that.
 func (f *Fleet) Scan(pattern string) []string {
 	f.T.Helper()
 	var found []string
@@ -247,11 +247,11 @@ func (f *Fleet) Zset(key string) []string {
 	return list
 }
 
-// Put lets a test write into Redis what the coordinator did not.
+// Put writes to Redis directly, as no command does.
 func (f *Fleet) Put(commands ...[]any) {
 	f.T.Helper()
 	for _, c := range commands {
-		if err := f.Client.Do(context.Background(), c...).Err(); err != nil && err != redis.Nil { //nolint:errorlint // as it comes
+		if err := f.Client.Do(context.Background(), c...).Err(); err != nil && err != redis.Nil { //nolint:errorlint // go-redis returns it unwrapped
 			f.T.Fatalf("%v: %v", c, err)
 		}
 	}

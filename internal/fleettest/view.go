@@ -10,9 +10,9 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// View is a TaskView that notes what it is asked, and answers what the test says.
+// View is a TaskView that records its calls and returns what the test sets.
 type View struct {
-	mu     sync.Mutex // guards Waited and Asked; lists run at the same time
+	mu     sync.Mutex // guards Waited and Asked, because lists run concurrently
 	Waited []int64
 	Asked  []api.TaskQuery
 	Tasks  []json.RawMessage
@@ -26,7 +26,7 @@ type View struct {
 	OnPing func(context.Context) error
 }
 
-// WaitFor notes what is waited for.
+// WaitFor records the seq to wait for.
 func (v *View) WaitFor(_ context.Context, seq int64, atMost time.Duration) (string, error) {
 	v.mu.Lock()
 	v.Waited = append(v.Waited, seq)
@@ -37,7 +37,7 @@ func (v *View) WaitFor(_ context.Context, seq int64, atMost time.Duration) (stri
 	return v.BehindAt, v.Wait
 }
 
-// List returns what the test says.
+// List returns what the test sets.
 func (v *View) List(ctx context.Context, q api.TaskQuery) ([]json.RawMessage, int, error) {
 	if v.OnList != nil {
 		v.OnList(ctx)
@@ -49,7 +49,7 @@ func (v *View) List(ctx context.Context, q api.TaskQuery) ([]json.RawMessage, in
 	return v.Tasks, v.Total, v.Err
 }
 
-// Checkpoint returns what the test says.
+// Checkpoint returns what the test sets.
 func (v *View) Checkpoint(ctx context.Context) (string, error) {
 	if v.OnPing == nil {
 		return v.BehindAt, nil
