@@ -13,15 +13,15 @@ import (
 
 const (
 	asynqWorkers = 32
-	// asynqTasks is how many tasks go through both.
+	// asynqTasks is how many tasks go through each side.
 	asynqTasks = 20_000
 )
 
-// asynq compares a task's whole life with that of a task of asynq.
+// asynq compares a task's whole life with that of a task in asynq.
 func (b *bench) asynq(ctx context.Context) error {
 	return b.with(ctx, "asynq", func(st *stack) error {
-		// asynq has nothing that answers to the projections, and a user of ours has them: both are
-		// told.
+		// asynq has nothing like the projections, but a user of ours runs them, so both figures are
+		// shown.
 		off, err := st.serve(ctx, coordinator{namespace: "asynq-off", bare: true})
 		if err != nil {
 			return err
@@ -64,7 +64,7 @@ func (b *bench) asynq(ctx context.Context) error {
 	})
 }
 
-// tasksOf makes the warm-up a short one.
+// tasksOf makes the warm-up short.
 func tasksOf(d time.Duration) int {
 	if d == warmUp {
 		return asynqTasks / 10
@@ -72,8 +72,8 @@ func tasksOf(d time.Duration) int {
 	return asynqTasks
 }
 
-// asynqLives enqueues n tasks and processes them: tasks a second. Its time ends when asynq has
-// taken note of the last one.
+// asynqLives enqueues n tasks, processes them, and returns tasks a second. It stops the clock when
+// asynq has recorded the last task as done.
 func asynqLives(ctx context.Context, st *stack, n int) (float64, error) {
 	options := asynq.RedisClientOpt{Addr: st.server.Addr(), Password: st.server.Password(), PoolSize: 2 * asynqWorkers}
 	client := asynq.NewClient(options)
@@ -117,10 +117,11 @@ func asynqLives(ctx context.Context, st *stack, n int) (float64, error) {
 	return float64(n) / took.Seconds(), err
 }
 
-// share is how many of n fall to the i-th of some.
+// share returns how many of n belong to the i-th of several workers.
 func share(n, of, i int) int { return (i+1)*n/of - i*n/of }
 
-// lives creates n tasks in batches, then claims and completes them in batches: tasks a second.
+// lives creates n tasks in batches, claims and completes them in batches, and returns tasks a
+// second.
 func lives(ctx context.Context, p *program, n, perClaim int) (float64, error) {
 	conns := make([]*wire.HTTP, batchCallers)
 	for i := range conns {

@@ -12,7 +12,7 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// What a task is in all figures.
+// The task in all figures.
 const (
 	taskText     = "Summarise the minutes of the meeting of last Tuesday"
 	taskPriority = 50
@@ -27,7 +27,7 @@ func appendCall(b []byte, id int, method, params string) []byte {
 	return append(append(append(b, `","params":`...), params...), '}')
 }
 
-// batch is the HTTP request of n calls.
+// batch returns an HTTP request with n calls.
 func batch(addr, method string, n int, params func(i int) string) []byte {
 	body := []byte{'['}
 	for i := range n {
@@ -45,8 +45,8 @@ func single(addr, method, params string) []byte {
 
 func same(params string) func(int) string { return func(int) string { return params } }
 
-// callers opens n connections to a coordinator, each of which sends one request again and again; it
-// is worth ops operations.
+// callers opens n connections to a coordinator. Each one repeats a request that counts as ops
+// operations.
 func callers(ctx context.Context, p *program, n int, request []byte, ops int) ([]step, error) {
 	steps := make([]step, n)
 	for i := range steps {
@@ -63,7 +63,7 @@ func callers(ctx context.Context, p *program, n int, request []byte, ops int) ([
 	return steps, nil
 }
 
-// pipelines opens n connections to Redis, each of which sends ops commands at once again and again.
+// pipelines opens n connections to Redis. Each one repeatedly sends ops commands at once.
 func pipelines(ctx context.Context, st *stack, n, ops int, commands func() []byte) ([]step, error) {
 	steps := make([]step, n)
 	for i := range steps {
@@ -82,20 +82,20 @@ func pipelines(ctx context.Context, st *stack, n, ops int, commands func() []byt
 	return steps, nil
 }
 
-// fixed repeats a command in a pipeline.
+// fixed returns n copies of a command as a pipeline.
 func fixed(command []byte, n int) func() []byte {
 	commands := bytes.Repeat(command, n)
 	return func() []byte { return commands }
 }
 
-// bareCreate loads the script of task.create and gives the command that runs it as the coordinator
-// does.
+// bareCreate loads the script of task.create and returns the command that runs it as the
+// coordinator does.
 func bareCreate(ctx context.Context, st *stack, namespace string) ([]byte, error) {
 	script := lua.Named("create_task")
 	return bareScript(ctx, st, script, namespace, "task.create:127.0.0.1", "0", "", "", taskText, strconv.Itoa(taskPriority), "", "", "", "")
 }
 
-// bareScript loads a script and gives the command that runs it.
+// bareScript loads a script and returns the command that runs it.
 func bareScript(ctx context.Context, st *stack, script *lua.Script, namespace string, args ...string) ([]byte, error) {
 	if err := st.client.ScriptLoad(ctx, script.Source).Err(); err != nil {
 		return nil, fmt.Errorf("load %s: %w", script.Name, err)
@@ -108,7 +108,7 @@ func bareScript(ctx context.Context, st *stack, script *lua.Script, namespace st
 	return wire.AppendCommand(nil, all...), nil
 }
 
-// once opens a connection for a single exchange.
+// once opens a connection for a single request.
 func once(ctx context.Context, p *program, request []byte) ([]byte, error) {
 	conn, err := wire.DialHTTP(ctx, p.addr)
 	if err != nil {
@@ -125,7 +125,7 @@ func (p *program) settled(ctx context.Context) error {
 	return err
 }
 
-// lag waits until a projection, or all of them, have caught up, and gives the lag that it saw
+// lag waits until a projection, or all of them, have caught up, and returns the lag that it saw
 // first.
 func (p *program) lag(ctx context.Context, name string) (first int64, err error) {
 	asked := false

@@ -30,7 +30,7 @@ import (
 // This program's second role: a coordinator that the product's binary does not offer.
 const (
 	roleVariable    = "CLAUDEBENCH_BENCH_ROLE"
-	roleBare        = "bare" // commands and HTTP alone, without projections
+	roleBare        = "bare" // commands and HTTP only, without projections
 	roleFull        = "full" // what serve runs
 	profileVariable = "CLAUDEBENCH_BENCH_PROFILE"
 )
@@ -84,7 +84,7 @@ func profile(path string) (end func(), err error) {
 	}, nil
 }
 
-// bare is the server's wiring without projections.
+// bare wires the server without projections.
 func bare(ctx context.Context, cfg *config.Config, logger *slog.Logger) error {
 	client, err := redisconn.Open(cfg.RedisURL, cfg.Namespace)
 	if err != nil {

@@ -19,12 +19,12 @@ const (
 	bareConns = 8
 )
 
-// flooding is the side that repeats steps.
+// flooding returns the side that repeats steps.
 func flooding(name string, steps []step) side {
 	return side{name, func(ctx context.Context, d time.Duration) (float64, error) { return flood(ctx, d, steps) }}
 }
 
-// singles compares single calls over HTTP with the bare script called one at a time.
+// singles compares single calls over HTTP with the bare script, one call at a time.
 func (b *bench) singles(ctx context.Context) error {
 	return b.with(ctx, "single", func(st *stack) error {
 		ctx, cancel := context.WithCancel(ctx)
@@ -97,8 +97,8 @@ func (b *bench) batches(ctx context.Context) error {
 	})
 }
 
-// minimal does what any queue with a log must do, and nothing else. The key of the hash is built in
-// the script, as in ours.
+// minimal does only what any queue with a log must do. It builds the key of the hash in the script,
+// as ours does.
 const minimal = `
 local key = 'ref:task:' .. ARGV[1]
 redis.call('HSET', key, 'id', ARGV[1], 'text', ARGV[2], 'status', 'pending', 'priority', ARGV[3], 'attempt', '0',
@@ -151,7 +151,7 @@ func (b *bench) script(ctx context.Context) error {
 	})
 }
 
-// envelope is as long as the one of a task.created.
+// envelope is as long as that of a task.created.
 const envelope = `{"id":"1700000000000-12345678","seq":12345678,"type":"task.created","v":1,"timestamp":1700000000000,` +
 	`"actor":"127.0.0.1","cause":"1","trace":null,"payload":{"id":"t-12345678","text":"` + taskText + `","status":"pending",` +
 	`"priority":50,"assignedTo":null,"attempt":0,"metadata":null,"result":null,"error":null,` +

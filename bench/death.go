@@ -19,11 +19,11 @@ const (
 	deathTasks   = 10_000
 	deathTTL     = 3 * time.Second
 	survivors    = 20
-	slowlogFloor = 200 * time.Microsecond // what is faster does not go into SLOWLOG
+	slowlogFloor = 200 * time.Microsecond // SLOWLOG omits faster scripts
 )
 
-// death lets an instance die that holds 10,000 tasks, half of them claimed, while twenty workers
-// live that have room for all. Each round has a Redis of its own.
+// death kills an instance that holds 10,000 tasks, half of them claimed, while twenty live workers
+// have room for all. Each round has its own Redis.
 func (b *bench) death(ctx context.Context) error {
 	var spans, scripts []time.Duration
 	for round := range b.rounds {
@@ -54,7 +54,7 @@ func dieOnce(ctx context.Context, st *stack, namespace string) (span, script tim
 	if err := createTasks(ctx, st, namespace, deathTasks); err != nil {
 		return 0, 0, err
 	}
-	// It is alone, and so is given all of them.
+	// It is the only worker, so it gets all of them.
 	if _, err := once(ctx, p, single(p.addr, "system.register", registration("victim", deathTasks))); err != nil {
 		return 0, 0, err
 	}
@@ -91,7 +91,7 @@ func dieOnce(ctx context.Context, st *stack, namespace string) (span, script tim
 	return span, script, err
 }
 
-// holds checks that the victim has what it should have.
+// holds checks that the victim has its tasks.
 func holds(ctx context.Context, st *stack, namespace string) error {
 	space, err := keys.New(namespace)
 	if err != nil {
@@ -135,15 +135,14 @@ func heartbeats(ctx context.Context, p *program) error {
 	}
 }
 
-// reassigned waits until every task of the victim has a new owner, and gives the time from
+// reassigned waits until every task of the victim has a new owner. It returns the time from
 // instance.failed to the last task.assigned, by the log.
 func reassigned(ctx context.Context, st *stack, namespace string, beats <-chan error) (time.Duration, error) {
 	space, err := keys.New(namespace)
 	if err != nil {
 		return 0, err
 	}
-	// Until here everything the log has is the set-up; each task is then unassigned and assigned
-	// once.
+	// So far the log contains only the set-up. Each task is then unassigned and assigned once.
 	var failed redis.XMessage
 	after, owners, last := "$", map[string]bool{}, int64(0)
 	tail, err := st.client.XRevRangeN(ctx, space.Events(), "+", "-", 1).Result()
@@ -190,8 +189,8 @@ func reassigned(ctx context.Context, st *stack, namespace string, beats <-chan e
 	return time.Duration(last-began) * time.Millisecond, err
 }
 
-// longestScript is the longest run of a script in SLOWLOG; 0 when all were faster than what goes in
-// there.
+// longestScript returns the longest run of a script in SLOWLOG, or 0 if all were faster than its
+// threshold.
 func longestScript(ctx context.Context, st *stack) (time.Duration, error) {
 	entries, err := st.client.SlowLogGet(ctx, -1).Result()
 	if err != nil {

@@ -28,7 +28,7 @@ func registration(id string, most int) string {
 	return fmt.Sprintf(`{"id":%q,"roles":["worker"],"metadata":{"maxTasks":%d}}`, id, most)
 }
 
-// createTasks creates n tasks by the bare script.
+// createTasks creates n tasks with the bare script.
 func createTasks(ctx context.Context, st *stack, namespace string, n int) error {
 	command, err := bareCreate(ctx, st, namespace)
 	if err != nil {
@@ -37,7 +37,7 @@ func createTasks(ctx context.Context, st *stack, namespace string, n int) error 
 	return pipeline(ctx, st, n, func(b []byte, _ int) []byte { return append(b, command...) })
 }
 
-// pipeline runs n commands, as many in one round trip as a batch has calls.
+// pipeline runs n commands, as many per round trip as a batch has calls.
 func pipeline(ctx context.Context, st *stack, n int, command func(b []byte, i int) []byte) error {
 	conn, err := st.dial(ctx)
 	if err != nil {
@@ -67,9 +67,8 @@ var (
 	first    = []byte(`"task":`)
 )
 
-// claimedIDs are the ids of the tasks in the answer of task.claim, or of a batch of them. When
-// several were asked for in a call they are all in its `tasks`, and the first in its `task` as
-// well.
+// claimedIDs returns the ids of the tasks in the result of task.claim, or of a batch of calls. If a
+// call asked for several tasks, its `tasks` has all of them, and its `task` repeats the first.
 func claimedIDs(answer []byte, several bool) iter.Seq[[]byte] {
 	mark := taskID
 	if several {

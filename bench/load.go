@@ -9,11 +9,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// step does a piece of work and tells how many operations it was.
+// step does a piece of work and returns how many operations it was.
 type step func() (int, error)
 
-// flood runs one goroutine for each step, each again and again, for d, and gives the operations a
-// second.
+// flood repeats each step in its own goroutine for d, and returns operations a second.
 func flood(ctx context.Context, d time.Duration, steps []step) (float64, error) {
 	var total atomic.Int64
 	var over atomic.Bool
@@ -39,15 +38,14 @@ func flood(ctx context.Context, d time.Duration, steps []step) (float64, error) 
 	return float64(total.Load()) / time.Since(start).Seconds(), err
 }
 
-// side is one of the things that are compared: it works for d and gives operations a second.
+// side is one side of a comparison: it works for d and returns operations a second.
 type side struct {
 	name string
 	run  func(ctx context.Context, d time.Duration) (float64, error)
 }
 
-// alternate measures the sides in turns, so that whatever else the machine does falls on all of
-// them. Before each turn it waits until what went before has settled. It gives a row for each
-// round.
+// alternate measures the sides in turns, so that other load on the machine affects all of them.
+// Before each turn it waits until the turn before has settled. It returns a row for each round.
 func (b *bench) alternate(ctx context.Context, st *stack, settle func(context.Context) error, sides ...side) ([][]float64, error) {
 	for _, s := range sides {
 		if _, err := s.run(ctx, warmUp); err != nil {
@@ -78,7 +76,7 @@ func (b *bench) alternate(ctx context.Context, st *stack, settle func(context.Co
 
 const warmUp = time.Second
 
-// compared is what a comparison of two rates came to, over all rounds.
+// compared is the result of a comparison of two rates over all rounds.
 type compared struct {
 	ours, reference, ratio float64 // medians
 	least, most            float64 // of the rounds' ratios
@@ -101,7 +99,7 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// middle is the median of many times.
+// middle returns the median.
 func middle(times []time.Duration) time.Duration {
 	values := make([]float64, len(times))
 	for i, d := range times {
@@ -110,7 +108,7 @@ func middle(times []time.Duration) time.Duration {
 	return time.Duration(median(values))
 }
 
-// each runs a function for 0 to n-1 at once.
+// each runs a function for 0 to n-1 concurrently.
 func each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range n {

@@ -1,9 +1,9 @@
 // Command bench measures the coordinator on a private Redis and a private Postgres, and prints a
-// table of the figures it must reach. `make bench` runs it; README.md says what each figure means.
+// table of the figures with their targets. `make bench` runs it; README.md explains each figure.
 //
-// A fault of any kind (a call that fails, a server that ends) stops it with exit code 1: figures
-// are printed only of work that was done. A figure that is missed is not a fault, unless --strict
-// is given.
+// A fault of any kind, such as a failed call or a server that exits, stops it with exit code 1,
+// because a figure counts only if all work was done. A missed target is not a fault, unless
+// --strict is set.
 package main
 
 import (
@@ -46,11 +46,11 @@ type result struct {
 	figure          string
 	ours, reference string
 	ratio           string
-	mark            string // what must be reached
+	mark            string // the target
 	reached         bool
 }
 
-// figure is a measurement, which may give several lines of the table.
+// figure is a measurement, which may add several lines to the table.
 type figure struct {
 	name    string // for --only
 	about   string
@@ -136,12 +136,12 @@ func (b *bench) all(ctx context.Context, figures []figure, profiles string) (err
 	return nil
 }
 
-// say tells on stderr how far the run is.
+// say reports progress on stderr.
 func (b *bench) say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%4.0fs  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// with runs a measurement on a Redis of its own.
+// with runs a measurement on its own Redis.
 func (b *bench) with(ctx context.Context, name string, measure func(*stack) error) (err error) {
 	st, err := b.newStack(ctx, name)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/claudebench/claudebench/bench/wire"
 )
 
-// fleet is a coordinator with a fleet and its tasks, for the measurement of single calls.
+// fleet is a coordinator with a fleet and its tasks, for measuring single calls.
 type fleet struct {
 	name             string
 	tasks, instances int
@@ -18,11 +18,11 @@ type fleet struct {
 	times            map[string][]time.Duration // by method
 }
 
-// sizeMethods are the methods whose time is compared.
+// sizeMethods are the methods whose times are compared.
 var sizeMethods = []string{"system.register", "system.heartbeat", "task.create", "task.claim", "task.complete"}
 
-// size compares the time of a call, made alone, in a large fleet and in a small one. Each has a
-// Redis of its own, and the calls alternate between both.
+// size compares the time of a call, made alone, in a large fleet and in a small one. Each has its
+// own Redis, and the calls alternate between the two.
 func (b *bench) size(ctx context.Context) error {
 	small := &fleet{name: "small", tasks: 1_000, instances: 10}
 	large := &fleet{name: "large", tasks: 200_000, instances: 5_000}
@@ -38,14 +38,14 @@ func (b *bench) size(ctx context.Context) error {
 				if err := fleet.program.settled(ctx); err != nil {
 					return err
 				}
-				// Not before: a server hangs up on who connects and says nothing.
+				// Connect only now, because a server closes connections that stay idle.
 				var err error
 				if fleet.conn, err = wire.DialHTTP(ctx, fleet.program.addr); err != nil {
 					return err
 				}
 				defer fleet.conn.Close()
 			}
-			// Turns of few calls, so that what the machine does meanwhile falls on both.
+			// Turns are short, so that other load on the machine affects both fleets.
 			for end := time.Now().Add(b.duration * time.Duration(b.rounds)); time.Now().Before(end); {
 				for _, fleet := range []*fleet{small, large} {
 					for range 5 {
@@ -64,8 +64,8 @@ func (b *bench) size(ctx context.Context) error {
 	})
 }
 
-// fill creates the tasks and then registers the instances, each of which is given as many as it may
-// hold.
+// fill creates the tasks and then registers the instances, each of which gets as many tasks as it
+// may hold.
 func (f *fleet) fill(ctx context.Context, st *stack) error {
 	var err error
 	f.times = map[string][]time.Duration{}
@@ -78,7 +78,7 @@ func (f *fleet) fill(ctx context.Context, st *stack) error {
 	return registerWorkers(ctx, f.program, "agent", f.instances, 10)
 }
 
-// measure makes each call once, in a way that leaves the fleet as it was.
+// measure makes each call once, and leaves the fleet as it was.
 func (f *fleet) measure() error {
 	f.turn++
 	agent, guest := workerName("agent", f.turn%f.instances), workerName("guest", f.turn)

@@ -21,14 +21,14 @@ import (
 	"github.com/claudebench/claudebench/internal/redisconn"
 )
 
-// patience bounds what should take a moment: a start, a drain, a backlog.
+// patience bounds anything that should be quick: a start, a drain, a backlog.
 const patience = 60 * time.Second
 
-// pollEvery is how often something is asked until it is so.
+// pollEvery is how often until checks its condition.
 const pollEvery = 10 * time.Millisecond
 
 // site is what all figures share: a folder, the binary to measure, and one Postgres, in which each
-// namespace has a schema of its own.
+// namespace has its own schema.
 type site struct {
 	dir      string
 	binary   string // claudebench, as users build it
@@ -42,8 +42,8 @@ func newSite(ctx context.Context, profiles string) (*site, error) {
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
 	s := &site{dir: dir, binary: filepath.Join(dir, "claudebench"), profiles: profiles}
-	// Postgres may run as another user, who must get through.
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // others may pass, and read nothing
+	// Postgres may run as another user, which must be able to enter.
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // others may enter, but not read
 		return s, err
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-o", s.binary, "./cmd/claudebench")
@@ -72,8 +72,8 @@ func (s *site) close() error {
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
-// stack is one private Redis, and what was started beside it; a figure has one for itself, so that
-// it begins with an empty one.
+// stack is one private Redis and the programs that use it. Each figure has its own, so that it
+// starts with an empty Redis.
 type stack struct {
 	*site
 	name     string
@@ -85,7 +85,7 @@ type stack struct {
 func (s *site) newStack(ctx context.Context, name string) (*stack, error) {
 	server, err := devstack.StartRedis(ctx, devstack.RedisOptions{
 		Dir: filepath.Join(s.dir, "redis-"+name), AppendOnly: true,
-		// A rewrite of the append-only file falls on one side or the other by chance.
+		// A rewrite of the append-only file would hit one side or the other by chance.
 		Extra: []string{"auto-aof-rewrite-percentage 0"},
 	})
 	if err != nil {
@@ -109,7 +109,7 @@ func (st *stack) close() error {
 	if st.client != nil {
 		_ = st.client.Close()
 	}
-	// What it holds is worth nothing: no orderly end.
+	// The data is not needed, so a kill is enough.
 	return errors.Join(err, st.server.Kill(), ctx.Err(), os.RemoveAll(st.server.Dir()))
 }
 
@@ -117,19 +117,19 @@ func (st *stack) dial(ctx context.Context) (*wire.Redis, error) {
 	return wire.DialRedis(ctx, st.server.Addr(), st.server.Password())
 }
 
-// coordinator says which coordinator a figure wants.
+// coordinator says which coordinator a figure needs.
 type coordinator struct {
 	namespace string
 	bare      bool          // without projections, and so without Postgres
-	ttl       time.Duration // of instances; long when it is 0, since most figures send no heartbeats
+	ttl       time.Duration // of instances; 0 means long, because most figures send no heartbeats
 }
 
-// countedLimits are rate limits that count every call and refuse none, so that what is measured has
-// its guard.
+// countedLimits are rate limits that count every call but reject none, so that the measurement
+// includes their cost.
 const countedLimits = "task.create=1000000000,task.claim=1000000000,task.complete=1000000000," +
 	"system.register=1000000000,system.heartbeat=1000000000,system.unregister=1000000000"
 
-// program is a coordinator that runs as a process of its own.
+// program is a coordinator that runs in its own process.
 type program struct {
 	addr string
 	cmd  *exec.Cmd
@@ -137,9 +137,9 @@ type program struct {
 	done chan error
 }
 
-// serve starts a coordinator and returns when it is ready. It is the binary that users run; only
-// what that binary does not offer (no projections, a profile) makes it this program in its second
-// role.
+// serve starts a coordinator and returns when it is ready. It runs the binary that users run. Only
+// for what that binary does not offer (no projections, a profile) it runs this program in its
+// second role.
 func (st *stack) serve(ctx context.Context, c coordinator) (*program, error) {
 	port, err := devstack.FreePort()
 	if err != nil {
@@ -192,7 +192,7 @@ func (st *stack) serve(ctx context.Context, c coordinator) (*program, error) {
 	return p, nil
 }
 
-// ready waits until the coordinator takes commands.
+// ready waits until the coordinator accepts commands.
 func (p *program) ready(ctx context.Context) error {
 	return until(ctx, pollEvery, func() (bool, error) {
 		select {
@@ -207,7 +207,7 @@ func (p *program) ready(ctx context.Context) error {
 	})
 }
 
-// get fetches what is answered with status 200.
+// get returns the body of a response, which must have status 200.
 func get(ctx context.Context, url string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -245,7 +245,7 @@ func (p *program) stop() error {
 	}
 }
 
-// until asks again and again, for as long as patience lasts.
+// until repeats done until it is true, for up to patience.
 func until(ctx context.Context, every time.Duration, done func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -14,7 +14,7 @@ import (
 	"github.com/claudebench/claudebench/internal/devstack"
 )
 
-// rate adds the line of a figure that compares two rates, of which the ratio must reach a mark.
+// rate adds the line of a figure that compares two rates. Their ratio must reach mark.
 func (b *bench) rate(name string, c compared, mark float64) {
 	ratio := fmt.Sprintf("%.2f", c.ratio)
 	if b.rounds > 1 {
@@ -28,7 +28,7 @@ func (b *bench) rate(name string, c compared, mark float64) {
 
 func perSecond(rate float64) string { return fmt.Sprintf("%.0f/s", rate) }
 
-// span adds the line of a figure that is a time, which must not exceed a mark.
+// span adds the line of a figure that is a duration, which must not exceed mark.
 func (b *bench) span(name string, d, mark time.Duration) {
 	b.results = append(b.results, result{
 		figure: name, ours: d.Round(10 * time.Microsecond).String(), mark: "≤ " + mark.String(), reached: d <= mark,
@@ -47,7 +47,7 @@ func (r result) verdict() string {
 	return fmt.Sprintf("%s, must be %s: %s", what, r.mark, verdict)
 }
 
-// print writes the table and tells how many figures were missed.
+// print writes the table and returns how many figures missed their target.
 func (b *bench) print(out io.Writer) (missed int) {
 	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
 		fmt.Fprintf(out, "\nload average at the end: %s (the measurement itself included)", strings.Join(strings.Fields(string(load))[:3], " "))
@@ -68,7 +68,7 @@ func (b *bench) print(out io.Writer) (missed int) {
 	return missed
 }
 
-// versions are those of the servers, and of what is measured against.
+// versions returns the versions of the servers and of asynq.
 func versions() string {
 	var parts []string
 	if path, _, err := devstack.FindRedis(); err == nil {
@@ -93,8 +93,7 @@ func versions() string {
 	return strings.Join(parts, ", ")
 }
 
-// ratio adds the line of a figure that compares two times, of which the ratio must not exceed a
-// mark.
+// ratio adds the line of a figure that compares two durations. Their ratio must not exceed mark.
 func (b *bench) ratio(name string, ours, reference time.Duration, mark float64) {
 	ratio := float64(ours) / float64(reference)
 	b.results = append(b.results, result{

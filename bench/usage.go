@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// clockTick is the unit of /proc's times: Linux tells it to programs as 100 a second, whatever its
-// own is.
+// clockTick is the unit of times in /proc: Linux always reports 100 ticks a second to programs.
 const clockTick = 10 * time.Millisecond
 
 // process is a line of /proc/<pid>/stat.
@@ -21,18 +20,18 @@ type process struct {
 	cpu    time.Duration
 }
 
-// usage is the processor time that was taken so far, by kind of process: Redis, the coordinators,
-// Postgres and this program, which generates the load. Where there is no /proc it stays empty.
+// usage is the CPU time used so far, by kind of process: Redis, the coordinators, Postgres, and
+// this program, which generates the load. It is empty without /proc.
 type usage map[string]time.Duration
 
-// usage reads the processor time of this program and of everything it started.
+// usage returns the CPU time of this program and of everything it started.
 func (st *stack) usage() usage {
 	all := map[int]process{}
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			continue // it has ended meanwhile
+			continue // it has exited since
 		}
 		if pid, p, ok := parseStat(string(text)); ok {
 			all[pid] = p
@@ -84,8 +83,8 @@ func parseStat(line string) (pid int, p process, ok bool) {
 	return pid, p, true
 }
 
-// per says how many microseconds of a core each kind of process took for one of n operations since
-// then.
+// per returns a text with the CPU time in microseconds that each kind of process used per operation
+// since then.
 func (u usage) per(n float64, since usage) string {
 	var parts []string
 	for _, name := range []string{"redis", "coordinator", "postgres", "generator"} {

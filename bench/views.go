@@ -15,8 +15,8 @@ import (
 const (
 	rebuildEvents = 200_000
 	// rebuildLot is how many tasks are created before the first of them is claimed, and claimed
-	// before the first is completed: more than a projection's batch holds, so that an event changes
-	// a row of its own instead of being folded into the one before.
+	// before the first is completed. It is larger than a projection's batch, so that each event
+	// changes a row instead of being folded into the event before.
 	rebuildLot = 20_000
 	lagAfter   = 30 * time.Second
 )
@@ -47,8 +47,7 @@ func (b *bench) rebuild(ctx context.Context) error {
 	})
 }
 
-// history writes a log of about rebuildEvents events by the scripts themselves, and returns how
-// many.
+// history writes a log of about rebuildEvents events with the real scripts, and returns how many.
 func history(ctx context.Context, st *stack, namespace string) (int64, error) {
 	const worker = "agent"
 	space, err := keys.New(namespace)
@@ -96,7 +95,7 @@ func history(ctx context.Context, st *stack, namespace string) (int64, error) {
 	return st.client.XLen(ctx, space.Events()).Result()
 }
 
-// lag floods a coordinator with batches and then waits until the task view has all of it.
+// lag floods a coordinator with batches and then waits until the task view has caught up.
 func (b *bench) lag(ctx context.Context) error {
 	return b.with(ctx, "lag", func(st *stack) error {
 		ctx, cancel := context.WithCancel(ctx)

@@ -1,8 +1,7 @@
-// Package wire speaks HTTP and the Redis protocol with as little work as it can, so that the load
-// generator does not eat the cores it measures: requests are bytes that were built before, replies
-// are skipped or handed out as they lie in the buffer. The benchmark's figures are its only
-// callers.
+// Package wire speaks HTTP and the Redis protocol with as little work as possible, so that the load
+// generator does not use the cores that it measures. Requests are built in advance; replies are
+// skipped or returned as slices of the buffer. Only the benchmark calls it.
 //
-// It repairs nothing: an error reply of Redis, a status other than 200, and any fault of the
-// connection is an error, and the measurement that meets it is over.
+// It never retries: an error reply of Redis, a status other than 200, or a connection fault is an
+// error, and ends the measurement.
 package wire

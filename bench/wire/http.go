@@ -10,7 +10,7 @@ import (
 	"strconv"
 )
 
-// HTTP is one connection that is kept alive. It is not safe for concurrent use.
+// HTTP is one keep-alive connection. It is not safe for concurrent use.
 type HTTP struct {
 	conn net.Conn
 	in   *bufio.Reader
@@ -26,10 +26,10 @@ func DialHTTP(ctx context.Context, addr string) (*HTTP, error) {
 	return &HTTP{conn: conn, in: bufio.NewReaderSize(conn, bufferSize)}, nil
 }
 
-// Close ends the connection.
+// Close closes the connection.
 func (c *HTTP) Close() error { return c.conn.Close() }
 
-// AppendPost appends a POST of JSON, head and body.
+// AppendPost appends a POST request with a JSON body.
 func AppendPost(b []byte, addr, path string, body []byte) []byte {
 	b = append(append(append(b, "POST "...), path...), " HTTP/1.1\r\nHost: "...)
 	b = append(append(b, addr...), "\r\nContent-Type: application/json\r\nContent-Length: "...)
@@ -42,8 +42,8 @@ var (
 	contentLength = []byte("Content-Length: ")
 )
 
-// Do sends a request made by AppendPost and gives the answer's body, which is good until the next
-// call.
+// Do sends a request made by AppendPost and returns the response body, which is valid until the
+// next call.
 func (c *HTTP) Do(request []byte) ([]byte, error) {
 	if _, err := c.conn.Write(request); err != nil {
 		return nil, fmt.Errorf("write to the coordinator: %w", err)
@@ -81,7 +81,7 @@ func (c *HTTP) Do(request []byte) ([]byte, error) {
 
 var failure = []byte(`"jsonrpc":"2.0","error"`)
 
-// Call is Do for JSON-RPC: an answer with an error in it is one.
+// Call is Do for JSON-RPC: an error in the response is an error.
 func (c *HTTP) Call(request []byte) ([]byte, error) {
 	body, err := c.Do(request)
 	if err != nil {

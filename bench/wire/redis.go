@@ -10,7 +10,7 @@ import (
 	"strconv"
 )
 
-// bufferSize holds a pipeline of answers, and a batch of a hundred tasks.
+// bufferSize fits a pipeline of replies, and a batch of a hundred tasks.
 const bufferSize = 64 << 10
 
 // Redis is one connection. It is not safe for concurrent use.
@@ -19,7 +19,7 @@ type Redis struct {
 	in   *bufio.Reader
 }
 
-// DialRedis connects and gives the password.
+// DialRedis connects and authenticates with the password.
 func DialRedis(ctx context.Context, addr, password string) (*Redis, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
@@ -36,10 +36,10 @@ func DialRedis(ctx context.Context, addr, password string) (*Redis, error) {
 	return c, nil
 }
 
-// Close ends the connection.
+// Close closes the connection.
 func (c *Redis) Close() error { return c.conn.Close() }
 
-// AppendCommand appends a command as Redis reads it.
+// AppendCommand appends a command in the Redis protocol.
 func AppendCommand(b []byte, args ...string) []byte {
 	b = append(strconv.AppendInt(append(b, '*'), int64(len(args)), 10), "\r\n"...)
 	for _, arg := range args {
@@ -57,7 +57,7 @@ func (c *Redis) Send(commands []byte) error {
 	return nil
 }
 
-// Skip reads n replies; the error is the first one that Redis answered, or the connection's.
+// Skip reads n replies. The error is the first error reply, or the connection's.
 func (c *Redis) Skip(n int) error {
 	var refused error
 	for range n {
@@ -74,7 +74,7 @@ func (c *Redis) Skip(n int) error {
 	return refused
 }
 
-// ErrorReply is an error that Redis answered.
+// ErrorReply is an error reply of Redis.
 type ErrorReply struct{ Text string }
 
 func (e *ErrorReply) Error() string { return "redis answered " + e.Text }
