@@ -3,8 +3,10 @@ package mcp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
+	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/claudebench/claudebench/internal/answers"
@@ -55,4 +57,27 @@ func bounded(body json.RawMessage) *api.Error {
 		}
 	}
 	return nil
+}
+
+// boundedLists is middleware. The SDK answers tools/list by itself. Its answers count like those of
+// calls, because a short batch can ask for a thousand of them.
+func (h *handler) boundedLists(next sdk.MethodHandler) sdk.MethodHandler {
+	return func(ctx context.Context, method string, r sdk.Request) (result sdk.Result, err error) {
+		x, ok := ctx.Value(exchangeKey{}).(*exchange)
+		if method != "tools/list" || !ok {
+			return next(ctx, method, r)
+		}
+		_, failed := x.run(ctx, func(ctx context.Context) (json.RawMessage, *api.Error) {
+			var failed *api.Error
+			if errors.As(answers.Reserve(ctx, copies*int64(len(h.listed))), &failed) {
+				return nil, failed
+			}
+			result, err = next(ctx, method, r)
+			return h.listed, nil // only its length matters
+		})
+		if failed != nil {
+			return nil, protocolError(failed)
+		}
+		return result, err
+	}
 }

@@ -55,12 +55,18 @@ func (h *handler) read(get func(ctx context.Context, uri string) (json.RawMessag
 		case failed.Code == api.CodeNotFound:
 			return nil, notFound(r.Params.URI)
 		}
-		data, err := jsontext.Marshal(failed.Data)
-		if err != nil {
-			data = nil
-		}
-		return nil, &jsonrpc.Error{Code: int64(failed.Code), Message: failed.Message + ". Next: " + next(failed), Data: data}
+		return nil, protocolError(failed)
 	}
+}
+
+// protocolError returns an error of the API as one of the protocol, for requests that have no
+// errors of their own.
+func protocolError(failed *api.Error) error {
+	data, err := jsontext.Marshal(failed.Data)
+	if err != nil {
+		data = nil
+	}
+	return &jsonrpc.Error{Code: int64(failed.Code), Message: failed.Message + ". Next: " + next(failed), Data: data}
 }
 
 // notFound returns the error for a resource that does not exist.
