@@ -45,12 +45,13 @@ func (s *Server) ready(writable func(context.Context) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
-		answer := s.readiness(ctx, writable)
+		stranger := s.tokens != nil && auth.Name(r.Context()) == ""
+		answer := s.readiness(ctx, writable, !stranger)
 		status := http.StatusOK
 		if !answer.Ready {
 			status = http.StatusServiceUnavailable
 		}
-		if s.tokens != nil && auth.Name(r.Context()) == "" {
+		if stranger {
 			// Only members of the fleet see its state.
 			writeJSON(w, status, map[string]bool{"ready": answer.Ready})
 			return
@@ -59,13 +60,17 @@ func (s *Server) ready(writable func(context.Context) error) http.HandlerFunc {
 	}
 }
 
-func (s *Server) readiness(ctx context.Context, writable func(context.Context) error) readiness {
+// readiness returns the state. Without details it asks only whether commands are accepted, which
+// costs no query: callers without a token must not keep the stores busy.
+func (s *Server) readiness(ctx context.Context, writable func(context.Context) error, details bool) readiness {
 	answer := readiness{Ready: true, Redis: storeOK, Postgres: storeOff}
 	var lag taskview.Lag
 	// Concurrently, so that a store that hangs does not use up the time of the other.
 	var asked sync.WaitGroup
-	asked.Go(func() { answer.Projections = s.runner.Status(ctx) })
-	if s.tasks != nil {
+	if details {
+		asked.Go(func() { answer.Projections = s.runner.Status(ctx) })
+	}
+	if details && s.tasks != nil {
 		asked.Go(func() { answer.Postgres, lag = s.postgres(ctx) })
 	}
 	if err := writable(ctx); err != nil {
@@ -83,7 +88,7 @@ func (s *Server) readiness(ctx context.Context, writable func(context.Context) e
 	if lag.Stale() {
 		answer.Degraded, answer.Reasons = true, append(answer.Reasons, lag.String())
 	}
-	if err := s.fleet.Err(); err != nil {
+	if err := s.fleet.Err(); details && err != nil {
 		answer.Degraded, answer.Reasons = true, append(answer.Reasons, err.Error())
 	}
 	select {

@@ -1,8 +1,11 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +15,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/fleet"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -152,4 +157,24 @@ func TestReadyWithoutPostgresFromTheStart(t *testing.T) {
 		text, err := c.ask("task.list", params{})
 		return strings.Contains(string(text), `"id":"`+id+`"`), fmt.Sprintf("%s, %v", text, err)
 	})
+}
+
+// A caller without a token learns whether commands are accepted, and no store is asked for it: this
+// server has none.
+func TestReadyForStrangersAsksNoStore(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tokens.yaml")
+	authFile(t, path)
+	tokens, err := auth.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{tokens: tokens, fleet: new(fleet.Member), draining: make(chan struct{})}
+	for want, writable := range map[int]error{http.StatusOK: nil, http.StatusServiceUnavailable: errors.New("away")} {
+		w := httptest.NewRecorder()
+		s.ready(func(context.Context) error { return writable })(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
+		if text := fmt.Sprintf(`{"ready":%t}`, writable == nil); w.Code != want || strings.TrimSpace(w.Body.String()) != text {
+			t.Errorf("%d %s, want %d %s", w.Code, w.Body, want, text)
+		}
+	}
 }

@@ -125,7 +125,9 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (*Server, error) 
 		WriteTimeout:      cmp.Or(o.Timeouts.Answer, 30*time.Second),
 		IdleTimeout:       cmp.Or(o.Timeouts.Idle, 2*time.Minute),
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		// OPTIONS * has a handler of its own otherwise, which checks neither Host nor token.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
 	}
 	s.connections.watch(s.http)
 	s.running.Go(func() {

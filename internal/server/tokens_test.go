@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -83,6 +84,20 @@ func TestTokensOnEveryPath(t *testing.T) {
 			if status != http.StatusUnauthorized || !strings.Contains(body, `"code":-32002,"message":"Unauthorized"`) || strings.Contains(body, stranger) {
 				t.Errorf("%s with %s: %d %s", path, name, status, body)
 			}
+		}
+	}
+	// A request for no path, with a foreign name and without a token.
+	for host, want := range map[string]string{"evil.example": "403", strings.TrimPrefix(c.url, "http://"): "401"} {
+		conn, err := dial(t, strings.TrimPrefix(c.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := make([]byte, len("HTTP/1.1 403"))
+		if _, err := fmt.Fprintf(conn, "OPTIONS * HTTP/1.1\r\nHost: %s\r\n\r\n", host); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 "+want {
+			t.Errorf("OPTIONS * to %s: %s, %v, want %s", host, answer, err, want)
 		}
 	}
 	for _, wire := range []struct {
