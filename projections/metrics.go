@@ -19,7 +19,7 @@ import (
 //	  runCount, runTotalMs, runMaxMs                from a task's last claim to its end
 //	  finished.<minute modulo 60>                   `<minute>:<tasks>` finished in that minute since 1970
 //	metrics:queues
-//	  pending, assigned, inProgress                 tasks in that state now; pending includes assigned
+//	  pending, assigned, inProgress                 tasks now; pending includes assigned
 //	  waitCount, waitTotalMs, waitMaxMs             from queueing a task to its claim
 //	  requeued                                      tasks that went from in progress back to a queue
 //	metrics:scaling
@@ -27,7 +27,7 @@ import (
 //	  instancesRegistered, instancesResumed, instancesUnregistered, instancesFailed, leaderElections,
 //	  tasksReassigned                               how often that happened
 //	  assigned.<id>, claimed.<id>, completed.<id>, failed.<id>
-//	                                                tasks of each registered instance since it registered
+//	                                                tasks of each registered instance, since then
 //	metrics:events:<type>
 //	  count, lastId, lastAt
 type Metrics struct{ redisStore }

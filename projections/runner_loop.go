@@ -207,7 +207,7 @@ func (l *loop) report(next message.HandlerFunc) message.HandlerFunc {
 			l.applied(l.log, batch)
 			return nil, nil
 		case errors.Is(err, ErrCheckpointMoved):
-			l.log.Debug("reading the checkpoint again", "reason", err) // during a rebuild, once per batch
+			l.log.Debug("reading the checkpoint again", "reason", err) // once a batch in a rebuild
 		default:
 			l.prepare(false)
 			l.failed(m.Context(), l.log, stageBatch, err)

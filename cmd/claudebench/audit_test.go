@@ -14,8 +14,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// The auditors' tools on what a coordinator has made: replay prints the log, verify proves it,
-// rebuild folds it again, and a state that somebody changed behind its back is named.
+// The audit commands on a coordinator's data: replay prints the log, verify proves it, rebuild
+// folds it again, and verify reports a state that was changed behind the coordinator's back.
 func TestReplayVerifyAndRebuild(t *testing.T) {
 	t.Parallel()
 	namespace := testenv.Namespace(t)
@@ -29,7 +29,7 @@ func TestReplayVerifyAndRebuild(t *testing.T) {
 		{"task.create", `{"text":"one"}`},
 		{"task.claim", `{"workerId":"w"}`},
 		{"task.complete", `{"id":"t-3"}`},
-		{"task.list", `{}`}, // the views have all of it
+		{"task.list", `{}`}, // the views have applied everything
 	} {
 		if r := execute(t, []string{url}, "call", c[0], c[1]); r.code != 0 {
 			t.Fatalf("%s: %+v", c[0], r)
@@ -90,8 +90,8 @@ func TestReplayVerifyAndRebuild(t *testing.T) {
 	}
 }
 
-// A Redis that has lost its data: a start is refused, and names the command that takes the rows
-// over.
+// A coordinator refuses to start on a Redis that lost its data, and the error names the command
+// that takes the rows over.
 func TestTakeOver(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{})

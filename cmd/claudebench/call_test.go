@@ -53,7 +53,7 @@ func TestCall(t *testing.T) {
 	}
 }
 
-// What listens on every address is called on this machine.
+// A coordinator that listens on every address is called on this machine.
 func TestBaseURL(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{
@@ -78,7 +78,7 @@ func TestCallNamesAnUntrustedCertificate(t *testing.T) {
 	}
 }
 
-// A private CA is trusted beside the system's, by a flag or a variable.
+// A flag or a variable adds a private CA to the system's CAs.
 func TestCallTrustsAPrivateCA(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -16,16 +16,16 @@ import (
 	"github.com/claudebench/claudebench/internal/config"
 )
 
-// client talks to a coordinator by HTTP. Its fields are flags.
+// client calls a coordinator over HTTP. Its fields are flags.
 type client struct{ url, ca string }
 
-// bind adds the flags of the coordinator to talk to.
+// bind adds the flags that select the coordinator.
 func (c *client) bind(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.url, "url", "", "the coordinator's URL (default: http:// and CB_LISTEN or 127.0.0.1:3000)")
 	cmd.Flags().StringVar(&c.ca, "ca", "", "PEM file of a private CA to trust in addition to the system's")
 }
 
-// baseURL is the coordinator's URL without a slash at its end.
+// baseURL returns the coordinator's URL without a trailing slash.
 func (c *client) baseURL() string {
 	url := c.url
 	if url == "" {
@@ -35,7 +35,7 @@ func (c *client) baseURL() string {
 		url = "127.0.0.1:3000"
 	}
 	if !strings.Contains(url, "://") {
-		// A coordinator that listens on every address is called on this machine's own.
+		// A coordinator that listens on every address is called on this machine.
 		if host, port, err := net.SplitHostPort(url); err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
 			url = net.JoinHostPort("localhost", port)
 		}
@@ -44,7 +44,7 @@ func (c *client) baseURL() string {
 	return strings.TrimSuffix(url, "/")
 }
 
-// send makes a request and returns the status and the body of its answer.
+// send makes a request and returns the status and the body of the response.
 func (c *client) send(request *http.Request) (status int, body []byte, err error) {
 	if token := strings.TrimSpace(os.Getenv(config.Token)); token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
@@ -63,7 +63,7 @@ func (c *client) send(request *http.Request) (status int, body []byte, err error
 	return response.StatusCode, body, unavailableError(err)
 }
 
-// transport trusts the private CA, if one is named, and those of the system.
+// transport trusts the system's CAs, and the private CA if one is named.
 func (c *client) transport() (*http.Transport, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // as documented
 	if c.ca == "" {
@@ -84,7 +84,7 @@ func (c *client) transport() (*http.Transport, error) {
 	return transport, nil
 }
 
-// unreachable says why a coordinator did not answer, and what to do.
+// unreachable returns an error that says why a coordinator did not reply, and what to do.
 func unreachable(host string, err error) error {
 	var certificate *tls.CertificateVerificationError
 	var timeout interface{ Timeout() bool }

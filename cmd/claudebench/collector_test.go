@@ -24,7 +24,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// collector takes traces by OTLP, as a real one does.
+// collector receives traces over OTLP, as a real collector does.
 type collector struct {
 	collectpb.UnimplementedTraceServiceServer
 	url string
@@ -32,11 +32,11 @@ type collector struct {
 	mu      sync.Mutex
 	spans   []spanSeen
 	service string
-	raw     []byte   // all that came
-	headers []string // authorizations that came
+	raw     []byte   // everything received
+	headers []string // the Authorization headers received
 }
 
-// spanSeen is a span as it arrived.
+// spanSeen is a span as received.
 type spanSeen struct {
 	name, trace, id, parent string
 	kind                    tracepb.Span_SpanKind
@@ -138,8 +138,8 @@ func (c *collector) of(trace string) []spanSeen {
 	return all
 }
 
-// tree waits until a trace has exactly these spans, and holds that they are. Each is written as the
-// way to it from the caller's span, names with '/' between; the same as often as it is there.
+// tree waits until a trace has exactly these spans. Each is given as its path from the caller's
+// span, names joined with '/', as many times as it occurs.
 func (c *collector) tree(t *testing.T, trace, caller string, want ...string) []spanSeen {
 	t.Helper()
 	slices.Sort(want)
@@ -167,7 +167,7 @@ func (c *collector) tree(t *testing.T, trace, caller string, want ...string) []s
 	return spans
 }
 
-// named returns the only span of a name.
+// named returns the only span with a name.
 func named(t *testing.T, spans []spanSeen, name string) spanSeen {
 	t.Helper()
 	var found []spanSeen
@@ -182,7 +182,7 @@ func named(t *testing.T, spans []spanSeen, name string) spanSeen {
 	return found[0]
 }
 
-// has holds that a span has at least these attributes.
+// has checks that a span has at least these attributes.
 func (s spanSeen) has(t *testing.T, want map[string]string) {
 	t.Helper()
 	for key, value := range want {

@@ -16,11 +16,11 @@ import (
 const (
 	exitFailed      = 1 // it ran, and something failed or is broken
 	exitUsage       = 2 // wrong usage: an argument, a flag or a variable
-	exitUnavailable = 3 // what it needs cannot be reached or read
+	exitUnavailable = 3 // a dependency cannot be reached or read
 )
 
-// exitError ends the program with a code. Without a cause nothing is printed: all has been said
-// already.
+// exitError ends the program with a code. Without a cause nothing is printed, because everything
+// was printed already.
 type exitError struct {
 	code  int
 	cause error
@@ -35,14 +35,14 @@ func (e exitError) Error() string {
 
 func (e exitError) Unwrap() error { return e.cause }
 
-// usageError marks an error as the user's: what was asked for makes no sense. It keeps nil.
+// usageError marks an error as wrong usage. It returns nil for nil.
 func usageError(err error) error { return withExitCode(exitUsage, err) }
 
-// unavailableError marks an error as that of a store or a coordinator that cannot be reached or
-// read. It keeps nil.
+// unavailableError marks an error of a store or coordinator that cannot be reached or read. It
+// returns nil for nil.
 func unavailableError(err error) error { return withExitCode(exitUnavailable, err) }
 
-// withExitCode keeps a code that is there already.
+// withExitCode keeps a code that is already there.
 func withExitCode(code int, err error) error {
 	var marked exitError
 	if err == nil || errors.As(err, &marked) {
@@ -51,11 +51,11 @@ func withExitCode(code int, err error) error {
 	return exitError{code, err}
 }
 
-// exitCode is the code that an error ends the program with. Errors of connections, and of a
-// coordinator that does not fit the others, are known without a mark.
+// exitCode returns the exit code for an error. It recognizes unmarked errors of connections, and of
+// a coordinator that does not fit the others.
 func exitCode(err error) int {
 	var marked exitError
-	var network *net.OpError // not net.Error, which errors of files are too
+	var network *net.OpError // not net.Error, because errors of files implement it
 	var postgres *pgconn.ConnectError
 	var newer *events.NewerLogError
 	var different *fleet.DifferentError
@@ -75,7 +75,7 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// silent reports whether an error has nothing left to print.
+// silent reports whether an error needs no message.
 func silent(err error) bool {
 	var marked exitError
 	return errors.As(err, &marked) && marked.cause == nil

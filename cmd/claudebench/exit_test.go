@@ -34,8 +34,8 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// Every command ends with 2 for wrong usage, with 3 when what it needs cannot be reached or read,
-// and with 1 when it ran and failed.
+// Every command exits with 2 for wrong usage, with 3 if a dependency cannot be reached or read, and
+// with 1 if it ran and failed.
 func TestExitCodesOfCommands(t *testing.T) {
 	t.Parallel()
 	const (
@@ -126,7 +126,7 @@ func TestExitCodesOfCommands(t *testing.T) {
 	}
 }
 
-// wrongPassword is the URL of a Redis with a wrong password.
+// wrongPassword returns the URL of a Redis with a wrong password.
 func wrongPassword(t *testing.T) string {
 	t.Helper()
 	u, err := url.Parse(testenv.Redis(t).URL())
@@ -137,7 +137,7 @@ func wrongPassword(t *testing.T) string {
 	return u.String()
 }
 
-// What is not there is named together with what there is.
+// An error about an unknown name lists the known ones.
 func TestTyposAreNamed(t *testing.T) {
 	t.Parallel()
 	redis := "--redis-url=" + testenv.Redis(t).URL()

@@ -1,5 +1,4 @@
-// Command claudebench is the coordinator, and the tools of those who run and audit it. Run it with
-// --help.
+// Command claudebench is the coordinator, and the tools to run and audit it. Run it with --help.
 package main
 
 import (
@@ -27,8 +26,8 @@ func run() int {
 	return exitCode(err)
 }
 
-// runCommand runs the command that the arguments name. An error of the root command, which does
-// nothing by itself, is that there is no such command.
+// runCommand runs the command that the arguments name. The root command does nothing by itself, so
+// its only error is an unknown command.
 func runCommand(ctx context.Context, root *cobra.Command) error {
 	ran, err := root.ExecuteContextC(ctx)
 	if ran == root {

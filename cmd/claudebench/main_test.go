@@ -16,7 +16,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// asProgram, when set, makes the test binary the program itself.
+// asProgram makes the test binary run as the program.
 const asProgram = "CLAUDEBENCH_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -26,25 +26,25 @@ func TestMain(m *testing.M) {
 	testenv.Main(m)
 }
 
-// child is the program as a child of the test.
+// child is the program as a child process of the test.
 type child struct {
 	*testenv.Child
 	out, log *screen
 }
 
-// command makes the program ready to run, in an environment without settings but those given.
+// command prepares a run of the program with no settings in its environment except env.
 func command(t *testing.T, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	return testenv.Self(t, append([]string{asProgram + "=1"}, env...), args...)
 }
 
-// result is what a run of the program came to.
+// result is the outcome of a run of the program.
 type result struct {
 	out, log string
 	code     int
 }
 
-// execute runs the program to its end.
+// execute runs the program and waits until it exits.
 func execute(t *testing.T, env []string, args ...string) result {
 	t.Helper()
 	return finish(t, command(t, env, args...))
@@ -67,7 +67,7 @@ func finish(t *testing.T, cmd *exec.Cmd) result {
 	return result{out.String(), log.String(), cmd.ProcessState.ExitCode()}
 }
 
-// launch starts the program, to be ended by the test or at its end.
+// launch starts the program. It is killed when the test ends.
 func launch(t *testing.T, env []string, args ...string) *child {
 	t.Helper()
 	cmd, out, log := command(t, env, args...), &screen{}, &screen{}
@@ -75,7 +75,7 @@ func launch(t *testing.T, env []string, args ...string) *child {
 	return &child{testenv.Launch(t, cmd), out, log}
 }
 
-// ended waits for the program's end and gives its exit code, -1 if a signal ended it.
+// ended waits until the program exits and returns its exit code, or -1 if a signal killed it.
 func (c *child) ended(t *testing.T) int {
 	t.Helper()
 	return c.Ended(t)
@@ -88,7 +88,7 @@ func (c *child) signal(t *testing.T, s os.Signal) {
 	}
 }
 
-// address waits until the program's log tells that it listens, and where.
+// address waits until the program logs its address, and returns it.
 func (c *child) address(t *testing.T) string {
 	t.Helper()
 	var addr string
@@ -105,7 +105,7 @@ func (c *child) address(t *testing.T) string {
 	return addr
 }
 
-// shows waits until the program's output holds a text.
+// shows waits until the program's output contains a text.
 func (c *child) shows(t *testing.T, text string) {
 	t.Helper()
 	testenv.Eventually(t, 60*time.Second, func() (bool, string) {
@@ -118,10 +118,10 @@ func (c *child) shows(t *testing.T, text string) {
 	})
 }
 
-// screen keeps what a running program writes.
+// screen collects the output of a running program.
 type screen struct{ testenv.Screen }
 
-// lines returns the whole lines.
+// lines returns the complete lines.
 func (s *screen) lines() []string {
 	var all []string
 	for scan := bufio.NewScanner(strings.NewReader(s.String())); scan.Scan(); {
@@ -130,7 +130,7 @@ func (s *screen) lines() []string {
 	return all
 }
 
-// inProcess runs a command line in this process, for those that need no process of their own.
+// inProcess runs a command line in this process, for tests that need no separate process.
 func inProcess(ctx context.Context, args ...string) (string, error) {
 	var out bytes.Buffer
 	root := newRoot()

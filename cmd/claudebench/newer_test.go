@@ -11,8 +11,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// What a newer program has written is read by nothing of an older one: each command names the
-// version that it needs, and changes nothing.
+// An older program reads nothing that a newer one has written: each command names the version it
+// needs, and changes nothing.
 func TestANewerLogIsRefused(t *testing.T) {
 	t.Parallel()
 	namespace := testenv.Namespace(t)

@@ -39,8 +39,8 @@ task.list without Postgres, is printed.`,
 			var answer struct {
 				Reasons []string `json:"reasons"`
 			}
-			// Without reasons the status alone decides: strangers are not told any where tokens are
-			// in use.
+			// Without reasons the status alone decides: if tokens are in use, callers without one
+			// get no reasons.
 			_ = json.Unmarshal(body, &answer)
 			reasons := strings.Join(answer.Reasons, "; ")
 			if status != http.StatusOK {

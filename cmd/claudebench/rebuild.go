@@ -67,8 +67,8 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 			return err
 		}
 		defer pool.Close()
-		// A Redis that has lost its data has no log until a coordinator starts, and a coordinator
-		// refuses to start until the rows are taken over. Without rows the namespace is a typo.
+		// A Redis that lost its data has no log until a coordinator starts, and a coordinator does
+		// not start until the rows are taken over. Without rows the namespace is probably a typo.
 		if noLog != nil {
 			has, err := pool.HasTaskViews(ctx)
 			if err != nil {
@@ -110,7 +110,7 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 	return nil
 }
 
-// tasksOf makes the task views of the log that is in Redis.
+// tasksOf returns the task views of the log in Redis.
 func tasksOf(ctx context.Context, store projections.RedisConfig, pool *projections.Pool, namespace string, takeOver bool) (*projections.Tasks, error) {
 	reader, err := events.NewReader(store.Client, events.ReaderConfig{Namespace: namespace})
 	if err != nil {

@@ -18,7 +18,7 @@ func TestTheReferenceIsCurrent(t *testing.T) {
 	const path = "../../docs/reference.md"
 	want := apidoc.RenderReference(newRoot(), config.Variable)
 	if *update {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil { //nolint:gosec // a page for everybody
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil { //nolint:gosec // a public page
 			t.Fatal(err)
 		}
 	}

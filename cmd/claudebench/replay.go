@@ -71,8 +71,8 @@ of events to standard error.`,
 	return cmd
 }
 
-// checkTypes returns an error if a list of types names one, or a pattern, that stands for no event:
-// the empty output of a typo would look like an empty log.
+// checkTypes returns an error if a list of types contains a type or pattern that matches no event,
+// because the empty output of a typo would look like an empty log.
 func checkTypes(list string) error {
 	if list == "" {
 		return nil

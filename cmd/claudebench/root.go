@@ -70,7 +70,7 @@ cannot be reached or read.`,
 	return root
 }
 
-// usageArgs makes wrong arguments wrong usage.
+// usageArgs turns errors about arguments into usage errors.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		err := check(cmd, args)
@@ -86,7 +86,7 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// newLogger writes the program's own log to stderr, as text for people and as JSON for machines.
+// newLogger logs to stderr: text for people, JSON for machines.
 func newLogger(cfg *config.Config) *slog.Logger {
 	options := &slog.HandlerOptions{Level: cfg.LogLevel}
 	format := cfg.LogFormat

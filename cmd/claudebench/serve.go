@@ -49,7 +49,7 @@ crash can lose. Postgres 14 or newer; it is migrated at the start.`,
 	return cmd
 }
 
-// serve runs a coordinator until ctx ends or it fails; others are further reasons to stop.
+// serve runs a coordinator until ctx ends or it fails. others are further reasons to stop.
 func serve(ctx context.Context, cfg *config.Config, o server.Options, started func(*server.Server), others ...<-chan error) error {
 	tuneGarbageCollection()
 	o.Version = buildVersion()
@@ -57,7 +57,7 @@ func serve(ctx context.Context, cfg *config.Config, o server.Options, started fu
 	if err != nil {
 		return err
 	}
-	defer traces.Stop(context.WithoutCancel(ctx)) // when the server has stopped
+	defer traces.Stop(context.WithoutCancel(ctx)) // after the server has stopped
 	o.Traces = traces.Provider()
 	s, err := server.Start(ctx, cfg, o)
 	if err != nil {
@@ -92,8 +92,8 @@ func serve(ctx context.Context, cfg *config.Config, o server.Options, started fu
 	}
 }
 
-// reloadOnHangup reads again what can be, at each SIGHUP; what it returns ends that. Without
-// anything to read again the signal keeps its meaning, that the terminal is gone.
+// reloadOnHangup reloads files at each SIGHUP until stop is called. Without reloadable files it is
+// not called, so that SIGHUP ends the program as usual.
 func reloadOnHangup(s *server.Server) (stop func()) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -102,7 +102,7 @@ func reloadOnHangup(s *server.Server) (stop func()) {
 		for {
 			select {
 			case <-hangup:
-				_ = s.Reload(context.Background()) // it is in the log
+				_ = s.Reload(context.Background()) // already logged
 			case <-done:
 				return
 			}
@@ -114,8 +114,8 @@ func reloadOnHangup(s *server.Server) (stop func()) {
 	}
 }
 
-// unlessStopped is the error of a start, or nil when it failed because the program was told to
-// stop.
+// unlessStopped returns the error of a failed start, or nil if it failed because the program was
+// told to stop.
 func unlessStopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil
@@ -123,13 +123,13 @@ func unlessStopped(ctx context.Context, err error) error {
 	return err
 }
 
-// eagerCollection is the size of the heap, in bytes, beyond which the collector works as hard as it
-// takes to come back below it, to half of the CPU time at most.
+// eagerCollection is the size of the heap, in bytes, above which the garbage collector does all it
+// can to shrink the heap below it. It takes at most half of the CPU time.
 const eagerCollection = 512 << 20
 
-// tuneGarbageCollection lets the heap grow further between collections than Go does by itself, as
-// long as it is small. The live heap is a few MB, so collections would be many and each would cost
-// the commands; large answers make it large for a moment. GOGC and GOMEMLIMIT have precedence.
+// tuneGarbageCollection makes collections of a small heap rarer than Go's default. The live heap is
+// a few MB, so there would be many collections, and each would delay commands. Large results make
+// the heap large for a moment. GOGC and GOMEMLIMIT take precedence.
 func tuneGarbageCollection() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)

@@ -36,8 +36,8 @@ func TestServeRefusesARedisThatEvicts(t *testing.T) {
 	}
 }
 
-// heldCall sends a task.create that Redis holds back until it is unpaused, and returns when the
-// coordinator works on it. The answer comes on the channel.
+// heldCall sends a task.create, which Redis holds until it is unpaused. It returns when the
+// coordinator processes the call. The channel receives the response.
 func heldCall(t *testing.T, client *redis.Client, addr string) <-chan string {
 	t.Helper()
 	if err := client.Do(t.Context(), "CLIENT", "PAUSE", 60_000, "WRITE").Err(); err != nil {
@@ -51,7 +51,7 @@ func heldCall(t *testing.T, client *redis.Client, addr string) <-chan string {
 		t.Fatal(err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Expect", "100-continue") // the body is sent once the call's handler reads it
+	request.Header.Set("Expect", "100-continue") // the body is sent when the call's handler reads it
 	transport := &http.Transport{ExpectContinueTimeout: time.Minute}
 	t.Cleanup(transport.CloseIdleConnections)
 	answer := make(chan string, 1)
@@ -69,8 +69,8 @@ func heldCall(t *testing.T, client *redis.Client, addr string) <-chan string {
 	return answer
 }
 
-// A call in work when the signal arrives is answered, nobody new gets in, and the program ends with
-// 0.
+// A call in progress when the signal arrives gets its result, new calls are rejected, and the
+// program exits with 0.
 func TestTerminationDrainsCallsInFlight(t *testing.T) {
 	t.Parallel()
 	for _, stop := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
@@ -107,7 +107,7 @@ func TestTerminationDrainsCallsInFlight(t *testing.T) {
 	}
 }
 
-// A second signal ends the program at once, whatever is in work.
+// A second signal ends the program at once, even with calls in progress.
 func TestASecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{})
@@ -127,7 +127,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
-// A caller that has sent half a request does not hold the program.
+// A client that has sent half a request does not delay the exit.
 func TestTerminationDropsHalfARequest(t *testing.T) {
 	t.Parallel()
 	c := launch(t, nil, "serve", "--listen", "127.0.0.1:0", "--redis-url", testenv.Redis(t).URL(), "--namespace", testenv.Namespace(t))
@@ -147,8 +147,8 @@ func TestTerminationDropsHalfARequest(t *testing.T) {
 	}
 }
 
-// Without Redis the program stays up, says so once for each part and not at each attempt, and goes
-// on by itself.
+// Without Redis the program keeps running, logs the outage once for each part instead of at each
+// attempt, and recovers by itself.
 func TestServeOutlivesRedisQuietly(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{AppendOnly: true, AppendFsync: "always"})
@@ -188,7 +188,7 @@ func TestServeOutlivesRedisQuietly(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// Stopped while it waits for Redis, the program ends at once, as it was told.
+// Stopped while it waits for Redis, the program exits at once with 0.
 func TestTerminationWhileWaitingForRedis(t *testing.T) {
 	t.Parallel()
 	c := launch(t, nil, "serve", "--listen", "127.0.0.1:0", "--redis-url", "redis://127.0.0.1:1")
@@ -202,7 +202,7 @@ func TestTerminationWhileWaitingForRedis(t *testing.T) {
 	}
 }
 
-// What keeps the coordinator from being ready is what the operator reads.
+// `ready` prints why the coordinator is not ready.
 func TestReadySaysWhy(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{})

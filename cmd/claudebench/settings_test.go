@@ -46,7 +46,7 @@ func TestHelpTeaches(t *testing.T) {
 		if c.Name() != "help" && !strings.Contains(root, c.Name()+" ") {
 			t.Errorf("the program's help does not name %s", c.Name())
 		}
-		_, flags, _ := strings.Cut(text, "\nFlags:\n") // examples name flags too
+		_, flags, _ := strings.Cut(text, "\nFlags:\n") // examples contain flags too
 		for _, flag := range has[c.Name()] {
 			if !strings.Contains(flags, flag+" ") {
 				t.Errorf("%s --help has no %s", c.Name(), flag)
@@ -80,7 +80,7 @@ func TestVersionAndCompletion(t *testing.T) {
 	}
 }
 
-// Something reads every setting; docs/reference.md, which is generated, lists it.
+// Every setting is used. docs/reference.md, which is generated, lists them.
 func TestEverySettingIsRead(t *testing.T) {
 	t.Parallel()
 	var code strings.Builder
@@ -103,14 +103,14 @@ func TestEverySettingIsRead(t *testing.T) {
 	fields := reflect.TypeFor[config.Config]()
 	for i := range fields.NumField() {
 		field := fields.Field(i).Name
-		// Where a flag is bound to it, '&' stands before it.
+		// A '&' before the field is the binding of its flag.
 		if !regexp.MustCompile(`[^&](cfg|c)\.` + field + `\b`).MatchString(code.String()) {
 			t.Errorf("nothing reads the setting %s", field)
 		}
 	}
 }
 
-// A flag has precedence over a variable, and a variable over the default.
+// A flag takes precedence over a variable, and a variable over the default.
 func TestFlagOverVariableOverDefault(t *testing.T) {
 	t.Parallel()
 	redis := "CB_REDIS_URL=" + testenv.Redis(t).URL()

@@ -16,11 +16,11 @@ import (
 	"github.com/claudebench/claudebench/internal/redisconn"
 )
 
-// bindStores adds the flags of a tool that reads the stores themselves.
+// bindStores adds the flags of a command that reads the stores directly.
 func bindStores(cmd *cobra.Command, cfg *config.Config) {
 	cfg.BindStores(cmd.Flags())
 	cfg.BindDataDir(cmd.Flags())
-	// With --redis-url the data folder would not be looked at.
+	// With --redis-url the data folder would be ignored.
 	cmd.MarkFlagsMutuallyExclusive("redis-url", "data-dir")
 	cmd.Long += `
 
@@ -29,20 +29,21 @@ Without --redis-url it looks at what 'claudebench up' runs in the data folder.`
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return explain(run(cmd, args), cfg.RedisURL) }
 }
 
-// explain adds to an error of Redis what to do about it.
+// explain adds to a Redis error what to do about it.
 func explain(err error, redisURL string) error {
 	var postgres *pgconn.ConnectError
 	if errors.As(err, &postgres) {
 		return err
 	}
-	if explained := redisconn.Explain(err, redisURL); explained != err { //nolint:errorlint // it is the same when there is nothing to add
+	if explained := redisconn.Explain(err, redisURL); explained != err { //nolint:errorlint // unchanged if nothing was added
 		return unavailableError(explained)
 	}
 	return err
 }
 
-// openStores connects to the configured Redis, else to the one that `up` runs, and fills in the
-// Postgres that belongs to it. It returns the keys of the namespace with the client. It refuses a log that is newer than this program.
+// openStores connects to the configured Redis, or else to the one that `up` runs, and sets the
+// matching Postgres in cfg. It returns the client and the keys of the namespace. It returns an
+// error if the log is newer than this program.
 func openStores(ctx context.Context, cfg *config.Config) (redis.UniversalClient, keys.Space, error) {
 	if cfg.RedisURL == "" {
 		running, err := readEndpoints(cfg.DataDir)
@@ -76,8 +77,8 @@ func openStores(ctx context.Context, cfg *config.Config) (redis.UniversalClient,
 	return client, space, nil
 }
 
-// readable returns an error if this program is too old for the log. That Redis does not answer,
-// each command says in its own way.
+// readable returns an error if this program is too old for the log. It ignores a Redis that does
+// not reply, because each command reports that in its own way.
 func readable(ctx context.Context, client redis.UniversalClient, namespace string) error {
 	reader, err := events.NewReader(client, events.ReaderConfig{Namespace: namespace})
 	if err != nil {
@@ -90,7 +91,7 @@ func readable(ctx context.Context, client redis.UniversalClient, namespace strin
 	return nil
 }
 
-// endpoints is what a running `up` tells the tools, in a file that only its user can read.
+// endpoints are the addresses of a running `up`, in a file that only its user can read.
 type endpoints struct {
 	Address     string `json:"address"`
 	RedisURL    string `json:"redisUrl"`
@@ -98,8 +99,8 @@ type endpoints struct {
 	Namespace   string `json:"namespace,omitempty"`
 }
 
-// logExists returns an error if a namespace has no log, which is a typo more often than an empty
-// fleet. A coordinator makes the log when it starts, before any event.
+// logExists returns an error if a namespace has no log, which is more often a typo than an empty
+// fleet. A coordinator creates the log when it starts, before any event.
 func logExists(ctx context.Context, client redis.UniversalClient, space keys.Space) error {
 	found, err := client.Exists(ctx, space.Log(), space.Events()).Result()
 	if err != nil {

@@ -86,7 +86,7 @@ func (t *tail) run(ctx context.Context, after *events.ID) error {
 		batch, err := t.reader.Read(ctx, at)
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // Ctrl-C is how it ends
+			return nil //nolint:nilerr // Ctrl-C ends it normally
 		case events.IsBroken(err):
 			return t.broken(err)
 		case err != nil:
@@ -114,7 +114,7 @@ func (t *tail) run(ctx context.Context, after *events.ID) error {
 	}
 }
 
-// start returns the ID that the tail begins after.
+// start returns the ID to start after.
 func (t *tail) start(ctx context.Context, after *events.ID) (events.ID, error) {
 	if after != nil {
 		return *after, nil
@@ -126,7 +126,7 @@ func (t *tail) start(ctx context.Context, after *events.ID) (events.ID, error) {
 	return last, nil
 }
 
-// parseAfter reads the value of --after; nil is the log's end.
+// parseAfter parses the value of --after. It returns nil for the log's end.
 func parseAfter(text string) (*events.ID, error) {
 	switch text {
 	case "":
@@ -141,7 +141,7 @@ func parseAfter(text string) (*events.ID, error) {
 	return &id, nil
 }
 
-// broken says what to do about a log that is not what was read before.
+// broken returns an error that says what to do about a log that has changed since it was read.
 func (t *tail) broken(err error) error {
 	var back *events.RolledBackError
 	if errors.As(err, &back) {
@@ -153,7 +153,7 @@ func (t *tail) broken(err error) error {
 func (t *tail) print(entry events.Entry) error {
 	if entry.Err != nil {
 		t.logger.Warn("an entry of the log is no event", "id", entry.ID.String(), "error", entry.Err)
-		return nil //nolint:nilerr // it is told, and passed over
+		return nil //nolint:nilerr // reported and skipped
 	}
 	e := entry.Envelope
 	if !t.filter.Match(e.Type) {
@@ -172,7 +172,7 @@ func (t *tail) print(entry events.Entry) error {
 	return err
 }
 
-// summary is a payload for a person: the members that say most, in one line.
+// summary returns the most important members of a payload on one line.
 func summary(payload json.RawMessage) string {
 	var p map[string]json.RawMessage
 	if json.Unmarshal(payload, &p) != nil {
@@ -199,7 +199,7 @@ func summary(payload json.RawMessage) string {
 	return strings.Join(parts, " ")
 }
 
-// pause waits, and reports whether it waited to the end.
+// pause waits for d, and reports whether ctx did not end first.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

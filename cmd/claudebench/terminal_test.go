@@ -12,8 +12,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// onTerminal runs the program on a terminal until what it shows holds a text, and returns what it
-// shows.
+// onTerminal runs the program on a terminal until its output contains a text, and returns the
+// output.
 func onTerminal(t *testing.T, cmd *exec.Cmd, until string) string {
 	t.Helper()
 	shown, tty, err := pty.Open()
@@ -27,7 +27,7 @@ func onTerminal(t *testing.T, cmd *exec.Cmd, until string) string {
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		_, _ = io.Copy(screen, shown) // until the child has ended, which is an error on Linux
+		_, _ = io.Copy(screen, shown) // until the child exits, which is an error on Linux
 	}()
 	testenv.Eventually(t, time.Minute, func() (bool, string) {
 		return strings.Contains(screen.String(), until), "shown so far: " + screen.String()
@@ -39,7 +39,7 @@ func onTerminal(t *testing.T, cmd *exec.Cmd, until string) string {
 	return screen.String()
 }
 
-// What a terminal would obey in users' text is escaped on a terminal, and stays as it is in a file.
+// Terminal control sequences in users' text are escaped on a terminal, and unchanged in a file.
 func TestTerminalsAreShownEscapedText(t *testing.T) {
 	t.Parallel()
 	store := []string{"--redis-url", testenv.Redis(t).URL(), "--namespace", testenv.Namespace(t)}

@@ -63,7 +63,7 @@ admin everything; auditor reads.`,
 				defer func() { _ = f.Close() }()
 				where, out = "in "+file, f
 			}
-			// Standard error is YAML as a whole, so that it can be appended to the file as it is.
+			// Standard error is valid YAML as a whole, so that it can be appended to the auth file.
 			if _, err := fmt.Fprintf(cmd.ErrOrStderr(), `# The token of %[1]s is %[3]s: give it to its bearer, as CB_TOKEN or in the header
 # "Authorization: Bearer …"; it is shown this once. What follows belongs into the auth file, which is
 # read at the start and on SIGHUP.
@@ -81,7 +81,8 @@ admin everything; auditor reads.`,
 	return cmd
 }
 
-// newEntry makes a token and its entry, or says what is wrong with it before anything is printed.
+// newEntry returns a new token and its entry. It checks all values, so that an error comes before
+// any output.
 func newEntry(name string, roles []string, prefix string, withPrefix bool) (entry, secret string, err error) {
 	if err := auth.CheckName(name); err != nil {
 		return "", "", fmt.Errorf("--name: %w", err)

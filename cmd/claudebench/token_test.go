@@ -13,7 +13,7 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// newTokenOf makes a token with the program and appends its entry to an auth file, as its help
+// newTokenOf creates a token with the program and appends its entry to an auth file, as the help
 // says.
 func newTokenOf(t *testing.T, file string, args ...string) (secret string) {
 	t.Helper()
@@ -35,7 +35,7 @@ func newTokenOf(t *testing.T, file string, args ...string) (secret string) {
 	return secret
 }
 
-// --out keeps the token from others, and nothing that is there is overwritten.
+// --out writes a file that only its owner can read, and does not overwrite an existing one.
 func TestTokenNewOut(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "ops.token")
@@ -59,8 +59,7 @@ func TestTokenNewOut(t *testing.T) {
 	}
 }
 
-// What `token new` writes to standard error is what the auth file takes, whatever the names look
-// like.
+// The auth file accepts what `token new` writes to standard error, for any name.
 func TestTokenNewMakesEntries(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "tokens.yaml")
@@ -88,8 +87,8 @@ func TestTokenNewMakesEntries(t *testing.T) {
 	}
 }
 
-// SIGHUP takes over a new auth file at once; one that is wrong leaves the old one in force, and the
-// log says why. The program's own calls take their token from the environment.
+// SIGHUP applies a new auth file at once. An invalid file leaves the old one in force, and the log
+// says why. The program's own calls take their token from the environment.
 func TestSIGHUPReadsTheAuthFileAgain(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "tokens.yaml")
@@ -150,7 +149,8 @@ func TestSIGHUPReadsTheAuthFileAgain(t *testing.T) {
 	}
 }
 
-// Beyond loopback it starts only when it is said who may call, or that everybody may.
+// The coordinator listens beyond loopback only if the settings say who may call, or that everybody
+// may.
 func TestServeRefusesToListenBeyondLoopback(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "tokens.yaml")

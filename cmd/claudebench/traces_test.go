@@ -18,14 +18,14 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// A caller's trace, its span in it, and the header that tells both.
+// A caller's trace, its span in it, and the header with both.
 const (
 	callersTrace = "4bf92f3577b34da6a3ce929d0e0e4736"
 	callersSpan  = "00f067aa0ba902b7"
 	sampled      = "00-" + callersTrace + "-" + callersSpan + "-01"
 )
 
-// traced is a coordinator with Redis and Postgres whose traces go where env says.
+// traced is a coordinator with Redis and Postgres that exports traces as env says.
 type traced struct {
 	*child
 	url, namespace string
@@ -39,7 +39,7 @@ func serveTraced(t *testing.T, env ...string) *traced {
 	return &traced{c, "http://" + c.address(t), namespace}
 }
 
-// post sends a body with a traceparent and gives the answer.
+// post sends a body with a traceparent and returns the response body.
 func (s *traced) post(t *testing.T, path, traceparent, body string) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+path, strings.NewReader(body))
@@ -68,7 +68,7 @@ func request(method, params string) string {
 	return `{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":` + params + `}`
 }
 
-// logged returns the traces of the log's events, by type.
+// logged returns the traces of the log's events by type.
 func (s *traced) logged(t *testing.T) map[string][]string {
 	t.Helper()
 	entries, err := testenv.Client(t).XRange(t.Context(), "cb:{"+s.namespace+"}:stream:events", "-", "+").Result()
@@ -93,13 +93,13 @@ func (s *traced) logged(t *testing.T) map[string][]string {
 	return all
 }
 
-// below are the ways of the spans that an event of a command has in the projections.
+// below returns the paths of the projections' spans for an event of a command.
 func below(command string) []string {
 	return []string{command + "/apply state", command + "/apply metrics", command + "/apply tasks"}
 }
 
 // The command, its scripts and the projections of its events are in the caller's trace, each below
-// what led to it, and nothing of what users send is in them.
+// its cause. They contain no user data.
 func TestTracesJoinTheCallers(t *testing.T) {
 	t.Parallel()
 	c := collectHTTP(t)
@@ -136,8 +136,8 @@ func TestTracesJoinTheCallers(t *testing.T) {
 	}
 }
 
-// Each call of a batch has its own command and script, by whatever path it came; a command that
-// runs several scripts has them all.
+// Each call of a batch has its own spans for the command and its script, over every transport. A
+// command that runs several scripts has a span for each.
 func TestTracesByEveryPath(t *testing.T) {
 	t.Parallel()
 	c := collectHTTP(t)
@@ -164,7 +164,7 @@ func TestTracesByEveryPath(t *testing.T) {
 	}
 	trace := fmt.Sprintf("%032d", 21)
 	s.post(t, "/rpc", "00-"+trace+"-"+callersSpan+"-01", request("system.register", `{"id":"w","roles":["worker"],"metadata":{"maxTasks":1}}`))
-	// One task is assigned, and the first instance is elected: two events more.
+	// One task is assigned and the first instance is elected, which makes two more events.
 	want := []string{"system.register", "system.register/register_instance", "system.register/update_gossip_health", "system.register/auto_assign_tasks"}
 	for range 3 {
 		want = append(want, below("system.register")...)
@@ -172,8 +172,8 @@ func TestTracesByEveryPath(t *testing.T) {
 	c.tree(t, trace, callersSpan, want...)
 }
 
-// A caller that is not sampled gets no spans, and its events carry on what it sent. One without a
-// trace begins one.
+// An unsampled caller gets no spans, and its events keep the caller's traceparent. A caller without
+// a trace starts a new one.
 func TestTracesHeedTheCallersSampling(t *testing.T) {
 	t.Parallel()
 	c := collectGRPC(t)
@@ -191,15 +191,15 @@ func TestTracesHeedTheCallersSampling(t *testing.T) {
 		return len(c.of(own)) == 5, fmt.Sprintf("the trace has %+v", c.of(own))
 	})
 	c.tree(t, own, "", append(below("task.create"), "task.create", "task.create/create_task")...)
-	// Spans go out in the order in which they ended, so those of the first call would be here by
-	// now.
+	// Spans are exported in the order in which they ended, so those of the first call would be here
+	// by now.
 	if spans := c.of(unsampled[3:35]); len(spans) != 0 {
 		t.Errorf("unsampled, and yet there are %+v", spans)
 	}
 }
 
-// The monitor looks for the dead every few milliseconds, and none of that is a trace; what it finds
-// has none either.
+// The monitor checks for dead instances every few milliseconds without a trace, and the events that
+// it writes have none either.
 func TestTracesOfTheMonitorAreNone(t *testing.T) {
 	t.Parallel()
 	c := collectHTTP(t)
@@ -220,8 +220,8 @@ func TestTracesOfTheMonitorAreNone(t *testing.T) {
 	}
 }
 
-// Without a variable that asks for them, or with one that switches them off, there are no traces,
-// and the events carry on what came in.
+// Unless a variable switches traces on, or if one switches them off, there are no spans, and events
+// keep the caller's traceparent.
 func TestTracesAreOffUnlessAskedFor(t *testing.T) {
 	t.Parallel()
 	c := collectHTTP(t)
@@ -249,7 +249,7 @@ func TestTracesAreOffUnlessAskedFor(t *testing.T) {
 	}
 }
 
-// What is left when the program is told to stop arrives.
+// Remaining spans are exported when the program stops.
 func TestTracesAreSentAtTheEnd(t *testing.T) {
 	t.Parallel()
 	c := collectHTTP(t)
@@ -264,8 +264,8 @@ func TestTracesAreSentAtTheEnd(t *testing.T) {
 	}
 }
 
-// A collector that is away, refuses or hangs neither fails nor slows calls, is told once in the
-// log, and does not keep the program from ending.
+// A collector that is unavailable, rejects spans or hangs neither fails nor delays calls, is logged
+// once, and does not delay the exit.
 func TestTracesAreLostQuietly(t *testing.T) {
 	t.Parallel()
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
@@ -292,7 +292,7 @@ func TestTracesAreLostQuietly(t *testing.T) {
 	})
 	for name, by := range map[string]struct {
 		url  string
-		told bool // that it fails, before it is stopped
+		told bool // the failure is logged before the program stops
 	}{"gone": {"http://" + gone.Addr().String(), true}, "refuses": {refuses.URL, true}, "busy": {busy.URL, false}, "hangs": {hangs.URL, false}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -338,7 +338,7 @@ func TestTracesAreLostQuietly(t *testing.T) {
 	}
 }
 
-// A variable that cannot be meant stops the start, and its value is shown only where it holds no
+// An invalid variable stops startup. The error shows its value only if the value cannot hold a
 // secret.
 func TestTracesRefuseWrongVariables(t *testing.T) {
 	t.Parallel()

@@ -48,13 +48,14 @@ Ctrl-C ends all of it.`,
 	return cmd
 }
 
-// servers start what is on a machine; the errors wrap devstack.ErrNotInstalled for what is not.
+// servers start Redis and Postgres. The errors wrap devstack.ErrNotInstalled if a server is not
+// installed.
 type servers struct {
 	redis    func(context.Context, devstack.RedisOptions) (*devstack.Redis, error)
 	postgres func(context.Context, devstack.PostgresOptions) (*devstack.Postgres, error)
 }
 
-// machine is the one that the program runs on.
+// machine starts the servers that are installed on this machine.
 var machine = servers{devstack.StartRedis, devstack.StartPostgres}
 
 func up(ctx context.Context, cfg *config.Config, on servers, out io.Writer) (err error) {
@@ -89,7 +90,7 @@ func up(ctx context.Context, cfg *config.Config, on servers, out io.Writer) (err
 	}, stack.failed())
 }
 
-// stack is what `up` runs beside the coordinator.
+// stack is what `up` runs besides the coordinator.
 type stack struct {
 	dir      string
 	logger   *slog.Logger
@@ -135,7 +136,7 @@ func (s *stack) start(ctx context.Context, on servers) error {
 	return nil
 }
 
-// failed returns the error of a server that ended by itself.
+// failed receives the error of a server that ended by itself.
 func (s *stack) failed() <-chan error {
 	failed := make(chan error, 2)
 	watch := func(name string, done <-chan struct{}, why func() error) {
@@ -171,7 +172,7 @@ func (s *stack) stop() error {
 	return errors.Join(err, removeEndpoints(s.dir))
 }
 
-// greeting says where everything is and what to try.
+// greeting returns the addresses of everything, and commands to try.
 func greeting(url string, cfg *config.Config, s *stack) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "\nClaudeBench is up at %s\n", url)
@@ -198,7 +199,7 @@ Ctrl-C ends everything.
 	return text.String()
 }
 
-// program is how this program was started, so that the commands shown work as they are.
+// program returns how this program was started, so that the commands shown work as they are.
 func program() string {
 	if exe, err := os.Executable(); err == nil && builtByRun.MatchString(filepath.ToSlash(exe)) {
 		return "go run ./cmd/claudebench"
@@ -206,11 +207,11 @@ func program() string {
 	return shellWord(os.Args[0])
 }
 
-// builtByRun matches where `go run` puts what it builds: a folder of the build's own, and the
-// second time its cache.
+// builtByRun matches the path of a program that `go run` built: in a folder of that build, or in
+// the build cache the second time.
 var builtByRun = regexp.MustCompile(`/go-build\d+/b001/exe/[^/]+$|/[0-9a-f]{64}-d/[^/]+$`)
 
-// shellWord writes a word so that a shell reads it as one.
+// shellWord quotes a word so that a shell reads it as one.
 func shellWord(word string) string {
 	if plainWord.MatchString(word) {
 		return word
@@ -227,8 +228,8 @@ func where(there bool, path, otherwise string) string {
 	return otherwise
 }
 
-// ports are those that the servers had the last time. They keep them while nobody else takes them,
-// so that a tail, or a shell that knows the addresses, goes on after a restart.
+// ports are the servers' last ports. The servers keep them while they are free, so that a tail, or
+// a shell with the addresses, continues to work after a restart.
 type ports struct {
 	Redis    int `json:"redis"`
 	Postgres int `json:"postgres"`
@@ -236,7 +237,7 @@ type ports struct {
 
 const portsFile = "ports.json"
 
-// readPorts returns the ports that are free again; 0 stands for any.
+// readPorts returns the last ports that are still free; 0 means any.
 func readPorts(dir string) ports {
 	var p ports
 	text, err := os.ReadFile(filepath.Join(dir, portsFile))
@@ -254,7 +255,7 @@ func readPorts(dir string) ports {
 	return p
 }
 
-// writePorts remembers the ports in the URLs of the servers.
+// writePorts stores the ports of the servers' URLs.
 func writePorts(dir string, e endpoints) error {
 	text, err := json.Marshal(ports{Redis: portOf(e.RedisURL), Postgres: portOf(e.DatabaseURL)})
 	if err != nil {
@@ -268,7 +269,7 @@ func portOf(address string) int {
 	if err != nil {
 		return 0
 	}
-	port, _ := strconv.Atoi(u.Port()) // 0 where there is none
+	port, _ := strconv.Atoi(u.Port()) // 0 if there is none
 	return port
 }
 

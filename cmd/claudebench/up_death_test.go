@@ -14,8 +14,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// `up` that is killed starts again in its folder at once: the servers that it left behind end
-// before new ones touch the data, and the data is all there.
+// After `up` is killed, it starts again in its folder at once: the old servers end before the new
+// ones touch the data, and no data is lost.
 func TestUpStartsAgainAfterItsOwnDeath(t *testing.T) {
 	t.Parallel()
 	dir := dataFolder(t)
@@ -34,7 +34,7 @@ func TestUpStartsAgainAfterItsOwnDeath(t *testing.T) {
 		}
 		return found
 	}
-	// wait lists the tasks once the view has the last one.
+	// wait lists the tasks when the view has the last one.
 	wait := func(url, last string) (all string) {
 		t.Helper()
 		testenv.Eventually(t, 20*time.Second, func() (bool, string) {
@@ -54,8 +54,8 @@ func TestUpStartsAgainAfterItsOwnDeath(t *testing.T) {
 				t.Fatalf("after death %d:\n%s\nbefore:\n%s", life, after, before)
 			}
 		}
-		// A server holds its folder's lock as long as it lives: those that are new could not have
-		// started beside the old.
+		// A server locks its folder as long as it lives, so the new servers could not have started
+		// next to the old ones.
 		for server, pid := range pids() {
 			if pid == left[server] {
 				t.Errorf("%s, process %d, outlives the `up` that started it", server, pid)
@@ -71,7 +71,7 @@ func TestUpStartsAgainAfterItsOwnDeath(t *testing.T) {
 			t.Errorf("verify: %+v", r)
 		}
 		if life == 2 {
-			up.signal(t, os.Interrupt) // with its servers, so that the folder can go
+			up.signal(t, os.Interrupt) // with its servers, so that the folder can be deleted
 			if code := up.ended(t); code != 0 {
 				t.Errorf("Ctrl-C: exit code %d\n%s", code, up.log)
 			}

@@ -22,8 +22,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// dataFolder is a folder that Postgres's user can reach, which t.TempDir is not, with a name that a
-// shell would take apart.
+// dataFolder returns a folder with a space in its name, which a shell would split. Postgres's user
+// can reach it, unlike t.TempDir.
 func dataFolder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "claudebench up-")
@@ -41,8 +41,7 @@ func dataFolder(t *testing.T) string {
 	return filepath.Join(dir, "data")
 }
 
-// shown takes the commands that `up` tells to try out of what it printed, made fit to be run in a
-// shell.
+// shown extracts the commands to try from the output of `up`, in a form that a shell can run.
 func shown(t *testing.T, out string) []string {
 	t.Helper()
 	_, try, _ := strings.Cut(out, "Try, in another terminal:\n")
@@ -74,7 +73,7 @@ func TestUp(t *testing.T) {
 	}
 	url := regexp.MustCompile(`http://[0-9.:]+`).FindString(first.out.String())
 
-	// Each of the three commands works as it is printed: the first watches what the other two do.
+	// Each of the three commands works as printed: the first one watches what the other two do.
 	commands := shown(t, first.out.String())
 	tail := shell(t, commands[0])
 	events, err := tail.StdoutPipe()
@@ -92,7 +91,7 @@ func TestUp(t *testing.T) {
 		}
 		close(seen)
 	}()
-	// When tail has begun is not to be seen from outside: events are made until it tells one.
+	// It is not visible when tail has started, so create events until it prints one.
 	for begun := false; !begun; {
 		if r := execute(t, nil, "call", "--url", url, "task.create", `{"text":"is anybody there"}`); r.code != 0 {
 			t.Fatalf("%+v", r)
@@ -128,7 +127,7 @@ func TestUp(t *testing.T) {
 		t.Errorf("env, in a shell: %+v", r)
 	}
 
-	// A second one in the same folder is told who has it.
+	// A second `up` in the same folder says which process has it.
 	second := execute(t, nil, "up", "--listen", "127.0.0.1:0", "--data-dir", dir)
 	for _, want := range []string{"in use", fmt.Sprint(first.Process.Pid), "--data-dir"} {
 		if second.code != 1 || !strings.Contains(second.log, want) {
@@ -158,15 +157,15 @@ func TestUp(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(dir, endpointsFile)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file with the passwords: %v, %v", info.Mode(), err)
 	}
-	// Nobody else can read what is in the folder. As root, others may walk through the folder,
-	// since Postgres runs as one.
+	// Nobody else can read the files in the folder. As root, others may enter the folder, because
+	// Postgres runs as another user.
 	if err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.Type()&fs.ModeSymlink != 0 {
 			return err
 		}
 		info, err := entry.Info()
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // it was temporary
+			return nil // a temporary file
 		}
 		if err == nil && info.Mode().Perm()&0o066 != 0 || info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s has mode %v", path, info.Mode())
@@ -175,7 +174,7 @@ func TestUp(t *testing.T) {
 	}); err != nil {
 		t.Error(err)
 	}
-	// Its servers do not outlive it, however it ends.
+	// The servers end with `up`, however it ends.
 	again.signal(t, syscall.SIGKILL)
 	again.ended(t)
 	for _, server := range []string{endpoints.RedisURL, endpoints.DatabaseURL} {
@@ -190,7 +189,7 @@ func TestUp(t *testing.T) {
 	}
 }
 
-// listed is what task.list answers when the view has everything.
+// listed returns the result of task.list when the view is up to date.
 func listed(t *testing.T, url string) string {
 	t.Helper()
 	var last string
@@ -202,7 +201,7 @@ func listed(t *testing.T, url string) string {
 	return last
 }
 
-// A machine with neither Redis nor Postgres: up says plainly what is missing, and runs.
+// Without Redis and Postgres on the machine, `up` says what is missing, and runs.
 func TestUpWithNothingInstalled(t *testing.T) {
 	t.Parallel()
 	none := servers{
@@ -260,7 +259,7 @@ func TestUpWithNothingInstalled(t *testing.T) {
 	}
 }
 
-// What the servers' folders refuse stops up, with the other server ended again.
+// If a server does not start in its folder, `up` ends the other server and fails.
 func TestUpSaysWhyAServerDoesNotStart(t *testing.T) {
 	t.Parallel()
 	broken := servers{
@@ -317,7 +316,7 @@ func TestTail(t *testing.T) {
 	all.shows(t, "leader.elected")
 	some.shows(t, "instance.registered")
 	do("task.claim", `{"workerId":"w"}`)
-	all.shows(t, "task.claimed") // as it comes
+	all.shows(t, "task.claimed") // the event as it comes
 	some.shows(t, "task.claimed")
 
 	var ids []string

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the build (-ldflags -X main.version=…); without it, what Go knows of the build
-// is told.
+// version is set by the build (-ldflags -X main.version=…). If it is empty, Go's build information
+// is used.
 var version string
 
 func newVersion() *cobra.Command {
@@ -24,7 +24,7 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// fullVersion is the version, and what it was built with and for.
+// fullVersion returns the version, the Go version and the platform.
 func fullVersion() string {
 	return fmt.Sprintf("%s (%s, %s/%s)", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
