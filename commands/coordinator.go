@@ -46,7 +46,8 @@ type Options struct {
 	MonitorInterval time.Duration
 	// TaskRetention is how long finished tasks stay in Redis. The default is 7 days.
 	TaskRetention time.Duration
-	// RateLimits replaces the limits of methods, in calls a minute of each actor; 0 is no limit.
+	// RateLimits replaces the limits of methods, in calls a minute of each actor; 0 is no limit. A
+	// method that counts as another always has the other's limits.
 	RateLimits map[string]int
 	// TokenRateLimits replaces the limits of all instances of a token together, in calls a minute;
 	// 0 is no limit. The default is five times the method's limit.
@@ -156,6 +157,11 @@ func New(o Options) (*Coordinator, error) {
 			return nil, fmt.Errorf("token rate limit for %s: no such method", name)
 		}
 		c.methods[name].TokenLimit = limit
+	}
+	for _, m := range c.list {
+		if as := c.methods[m.CountsAs]; as != nil {
+			m.Limit, m.TokenLimit = as.Limit, as.TokenLimit
+		}
 	}
 	return c, nil
 }

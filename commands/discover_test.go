@@ -172,6 +172,8 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"task.create", `{"text":"a","priority":70,"metadata":{"roles":["go"]},"idempotencyKey":"k"}`},
 			{"task.create", `{"text":"b"}`},
 			{"task.create", `{"text":"c"}`},
+			{"task.create_many", `{"tasks":[{"text":"d","priority":0,"idempotencyKey":"kd"},{"text":"e","metadata":{"roles":["none"]}}]}`},
+			{"task.complete_many", `{"items":[{"id":"t-1"},{"id":"A","workerId":"w","attempt":1,"result":{}}]}`},
 			{"task.get", `{"id":"A"}`},
 			{"task.update", `{"id":"B","updates":{"text":"bb","priority":1,"metadata":{"x":{}}}}`},
 			{"task.assign", `{"taskId":"B","instanceId":"v"}`},

@@ -1,6 +1,7 @@
 package commands_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -121,11 +122,13 @@ var countedCalls = map[string][]string{
 	"system.quorum.vote":   {`{"instanceId":"w","decision":"d","value":1}`, `{"instanceId":"w","decision":"d","value":1}`, `{"instanceId":"w","decision":"d","value":1,"totalInstances":9}`, `{"instanceId":"nobody","decision":"d","value":1}`},
 	"system.discover":      {`{}`, `{"domain":"task"}`},
 	"task.create":          {`{"text":"x"}`, `{"text":"x","idempotencyKey":"k"}`, `{"text":"x","idempotencyKey":"k"}`, `{"text":"y","idempotencyKey":"k"}`},
+	"task.create_many":     {`{"tasks":[{"text":"x"}]}`, `{"tasks":[{"text":"x","idempotencyKey":"k"}]}`, `{"tasks":[{"text":"x","idempotencyKey":"k"}]}`, `{"tasks":[{"text":"y","idempotencyKey":"k"}]}`},
 	"task.update":          {`{"id":%[2]q,"updates":{"text":"y"}}`, `{"id":%[2]q,"updates":{"metadata":{"a":1}}}`, `{"id":"t-0","updates":{"metadata":{"a":1}}}`, `{"id":"t-0","updates":{"text":"y"}}`, `{"id":%[2]q,"updates":{"status":"completed","metadata":{"b":1}}}`},
 	"task.assign":          {`{"taskId":%[1]q,"instanceId":"w"}`, `{"taskId":"t-0","instanceId":"w"}`, `{"taskId":%[2]q,"instanceId":"nobody"}`},
 	"task.unassign":        {`{"taskId":%[2]q}`, `{"taskId":"t-0"}`},
 	"task.claim":           {`{"workerId":"w","idempotencyKey":"c"}`, `{"workerId":"w","idempotencyKey":"c"}`, `{"workerId":"nobody"}`, `{"workerId":"w"}`},
 	"task.complete":        {`{"id":%[2]q}`, `{"id":"t-0"}`, `{"id":%[1]q,"workerId":"w","attempt":9}`, `{"id":%[1]q,"workerId":"other"}`, `{"id":%[1]q,"workerId":"w","attempt":1,"idempotencyKey":"f"}`, `{"id":%[1]q,"workerId":"w","attempt":1,"idempotencyKey":"f"}`},
+	"task.complete_many":   {`{"items":[{"id":%[2]q}]}`, `{"items":[{"id":%[1]q,"workerId":"w","attempt":9}]}`, `{"items":[{"id":%[1]q,"workerId":"w","attempt":1}]}`},
 	"task.list":            {`{}`}, // there is no view
 	"task.get":             {`{"id":%[1]q}`, `{"id":"t-0"}`},
 	"task.delete":          {`{"id":"t-0"}`, `{"id":%[2]q}`},
@@ -156,7 +159,7 @@ func TestEachCallCountsOnce(t *testing.T) {
 				}
 				f.With(func(o *commands.Options) {
 					o.RateLimits = fleettest.Unlimited()
-					o.RateLimits[m.Name] = len(calls)
+					o.RateLimits[cmp.Or(m.CountsAs, m.Name)] = len(calls)
 				})
 				for i, params := range calls {
 					params = fmt.Sprintf(params+"%.0[1]s%.0[2]s", held, waits)
@@ -176,7 +179,7 @@ func TestEachCallCountsOnce(t *testing.T) {
 // counted sums up the calls of a method that count in the current windows of all actors.
 func counted(t *testing.T, f *fleettest.Fleet, method string) (sum int) {
 	t.Helper()
-	for _, key := range f.Scan(f.Keys.Prefix() + "ratelimit:" + method + ":*") {
+	for _, key := range f.Scan(f.Keys.Prefix() + "ratelimit:" + cmp.Or(f.Method(method).CountsAs, method) + ":*") {
 		n, err := strconv.Atoi(f.Hash(key)["current"])
 		if err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"math"
 	"slices"
@@ -179,6 +180,9 @@ func (w *fuzzWorld) hold(t *testing.T, m *command.Method, params []byte, schemas
 			t.Errorf("%s %q: refused without a sentence: %v", m.Name, params, known)
 		}
 	}
+	if m.CountsAs != "" && err == nil {
+		sentence = refusedItem(t, result)
+	}
 	if comparable(params) && !beyondSchema(sentence) && schemas.accepts(string(params)) != (sentence == "") {
 		t.Errorf("%s %q: by its schema accepted %t, by the method %q", m.Name, params, sentence != "", sentence)
 	}
@@ -195,6 +199,31 @@ func (w *fuzzWorld) answered(t *testing.T, m *command.Method, result json.RawMes
 			t.Errorf("%s answered %s, which its schema refuses: %v", m.Name, result, err)
 		}
 	}
+}
+
+// refusedItem returns the sentence by which an item was refused, "" if none was; if there are
+// several, one that its schema should know.
+func refusedItem(t *testing.T, result json.RawMessage) (sentence string) {
+	var many struct {
+		Answers []struct {
+			Error *struct {
+				Code int
+				Data any
+			}
+		}
+	}
+	if err := json.Unmarshal(result, &many); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range many.Answers {
+		if a.Error == nil || a.Error.Code != api.CodeInvalidParams {
+			continue
+		}
+		if sentence = fmt.Sprint(a.Error.Data); !beyondSchema(sentence) {
+			return sentence
+		}
+	}
+	return sentence
 }
 
 // comparable reports whether a schema's validator sees what the method sees: not where a name

@@ -38,6 +38,10 @@ var lawfulParams = map[string][]string{
 		`{"text":"write","priority":90,"metadata":{"roles":["gpu"],"n":1.10},"idempotencyKey":"k"}`,
 		`{"text":"\u0001\u2028😀<&>","metadata":{"roles":null,"":{}},"idempotencyKey":"\u0001"}`,
 	},
+	"task.create_many": {
+		`{"tasks":[{"text":"a"},{"text":"b","priority":0,"metadata":{"roles":["gpu"]},"idempotencyKey":"m"},{"text":"\u0001😀"}]}`,
+	},
+	"task.complete_many": {`{"items":[{"id":"t-5","workerId":"w","attempt":1,"result":1},{"taskId":"t-6","error":"no"}]}`},
 	"task.update": {
 		`{"id":"t-4","updates":{"text":"again","priority":0,"metadata":{"roles":[]}}}`, `{"id":"t-3","updates":{"status":"in_progress"}}`,
 		`{"id":"t-5","updates":{"status":"completed"}}`, `{"id":"t-5","updates":{"status":"pending"}}`,

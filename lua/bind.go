@@ -50,6 +50,13 @@ func Bind[A any](name string) Bound[A] {
 	return Bound[A]{s, guarded}
 }
 
+// Alone returns the script for calls that are too long to share an EVALSHA with others.
+func (b Bound[A]) Alone() Bound[A] {
+	alone := *b.Script
+	alone.LotSize, alone.Lot = 0, nil
+	return Bound[A]{&alone, b.guarded}
+}
+
 // bindable reports whether values of a type can be an argument, or the rest of them.
 func bindable(t reflect.Type, rest bool) bool {
 	if rest {
@@ -72,7 +79,12 @@ func (b Bound[A]) RunCommand(ctx context.Context, scripts Scripts, context, subj
 	if !b.guarded {
 		return nil, fmt.Errorf("run %s: it is no command's script", b.Name)
 	}
-	return scripts.Run(ctx, b.Script, b.args([]any{context, subject, calls}, a)...)
+	return scripts.Run(ctx, b.Script, b.CommandArgs(context, subject, calls, a)...)
+}
+
+// CommandArgs returns the arguments of a command's call: context, subject and calls come first.
+func (b Bound[A]) CommandArgs(context, subject, calls string, a A) []any {
+	return b.args([]any{context, subject, calls}, a)
 }
 
 // Decode runs a script that returns JSON text, and decodes the text into result.

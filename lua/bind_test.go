@@ -11,7 +11,10 @@ import (
 )
 
 // recorded are scripts that keep what they were called with.
-type recorded struct{ args []any }
+type recorded struct {
+	lua.Scripts
+	args []any
+}
 
 func (r *recorded) Run(_ context.Context, _ *lua.Script, args ...any) (any, error) {
 	r.args = args

@@ -22,7 +22,7 @@
 -- ARGV[4] key       hash of the idempotency key, or ''
 -- ARGV[5] digest    of the params
 -- ARGV[6] worker    id of the instance
--- ARGV[7] most      how many tasks, 1 to 10
+-- ARGV[7] most      how many tasks, 1 to 100
 -- ARGV[8] agent     name of an agent's token, '' for who may act for all
 -- Returns the method's result: {claimed, taskId?, task?, tasks?}
 -- Errors  RATE_LIMITED, NOT_REGISTERED, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED)
@@ -70,23 +70,30 @@ if not roles_text then return redis.error_reply('NOT_REGISTERED {"instanceId":' 
 refused = foreign_instance(agent, worker)
 if refused then return refused end
 
-local claimed = {}
+local claimed, bytes = {}, 0
+-- enough reports whether no more tasks may be claimed. It bounds the answer, which holds what users
+-- brought: a first task always fits.
+local function enough() return #claimed >= most or bytes > 4194304 end
+local function take(t)
+  claim(t, worker)
+  claimed[#claimed + 1] = t
+  bytes = bytes + #t.text + #(t.metadata or '')
+end
+
 local own = redis.call('ZRANGE', prefix .. 'queue:instance:' .. worker, 0, most - 1)
 for _, id in ipairs(own) do
-  local t = read_pending_task(id)
-  claim(t, worker)
+  if enough() then break end
+  take(read_pending_task(id))
   withdraw(worker, id)
-  claimed[#claimed + 1] = t
 end
 
 local roles
-if #claimed < most then
+if not enough() then
   roles = role_table(roles_text)
   for _, found in ipairs(best_waiting(roles, most - #claimed)) do
-    local t = read_pending_task(found[1])
-    claim(t, worker)
-    dequeue(found[3], t.id)
-    claimed[#claimed + 1] = t
+    if enough() then break end
+    take(read_pending_task(found[1]))
+    dequeue(found[3], found[1])
   end
 end
 

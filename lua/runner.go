@@ -84,28 +84,52 @@ func (r *Runner) Run(ctx context.Context, script *Script, keys []string, args ..
 	if err := script.fits(len(args)); err != nil {
 		return nil, err
 	}
-	deadline := time.Now().Add(retryFor)
-	wait := 10 * time.Millisecond
-	var refused error // by Redis, with a cause
+	attempts := newAttempts(ctx)
 	for {
 		reply, err := r.runOnce(ctx, script, keys, args)
-		again := errors.Is(err, ErrUnavailable) && !(script.Counts && errors.Is(err, errReplyLost))
-		if errors.Is(err, ErrUnavailable) {
-			if Cause(err) != "" {
-				refused = err
-			} else if refused != nil {
-				err = refused // the retries ran out of time, which explains less
-			}
-		}
-		if !again || ctx.Err() != nil || time.Now().After(deadline) {
+		if !attempts.again(script, &err) {
 			return reply, err
 		}
-		select {
-		case <-time.After(wait):
-			wait = min(2*wait, 200*time.Millisecond)
-		case <-ctx.Done():
-			return nil, err
+	}
+}
+
+// attempts decides whether a failed call is sent again.
+type attempts struct {
+	ctx      context.Context
+	deadline time.Time
+	wait     time.Duration
+	refused  error // by Redis, with a cause
+}
+
+func newAttempts(ctx context.Context) *attempts {
+	return &attempts{ctx: ctx, deadline: time.Now().Add(retryFor), wait: 10 * time.Millisecond}
+}
+
+// retriable reports whether a call that ended with an error certainly has not run, so that it may
+// be sent again.
+func retriable(script *Script, err error) bool {
+	return errors.Is(err, ErrUnavailable) && !(script.Counts && errors.Is(err, errReplyLost))
+}
+
+// again waits before the next attempt and reports whether there is one. If there is none, it
+// replaces an error that names no cause by an earlier one that does.
+func (a *attempts) again(script *Script, err *error) bool {
+	if errors.Is(*err, ErrUnavailable) {
+		if Cause(*err) != "" {
+			a.refused = *err
+		} else if a.refused != nil {
+			*err = a.refused // the retries ran out of time, which explains less
 		}
+	}
+	if !retriable(script, *err) || a.ctx.Err() != nil || time.Now().After(a.deadline) {
+		return false
+	}
+	select {
+	case <-time.After(a.wait):
+		a.wait = min(2*a.wait, 200*time.Millisecond)
+		return true
+	case <-a.ctx.Done():
+		return false
 	}
 }
 
@@ -114,14 +138,24 @@ func (r *Runner) runOnce(ctx context.Context, script *Script, keys []string, arg
 		return nil, fmt.Errorf("run %s: %w: %w", script.Name, ErrUnavailable, err)
 	}
 	c := &pending{script: script, keys: keys, args: args, done: make(chan struct{})}
+	r.enqueue(c)
+	return r.await(ctx, c)
+}
+
+// enqueue appends calls to the queue and makes sure that somebody sends them.
+func (r *Runner) enqueue(calls ...*pending) {
 	r.mu.Lock()
-	r.waiting = append(r.waiting, c)
-	if r.inFlight < maxInFlight {
+	defer r.mu.Unlock()
+	r.waiting = append(r.waiting, calls...)
+	for n := len(calls); n > 0 && r.inFlight < maxInFlight; n -= maxBatch {
 		r.inFlight++
 		go r.flush()
 	}
-	r.mu.Unlock()
+}
 
+// await returns the reply of a call in the queue. When ctx ends, a call that was not sent yet is
+// abandoned and never runs.
+func (r *Runner) await(ctx context.Context, c *pending) (any, error) {
 	select {
 	case <-c.done:
 	case <-ctx.Done():
@@ -132,16 +166,16 @@ func (r *Runner) runOnce(ctx context.Context, script *Script, keys []string, arg
 		}
 		r.mu.Unlock()
 		if was == waiting {
-			return nil, fmt.Errorf("run %s: %w: %w", script.Name, ErrUnavailable, ctx.Err())
+			return nil, fmt.Errorf("run %s: %w: %w", c.script.Name, ErrUnavailable, ctx.Err())
 		}
 		select {
 		case <-c.done: // the reply arrived at the same moment
 		default:
-			return nil, fmt.Errorf("run %s: %w: %w", script.Name, errorOfLostReply(script), ctx.Err())
+			return nil, fmt.Errorf("run %s: %w: %w", c.script.Name, errorOfLostReply(c.script), ctx.Err())
 		}
 	}
 	if c.err != nil {
-		return nil, fmt.Errorf("run %s: %w", script.Name, c.err)
+		return nil, fmt.Errorf("run %s: %w", c.script.Name, c.err)
 	}
 	return c.reply, nil
 }

@@ -11,6 +11,8 @@ import (
 // Scripts runs scripts on the log of one namespace. Its errors are those of Runner.Run.
 type Scripts interface {
 	Run(ctx context.Context, script *Script, args ...any) (any, error)
+	// RunMany runs a script once for each list of arguments. Each call has its own reply.
+	RunMany(ctx context.Context, script *Script, calls [][]any) []Reply
 }
 
 // On returns the scripts of the log whose hash has this key.
@@ -23,6 +25,10 @@ type onLog struct {
 
 func (s onLog) Run(ctx context.Context, script *Script, args ...any) (any, error) {
 	return s.runner.Run(ctx, script, s.keys, args...)
+}
+
+func (s onLog) RunMany(ctx context.Context, script *Script, calls [][]any) []Reply {
+	return s.runner.RunMany(ctx, script, s.keys, calls)
 }
 
 // EventContext is the part of an envelope that says who acted, what caused it, and in which trace.

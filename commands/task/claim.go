@@ -17,7 +17,7 @@ import (
 // ClaimTaskParams are the params of task.claim.
 type ClaimTaskParams struct {
 	WorkerID       api.ID `json:"workerId" jsonschema:"the instance that will do the work"`
-	MaxTasks       *int   `json:"maxTasks,omitempty" jsonschema:"the maximum number of tasks to claim; default 1"`
+	MaxTasks       *int   `json:"maxTasks,omitempty" jsonschema:"the maximum number of tasks to claim; default 1. Fewer are claimed once their text and metadata exceed 4 MiB"`
 	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
 }
 
@@ -35,7 +35,17 @@ type claimTaskArgs struct {
 	Agent               string
 }
 
-var claimTask = lua.Bind[claimTaskArgs]("claim_task")
+const (
+	// maxClaimed is how many tasks a call may claim.
+	maxClaimed = 100
+	// maxClaimedInLot is how many tasks a call may claim that shares an EVALSHA with others.
+	maxClaimedInLot = 10
+)
+
+var (
+	claimTask      = lua.Bind[claimTaskArgs]("claim_task")
+	claimManyTasks = claimTask.Alone()
+)
 
 func claimMethod() (*command.Method, error) {
 	return command.New[ClaimTaskParams, ClaimTaskResult](command.Spec{
@@ -49,7 +59,7 @@ func claimMethod() (*command.Method, error) {
 		Effect:      command.Adds,
 		LongAnswers: true,
 		Refine: func(p map[string]*jsonschema.Schema) {
-			p["maxTasks"].Minimum, p["maxTasks"].Maximum = new(1.0), new(10.0)
+			p["maxTasks"].Minimum, p["maxTasks"].Maximum = new(1.0), new(float64(maxClaimed))
 			params.IdempotencyKey(p["idempotencyKey"])
 		},
 	}, func(ctx context.Context, c *command.Call, p *ClaimTaskParams) (json.RawMessage, error) {
@@ -62,7 +72,11 @@ func claimMethod() (*command.Method, error) {
 			return nil, err
 		}
 		worker := string(p.WorkerID)
-		return command.Decide(ctx, c, claimTask, worker, claimTaskArgs{
+		script := claimTask
+		if most > maxClaimedInLot {
+			script = claimManyTasks
+		}
+		return command.Decide(ctx, c, script, worker, claimTaskArgs{
 			Key: key, Digest: digest, Worker: worker, Most: most, Agent: c.Agent(),
 		})
 	})

@@ -1,8 +1,6 @@
 package task
 
 import (
-	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -41,7 +39,30 @@ type completeTaskArgs struct {
 	Agent                   string
 }
 
+func (o Options) completeTask() command.Decision[CompleteTaskParams, completeTaskArgs] {
+	return command.Decision[CompleteTaskParams, completeTaskArgs]{
+		Script: completeTask,
+		Prepare: func(c *command.Call, p *CompleteTaskParams) (string, completeTaskArgs, error) {
+			id, err := p.task()
+			if err != nil {
+				return "", completeTaskArgs{}, err
+			}
+			key, digest, err := c.Idempotency(p.IdempotencyKey)
+			worker := string(p.WorkerID)
+			return worker, completeTaskArgs{
+				Key: key, Digest: digest, ID: string(id), Worker: worker, Attempt: p.Attempt, Result: notNull(p.Result), Failure: notNull(p.Error),
+				Retention: o.Retention.Milliseconds(), Agent: c.Agent(),
+			}, err
+		},
+	}
+}
+
 var completeTask = lua.Bind[completeTaskArgs]("complete_task")
+
+func refineComplete(p map[string]*jsonschema.Schema) {
+	p["attempt"].Minimum, p["attempt"].Maximum = new(0.0), new(float64(jsontext.MaxInteger))
+	params.IdempotencyKey(p["idempotencyKey"])
+}
 
 func (o Options) completeMethod() (*command.Method, error) {
 	return command.New[CompleteTaskParams, CompleteTaskResult](command.Spec{
@@ -54,32 +75,21 @@ func (o Options) completeMethod() (*command.Method, error) {
 		Effect:      command.Sets,
 		// A model must say as whom, and for which claim, it finishes.
 		MCPRequired: []string{"workerId", "attempt"},
-		Refine: func(p map[string]*jsonschema.Schema) {
-			p["attempt"].Minimum, p["attempt"].Maximum = new(0.0), new(float64(jsontext.MaxInteger))
-			params.IdempotencyKey(p["idempotencyKey"])
-		},
-	}, o.complete)
+		Refine:      refineComplete,
+	}, o.completeTask().One)
 }
 
-func (o Options) complete(ctx context.Context, c *command.Call, p *CompleteTaskParams) (json.RawMessage, error) {
-	id := p.ID
+// task returns the task that is to be finished, by either of its names.
+func (p *CompleteTaskParams) task() (api.TaskID, error) {
 	switch {
-	case id == "" && p.TaskID == "":
-		return nil, api.InvalidParams("id parameter is required (taskId says the same)")
-	case id == "":
-		id = p.TaskID
-	case p.TaskID != "" && p.TaskID != id:
-		return nil, api.InvalidParams("taskId parameter must be the same as id when both are given")
+	case p.ID == "" && p.TaskID == "":
+		return "", api.InvalidParams("id parameter is required (taskId says the same)")
+	case p.ID == "":
+		return p.TaskID, nil
+	case p.TaskID != "" && p.TaskID != p.ID:
+		return "", api.InvalidParams("taskId parameter must be the same as id when both are given")
 	}
-	key, digest, err := c.Idempotency(p.IdempotencyKey)
-	if err != nil {
-		return nil, err
-	}
-	worker := string(p.WorkerID)
-	return command.Decide(ctx, c, completeTask, worker, completeTaskArgs{
-		Key: key, Digest: digest, ID: string(id), Worker: worker, Attempt: p.Attempt, Result: notNull(p.Result), Failure: notNull(p.Error),
-		Retention: o.Retention.Milliseconds(), Agent: c.Agent(),
-	})
+	return p.ID, nil
 }
 
 // notNull is the text of a value that is given and not null.

@@ -1,8 +1,6 @@
 package task
 
 import (
-	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -30,7 +28,27 @@ type createTaskArgs struct {
 	Creator, Agent    string
 }
 
-var createTask = lua.Bind[createTaskArgs]("create_task")
+var createTask = command.Decision[CreateTaskParams, createTaskArgs]{
+	Script: lua.Bind[createTaskArgs]("create_task"),
+	Prepare: func(c *command.Call, p *CreateTaskParams) (string, createTaskArgs, error) {
+		priority := params.DefaultPriority
+		if p.Priority != nil {
+			priority = *p.Priority
+		}
+		key, digest, err := c.Idempotency(p.IdempotencyKey)
+		return "", createTaskArgs{
+			Key: key, Digest: digest, Text: p.Text, Priority: priority, Metadata: p.Metadata, Roleset: params.RoleSet(p.Metadata),
+			Creator: c.Caller, Agent: c.Agent(),
+		}, err
+	},
+}
+
+func refineCreate(p map[string]*jsonschema.Schema) {
+	params.Text(p["text"])
+	params.Priority(p["priority"])
+	params.Metadata(p["metadata"])
+	params.IdempotencyKey(p["idempotencyKey"])
+}
 
 func createMethod() (*command.Method, error) {
 	return command.New[CreateTaskParams, api.Task](command.Spec{
@@ -41,24 +59,6 @@ func createMethod() (*command.Method, error) {
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
 		Roles:       command.Writers,
 		Effect:      command.Adds,
-		Refine: func(p map[string]*jsonschema.Schema) {
-			params.Text(p["text"])
-			params.Priority(p["priority"])
-			params.Metadata(p["metadata"])
-			params.IdempotencyKey(p["idempotencyKey"])
-		},
-	}, func(ctx context.Context, c *command.Call, p *CreateTaskParams) (json.RawMessage, error) {
-		priority := params.DefaultPriority
-		if p.Priority != nil {
-			priority = *p.Priority
-		}
-		key, digest, err := c.Idempotency(p.IdempotencyKey)
-		if err != nil {
-			return nil, err
-		}
-		return command.Decide(ctx, c, createTask, "", createTaskArgs{
-			Key: key, Digest: digest, Text: p.Text, Priority: priority, Metadata: p.Metadata, Roleset: params.RoleSet(p.Metadata),
-			Creator: c.Caller, Agent: c.Agent(),
-		})
-	})
+		Refine:      refineCreate,
+	}, createTask.One)
 }

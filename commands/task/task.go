@@ -21,13 +21,23 @@ type Options struct {
 
 // Methods are the methods of the domain task, in the order in which they are documented.
 func Methods(o Options) ([]*command.Method, error) {
+	create, err := createMethod()
+	if err != nil {
+		return nil, err
+	}
+	complete, err := o.completeMethod()
+	if err != nil {
+		return nil, err
+	}
 	return command.Collect(
-		createMethod,
+		command.Made(create),
+		func() (*command.Method, error) { return createManyMethod(create) },
 		o.updateMethod,
 		assignMethod,
 		unassignMethod,
 		claimMethod,
-		o.completeMethod,
+		command.Made(complete),
+		func() (*command.Method, error) { return o.completeManyMethod(complete) },
 		o.listMethod,
 		getMethod,
 		deleteMethod,

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,7 +31,11 @@ func Render(methods []*command.Method) string {
 	b.WriteString(preface)
 	b.WriteString("\n## Methods\n\nThe limit is in calls a minute for each actor. The breaker opens after that many consecutive failures of Redis or Postgres, and rejects calls for that time.\n\n| method | limit | timeout | breaker |\n|---|---|---|---|\n")
 	for _, m := range methods {
-		fmt.Fprintf(&b, "| [`%s`](#%s) | %d | %s | %d → %s |\n", m.Name, strings.ReplaceAll(m.Name, ".", ""), m.Limit, seconds(m.Timeout),
+		limit := strconv.Itoa(m.Limit)
+		if m.CountsAs != "" {
+			limit = "each item counts as `" + m.CountsAs + "`"
+		}
+		fmt.Fprintf(&b, "| [`%s`](#%s) | %s | %s | %d → %s |\n", m.Name, strings.ReplaceAll(m.Name, ".", ""), limit, seconds(m.Timeout),
 			m.Breaker.Failures, seconds(m.Breaker.Open))
 	}
 	for _, m := range methods {

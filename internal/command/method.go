@@ -30,6 +30,9 @@ type Method struct {
 	// TokenLimit is the maximum number of calls a minute of all instances of a token together; 0 is
 	// no limit.
 	TokenLimit int
+	// CountsAs is the method whose limits an item of a call counts for, as if it were a call. ""
+	// means that the method has limits of its own.
+	CountsAs string
 	// ByteLimit is the maximum number of bytes of params a minute that a token, or an address
 	// without one, may send to all methods that change something; 0 is no limit. Params of up to 4
 	// KiB do not count.
@@ -87,6 +90,7 @@ type Spec struct {
 	Name        string
 	Description string
 	Limit       int
+	CountsAs    *Method // nil for a method with limits of its own
 	Timeout     time.Duration
 	Breaker     breaker.Setting
 	Roles       []string
@@ -114,15 +118,15 @@ func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMess
 	if err != nil {
 		return nil, fmt.Errorf("method %s: %w", s.Name, err)
 	}
+	countsAs := ""
+	if s.CountsAs != nil {
+		countsAs, s.Limit = s.CountsAs.Name, s.CountsAs.Limit
+	}
 	return &Method{
-		Name: s.Name, Description: s.Description, Limit: s.Limit, TokenLimit: TokenShare * s.Limit, Timeout: s.Timeout, Breaker: s.Breaker, Roles: s.Roles,
+		Name: s.Name, CountsAs: countsAs, Description: s.Description, Limit: s.Limit, TokenLimit: TokenShare * s.Limit, Timeout: s.Timeout, Breaker: s.Breaker, Roles: s.Roles,
 		Hidden: s.Hidden, MCPRequired: s.MCPRequired, Effect: s.Effect, LongAnswers: s.LongAnswers, Params: decoder.Schema, Result: result, Stats: new(callstats.Counter),
 		Run: func(ctx context.Context, c *Call) (json.RawMessage, error) {
-			var also []string
-			if c.MCP {
-				also = s.MCPRequired
-			}
-			p, err := decoder.Decode(c.Params, also...)
+			p, err := decoder.Decode(c.Params, c.alsoRequired()...)
 			if err != nil {
 				return nil, err
 			}
@@ -134,6 +138,19 @@ func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMess
 			return result, err
 		},
 	}, nil
+}
+
+// alsoRequired names the params that the call must have beside those of the schema.
+func (c *Call) alsoRequired() []string {
+	if c.MCP {
+		return c.method.MCPRequired
+	}
+	return nil
+}
+
+// Made returns a method that was made before, for a list of Collect.
+func Made(m *Method) func() (*Method, error) {
+	return func() (*Method, error) { return m, nil }
 }
 
 // Collect returns the methods of a list.

@@ -38,6 +38,25 @@ func (s tracedScripts) Run(ctx context.Context, script *lua.Script, args ...any)
 	return s.scripts.Run(ctx, script, args...)
 }
 
+// RunMany runs a script for many calls in one span.
+func (s tracedScripts) RunMany(ctx context.Context, script *lua.Script, calls [][]any) []lua.Reply {
+	if !trace.SpanContextFromContext(ctx).IsSampled() {
+		return s.scripts.RunMany(ctx, script, calls)
+	}
+	ctx, span := s.tracer.Start(ctx, script.Name, trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(semconv.DBSystemNameRedis, semconv.DBOperationName("EVALSHA"), semconv.DBStoredProcedureName(script.Name),
+			semconv.DBOperationBatchSize(len(calls))))
+	defer span.End()
+	replies := s.scripts.RunMany(ctx, script, calls)
+	for _, r := range replies {
+		if r.Err != nil {
+			tellScript(span, r.Err) // the first error stands for all
+			break
+		}
+	}
+	return replies
+}
+
 // tellScript sets the outcome of a script on its span. A rejection sets only its code, because its
 // detail contains names that users chose.
 func tellScript(span trace.Span, err error) {

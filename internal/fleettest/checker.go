@@ -11,6 +11,7 @@ import (
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -42,6 +43,9 @@ func (c *Checker) Refuses(t TB, method, params string) string {
 		t.Fatalf("%s: %v", params, err)
 	}
 	_, refused := c.Call(c.gone, api.Request{Method: method, Params: text})
+	if as := c.Method(method).CountsAs; as != "" && (refused == nil || refused.Code != api.CodeInvalidParams) {
+		return c.refusesItem(t, as, text)
+	}
 	if refused == nil { // a method that needs no Redis
 		return ""
 	}
@@ -54,6 +58,22 @@ func (c *Checker) Refuses(t TB, method, params string) string {
 		}
 	}
 	t.Fatalf("%s %s: %v", method, params, refused)
+	return ""
+}
+
+// refusesItem returns the sentence by which an item of a call is refused, "" if none is. method is
+// the one that each item is a call of.
+func (c *Checker) refusesItem(t TB, method string, params json.RawMessage) string {
+	for _, list := range jsontext.Members(params) {
+		for item := range jsontext.Elements(list) {
+			if item[0] != '{' {
+				return "the item must be an object"
+			}
+			if sentence := c.Refuses(t, method, string(item)); sentence != "" {
+				return sentence
+			}
+		}
+	}
 	return ""
 }
 

@@ -12,7 +12,10 @@ import (
 )
 
 // goneAfterwards loses the reply of the first script, and is unavailable for all others.
-type goneAfterwards struct{ asked int }
+type goneAfterwards struct {
+	lua.Scripts
+	asked int
+}
 
 func (g *goneAfterwards) Run(context.Context, *lua.Script, ...any) (any, error) {
 	if g.asked++; g.asked == 1 {

@@ -59,6 +59,7 @@ func examples(t *testing.T, f *fleettest.Fleet) map[string]string {
 		"system.register": `{"id":"n","roles":["worker"]}`, "system.heartbeat": `{"instanceId":"nobody"}`,
 		"system.unregister": `{"instanceId":"w"}`, "system.batch.process": `{"batchId":"b","instanceId":"w","items":[1]}`,
 		"system.quorum.vote": `{"instanceId":"w","decision":"d","value":"v"}`, "system.flush": fleettest.Confirmed,
+		"task.create_many": `{"tasks":[{"text":"x"}]}`, "task.complete_many": `{"items":[{"id":"t-3"}]}`,
 		"task.create": `{"text":"x"}`, "task.update": `{"id":"t-3","updates":{"text":"y"}}`, "task.assign": `{"taskId":"t-3","instanceId":"w"}`,
 		"task.unassign": `{"taskId":"t-3"}`, "task.claim": `{"workerId":"w"}`, "task.complete": `{"id":"t-3"}`, "task.get": `{"id":"t-3"}`,
 		"task.delete": `{"id":"t-3"}`,

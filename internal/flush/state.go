@@ -75,11 +75,11 @@ func leaseLost(ctx context.Context, err error) bool {
 // flush may be repeated.
 func (f *run) untilAnswered() lua.Scripts { return patientScripts{f.Scripts} }
 
-type patientScripts struct{ scripts lua.Scripts }
+type patientScripts struct{ lua.Scripts }
 
 func (p patientScripts) Run(ctx context.Context, script *lua.Script, args ...any) (any, error) {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		reply, err := p.scripts.Run(ctx, script, args...)
+		reply, err := p.Scripts.Run(ctx, script, args...)
 		if !errors.Is(err, lua.ErrUnavailable) && !errors.Is(err, lua.ErrOutcomeUnknown) || !sleep(ctx, wait) {
 			return reply, err
 		}

@@ -97,6 +97,8 @@ func TestRedisIsPaused(t *testing.T) {
 		"system.get_state":    {},
 		"system.discover":     {},
 		"task.create":         {"text": "two"},
+		"task.create_many":    {"tasks": []params{{"text": "three"}}},
+		"task.complete_many":  {"items": []params{{"id": "t-3"}}},
 		"task.update":         {"id": "t-3", "updates": params{"text": "changed"}},
 		"task.assign":         {"taskId": "t-3", "instanceId": "i"},
 		"task.unassign":       {"taskId": "t-3"},

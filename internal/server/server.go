@@ -224,14 +224,22 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 
 // rateLimits returns the limits that differ from the documented ones.
 func rateLimits(flag string, r config.RateLimits) (map[string]int, error) {
-	names, err := commands.MethodNames()
+	methods, err := commands.Methods()
 	if err != nil {
 		return nil, err
 	}
 	limits := map[string]int{}
-	if r.Off {
-		for _, name := range names {
-			limits[name] = 0
+	var names []string // of methods with limits of their own
+	for _, m := range methods {
+		if m.CountsAs != "" {
+			if _, given := r.Methods[m.Name]; given {
+				return nil, fmt.Errorf("%s: each item of %s counts as a call of %s: set the limit of that", flag, m.Name, m.CountsAs)
+			}
+			continue
+		}
+		names = append(names, m.Name)
+		if r.Off {
+			limits[m.Name] = 0
 		}
 	}
 	for method, n := range r.Methods {

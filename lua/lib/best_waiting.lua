@@ -2,23 +2,36 @@
 --- @include "lib/queue_writes"
 --- @include "lib/fit"
 -- best_waiting returns up to n waiting tasks that an instance with these roles may take, best
--- first, each as {id, score, queue}. It looks at the heads of at most 65 queues.
+-- first, each as {id, score, queue}. It merges the heads of at most 65 queues, and reads of each
+-- queue ten tasks at a time.
 local function best_waiting(roles, n)
   write_queues()
-  local found = {}
-  local function heads(queue)
-    local head = redis.call('ZRANGE', queue, 0, n - 1, 'WITHSCORES')
-    for i = 1, #head, 2 do
-      found[#found + 1] = { head[i], tonumber(head[i + 1]), queue }
+  local found, heads = {}, {}
+  local function read(head)
+    head.page = redis.call('ZRANGE', head.queue, head.from, head.from + math.min(n, 10) - 1, 'WITHSCORES')
+    head.from, head.next = head.from + #head.page / 2, 1
+    head.score = tonumber(head.page[2])
+  end
+  local function open(queue)
+    local head = { queue = queue, from = 0 }
+    read(head)
+    if head.score then heads[#heads + 1] = head end
+  end
+  open(waiting_queue())
+  for _, set in ipairs(redis.call('HKEYS', prefix .. 'queue:rolesets')) do
+    if fits(roles, set) then open(waiting_queue(set)) end
+  end
+  while #found < n and #heads > 0 do
+    local best = 1
+    for i = 2, #heads do
+      if heads[i].score < heads[best].score then best = i end
     end
+    local head = heads[best]
+    found[#found + 1] = { head.page[head.next], head.score, head.queue }
+    head.next = head.next + 2
+    head.score = tonumber(head.page[head.next + 1])
+    if not head.score then read(head) end
+    if not head.score then table.remove(heads, best) end
   end
-  heads(waiting_queue())
-  local sets = redis.call('HKEYS', prefix .. 'queue:rolesets')
-  if #sets == 0 then return found end
-  for _, set in ipairs(sets) do
-    if fits(roles, set) then heads(waiting_queue(set)) end
-  end
-  table.sort(found, function(a, b) return a[2] < b[2] end)
-  for i = #found, n + 1, -1 do found[i] = nil end
   return found
 end

@@ -1,0 +1,55 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/params"
+)
+
+// maxMany is how many items a call may have.
+const maxMany = 1000
+
+// manyTimeout is the timeout of a call with many items. It takes them some 20 ms where nobody else
+// calls.
+const manyTimeout = 15 * time.Second
+
+// CreateManyParams are the params of task.create_many.
+type CreateManyParams struct {
+	Tasks []api.Value `json:"tasks" jsonschema:"the tasks, each an object with the params of task.create"`
+}
+
+// createManyMethod returns task.create_many; single is task.create.
+func createManyMethod(single *command.Method) (*command.Method, error) {
+	items, err := params.New[CreateTaskParams](refineCreate)
+	if err != nil {
+		return nil, err
+	}
+	return command.New[CreateManyParams, command.ManyResult[api.Task]](command.Spec{
+		Name: "task.create_many",
+		Description: "Create up to 1,000 tasks. Each has its own answer and counts as a call of task.create; one that is refused " +
+			"does not stop the others. To repeat a call safely, give each task an idempotencyKey.",
+		CountsAs: single,
+		Timeout:  manyTimeout,
+		Breaker:  breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:    command.Writers,
+		Effect:   command.Adds,
+		Refine:   manyItems("tasks", items.Schema),
+	}, func(ctx context.Context, c *command.Call, p *CreateManyParams) (json.RawMessage, error) {
+		return createTask.Many(ctx, c, single, items, p.Tasks)
+	})
+}
+
+// manyItems bounds the items of a call and gives them their schema.
+func manyItems(member string, item *jsonschema.Schema) func(map[string]*jsonschema.Schema) {
+	return func(p map[string]*jsonschema.Schema) {
+		p[member].MinItems, p[member].MaxItems = new(1), new(maxMany)
+		p[member].Items = item
+	}
+}
