@@ -1,7 +1,7 @@
 -- +goose Up
 
--- Where each projection into this schema has got to: the entry ID and seq of the last event applied,
--- written in the transaction that applied it. `at` is that event's time.
+-- The checkpoint of each projection into this schema: the entry ID and seq of the last event applied.
+-- The transaction that applies an event writes it. `at` is that event's time.
 CREATE TABLE projection_checkpoints (
     name text        PRIMARY KEY,
     id   text        NOT NULL,
@@ -9,8 +9,8 @@ CREATE TABLE projection_checkpoints (
     at   timestamptz NOT NULL
 );
 
--- One row for each task that was not deleted, as the event `seq` left it. Times are those of the events,
--- in whole milliseconds. The JSON columns are json, not jsonb: what users bring comes back byte for byte.
+-- One row for each task that was not deleted, as of the event `seq`. Times are those of the events,
+-- in whole milliseconds. The JSON columns are json, not jsonb, to return users' JSON byte for byte.
 CREATE TABLE tasks (
     num          bigint      PRIMARY KEY,      -- the number in the id; rises with time
     id           text        NOT NULL,         -- t-<num>
@@ -31,13 +31,14 @@ CREATE TABLE tasks (
     seq          bigint      NOT NULL          -- the last event that changed the row
 ) WITH (fillfactor = 85);
 
--- Created in order of num, so `num` orders by creation; each index ends in it, as the tie-break of pages.
+-- Tasks are numbered as they are created, so `num` orders by creation. Each index ends with it, as the
+-- tie-break of pages.
 CREATE UNIQUE INDEX tasks_id          ON tasks (id);
 CREATE INDEX        tasks_status      ON tasks (status, num);
 CREATE INDEX        tasks_priority    ON tasks (priority, num);
 CREATE INDEX        tasks_updated_at  ON tasks (updated_at, num);
 CREATE INDEX        tasks_assigned_to ON tasks (assigned_to, num) WHERE assigned_to IS NOT NULL;
--- Only tasks that are finished: what the views of throughput and times read.
+-- Only finished tasks, which the views of throughput and times read.
 CREATE INDEX        tasks_finished    ON tasks ((date_trunc('minute', completed_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'))
     WHERE completed_at IS NOT NULL;
 

@@ -9,7 +9,7 @@ SELECT status,
 FROM tasks
 GROUP BY status;
 
--- What each instance has, and had: waiting is assigned and not claimed yet.
+-- The tasks that each instance has and had. Waiting tasks are assigned and not claimed yet.
 CREATE VIEW load_by_instance AS
 SELECT assigned_to                                        AS instance,
        count(*) FILTER (WHERE status = 'pending')         AS waiting,
@@ -21,8 +21,9 @@ FROM tasks
 WHERE assigned_to IS NOT NULL
 GROUP BY assigned_to;
 
--- A condition on minute, as in `WHERE minute > now() - interval '1 hour'`, reads only those minutes, by the
--- index on this very expression. It goes through UTC because an index can only hold what depends on no setting.
+-- A condition on minute, such as `WHERE minute > now() - interval '1 hour'`, reads only those minutes,
+-- because there is an index on this expression. The expression converts to UTC because an index must not
+-- depend on settings.
 CREATE VIEW throughput_by_minute AS
 SELECT date_trunc('minute', completed_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS minute,
        count(*) FILTER (WHERE status = 'completed')              AS completed,
@@ -32,8 +33,8 @@ FROM tasks
 WHERE completed_at IS NOT NULL
 GROUP BY date_trunc('minute', completed_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
 
--- How long finished tasks waited for their last claim, and ran, in milliseconds: a row for each
--- priority, and one with priority NULL for all of them together.
+-- How long finished tasks waited for their last claim, and how long they ran, in milliseconds: a row for
+-- each priority, and one with priority NULL for all priorities.
 CREATE VIEW waiting_and_running_times AS
 SELECT priority,
        count(*)                                                    AS tasks,

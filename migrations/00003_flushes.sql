@@ -1,7 +1,7 @@
 -- +goose Up
 
--- What became of the flushes that were to delete the rows of tasks, decided once: either the transaction
--- that deletes them writes the flush's id first, or whoever undoes the flush does, and the other finds it.
+-- The outcome of each flush that includes the rows of tasks. It is decided once: either the transaction that
+-- deletes the rows writes the flush's id first, or the coordinator that undoes the flush does.
 CREATE TABLE system_flushes (
     id            text        PRIMARY KEY,
     deleted       boolean     NOT NULL,           -- false: undone, the rows are kept
