@@ -120,7 +120,7 @@ func TestTakeOver(t *testing.T) {
 	if r := execute(t, away, typo...); r.code != exitUnavailable {
 		t.Errorf("without Postgres: %+v", r)
 	}
-	if left, err := testenv.ClientOf(t, server).Keys(t.Context(), "*typo*").Result(); err != nil || len(left) != 0 {
+	if left, err := testenv.ClientOf(t, server).Keys(t.Context(), "*typo*").Result(); err != nil || len(left) != 0 { //nolint:forbidigo // this Redis is the test's own
 		t.Errorf("the refused rebuilds left %q, %v", left, err)
 	}
 	if r := execute(t, stores, serve...); r.code != exitFailed || !strings.Contains(r.log, command) {
