@@ -14,7 +14,7 @@ import (
 func (r *Reader) poll(ctx context.Context, after ID) (batch Batch, cursor string, err error) {
 	anchor := after.String()
 	count := int64(r.config.BatchSize) + 1
-	w := walk{batch: Batch{After: after}, limit: r.config.BatchSize}
+	w := walk{batch: Batch{After: after, derived: new(derived)}, limit: r.config.BatchSize}
 
 	var page []redis.XMessage
 	if !after.IsZero() {

@@ -30,6 +30,24 @@ type Batch struct {
 	Entries []Entry // never empty when Read returns it
 	// Skipped counts the events between After and the first entry that a flush or trim removed.
 	Skipped int64
+
+	derived *derived // nil in a batch that no Reader made
+}
+
+type derived struct {
+	once  sync.Once
+	value any
+}
+
+// Once returns the value of the first derive that is called for this batch or a copy of it, so that
+// handlers that share a batch derive something from it once. They must all derive the same, and must
+// not change it.
+func (b Batch) Once(derive func() any) any {
+	if b.derived == nil {
+		return derive()
+	}
+	b.derived.once.Do(func() { b.derived.value = derive() })
+	return b.derived.value
 }
 
 // Last returns the ID to read after next: the last entry's.

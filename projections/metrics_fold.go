@@ -15,8 +15,8 @@ const ringMinutes = 60
 
 // metricsFold is what a batch adds to the metrics.
 type metricsFold struct {
-	anew     bool // the batch contains a flush: only what follows it counts
-	last     events.Envelope
+	anew     bool             // the batch contains a flush: only what follows it counts
+	last     *events.Envelope // nil: none
 	byType   map[events.Type]*typeCount
 	global   map[string]int64
 	queues   map[string]int64
@@ -29,7 +29,7 @@ type metricsFold struct {
 
 type typeCount struct {
 	count int64
-	last  events.Envelope
+	last  *events.Envelope
 }
 
 // load is what a batch does to the counters of one instance: first before, which counts only if the
@@ -50,23 +50,6 @@ const (
 	gone      presence = "leave" // left; its counters are deleted
 )
 
-// metricsTask holds the members of task payloads that the metrics need, under the names that any
-// payload uses.
-type metricsTask struct {
-	previously
-	InstanceID string `json:"instanceId"`
-	WorkerID   string `json:"workerId"`
-	Waited     int64  `json:"waited"`
-	Duration   int64  `json:"duration"`
-}
-
-// metricsInstance holds the members of instance payloads that the metrics need.
-type metricsInstance struct {
-	membership
-	Resumed         bool  `json:"resumed"`
-	TasksReassigned int64 `json:"tasksReassigned"`
-}
-
 func newMetricsFold() *metricsFold {
 	return &metricsFold{
 		byType: map[events.Type]*typeCount{}, global: map[string]int64{}, queues: map[string]int64{},
@@ -74,7 +57,7 @@ func newMetricsFold() *metricsFold {
 	}
 }
 
-func (f *metricsFold) add(e events.Envelope) error {
+func (f *metricsFold) add(e *events.Envelope, p *fact) error {
 	if e.Type == events.TypeSystemFlushed {
 		*f = *newMetricsFold()
 		f.anew = true
@@ -96,21 +79,23 @@ func (f *metricsFold) add(e events.Envelope) error {
 		f.global["tasksUpdated"]++
 	case events.TypeTaskDeleted, events.TypeTaskAssigned, events.TypeTaskUnassigned, events.TypeTaskClaimed,
 		events.TypeTaskCompleted, events.TypeTaskFailed:
-		task, err := events.PayloadAs[metricsTask](e)
-		if err != nil {
-			return err
+		if p.err != nil {
+			return p.err
 		}
-		f.leaveQueue(e.Type, task.previously)
-		f.addTask(e, task)
+		f.leaveQueue(e.Type, &p.previously)
+		f.addTask(e, p)
 	case events.TypeInstanceRegistered, events.TypeInstanceUnregistered, events.TypeInstanceFailed:
-		return f.addInstance(e)
+		if p.err != nil {
+			return p.err
+		}
+		f.addInstance(e, p)
 	case events.TypeLeaderElected:
 		f.scaling["leaderElections"]++
 	}
 	return nil
 }
 
-func (f *metricsFold) leaveQueue(what events.Type, before previously) {
+func (f *metricsFold) leaveQueue(what events.Type, before *previously) {
 	switch before.PreviousStatus {
 	case events.StatusPending:
 		f.queues["pending"]--
@@ -125,7 +110,7 @@ func (f *metricsFold) leaveQueue(what events.Type, before previously) {
 	}
 }
 
-func (f *metricsFold) addTask(e events.Envelope, task metricsTask) {
+func (f *metricsFold) addTask(e *events.Envelope, task *fact) {
 	switch e.Type {
 	case events.TypeTaskDeleted:
 		f.global["tasksDeleted"]++
@@ -155,18 +140,14 @@ func (f *metricsFold) addTask(e events.Envelope, task metricsTask) {
 	}
 }
 
-func (f *metricsFold) finish(e events.Envelope, task metricsTask) {
+func (f *metricsFold) finish(e *events.Envelope, task *fact) {
 	f.global["runCount"]++
 	f.global["runTotalMs"] += task.Duration
 	f.runMax = max(f.runMax, task.Duration)
 	f.finished[e.Timestamp/60_000]++
 }
 
-func (f *metricsFold) addInstance(e events.Envelope) error {
-	instance, err := events.PayloadAs[metricsInstance](e)
-	if err != nil {
-		return err
-	}
+func (f *metricsFold) addInstance(e *events.Envelope, instance *fact) {
 	l := f.loadOf(instance.ID)
 	switch e.Type {
 	case events.TypeInstanceRegistered:
@@ -192,7 +173,6 @@ func (f *metricsFold) addInstance(e events.Envelope) error {
 		f.scaling["tasksReassigned"] += instance.TasksReassigned
 		*l = load{presence: gone}
 	}
-	return nil
 }
 
 func (f *metricsFold) loadOf(instance string) *load {

@@ -54,15 +54,16 @@ func moved(name string, after events.ID, stored string) error {
 // foldAll folds every event of a batch, in order. An event that this program does not know is an
 // error even if the fold would ignore its payload, because it cannot know what a newer program
 // means by it.
-func foldAll(name string, batch events.Batch, add func(events.Envelope) error) error {
+func foldAll(name string, batch events.Batch, add func(*events.Envelope, *fact) error) error {
+	facts := factsOf(batch)
 	for i := range batch.Entries {
 		entry := &batch.Entries[i]
 		if entry.Err != nil {
 			continue
 		}
-		err := entry.Envelope.Known()
-		if err == nil {
-			err = add(entry.Envelope)
+		err := facts[i].err
+		if facts[i].known {
+			err = add(&entry.Envelope, &facts[i])
 		}
 		if err != nil {
 			return fmt.Errorf("fold %s %s into %s: %w", entry.Envelope.Type, entry.ID, name, err)
@@ -82,7 +83,7 @@ type previously struct {
 // assigned reports whether the task was assigned, but not claimed, until this event. An assignment
 // names the last owner even if the task has waited in the queue since then. In that case the reason
 // says whether this event took it from that owner.
-func (p previously) assigned(what events.Type) bool {
+func (p *previously) assigned(what events.Type) bool {
 	if p.PreviousStatus != events.StatusPending {
 		return false
 	}
@@ -90,12 +91,4 @@ func (p previously) assigned(what events.Type) bool {
 		return p.Reason == events.ReasonRebalanced || p.Reason == events.ReasonRolesChanged
 	}
 	return p.PreviousAssignment != nil
-}
-
-// membership is the part of an instance's payload that says which instance came or left, and its
-// roles.
-type membership struct {
-	ID            string   `json:"id"`
-	Roles         []string `json:"roles"`
-	PreviousRoles []string `json:"previousRoles"`
 }

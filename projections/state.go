@@ -55,14 +55,14 @@ type stateFold struct {
 	leader string
 	left   []string // instances that left while the leader is not known
 
-	last events.Envelope
+	last *events.Envelope // nil: none
 }
 
 type stateCounts struct{ total, pending, inProgress, completed, failed, assigned, instances int64 }
 
 func newStateFold() *stateFold { return &stateFold{roles: map[string]int64{}} }
 
-func (f *stateFold) add(e events.Envelope) error {
+func (f *stateFold) add(e *events.Envelope, p *fact) error {
 	f.last = e
 	switch e.Type {
 	case events.TypeTaskCreated:
@@ -70,31 +70,28 @@ func (f *stateFold) add(e events.Envelope) error {
 		f.counts.pending++
 	case events.TypeTaskDeleted, events.TypeTaskAssigned, events.TypeTaskUnassigned, events.TypeTaskClaimed,
 		events.TypeTaskCompleted, events.TypeTaskFailed:
-		before, err := events.PayloadAs[previously](e)
-		if err != nil {
-			return err
+		if p.err != nil {
+			return p.err
 		}
-		f.moveTask(e.Type, before)
+		f.moveTask(e.Type, &p.previously)
 	case events.TypeInstanceRegistered:
-		now, err := events.PayloadAs[membership](e)
-		if err != nil {
-			return err
+		if p.err != nil {
+			return p.err
 		}
-		if now.PreviousRoles == nil {
+		if p.PreviousRoles == nil {
 			f.counts.instances++
 		}
-		f.countRoles(now.PreviousRoles, -1)
-		f.countRoles(now.Roles, +1)
+		f.countRoles(p.PreviousRoles, -1)
+		f.countRoles(p.Roles, +1)
 	case events.TypeInstanceUnregistered, events.TypeInstanceFailed:
-		gone, err := events.PayloadAs[membership](e)
-		if err != nil {
-			return err
+		if p.err != nil {
+			return p.err
 		}
 		f.counts.instances--
-		f.countRoles(gone.Roles, -1)
-		f.leave(gone.ID)
+		f.countRoles(p.Roles, -1)
+		f.leave(p.ID)
 	case events.TypeLeaderElected:
-		elected, err := events.PayloadAs[events.LeaderElected](e)
+		elected, err := events.PayloadAs[events.LeaderElected](*e)
 		if err != nil {
 			return err
 		}
@@ -107,7 +104,7 @@ func (f *stateFold) add(e events.Envelope) error {
 }
 
 // moveTask moves a task's count from its old status to its new one.
-func (f *stateFold) moveTask(what events.Type, before previously) {
+func (f *stateFold) moveTask(what events.Type, before *previously) {
 	switch before.PreviousStatus {
 	case events.StatusPending:
 		f.counts.pending--
@@ -192,7 +189,7 @@ func (f *stateFold) changes(to events.ID) []any {
 		}
 	}
 	put("=", "version", number(to.Seq))
-	if f.last.Type != "" {
+	if f.last != nil {
 		put("=", "lastEvent", string(f.last.Type))
 		put("=", "lastEventId", f.last.ID.String())
 		put("=", "lastEventAt", f.last.Time().Format(events.TimeLayout))

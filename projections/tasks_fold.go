@@ -2,8 +2,6 @@ package projections
 
 import (
 	"encoding/json"
-	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/claudebench/claudebench/events"
@@ -17,6 +15,7 @@ type tasksFold struct {
 	changes map[int64]*taskChange
 	order   []*taskChange
 	deleted []int64
+	block   []taskChange // memory for further changes
 
 	replaced     int       // events with text or JSON that SQL cannot store unchanged
 	lastReplaced events.ID // the last of them
@@ -66,63 +65,28 @@ type taskChange struct {
 	seq         int64
 }
 
-// The members that the fold reads of each payload. Times come from the envelope.
-type (
-	rowCreated struct {
-		ID       string          `json:"id"`
-		Text     string          `json:"text"`
-		Priority int64           `json:"priority"`
-		Metadata json.RawMessage `json:"metadata"`
-	}
-	rowUpdated struct {
-		ID      string             `json:"id"`
-		Changes events.TaskChanges `json:"changes"`
-	}
-	rowMoved struct {
-		TaskID     string `json:"taskId"`
-		InstanceID string `json:"instanceId"`
-	}
-	rowClaimed struct {
-		TaskID   string `json:"taskId"`
-		WorkerID string `json:"workerId"`
-		Attempt  int64  `json:"attempt"`
-		Waited   int64  `json:"waited"`
-	}
-	rowFinished struct {
-		ID       string          `json:"id"`
-		WorkerID string          `json:"workerId"`
-		Attempt  int64           `json:"attempt"`
-		Duration int64           `json:"duration"`
-		Result   json.RawMessage `json:"result"`
-		Error    json.RawMessage `json:"error"`
-	}
-	rowDeleted struct {
-		ID string `json:"id"`
-	}
-)
-
 func newTasksFold(size int) *tasksFold {
 	return &tasksFold{changes: make(map[int64]*taskChange, size)}
 }
 
-func (f *tasksFold) add(e events.Envelope) error {
+func (f *tasksFold) add(e *events.Envelope, p *fact) error {
 	switch e.Type {
 	case events.TypeTaskCreated:
-		return addRow(f, e, func(p *rowCreated) string { return p.ID }, (*taskChange).create)
+		return f.merge(e, p, (*taskChange).create)
 	case events.TypeTaskUpdated:
-		return addRow(f, e, func(p *rowUpdated) string { return p.ID }, (*taskChange).update)
+		return f.merge(e, p, (*taskChange).update)
 	case events.TypeTaskAssigned:
-		return addRow(f, e, func(p *rowMoved) string { return p.TaskID }, (*taskChange).assign)
+		return f.merge(e, p, (*taskChange).assign)
 	case events.TypeTaskUnassigned:
-		return addRow(f, e, func(p *rowMoved) string { return p.TaskID }, (*taskChange).unassign)
+		return f.merge(e, p, (*taskChange).unassign)
 	case events.TypeTaskClaimed:
-		return addRow(f, e, func(p *rowClaimed) string { return p.TaskID }, (*taskChange).claim)
+		return f.merge(e, p, (*taskChange).claim)
 	case events.TypeTaskCompleted, events.TypeTaskFailed:
-		return addRow(f, e, func(p *rowFinished) string { return p.ID }, (*taskChange).finish)
+		return f.merge(e, p, (*taskChange).finish)
 	case events.TypeTaskDeleted:
-		return addRow(f, e, func(p *rowDeleted) string { return p.ID }, (*taskChange).drop)
+		return f.merge(e, p, (*taskChange).drop)
 	case events.TypeSystemFlushed:
-		flushed, err := events.PayloadAs[events.SystemFlushed](e)
+		flushed, err := events.PayloadAs[events.SystemFlushed](*e)
 		if err != nil {
 			return err
 		}
@@ -134,23 +98,16 @@ func (f *tasksFold) add(e events.Envelope) error {
 	return nil
 }
 
-// addRow decodes a payload and merges it into the change of its task.
-func addRow[P any](f *tasksFold, e events.Envelope, id func(*P) string, merge func(*taskChange, *P, events.Envelope)) error {
-	payload, err := events.PayloadAs[P](e)
-	if err != nil {
-		return err
+// merge merges an event into the change of its task.
+func (f *tasksFold) merge(e *events.Envelope, p *fact, merge func(*taskChange, *fact, *events.Envelope)) error {
+	if p.err != nil {
+		return p.err
 	}
-	num, err := taskNumber(id(&payload))
-	if err != nil {
-		return err
-	}
-	c := f.changes[num]
+	c := f.changes[p.Num]
 	if c == nil {
-		c = &taskChange{num: num}
-		f.changes[num] = c
-		f.order = append(f.order, c)
+		c = f.newChange(p.Num)
 	}
-	merge(c, &payload, e)
+	merge(c, p, e)
 	if c.replaced {
 		c.replaced = false
 		f.replaced++
@@ -158,22 +115,25 @@ func addRow[P any](f *tasksFold, e events.Envelope, id func(*P) string, merge fu
 	}
 	c.updatedAt, c.seq = e.Timestamp, e.Seq
 	if c.deleted {
-		f.deleted = append(f.deleted, num)
+		f.deleted = append(f.deleted, p.Num)
 	}
 	return nil
 }
 
-// taskNumber returns the n of t-<n>.
-func taskNumber(id string) (int64, error) {
-	digits, ok := strings.CutPrefix(id, "t-")
-	num, err := strconv.ParseInt(digits, 10, 64)
-	if !ok || err != nil || num < 1 {
-		return 0, fmt.Errorf("%w: %q is no task's id", events.ErrMalformed, id)
+// newChange returns an empty change of a task. The changes of a batch lie in few blocks of memory.
+func (f *tasksFold) newChange(num int64) *taskChange {
+	if len(f.block) == 0 {
+		f.block = make([]taskChange, 128)
 	}
-	return num, nil
+	c := &f.block[0]
+	f.block = f.block[1:]
+	c.num = num
+	f.changes[num] = c
+	f.order = append(f.order, c)
+	return c
 }
 
-func (c *taskChange) create(p *rowCreated, e events.Envelope) {
+func (c *taskChange) create(p *fact, e *events.Envelope) {
 	*c = taskChange{
 		num: c.num, created: true, status: events.StatusPending, priority: p.Priority,
 		createdAt: e.Timestamp,
@@ -181,7 +141,7 @@ func (c *taskChange) create(p *rowCreated, e events.Envelope) {
 	c.text, c.metadata = c.plain(p.Text), c.document(p.Metadata)
 }
 
-func (c *taskChange) update(p *rowUpdated, _ events.Envelope) {
+func (c *taskChange) update(p *fact, _ *events.Envelope) {
 	if p.Changes.Text != nil {
 		c.text = c.plain(*p.Changes.Text)
 		c.set |= colText
@@ -201,23 +161,23 @@ func (c *taskChange) update(p *rowUpdated, _ events.Envelope) {
 	}
 }
 
-func (c *taskChange) assign(p *rowMoved, _ events.Envelope) {
+func (c *taskChange) assign(p *fact, _ *events.Envelope) {
 	c.status, c.assignedTo = events.StatusPending, c.owner(p.InstanceID)
 	c.set |= colStatus | colAssignedTo
 }
 
-func (c *taskChange) unassign(_ *rowMoved, _ events.Envelope) {
+func (c *taskChange) unassign(_ *fact, _ *events.Envelope) {
 	c.status, c.assignedTo = events.StatusPending, nil
 	c.set |= colStatus | colAssignedTo
 }
 
-func (c *taskChange) claim(p *rowClaimed, e events.Envelope) {
+func (c *taskChange) claim(p *fact, e *events.Envelope) {
 	c.status, c.assignedTo, c.attempt = events.StatusInProgress, c.owner(p.WorkerID), p.Attempt
 	c.claimedAt, c.waited = e.Timestamp, p.Waited
 	c.set |= colStatus | colAssignedTo | colAttempt | colClaimed
 }
 
-func (c *taskChange) finish(p *rowFinished, e events.Envelope) {
+func (c *taskChange) finish(p *fact, e *events.Envelope) {
 	c.status = events.StatusCompleted
 	if e.Type == events.TypeTaskFailed {
 		c.status = events.StatusFailed
@@ -239,7 +199,7 @@ func (c *taskChange) merge(metadata *string) {
 	c.set |= colMetadata
 }
 
-func (c *taskChange) drop(*rowDeleted, events.Envelope) { c.deleted = true }
+func (c *taskChange) drop(*fact, *events.Envelope) { c.deleted = true }
 
 // document returns a user's JSON as the row stores it; nil for none.
 func (c *taskChange) document(raw json.RawMessage) *string {
