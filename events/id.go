@@ -49,6 +49,10 @@ func (id ID) Compare(other ID) int {
 	return cmp.Compare(id.Seq, other.Seq)
 }
 
+// Covers reports whether a reader at id has read other. In one log, an event with a higher Seq never
+// has a lower MS. So a reader whose log was rolled back does not cover what was written since.
+func (id ID) Covers(other ID) bool { return id.Seq >= other.Seq && id.MS >= other.MS }
+
 // MarshalText returns the text of String.
 func (id ID) MarshalText() ([]byte, error) { return id.append(nil), nil }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/projections"
@@ -144,7 +145,7 @@ func TestWaitForTheView(t *testing.T) {
 	other := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet})
 	h := newHistory()
 	h.create("x", 50, "null")
-	if _, _, err := b.tasks.WaitFor(t.Context(), 1, time.Millisecond); err != nil {
+	if err := b.tasks.WaitFor(t.Context(), events.ID{Seq: 1}, time.Millisecond); err != nil {
 		t.Errorf("waiting in vain is an error: %v", err)
 	}
 	for name, waiter := range map[string]*projections.Tasks{"the one that applies": b.tasks, "another": other} {
@@ -154,13 +155,8 @@ func TestWaitForTheView(t *testing.T) {
 			t.Fatal(err)
 		}
 		done := make(chan error, 1)
-		go func() {
-			reached, _, err := waiter.WaitFor(t.Context(), h.seq, time.Minute)
-			if err == nil && !reached {
-				err = errors.New("not reached")
-			}
-			done <- err
-		}()
+		last := h.events[len(h.events)-1].ID
+		go func() { done <- waiter.WaitFor(t.Context(), last, time.Minute) }()
 		if err := b.tasks.Apply(t.Context(), batches(at, h.events[at.Seq:], func() int { return 10 })[0]); err != nil {
 			t.Fatal(err)
 		}
@@ -172,6 +168,45 @@ func TestWaitForTheView(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Errorf("%s waits on", name)
 		}
+	}
+}
+
+// Another process may reset the view. What this process has applied does not matter then.
+func TestAPageTellsHowFarTheViewIs(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.prepare(t)
+	h := newHistory()
+	h.create("x", 50, "null")
+	b.apply(t, oneBatch(h.events))
+	last := h.events[len(h.events)-1].ID
+	at := func() events.ID {
+		page, err := b.tasks.List(t.Context(), api.TaskQuery{Limit: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return page.At
+	}
+	if got := at(); got != last {
+		t.Errorf("the page is of %s, want %s", got, last)
+	}
+	other := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet})
+	if err := other.Reset(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if got := at(); !got.IsZero() {
+		t.Errorf("after a reset the page is of %s", got)
+	}
+	waited := make(chan error, 1)
+	go func() { waited <- b.tasks.WaitFor(t.Context(), last, time.Minute) }()
+	if err := other.Apply(t.Context(), oneBatch(h.events)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waited; err != nil {
+		t.Error(err)
+	}
+	if got := at(); got != last {
+		t.Errorf("after a wait the page is of %s, want %s", got, last)
 	}
 }
 

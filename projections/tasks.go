@@ -105,7 +105,7 @@ func (t *Tasks) Apply(ctx context.Context, batch events.Batch) error {
 		t.cfg.Logger.WarnContext(ctx, "events hold U+0000 or an unpaired surrogate, which SQL cannot read; their task rows have U+FFFD in its place",
 			"events", fold.replaced, "last", fold.lastReplaced.String())
 	}
-	t.reached(batch.Last().Seq)
+	t.reached(batch.Last())
 	return nil
 }
 

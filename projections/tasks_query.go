@@ -21,6 +21,8 @@ type TaskPage struct {
 	Tasks []json.RawMessage
 	// Total counts all matching tasks, whatever the limit.
 	Total int64
+	// At is the last event that the view had applied when the page was read.
+	At events.ID
 }
 
 // taskOrders are the columns that tasks can be listed by. Tasks are numbered as they are created,
@@ -54,10 +56,11 @@ func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
 	defer rows.Close()
 	page := TaskPage{Tasks: []json.RawMessage{}}
 	size := 0
+	at := ""
 	for rows.Next() {
 		var r taskRow
 		var log *string
-		if err := rows.Scan(&page.Total, &log, &r.id, &r.text, &r.status, &r.priority, &r.assignedTo, &r.attempt,
+		if err := rows.Scan(&page.Total, &at, &log, &r.id, &r.text, &r.status, &r.priority, &r.assignedTo, &r.attempt,
 			&r.metadata, &r.result, &r.err, &r.createdAt, &r.updatedAt, &r.completedAt); err != nil {
 			return TaskPage{}, fmt.Errorf("read a task: %w", err)
 		}
@@ -74,6 +77,12 @@ func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
 	}
 	if err := rows.Err(); err != nil {
 		return TaskPage{}, fmt.Errorf("list tasks: %w", err)
+	}
+	if page.At, err = events.ParseID(at); err != nil {
+		return TaskPage{}, fmt.Errorf("read the checkpoint of tasks: %w", err)
+	}
+	if applied, _ := t.progress(); !page.At.Covers(applied) {
+		t.back() // somebody rebuilds the view, or Postgres crashed and lost its last batches
 	}
 	return page, nil
 }
@@ -122,9 +131,10 @@ func listSQL(q api.TaskQuery) (string, []any, error) {
 	}
 	args = append(args, q.Limit, q.Offset)
 	return fmt.Sprintf(`
-SELECT counted.total, counted.log, p.id, p.text, p.status, p.priority, p.assigned_to, p.attempt, p.metadata::text, p.result::text,
+SELECT counted.total, coalesce(counted.at, '0-0'), counted.log, p.id, p.text, p.status, p.priority, p.assigned_to, p.attempt, p.metadata::text, p.result::text,
        p.error::text, p.created_at, p.updated_at, p.completed_at
-FROM (SELECT count(*) AS total, (SELECT to_jsonb(c) ->> 'log' FROM {schema}projection_checkpoints c WHERE name = 'tasks') AS log FROM {schema}tasks%[1]s) counted
+FROM (SELECT count(*) AS total, (SELECT id FROM {schema}projection_checkpoints WHERE name = 'tasks') AS at,
+             (SELECT to_jsonb(c) ->> 'log' FROM {schema}projection_checkpoints c WHERE name = 'tasks') AS log FROM {schema}tasks%[1]s) counted
 LEFT JOIN (SELECT * FROM {schema}tasks%[1]s ORDER BY %[2]s LIMIT $%[3]d OFFSET $%[4]d) p ON true
 ORDER BY %[2]s`, where, order, len(args)-1, len(args)), args, nil
 }

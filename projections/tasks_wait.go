@@ -15,26 +15,27 @@ const pollEvery = 15 * time.Millisecond
 // waiters wakes the callers of WaitFor when this process has applied more of the log.
 type waiters struct {
 	mu      sync.Mutex
-	applied int64         // the last seq that this process applied itself
+	applied events.ID     // the last event that this process applied itself
 	changed chan struct{} // closed when applied moves; nil if there is no waiter
 }
 
-// WaitFor waits for at most limit until the view has applied seq. It reports whether it has, and
-// returns the view's checkpoint if it has not. The error is Postgres's or the context's.
-func (t *Tasks) WaitFor(ctx context.Context, seq int64, limit time.Duration) (reached bool, at events.ID, err error) {
+// WaitFor waits for at most limit until the view has applied an event. Another process or a crash of
+// Postgres may still move the view back. TaskPage.At says how far it is. The error is Postgres's or
+// the context's.
+func (t *Tasks) WaitFor(ctx context.Context, event events.ID, limit time.Duration) error {
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	for {
 		applied, changed := t.progress()
-		if applied >= seq {
-			return true, events.ID{}, nil
+		if applied.Covers(event) {
+			return nil
 		}
 		checkpoint, err := t.Checkpoint(ctx)
 		if err != nil {
-			return false, events.ID{}, err
+			return err
 		}
-		if checkpoint.Seq >= seq {
-			return true, checkpoint, nil
+		if checkpoint.Covers(event) {
+			return nil
 		}
 		poll := time.NewTimer(pollEvery)
 		select {
@@ -42,17 +43,17 @@ func (t *Tasks) WaitFor(ctx context.Context, seq int64, limit time.Duration) (re
 		case <-poll.C:
 		case <-deadline.C:
 			poll.Stop()
-			return false, checkpoint, nil
+			return nil
 		case <-ctx.Done():
 			poll.Stop()
-			return false, checkpoint, ctx.Err()
+			return ctx.Err()
 		}
 		poll.Stop()
 	}
 }
 
 // progress returns what was applied here, and a channel that is closed when that changes.
-func (w *waiters) progress() (int64, <-chan struct{}) {
+func (w *waiters) progress() (events.ID, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.changed == nil {
@@ -61,20 +62,20 @@ func (w *waiters) progress() (int64, <-chan struct{}) {
 	return w.applied, w.changed
 }
 
-// reached tells the waiters that this process has applied seq.
-func (w *waiters) reached(seq int64) {
+// reached tells the waiters that this process has applied an event.
+func (w *waiters) reached(event events.ID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.applied = seq
+	w.applied = event
 	if w.changed != nil {
 		close(w.changed)
 		w.changed = nil
 	}
 }
 
-// back resets what was applied, because the projection starts again.
+// back resets what was applied, because the projection starts again, or the view has moved back.
 func (w *waiters) back() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.applied = 0
+	w.applied = events.ID{}
 }

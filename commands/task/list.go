@@ -5,11 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
@@ -101,7 +101,7 @@ func (o Options) list(ctx context.Context, c *command.Call, p *ListTasksParams) 
 	if o.View == nil {
 		return nil, taskview.ErrNotConfigured
 	}
-	seq, err := strconv.ParseInt(fmt.Sprint(reply), 10, 64)
+	last, err := events.ParseID(fmt.Sprint(reply))
 	if err != nil {
 		return nil, fmt.Errorf("list_tasks: %w", err)
 	}
@@ -121,35 +121,49 @@ func (o Options) list(ctx context.Context, c *command.Call, p *ListTasksParams) 
 		return nil, taskview.APIError(err)
 	}
 	defer leave()
-	behindAt, err := o.View.WaitFor(ctx, seq, viewPatience)
+	page, err := o.page(ctx, q, last)
 	if err != nil {
 		return nil, taskview.APIError(err)
 	}
 	behind := ""
-	if behindAt != "" {
-		lag, err := taskview.ReadLag(ctx, c.Scripts(), behindAt)
+	if !page.At.Covers(last) {
+		lag, err := taskview.ReadLag(ctx, c.Scripts(), page.At.String())
 		if err != nil {
 			return nil, err
 		}
 		behind = fmt.Sprintf(`,"behind":{"events":%d,"ms":%d}`, lag.Events, lag.Age.Milliseconds())
 	}
-	if err := answers.Reserve(ctx, makesList*int64(min(q.Limit*maxTask, maxList))); err != nil {
-		return nil, err
-	}
-	tasks, total, err := o.View.List(ctx, q)
-	if err != nil {
-		return nil, taskview.APIError(err)
-	}
 	size := 64 // around the tasks
-	for _, t := range tasks {
+	for _, t := range page.Tasks {
 		size += len(t) + 1
 	}
 	out := append(make([]byte, 0, size), `{"tasks":[`...)
-	for i, t := range tasks {
+	for i, t := range page.Tasks {
 		if i > 0 {
 			out = append(out, ',')
 		}
 		out = append(out, t...)
 	}
-	return fmt.Appendf(out, `],"totalCount":%d,"hasMore":%t%s}`, total, q.Offset+len(tasks) < total, behind), nil
+	return fmt.Appendf(out, `],"totalCount":%d,"hasMore":%t%s}`, page.Total, q.Offset+len(page.Tasks) < page.Total, behind), nil
+}
+
+// page reads a page as soon as the view has the last event before the call, and at the latest after
+// viewPatience. It checks the page's own checkpoint, because the view may be rebuilt after the wait.
+func (o Options) page(ctx context.Context, q api.TaskQuery, last events.ID) (taskview.Page, error) {
+	reserved := false
+	for deadline := time.Now().Add(viewPatience); ; {
+		if err := o.View.WaitFor(ctx, last, time.Until(deadline)); err != nil {
+			return taskview.Page{}, err
+		}
+		if !reserved {
+			if err := answers.Reserve(ctx, makesList*int64(min(q.Limit*maxTask, maxList))); err != nil {
+				return taskview.Page{}, err
+			}
+			reserved = true
+		}
+		page, err := o.View.List(ctx, q)
+		if err != nil || page.At.Covers(last) || !time.Now().Before(deadline) {
+			return page, err
+		}
+	}
 }

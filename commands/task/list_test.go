@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/commands/task"
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
 	"github.com/claudebench/claudebench/internal/taskview"
@@ -43,6 +45,35 @@ func TestList(t *testing.T) {
 			got, _ := json.Marshal(v.Asked[i])
 			if should, _ := json.Marshal(want); string(got) != string(should) {
 				t.Errorf("asked for %s, want %s", got, should)
+			}
+		}
+	})
+}
+
+// The page says how far the list is behind, because a view may be rebuilt while a list is made.
+func TestListTellsHowFarItsPageIsBehind(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		v := &fleettest.View{}
+		f.With(func(o *commands.Options) { o.Tasks = v })
+		f.Create("x", "")
+		var at []events.ID
+		v.At = func() (next events.ID) {
+			next, at = at[0], at[1:]
+			return next
+		}
+		covers := events.ID{MS: math.MaxInt64, Seq: math.MaxInt64}
+		at = []events.ID{{}, covers}
+		if got := string(f.OK("task.list", `{}`)); got != `{"tasks":[],"totalCount":0,"hasMore":false}` || len(at) != 0 {
+			t.Errorf("the second page has everything: %s", got)
+		}
+		for name, stays := range map[string]events.ID{
+			"behind":                               {},
+			"of a log that has lost its end since": {MS: 1, Seq: 9},
+		} {
+			v.At = func() events.ID { return stays }
+			got := fleettest.Decoded[task.ListTasksResult](t, f.OK("task.list", `{}`))
+			if got.Behind == nil || got.Behind.Events != 1 {
+				t.Errorf("%s: %+v", name, got)
 			}
 		}
 	})

@@ -3,6 +3,7 @@ package breaker_test
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/commands/system"
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/fleettest"
@@ -24,21 +26,21 @@ type outage struct {
 	hangs chan struct{} // if set, List waits for it or for the end of the call
 }
 
-func (o *outage) WaitFor(context.Context, int64, time.Duration) (string, error) { return "", nil }
-func (o *outage) Checkpoint(context.Context) (string, error)                    { return "", nil }
-func (o *outage) List(ctx context.Context, _ api.TaskQuery) ([]json.RawMessage, int, error) {
+func (o *outage) WaitFor(context.Context, events.ID, time.Duration) error { return nil }
+func (o *outage) Checkpoint(context.Context) (string, error)              { return "", nil }
+func (o *outage) List(ctx context.Context, _ api.TaskQuery) (taskview.Page, error) {
 	o.asked.Add(1)
 	if o.hangs != nil {
 		select {
 		case <-o.hangs:
 		case <-ctx.Done():
-			return nil, 0, ctx.Err()
+			return taskview.Page{}, ctx.Err()
 		}
 	}
 	if o.away.Load() {
-		return nil, 0, taskview.ErrUnavailable
+		return taskview.Page{}, taskview.ErrUnavailable
 	}
-	return nil, 0, nil
+	return taskview.Page{At: events.ID{MS: math.MaxInt64, Seq: math.MaxInt64}}, nil
 }
 
 // broken returns a fleet whose task view is unavailable.

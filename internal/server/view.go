@@ -2,13 +2,13 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/projections"
@@ -17,20 +17,16 @@ import (
 // taskView is the projection of tasks as commands read it.
 type taskView struct{ tasks *projections.Tasks }
 
-func (v taskView) WaitFor(ctx context.Context, seq int64, atMost time.Duration) (behindAt string, err error) {
-	reached, at, err := v.tasks.WaitFor(ctx, seq, atMost)
-	if reached || err != nil {
-		return "", unavailable(err)
-	}
-	return at.String(), nil
+func (v taskView) WaitFor(ctx context.Context, event events.ID, atMost time.Duration) error {
+	return unavailable(v.tasks.WaitFor(ctx, event, atMost))
 }
 
-func (v taskView) List(ctx context.Context, q api.TaskQuery) ([]json.RawMessage, int, error) {
+func (v taskView) List(ctx context.Context, q api.TaskQuery) (taskview.Page, error) {
 	page, err := v.tasks.List(ctx, q)
 	if errors.Is(err, projections.ErrPageTooLarge) {
-		return nil, 0, taskview.ErrPageTooLarge
+		return taskview.Page{}, taskview.ErrPageTooLarge
 	}
-	return page.Tasks, int(page.Total), unavailable(err)
+	return taskview.Page{Tasks: page.Tasks, Total: int(page.Total), At: page.At}, unavailable(err)
 }
 
 // Checkpoint requires the database to be available and migrated.

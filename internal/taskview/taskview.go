@@ -9,20 +9,26 @@ import (
 	"errors"
 	"time"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
 )
 
 // View is a view of the tasks that is derived from the log and slightly behind it.
 type View interface {
-	// WaitFor waits at most atMost until the view has applied the event with this seq. It returns
-	// "", or the checkpoint of the view if it has not applied the event.
-	WaitFor(ctx context.Context, seq int64, atMost time.Duration) (behindAt string, err error)
-	// List returns the matching tasks of the page, each as a task object, and the total number of
-	// matches.
-	List(ctx context.Context, q api.TaskQuery) (tasks []json.RawMessage, total int, err error)
+	// WaitFor waits at most atMost until the view has applied an event.
+	WaitFor(ctx context.Context, event events.ID, atMost time.Duration) error
+	// List returns a page of the matching tasks.
+	List(ctx context.Context, q api.TaskQuery) (Page, error)
 	// Checkpoint returns the ID of the last event that the view has applied. It fails if the view
 	// cannot be read.
 	Checkpoint(ctx context.Context) (string, error)
+}
+
+// Page is a page of tasks as the view had them at one moment.
+type Page struct {
+	Tasks []json.RawMessage // a task object each
+	Total int               // number of matches
+	At    events.ID         // the last event that the view had applied
 }
 
 // ErrPageTooLarge is the error of View.List when the tasks of a page exceed the maximum size of an
