@@ -15,7 +15,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -368,5 +370,34 @@ func TestAFileThatOthersCanWriteIsRefused(t *testing.T) {
 		if _, err := Open(path); (err == nil) != taken || err != nil && !strings.Contains(err.Error(), "chmod go-w "+path) {
 			t.Errorf("mode %#o: %v", mode, err)
 		}
+	}
+}
+
+// Without a writer, opening a pipe waits, and so would all reloads after it: a token that is removed
+// later would stay in force.
+func TestAPipeIsRefused(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "tokens.yaml")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused := make(chan error, 1)
+	go func() {
+		_, err := Open(path)
+		refused <- err
+	}()
+	select {
+	case err := <-refused:
+		if err == nil || !strings.Contains(err.Error(), path+" is not a regular file") {
+			t.Errorf("a pipe: %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("reading the file waits for a writer")
+		w, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = w.Close()
+		_ = <-refused
 	}
 }

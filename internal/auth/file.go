@@ -85,6 +85,10 @@ func CheckPrefix(prefix string) error {
 // readFile reads an auth file. Its error names the line. It never repeats text that may be a token
 // or its hash.
 func readFile(path string) ([]entry, error) {
+	// Opening a pipe waits for a writer, and a later reload would wait behind it.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
