@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -151,6 +152,10 @@ func (s *Server) serve(listener net.Listener) error {
 		return s.http.Serve(listener)
 	}
 	s.http.TLSConfig = s.certificate.config()
+	// Not HTTP/2: Go's server gives an unfinished header there two minutes, and the connections that
+	// a stop drops would carry calls in flight as well.
+	s.http.Protocols = new(http.Protocols)
+	s.http.Protocols.SetHTTP1(true)
 	return s.http.ServeTLS(listener, "", "")
 }
 

@@ -80,6 +80,17 @@ func TestTLS(t *testing.T) {
 	if id := c.create(t, params{"text": "x"}); id != "t-1" {
 		t.Errorf("created %s", id)
 	}
+	// All limits of a connection hold with TLS too, since it is HTTP/1.1 even for a client that prefers
+	// HTTP/2.
+	h2 := &tls.Dialer{Config: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}}
+	conn, err := h2.DialContext(t.Context(), "tcp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if chosen := conn.(*tls.Conn).ConnectionState().NegotiatedProtocol; chosen != "http/1.1" {
+		t.Errorf("the protocol is %q", chosen)
+	}
+	_ = conn.Close()
 	// Clients without TLS, or with a version that is too old, are rejected.
 	plain := newClient(t, s.Addr())
 	if status, body := plain.get(t, "/healthz"); status != http.StatusBadRequest {
