@@ -261,7 +261,7 @@ func writePorts(dir string, e endpoints) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, portsFile), append(text, '\n'), 0o600)
+	return devstack.WriteFile(filepath.Join(dir, portsFile), string(text)+"\n")
 }
 
 func portOf(address string) int {
@@ -280,7 +280,7 @@ func writeEndpoints(dir string, e endpoints) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, endpointsFile), append(text, '\n'), 0o600)
+	return devstack.WriteFile(filepath.Join(dir, endpointsFile), string(text)+"\n")
 }
 
 func readEndpoints(dir string) (endpoints, error) {

@@ -348,3 +348,32 @@ func TestTail(t *testing.T) {
 		}
 	}
 }
+
+// The addresses contain the passwords of the servers. A file that somebody put in their place, as a
+// link or for all to read, is replaced and not written into.
+func TestEndpointsArePrivate(t *testing.T) {
+	t.Parallel()
+	dir, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "elsewhere")
+	e := endpoints{RedisURL: "redis://default:sesame@127.0.0.1:1"}
+	path := filepath.Join(dir, endpointsFile)
+	for what, put := range map[string]func() error{
+		"a file for all": func() error { return os.WriteFile(path, nil, 0o644) }, //nolint:gosec // that it is replaced
+		"a link":         func() error { return errors.Join(os.WriteFile(elsewhere, nil, 0o600), os.Symlink(elsewhere, path)) },
+	} {
+		if err := errors.Join(put(), writeEndpoints(dir, e)); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Lstat(path); err != nil || info.Mode() != 0o600 {
+			t.Errorf("%s: %v, %v", what, info.Mode(), err)
+		}
+		if got, err := readEndpoints(dir); err != nil || got.RedisURL != e.RedisURL {
+			t.Errorf("%s: %+v, %v", what, got, err)
+		}
+		if err := removeEndpoints(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text, err := os.ReadFile(elsewhere); err != nil || len(text) > 0 {
+		t.Errorf("written into the link's target: %q, %v", text, err)
+	}
+}

@@ -71,7 +71,7 @@ func (p *Postgres) initdb(ctx context.Context, building string, lock *os.File) e
 	}
 	// initdb reads the password as the server's user, who may not read our file.
 	pwFile := building + ".pw"
-	if err := writeFile(pwFile, pw+"\n"); err != nil {
+	if err := WriteFile(pwFile, pw+"\n"); err != nil {
 		return err
 	}
 	defer os.Remove(pwFile)
@@ -152,7 +152,7 @@ func copyPostgres(from, to, data string, cred *syscall.Credential) error {
 	if err != nil {
 		return fmt.Errorf("copy Postgres: %w", err)
 	}
-	return writeFile(filepath.Join(to, "password"), string(pw))
+	return WriteFile(filepath.Join(to, "password"), string(pw))
 }
 
 func copyFile(from, to string) error {

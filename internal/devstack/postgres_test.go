@@ -175,7 +175,7 @@ func TestPostgresStartFailures(t *testing.T) {
 	if _, err := StartPostgres(t.Context(), PostgresOptions{Dir: p.dir}); err == nil || !strings.Contains(err.Error(), "password of its data is gone") {
 		t.Errorf("without the password: %v", err)
 	}
-	if err := writeFile(filepath.Join(p.dir, "password"), "another\n"); err != nil {
+	if err := WriteFile(filepath.Join(p.dir, "password"), "another\n"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := StartPostgres(t.Context(), PostgresOptions{Dir: p.dir}); err == nil || !strings.Contains(err.Error(), "not the one") {

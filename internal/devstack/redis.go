@@ -112,7 +112,7 @@ func (r *Redis) start(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := writeFile(filepath.Join(r.dir, "redis.conf"), r.config()); err != nil {
+		if err := WriteFile(filepath.Join(r.dir, "redis.conf"), r.config()); err != nil {
 			return err
 		}
 		err := r.launch(ctx, command{

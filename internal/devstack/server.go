@@ -220,14 +220,15 @@ func password(dir string) (string, error) {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails: see crypto/rand
 	pw := hex.EncodeToString(random[:])
-	if err := writeFile(path, pw+"\n"); err != nil {
+	if err := WriteFile(path, pw+"\n"); err != nil {
 		return "", err
 	}
 	return pw, nil
 }
 
-// writeFile replaces the file at path atomically. Only this user can read it.
-func writeFile(path, text string) error {
+// WriteFile replaces the file at path atomically. Only this user can read it, whatever mode and owner
+// the file had before.
+func WriteFile(path, text string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
