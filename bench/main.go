@@ -63,6 +63,7 @@ func figures() []figure {
 		{"batch", "task.create in batches of 100", (*bench).batches},
 		{"script", "the bare script against a minimal one", (*bench).script},
 		{"asynq", "create, claim and complete against asynq", (*bench).asynq},
+		{"bulk", "create, claim and complete in bulk against River, BullMQ and asynq", (*bench).bulk},
 		{"size", "the time of a call in a large fleet against a small one", (*bench).size},
 		{"rebuild", "rebuild of the Postgres tasks", (*bench).rebuild},
 		{"lag", "lag of the task view after 30 s of batches", (*bench).lag},

@@ -80,6 +80,7 @@ type stack struct {
 	server   *devstack.Redis
 	client   redis.UniversalClient
 	programs []*program
+	ended    usage // of processes that have ended
 }
 
 func (s *site) newStack(ctx context.Context, name string) (*stack, error) {
@@ -91,7 +92,7 @@ func (s *site) newStack(ctx context.Context, name string) (*stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &stack{site: s, name: name, server: server}
+	st := &stack{site: s, name: name, server: server, ended: usage{}}
 	if st.client, err = redisconn.Open(server.URL(), ""); err != nil {
 		return st, errors.Join(err, st.close())
 	}

@@ -68,7 +68,7 @@ func (b *bench) print(out io.Writer) (missed int) {
 	return missed
 }
 
-// versions returns the versions of the servers and of asynq.
+// versions returns the versions of the servers, of asynq and of River.
 func versions() string {
 	var parts []string
 	if path, _, err := devstack.FindRedis(); err == nil {
@@ -85,8 +85,11 @@ func versions() string {
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, dep := range info.Deps {
-			if dep.Path == "github.com/hibiken/asynq" {
+			switch dep.Path {
+			case "github.com/hibiken/asynq":
 				parts = append(parts, "asynq "+dep.Version)
+			case "github.com/riverqueue/river":
+				parts = append(parts, "River "+dep.Version)
 			}
 		}
 	}

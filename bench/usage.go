@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,7 +47,7 @@ func (st *stack) usage() usage {
 		}
 		return false
 	}
-	u := usage{}
+	u := maps.Clone(st.ended)
 	for pid, p := range all {
 		if !ours(pid) {
 			continue
@@ -87,7 +88,7 @@ func parseStat(line string) (pid int, p process, ok bool) {
 // since then.
 func (u usage) per(n float64, since usage) string {
 	var parts []string
-	for _, name := range []string{"redis", "coordinator", "postgres", "generator"} {
+	for _, name := range []string{"redis", "coordinator", "postgres", "node", "generator"} {
 		if d := u[name] - since[name]; d >= clockTick && n > 0 {
 			parts = append(parts, fmt.Sprintf("%s %.1f", name, float64(d.Microseconds())/n))
 		}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+)
+
+// The settings of River. With fewer workers or longer pauses it is slower.
+const (
+	riverSchema  = "river"
+	riverLot     = 2_000 // jobs in an InsertManyFast
+	riverWorkers = 2_000
+	riverPause   = 2 * time.Millisecond // between fetches
+)
+
+// riverJob is a job with the text of the other figures' tasks.
+type riverJob struct {
+	Text string `json:"text"`
+}
+
+// Kind is the name of the job's type.
+func (riverJob) Kind() string { return "task" }
+
+// riverWorker counts the jobs.
+type riverWorker struct {
+	river.WorkerDefaults[riverJob]
+	handled atomic.Int64
+}
+
+// Work does nothing.
+func (w *riverWorker) Work(context.Context, *river.Job[riverJob]) error {
+	w.handled.Add(1)
+	return nil
+}
+
+// openRiver creates River's tables in the run's Postgres.
+func openRiver(ctx context.Context, st *stack) (*pgxpool.Pool, error) {
+	pool, err := pgxpool.New(ctx, st.postgres.URL())
+	if err != nil {
+		return nil, fmt.Errorf("open a pool for River: %w", err)
+	}
+	if _, err := pool.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+riverSchema); err != nil {
+		return nil, fmt.Errorf("make a schema for River: %w", err)
+	}
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Schema: riverSchema, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, fmt.Errorf("migrate River: %w", err)
+	}
+	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return nil, fmt.Errorf("migrate River: %w", err)
+	}
+	return pool, nil
+}
+
+// riverLives inserts n jobs, works them, and returns jobs a second. It stops the clock when River
+// has recorded the last job as completed.
+func riverLives(ctx context.Context, pool *pgxpool.Pool, n int) (float64, error) {
+	if _, err := pool.Exec(ctx, "TRUNCATE "+riverSchema+".river_job"); err != nil {
+		return 0, fmt.Errorf("empty River's table: %w", err)
+	}
+	worker := &riverWorker{}
+	workers := river.NewWorkers()
+	river.AddWorker(workers, worker)
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
+		Schema: riverSchema, Workers: workers, Logger: slog.New(slog.DiscardHandler),
+		Queues:        map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: riverWorkers}},
+		FetchCooldown: riverPause, FetchPollInterval: riverPause,
+	})
+	if err != nil {
+		return 0, fmt.Errorf("start River: %w", err)
+	}
+	jobs := make([]river.InsertManyParams, riverLot)
+	for i := range jobs {
+		jobs[i].Args = riverJob{Text: taskText}
+	}
+
+	start := time.Now()
+	err = each(ctx, batchCallers, func(ctx context.Context, i int) error {
+		for left := share(n, batchCallers, i); left > 0; left -= riverLot {
+			if _, err := client.InsertManyFast(ctx, jobs[:min(left, riverLot)]); err != nil {
+				return fmt.Errorf("insert into River: %w", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	if err := client.Start(ctx); err != nil {
+		return 0, fmt.Errorf("start River: %w", err)
+	}
+	err = until(ctx, pollEvery/5, func() (bool, error) {
+		if worker.handled.Load() < int64(n) {
+			return false, nil
+		}
+		var open bool
+		err := pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+riverSchema+".river_job WHERE state <> 'completed')").Scan(&open)
+		return !open, err
+	})
+	took := time.Since(start)
+	if err == nil && worker.handled.Load() != int64(n) {
+		err = fmt.Errorf("River worked %d jobs of %d", worker.handled.Load(), n)
+	}
+	return float64(n) / took.Seconds(), errors.Join(err, client.Stop(context.WithoutCancel(ctx)))
+}
