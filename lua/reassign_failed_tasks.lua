@@ -3,8 +3,8 @@
 -- Declares instances dead that have been silent for too long, the longest first, 25 a call. What
 -- they had is set aside to go back to its places (requeue_orphans).
 --
--- After a stop of the world, when the monitor's last tick is missing or more than three intervals
--- old, nobody is declared dead for one TTL, whoever asks. A timeout below the TTL is an operator's
+-- After a stop of the world, when the monitor's last tick is missing or late by more than two
+-- intervals or by more than a quarter of the TTL, nobody is declared dead for one TTL, whoever asks. A timeout below the TTL is an operator's
 -- order, and waits for nothing.
 --
 -- KEYS[1] log
@@ -31,7 +31,7 @@ if timeout >= ttl then
   local key = prefix .. 'health:monitor'
   local monitor = redis.call('HMGET', key, 'tick', 'patience')
   local patience = tonumber(monitor[2] or 0)
-  if not monitor[1] or clock - monitor[1] > 3 * interval then patience = clock + ttl end
+  if not monitor[1] or clock - monitor[1] > interval + math.min(2 * interval, ttl / 4) then patience = clock + ttl end
   if tick == '1' then redis.call('HSET', key, 'tick', int(clock), 'patience', int(patience)) end
   patient = clock < patience
 end

@@ -194,6 +194,21 @@ func TestNobodyIsDeclaredDeadAfterAStop(t *testing.T) {
 	})
 }
 
+// With a short TTL, a stop of less than three monitor intervals is long enough to make everybody
+// silent.
+func TestAShortStopIsAStop(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{InstanceTTL: 2 * time.Second, MonitorInterval: time.Hour}, func(t *testing.T, f *fleettest.Fleet) {
+		for late, want := range map[time.Duration]int{-10 * time.Minute: 1, 10 * time.Minute: 0} {
+			f.Register("w", `["worker"]`, "")
+			f.Put([]any{"ZADD", f.Keys.Alive(), "XX", 1000, "w"})
+			f.Put([]any{"HSET", f.Keys.Prefix() + "health:monitor", "tick", time.Now().Add(-time.Hour - late).UnixMilli(), "patience", 0})
+			if got := f.CheckHealth(2000); len(got.Failed) != want {
+				t.Errorf("a tick that is late by %v: %v were declared dead", late, got.Failed)
+			}
+		}
+	})
+}
+
 // A coordinator that stops between a script and the next leaves nothing behind: anybody goes on.
 func TestSweepGoesOnWhereAnotherStopped(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
