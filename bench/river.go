@@ -108,7 +108,7 @@ func riverLives(ctx context.Context, pool *pgxpool.Pool, n int) (float64, error)
 	})
 	took := time.Since(start)
 	if err == nil && worker.handled.Load() != int64(n) {
-		err = fmt.Errorf("River worked %d jobs of %d", worker.handled.Load(), n)
+		err = fmt.Errorf("worked %d jobs of %d in River", worker.handled.Load(), n)
 	}
 	return float64(n) / took.Seconds(), errors.Join(err, client.Stop(context.WithoutCancel(ctx)))
 }
