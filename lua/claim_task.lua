@@ -45,13 +45,17 @@ local function claims(list)
   return '{"claimed":true,"taskId":"' .. list[1].id .. '","task":' .. objects[1] .. all
 end
 
--- claims_again is the result of a claim that was made before. What users brought is as it is now,
--- and a task that was deleted since is left out.
+-- A call returns no further task once the text and metadata of its tasks exceed max_bytes.
+local max_bytes = 4194304
+
+-- claims_again returns the result of an earlier claim. Text and metadata are as they are now.
+-- Deleted tasks are left out, and so are those that do not fit any more.
 local function claims_again(kept)
-  local list = {}
+  local list, bytes = {}, 0
   for _, first in ipairs(cjson.decode(kept).tasks or {}) do
-    local t = read_task(first.id)
+    local t = bytes <= max_bytes and read_task(first.id)
     if t then
+      bytes = bytes + #t.text + #(t.metadata or '')
       t.status, t.assignedTo, t.attempt, t.updatedAt = 'in_progress', worker, int(first.attempt), first.updatedAt
       t.result, t.error, t.completedAt = false, false, false
       list[#list + 1] = t
@@ -71,9 +75,8 @@ refused = foreign_instance(agent, worker)
 if refused then return refused end
 
 local claimed, bytes = {}, 0
--- enough reports whether no more tasks may be claimed. It bounds the answer, which holds what users
--- brought: a first task always fits.
-local function enough() return #claimed >= most or bytes > 4194304 end
+-- enough reports whether no more tasks may be claimed. The first task always fits.
+local function enough() return #claimed >= most or bytes > max_bytes end
 local function take(t)
   claim(t, worker)
   claimed[#claimed + 1] = t

@@ -184,6 +184,16 @@ func TestClaimsOfLargeTasksAreBounded(t *testing.T) {
 				t.Errorf("claimed %d tasks, want %d", len(claim.Tasks), want)
 			}
 		}
+		// Tasks that grow after they were claimed do not make a repeat longer.
+		const again = `{"workerId":"w","maxTasks":100,"idempotencyKey":"k"}`
+		ids := []string{f.Create("x", ""), f.Create("x", ""), f.Create("x", ""), f.Create("x", ""), f.Create("x", ""), f.Create("x", "")}
+		f.OK("task.claim", again)
+		for _, id := range ids {
+			f.OK("task.update", `{"id":%q,"updates":{"metadata":{"m":"%s"}}}`, id, strings.Repeat("x", 900_000))
+		}
+		if claim := fleettest.Decoded[fleettest.Claim](t, f.OK("task.claim", again)); len(claim.Tasks) != 5 {
+			t.Errorf("the repeat returned %d tasks, want 5", len(claim.Tasks))
+		}
 	})
 }
 
