@@ -398,6 +398,6 @@ func TestAPipeIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = w.Close()
-		_ = <-refused
+		<-refused
 	}
 }
