@@ -16,7 +16,8 @@ type Reply struct {
 const manyAtOnce = maxInFlight * maxBatch
 
 // RunMany runs a script once for each list of arguments. Each call is atomic and has its own reply,
-// as if it had been made by Run; they run in order as long as Redis answers.
+// as if it had been made by Run. Calls of one round trip run in order, but two round trips may be
+// under way at once.
 func (r *Runner) RunMany(ctx context.Context, script *Script, keys []string, calls [][]any) []Reply {
 	replies := make([]Reply, len(calls))
 	for from := 0; from < len(calls); from += manyAtOnce {
