@@ -4,8 +4,8 @@
 -- they had is set aside to go back to its places (requeue_orphans).
 --
 -- After a stop of the world, when the monitor's last tick is missing or late by more than two
--- intervals or by more than a quarter of the TTL, nobody is declared dead for one TTL, whoever asks. A timeout below the TTL is an operator's
--- order, and waits for nothing.
+-- intervals or by more than a quarter of the TTL, nobody is declared dead for one TTL, whoever asks.
+-- A timeout below the TTL is an operator's order, and waits for nothing.
 --
 -- KEYS[1] log
 -- ARGV[1] context   inside of the envelope: actor, cause, trace

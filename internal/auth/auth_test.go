@@ -392,12 +392,11 @@ func TestAPipeIsRefused(t *testing.T) {
 			t.Errorf("a pipe: %v", err)
 		}
 	case <-time.After(10 * time.Second):
-		t.Error("reading the file waits for a writer")
 		w, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = w.Close()
-		<-refused
+		t.Errorf("reading the file waits for a writer, and then returns %v", <-refused)
 	}
 }
