@@ -11,23 +11,20 @@ type Reply struct {
 	Err   error // as of Runner.Run
 }
 
-// manyAtOnce is how many calls of one RunMany wait in the queue at a time: as many as are under way
-// at once, so that the calls of others are not held up behind all of them.
-const manyAtOnce = maxInFlight * maxBatch
-
-// RunMany runs a script once for each list of arguments. Each call is atomic and has its own reply,
-// as if it had been made by Run. Calls of one round trip run in order, but two round trips may be
-// under way at once.
+// RunMany runs a script once for each list of arguments, in order. Each call is atomic and has its
+// own reply, as if it had been made by Run. Calls of others run in between, at most every maxBatch
+// calls.
 func (r *Runner) RunMany(ctx context.Context, script *Script, keys []string, calls [][]any) []Reply {
 	replies := make([]Reply, len(calls))
-	for from := 0; from < len(calls); from += manyAtOnce {
-		to := min(from+manyAtOnce, len(calls))
+	for from := 0; from < len(calls); from += maxBatch {
+		to := min(from+maxBatch, len(calls))
 		r.runSome(ctx, script, keys, calls[from:to], replies[from:to])
 	}
 	return replies
 }
 
-// runSome runs calls that all wait at the same time, and repeats those that certainly have not run.
+// runSome runs at most maxBatch calls in one round trip, and repeats those that certainly have not
+// run.
 func (r *Runner) runSome(ctx context.Context, script *Script, keys []string, calls [][]any, replies []Reply) {
 	attempts := newAttempts(ctx)
 	left := make([]int, 0, len(calls)) // the calls to be sent, by index
@@ -47,7 +44,7 @@ func (r *Runner) runSome(ctx context.Context, script *Script, keys []string, cal
 		}
 		sent := make([]*pending, len(left))
 		for n, i := range left {
-			sent[n] = &pending{script: script, keys: keys, args: calls[i], done: make(chan struct{})}
+			sent[n] = &pending{script: script, keys: keys, args: calls[i], joined: n > 0, done: make(chan struct{})}
 		}
 		r.enqueue(sent...)
 		failed := left[:0]

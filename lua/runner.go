@@ -69,6 +69,7 @@ type pending struct {
 	script *Script
 	keys   []string
 	args   []any
+	joined bool      // to be sent in the round trip of the call before it
 	state  callState // guarded by Runner.mu
 	done   chan struct{}
 	reply  any
@@ -147,7 +148,7 @@ func (r *Runner) enqueue(calls ...*pending) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting = append(r.waiting, calls...)
-	for n := len(calls); n > 0 && r.inFlight < maxInFlight; n -= maxBatch {
+	if r.inFlight < maxInFlight {
 		r.inFlight++
 		go r.flush()
 	}
@@ -241,11 +242,14 @@ func (r *Runner) setDoubt(doubt bool) {
 	r.doubt = doubt
 }
 
-// take removes up to maxBatch calls from the queue.
+// take removes up to maxBatch calls from the queue. It leaves joined calls together.
 func (r *Runner) take() []*pending {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := min(len(r.waiting), maxBatch)
+	for n < len(r.waiting) && r.waiting[n].joined {
+		n--
+	}
 	batch := make([]*pending, 0, n)
 	for _, c := range r.waiting[:n] {
 		if c.state == waiting {

@@ -30,7 +30,7 @@ local function best_waiting(roles, n)
     found[#found + 1] = { head.page[head.next], head.score, head.queue }
     head.next = head.next + 2
     head.score = tonumber(head.page[head.next + 1])
-    if not head.score then read(head) end
+    if not head.score and #found < n then read(head) end
     if not head.score then table.remove(heads, best) end
   end
   return found
