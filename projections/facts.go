@@ -104,7 +104,7 @@ func taskNumber(id string) (int64, error) {
 
 // scan reads the payload of a task's event as the scripts write it: compact, and with the members
 // that they write. It returns false for anything else, well formed or not. What it accepts,
-// encoding/json reads alike, at ten times the cost.
+// encoding/json reads alike, at five times the cost (BenchmarkFacts).
 func (f *fact) scan(payload []byte) bool {
 	if len(payload) < 2 || payload[1] != '"' {
 		return false

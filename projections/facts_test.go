@@ -2,8 +2,6 @@ package projections
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -14,21 +12,9 @@ import (
 // FuzzFacts holds the scanner against encoding/json: what it accepts, both read alike. It accepts
 // the payloads that the scripts write.
 func FuzzFacts(f *testing.F) {
-	files, err := filepath.Glob("../events/testdata/task.*.json")
-	if err != nil || len(files) == 0 {
-		f.Fatalf("no golden files: %v", err)
-	}
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		e, err := events.Decode([]byte(strings.TrimSpace(string(data))))
-		if err != nil {
-			f.Fatal(err)
-		}
+	for name, e := range golden(f, "task.*.json") {
 		if !new(fact).scan(e.Payload) {
-			f.Errorf("%s is not scanned", file)
+			f.Errorf("%s is not scanned", name)
 		}
 		f.Add(string(e.Type), string(e.Payload))
 		for _, wrong := range []string{

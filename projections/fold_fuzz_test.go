@@ -2,6 +2,7 @@ package projections
 
 import (
 	"errors"
+	"iter"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -35,23 +36,35 @@ func eventsOf(text string) []events.Envelope {
 	return list
 }
 
-// FuzzFolds folds arbitrary events. Each projection accepts a batch or returns a typed error, the
-// same each time, and its writes depend only on the events.
-func FuzzFolds(f *testing.F) {
-	files, err := filepath.Glob("../events/testdata/*.v1.json")
+// golden returns the golden events whose file's name matches a pattern, by that name in its order.
+func golden(f *testing.F, pattern string) iter.Seq2[string, events.Envelope] {
+	f.Helper()
+	files, err := filepath.Glob(filepath.Join("../events/testdata", pattern))
 	if err != nil || len(files) == 0 {
 		f.Fatalf("no golden files: %v", err)
 	}
+	return func(yield func(string, events.Envelope) bool) {
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			e, err := events.Decode([]byte(strings.TrimSpace(string(data))))
+			if err != nil {
+				f.Fatal(err)
+			}
+			if !yield(filepath.Base(file), e) {
+				return
+			}
+		}
+	}
+}
+
+// FuzzFolds folds arbitrary events. Each projection accepts a batch or returns a typed error, the
+// same each time, and its writes depend only on the events.
+func FuzzFolds(f *testing.F) {
 	var all []string
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		e, err := events.Decode([]byte(strings.TrimSpace(string(data))))
-		if err != nil {
-			f.Fatal(err)
-		}
+	for _, e := range golden(f, "*.v1.json") {
 		line := string(e.Type) + " " + string(e.Payload)
 		all = append(all, line)
 		f.Add(line)

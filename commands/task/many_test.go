@@ -243,3 +243,36 @@ func TestCreateManyWhileRedisRestarts(t *testing.T) {
 	}
 	f.Verify()
 }
+
+// A flush in the middle of a call leaves no task of it half done, and a repeat with the same keys
+// creates those that it deleted.
+func TestCreateManyDuringAFlush(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Create("first", "")
+		call := `{"tasks":[` + keyed(1000) + `]}`
+		var created many
+		var running sync.WaitGroup
+		running.Go(func() { created = fleettest.Decoded[many](t, f.OK("task.create_many", "%s", call)) })
+		testenv.Eventually(t, fleettest.Patience, func() (bool, string) { return f.Seq() > 1, "no task is created" })
+		f.Flush(fleettest.Confirmed)
+		running.Wait()
+		for i, a := range created.Answers {
+			if a.Error != nil && a.Error.Code != api.CodeConflict {
+				t.Errorf("item %d: %+v", i, a.Error)
+			}
+		}
+		again := fleettest.Decoded[many](t, f.OK("task.create_many", "%s", call))
+		ids := map[string]bool{}
+		for _, a := range again.Answers {
+			if a.Result != nil {
+				ids[a.Result.ID] = true
+			}
+		}
+		if again.Succeeded != 1000 || len(ids) != 1000 {
+			t.Errorf("the repeat returned %d tasks, %d of them different", again.Succeeded, len(ids))
+		}
+		if open := len(f.Verify().Tasks); open != 1000 {
+			t.Errorf("%d tasks are open, want 1000", open)
+		}
+	})
+}
