@@ -1,8 +1,8 @@
 --- @include "lib/log"
 --- @include "lib/json"
 --- @include "lib/queue"
--- assign returns a task (a table of read_task) to an instance, to be claimed by it; the caller
--- takes it out of the queue it was in. Emits task.assigned.
+-- assign makes a task (a table of read_task) pending and assigns it to an instance, which may then
+-- claim it. The caller removes the task from the queue that it was in. Emits task.assigned.
 local function assign(t, instance, reason, context)
   local n = emit('task.assigned', '{"taskId":"' .. t.id .. '","instanceId":' .. quote(instance) .. ',"previousAssignment":'
     .. quoted(t.assignedTo or t.previousAssignment) .. ',"reason":"' .. reason .. '","status":"pending","previousStatus":"'

@@ -2,8 +2,8 @@
 --- @include "lib/json"
 --- @include "lib/queue"
 --- @include "lib/queue_writes"
--- claim puts a pending task (a table of read_task) to work with an instance; the caller takes it
--- out of the queue it was in. The attempt it raises is the fencing token. Emits task.claimed.
+-- claim claims a pending task (a table of read_task) for an instance. The caller removes the task
+-- from the queue that it was in. The new attempt is the fencing token. Emits task.claimed.
 local function claim(t, worker)
   local attempt = int(t.attempt + 1)
   local n = emit('task.claimed', '{"taskId":"' .. t.id .. '","workerId":' .. quote_name(worker) .. ',"attempt":' .. attempt

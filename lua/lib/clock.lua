@@ -1,4 +1,4 @@
--- clock is Redis's own time in ms. It decides who is alive; it may go back.
+-- clock is the time of Redis in ms. It decides which instances are alive. It can go backwards.
 local clock
 do
   local t = redis.call('TIME')

@@ -3,16 +3,16 @@
 --- @include "lib/queue"
 --- @include "lib/queue_writes"
 --- @include "lib/rolesets"
--- created_object is the task object of a task as it was created.
+-- created_object returns the task object of a task as it was created.
 local function created_object(id, created_at, text, priority, metadata)
   return '{"id":"' .. id .. '","text":' .. quote(text) .. ',"status":"pending","priority":' .. priority
     .. ',"assignedTo":null,"attempt":0,"metadata":' .. raw(metadata) .. ',"result":null,"error":null,"createdAt":"' .. created_at
     .. '","updatedAt":"' .. created_at .. '","completedAt":null}'
 end
 
--- create makes a task of what was checked and puts it where it waits for a worker; the caller has
--- seen that its set of roles has a queue. It returns the task object, and the task's id. Emits
--- task.created.
+-- create creates a task, puts it into its waiting queue, and returns the task object and the task's
+-- id. The caller has checked the arguments, and that lib/rolesets does not refuse the role set.
+-- Emits task.created.
 local function create(text, priority, metadata, roleset, creator, agent)
   local id = 't-' .. int(seq + 1)
   local object = created_object(id, at, text, priority, metadata)

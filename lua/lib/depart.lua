@@ -3,10 +3,11 @@
 --- @include "lib/leader"
 --- @include "lib/orphan"
 --- @include "lib/failures"
--- depart removes an instance that left or died. Its queues become orphans' queues in one step,
--- however long they are; requeue_orphans works them off. The event is emitted before.
+-- depart removes an instance that left or died. Its queues become orphan queues in one step,
+-- however long they are; requeue_orphans puts their tasks back later. The caller emits the event
+-- first.
 
--- held counts the tasks that an instance has.
+-- held counts the tasks that are assigned to an instance or claimed by it.
 local function held(id)
   return redis.call('ZCARD', prefix .. 'queue:instance:' .. id) + redis.call('ZCARD', prefix .. 'queue:active:' .. id)
 end

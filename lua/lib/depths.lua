@@ -1,11 +1,11 @@
 --- @include "lib/space"
--- How many tasks wait where the number of queues is not fixed. Both look at a bounded number of
--- them.
+-- Counts tasks where the number of queues is not fixed. Both functions read a bounded number of
+-- queues.
 
 local most_orphans = 100
 
--- role_queues lists the sets of roles that open tasks ask for, at most 64, each as {set, tasks in
--- its queue}.
+-- role_queues returns the role sets that open tasks require, at most 64, each as {role set, number
+-- of tasks in its queue}.
 local function role_queues()
   local queues = {}
   for _, set in ipairs(redis.call('HKEYS', prefix .. 'queue:rolesets')) do
@@ -14,7 +14,7 @@ local function role_queues()
   return queues
 end
 
--- orphaned counts the tasks in the oldest orphans' queues.
+-- orphaned counts the tasks in the oldest orphan queues, at most most_orphans of them.
 local function orphaned()
   local tasks = 0
   for _, entry in ipairs(redis.call('ZRANGE', prefix .. 'queue:orphaned', 0, most_orphans - 1)) do

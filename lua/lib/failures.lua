@@ -1,12 +1,13 @@
 --- @include "lib/space"
 --- @include "lib/clock"
--- The index of the instances that failed lately, by when. Whoever registers again leaves it, and
--- what is older than it is kept is dropped as others come, so it stays as short as the failures are
--- few.
+-- The index of the instances that failed recently, by the time of failure. An instance that
+-- registers again is removed. Each new failure removes the entries that are older than
+-- failures_kept, which keeps the index short.
 
 local failures_kept = 300000 -- ms
 local most_failures = 10000
 
+-- note_failure adds an instance.
 local function note_failure(id)
   local key = prefix .. 'health:failed'
   redis.call('ZREMRANGEBYSCORE', key, '-inf', int(clock - failures_kept))
@@ -15,11 +16,13 @@ local function note_failure(id)
   redis.call('PEXPIRE', key, failures_kept)
 end
 
+-- forget_failure removes an instance.
 local function forget_failure(id)
   redis.call('ZREM', prefix .. 'health:failed', id)
 end
 
--- recent_failures counts the instances that failed less than five minutes ago and are not back.
+-- recent_failures counts the instances that failed in the last five minutes and have not registered
+-- again.
 local function recent_failures()
   return redis.call('ZCOUNT', prefix .. 'health:failed', '(' .. int(clock - failures_kept), '+inf')
 end

@@ -1,7 +1,8 @@
--- Fields of hashes as tables, for replies in JSON. cjson cannot tell an empty object from an empty
--- array, so that an empty table is nil.
+-- Reads fields of hashes into tables, for replies in JSON. An empty table would be ambiguous,
+-- because cjson cannot distinguish an empty object from an empty array. The functions return nil
+-- instead.
 
--- fields returns the fields of a hash that have one of the names.
+-- fields returns the named fields of a hash, without those that are not set.
 local function fields(key, names)
   local found
   for i, value in ipairs(redis.call('HMGET', key, unpack(names))) do

@@ -5,8 +5,9 @@
 --- @include "lib/claim"
 --- @include "lib/queue_writes"
 --- @include "lib/settle"
--- finish ends a task that has an owner. One that was never claimed is claimed in the same step. The
--- result and the error are JSON text or ''. Emits task.completed or task.failed.
+-- finish completes or fails a task that has an owner. If the owner has not claimed the task, finish
+-- claims it first. result and failure are JSON text or ''. retention is how long the finished task
+-- is kept, in ms. Emits task.completed or task.failed.
 local function finish(t, status, result, failure, retention)
   local owner = t.assignedTo
   if t.status == 'pending' then

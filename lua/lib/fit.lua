@@ -1,14 +1,14 @@
--- Who may take a task: an instance that has every role the task asks for.
+-- An instance may take a task if it has every role that the task requires.
 
--- role_table turns a JSON array of roles into a table with each role as a key.
+-- role_table returns a table that has each role of a JSON array as a key.
 local function role_table(roles)
   local set = {}
   for _, role in ipairs(cjson.decode(roles)) do set[role] = true end
   return set
 end
 
--- fits reports whether an instance's roles (a role_table) hold all of a set (a JSON array, or nil
--- for none).
+-- fits reports whether an instance's roles (a role_table) include a role set (a JSON array; nil,
+-- false or '' for none).
 local function fits(roles, roleset)
   if not roleset or roleset == '' then return true end
   for _, role in ipairs(cjson.decode(roleset)) do

@@ -1,34 +1,36 @@
 --- @include "lib/space"
 --- @include "lib/clock"
--- The state of a flush is kept in the log's hash, which survives it. While one is under way:
+-- The log's hash holds the state of a flush, because a flush does not delete this hash. Fields
+-- during a flush:
 --
---   flush                  its id
---   flushPhase             draining, fenced, deleting
---   flushHolder, flushUntil  who carries it out, and the end of its lease in ms
---   flushPostgres          1 when it deletes the task view's rows as well
---   flushContext           inside of the envelope of system.flushed
---   fence                  its id again, when commands are fenced off
---   flushFencedAt          since when, ms
---   flushFirst, flushLast  the seqs of the events that it removes
---   flushTasks             rows deleted in Postgres
---   flushKeys              keys deleted so far
+--   flush                    id of the flush
+--   flushPhase               draining, fenced or deleting
+--   flushHolder, flushUntil  the run that carries it out, and the end of its lease in ms
+--   flushPostgres            1 if it also deletes the rows of the task view, else 0
+--   flushContext             actor, cause and trace for the envelope of system.flushed
+--   fence                    id of the flush, while it fences commands off
+--   flushFencedAt            start of the fence, in ms
+--   flushFirst, flushLast    seqs of the first and the last event that it deletes
+--   flushTasks               number of rows deleted in Postgres
+--   flushKeys                number of keys deleted so far
 --
--- Of those that are over:
+-- Fields after a flush:
 --
---   flushed, flushedKeys, flushedTasks, flushedAt  the last one, and what it answered
---   flushes                when the last ones ended, in ms, the latest last
+--   flushed, flushedKeys, flushedTasks, flushedAt  id and results of the last flush
+--   flushes                                        ends of recent flushes in ms, latest last
 
--- lost_flush returns an error reply when a flush is over or another coordinator has taken it over.
+-- lost_flush returns an error reply if the flush has ended or another holder has taken it over.
 local function lost_flush(id, holder)
   local flush = redis.call('HMGET', KEYS[1], 'flush', 'flushHolder')
   if flush[1] ~= id or flush[2] ~= holder then return redis.error_reply('FLUSH_LOST {}') end
 end
 
+-- hold renews the holder's lease.
 local function hold(lease)
   redis.call('HSET', KEYS[1], 'flushUntil', int(clock + lease))
 end
 
--- lift ends a flush, and with it the fence.
+-- lift ends a flush and its fence.
 local function lift()
   redis.call('HDEL', KEYS[1], 'fence', 'flush', 'flushPhase', 'flushHolder', 'flushUntil', 'flushPostgres', 'flushContext',
     'flushFencedAt', 'flushFirst', 'flushLast', 'flushTasks', 'flushKeys')

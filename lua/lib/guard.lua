@@ -1,13 +1,15 @@
 --- @include "lib/space"
 --- @include "lib/clock"
--- The rate limits: a sliding window of two counters for a method and an actor, and for whatever
--- else is limited. The window before counts for as much of it as the sliding minute still covers. A
--- window begins with its first call.
+-- Rate limits with a sliding window. A subject, such as a method and an actor, has two counters: of
+-- the current minute and of the previous one. The previous counter counts in proportion to the part
+-- of that minute that the sliding window still covers. The first call, and the first call after a
+-- pause, starts a new minute.
 
 local rate_window = 60000 -- ms
-local counted           -- the counters of each subject, read once for a lot
+local counted           -- the counters of each subject, read once in an EVALSHA
 
--- window returns the counters of a subject as they stand now.
+-- window returns the current counters of a subject. Their field counted is what this script adds.
+-- begun is false if Redis does not hold the current minute yet.
 local function window(subject)
   local c = counted and counted[subject]
   if c then return c end
@@ -29,8 +31,8 @@ local function window(subject)
   return c
 end
 
--- exceeded returns an error reply when a limit is reached; scope says which, if not that of the
--- actor's calls.
+-- exceeded returns an error reply if the limit calls is reached. scope is the JSON member that
+-- names the limit, or nil for the limit of the subject of the call itself.
 local function exceeded(c, calls, scope)
   if c.previous * (1 - c.elapsed / rate_window) + c.current < calls then return nil end
   local wait = (2 - calls / c.current) * rate_window - c.elapsed + 1
@@ -42,16 +44,20 @@ local function exceeded(c, calls, scope)
     scope or ''))
 end
 
+-- count adds the cost of a call to the current counter.
 local function count(c, cost)
   c.current, c.counted = c.current + cost, c.counted + cost
 end
 
--- limit counts a call and returns an error reply when it is one too many, which is not counted.
--- calls is the limit of the subject, 0 for none, and a line for each further limit that the call
--- counts for: its limit, by how much the call counts, its scope and its subject. What came before
--- must be below a limit, not this call with it, so that a call of any size passes some time.
--- Scripts call limit before anything else may refuse the call, since the limit is there to stop
--- loops.
+-- limit counts a call. If a limit is reached, it returns an error reply and counts nothing.
+--
+-- The first line of calls is the limit of the subject, or 0 for none. Each further line is another
+-- limit: the limit itself, the cost of the call, the scope and the subject. A limit is compared
+-- with the calls before this one, without the cost of this one. Otherwise a call that costs more
+-- than the limit could never pass.
+--
+-- A script calls limit before all other checks except the fence of a flush, because the limit must
+-- also stop loops of calls that fail.
 local function limit(subject, calls)
   if calls == '0' then return nil end
   local own, further = calls, ''
@@ -70,7 +76,7 @@ local function limit(subject, calls)
   for _, other in ipairs(others) do count(other[1], other[2]) end
 end
 
--- count_calls writes what was counted.
+-- count_calls writes the counters.
 --- @closing count_calls
 local function count_calls()
   if not counted then return end

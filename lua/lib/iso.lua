@@ -1,4 +1,4 @@
--- iso returns a moment in ms since 1970 as ISO 8601 in UTC. The calendar is the one of
+-- iso returns a time in ms since 1970 as ISO 8601 in UTC. The calendar algorithm comes from
 -- https://howardhinnant.github.io/date_algorithms.html#civil_from_days
 local function iso(ms)
   local floor = math.floor

@@ -1,6 +1,6 @@
 --- @include "lib/space"
--- last_seq returns the seq of the log's last event: all that a script reads stands as that event
--- left it.
+-- last_seq returns the seq of the log's last event. All that the script reads is the state after
+-- that event.
 local function last_seq()
   local seq = redis.call('HGET', KEYS[1], 'seq')
   if seq then return seq end

@@ -1,10 +1,10 @@
 --- @include "lib/log"
 --- @include "lib/json"
--- The leader's lease, as long as the TTL of instances. Its term only rises; it is kept with the
--- log.
+-- The leader's lease. It lasts for the TTL of a registration. The term never decreases; the log's
+-- hash keeps it.
 
--- lease returns how the lease stands for an instance: 'own' and its term, 'free' and who had it
--- last (or false), or 'other'.
+-- lease returns the state of the lease from the view of an instance: 'own' and the term, 'free' and
+-- the last leader (or false), or 'other'.
 local function lease(id)
   local held = redis.call('HMGET', prefix .. 'health:leader', 'id', 'term', 'until')
   if not held[1] or tonumber(held[3]) < clock then return 'free', held[1] end
@@ -12,11 +12,12 @@ local function lease(id)
   return 'other'
 end
 
+-- hold_lease grants or renews the lease.
 local function hold_lease(id, term, ttl)
   redis.call('HSET', prefix .. 'health:leader', 'id', id, 'term', term, 'until', int(clock + ttl))
 end
 
--- elect makes an instance leader. Emits leader.elected.
+-- elect makes an instance the leader and returns the new term. Emits leader.elected.
 local function elect(id, previous, ttl)
   local term = int((redis.call('HGET', KEYS[1], 'term') or 0) + 1)
   emit('leader.elected', '{"id":' .. quote(id) .. ',"term":' .. term .. ',"previous":' .. quoted(previous) .. '}')
@@ -25,7 +26,7 @@ local function elect(id, previous, ttl)
   return term
 end
 
--- resign frees the lease when the instance has it.
+-- resign frees the lease if the instance holds it.
 local function resign(id)
   local key = prefix .. 'health:leader'
   if redis.call('HGET', key, 'id') == id then redis.call('HSET', key, 'until', '0') end

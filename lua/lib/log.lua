@@ -1,24 +1,24 @@
 --- @include "lib/space"
 --- @include "lib/clock"
 --- @include "lib/iso"
--- The log. emit is the only XADD on it and on its topics.
+-- The log. Only emit adds entries to the log and to its topics.
 --
--- A script that writes opens the log before its first write, and emits before it writes state: an
--- entry that somebody else put into the log with a later ID is the one thing that can make a write
--- fail, and then nothing has been written yet.
+-- A script that writes opens the log before its first write, and emits before it writes state. Only
+-- an entry with a later ID, which another program added to the log, can make a write fail. That
+-- write is the first XADD, so the script has not written anything yet.
 
-local topic_length = '10000' -- entries kept in each topic, about
+local topic_length = '10000' -- approximate number of entries that a topic keeps
 
-local seq            -- of the last event
-local moved          -- there is a later one than where the log's hash says
-local now, now_text  -- the time of this script's events in ms: the clock, but never going back
-local at             -- the same as ISO 8601
-local trimmed        -- the topic that was, last: once is enough for the commands of a lot
+local seq            -- seq of the last event
+local moved          -- whether the log's hash is behind seq
+local now, now_text  -- time of this script's events in ms: clock, but never before the last event
+local at             -- the same time as ISO 8601
+local trimmed        -- topic trimmed last; consecutive events of one type trim it once
 local event_id       -- ID of the last event that this script emitted
 
--- recover_log finds the log's position again when its hash is gone: the stream is what happened.
--- Where a flush has removed the stream, the global state, which survives it, tells how far the log
--- had got.
+-- recover_log restores the log's hash when it is gone, and returns the seq and the time of the last
+-- event. It reads them from the stream. If a flush has deleted the stream, it reads them from the
+-- checkpoint of the global state, which survives a flush.
 local function recover_log()
   local stream = prefix .. 'stream:events'
   local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
@@ -40,8 +40,8 @@ local function recover_log()
   return n, ms
 end
 
--- log_opened reads where the log stands, once for a lot of commands. It returns false while a flush
--- fences commands off, unless it is the one that asks.
+-- log_opened reads the log's position, once in an EVALSHA. It returns false while a flush fences
+-- commands off, except to that flush itself: flush is the id of the calling flush, or nil.
 local function log_opened(flush)
   if seq then return true end
   local log = redis.call('HMGET', KEYS[1], 'seq', 'ms', 'fence')
@@ -61,9 +61,9 @@ local function open_log()
   if not log_opened() then return redis.error_reply('CONFLICT {"reason":"FLUSH_IN_PROGRESS"}') end
 end
 
--- emit appends an event whose payload is JSON text and returns its seq as text. The context is the
--- inside of the envelope that tells the actor, the cause and the trace; ARGV[1] unless another is
--- given. The version is the payload's, as text; '1' unless another is given.
+-- emit appends an event to the log and returns its seq as text. payload is JSON text. context is
+-- the part of the envelope with actor, cause and trace; the default is ARGV[1]. version is the
+-- version of the payload, as text; the default is '1'.
 local function emit(type, payload, context, version)
   local n = int(seq + 1)
   event_id = now_text .. '-' .. n
@@ -81,6 +81,7 @@ local function emit(type, payload, context, version)
   return n
 end
 
+-- write_position writes the log's position to its hash.
 --- @closing write_position
 local function write_position()
   if moved then redis.call('HSET', KEYS[1], 'seq', int(seq), 'ms', now_text) end

@@ -1,9 +1,9 @@
 --- @include "lib/log"
 --- @include "lib/json"
--- orphan turns a queue of an instance ('instance': assigned to it, 'active': claimed) into an
--- orphans' queue, listed with why, and with who and what caused it. It is named by the last event's
--- seq and the queue, since one event may set both aside. Returns its key, nil when the instance has
--- no such queue.
+-- orphan turns a queue of an instance ('instance': assigned tasks, 'active': claimed tasks) into an
+-- orphan queue. It lists the queue with the reason and with the context for the events of its
+-- tasks. The name consists of the last event's seq and the queue, because one event can orphan both
+-- queues. It returns the key, or nil if the instance has no such queue.
 local function orphan(id, queue, reason)
   local from = prefix .. 'queue:' .. queue .. ':' .. id
   if redis.call('EXISTS', from) == 0 then return nil end

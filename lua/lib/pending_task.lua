@@ -1,5 +1,5 @@
 --- @include "lib/space"
--- read_pending_task returns the fields that a pending task can have, as read_task does.
+-- read_pending_task returns the fields that a pending task can have, in the form of read_task.
 local function read_pending_task(id)
   local t = redis.call('HMGET', prefix .. 'task:' .. id, 'text', 'status', 'priority', 'assignedTo', 'attempt',
     'metadata', 'createdAt', 'roleset', 'queuedAt', 'previousAssignment')

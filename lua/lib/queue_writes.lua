@@ -1,8 +1,8 @@
--- What the commands of a lot add to queues and remove from them is written together: for each queue
--- the arguments of one ZADD and of one ZREM.
+-- The calls that share an EVALSHA write their changes of queues together, to send one ZADD and one
+-- ZREM for each queue. additions and removals hold the arguments by queue.
 local additions, removals = {}, {}
 
--- write_queues writes them. A script calls it before it reads a queue.
+-- write_queues writes these changes. A script calls it before it reads a queue.
 --- @closing write_queues
 local function write_queues()
   for queue, entries in pairs(additions) do
@@ -15,9 +15,9 @@ local function write_queues()
   end
 end
 
--- enqueue adds a task to a queue at a position, its score.
+-- enqueue adds a task to a queue. position is its score.
 local function enqueue(queue, position, id)
-  if removals[queue] then write_queues() end -- the task may be among those
+  if removals[queue] then write_queues() end -- the removals may include this task
   local entries = additions[queue]
   if not entries then
     additions[queue] = { position, id }

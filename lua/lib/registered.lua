@@ -1,10 +1,10 @@
 --- @include "lib/space"
--- The roles of registered instances, read once for the commands of a lot: none of them registers or
--- lets go an instance.
+-- The roles of registered instances, read once in an EVALSHA. No call that uses this library
+-- registers or removes an instance.
 
 local known = {}
 
--- registered returns an instance's roles as JSON text, or false when it is not registered.
+-- registered returns an instance's roles as JSON text, or false if it is not registered.
 local function registered(id)
   local roles = known[id]
   if roles == nil then

@@ -1,7 +1,8 @@
 --- @include "lib/withdraw"
 --- @include "lib/unassign"
 --- @include "lib/settle"
--- release takes a task from its owner and puts it back in its place. Emits task.unassigned.
+-- release takes a task from its owner and returns it to its waiting queue, at its old position.
+-- Emits task.unassigned.
 local function release(t, reason)
   local owner = t.assignedTo
   unassign(t, reason)

@@ -1,8 +1,8 @@
 --- @include "lib/log"
 --- @include "lib/queue_writes"
--- settle brings what is derived from an instance's queues up to date after they have changed: its
--- status (with the seq of the event that changed it), and whether it has room for another task.
--- Nothing is done for one that is not registered.
+-- settle updates what is derived from an instance's queues: its status, and whether it has room for
+-- another task. n is the seq of the event that changed the queues; the default is the last event.
+-- For an instance that is not registered it does nothing.
 local function settle(id, n)
   write_queues()
   local key = prefix .. 'instance:' .. id
@@ -23,7 +23,7 @@ local function settle(id, n)
   if status ~= instance[3] then redis.call('HSET', key, 'status', status, 'seq', n or int(seq)) end
 end
 
--- settle_later settles an instance, as of the last event, when the commands are done.
+-- settle_later settles an instance, as of the last event, after all calls that share the EVALSHA.
 local unsettled = {}
 local function settle_later(id)
   unsettled[id] = int(seq)

@@ -1,7 +1,7 @@
--- The namespace's prefix, found from the key of the log's hash.
+-- prefix is the common prefix of the namespace's keys, derived from the key of the log's hash.
 local prefix = string.sub(KEYS[1], 1, -4)
 
--- int writes a whole number in full; tostring keeps 14 digits only.
+-- int returns a whole number as text with all its digits; tostring keeps only 14.
 local function int(n)
   return string.format('%d', n)
 end

@@ -1,9 +1,9 @@
 --- @include "lib/space"
 --- @include "lib/json"
--- A task's hash, read into a table by field names, and the task object of the API made from it.
+-- Reads a task's hash into a table and builds the API's task object from it.
 
--- read_task returns a task's fields (those that are not set are false), or nil when there is no
--- such task.
+-- read_task returns a task's fields by name, or nil if the task does not exist. Fields that are not
+-- set are false.
 local function read_task(id)
   local t = redis.call('HMGET', prefix .. 'task:' .. id, 'id', 'text', 'status', 'priority', 'assignedTo', 'attempt',
     'metadata', 'result', 'error', 'createdAt', 'updatedAt', 'completedAt', 'roleset', 'queuedAt', 'claimedAt',
@@ -14,6 +14,7 @@ local function read_task(id)
     roleset = t[13], queuedAt = t[14], claimedAt = t[15], assignedSeq = t[16], previousAssignment = t[17] }
 end
 
+-- task_object returns the task object of a table of read_task.
 local function task_object(t)
   return '{"id":"' .. t.id .. '","text":' .. quote(t.text) .. ',"status":"' .. t.status .. '","priority":' .. t.priority
     .. ',"assignedTo":' .. (t.assignedTo and quote_name(t.assignedTo) or 'null') .. ',"attempt":' .. t.attempt .. ',"metadata":' .. raw(t.metadata)
@@ -21,6 +22,7 @@ local function task_object(t)
     .. '","updatedAt":"' .. t.updatedAt .. '","completedAt":' .. quoted(t.completedAt) .. '}'
 end
 
+-- no_task returns the error reply for an id that does not exist.
 local function no_task(id)
   return redis.error_reply('NOT_FOUND {"id":' .. quote(id) .. '}')
 end

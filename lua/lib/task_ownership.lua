@@ -1,6 +1,7 @@
 --- @include "lib/ownership"
--- foreign_task returns an error reply when a task (a table of read_task) is not the agent's: the
--- one that created it, or one that its instances have.
+-- foreign_task returns an error reply if a task (a table of read_task) is not the agent's. A task
+-- is the agent's if the agent's token created it, or if one of the agent's instances has it. agent
+-- is as in foreign_instance.
 local function foreign_task(agent, t)
   if agent == '' or redis.call('HGET', prefix .. 'task:' .. t.id, 'creator') == agent then return nil end
   if t.assignedTo and not foreign_instance(agent, t.assignedTo) then return nil end

@@ -1,6 +1,6 @@
 --- @include "lib/space"
--- read_task_state returns what tells where a task stands, as read_task does, and nothing that users
--- wrote: ending a task needs no more.
+-- read_task_state returns the fields of a task's state, in the form of read_task. Finishing a task
+-- does not need the fields that users write.
 local function read_task_state(id)
   local t = redis.call('HMGET', prefix .. 'task:' .. id, 'id', 'status', 'priority', 'assignedTo', 'attempt', 'completedAt',
     'roleset', 'queuedAt', 'claimedAt', 'previousAssignment')

@@ -1,8 +1,9 @@
 --- @include "lib/log"
 --- @include "lib/json"
 --- @include "lib/queue"
--- unassign puts a task (a table of read_task) back to where it waits for a worker, in its old
--- place; the caller takes it out of the queue it was in. Emits task.unassigned.
+-- unassign takes a task (a table of read_task) from its owner and returns it to its waiting queue,
+-- at its old position. The caller removes the task from the queue that it was in. Emits
+-- task.unassigned.
 local function unassign(t, reason, context)
   local owner = quote(t.assignedTo)
   local n = emit('task.unassigned', '{"taskId":"' .. t.id .. '","instanceId":' .. owner .. ',"previousAssignment":' .. owner

@@ -1,5 +1,6 @@
 --- @include "lib/space"
--- withdraw takes a task out of the queue of an instance's assigned tasks.
+-- withdraw removes a task from the queue of an instance's assigned tasks, and from the part of that
+-- queue that other workers may steal.
 local function withdraw(instance, id)
   redis.call('ZREM', prefix .. 'queue:instance:' .. instance, id)
   local auto = prefix .. 'queue:auto:' .. instance
