@@ -11,22 +11,22 @@ import (
 
 // Bound is a script whose arguments are the fields of A, by name and in the order of the script's
 // header. A field is a string, an integer, a boolean (1 or 0), bytes, or a pointer to one of these
-// (nil is empty). Where the header allows any number of arguments in its last slot, the last field
+// (nil is empty). If the last slot of the header stands for any number of arguments, the last field
 // is a []any or a []string.
 type Bound[A any] struct {
 	*Script
 	guarded bool
 }
 
-// NoArgs are the arguments of a script that takes none of its own.
+// NoArgs is the type of the arguments of a script that has none of its own.
 type NoArgs = struct{}
 
 // guardArgs are the arguments that a command's script begins with. command.Run supplies them.
 var guardArgs = []string{"context", "subject", "calls"}
 
-// Bind returns the script of that name for calls with A. It panics unless the fields of A are the
-// arguments that the script's header names, as Named does for a name that does not exist. A may
-// leave out the three arguments that all commands share: context, subject and calls.
+// Bind returns the script with a name for calls with A. It panics if there is no such script, or if
+// the fields of A are not the arguments in the script's header. A may omit the three arguments that
+// all commands share: context, subject and calls.
 func Bind[A any](name string) Bound[A] {
 	s := Named(name)
 	t := reflect.TypeFor[A]()
@@ -50,14 +50,14 @@ func Bind[A any](name string) Bound[A] {
 	return Bound[A]{s, guarded}
 }
 
-// Alone returns the script for calls that are too long to share an EVALSHA with others.
+// Alone returns the script without lots, for calls that are too long to share an EVALSHA.
 func (b Bound[A]) Alone() Bound[A] {
 	alone := *b.Script
 	alone.LotSize, alone.Lot = 0, nil
 	return Bound[A]{&alone, b.guarded}
 }
 
-// bindable reports whether values of a type can be an argument, or the rest of them.
+// bindable reports whether a value of a type can be an argument, or with rest, all remaining ones.
 func bindable(t reflect.Type, rest bool) bool {
 	if rest {
 		return t.Kind() == reflect.Slice && (t.Elem().Kind() == reflect.String || t.Elem().Kind() == reflect.Interface)
@@ -108,7 +108,7 @@ func (b Bound[A]) Unmarshal(reply, result any) error {
 	return nil
 }
 
-// args returns first and the values of the fields of a.
+// args returns first, followed by the values of the fields of a.
 func (b Bound[A]) args(first []any, a A) []any {
 	v := reflect.ValueOf(&a).Elem()
 	last := v.NumField() - 1

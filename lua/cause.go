@@ -7,9 +7,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// refusals are the replies by which Redis says that it did not run a script, and what they mean for
-// an operator. For those without a sentence, the client looks for another node, or sends the
-// script's source.
+// refusals are the replies with which Redis refuses to run a script, and their causes for an
+// operator. A reply without a cause needs no operator, because the client itself selects another
+// node, sends the source of the script, or tries again.
 var refusals = []struct{ prefix, cause string }{
 	{"LOADING", "Redis is loading its data"},
 	{"READONLY", "this Redis is a read-only replica; name the master"},
@@ -31,8 +31,9 @@ var refusals = []struct{ prefix, cause string }{
 
 const forbidden = "the ACL of the coordinator's Redis user forbids a command or a key that it needs"
 
-// Cause returns why Redis refused to run a script, as a sentence for an operator that holds nothing
-// of Redis's own reply; "" for any other error, such as that of a Redis that cannot be reached.
+// Cause returns why Redis refused to run a script, as a sentence for an operator. The sentence
+// contains nothing of the reply of Redis. Cause returns "" for any other error, such as a failed
+// connection.
 func Cause(err error) string {
 	if refusedInside(err) {
 		return forbidden
@@ -41,7 +42,7 @@ func Cause(err error) string {
 	return cause
 }
 
-// refusal reports whether Redis answered that it did not run the script, and why.
+// refusal reports whether an error is a reply that Redis did not run the script, and its cause.
 func refusal(err error) (refused bool, cause string) {
 	for _, r := range refusals {
 		if redis.HasErrorPrefix(err, r.prefix) {
@@ -51,8 +52,8 @@ func refusal(err error) (refused bool, cause string) {
 	return false, ""
 }
 
-// refusedInside reports whether the ACL stopped a script that had begun, so that what came before
-// the forbidden command has happened.
+// refusedInside reports whether the ACL stopped a script that had begun. The commands before the
+// forbidden one have run.
 func refusedInside(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply) &&

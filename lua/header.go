@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// header is what a script's leading comment declares.
+// header is the parsed header of a script.
 type header struct {
 	keys, args []string // names of the slots
-	rest       bool     // any number of arguments may follow in the last slot
+	rest       bool     // the last slot stands for any number of arguments
 	parts      map[string]string
 }
 
@@ -21,7 +21,7 @@ var (
 	moreLine = regexp.MustCompile(`^--   +(.+)$`)
 )
 
-// readHeader reads the comment that a script's source begins with. It fails unless the comment
+// readHeader parses the comment at the start of a script. It returns an error unless the comment
 // names every slot in order and has the parts Returns, Errors and Emits.
 func readHeader(source string) (header, error) {
 	h := header{parts: map[string]string{}}

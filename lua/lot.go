@@ -2,17 +2,17 @@ package lua
 
 import "fmt"
 
-// lot is one EVALSHA: a call, or several of one script, which cost less together. Each is atomic by
-// itself and has an answer of its own, as if it had been sent alone.
+// lot is one EVALSHA. It runs a call, or several calls of one script, which cost less together.
+// Each call is atomic and has its own reply, as if it had been sent alone.
 type lot struct {
-	script *Script // the calls' own, or the one that runs lots of them
+	script *Script // script of the calls, or its Lot
 	calls  []*pending
 }
 
-// lots puts the calls of a batch together as their scripts allow.
+// lots groups the calls of a batch into lots, as far as their scripts allow it.
 func lots(batch []*pending) []lot {
 	all := make([]lot, 0, len(batch))
-	open := map[*Script]int{} // the lot of a script that has room, by its place
+	open := map[*Script]int{} // by script, the index of the lot that has room
 	for _, c := range batch {
 		if i, ok := open[c.script]; ok && len(all[i].calls) < c.script.LotSize && all[i].takes(c) {
 			all[i].calls = append(all[i].calls, c)
@@ -27,7 +27,7 @@ func lots(batch []*pending) []lot {
 	return all
 }
 
-// takes reports whether a call can go with the others: same keys, as many arguments.
+// takes reports whether a call can join the lot: it has the same key and number of arguments.
 func (l lot) takes(c *pending) bool {
 	first := l.calls[0]
 	return len(c.keys) == 1 && len(first.keys) == 1 && c.keys[0] == first.keys[0] && len(c.args) == len(first.args)
@@ -45,7 +45,7 @@ func (l lot) args() []any {
 	return args
 }
 
-// settle returns each call its answer.
+// settle sets the reply of each call and wakes its caller.
 func (l lot) settle(reply any, err error) {
 	replies, ok := reply.([]any)
 	for i, c := range l.calls {

@@ -99,7 +99,7 @@ type attempts struct {
 	ctx      context.Context
 	deadline time.Time
 	wait     time.Duration
-	refused  error // by Redis, with a cause
+	refused  error // last refusal of Redis that has a cause
 }
 
 func newAttempts(ctx context.Context) *attempts {
@@ -199,8 +199,8 @@ func (r *Runner) flush() {
 	}
 }
 
-// next returns the key of the first waiting call, which selects the node. Without one it ends the
-// flusher.
+// next returns the key of the first waiting call, which selects the node. If no call waits, ok is
+// false and the flusher must end.
 func (r *Runner) next() (key string, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -288,7 +288,7 @@ func (r *Runner) send(batch []*pending) {
 	unknown = r.exchange(ctx, node, unknown, func(pipe redis.Pipeliner, l lot) *redis.Cmd {
 		return pipe.Eval(ctx, l.script.Source, l.calls[0].keys, l.args()...)
 	})
-	for _, l := range unknown { // EVAL knows no NOSCRIPT
+	for _, l := range unknown { // EVAL never replies NOSCRIPT
 		l.settle(nil, fmt.Errorf("%w: the script could not be loaded", ErrUnavailable))
 	}
 }
@@ -347,7 +347,7 @@ func moved(err error) bool {
 	return err != nil && (redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK") || redis.HasErrorPrefix(err, "READONLY"))
 }
 
-// classify returns the error of a sent call: what its failure means.
+// classify returns the error with which a sent call fails.
 func classify(script *Script, err error) error {
 	if err == nil || errors.Is(err, redis.Nil) {
 		return nil
@@ -375,15 +375,15 @@ func classify(script *Script, err error) error {
 	return fmt.Errorf("%w: %w", errorOfLostReply(script), err)
 }
 
-// neverSent tells errors from before anything was written.
+// neverSent reports whether an error occurred before anything was sent.
 func neverSent(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, redis.ErrPoolTimeout) ||
 		errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, redis.ErrClosed)
 }
 
-// errorOfLostReply returns what a lost reply means: for a script that only reads, nothing has
-// changed.
+// errorOfLostReply returns the error of a call whose reply is lost. A script that only reads has
+// changed nothing.
 func errorOfLostReply(script *Script) error {
 	if script.ReadOnly {
 		return errReplyLost

@@ -1,18 +1,24 @@
-// Package lua holds the scripts that change state, and runs them.
+// Package lua holds the scripts that read and change the state in Redis, and runs them.
 //
-// A script is a file of this folder; what several share lies in lib/ and is taken in by a line
+// A script is a file of this folder. It includes a library of the folder lib with a line
 //
 //	--- @include "lib/name"
 //
-// each library once, in the order of the first mention, its own includes before it. A library is
-// kept small, because Redis builds the functions of a script's libraries anew at every call.
+// The loader puts the libraries before the script, each of them once. They are in the order of the
+// first mention, and a library's own includes come before it. Libraries are small, because Redis
+// creates the functions of all included libraries at every call.
 //
-// Scripts take the key of the log's hash as KEYS[1] and build every other key from its prefix,
-// since most keys are only known once the script has read others; all lie in one slot of a cluster.
-// An error that a script returns is `CODE detail`, the detail being JSON.
+// A script takes the key of the log's hash as KEYS[1] and derives all other keys from its prefix. A
+// caller could not pass them, because most keys are known only after the script has read others. On
+// a cluster, all keys of a namespace are in one slot. A script returns errors as `CODE detail`,
+// where detail is JSON.
 //
-// A script opens with a header that names its arguments. Bind ties them to a struct when the
+// A script's header names its arguments. Bind compares them with the fields of a struct when the
 // program starts.
+//
+// Calls that wait at the same time share a round trip. Calls of one script can also share an
+// EVALSHA, called a lot. When Redis is unavailable, calls fail with ErrUnavailable or
+// ErrOutcomeUnknown.
 package lua
 
 import (
@@ -34,39 +40,39 @@ var files embed.FS
 type Script struct {
 	Name   string
 	Source string
-	// SHA is what EVALSHA calls it by.
+	// SHA is the SHA-1 of Source, by which EVALSHA names the script.
 	SHA string
-	// ReadOnly reports that it writes nothing, so that a lost reply has lost nothing. Its header
-	// says so in a line of its own: `--- @readonly`.
+	// ReadOnly reports whether the script writes nothing except counters of rate limits, so that
+	// nothing is lost with its reply. The line `--- @readonly` sets it.
 	ReadOnly bool
-	// Counts reports that a call of it counts for a rate limit, so that it is not asked again when
-	// its reply was lost.
+	// Counts reports whether a call counts for a rate limit. Such a call is not repeated after a
+	// lost reply, because it would count twice.
 	Counts bool
-	// LotSize is how many calls of it may be run by one EVALSHA, 0 when each is run by its own. The
-	// header says so in a line of its own: `--- @lot 16`. Commands that come often have one.
+	// LotSize is the maximum number of calls in one EVALSHA. 0 means that each call has its own
+	// EVALSHA. The line `--- @lot 16` sets it in the scripts of frequent commands.
 	LotSize int
-	// Args names the arguments that it takes, from its header. With Rest, any number of arguments
-	// may stand in the last one's place.
+	// Args holds the names of the arguments, from the header. With Rest, the last name stands for
+	// any number of arguments.
 	Args []string
 	Rest bool
-	// Lot is the script that runs a lot: ARGV[1] calls, ARGV[2] arguments of each, then the
-	// arguments.
+	// Lot is the script that runs several calls in one EVALSHA; nil if LotSize is 0. Its ARGV holds
+	// the number of calls, the number of arguments of each call, and the arguments of all calls.
 	Lot *Script
 }
 
 var lotLine = regexp.MustCompile(`(?m)^--- @lot (\d+)$`)
 
-// closingLine stands above a function of a library that writes what the commands left to the
-// script's end. The functions of all libraries are called there in the order of the libraries, once
-// for a lot, also after a command that failed.
+// closingLine marks a function of a library that must run at the end of an EVALSHA. It writes what
+// the calls have only collected. The functions run once, in the order of the libraries, also after
+// a call that failed.
 var closingLine = regexp.MustCompile(`(?m)^--- @closing ([a-z_]+)$`)
 
 var includeLine = regexp.MustCompile(`(?m)^--- @include "(lib/[a-z_]+)"$`)
 
 var scripts = mustLoad(files)
 
-// Named returns a script by its file's name without the ending. It panics on a name that is not
-// there: names are constants of the program, looked up when it starts.
+// Named returns the script with a name, which is its file's name without the extension. It panics
+// if there is no such script, because names are constants that the program looks up when it starts.
 func Named(name string) *Script {
 	s, ok := scripts[name]
 	if !ok {
@@ -75,7 +81,7 @@ func Named(name string) *Script {
 	return s
 }
 
-// Names lists the scripts.
+// Names returns the names of all scripts, in no particular order.
 func Names() []string {
 	names := make([]string, 0, len(scripts))
 	for name := range scripts {
@@ -145,11 +151,11 @@ func newScript(name, source string) *Script {
 	}
 }
 
-// shortcuts spare the scripts a lookup among the global names at each use.
+// shortcuts makes global names local, because Lua looks up a global name at each use.
 const shortcuts = "local redis, string, math = redis, string, math\n"
 
-// attempt runs the command. What goes wrong in it is its reply, under the code that Redis gave it:
-// the client leaves a master that says READONLY.
+// attempt runs the command and turns an error in it into its reply. The reply keeps the error code
+// of Redis, because the client must see READONLY to leave a master that became a replica.
 const attempt = `
 local ok, reply = pcall(command)
 if not ok and type(reply) ~= 'table' then
@@ -158,7 +164,7 @@ reply = { err = string.find(reply, '^%u+ ') and reply or 'ERR ' .. reply }
 end
 `
 
-// A lot runs a command for each of its calls, with ARGV as the call alone would have it.
+// The script of a lot runs the command once for each call, with the ARGV of that call alone.
 const (
 	lotArguments = "local given, ARGV = ARGV, {}\n"
 	eachOfLot    = `
@@ -173,7 +179,7 @@ end
 `
 )
 
-// include writes the libraries that a source asks for, each of them once.
+// include writes the libraries that a source includes, each of them once.
 func include(fsys fs.FS, source string, seen map[string]bool, out *strings.Builder) error {
 	for _, match := range includeLine.FindAllStringSubmatch(source, -1) {
 		lib := match[1] + ".lua"

@@ -15,7 +15,7 @@ type Scripts interface {
 	RunMany(ctx context.Context, script *Script, calls [][]any) []Reply
 }
 
-// On returns the scripts of the log whose hash has this key.
+// On returns Scripts for the log whose hash has this key.
 func (r *Runner) On(log string) Scripts { return onLog{r, []string{log}} }
 
 type onLog struct {
@@ -48,7 +48,7 @@ func quotedOrNull(s string) []byte {
 	return jsontext.Quote(s)
 }
 
-// Flag is a boolean as scripts take it.
+// Flag returns a boolean as scripts take it: 1 or 0.
 func Flag(b bool) int {
 	if b {
 		return 1
@@ -56,7 +56,8 @@ func Flag(b bool) int {
 	return 0
 }
 
-// Integers reads the integers that an array reply begins with.
+// Integers returns the first n values of an array reply. It returns an error if they are not
+// integers.
 func Integers(reply any, n int) ([]int64, error) {
 	values, ok := reply.([]any)
 	if !ok || len(values) < n {
@@ -71,7 +72,8 @@ func Integers(reply any, n int) ([]int64, error) {
 	return out, nil
 }
 
-// Integer reads a whole number in a reply; anything else is 0.
+// Integer returns a value of a reply as an integer. It accepts an integer or a string in decimal,
+// and returns 0 for anything else.
 func Integer(v any) int64 {
 	switch v := v.(type) {
 	case int64:
