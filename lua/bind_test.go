@@ -10,7 +10,7 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// recorded are scripts that keep what they were called with.
+// recorded is a Scripts that records the arguments of the last call.
 type recorded struct {
 	lua.Scripts
 	args []any
@@ -21,8 +21,7 @@ func (r *recorded) Run(_ context.Context, _ *lua.Script, args ...any) (any, erro
 	return "{}", nil
 }
 
-// A struct whose fields are not the arguments of the script's header stops the program where it is
-// bound.
+// Bind panics if the fields of the struct are not the arguments in the script's header.
 func TestBindComparesTheHeader(t *testing.T) {
 	t.Parallel()
 	type instance struct{ ID, Status string }
@@ -57,8 +56,8 @@ type complete struct {
 	Agent                   string
 }
 
-// Fields become arguments in the header's order; a command's come after the three that all commands
-// share.
+// Fields become arguments in the order of the header. In a command they follow the three arguments
+// that all commands share.
 func TestBoundArguments(t *testing.T) {
 	t.Parallel()
 	var r recorded
@@ -81,11 +80,11 @@ func TestBoundArguments(t *testing.T) {
 	}
 }
 
-// A call with another number of arguments than the header names is an error of the program and is
-// not sent.
+// A call is not sent if it has another number of arguments than the header. Its error is not
+// ErrUnavailable, because the program is wrong.
 func TestACallThatDoesNotFitIsNotSent(t *testing.T) {
 	t.Parallel()
-	scripts := lua.NewRunner(nil).On("test:{cb}:log") // it would panic if it sent
+	scripts := lua.NewRunner(nil).On("test:{cb}:log") // panics if it sends
 	for _, args := range [][]any{{}, {"a"}, {"a", "b", "c"}} {
 		_, err := scripts.Run(t.Context(), lua.Named("update_gossip_health"), args...)
 		if err == nil || errors.Is(err, lua.ErrUnavailable) || !strings.Contains(err.Error(), "it takes 2: id, status") {

@@ -12,7 +12,7 @@ import (
 // declared is a script's header as the tests read it.
 type declared struct {
 	args   []string
-	rest   string   // the last slot, when any number of arguments follow
+	rest   string   // the last slot, if it stands for any number of arguments
 	errors []string // codes, and reasons of conflicts
 	emits  []string // event types
 	code   string   // the file without its comments
@@ -55,7 +55,7 @@ func scriptFiles(t *testing.T) []string {
 	return list
 }
 
-// The locals of a script name its slots as its header does, in order and each of them.
+// A script binds each slot to a local, in order and under the name in the header.
 func TestHeadersNameTheSlots(t *testing.T) {
 	t.Parallel()
 	binding := regexp.MustCompile(`(?m)^local ([a-z_, ]+) = (.*ARGV\[.*)$`)
@@ -81,10 +81,10 @@ func TestHeadersNameTheSlots(t *testing.T) {
 		for i, name := range h.args {
 			n := i + 1
 			if name == "context" && n == 1 && bound[n] == "" {
-				continue // the envelope's context is lib/log's
+				continue // lib/log reads the context
 			}
 			if name == h.rest && n == len(h.args) {
-				// The rest is read by its number.
+				// The script reads the remaining arguments by their numbers.
 				all := n == 1 && strings.Contains(h.code, "ipairs(ARGV)")
 				if !all && !regexp.MustCompile(`(?:local first_[a-z]+|for i) = `+strconv.Itoa(n)+`\b`).MatchString(h.code) {
 					t.Errorf("%s: nothing reads ARGV from %d on", file, n)
@@ -104,8 +104,8 @@ func TestHeadersNameTheSlots(t *testing.T) {
 	}
 }
 
-// errorsOf lists the codes that a source can return, and the reasons of its conflicts. A library's
-// functions count only where they are called.
+// Patterns for the error codes, the reasons of conflicts and the events of a script, and for the
+// functions that it defines and calls.
 var (
 	returnedCode   = regexp.MustCompile(`error_reply\((?:string\.format\()?'([A-Z_]+) `)
 	returnedReason = regexp.MustCompile(`(?:conflict\('|"reason":")([A-Z_]+)`)
@@ -114,8 +114,7 @@ var (
 	called         = regexp.MustCompile(`\b([a-z_]+)\(`)
 )
 
-// reached returns the code that a script runs: its own, and the functions of libraries that it
-// calls.
+// reached returns the code that a script can run: its own, and the library functions that it calls.
 func reached(t *testing.T, name string) string {
 	t.Helper()
 	source := comment.ReplaceAllString(Named(name).Source, "")
@@ -187,8 +186,8 @@ func compareSets(t *testing.T, file, what string, says, can []string) {
 	}
 }
 
-// One place writes to streams, and no script looks through the keys but the one that deletes all of
-// them, and the one that no command runs: an auditor's.
+// Only lib/log adds events to streams. Only two scripts scan the keys: the one that deletes them
+// all, and the one for audits, which no command runs.
 func TestScriptsKeepOff(t *testing.T) {
 	t.Parallel()
 	all, err := fs.Glob(files, "*/*.lua")
@@ -220,8 +219,8 @@ func TestScriptsKeepOff(t *testing.T) {
 	}
 }
 
-// A script that only reads is run again when its reply is lost, so it had better write nothing but
-// the counters of the rate limit.
+// A script that only reads may run again after a lost reply, so it writes nothing except the
+// counters of rate limits.
 func TestReadOnlyScriptsOnlyRead(t *testing.T) {
 	t.Parallel()
 	write := regexp.MustCompile(`'(SET|HSET|HDEL|HINCRBY|ZADD|ZREM|DEL|UNLINK|RENAME|XADD|PEXPIRE|HSETNX)'`)

@@ -24,10 +24,10 @@ type player struct {
 	scripts *Runner
 	rng     *rand.Rand
 	lots    bool
-	told    []string // answers
+	told    []string // replies
 }
 
-// send runs a script for each list of arguments, behind the context of an event.
+// send runs a script once for each list of arguments, which follow the context of an event.
 func (p *player) send(script string, args ...[]any) {
 	for i, a := range args {
 		args[i] = append([]any{`"actor":"a","cause":null,"trace":null`}, a...)
@@ -48,13 +48,13 @@ func (p *player) send(script string, args ...[]any) {
 
 var moments = regexp.MustCompile(`\b\d{13}\b|\d{4}-\d\d-\d\dT[\d:.]+Z|"(waited|duration|retryAfterMs)":\d+`)
 
-// timeless takes out of a text what differs from run to run.
+// timeless removes from a text what differs between runs: the prefix and the times.
 func (p *player) timeless(text string) string {
 	return moments.ReplaceAllString(strings.ReplaceAll(text, p.space.Prefix(), ""), "T")
 }
 
-// play is a fleet's morning: tasks of several kinds, workers that claim and finish theirs and
-// others', limits that are met.
+// play runs random commands of a fleet: it creates tasks of several kinds, workers claim tasks and
+// finish their own and those of others, and some calls reach a limit.
 func (p *player) play() {
 	workers := []string{"w/1", "w2", "w:3", "nobody"}
 	for i, roles := range []string{`["worker"]`, `["go","worker"]`, `["go","sql","worker"]`} {
@@ -100,12 +100,12 @@ func (p *player) play() {
 		p.send("complete_task", completes...)
 		p.send("instance_heartbeat", beats...)
 		if round == 7 {
-			p.client.Del(p.Context(), p.space.Log()) // found again in the stream
+			p.client.Del(p.Context(), p.space.Log()) // the next script recovers it from the stream
 		}
 	}
 }
 
-// held is all that Redis holds, as lines.
+// held returns everything that Redis holds of the namespace, as sorted lines.
 func (p *player) held() []string {
 	p.Helper()
 	ctx := p.Context()
@@ -117,7 +117,7 @@ func (p *player) held() []string {
 		case "hash":
 			fields := p.client.HGetAll(ctx, key).Val()
 			if strings.HasPrefix(key, p.space.Instance("")) {
-				delete(fields, "seq") // of one of its events in the lot, not always the same
+				delete(fields, "seq") // of any of its events in the lot
 			}
 			for _, field := range slices.Sorted(maps.Keys(fields)) {
 				line(field, "=", fields[field])
@@ -138,8 +138,8 @@ func (p *player) held() []string {
 	return lines
 }
 
-// What calls answer and leave behind is the same in lots, which write some of it once, as one by
-// one.
+// Calls in lots have the same replies and leave the same state as calls one by one, although a lot
+// writes some values only once.
 func TestALotIsItsCallsOneByOne(t *testing.T) {
 	t.Parallel()
 	client := testenv.Client(t)

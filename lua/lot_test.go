@@ -115,7 +115,7 @@ func TestALotOfCommandsLeavesNoGapInTheLog(t *testing.T) {
 		}
 		return failed
 	}
-	// The second breaks off before its event.
+	// The second call fails before its event.
 	if failed := send(create(0), create("no number"), create(0)); !slices.Equal(failed, []bool{false, true, false}) {
 		t.Errorf("failed: %v", failed)
 	}
@@ -123,7 +123,7 @@ func TestALotOfCommandsLeavesNoGapInTheLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Somebody else's entry makes the event of each fail, for as long as it is the last.
+	// While an entry of another program is the last one, no event can be added.
 	if err := client.XAdd(ctx, &redis.XAddArgs{Stream: space.Events(), ID: "99999999999999-1", Values: []any{"x", "y"}}).Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func TestRunWithoutRedis(t *testing.T) {
 	}
 }
 
-// A Redis that comes back while a call still has time runs it.
+// A call waits for a restart of Redis and then runs.
 func TestRunWaitsForARestart(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{})
@@ -51,7 +51,8 @@ func TestRunWaitsForARestart(t *testing.T) {
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	// What finds the old connections dead may not know whether it ran; after that it is certain.
+	// A call on an old, dead connection may have an unknown outcome. Later calls certainly have not
+	// run.
 	testenv.Eventually(t, patience, func() (bool, string) {
 		_, err := r.Run(within(t, 100*time.Millisecond), s, []string{"n"}, 1)
 		return errors.Is(err, ErrUnavailable), fmt.Sprint(err)
@@ -59,7 +60,7 @@ func TestRunWaitsForARestart(t *testing.T) {
 	var g errgroup.Group
 	for range 50 {
 		g.Go(func() error {
-			for { // each turn of Run has its own patience
+			for { // each Run retries for retryFor
 				_, err := r.Run(t.Context(), s, []string{"after"}, 1)
 				if !errors.Is(err, ErrUnavailable) {
 					return err
@@ -78,7 +79,7 @@ func TestRunWaitsForARestart(t *testing.T) {
 	}
 }
 
-// proxy passes on what a client sends, and the replies until it is told to swallow them.
+// proxy forwards what a client sends to Redis, and the replies until swallow is set.
 type proxy struct {
 	net.Listener
 	to      string
@@ -117,7 +118,7 @@ func newProxy(t *testing.T, to string) *proxy {
 					if err != nil {
 						return
 					}
-					if p.swallow.Load() { // the reply came, and nobody hears it
+					if p.swallow.Load() { // Redis has replied, but the client loses the reply
 						p.cut()
 						return
 					}
@@ -136,7 +137,7 @@ func newProxy(t *testing.T, to string) *proxy {
 	return p
 }
 
-// cut ends all connections.
+// cut closes all connections.
 func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -146,7 +147,7 @@ func (p *proxy) cut() {
 	p.open = nil
 }
 
-// A reply that was lost is neither a success nor a failure, and the script is not run again.
+// A lost reply is neither a success nor a failure, and the script does not run again.
 func TestRunReplyLost(t *testing.T) {
 	t.Parallel()
 	server := testenv.Redis(t)
@@ -169,7 +170,7 @@ func TestRunReplyLost(t *testing.T) {
 		t.Errorf("ran %d times, want 3", n)
 	}
 
-	// One that counts a call for the rate limit would count it twice.
+	// A script that counts for a rate limit is not repeated, because it would count the call twice.
 	counting := script("redis.call('INCRBY', KEYS[1], 1)\n--- @readonly\n")
 	counting.Counts = true
 	if _, err := r.Run(within(t, patience), counting, []string{key}); err != nil {
@@ -189,7 +190,7 @@ func TestRunReplyLost(t *testing.T) {
 		}
 	}
 
-	// One that only reads has lost nothing, and is simply asked again.
+	// A script that only reads is repeated, because nothing was lost.
 	reads := script("return redis.call('GET', KEYS[1])\n--- @readonly\n")
 	if !reads.ReadOnly {
 		t.Fatal("not marked")
@@ -219,8 +220,8 @@ func TestRunReplyLost(t *testing.T) {
 	}
 }
 
-// A Redis that hangs: every caller is told by its deadline, and who was told that nothing was done
-// finds that nothing was done, also when Redis goes on.
+// While Redis hangs, every call returns by its deadline. A call that failed with ErrUnavailable has
+// not run, even after Redis resumes.
 func TestRunWhileRedisHangs(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{})
@@ -252,7 +253,7 @@ func TestRunWhileRedisHangs(t *testing.T) {
 	if err := server.Resume(); err != nil {
 		t.Fatal(err)
 	}
-	// Whatever is still on its way has arrived when a later call has.
+	// Once a later call has run and no call is left, Redis has run all that it received.
 	testenv.Eventually(t, patience, func() (bool, string) {
 		_, err := r.Run(within(t, time.Second), adds, []string{"ran"}, "last")
 		r.mu.Lock()
@@ -285,7 +286,7 @@ func TestRunWhileRedisHangs(t *testing.T) {
 	}
 }
 
-// loading counts the calls that Redis refused because it loads its data.
+// loading counts the calls that Redis refused because it was loading its data.
 type loading struct{ n atomic.Int32 }
 
 func (*loading) DialHook(next redis.DialHook) redis.DialHook          { return next }
@@ -302,10 +303,10 @@ func (l *loading) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	}
 }
 
-// While Redis loads its data it runs nothing: calls wait for it.
+// While Redis loads its data, it refuses scripts. Calls wait for it.
 func TestRunWhileRedisLoads(t *testing.T) {
 	t.Parallel()
-	// Slow, and answering in between: it looks at its clients after every 1,024 commands.
+	// key-load-delay slows the load. Redis replies to its clients after every 1,024 commands.
 	server := testenv.OwnRedis(t, devstack.RedisOptions{AppendOnly: true, AppendFsync: "always", Extra: []string{"key-load-delay 60"}})
 	c := clientTo(t, server.Addr(), server.Password())
 	r, s := NewRunner(c), counts()
@@ -338,7 +339,7 @@ func TestRunWhileRedisLoads(t *testing.T) {
 	}
 }
 
-// What could not even be sent has certainly not run: a new connection that hangs, or is refused,
+// A call that could not be sent has certainly not run. A new connection that hangs or is refused
 // leaves no outcome unknown.
 func TestAConnectionThatCannotBeHadLeavesNothingUnknown(t *testing.T) {
 	t.Parallel()

@@ -15,8 +15,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// Behind an address that moves, a master that became a replica is left as soon as it says so: what
-// it refuses keeps the code READONLY, also where no rate limit is counted.
+// When an address moves to a new master, the client closes a connection to the old one as soon as
+// it replies READONLY. The error of a script keeps this code, also in a call without a rate limit.
 func TestADemotedMasterIsLeft(t *testing.T) {
 	t.Parallel()
 	before, after := testenv.OwnRedis(t, devstack.RedisOptions{}), testenv.OwnRedis(t, devstack.RedisOptions{})

@@ -18,21 +18,21 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for a condition.
 const patience = 20 * time.Second
 
 // anyArgs is a header for scripts that take any number of arguments.
 const anyArgs = "-- KEYS[1] log\n-- ARGV[1…] values\n-- Returns any\n-- Errors  none\n-- Emits   nothing\n"
 
-// script makes a script of a test's own, by the loader.
+// script loads a script from a source without a header.
 func script(source string) *Script {
 	return mustLoad(fstest.MapFS{"test.lua": {Data: []byte(anyArgs + source)}})["test"]
 }
 
-// counts adds one to the counter that is KEYS[1], and gives what it was given.
+// counts returns a script that increments the counter KEYS[1] and returns ARGV[1].
 func counts() *Script { return script("redis.call('INCR', KEYS[1])\nreturn ARGV[1]\n") }
 
-// clientTo is a client as the server makes it: it repeats nothing by itself.
+// clientTo returns a client like the server's, which retries nothing by itself.
 func clientTo(t testing.TB, addr, password string) *redis.Client {
 	t.Helper()
 	c := redis.NewClient(&redis.Options{
@@ -89,7 +89,7 @@ func TestRunGivesEachCallItsReply(t *testing.T) {
 	}
 }
 
-// trips counts round trips.
+// trips reports the length of each pipeline, then holds the pipeline until commands is closed.
 type trips struct{ pipelines, commands chan int }
 
 func (*trips) DialHook(next redis.DialHook) redis.DialHook          { return next }
@@ -102,13 +102,13 @@ func (h *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	}
 }
 
-// Calls made while others are under way share a round trip, up to a number.
+// Calls that are made while others are in flight share a round trip, up to maxBatch of them.
 func TestRunCoalesces(t *testing.T) {
 	t.Parallel()
 	c, key := shared(t), testenv.Namespace(t)
 	s := counts()
 	r := NewRunner(c)
-	if _, err := r.Run(within(t, patience), s, []string{key}, 0); err != nil { // loads it, and finds Redis there
+	if _, err := r.Run(within(t, patience), s, []string{key}, 0); err != nil { // loads the script, and ends the doubt
 		t.Fatal(err)
 	}
 	hook := &trips{pipelines: make(chan int, 100), commands: make(chan int)}
@@ -121,7 +121,7 @@ func TestRunCoalesces(t *testing.T) {
 	g.Go(run)
 	first := <-hook.pipelines
 	g.Go(run)
-	second := <-hook.pipelines // as many as may be in flight
+	second := <-hook.pipelines // now maxInFlight round trips are in flight
 	for range 200 {
 		g.Go(run)
 	}
@@ -141,8 +141,8 @@ func TestRunCoalesces(t *testing.T) {
 	}
 }
 
-// A script that Redis has forgotten is loaded again; what ran is not run again, wherever in a
-// pipeline it was forgotten.
+// A script that Redis no longer knows is loaded again. Wherever in a pipeline Redis lost the
+// script, a call that ran does not run again.
 func TestRunAfterScriptFlush(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{})
@@ -203,7 +203,7 @@ func TestRunTellsAScriptsErrors(t *testing.T) {
 	if reply, err := r.Run(within(t, patience), script("return nil"), []string{key}); reply != nil || err != nil {
 		t.Errorf("nothing: %v, %v", reply, err)
 	}
-	// A fault in one call is none of the others' of the same round trip.
+	// A fault in one call does not affect the others of the same round trip.
 	bad, good := script("return redis.call('INCR')"), counts()
 	var g errgroup.Group
 	for i := range 200 {

@@ -19,7 +19,7 @@ func TestIncludesResolve(t *testing.T) {
 		if s.SHA != hex.EncodeToString(sum[:]) || s.Name != name {
 			t.Errorf("%s is %s with the SHA %s", name, s.Name, s.SHA)
 		}
-		// Each library once, however many ask for it.
+		// Each library is there once, even if several files include it.
 		if n := strings.Count(s.Source, "\nlocal prefix ="); n > 1 {
 			t.Errorf("%s holds lib/space %d times", name, n)
 		}
