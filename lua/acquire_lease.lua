@@ -1,15 +1,16 @@
 --- @include "lib/space"
 --- @include "lib/flush_deleting"
--- Takes or renews a projection's lease, so that one coordinator runs it and the others wait. A
--- program that is too old for the log gets none.
+-- Takes or renews a projection's lease for a coordinator. Only the coordinator that holds the lease
+-- runs the projection; the others wait. A coordinator that is too old for the log's format gets no
+-- lease.
 --
 -- KEYS[1] log
--- ARGV[1] name      of the projection
--- ARGV[2] holder    the coordinator that asks
--- ARGV[3] ttl       how long the lease lasts, ms
--- ARGV[4] format    of the log, that the coordinator knows
--- Returns 1 when it is held by the one that asked, else 0; nobody holds one while a flush deletes; -1 when the log has a
---         higher format
+-- ARGV[1] name    of the projection
+-- ARGV[2] holder  the coordinator that asks
+-- ARGV[3] ttl     how long the lease lasts, ms
+-- ARGV[4] format  highest format of the log that the coordinator knows
+-- Returns 1 if the coordinator now holds the lease; 0 if another one holds it, or while a flush
+--         deletes keys; -1 if the log has a higher format
 -- Errors  none
 -- Emits   nothing
 local name, holder, ttl, format = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])

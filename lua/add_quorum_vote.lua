@@ -3,28 +3,32 @@
 --- @include "lib/json"
 --- @include "lib/conflict"
 --- @include "lib/ownership"
--- Counts an instance's vote. A decision is made by the vote that gives one value more than half of
--- all, and ends without one when all have voted and no value has. A decision belongs to the agent's
--- token that cast its first vote: only that token's instances vote. One that an operator or admin
--- began is for all.
+-- Counts an instance's vote on a decision. The vote that gives one value more than half of all
+-- votes makes the decision. If all have voted and no value has more than half, the decision ends
+-- without a value.
+--
+-- A decision belongs to the agent's token that cast its first vote, and only that token's instances
+-- may vote. A decision that an operator or admin began is open to all instances.
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope: actor, cause, trace
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
--- ARGV[4] instance  who votes
--- ARGV[5] decision  what on
--- ARGV[6] value     JSON text, the same for equal values
--- ARGV[7] given     how many instances vote, or '' for what was fixed
--- ARGV[8] usual     the same for a first vote that does not say
--- ARGV[9] agent     name of an agent's token, '' for who may act for all
+-- ARGV[1] context   members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] subject   key of the rate limit, method:actor
+-- ARGV[3] calls     calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
+-- ARGV[4] instance  that votes
+-- ARGV[5] decision  id of the decision
+-- ARGV[6] value     JSON text, the same text for equal values
+-- ARGV[7] given     number of instances that vote, '' to accept the number that the first vote
+--                   fixed
+-- ARGV[8] usual     number of instances that the first vote fixes if given is ''
+-- ARGV[9] agent     name of the calling agent's token, '' if the caller may act for all
 -- Returns the method's result: {voted, quorumReached, finalDecision?, voteCount}
--- Errors  RATE_LIMITED, NOT_REGISTERED, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, TOTAL_INSTANCES_DIFFER)
+-- Errors  RATE_LIMITED, NOT_REGISTERED, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS,
+--         TOTAL_INSTANCES_DIFFER)
 -- Emits   quorum.voted, and quorum.decision.made when that ends it
 local subject, calls = ARGV[2], ARGV[3]
 local instance, decision, value, given, usual, agent = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 
-local kept = 604800000 -- ms that a decision is known after its last vote
+local kept = 604800000 -- ms that a decision is kept after its last vote
 
 local refused = open_log()
 if refused then return refused end

@@ -1,20 +1,25 @@
 --- @include "lib/space"
 --- @include "lib/flush_deleting"
 --- @include "lib/identity"
--- Adds what a batch of events counted to the metrics, and writes the checkpoint, in one step. What
--- the events mean is folded in Go; here is only what must be atomic.
+-- Applies a batch of events to the metrics and saves the checkpoint in one step. Go code folds the
+-- events into changes. This script makes the changes, because they must be atomic with the
+-- checkpoint.
 --
 -- KEYS[1] log
--- ARGV[1] expected    the checkpoint that the batch starts from, "" for the log's start, "*" for any, of whichever log
--- ARGV[2] checkpoint  after the batch; "" only deletes the metrics (anew is "1" then)
--- ARGV[3] anew        "1" when the metrics start anew before the changes, else "0"
--- ARGV[4…] change     four each: kind, hash, field, value. The hash is what follows `metrics:` in its key.
---                     Kinds: "+" adds, "=" sets, "^" keeps the greater, "@" counts in a ring's slot (value
---                     `turn:count`; a slot of another turn starts again), "?" adds if the field is there,
---                     "join" makes the counters of the instance in field if they are not there, "new" makes
---                     them zero, "leave" removes them
+-- ARGV[1] expected    checkpoint that the batch starts from; "" for the start of the log; "*" to
+--                     check neither the checkpoint nor the log's identity
+-- ARGV[2] checkpoint  after the batch; "" to save none, with anew "1": this only deletes the
+--                     metrics
+-- ARGV[3] anew        "1" to delete the metrics before the changes, else "0"
+-- ARGV[4…] change     four values for each change: kind, hash, field, value. The hash is the part
+--                     of the key after `metrics:`. Kinds: "+" adds; "=" sets; "^" sets if the value
+--                     is greater; "@" adds to a slot of a ring (the value is `turn:count`; a slot
+--                     of another turn starts again); "?" adds if the field exists; "join" creates
+--                     the counters of the instance in field if they do not exist; "new" sets them
+--                     to zero; "leave" removes them
 -- Returns 1
--- Errors  FOREIGN_LOG {stored, log}, CHECKPOINT_MOVED {checkpoint}, CONFLICT (FLUSH_IN_PROGRESS, once the flush deletes)
+-- Errors  FOREIGN_LOG {stored, log}, CHECKPOINT_MOVED {checkpoint}, CONFLICT (FLUSH_IN_PROGRESS,
+--         only while the flush deletes keys)
 -- Emits   nothing
 local expected, checkpoint, anew = ARGV[1], ARGV[2], ARGV[3]
 local first_change = 4

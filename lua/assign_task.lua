@@ -6,15 +6,16 @@
 --- @include "lib/assign"
 --- @include "lib/settle"
 --- @include "lib/task_ownership"
--- Assigns a waiting task to an instance, whatever that holds already.
+-- Assigns a waiting task to the given instance, however many tasks the instance already holds. The
+-- instance must have every role that the task requires.
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope: actor, cause, trace
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
+-- ARGV[1] context   members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] subject   key of the rate limit, method:actor
+-- ARGV[3] calls     calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
 -- ARGV[4] id        of the task
--- ARGV[5] instance
--- ARGV[6] agent     name of an agent's token, '' for who may act for all
+-- ARGV[5] instance  that gets the task
+-- ARGV[6] agent     name of the calling agent's token, '' if the caller may act for all
 -- Returns the method's result: {taskId, instanceId, assignedAt}
 -- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, NOT_REGISTERED, CONFLICT (FLUSH_IN_PROGRESS,
 --         ALREADY_FINISHED, ALREADY_ASSIGNED, ROLES_MISSING)

@@ -3,21 +3,25 @@
 --- @include "lib/best_waiting"
 --- @include "lib/assign"
 --- @include "lib/settle"
--- Gives waiting tasks to workers with room, the best task first, 25 a call: to one worker, or to
--- all of them evenly, the least loaded first.
+-- Assigns waiting tasks to workers that have room, to one worker or evenly to all. The least loaded
+-- worker gets the next task, which is the best waiting one that it may take. One call assigns at
+-- most 25 tasks.
 --
--- A worker is given no more than its fair share, open tasks ÷ live workers rounded up, and no more
--- than the most it asked for, less what it holds.
+-- A worker may hold its fair share, which is the number of open tasks divided by the number of live
+-- workers, rounded up, but never more than its own maximum. The room is what remains after the
+-- tasks that it holds.
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope: actor, cause, trace
--- ARGV[2] instance  the worker, or '' for all
--- ARGV[3] reason    why now
+-- ARGV[1] context   members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] instance  the worker, '' for all workers
+-- ARGV[3] reason    of the assignment, for the event
 -- ARGV[4] ttl       of registrations, ms
--- ARGV[5] from      how many of the workers, the least loaded first, have been looked at in vain; for all
--- Returns {tasks assigned, tasks that were open, 1 when there may be more to do else 0, from for the next call}
+-- ARGV[5] from      how many of the least loaded workers earlier calls have looked at without
+--                   assigning a task; only for all workers
+-- Returns {tasks assigned, tasks that were open, 1 if more may be assignable else 0, from for the
+--         next call}
 -- Errors  CONFLICT (FLUSH_IN_PROGRESS)
--- Emits   task.assigned for each
+-- Emits   task.assigned for each task
 local instance, reason, ttl, from = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local most = 25
@@ -30,7 +34,7 @@ local workers = redis.call('ZCOUNT', prefix .. 'health:workers', oldest, '+inf')
 if open == 0 or workers == 0 then return { 0, open, 0, 0 } end
 local share = math.ceil(open / workers)
 
--- candidates: workers with room, as {id, held, room, roles}, the least loaded first.
+-- candidates lists the workers with room as {id, held, room, roles, given}, least loaded first.
 local candidates = {}
 local available = prefix .. 'queue:available'
 local heads
@@ -80,7 +84,7 @@ for _, worker in ipairs(candidates) do
     settle(worker.id)
   end
 end
--- Behind a worker that holds its share, all hold theirs.
+-- The list is sorted by load: after a worker that holds its share, all others hold theirs too.
 local further = instance == '' and #heads == 2 * most and tonumber(heads[#heads]) < share
 if assigned > 0 then return { assigned, open, (assigned == most or further) and 1 or 0, 0 } end
 return { 0, open, further and 1 or 0, further and from + most or 0 }

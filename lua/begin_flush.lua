@@ -1,15 +1,15 @@
 --- @include "lib/flush"
--- Begins a flush: it notes that one is under way, and changes nothing else. Repeated with the same
--- id it changes nothing.
+-- Begins a flush: records in the log's hash that a flush is in progress, and changes nothing else.
+-- A repeated call with the same id changes nothing.
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope: actor, cause, trace
--- ARGV[2] subject   not used: the limit is for the whole namespace
--- ARGV[3] calls     flushes a minute, 0 for none; they count from their end
+-- ARGV[1] context   members of the envelope of system.flushed as JSON text: actor, cause, trace
+-- ARGV[2] subject   not used: the limit is one for the whole namespace
+-- ARGV[3] calls     flushes allowed in a minute, 0 for no limit; a flush counts from its end
 -- ARGV[4] id        of the flush
--- ARGV[5] holder    the run that carries it out
--- ARGV[6] lease     of the holder, ms
--- ARGV[7] postgres  1 when the task view's rows are deleted as well, else 0
+-- ARGV[5] holder    the run that carries out the flush
+-- ARGV[6] lease     how long the holder's lease lasts, ms
+-- ARGV[7] postgres  1 to delete the rows of the task view too, else 0
 -- Returns 1
 -- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS)
 -- Emits   nothing

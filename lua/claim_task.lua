@@ -11,22 +11,26 @@
 --- @include "lib/settle"
 --- @include "lib/ownership"
 --- @include "lib/registered"
--- Puts tasks to work with an instance: those assigned to it first, then the best that wait; when
--- there are none, one that was auto-assigned to somebody else who has not claimed it yet.
+-- Claims tasks for an instance, so that it works on them. It claims the tasks that are assigned to
+-- the instance first, then the waiting ones with the highest priority. If there are none, it takes
+-- one task that was auto-assigned to another instance and that the other instance has not claimed
+-- yet.
 --- @lot 4
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope: actor, cause, trace
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
--- ARGV[4] key       hash of the idempotency key, or ''
--- ARGV[5] digest    of the params
--- ARGV[6] worker    id of the instance
--- ARGV[7] most      how many tasks, 1 to 100
--- ARGV[8] agent     name of an agent's token, '' for who may act for all
+-- ARGV[1] context  members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] subject  key of the rate limit, method:actor
+-- ARGV[3] calls    calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
+-- ARGV[4] key      hash of the idempotency key, '' for none
+-- ARGV[5] digest   of the params
+-- ARGV[6] worker   id of the instance
+-- ARGV[7] most     how many tasks to claim, 1 to 100
+-- ARGV[8] agent    name of the calling agent's token, '' if the caller may act for all
 -- Returns the method's result: {claimed, taskId?, task?, tasks?}
--- Errors  RATE_LIMITED, NOT_REGISTERED, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED)
--- Emits   task.claimed for each, task.assigned (rebalanced) before the claim of one taken from another
+-- Errors  RATE_LIMITED, NOT_REGISTERED, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS,
+--         IDEMPOTENCY_KEY_REUSED)
+-- Emits   task.claimed for each task; task.assigned (rebalanced) before it if the task was taken
+--         from another instance
 local subject, calls = ARGV[2], ARGV[3]
 local key, digest = ARGV[4], ARGV[5]
 local worker, most, agent = ARGV[6], tonumber(ARGV[7]), ARGV[8]
@@ -36,7 +40,7 @@ if refused then return refused end
 refused = limit(subject, calls)
 if refused then return refused end
 
--- claims is the method's result for the tasks that were claimed.
+-- claims returns the method's result for a list of claimed tasks.
 local function claims(list)
   if #list == 0 then return '{"claimed":false}' end
   local objects = {}
@@ -45,11 +49,11 @@ local function claims(list)
   return '{"claimed":true,"taskId":"' .. list[1].id .. '","task":' .. objects[1] .. all
 end
 
--- A call returns no further task once the text and metadata of its tasks exceed max_bytes.
+-- A call claims or returns no further task once the text and metadata of its tasks exceed max_bytes.
 local max_bytes = 4194304
 
--- claims_again returns the result of an earlier claim. Text and metadata are as they are now.
--- Deleted tasks are left out, and so are those that do not fit any more.
+-- claims_again returns the result of an earlier claim again. Text, priority and metadata are the
+-- current ones. It leaves out deleted tasks, and tasks beyond max_bytes.
 local function claims_again(kept)
   local list, bytes = {}, 0
   for _, first in ipairs(cjson.decode(kept).tasks or {}) do
@@ -100,7 +104,8 @@ if not enough() then
   end
 end
 
--- steal looks for a task at the ten instances that have most to take, and there at the ten best.
+-- steal takes an auto-assigned task from another instance and claims it. It looks at the ten
+-- instances with the most such tasks, and at the ten best tasks of each.
 local function steal()
   for _, victim in ipairs(redis.call('ZREVRANGE', prefix .. 'queue:stealable', 0, 9)) do
     if victim ~= worker then

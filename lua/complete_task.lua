@@ -7,27 +7,29 @@
 --- @include "lib/finish"
 --- @include "lib/ownership"
 --- @include "lib/registered"
--- Ends a task for its owner.
+-- Finishes a claimed or assigned task with a result, or with an error if it failed. The caller may
+-- name the owner and the attempt, the fencing token. The script then refuses the call if the task
+-- has another owner or another attempt.
 --- @lot 32
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope: actor, cause, trace
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
--- ARGV[4] key       hash of the idempotency key, or ''
--- ARGV[5] digest    of the params
--- ARGV[6] id        of the task
--- ARGV[7] worker    who must own it, or '' for whoever does
--- ARGV[8] attempt   which must be the task's, or ''
--- ARGV[9] result    JSON text, or ''
--- ARGV[10] failure  the error, JSON text, or '' when it succeeded
--- ARGV[11] retention  ms that the finished task is kept
--- ARGV[12] agent    name of an agent's token, '' for who may act for all
+-- ARGV[1] context     members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] subject     key of the rate limit, method:actor
+-- ARGV[3] calls       calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
+-- ARGV[4] key         hash of the idempotency key, '' for none
+-- ARGV[5] digest      of the params
+-- ARGV[6] id          of the task
+-- ARGV[7] worker      the instance that must own the task, '' for any owner
+-- ARGV[8] attempt     the task's attempt must be this one, '' for any attempt
+-- ARGV[9] result      JSON text, or ''
+-- ARGV[10] failure    the error as JSON text, '' if the task succeeded
+-- ARGV[11] retention  how long the finished task is kept, ms
+-- ARGV[12] agent      name of the calling agent's token, '' if the caller may act for all
 -- Returns the method's result: {id, status, completedAt}
 -- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, NOT_REGISTERED, CONFLICT (FLUSH_IN_PROGRESS,
 --         IDEMPOTENCY_KEY_REUSED, ALREADY_FINISHED, NOT_ASSIGNED, NOT_OWNER, STALE_ATTEMPT,
 --         UNKNOWN_ATTEMPT)
--- Emits   task.completed or task.failed, task.claimed before it when the task was never claimed
+-- Emits   task.completed or task.failed; task.claimed before it if the task was never claimed
 local subject, calls = ARGV[2], ARGV[3]
 local key, digest = ARGV[4], ARGV[5]
 local id, worker, attempt = ARGV[6], ARGV[7], ARGV[8]
@@ -51,7 +53,8 @@ if attempt ~= '' and attempt ~= t.attempt then
   if tonumber(attempt) > tonumber(t.attempt) then return conflict('UNKNOWN_ATTEMPT', '"attempt":' .. t.attempt) end
   return conflict('STALE_ATTEMPT', '"attempt":' .. t.attempt)
 end
--- Last, so that an agent whose task has another owner by now is told that, and not that it may not.
+-- This check comes last. An agent whose task has another owner by now gets a conflict that says so,
+-- and not UNAUTHORIZED.
 refused = foreign_instance(agent, t.assignedTo)
 if refused then return refused end
 if not registered(t.assignedTo) then

@@ -4,23 +4,32 @@
 --- @include "lib/conflict"
 --- @include "lib/ownership"
 --- @include "lib/batch"
--- Takes a batch's lock for an instance, from where the last one to have it has got to; or tells how
--- a batch stands that is finished, or that another instance has the lock of. The instance that has
--- the lock takes it anew: each time gives another fencing token, and the one before is worth
--- nothing then. A batch belongs to the agent's token that began it; others are told nothing of it.
+-- Takes the lock of a batch for an instance, so that only this instance creates the batch's tasks.
+-- It creates the batch if there is none, or else continues where the last instance stopped. If the
+-- batch is finished, or another instance holds the lock, the script takes no lock and returns the
+-- state of the batch.
+--
+-- Each time the lock is taken, the batch gets a new fencing token, and process_batch_chunk no
+-- longer accepts the old one, so a run that has lost the lock creates no more tasks. The instance
+-- that holds the lock can take it again, and then also gets a new token.
+--
+-- A batch belongs to the agent's token that began it. A call with another agent's token is rejected
+-- and learns nothing about the batch.
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope: actor, cause, trace
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
--- ARGV[4] batch     its id
--- ARGV[5] instance  who would process it
+-- ARGV[1] context   members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] subject   key of the rate limit, method:actor
+-- ARGV[3] calls     calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
+-- ARGV[4] batch     id of the batch
+-- ARGV[5] instance  that wants to process the batch
 -- ARGV[6] digest    of the items
--- ARGV[7] total     how many items
--- ARGV[8] agent     name of an agent's token, '' for who may act for all
--- Returns {'', token, progress} when the lock is taken, else {the method's result}
--- Errors  RATE_LIMITED, NOT_REGISTERED, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, BATCH_ITEMS_DIFFER)
--- Emits   batch.started when the lock is taken
+-- ARGV[7] total     number of items
+-- ARGV[8] agent     name of the calling agent's token, '' if the caller may act for all
+-- Returns {'', fencing token, number of items that have tasks} if the lock is taken, else {the
+--         method's result}
+-- Errors  RATE_LIMITED, NOT_REGISTERED, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS,
+--         BATCH_ITEMS_DIFFER)
+-- Emits   batch.started if the lock is taken
 local subject, calls = ARGV[2], ARGV[3]
 local batch, instance, digest, total, agent = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
@@ -38,7 +47,8 @@ local status_key = batch_key(batch, 'status')
 local status = redis.call('HMGET', status_key, 'state', 'digest', 'token', 'owner')
 local token, progress, owner = '1', '0', agent
 if status[1] then
-  -- In older data it is the token of the instance that processes it.
+  -- A batch of an earlier version has no owner. The token of the instance that processes it counts
+  -- as its owner.
   owner = status[4] or agent ~= '' and instance_owner(redis.call('GET', batch_key(batch, 'processor'))) or ''
   refused = foreign_name('batch', batch, owner, agent, instance)
   if refused then return refused end

@@ -2,21 +2,21 @@
 --- @include "lib/guard"
 --- @include "lib/idempotency"
 --- @include "lib/create"
--- Creates a task and puts it where it waits for a worker.
+-- Creates a task and puts it into its waiting queue.
 --- @lot 32
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope: actor, cause, trace
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
--- ARGV[4] key       hash of the idempotency key, or ''
+-- ARGV[1] context   members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] subject   key of the rate limit, method:actor
+-- ARGV[3] calls     calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
+-- ARGV[4] key       hash of the idempotency key, '' for none
 -- ARGV[5] digest    of the params
 -- ARGV[6] text
 -- ARGV[7] priority
 -- ARGV[8] metadata  JSON text, or ''
--- ARGV[9] roleset   sorted JSON array of the roles asked for, or ''
+-- ARGV[9] roleset   role set of the task as a sorted JSON array, or ''
 -- ARGV[10] creator  name of the caller's token, or ''
--- ARGV[11] agent    the same if it is an agent's, '' for who may act for all
+-- ARGV[11] agent    name of the calling agent's token, '' if the caller may act for all
 -- Returns the task object
 -- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, TOO_MANY_ROLE_SETS)
 -- Emits   task.created
