@@ -49,7 +49,8 @@ local function claims(list)
   return '{"claimed":true,"taskId":"' .. list[1].id .. '","task":' .. objects[1] .. all
 end
 
--- A call claims or returns no further task once the text and metadata of its tasks exceed max_bytes.
+-- A call claims or returns no further task once the text and metadata of its tasks exceed
+-- max_bytes.
 local max_bytes = 4194304
 
 -- claims_again returns the result of an earlier claim again. Text, priority and metadata are the

@@ -1,15 +1,19 @@
 --- @include "lib/flush"
--- Deletes keys of the fifteen families, about 100 a call, and counts them. The first call is the
--- point of no return, and deletes the log before anything else: with its checkpoint gone, a
--- projection must not find events to fold once more.
+-- Deletes about 100 keys of the namespace for a flush and counts them. Only keys of the fifteen
+-- families below are deleted.
+--
+-- The first call is the point of no return. It deletes the log before any other key. Otherwise the
+-- metrics' checkpoint could be gone while the log still exists, and the projection would count all
+-- events a second time.
 --
 -- KEYS[1] log
--- ARGV[1] id       of the flush
--- ARGV[2] holder   the run that carries it out
--- ARGV[3] lease    of the holder, ms
--- ARGV[4] tasks    rows deleted in Postgres, '' when they were kept
--- ARGV[5] cursor   where to go on, 0 to begin a pass
--- Returns {cursor, 0 when the pass is over; family, keys of it deleted, …}
+-- ARGV[1] id      of the flush
+-- ARGV[2] holder  the run that carries out the flush
+-- ARGV[3] lease   how long the holder's lease lasts, ms
+-- ARGV[4] tasks   number of rows deleted in Postgres, '' if they were kept
+-- ARGV[5] cursor  of the last reply; 0 to start a pass over all keys
+-- Returns {cursor for the next call, 0 at the end of the pass; family, number of its keys deleted,
+--         …}
 -- Errors  FLUSH_LOST
 -- Emits   nothing
 local id, holder, lease, tasks, cursor = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
@@ -25,7 +29,7 @@ if phase == 'draining' then return redis.error_reply('FLUSH_LOST {}') end
 hold(lease)
 
 local found, deleted, all = {}, {}, 0
--- unlink deletes what was found of a family.
+-- unlink deletes the keys of a family that were found.
 local function unlink(family)
   local n = redis.call('UNLINK', unpack(found[family]))
   deleted[family] = (deleted[family] or 0) + n

@@ -9,12 +9,12 @@
 -- Deletes a task, whatever its status.
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope: actor, cause, trace
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
--- ARGV[4] id        of the task
--- ARGV[5] actor     JSON text
--- ARGV[6] agent     name of an agent's token, '' for who may act for all
+-- ARGV[1] context  members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] subject  key of the rate limit, method:actor
+-- ARGV[3] calls    calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
+-- ARGV[4] id       of the task
+-- ARGV[5] actor    who deletes the task, JSON text
+-- ARGV[6] agent    name of the calling agent's token, '' if the caller may act for all
 -- Returns the method's result: {id, deleted, deletedAt}
 -- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS)
 -- Emits   task.deleted

@@ -1,12 +1,12 @@
 --- @include "lib/log"
 --- @include "lib/flush"
--- Fences commands off. No event is emitted from here on, so that projections can reach the log's
--- end.
+-- Raises the fence of a flush: from now on no command emits an event, so that the projections can
+-- reach the end of the log. A repeated call only renews the holder's lease.
 --
 -- KEYS[1] log
--- ARGV[1] id        of the flush
--- ARGV[2] holder    the run that carries it out
--- ARGV[3] lease     of the holder, ms
+-- ARGV[1] id      of the flush
+-- ARGV[2] holder  the run that carries out the flush
+-- ARGV[3] lease   how long the holder's lease lasts, ms
 -- Returns the seq of the log's last event
 -- Errors  FLUSH_LOST
 -- Emits   nothing

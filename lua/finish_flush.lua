@@ -1,12 +1,13 @@
 --- @include "lib/log"
 --- @include "lib/flush"
--- Ends a flush whose keys are deleted: the log begins anew with system.flushed, its count going on,
--- and the fence is lifted. Repeated, it answers the same.
+-- Ends a flush after its keys are deleted. The log starts again with the event system.flushed,
+-- whose seq continues the count, and the fence is lifted. A repeated call returns the same result.
 --
 -- KEYS[1] log
--- ARGV[1] id       of the flush
--- ARGV[2] holder   the run that carries it out
--- Returns {keys deleted, rows deleted in Postgres or '' when they were kept, when it ended as ISO 8601}
+-- ARGV[1] id      of the flush
+-- ARGV[2] holder  the run that carries out the flush
+-- Returns {number of keys deleted, number of rows deleted in Postgres or '' if they were kept, when
+--         the flush ended as ISO 8601}
 -- Errors  FLUSH_LOST
 -- Emits   system.flushed
 local id, holder = ARGV[1], ARGV[2]
@@ -22,7 +23,8 @@ local flush = redis.call('HMGET', KEYS[1], 'flushPhase', 'flushContext', 'flushF
   'flushes')
 if flush[1] ~= 'deleting' then return redis.error_reply('FLUSH_LOST {}') end
 
--- What somebody else has put there since must not stand before the event, nor keep it out.
+-- Another program may have added entries to these streams since they were deleted. system.flushed
+-- must be the first entry, and Redis would reject it after an entry with a higher ID.
 local late = redis.call('UNLINK', prefix .. 'stream:events', prefix .. 'stream:system.flushed')
 local keys, tasks = int(flush[6] + late), flush[5] or ''
 local payload = '{"redis":' .. keys

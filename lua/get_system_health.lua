@@ -1,14 +1,16 @@
 --- @include "lib/limit_outside_flush"
 --- @include "lib/failures"
--- Tells how the fleet is. That it answers says that Redis does; it answers during a flush as well.
--- Nothing but the rate limit's counters changes.
+-- Counts the instances that failed recently, for system.health. Any reply also shows that Redis
+-- works. The script works behind the fence of a flush too. It writes nothing but the rate limit's
+-- counters.
 --- @readonly
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope, not used
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
--- Returns how many instances failed less than five minutes ago and have not registered again
+-- ARGV[1] context  not used
+-- ARGV[2] subject  key of the rate limit, method:actor
+-- ARGV[3] calls    calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
+-- Returns the number of instances that failed less than five minutes ago and have not registered
+--         again
 -- Errors  RATE_LIMITED
 -- Emits   nothing
 local subject, calls = ARGV[2], ARGV[3]

@@ -2,27 +2,29 @@
 --- @include "lib/failures"
 --- @include "lib/depths"
 --- @include "lib/fields"
--- Reads what the metrics projection has counted, and how long the queues are now. The number of
--- instances does not matter to it, nor that of tasks. It answers during a flush as well. Nothing
--- but the rate limit's counters changes.
+-- Reads the counters of the metrics projection and the current lengths of the queues. The cost does
+-- not depend on the number of instances or tasks. The script works behind the fence of a flush too.
+-- It writes nothing but the rate limit's counters.
 --- @readonly
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope, not used
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
+-- ARGV[1] context   not used
+-- ARGV[2] subject   key of the rate limit, method:actor
+-- ARGV[3] calls     calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
 -- ARGV[4] ttl       of registrations, ms
--- ARGV[5] detailed  1 for all of it, 0 for the first four members
--- Returns JSON: {clock: ms as a string, global: the counters of all events and tasks, open: tasks, instances: live, workers:
---         live, seq: of the log's last event, checkpoint: the projection's, queues and scaling: their counters, pending:
---         tasks in the pending queue, roles: {set of roles: tasks in its queue}, orphaned: tasks in the oldest 100
---         orphans' queues, orphanQueues, failed: instances that failed lately, leader: {id, term, until}}; counters
---         are strings, and what is not there is left out
+-- ARGV[5] detailed  1 for all members, 0 for the first four
+-- Returns JSON: {clock: ms as a string, global: counters of all events and tasks, open: number of
+--         open tasks, instances: number of live instances, workers: number of live workers, seq: of
+--         the log's last event, checkpoint: of the projection, queues and scaling: their counters,
+--         pending: number of tasks in the pending queue, roles: {role set: number of tasks in its
+--         queue}, orphaned: number of tasks in the oldest 100 orphan queues, orphanQueues: number
+--         of orphan queues, failed: number of instances that failed recently, leader: {id, term,
+--         until}}. Counters are strings. A member without a value is left out
 -- Errors  RATE_LIMITED
 -- Emits   nothing
 local subject, calls, ttl, detailed = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 
--- Beside these there are four for each instance, too many to read.
+-- The hash has four more fields for each instance, which are too many to read.
 local scaling_fields = { 'instances', 'workers', 'instancesRegistered', 'instancesResumed', 'instancesUnregistered',
   'instancesFailed', 'leaderElections', 'tasksReassigned' }
 

@@ -1,24 +1,24 @@
 --- @include "lib/guard"
 --- @include "lib/fence"
 --- @include "lib/task"
--- Takes a snapshot of the system: open tasks, live instances, and the last events. Each list ends
--- where it has its most entries, or its most bytes, whichever comes first. Nothing but the rate
--- limit's counters changes.
+-- Reads a snapshot of the system: open tasks, live instances and the latest events. Each list has a
+-- maximum number of entries and a maximum number of bytes. The script writes nothing but the rate
+-- limit's counters.
 --- @readonly
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope, not used
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
--- ARGV[4] ttl       of registrations, ms
--- Returns {{task objects, the highest priority first}, open tasks, {instances, the one seen last first}, live
---         instances, {envelopes as they are in the log, the newest first}}
+-- ARGV[1] context  not used
+-- ARGV[2] subject  key of the rate limit, method:actor
+-- ARGV[3] calls    calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
+-- ARGV[4] ttl      of registrations, ms
+-- Returns {{task objects, highest priority first}, number of open tasks, {instances, most recently
+--         seen first}, number of live instances, {envelopes as stored in the log, newest first}}
 -- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS)
 -- Emits   nothing
 local subject, calls, ttl = ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local most_tasks, most_instances, most_events = 200, 200, 100
-local most_bytes = 524288 -- of each list; its last entry may exceed it, since users' metadata may
+local most_bytes = 524288 -- of each list; its last entry may exceed this, if its metadata is long
 
 local refused = fenced() or limit(subject, calls)
 if refused then return refused end
@@ -50,14 +50,15 @@ for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', alive, '+inf', oldest, 'LIMIT
     instances[#instances + 1] = instance
     bytes = bytes + #instance
   else
-    living = living - 1 -- it expires within this millisecond
+    living = living - 1 -- its registration expired within this millisecond
   end
 end
 
 local events, last = {}, '+'
 bytes = 0
 for _ = 1, most_events do
-  -- One at a time: ten of the largest would take longer to read than a hundred of the usual ones.
+  -- One event at a time: it would take longer to read ten of the largest events than a hundred of
+  -- the usual size.
   local entry = redis.call('XREVRANGE', prefix .. 'stream:events', last, '-', 'COUNT', 1)[1]
   if not entry or bytes >= most_bytes then break end
   if entry[2][1] == 'data' then

@@ -2,15 +2,15 @@
 --- @include "lib/answer"
 --- @include "lib/task"
 --- @include "lib/fence"
--- Reads a task. Nothing but the rate limit's counters changes.
+-- Reads a task. It writes nothing but the rate limit's counters.
 --- @readonly
 --- @lot 16
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope, not used
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
--- ARGV[4] id        of the task
+-- ARGV[1] context  not used
+-- ARGV[2] subject  key of the rate limit, method:actor
+-- ARGV[3] calls    calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
+-- ARGV[4] id       of the task
 -- Returns the task object
 -- Errors  RATE_LIMITED, NOT_FOUND, CONFLICT (FLUSH_IN_PROGRESS)
 -- Emits   nothing

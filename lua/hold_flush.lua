@@ -1,13 +1,15 @@
 --- @include "lib/flush"
--- Tells how the flush under way stands, and renews its holder's lease, or takes it when the
--- holder's ended.
+-- Reads the state of the current flush, and renews the flush's lease for the holder. If the lease
+-- has expired, the caller takes it.
 --
 -- KEYS[1] log
--- ARGV[1] holder   who asks
--- ARGV[2] lease    ms; 0 gives it up; '' changes nothing
--- Returns JSON: {mine: the one who asks holds it, id, phase, rows: it deletes rows too, tasks: rows deleted, seq and ms of
---         the log's last event, folded: the projections into Redis have that event or are not run, ended: {id, keys,
---         tasks, at} of the last flush}; integers are strings, and what is not there is left out
+-- ARGV[1] holder  the run that asks
+-- ARGV[2] lease   how long the lease lasts, ms; 0 gives up the lease; '' only reads the state
+-- Returns JSON: {mine: whether the caller has renewed, taken or given up the lease, id, phase,
+--         rows: whether the flush deletes rows in Postgres, tasks: number of rows deleted, seq and
+--         ms: of the log's last event, folded: whether the projections into Redis have applied that
+--         event or do not run, ended: {id, keys, tasks, at} of the last flush that ended}. Integers
+--         are strings. A member without a value is left out
 -- Errors  none
 -- Emits   nothing
 local holder, lease = ARGV[1], tonumber(ARGV[2])
@@ -24,7 +26,7 @@ if flush[1] and lease then
   end
 end
 local last = (flush[6] or '0') .. '-' .. (flush[5] or '0')
--- Nobody need wait for a projection that nobody runs.
+-- A projection whose lease nobody holds does not run, so the flush need not wait for it.
 local folded = (redis.call('HGET', prefix .. 'state:global', 'checkpoint') == last
     or redis.call('EXISTS', prefix .. 'service:lease:state') == 0)
   and (redis.call('GET', prefix .. 'service:checkpoint:metrics') == last

@@ -2,21 +2,21 @@
 --- @include "lib/guard"
 --- @include "lib/leader"
 --- @include "lib/ownership"
--- Renews an instance's registration, and its leadership; takes leadership when nobody has it.
--- Behind the fence of a flush every instance is answered as if it were alive, and nothing is
--- renewed.
+-- Renews an instance's registration. If the instance is the leader, it also renews the leader's
+-- lease; if nobody is, the instance becomes the leader. Behind the fence of a flush the script
+-- renews nothing, and returns alive: true for every instance.
 --- @lot 16
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope: actor, cause, trace
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
--- ARGV[4] id        of the instance
--- ARGV[5] ttl       of the registration, ms
--- ARGV[6] agent     name of an agent's token, '' for who may act for all
+-- ARGV[1] context  members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] subject  key of the rate limit, method:actor
+-- ARGV[3] calls    calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
+-- ARGV[4] id       of the instance
+-- ARGV[5] ttl      of the registration, ms
+-- ARGV[6] agent    name of the calling agent's token, '' if the caller may act for all
 -- Returns the method's result: {alive, isLeader?, term?}
 -- Errors  RATE_LIMITED, UNAUTHORIZED
--- Emits   leader.elected when it became leader
+-- Emits   leader.elected if the instance became the leader
 local subject, calls, id, ttl, agent = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 
 if not log_opened() then

@@ -1,17 +1,19 @@
 --- @include "lib/space"
--- Notes what the coordinators of a namespace must have in common: the log's format, for good, and
--- the settings, for a lease. Where a higher format or other settings are noted, nothing is changed.
--- No flush deletes the notes: the one is in the log's hash, and the key of the other is in none of
--- the flushed families.
+-- Records what all coordinators of a namespace must have in common: the log's format, which stays
+-- for good, and the settings, which expire with a lease. If a higher format or other settings are
+-- recorded, the script changes nothing.
+--
+-- A flush does not delete these records. The format is in the log's hash, and the key of the
+-- settings belongs to none of the families that a flush deletes.
 --
 -- KEYS[1] log
--- ARGV[1] lease      how long the settings stay noted, ms
--- ARGV[2] replace    1 to note these settings whatever is noted, else 0
--- ARGV[3] format     of the log, that the program writes
--- ARGV[4] program    its version
+-- ARGV[1] lease      how long the settings stay recorded, ms
+-- ARGV[2] replace    1 to replace other settings, else 0
+-- ARGV[3] format     of the log that the program writes
+-- ARGV[4] program    the program's version
 -- ARGV[5…] settings  name, value, …
--- Returns {the format noted, the first program that noted it, how long the settings stay noted, ms;
---         name, value noted, … of the settings that differ}
+-- Returns {the recorded format, version of the first program that recorded it, how long the
+--         recorded settings last, ms; name, recorded value, … of each setting that differs}
 -- Errors  none
 -- Emits   nothing
 local lease, replace, format, program = ARGV[1], ARGV[2], ARGV[3], ARGV[4]

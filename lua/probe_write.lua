@@ -1,7 +1,10 @@
 --- @include "lib/space"
--- Asks Redis for what every command asks of it: to run a script that appends to a stream. A Redis
--- that is a replica, has no memory left, cannot save, or forbids it by its ACL refuses, as it would
--- refuse a command. The stream is never there and is not made, so nothing is written.
+-- Checks that Redis would accept a command: it runs a script that appends to a stream, as every
+-- command that changes something does. Redis rejects this script for the same reasons as a command,
+-- for example on a replica, when memory is used up, when it cannot save to disk, or when the ACL
+-- forbids it.
+--
+-- The stream never exists, and NOMKSTREAM does not create it, so the script writes nothing.
 --
 -- KEYS[1] log
 -- Returns 1
