@@ -12,8 +12,7 @@
 -- ARGV[3] lease   how long the holder's lease lasts, ms
 -- ARGV[4] tasks   number of rows deleted in Postgres, '' if they were kept
 -- ARGV[5] cursor  of the last reply; 0 to start a pass over all keys
--- Returns {cursor for the next call, 0 at the end of the pass; family, number of its keys deleted,
---         …}
+-- Returns {next cursor or 0 at the end of the pass; family, number of its keys deleted, …}
 -- Errors  FLUSH_LOST
 -- Emits   nothing
 local id, holder, lease, tasks, cursor = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]

@@ -3,21 +3,25 @@
 --- @include "lib/create"
 --- @include "lib/task"
 --- @include "lib/batch"
--- Makes the next items of a batch into tasks, at most 50, and saves how far it is in the same step.
--- It does so only for the last fencing token that was given out, and only for the items that are
--- next.
+-- Creates tasks for the next items of a batch and saves the progress in the same step. The caller
+-- passes at most 50 items.
+--
+-- The script changes nothing if the fencing token is not the newest one, or if the items are not
+-- the next ones of the batch. So a repeated call, or a run that has lost the batch's lock, creates
+-- no task twice.
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope: actor, cause, trace
--- ARGV[2] batch     its id
--- ARGV[3] token     the fencing token
--- ARGV[4] progress  how many items came before these
+-- ARGV[1] context   members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] batch     id of the batch
+-- ARGV[3] token     the fencing token from coordinate_batch
+-- ARGV[4] progress  number of items before these
 -- ARGV[5] creator   name of the caller's token, or ''
--- ARGV[6] agent     the same if it is an agent's, '' for who may act for all
--- ARGV[7…] items     of each its text, priority, metadata (or '') and sorted set of roles (or '')
--- Returns the method's result, once the batch is finished or somebody else has it; '' when there is more to do
+-- ARGV[6] agent     name of the calling agent's token, '' if the caller may act for all
+-- ARGV[7…] items    four values for each item: text, priority, metadata (or '') and sorted role set
+--                   (or '')
+-- Returns the method's result if the batch is finished or nothing was changed; '' if items remain
 -- Errors  NOT_FOUND, CONFLICT (FLUSH_IN_PROGRESS, TOO_MANY_ROLE_SETS)
--- Emits   task.created for each, then batch.progressed, and batch.completed with the last
+-- Emits   task.created for each item, then batch.progressed; batch.completed after the last item
 local batch, token, progress, creator, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local first_item = 7
 

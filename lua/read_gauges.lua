@@ -2,20 +2,26 @@
 --- @include "lib/depths"
 --- @include "lib/last_seq"
 --- @include "lib/fields"
--- Reads what /metrics tells of a namespace: how much there is of what, how far the projections are
--- behind, and what they have counted. It is no command: no rate limit counts it. It answers during
--- a flush as well. The number of tasks does not matter to it, nor that of instances.
+-- Reads the values of a namespace for /metrics: how many instances, tasks and events there are, how
+-- far the projections are behind the log, and what they have counted. The cost does not depend on
+-- the number of tasks or instances.
+--
+-- No rate limit applies, because this is not a command. The script works behind the fence of a
+-- flush too.
 --- @readonly
 --
 -- KEYS[1] log
--- ARGV[1] ttl      of registrations, ms
--- ARGV[2] view     checkpoint of the task view, empty when it is not known
--- ARGV[3…] types  of events, whose counts are asked for
--- Returns JSON: {seq: of the last event, kept: entries in the log, fenced: a flush fences commands off, instances and
---         workers: live, failed: instances that failed lately, open: tasks, pending: in their queue, waiting: in the
---         queues for sets of roles, roleSets, orphaned: tasks in the oldest 100 orphans' queues, orphanQueues,
---         state: fields as strings, metrics: {checkpoint, queues, runs, events: fields as
---         strings}, lags: {projection: {events, ms}}}; what is not there is left out
+-- ARGV[1] ttl     of registrations, ms
+-- ARGV[2] view    checkpoint of the task view, '' if unknown
+-- ARGV[3…] types  event types whose counts are read
+-- Returns JSON: {seq: of the last event, kept: number of entries in the log, fenced: whether a
+--         flush fences commands off, instances and workers: number of live ones, failed: number of
+--         instances that failed recently, open: number of open tasks, pending: number of tasks in
+--         the pending queue, waiting: number of tasks in the queues of role sets, roleSets: number
+--         of role sets, orphaned: number of tasks in the oldest 100 orphan queues, orphanQueues:
+--         number of orphan queues, state: fields as strings, metrics: {checkpoint, queues, runs,
+--         events: fields as strings}, lags: {projection: {events, ms}}}. A member without a value
+--         is left out
 -- Errors  none
 -- Emits   nothing
 local ttl, view = ARGV[1], ARGV[2]
@@ -24,13 +30,13 @@ local first_type = 3
 local stream, metrics, oldest = prefix .. 'stream:events', prefix .. 'metrics:', int(clock - ttl)
 local last, kept = last_seq(), redis.call('XLEN', stream)
 
--- behind counts the events after a checkpoint, and takes the age of the first of them.
+-- behind returns the number of events after a checkpoint, and the age of the first one in ms.
 local function behind(checkpoint)
   local done = string.match(checkpoint or '', '^%d+%-(%d+)$')
   local first = redis.call('XRANGE', stream, done and '(' .. checkpoint or '-', '+', 'COUNT', 1)[1]
   if not first then return { events = 0, ms = 0 } end
   local since = tonumber(string.match(first[1], '^(%d+)'))
-  -- Not more than the log has: a flush takes away what was before it.
+  -- At most as many events as the log holds: a flush deletes the earlier ones.
   return { events = math.min(math.max(last - (done or 0), 1), kept), ms = math.max(clock - since, 0) }
 end
 

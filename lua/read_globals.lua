@@ -1,11 +1,12 @@
 --- @include "lib/last_seq"
--- Reads what there is once in a namespace at one moment, to be compared with the log.
+-- Reads the values that exist once in a namespace, all at the same moment, for claudebench verify,
+-- which compares the reply with the log.
 --- @readonly
 --
 -- KEYS[1] log
--- Returns {seq of the last event, {the log's seq, ms, base, term}, {ID of its first entry},
---         {the leader's id, term}, {set of roles, open tasks that ask for it, …}};
---         what is not there is nil
+-- Returns {seq of the last event, {the log's seq, ms, base, term}, {ID of the log's first entry},
+--         {the leader's id, term}, {role set, number of open tasks that require it, …}}; a missing
+--         value is nil
 -- Errors  none
 -- Emits   nothing
 local stream = prefix .. 'stream:events'

@@ -1,13 +1,14 @@
 --- @include "lib/last_seq"
--- Reads instances, their places in the indexes and the lengths of their queues at one moment, to be
--- compared with the log.
+-- Reads instances, their entries in the indexes and the lengths of their queues, all at the same
+-- moment, for claudebench verify, which compares the reply with the log.
 --- @readonly
 --
 -- KEYS[1] log
--- ARGV[1…] ids
--- Returns {seq of the last event, for each instance a list of 11 fields, what the indexes of the living,
---         of the workers, of roles, of those with room and of those to take from hold for it, and the
---         lengths of its assigned, active and auto-assigned queues}; what is not there is nil
+-- ARGV[1…] ids  of the instances
+-- Returns {seq of the last event, a list for each instance}; a missing value is nil. A list has 11
+--         fields in the order below; the instance's values in the indexes of live instances, of
+--         workers, of roles, of workers with room, and of instances to take tasks from; and the
+--         lengths of its assigned, active and auto-assigned queues
 -- Errors  none
 -- Emits   nothing
 local fields = { 'id', 'roles', 'status', 'lastSeen', 'lastHeartbeat', 'registeredAt', 'metadata', 'sessionId', 'maxTasks',

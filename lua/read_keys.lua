@@ -1,13 +1,14 @@
 --- @include "lib/last_seq"
--- Reads which keys of tasks, instances and queues there are, so that what nothing names is found as
--- well. It goes through all keys of its Redis, a few at a time: only an auditor asks for that.
+-- Lists the keys of tasks, instances and queues, so that claudebench verify also finds keys that
+-- nothing refers to. A full pass reads all keys of this Redis, a few at a time. Only verify asks
+-- for that.
 --- @readonly
 --
 -- KEYS[1] log
--- ARGV[1] cursor   where to go on, 0 to begin
--- ARGV[2] most     keys to look at, about
--- Returns {seq of the last event, cursor to go on with, 0 at the end, {keys without the namespace's prefix}};
---         a key may come twice
+-- ARGV[1] cursor  of the last reply; 0 to start
+-- ARGV[2] most    about how many keys to look at
+-- Returns {seq of the last event, cursor for the next call or 0 at the end, {keys without the
+--         namespace's prefix}}; a key may appear twice
 -- Errors  none
 -- Emits   nothing
 local cursor, most = ARGV[1], ARGV[2]

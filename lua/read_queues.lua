@@ -1,11 +1,13 @@
 --- @include "lib/last_seq"
--- Reads a page of each of some sorted sets at one moment, to be compared with the log.
+-- Reads a page of each of several sorted sets, all at the same moment, for claudebench verify,
+-- which compares the reply with the log.
 --- @readonly
 --
 -- KEYS[1] log
--- ARGV[1] length of a page
--- ARGV[2…] two for each: its key, and where the page begins, as ZRANGEBYSCORE takes it
--- Returns {seq of the last event, for each its length and {member, score, …}}
+-- ARGV[1] length  of a page
+-- ARGV[2…] two    values for each set: its key, and the score where the page begins, in the format
+--                 of ZRANGEBYSCORE
+-- Returns {seq of the last event; for each set its length and {member, score, …}}
 -- Errors  none
 -- Emits   nothing
 local length = ARGV[1]

@@ -1,14 +1,15 @@
 --- @include "lib/last_seq"
 --- @include "lib/queue"
--- Reads tasks and their places in the queues at one moment, to be compared with the log.
+-- Reads tasks and their positions in the queues, all at the same moment, for claudebench verify,
+-- which compares the reply with the log.
 --- @readonly
 --
 -- KEYS[1] log
--- ARGV[1…] ids
--- Returns {seq of the last event, for each task a list of 18 fields and 5 scores}; what is not there is
---         nil. The fields in the order below; the scores in the index of open tasks, where it would wait,
---         its owner's assigned queue, active queue and auto-assigned subset. No scores for a task that is
---         finished; orphans' queues are read as queues.
+-- ARGV[1…] ids  of the tasks
+-- Returns {seq of the last event, a list for each task}; a missing value is nil. A list has 18
+--         fields in the order below and 5 scores: in the index of open tasks, in its waiting queue,
+--         and in its owner's assigned queue, active queue and auto-assigned subset. A finished task
+--         has no scores. Orphan queues are read with read_queues
 -- Errors  none
 -- Emits   nothing
 local fields = { 'id', 'text', 'status', 'priority', 'assignedTo', 'attempt', 'metadata', 'result', 'error', 'createdAt',

@@ -1,11 +1,12 @@
 --- @include "lib/last_seq"
 --- @include "lib/clock"
--- Reads how far a view is behind the log. It is no command: no rate limit counts it.
+-- Reads how far the task view is behind the log. No rate limit applies, because this is not a
+-- command.
 --- @readonly
 --
 -- KEYS[1] log
--- ARGV[1] checkpoint  of the view, the ID of the last event that it has
--- Returns {events that the view has not, age of the first of them in ms}
+-- ARGV[1] checkpoint  of the view, the ID of the last event that it has applied
+-- Returns {number of events that the view has not applied, age of the first of them in ms}
 -- Errors  none
 -- Emits   nothing
 local checkpoint = ARGV[1]

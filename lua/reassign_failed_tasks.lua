@@ -1,24 +1,28 @@
 --- @include "lib/guard"
 --- @include "lib/depart"
--- Declares instances dead that have been silent for too long, the longest first, 25 a call. What
--- they had is set aside to go back to its places (requeue_orphans).
+-- Declares instances dead that have sent no heartbeat for longer than the timeout, the longest
+-- silent first, at most 25 a call. Their queues become orphan queues, and requeue_orphans puts the
+-- tasks back later.
 --
--- After a stop of the world, when the monitor's last tick is missing or late by more than two
--- intervals or by more than a quarter of the TTL, nobody is declared dead for one TTL, whoever asks.
--- A timeout below the TTL is an operator's order, and waits for nothing.
+-- The script compares the monitor's last tick with the clock. If there is none, or if the next tick
+-- is late by more than two intervals or a quarter of the TTL, whichever is shorter, the script
+-- assumes that everything was stopped and that instances could send no heartbeats. Then nobody is
+-- declared dead for one TTL, whoever asks. A timeout below the TTL is an operator's order and does
+-- not wait.
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope: actor, cause, trace
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
--- ARGV[4] timeout   ms of silence
+-- ARGV[1] context   members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] subject   key of the rate limit, method:actor
+-- ARGV[3] calls     calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
+-- ARGV[4] timeout   how long an instance must have been silent, ms
 -- ARGV[5] interval  of the monitor's ticks, ms
 -- ARGV[6] ttl       of registrations, ms
--- ARGV[7] healthy   how many of the living to list
--- ARGV[8] tick      1 when it is the monitor that asks, else 0
--- Returns {{id, tasks taken from it, …}, 1 when there are more to declare else 0, {ids of the living}}
+-- ARGV[7] healthy   how many live instances to list
+-- ARGV[8] tick      1 if the monitor asks, else 0
+-- Returns {{id of a dead instance, number of its tasks, …}, 1 if there are more dead instances else
+--         0, {ids of live instances}}
 -- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS)
--- Emits   instance.failed for each
+-- Emits   instance.failed for each instance
 local subject, calls, timeout = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local interval, ttl, healthy, tick = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 

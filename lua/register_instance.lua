@@ -6,29 +6,34 @@
 --- @include "lib/failures"
 --- @include "lib/fit"
 --- @include "lib/settle"
--- Registers an instance, again or for the first time, and makes it leader when nobody is. The id of
--- an instance that was registered with another token is refused as long as that is there.
+-- Registers an instance, for the first time or again. If there is no leader, the instance becomes
+-- the leader. The registration is refused if another token has registered the same id and that
+-- instance still exists.
 --
--- With the session that it had it resumes what it holds. With another, or none, it is a new
--- process: what the old one had claimed is set aside to go back to its assigned queue
--- (requeue_orphans). When it comes with fewer roles, what is assigned to it is set aside as well,
--- because it may not fit any more.
+-- With the session of its previous registration, an instance keeps its tasks. With another session
+-- or none, it is a new process: the tasks that the old process had claimed move to an orphan queue,
+-- and requeue_orphans puts them back into the instance's assigned queue. If the instance lacks a
+-- role that it had, the tasks assigned to it move to an orphan queue too, because they may require
+-- that role.
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope: actor, cause, trace
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
+-- ARGV[1] context   members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] subject   key of the rate limit, method:actor
+-- ARGV[3] calls     calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
 -- ARGV[4] id        of the instance
 -- ARGV[5] roles     JSON array
--- ARGV[6] worker    1 when worker is among the roles, else 0
+-- ARGV[6] worker    1 if the roles include worker, else 0
 -- ARGV[7] metadata  JSON text, or ''
 -- ARGV[8] session   metadata.sessionId, or ''
--- ARGV[9] most      tasks that auto-assignment may have it hold
+-- ARGV[9] most      how many tasks auto-assignment lets it hold
 -- ARGV[10] ttl      of the registration, ms
--- ARGV[11] token    name of the caller's, which the instance belongs to then; '' where none is in use
--- Returns {ID of instance.registered, or '' when the id is another token's; 1 when tasks were set aside else 0}
+-- ARGV[11] token    name of the caller's token, to which the instance then belongs; '' if no tokens
+--                   are in use
+-- Returns {ID of instance.registered, or '' if the id belongs to another token; 1 if tasks moved to
+--         an orphan queue else 0}
 -- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS)
--- Emits   instance.registered unless it is refused, leader.elected when it became leader
+-- Emits   instance.registered unless it is refused; leader.elected if the instance became the
+--         leader
 local subject, calls = ARGV[2], ARGV[3]
 local id, roles, worker, metadata, session = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local most, ttl, token = ARGV[9], tonumber(ARGV[10]), ARGV[11]
@@ -74,7 +79,8 @@ if worker == '1' then
 else
   redis.call('ZREM', prefix .. 'health:workers', id)
 end
--- Whose session it is belongs to the registration itself; the rest of its health follows.
+-- The registration itself must write the session and the owner. update_gossip_health writes the
+-- rest of the instance's health later.
 if session ~= '' then
   redis.call('HSET', gossip, 'sessionId', session)
   redis.call('HSET', key, 'sessionId', session)

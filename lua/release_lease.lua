@@ -1,11 +1,11 @@
 --- @include "lib/space"
 --- @include "lib/flush_deleting"
--- Gives a projection's lease back, if it is still held by the one that gives it.
+-- Gives back a projection's lease, if the coordinator still holds it.
 --
 -- KEYS[1] log
--- ARGV[1] name      of the projection
--- ARGV[2] holder    the coordinator that holds it
--- Returns 1 when it was given back, else 0
+-- ARGV[1] name    of the projection
+-- ARGV[2] holder  the coordinator that gives the lease back
+-- Returns 1 if the lease was given back, else 0
 -- Errors  none
 -- Emits   nothing
 local name, holder = ARGV[1], ARGV[2]
