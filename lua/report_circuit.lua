@@ -1,18 +1,18 @@
 --- @include "lib/log"
 --- @include "lib/json"
--- Notes how the circuit breaker of a method stands in a coordinator, for a while. Repeated, it
--- changes nothing: a report whose reply was lost is made again.
+-- Stores the state that a method's circuit breaker has in one coordinator, for a limited time. A
+-- coordinator whose report got no reply sends the report again; the second report changes nothing.
 --
 -- KEYS[1] log
--- ARGV[1] context       inside of the envelope: actor, cause, trace
--- ARGV[2] method        whose calls the breaker guards
--- ARGV[3] coordinator   in which it does
--- ARGV[4] state         OPEN, HALF_OPEN or CLOSED
--- ARGV[5] failures      in a row, that opened it
--- ARGV[6] over          when it lets a call through again, or did, ms
--- ARGV[7] moment        when it changed by the coordinator's clock, ms
--- ARGV[8] ttl           how long the note is kept, ms
--- Returns 1, or 0 when it was noted already
+-- ARGV[1] context      members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] method       whose calls the circuit breaker guards
+-- ARGV[3] coordinator  that has the circuit breaker
+-- ARGV[4] state        OPEN, HALF_OPEN or CLOSED
+-- ARGV[5] failures     number of consecutive failures that opened it
+-- ARGV[6] over         when it lets a call through again, or did, ms
+-- ARGV[7] moment       when its state changed, by the coordinator's clock, ms
+-- ARGV[8] ttl          how long the state is kept, ms
+-- Returns 1, or 0 if the same state is stored already
 -- Errors  CONFLICT (FLUSH_IN_PROGRESS)
 -- Emits   circuit.opened, circuit.closed
 local context, method, coordinator, state = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -31,7 +31,8 @@ if state == 'OPEN' then
 elseif state == 'CLOSED' then
   emit('circuit.closed', payload, context)
 end
--- Coordinators that are gone would stay as long as others report.
+-- Each report renews the key's expiry, so the states of coordinators that are gone must be deleted
+-- here.
 local notes = redis.call('HGETALL', key)
 for i = 1, #notes, 2 do
   if tonumber(string.match(notes[i + 1], '"at":(%d+)') or 0) < clock - ttl then redis.call('HDEL', key, notes[i]) end

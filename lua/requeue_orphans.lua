@@ -4,16 +4,19 @@
 --- @include "lib/unassign"
 --- @include "lib/fit"
 --- @include "lib/settle"
--- Works off the queues that instances left behind, the oldest first, 25 tasks a call. A task goes
--- back to where it waits for a worker; when its instance is only another process or has other roles
--- (session_changed, roles_changed) it goes back to that instance's assigned queue, as long as that
--- is registered and fit for it; what was auto-assigned to one with other roles now goes to whoever
--- comes first.
+-- Puts the tasks of orphan queues back into queues, the oldest orphan queue first, at most 25 tasks
+-- a call. An orphan queue holds the tasks of an instance that left or died, or that registered
+-- again with another session or without some of its roles.
+--
+-- A task goes back to its waiting queue. There is one exception: if the instance only registered
+-- again (session_changed, roles_changed), is still registered and has the required roles, the task
+-- goes to that instance's assigned queue. A task that had been auto-assigned goes to its waiting
+-- queue even then, and any worker may get it.
 --
 -- KEYS[1] log
--- Returns {tasks put back, 1 when there are more else 0, the reason of the last queue}
+-- Returns {number of tasks put back, 1 if more remain else 0, reason of the orphan queue}
 -- Errors  CONFLICT (FLUSH_IN_PROGRESS)
--- Emits   task.unassigned or task.assigned for each
+-- Emits   task.unassigned or task.assigned for each task
 local most = 25
 
 local refused = open_log()
@@ -24,7 +27,8 @@ if not entry then return { 0, 0, '' } end
 local left = cjson.decode(entry)
 local orphans = prefix .. 'queue:orphans:' .. left.queue
 local since = tonumber(string.match(left.queue, '^%d+'))
--- auto lists which of them were auto-assigned. In older data it has the name of the event alone.
+-- auto lists the tasks of the orphan queue that were auto-assigned. In data of earlier versions its
+-- key has only the seq of the event.
 local auto = orphans .. ':auto'
 local older_auto = string.match(left.queue, ':instance$') and prefix .. 'queue:orphans:' .. int(since) .. ':auto'
 local roles
@@ -36,7 +40,7 @@ end
 local moved = 0
 for _, id in ipairs(redis.call('ZRANGE', orphans, 0, most - 1)) do
   local t = read_task(id)
-  -- A task that was finished, deleted or given to somebody since then is not an orphan any more.
+  -- A task that was finished, deleted or assigned since then is no longer an orphan.
   if t and not t.completedAt and t.assignedTo == left.instanceId and tonumber(t.assignedSeq) <= since then
     local was_auto = redis.call('ZSCORE', auto, id) or older_auto and redis.call('ZSCORE', older_auto, id)
     if roles and fits(roles, t.roleset) and not was_auto then

@@ -1,13 +1,14 @@
 --- @include "lib/flush"
--- Lets no registration run out behind the fence, where heartbeats renew nothing, or lets them run
--- again, 1,000 a call: the index of the living does not change behind the fence.
+-- Keeps registrations from expiring behind the fence of a flush, where heartbeats do not renew
+-- them, or lets them expire again. One call handles 1,000 instances. The calls go through the index
+-- of live instances, which does not change behind the fence.
 --
 -- KEYS[1] log
--- ARGV[1] id       of the flush
--- ARGV[2] holder   the run that carries it out
--- ARGV[3] offset   how many were looked at before
--- ARGV[4] ttl      of registrations from now on, ms; 0 for ever
--- Returns 1 when there may be more to look at, else 0
+-- ARGV[1] id      of the flush
+-- ARGV[2] holder  the run that carries out the flush
+-- ARGV[3] offset  number of instances that earlier calls have handled
+-- ARGV[4] ttl     of registrations from now on, ms; 0 to keep them from expiring
+-- Returns 1 if there may be more instances else 0
 -- Errors  FLUSH_LOST
 -- Emits   nothing
 local id, holder, offset, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]

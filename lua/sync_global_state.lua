@@ -1,17 +1,21 @@
 --- @include "lib/space"
 --- @include "lib/flush_deleting"
 --- @include "lib/identity"
--- Writes what a batch of events changed in the global state, and the checkpoint, in one step. What
--- the events mean is folded in Go; here is only what must be atomic.
+-- Applies a batch of events to the global state and saves the checkpoint in one step. Go code folds
+-- the events into changes. This script makes the changes, because they must be atomic with the
+-- checkpoint.
 --
 -- KEYS[1] log
--- ARGV[1] expected    the checkpoint that the batch starts from, "" for the log's start, "*" for any, of whichever log
--- ARGV[2] checkpoint  after the batch; "" only deletes the state (anew is "1" then)
--- ARGV[3] anew        "1" when the state starts anew before the changes, else "0"
--- ARGV[4…] change     three each: kind, field, value. Kinds: "+" adds, "~" adds and removes the field at
---                     zero, "=" sets, "-" removes the field if it holds the value, "x" removes it
+-- ARGV[1] expected    checkpoint that the batch starts from; "" for the start of the log; "*" to
+--                     check neither the checkpoint nor the log's identity
+-- ARGV[2] checkpoint  after the batch; "" to save none, with anew "1": this only deletes the state
+-- ARGV[3] anew        "1" to delete the state before the changes, else "0"
+-- ARGV[4…] change     three values for each change: kind, field, value. Kinds: "+" adds; "~" adds,
+--                     and removes the field at zero; "=" sets; "-" removes the field if it has the
+--                     value; "x" removes it
 -- Returns 1
--- Errors  FOREIGN_LOG {stored, log}, CHECKPOINT_MOVED {checkpoint}, CONFLICT (FLUSH_IN_PROGRESS, once the flush deletes)
+-- Errors  FOREIGN_LOG {stored, log}, CHECKPOINT_MOVED {checkpoint}, CONFLICT (FLUSH_IN_PROGRESS,
+--         only while the flush deletes keys)
 -- Emits   nothing
 local expected, checkpoint, anew = ARGV[1], ARGV[2], ARGV[3]
 local first_change = 4

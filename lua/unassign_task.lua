@@ -4,16 +4,18 @@
 --- @include "lib/conflict"
 --- @include "lib/release"
 --- @include "lib/task_ownership"
--- Takes a task from its owner, claimed or not, and puts it back in its place.
+-- Takes a task from its owner, whether it is claimed or not, and puts it back into its waiting
+-- queue. The task returns to its old position there.
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope: actor, cause, trace
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
--- ARGV[4] id        of the task
--- ARGV[5] agent     name of an agent's token, '' for who may act for all
+-- ARGV[1] context  members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] subject  key of the rate limit, method:actor
+-- ARGV[3] calls    calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
+-- ARGV[4] id       of the task
+-- ARGV[5] agent    name of the calling agent's token, '' if the caller may act for all
 -- Returns the method's result: {taskId, previousAssignment, unassignedAt}
--- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED, NOT_ASSIGNED)
+-- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED,
+--         NOT_ASSIGNED)
 -- Emits   task.unassigned (requested)
 local subject, calls, id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 

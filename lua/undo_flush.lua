@@ -1,12 +1,15 @@
 --- @include "lib/flush"
--- Undoes a flush that has deleted nothing, and lifts its fence. Nobody is declared dead for one
--- TTL, and who was leader at the fence stays so as long. Repeated, it changes nothing.
+-- Undoes a flush that has deleted nothing, and lifts its fence. A repeated call changes nothing.
+--
+-- Behind the fence heartbeats renewed nothing. So, if the fence was up, nobody is declared dead for
+-- one TTL, and an instance that was the leader when the fence went up keeps the leader's lease for
+-- as long.
 --
 -- KEYS[1] log
--- ARGV[1] id       of the flush
--- ARGV[2] holder   the run that carries it out
--- ARGV[3] phase    draining or fenced: what is undone must not have got any further
--- ARGV[4] ttl      of registrations, ms
+-- ARGV[1] id      of the flush
+-- ARGV[2] holder  the run that carries out the flush
+-- ARGV[3] phase   draining or fenced: the script refuses if the flush is in another phase
+-- ARGV[4] ttl     of registrations, ms
 -- Returns 1
 -- Errors  FLUSH_LOST
 -- Emits   nothing

@@ -1,18 +1,20 @@
 --- @include "lib/guard"
 --- @include "lib/depart"
 --- @include "lib/ownership"
--- Lets an instance go. What it had is set aside to go back to its places (requeue_orphans).
+-- Unregisters an instance. Its queues become orphan queues, and requeue_orphans puts the tasks back
+-- later.
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope: actor, cause, trace
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
--- ARGV[4] id        of the instance
--- ARGV[5] session   that it must have registered with, if it gave one; '' for any
--- ARGV[6] agent     name of an agent's token, '' for who may act for all
--- Returns {how many tasks were taken from it, ID of instance.unregistered or ''}
+-- ARGV[1] context  members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] subject  key of the rate limit, method:actor
+-- ARGV[3] calls    calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
+-- ARGV[4] id       of the instance
+-- ARGV[5] session  that the instance must have registered with, if it registered with one; '' for
+--                  any
+-- ARGV[6] agent    name of the calling agent's token, '' if the caller may act for all
+-- Returns {number of tasks taken from it, ID of instance.unregistered or ''}
 -- Errors  RATE_LIMITED, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS)
--- Emits   instance.unregistered, unless it is not registered or has another session
+-- Emits   instance.unregistered unless the instance is not registered or has another session
 local subject, calls, id, session, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local refused = open_log() or limit(subject, calls)

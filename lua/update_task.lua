@@ -7,30 +7,30 @@
 --- @include "lib/release"
 --- @include "lib/finish"
 --- @include "lib/task_ownership"
--- Changes a task's text, priority, metadata or status. A task that is assigned, not yet claimed,
--- and now asks for a role that its owner has not, goes back to where it waits.
+-- Changes a task's text, priority, metadata or status. If a task is assigned but not claimed, and
+-- now requires a role that its owner lacks, it goes back to its waiting queue.
 --
 -- KEYS[1] log
--- ARGV[1] context   inside of the envelope: actor, cause, trace
--- ARGV[2] subject   method:actor of the rate limit
--- ARGV[3] calls     a minute and actor, 0 for no limit
--- ARGV[4] id        of the task
--- ARGV[5] text      or ''
--- ARGV[6] priority  or ''
--- ARGV[7] status    or ''
--- ARGV[8] metadata  the whole of it after the change, JSON text, or '' to leave it
--- ARGV[9] members   of the metadata that the call gave, JSON text
--- ARGV[10] read     the metadata that the change was made to
--- ARGV[11] roleset  of the new metadata, or ''
--- ARGV[12] actor    JSON text
--- ARGV[13] retention  ms that a finished task is kept
--- ARGV[14] agent    name of an agent's token, '' for who may act for all
+-- ARGV[1] context     members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] subject     key of the rate limit, method:actor
+-- ARGV[3] calls       calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
+-- ARGV[4] id          of the task
+-- ARGV[5] text        new text, or ''
+-- ARGV[6] priority    new priority, or ''
+-- ARGV[7] status      new status, or ''
+-- ARGV[8] metadata    the whole new metadata as JSON text, '' to keep it
+-- ARGV[9] members     metadata members that the call gave, JSON text
+-- ARGV[10] read       the metadata that the new metadata was built from
+-- ARGV[11] roleset    role set of the new metadata, or ''
+-- ARGV[12] actor      who changes the task, JSON text
+-- ARGV[13] retention  how long a finished task is kept, ms
+-- ARGV[14] agent      name of the calling agent's token, '' if the caller may act for all
 -- Returns the task object
--- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, NOT_REGISTERED, METADATA_CHANGED (it is not what was
---         read: read again), CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED, NOT_ASSIGNED, ROLES_MISSING,
---         TOO_MANY_ROLE_SETS)
--- Emits   task.updated, and what follows from it: task.unassigned (released, roles_changed), task.claimed,
---         task.completed, task.failed
+-- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, NOT_REGISTERED, METADATA_CHANGED (the metadata is
+--         no longer what the caller read; read it again), CONFLICT (FLUSH_IN_PROGRESS,
+--         ALREADY_FINISHED, NOT_ASSIGNED, ROLES_MISSING, TOO_MANY_ROLE_SETS)
+-- Emits   task.updated, then what follows from it: task.unassigned (released, roles_changed),
+--         task.claimed, task.completed, task.failed
 local subject, calls, id = ARGV[2], ARGV[3], ARGV[4]
 local text, priority, status = ARGV[5], ARGV[6], ARGV[7]
 local metadata, members, read, roleset = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
@@ -47,8 +47,8 @@ if status ~= '' then
   if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end
   if status ~= 'pending' then
     if not t.assignedTo then return conflict('NOT_ASSIGNED') end
-    -- Whoever created it may change it, but works and finishes only for its own instances, as in
-    -- complete_task.
+    -- The agent that created the task may change it, but may claim and finish it only for its own
+    -- instances, as in complete_task.
     refused = foreign_instance(agent, t.assignedTo)
     if refused then return refused end
     if redis.call('EXISTS', prefix .. 'instance:' .. t.assignedTo) == 0 then
@@ -66,8 +66,8 @@ if refused then return refused end
 local changes = {}
 if text ~= '' then changes[#changes + 1] = '"text":' .. quote(text) end
 if priority ~= '' then changes[#changes + 1] = '"priority":' .. priority end
--- The log gets the members that were given, not the whole of up to 1 MiB; and nothing where they
--- change nothing.
+-- The event has only the members that the call gave, because the whole metadata can be 1 MiB long.
+-- It has none if they change nothing.
 if metadata ~= read then changes[#changes + 1] = '"metadataChanges":' .. members end
 if status ~= '' then changes[#changes + 1] = '"status":"' .. status .. '"' end
 local n = emit('task.updated', '{"id":"' .. t.id .. '","changes":{' .. table.concat(changes, ',') .. '},"previousPriority":'
@@ -97,8 +97,8 @@ if priority ~= '' then
   redis.call('HSET', key, 'priority', priority)
   t.priority = priority
   if not t.completedAt then
-    -- XX: a task that waits in an orphans' queue is in none of the others, and goes back by its
-    -- hash.
+    -- XX: a task in an orphan queue is in no queue of its instance and must not enter one.
+    -- requeue_orphans takes the new priority from the task's hash.
     local position = score(priority, id)
     redis.call('ZADD', prefix .. 'queue:open', 'XX', position, id)
     if not t.assignedTo then
