@@ -6,8 +6,8 @@
 --
 -- The script compares the monitor's last tick with the clock. If there is none, or if the next tick
 -- is late by more than two intervals or a quarter of the TTL, whichever is shorter, the script
--- assumes that everything was stopped and that instances could send no heartbeats. Then nobody is
--- declared dead for one TTL, whoever asks. A timeout below the TTL is an operator's order and does
+-- assumes that everything was stopped and that instances could send no heartbeats. Then it declares
+-- nobody dead for one TTL, for any caller. A timeout below the TTL is an operator's order and does
 -- not wait.
 --
 -- KEYS[1] log
