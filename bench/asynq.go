@@ -40,11 +40,11 @@ func (b *bench) asynq(ctx context.Context) error {
 			if p == off {
 				name = fmt.Sprintf("projections off, claims of %d", perClaim)
 			}
-			return side{name, func(ctx context.Context, d time.Duration) (float64, error) {
-				return lives(ctx, p, tasksOf(d), perClaim)
+			return side{name, func(ctx context.Context, t *turn, d time.Duration) error {
+				return lives(ctx, t, p, tasksOf(d), perClaim)
 			}}
 		}
-		reference := side{"asynq", func(ctx context.Context, d time.Duration) (float64, error) { return asynqLives(ctx, st, tasksOf(d)) }}
+		reference := side{"asynq", func(ctx context.Context, t *turn, d time.Duration) error { return asynqLives(ctx, t, tasksOf(d)) }}
 		rows, err := b.alternate(ctx, st, on.settled, reference, lives(off, 1), lives(off, 10), lives(on, 1), lives(on, 10))
 		if err != nil {
 			return err
@@ -72,18 +72,16 @@ func tasksOf(d time.Duration) int {
 	return asynqTasks
 }
 
-// asynqLives enqueues n tasks, processes them, and returns tasks a second. It stops the clock when
-// asynq has recorded the last task as done.
-func asynqLives(ctx context.Context, st *stack, n int) (float64, error) {
-	options := asynq.RedisClientOpt{Addr: st.server.Addr(), Password: st.server.Password(), PoolSize: 2 * asynqWorkers}
+// asynqLives enqueues n tasks and processes them. The turn stops when asynq has recorded the last
+// task as done.
+func asynqLives(ctx context.Context, t *turn, n int) error {
+	options := asynq.RedisClientOpt{Addr: t.st.server.Addr(), Password: t.st.server.Password(), PoolSize: 2 * asynqWorkers}
 	client := asynq.NewClient(options)
 	defer client.Close()
-	inspector := asynq.NewInspector(options)
-	defer inspector.Close()
 	var handled atomic.Int64
 	worker := asynq.NewServer(options, asynq.Config{Concurrency: asynqWorkers, LogLevel: asynq.FatalLevel})
 
-	start := time.Now()
+	t.start()
 	err := each(ctx, asynqWorkers, func(ctx context.Context, i int) error {
 		for range share(n, asynqWorkers, i) {
 			if _, err := client.EnqueueContext(ctx, asynq.NewTask("task", []byte(taskText))); err != nil {
@@ -93,47 +91,46 @@ func asynqLives(ctx context.Context, st *stack, n int) (float64, error) {
 		return nil
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	err = worker.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error {
 		handled.Add(1)
 		return nil
 	}))
 	if err != nil {
-		return 0, fmt.Errorf("start asynq: %w", err)
+		return fmt.Errorf("start asynq: %w", err)
 	}
 	defer worker.Shutdown()
 	err = until(ctx, pollEvery/5, func() (bool, error) {
 		if handled.Load() < int64(n) {
 			return false, nil
 		}
-		left, err := st.client.LLen(ctx, "asynq:{default}:active").Result()
+		left, err := t.st.client.LLen(ctx, "asynq:{default}:active").Result()
 		return left == 0, err
 	})
-	took := time.Since(start)
+	t.stop(n)
 	if err == nil && handled.Load() != int64(n) {
 		err = fmt.Errorf("asynq handled %d tasks of %d", handled.Load(), n)
 	}
-	return float64(n) / took.Seconds(), err
+	return err
 }
 
 // share returns how many of n belong to the i-th of several workers.
 func share(n, of, i int) int { return (i+1)*n/of - i*n/of }
 
-// lives creates n tasks in batches, claims and completes them in batches, and returns tasks a
-// second.
-func lives(ctx context.Context, p *program, n, perClaim int) (float64, error) {
+// lives creates n tasks in batches, and claims and completes them in batches.
+func lives(ctx context.Context, t *turn, p *program, n, perClaim int) error {
 	conns := make([]*wire.HTTP, batchCallers)
 	for i := range conns {
 		var err error
 		if conns[i], err = wire.DialHTTP(ctx, p.addr); err != nil {
-			return 0, err
+			return err
 		}
 		defer conns[i].Close()
 	}
 	create := batch(p.addr, "task.create", batchSize, same(createParams))
 	var created, taken, done atomic.Int64
-	start := time.Now()
+	t.start()
 	err := each(ctx, batchCallers, func(ctx context.Context, i int) error {
 		for created.Add(batchSize) <= int64(n) && ctx.Err() == nil {
 			if _, err := conns[i].Call(create); err != nil {
@@ -143,7 +140,7 @@ func lives(ctx context.Context, p *program, n, perClaim int) (float64, error) {
 		return ctx.Err()
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	err = each(ctx, batchCallers, func(ctx context.Context, i int) error {
 		worker := workerName("agent", i)
@@ -175,9 +172,9 @@ func lives(ctx context.Context, p *program, n, perClaim int) (float64, error) {
 		}
 		return ctx.Err()
 	})
-	took := time.Since(start)
+	t.stop(n)
 	if err == nil && done.Load() != int64(n) {
 		err = fmt.Errorf("%d tasks of %d are done", done.Load(), n)
 	}
-	return float64(n) / took.Seconds(), err
+	return err
 }

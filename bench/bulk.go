@@ -40,11 +40,11 @@ func (b *bench) bulk(ctx context.Context) error {
 		}
 		defer pool.Close()
 		sides := []side{
-			{"River, InsertManyFast", func(ctx context.Context, d time.Duration) (float64, error) { return riverLives(ctx, pool, tasksOf(d)) }},
-			{"bulk, projections off", func(ctx context.Context, d time.Duration) (float64, error) { return bulkLives(ctx, off, tasksOf(d)) }},
-			{"bulk, projections on", func(ctx context.Context, d time.Duration) (float64, error) { return bulkLives(ctx, on, tasksOf(d)) }},
-			{"asynq", func(ctx context.Context, d time.Duration) (float64, error) { return asynqLives(ctx, st, tasksOf(d)) }},
-			{"single calls, claims of 10", func(ctx context.Context, d time.Duration) (float64, error) { return singleLives(ctx, on, tasksOf(d)/4) }},
+			{"River, InsertManyFast", func(ctx context.Context, t *turn, d time.Duration) error { return riverLives(ctx, t, pool, tasksOf(d)) }},
+			{"bulk, projections off", func(ctx context.Context, t *turn, d time.Duration) error { return bulkLives(ctx, t, off, tasksOf(d)) }},
+			{"bulk, projections on", func(ctx context.Context, t *turn, d time.Duration) error { return bulkLives(ctx, t, on, tasksOf(d)) }},
+			{"asynq", func(ctx context.Context, t *turn, d time.Duration) error { return asynqLives(ctx, t, tasksOf(d)) }},
+			{"single calls, claims of 10", func(ctx context.Context, t *turn, d time.Duration) error { return singleLives(ctx, t, on, tasksOf(d)/4) }},
 		}
 		dir, err := installBullMQ(ctx, st.site)
 		if err != nil && !errors.Is(err, errNoNode) {
@@ -52,8 +52,8 @@ func (b *bench) bulk(ctx context.Context) error {
 		}
 		if err == nil {
 			for _, mode := range []string{"bulk", "single"} {
-				sides = append(sides, side{"BullMQ, " + mode, func(ctx context.Context, d time.Duration) (float64, error) {
-					return bullmqLives(ctx, st, dir, tasksOf(d), mode)
+				sides = append(sides, side{"BullMQ, " + mode, func(ctx context.Context, t *turn, d time.Duration) error {
+					return bullmqLives(ctx, t, dir, tasksOf(d), mode)
 				}})
 			}
 		} else {
@@ -83,35 +83,34 @@ func (b *bench) bulk(ctx context.Context) error {
 }
 
 // bulkLives creates n tasks by task.create_many, claims them by hundreds, completes them by
-// task.complete_many, and returns tasks a second.
-func bulkLives(ctx context.Context, p *program, n int) (float64, error) {
+// task.complete_many.
+func bulkLives(ctx context.Context, t *turn, p *program, n int) error {
 	create := single(p.addr, "task.create_many", `{"tasks":[`+strings.TrimSuffix(strings.Repeat(createParams+",", createMany), ",")+`]}`)
-	return life(ctx, p, batchCallers, n, createMany, claimMany, create, func(request, ids []byte) []byte {
+	return life(ctx, t, p, batchCallers, n, createMany, claimMany, create, func(request, ids []byte) []byte {
 		return wire.AppendPost(request, p.addr, "/rpc", appendCall(nil, 1, "task.complete_many", `{"items":[`+string(ids)+`]}`))
 	})
 }
 
-// singleLives creates n tasks one a call, claims them by tens, completes them one a call, and returns
-// tasks a second.
-func singleLives(ctx context.Context, p *program, n int) (float64, error) {
-	return life(ctx, p, singleCallers, n, 1, 10, single(p.addr, "task.create", createParams), nil)
+// singleLives creates n tasks one a call, claims them by tens, and completes them one a call.
+func singleLives(ctx context.Context, t *turn, p *program, n int) error {
+	return life(ctx, t, p, singleCallers, n, 1, 10, single(p.addr, "task.create", createParams), nil)
 }
 
 // life creates n tasks in lots, then claims and completes them, with so many callers. complete
 // returns the request that completes items, each an object of task.complete; nil sends one call for
 // each item.
-func life(ctx context.Context, p *program, callers, n, lot, perClaim int, create []byte, complete func(request, items []byte) []byte) (float64, error) {
+func life(ctx context.Context, t *turn, p *program, callers, n, lot, perClaim int, create []byte, complete func(request, items []byte) []byte) error {
 	conns := make([]*wire.HTTP, callers)
 	for i := range conns {
 		var err error
 		if conns[i], err = wire.DialHTTP(ctx, p.addr); err != nil {
-			return 0, err
+			return err
 		}
 		defer conns[i].Close()
 	}
 	n -= n % lot
 	var created, taken, done atomic.Int64
-	start := time.Now()
+	t.start()
 	err := each(ctx, callers, func(ctx context.Context, i int) error {
 		for created.Add(int64(lot)) <= int64(n) && ctx.Err() == nil {
 			answer, err := conns[i].Call(create)
@@ -125,7 +124,7 @@ func life(ctx context.Context, p *program, callers, n, lot, perClaim int, create
 		return ctx.Err()
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	err = each(ctx, callers, func(ctx context.Context, i int) error {
 		worker := workerName("agent", i)
@@ -164,11 +163,11 @@ func life(ctx context.Context, p *program, callers, n, lot, perClaim int, create
 		}
 		return ctx.Err()
 	})
-	took := time.Since(start)
+	t.stop(n)
 	if err == nil && done.Load() != int64(n) {
 		err = fmt.Errorf("%d tasks of %d are done", done.Load(), n)
 	}
-	return float64(n) / took.Seconds(), err
+	return err
 }
 
 // allDone returns an error if an item of a call failed.

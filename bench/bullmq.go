@@ -41,25 +41,27 @@ func installBullMQ(ctx context.Context, s *site) (string, error) {
 	return dir, nil
 }
 
-// bullmqLives adds n jobs, in bulk or one at a time, works them, and returns jobs a second.
-func bullmqLives(ctx context.Context, st *stack, dir string, n int, mode string) (float64, error) {
-	_, port, err := net.SplitHostPort(st.server.Addr())
+// bullmqLives adds n jobs, in bulk or one at a time, and works them.
+func bullmqLives(ctx context.Context, t *turn, dir string, n int, mode string) error {
+	_, port, err := net.SplitHostPort(t.st.server.Addr())
 	if err != nil {
-		return 0, fmt.Errorf("run BullMQ: %w", err)
+		return fmt.Errorf("run BullMQ: %w", err)
 	}
 	var out, failed bytes.Buffer
-	cmd := exec.CommandContext(ctx, "node", "life.js", port, st.server.Password(), strconv.Itoa(n), mode, taskText)
+	cmd := exec.CommandContext(ctx, "node", "life.js", port, t.st.server.Password(), strconv.Itoa(n), mode, taskText)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &failed
+	t.start()
 	if err := cmd.Run(); err != nil {
-		return 0, fmt.Errorf("run BullMQ: %w\n%s", err, failed.Bytes())
+		return fmt.Errorf("run BullMQ: %w\n%s", err, failed.Bytes())
 	}
-	st.ended["node"] += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	t.st.ended[kindNode] += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	var life struct {
 		Seconds float64
 		Done    int
 	}
 	if err := json.Unmarshal(out.Bytes(), &life); err != nil || life.Done != n {
-		return 0, fmt.Errorf("BullMQ printed %q for %d jobs: %w", out.Bytes(), n, err)
+		return fmt.Errorf("BullMQ printed %q for %d jobs: %w", out.Bytes(), n, err)
 	}
-	return float64(n) / life.Seconds, nil
+	t.stop(n)
+	return nil
 }

@@ -21,7 +21,12 @@ const (
 
 // flooding returns the side that repeats steps.
 func flooding(name string, steps []step) side {
-	return side{name, func(ctx context.Context, d time.Duration) (float64, error) { return flood(ctx, d, steps) }}
+	return side{name, func(ctx context.Context, t *turn, d time.Duration) error {
+		t.start()
+		n, err := flood(ctx, d, steps)
+		t.stop(n)
+		return err
+	}}
 }
 
 // singles compares single calls over HTTP with the bare script, one call at a time.

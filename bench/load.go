@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -12,14 +13,13 @@ import (
 // step does a piece of work and returns how many operations it was.
 type step func() (int, error)
 
-// flood repeats each step in its own goroutine for d, and returns operations a second.
-func flood(ctx context.Context, d time.Duration, steps []step) (float64, error) {
+// flood repeats each step in its own goroutine for d, and returns the number of operations.
+func flood(ctx context.Context, d time.Duration, steps []step) (int, error) {
 	var total atomic.Int64
 	var over atomic.Bool
 	timer := time.AfterFunc(d, func() { over.Store(true) })
 	defer timer.Stop()
 	g, ctx := errgroup.WithContext(ctx)
-	start := time.Now()
 	for _, do := range steps {
 		g.Go(func() error {
 			count := 0
@@ -35,41 +35,73 @@ func flood(ctx context.Context, d time.Duration, steps []step) (float64, error) 
 		})
 	}
 	err := g.Wait()
-	return float64(total.Load()) / time.Since(start).Seconds(), err
+	return int(total.Load()), err
 }
 
-// side is one side of a comparison: it works for d and returns operations a second.
+// turn is one measurement of a side. Its clock and its counters of CPU time run from start to stop.
+type turn struct {
+	st     *stack
+	before usage
+	began  time.Time
+
+	done int // operations
+	took time.Duration
+	used usage
+}
+
+// start starts the clock and the counters.
+func (t *turn) start() {
+	runtime.GC() // the garbage of the turn before does not belong to this one
+	t.before, t.began = t.st.usage(), time.Now()
+}
+
+// stop stops the clock and the counters after this number of operations since start.
+func (t *turn) stop(operations int) {
+	t.took, t.done = time.Since(t.began), operations
+	t.used = t.st.usage().since(t.before)
+}
+
+// rate returns operations a second.
+func (t *turn) rate() float64 { return float64(t.done) / t.took.Seconds() }
+
+// side is one side of a comparison.
 type side struct {
 	name string
-	run  func(ctx context.Context, d time.Duration) (float64, error)
+	// run works for d, or does a fixed amount of work, and starts and stops the turn.
+	run func(ctx context.Context, t *turn, d time.Duration) error
 }
 
 // alternate measures the sides in turns, so that other load on the machine affects all of them.
+// Every second round runs in reverse order, so that no side always follows the same other side.
 // Before each turn it waits until the turn before has settled. It returns a row for each round.
-func (b *bench) alternate(ctx context.Context, st *stack, settle func(context.Context) error, sides ...side) ([][]float64, error) {
+func (b *bench) alternate(ctx context.Context, st *stack, settle func(context.Context) error, sides ...side) ([][]*turn, error) {
 	for _, s := range sides {
-		if _, err := s.run(ctx, warmUp); err != nil {
+		if err := s.run(ctx, &turn{st: st}, warmUp); err != nil {
 			return nil, err
 		}
 	}
-	var rows [][]float64
+	order := make([]int, len(sides))
+	for i := range order {
+		order[i] = i
+	}
+	var rows [][]*turn
 	for range b.rounds {
-		row := make([]float64, len(sides))
-		for i, s := range sides {
+		row := make([]*turn, len(sides))
+		for _, i := range order {
 			if settle != nil {
 				if err := settle(ctx); err != nil {
 					return nil, err
 				}
 			}
-			before, start := st.usage(), time.Now()
-			rate, err := s.run(ctx, b.duration)
-			if err != nil {
+			t := &turn{st: st}
+			if err := sides[i].run(ctx, t, b.duration); err != nil {
 				return nil, err
 			}
-			row[i] = rate
-			b.say("    %-28s %8.0f/s   %s", s.name, rate, st.usage().per(rate*time.Since(start).Seconds(), before))
+			row[i] = t
+			b.say("    %-28s %8.0f/s   %s", sides[i].name, t.rate(), t.used.per(t.done))
 		}
 		rows = append(rows, row)
+		slices.Reverse(order)
 	}
 	return rows, nil
 }
@@ -83,10 +115,11 @@ type compared struct {
 }
 
 // compare divides column ours by column reference, round by round.
-func compare(rows [][]float64, ours, reference int) compared {
+func compare(rows [][]*turn, ours, reference int) compared {
 	var a, b, ratio []float64
 	for _, row := range rows {
-		a, b, ratio = append(a, row[ours]), append(b, row[reference]), append(ratio, row[ours]/row[reference])
+		us, them := row[ours].rate(), row[reference].rate()
+		a, b, ratio = append(a, us), append(b, them), append(ratio, us/them)
 	}
 	return compared{median(a), median(b), median(ratio), slices.Min(ratio), slices.Max(ratio)}
 }

@@ -61,11 +61,11 @@ func openRiver(ctx context.Context, st *stack) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// riverLives inserts n jobs, works them, and returns jobs a second. It stops the clock when River
-// has recorded the last job as completed.
-func riverLives(ctx context.Context, pool *pgxpool.Pool, n int) (float64, error) {
+// riverLives inserts n jobs and works them. The turn stops when River has recorded the last job as
+// completed.
+func riverLives(ctx context.Context, t *turn, pool *pgxpool.Pool, n int) error {
 	if _, err := pool.Exec(ctx, "TRUNCATE "+riverSchema+".river_job"); err != nil {
-		return 0, fmt.Errorf("empty River's table: %w", err)
+		return fmt.Errorf("empty River's table: %w", err)
 	}
 	worker := &riverWorker{}
 	workers := river.NewWorkers()
@@ -76,14 +76,14 @@ func riverLives(ctx context.Context, pool *pgxpool.Pool, n int) (float64, error)
 		FetchCooldown: riverPause, FetchPollInterval: riverPause,
 	})
 	if err != nil {
-		return 0, fmt.Errorf("start River: %w", err)
+		return fmt.Errorf("start River: %w", err)
 	}
 	jobs := make([]river.InsertManyParams, riverLot)
 	for i := range jobs {
 		jobs[i].Args = riverJob{Text: taskText}
 	}
 
-	start := time.Now()
+	t.start()
 	err = each(ctx, batchCallers, func(ctx context.Context, i int) error {
 		for left := share(n, batchCallers, i); left > 0; left -= riverLot {
 			if _, err := client.InsertManyFast(ctx, jobs[:min(left, riverLot)]); err != nil {
@@ -93,10 +93,10 @@ func riverLives(ctx context.Context, pool *pgxpool.Pool, n int) (float64, error)
 		return nil
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if err := client.Start(ctx); err != nil {
-		return 0, fmt.Errorf("start River: %w", err)
+		return fmt.Errorf("start River: %w", err)
 	}
 	err = until(ctx, pollEvery/5, func() (bool, error) {
 		if worker.handled.Load() < int64(n) {
@@ -106,9 +106,9 @@ func riverLives(ctx context.Context, pool *pgxpool.Pool, n int) (float64, error)
 		err := pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+riverSchema+".river_job WHERE state <> 'completed')").Scan(&open)
 		return !open, err
 	})
-	took := time.Since(start)
+	t.stop(n)
 	if err == nil && worker.handled.Load() != int64(n) {
 		err = fmt.Errorf("worked %d jobs of %d in River", worker.handled.Load(), n)
 	}
-	return float64(n) / took.Seconds(), errors.Join(err, client.Stop(context.WithoutCancel(ctx)))
+	return errors.Join(err, client.Stop(context.WithoutCancel(ctx)))
 }

@@ -80,7 +80,8 @@ type stack struct {
 	server   *devstack.Redis
 	client   redis.UniversalClient
 	programs []*program
-	ended    usage // of processes that have ended
+	kinds    map[int]string // of processes, by process ID, for usage
+	ended    usage          // of direct children that have ended
 }
 
 func (s *site) newStack(ctx context.Context, name string) (*stack, error) {
@@ -92,7 +93,7 @@ func (s *site) newStack(ctx context.Context, name string) (*stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &stack{site: s, name: name, server: server, ended: usage{}}
+	st := &stack{site: s, name: name, server: server, kinds: map[int]string{}, ended: usage{}}
 	if st.client, err = redisconn.Open(server.URL(), ""); err != nil {
 		return st, errors.Join(err, st.close())
 	}
@@ -186,7 +187,7 @@ func (st *stack) serve(ctx context.Context, c coordinator) (*program, error) {
 		return nil, fmt.Errorf("start the coordinator: %w", err)
 	}
 	go func() { p.done <- p.cmd.Wait() }()
-	st.programs = append(st.programs, p)
+	st.programs, st.kinds[p.cmd.Process.Pid] = append(st.programs, p), kindCoordinator
 	if err := p.ready(ctx); err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,14 +18,49 @@ type process struct {
 	parent int
 	name   string
 	cpu    time.Duration
+	ended  time.Duration // CPU time of its children that have ended, with their own ended children
 }
 
-// usage is the CPU time used so far, by kind of process: Redis, the coordinators, Postgres, and
-// this program, which generates the load. It is empty without /proc.
+// usage is the CPU time used so far, by kind of process. It is empty without /proc.
 type usage map[string]time.Duration
 
-// usage returns the CPU time of this program and of everything it started.
+// The kinds of process in usage.
+const (
+	kindRedis       = "redis"
+	kindCoordinator = "coordinator"
+	kindPostgres    = "postgres"
+	kindNode        = "node"
+	kindGenerator   = "generator" // this program
+)
+
+// usage returns the CPU time of this program and of everything it started, including processes that
+// have ended, such as backends of Postgres.
 func (st *stack) usage() usage {
+	// A process that ends between two reads of a scan would be counted twice or not at all. Two
+	// scans that see the same processes exclude that.
+	all := st.processes()
+	for {
+		again := st.processes()
+		same := maps.EqualFunc(all, again, func(process, process) bool { return true })
+		all = again
+		if same {
+			break
+		}
+	}
+	self := os.Getpid()
+	u := maps.Clone(st.ended)
+	for pid, p := range all {
+		kind := st.kind(all, pid)
+		u[kind] += p.cpu
+		if pid != self { // the children of this program that have ended are in st.ended
+			u[kind] += p.ended
+		}
+	}
+	return u
+}
+
+// processes returns this program and everything it started, by process ID.
+func (st *stack) processes() map[int]process {
 	all := map[int]process{}
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range files {
@@ -39,31 +73,31 @@ func (st *stack) usage() usage {
 		}
 	}
 	self := os.Getpid()
-	ours := func(pid int) bool {
-		for ; pid > 1; pid = all[pid].parent {
-			if pid == self {
-				return true
-			}
+	maps.DeleteFunc(all, func(pid int, _ process) bool {
+		for pid > 1 && pid != self {
+			pid = all[pid].parent
 		}
-		return false
-	}
-	u := maps.Clone(st.ended)
-	for pid, p := range all {
-		if !ours(pid) {
-			continue
-		}
+		return pid != self
+	})
+	return all
+}
+
+// kind returns the kind of a process: that of the nearest ancestor whose kind is known.
+func (st *stack) kind(all map[int]process, pid int) string {
+	for {
+		p, ok := all[pid]
 		switch {
-		case pid == self:
-			u["generator"] += p.cpu
+		case !ok || pid == os.Getpid():
+			return kindGenerator
+		case st.kinds[pid] != "":
+			return st.kinds[pid]
 		case p.name == "redis-server", p.name == "valkey-server":
-			u["redis"] += p.cpu
+			return kindRedis
 		case p.name == "postgres":
-			u["postgres"] += p.cpu
-		case slices.ContainsFunc(st.programs, func(c *program) bool { return c.cmd.Process.Pid == pid }):
-			u["coordinator"] += p.cpu
+			return kindPostgres
 		}
+		pid = p.parent
 	}
-	return u
 }
 
 func parseStat(line string) (pid int, p process, ok bool) {
@@ -73,24 +107,36 @@ func parseStat(line string) (pid int, p process, ok bool) {
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(line[:begin]))
 	fields := strings.Fields(line[end+1:])
-	if err != nil || len(fields) < 13 {
+	if err != nil || len(fields) < 15 {
 		return 0, p, false
 	}
 	p.name = line[begin+1 : end]
 	p.parent, _ = strconv.Atoi(fields[1])
-	user, _ := strconv.Atoi(fields[11])
-	system, _ := strconv.Atoi(fields[12])
-	p.cpu = time.Duration(user+system) * clockTick
+	ticks := func(user, system string) time.Duration {
+		a, _ := strconv.Atoi(user)
+		b, _ := strconv.Atoi(system)
+		return time.Duration(a+b) * clockTick
+	}
+	p.cpu, p.ended = ticks(fields[11], fields[12]), ticks(fields[13], fields[14])
 	return pid, p, true
 }
 
-// per returns a text with the CPU time in microseconds that each kind of process used per operation
-// since then.
-func (u usage) per(n float64, since usage) string {
+// since returns the CPU time used since an earlier reading.
+func (u usage) since(before usage) usage {
+	used := usage{}
+	for kind, d := range u {
+		used[kind] = d - before[kind]
+	}
+	return used
+}
+
+// per returns a text with the CPU time in microseconds that each kind of process used for each of n
+// operations.
+func (u usage) per(n int) string {
 	var parts []string
-	for _, name := range []string{"redis", "coordinator", "postgres", "node", "generator"} {
-		if d := u[name] - since[name]; d >= clockTick && n > 0 {
-			parts = append(parts, fmt.Sprintf("%s %.1f", name, float64(d.Microseconds())/n))
+	for _, kind := range []string{kindRedis, kindCoordinator, kindPostgres, kindNode, kindGenerator} {
+		if d := u[kind]; d >= clockTick && n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %.1f", kind, float64(d.Microseconds())/float64(n)))
 		}
 	}
 	if len(parts) == 0 {

@@ -33,11 +33,13 @@ func (b *bench) rebuild(ctx context.Context) error {
 		for range b.rounds {
 			before, start := st.usage(), time.Now()
 			args := []string{"rebuild", "tasks", "--redis-url", st.server.URL(), "--database-url", st.postgres.URL(), "--namespace", namespace}
-			if out, err := exec.CommandContext(ctx, st.binary, args...).CombinedOutput(); err != nil {
+			cmd := exec.CommandContext(ctx, st.binary, args...)
+			if out, err := cmd.CombinedOutput(); err != nil {
 				return fmt.Errorf("claudebench rebuild: %w\n%s", err, out)
 			}
+			st.ended[kindCoordinator] += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 			rates = append(rates, float64(n)/time.Since(start).Seconds())
-			b.say("    %-28s %8.0f/s   %s", "claudebench rebuild tasks", rates[len(rates)-1], st.usage().per(float64(n), before))
+			b.say("    %-28s %8.0f/s   %s", "claudebench rebuild tasks", rates[len(rates)-1], st.usage().since(before).per(int(n)))
 		}
 		rate := median(rates)
 		b.results = append(b.results, result{
@@ -108,11 +110,13 @@ func (b *bench) lag(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		rate, err := flood(ctx, lagAfter, steps)
+		start := time.Now()
+		n, err := flood(ctx, lagAfter, steps)
 		if err != nil {
 			return err
 		}
-		start := time.Now()
+		rate := float64(n) / time.Since(start).Seconds()
+		start = time.Now()
 		behind, err := p.lag(ctx, "tasks")
 		if err != nil {
 			return err
