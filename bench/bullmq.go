@@ -1,17 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"embed"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"time"
 )
 
 // bullmqFiles are the Node program that drives BullMQ, and the versions of its packages.
@@ -19,49 +20,104 @@ import (
 //go:embed bullmq/package.json bullmq/package-lock.json bullmq/life.js
 var bullmqFiles embed.FS
 
-// errNoNode means that BullMQ cannot be compared here.
-var errNoNode = errors.New("node and npm are not installed")
+// bullmq is the Node program bullmq/life.js, which runs over all rounds.
+type bullmq struct {
+	cmd     *exec.Cmd
+	orders  io.WriteCloser
+	replies *bufio.Reader
+	failed  bytes.Buffer // what Node printed on stderr; read only after it has ended
+}
 
-// installBullMQ installs BullMQ in a folder of the run and returns the folder.
-func installBullMQ(ctx context.Context, s *site) (string, error) {
-	for _, program := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(program); err != nil {
-			return "", errNoNode
-		}
+// bullmqOrder is a line on the standard input of life.js, and bullmqReply a line on its output.
+type (
+	bullmqOrder struct {
+		Do   string `json:"do"`
+		Mode string `json:"mode,omitempty"`
+		Jobs int    `json:"jobs,omitempty"`
 	}
-	if err := os.CopyFS(s.dir, bullmqFiles); err != nil {
-		return "", fmt.Errorf("write BullMQ's program: %w", err)
+	bullmqReply struct {
+		Done int `json:"done"`
 	}
-	dir := filepath.Join(s.dir, "bullmq")
+)
+
+// startBullMQ installs BullMQ in a folder of the run and starts Node.
+func startBullMQ(ctx context.Context, st *stack) (*bullmq, error) {
+	if err := os.CopyFS(st.dir, bullmqFiles); err != nil {
+		return nil, fmt.Errorf("write BullMQ's program: %w", err)
+	}
+	dir := filepath.Join(st.dir, "bullmq")
 	install := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund")
 	install.Dir = dir
 	if out, err := install.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("install BullMQ: %w\n%s", err, out)
+		return nil, fmt.Errorf("install BullMQ: %w\n%s", err, out)
 	}
-	return dir, nil
+	_, port, err := net.SplitHostPort(st.server.Addr())
+	if err != nil {
+		return nil, fmt.Errorf("start Node: %w", err)
+	}
+	m := &bullmq{cmd: exec.CommandContext(ctx, "node", "life.js", port, st.server.Password(), taskText)}
+	m.cmd.Dir, m.cmd.Stderr = dir, &m.failed
+	if m.orders, err = m.cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("start Node: %w", err)
+	}
+	out, err := m.cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start Node: %w", err)
+	}
+	m.replies = bufio.NewReader(out)
+	if err := m.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start Node: %w", err)
+	}
+	st.kinds[m.cmd.Process.Pid] = kindNode
+	return m, nil
 }
 
-// bullmqLives adds n jobs, in bulk or one at a time, and works them.
-func bullmqLives(ctx context.Context, t *turn, dir string, n int, mode string) error {
-	_, port, err := net.SplitHostPort(t.st.server.Addr())
+// order sends an order and waits for its reply.
+func (m *bullmq) order(o bullmqOrder) (reply bullmqReply, err error) {
+	timer := time.AfterFunc(patience, func() { _ = m.cmd.Process.Kill() })
+	defer timer.Stop()
+	line, err := json.Marshal(o)
 	if err != nil {
-		return fmt.Errorf("run BullMQ: %w", err)
+		return reply, fmt.Errorf("encode an order for Node: %w", err)
 	}
-	var out, failed bytes.Buffer
-	cmd := exec.CommandContext(ctx, "node", "life.js", port, t.st.server.Password(), strconv.Itoa(n), mode, taskText)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &failed
+	if _, err = m.orders.Write(append(line, '\n')); err == nil {
+		line, err = m.replies.ReadBytes('\n')
+	}
+	if err != nil { // Node has ended, and stop returns why
+		return reply, fmt.Errorf("run BullMQ: %w", err)
+	}
+	if err := json.Unmarshal(line, &reply); err != nil {
+		return reply, fmt.Errorf("run BullMQ: it printed %q: %w", line, err)
+	}
+	return reply, nil
+}
+
+// lives adds n jobs, in bulk or one at a time, and works them. The connections of the turn are open
+// before it starts.
+func (m *bullmq) lives(ctx context.Context, t *turn, n int, mode string) error {
+	if _, err := m.order(bullmqOrder{Do: "open", Mode: mode}); err != nil {
+		return err
+	}
 	t.start()
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("run BullMQ: %w\n%s", err, failed.Bytes())
-	}
-	t.st.ended[kindNode] += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	var life struct {
-		Seconds float64
-		Done    int
-	}
-	if err := json.Unmarshal(out.Bytes(), &life); err != nil || life.Done != n {
-		return fmt.Errorf("BullMQ printed %q for %d jobs: %w", out.Bytes(), n, err)
-	}
+	reply, err := m.order(bullmqOrder{Do: "live", Jobs: n})
 	t.stop(n)
+	if err != nil {
+		return err
+	}
+	if reply.Done != n {
+		return fmt.Errorf("BullMQ worked %d jobs of %d", reply.Done, n)
+	}
+	if _, err := m.order(bullmqOrder{Do: "close"}); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// stop ends Node.
+func (m *bullmq) stop() error {
+	_ = m.orders.Close()
+	if err := m.cmd.Wait(); err != nil {
+		return fmt.Errorf("node: %w\n%s", err, m.failed.Bytes())
+	}
 	return nil
 }

@@ -129,7 +129,7 @@ func (p *program) settled(ctx context.Context) error {
 // first.
 func (p *program) lag(ctx context.Context, name string) (first int64, err error) {
 	asked := false
-	err = until(ctx, pollEvery, func() (bool, error) {
+	err = until(ctx, pollEvery/2, func() (bool, error) {
 		body, err := get(ctx, "http://"+p.addr+"/readyz")
 		if err != nil {
 			return false, err
