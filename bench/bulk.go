@@ -15,12 +15,61 @@ import (
 const (
 	createMany = 1000 // tasks in a task.create_many
 	claimMany  = 100  // tasks in a task.claim and in a task.complete_many
+
+	// How many tasks or jobs go through each side in a turn.
+	bulkTasks   = 20_000
+	singleTasks = 10_000
 )
 
-// bulk compares a task's whole life by the methods for many tasks with that of a job in River and in
-// BullMQ, and by single calls with that in BullMQ.
+// The sides of bulk.
+const (
+	oursOn = iota
+	oursOff
+	riverFast
+	riverMany
+	asynqOne
+	bullmqBulk
+	oursSingle
+	bullmqSingle
+)
+
+// bulkSides are the names of these sides.
+var bulkSides = []string{
+	oursOn:       "ours in bulk, projections on",
+	oursOff:      "ours in bulk, projections off",
+	riverFast:    "River InsertManyFast, 2,000 workers",
+	riverMany:    "River InsertMany, 100 workers",
+	asynqOne:     "asynq, 32 workers",
+	bullmqBulk:   "BullMQ addBulk, concurrency 100",
+	oursSingle:   "ours by single calls, projections on",
+	bullmqSingle: "BullMQ add, concurrency 32",
+}
+
+// bulkLines are the comparisons of bulk. Without a mark there is no target.
+var bulkLines = []struct {
+	name            string
+	ours, reference int
+	mark            float64
+}{
+	{"life in bulk, projections on / River InsertManyFast", oursOn, riverFast, 0.8},
+	{"life in bulk, projections off / River InsertManyFast", oursOff, riverFast, 1},
+	{"life in bulk, projections on / River InsertMany, 100 workers", oursOn, riverMany, 0},
+	{"life in bulk, projections on / asynq, 32 workers", oursOn, asynqOne, 1.6},
+	{"life in bulk, projections on / BullMQ addBulk", oursOn, bullmqBulk, 1.4},
+	{"life by single calls, claims of 10, projections on / BullMQ add", oursSingle, bullmqSingle, 1},
+}
+
+// lifeCost is how much CPU time a life of ours may take.
+const lifeCost = 200 * time.Microsecond
+
+// bulk compares a task's whole life by the methods for many tasks with that of a job in River, asynq
+// and BullMQ, and by single calls with that in BullMQ.
 func (b *bench) bulk(ctx context.Context) error {
-	return b.with(ctx, "bulk", func(st *stack) error {
+	if server := b.lacks("redis-server", "postgres"); server != "" {
+		b.bulkReport(nil, server)
+		return nil
+	}
+	return b.with(ctx, "bulk", func(st *stack) (err error) {
 		off, err := st.serve(ctx, coordinator{namespace: "bulk-off", bare: true})
 		if err != nil {
 			return err
@@ -39,47 +88,66 @@ func (b *bench) bulk(ctx context.Context) error {
 			return err
 		}
 		defer pool.Close()
-		sides := []side{
-			{"River, InsertManyFast", func(ctx context.Context, t *turn, d time.Duration) error { return riverLives(ctx, t, pool, tasksOf(d)) }},
-			{"bulk, projections off", func(ctx context.Context, t *turn, d time.Duration) error { return bulkLives(ctx, t, off, tasksOf(d)) }},
-			{"bulk, projections on", func(ctx context.Context, t *turn, d time.Duration) error { return bulkLives(ctx, t, on, tasksOf(d)) }},
-			{"asynq", func(ctx context.Context, t *turn, d time.Duration) error { return asynqLives(ctx, t, tasksOf(d)) }},
-			{"single calls, claims of 10", func(ctx context.Context, t *turn, d time.Duration) error { return singleLives(ctx, t, on, tasksOf(d)/4) }},
+		lives := map[int]func(ctx context.Context, t *turn) error{
+			oursOn:  func(ctx context.Context, t *turn) error { return bulkLives(ctx, t, on, bulkTasks) },
+			oursOff: func(ctx context.Context, t *turn) error { return bulkLives(ctx, t, off, bulkTasks) },
+			riverFast: func(ctx context.Context, t *turn) error {
+				return riverLives(ctx, t, pool, bulkTasks, riverWay{fast: true, workers: 2_000})
+			},
+			riverMany: func(ctx context.Context, t *turn) error {
+				return riverLives(ctx, t, pool, bulkTasks, riverWay{workers: 100})
+			},
+			asynqOne:   func(ctx context.Context, t *turn) error { return asynqLives(ctx, t, bulkTasks) },
+			oursSingle: func(ctx context.Context, t *turn) error { return singleLives(ctx, t, on, singleTasks) },
 		}
-		dir, err := installBullMQ(ctx, st.site)
-		if err != nil && !errors.Is(err, errNoNode) {
-			return err
-		}
-		if err == nil {
-			for _, mode := range []string{"bulk", "single"} {
-				sides = append(sides, side{"BullMQ, " + mode, func(ctx context.Context, t *turn, d time.Duration) error {
-					return bullmqLives(ctx, t, dir, tasksOf(d), mode)
-				}})
+		node := b.lacks("node", "npm")
+		if node == "" {
+			m, err := startBullMQ(ctx, st)
+			if err != nil {
+				return err
 			}
-		} else {
-			b.say("    BullMQ is not compared: %s", err)
+			defer func() { err = errors.Join(err, m.stop()) }()
+			lives[bullmqBulk] = func(ctx context.Context, t *turn) error { return m.lives(ctx, t, bulkTasks, "bulk") }
+			lives[bullmqSingle] = func(ctx context.Context, t *turn) error { return m.lives(ctx, t, singleTasks, "single") }
 		}
-		rows, err := b.alternate(ctx, st, on.settled, sides...)
+		sides := make([]side, len(bulkSides))
+		for i, name := range bulkSides {
+			sides[i].name = name
+			if lives := lives[i]; lives != nil {
+				sides[i].run = func(ctx context.Context, t *turn, _ time.Duration) error { return lives(ctx, t) }
+			}
+		}
+		// The warm-up runs as many lives as a turn, because Node compiles code that has run often.
+		rows, err := b.alternate(ctx, st, nil, sides...)
 		if err != nil {
 			return err
 		}
-		for _, line := range []struct {
-			name            string
-			ours, reference int
-			mark            float64
-		}{
-			{"life in bulk, projections on / River InsertManyFast", 2, 0, 0.8},
-			{"life in bulk, projections off / River InsertManyFast", 1, 0, 1},
-			{"life in bulk, projections on / asynq", 2, 3, 1.6},
-			{"life in bulk, projections on / BullMQ addBulk", 2, 5, 1.4},
-			{"life by single calls, claims of 10, projections on / BullMQ add", 4, 6, 1},
-		} {
-			if line.reference < len(sides) {
-				b.rate(line.name, compare(rows, line.ours, line.reference), line.mark)
-			}
-		}
+		b.bulkReport(rows, node)
 		return nil
 	})
+}
+
+// bulkReport adds the lines and the costs. A side without turns did not run, because a program is
+// missing.
+func (b *bench) bulkReport(rows [][]*turn, missing string) {
+	ran := func(i int) bool { return len(rows) > 0 && rows[0][i] != nil }
+	for _, line := range bulkLines {
+		if ran(line.ours) && ran(line.reference) {
+			b.rate(line.name, compare(rows, line.ours, line.reference), line.mark)
+		} else {
+			b.notRun(line.name, missing)
+		}
+	}
+	for i, name := range bulkSides {
+		c := cost{system: name, missing: missing}
+		if ran(i) {
+			c = costOf(name, rows, i)
+		}
+		if i == oursOn || i == oursOff || i == oursSingle {
+			c.mark = lifeCost
+		}
+		b.costs = append(b.costs, c)
+	}
 }
 
 // bulkLives creates n tasks by task.create_many, claims them by hundreds, completes them by
@@ -98,7 +166,7 @@ func singleLives(ctx context.Context, t *turn, p *program, n int) error {
 
 // life creates n tasks in lots, then claims and completes them, with so many callers. complete
 // returns the request that completes items, each an object of task.complete; nil sends one call for
-// each item.
+// each item. The turn stops when the projections have applied the last event.
 func life(ctx context.Context, t *turn, p *program, callers, n, lot, perClaim int, create []byte, complete func(request, items []byte) []byte) error {
 	conns := make([]*wire.HTTP, callers)
 	for i := range conns {
@@ -163,6 +231,9 @@ func life(ctx context.Context, t *turn, p *program, callers, n, lot, perClaim in
 		}
 		return ctx.Err()
 	})
+	if err == nil && !p.bare {
+		err = p.settled(ctx)
+	}
 	t.stop(n)
 	if err == nil && done.Load() != int64(n) {
 		err = fmt.Errorf("%d tasks of %d are done", done.Load(), n)

@@ -67,22 +67,25 @@ func (t *turn) rate() float64 { return float64(t.done) / t.took.Seconds() }
 // side is one side of a comparison.
 type side struct {
 	name string
-	// run works for d, or does a fixed amount of work, and starts and stops the turn.
+	// run works for d, or does a fixed amount of work, and starts and stops the turn. A side without
+	// it is left out.
 	run func(ctx context.Context, t *turn, d time.Duration) error
 }
 
 // alternate measures the sides in turns, so that other load on the machine affects all of them.
 // Every second round runs in reverse order, so that no side always follows the same other side.
-// Before each turn it waits until the turn before has settled. It returns a row for each round.
+// Before each turn it waits until the turn before has settled. It returns a row for each
+// round, with nil for a side that is left out.
 func (b *bench) alternate(ctx context.Context, st *stack, settle func(context.Context) error, sides ...side) ([][]*turn, error) {
-	for _, s := range sides {
+	var order []int
+	for i, s := range sides {
+		if s.run == nil {
+			continue
+		}
+		order = append(order, i)
 		if err := s.run(ctx, &turn{st: st}, warmUp); err != nil {
 			return nil, err
 		}
-	}
-	order := make([]int, len(sides))
-	for i := range order {
-		order[i] = i
 	}
 	var rows [][]*turn
 	for range b.rounds {
@@ -98,7 +101,7 @@ func (b *bench) alternate(ctx context.Context, st *stack, settle func(context.Co
 				return nil, err
 			}
 			row[i] = t
-			b.say("    %-28s %8.0f/s   %s", sides[i].name, t.rate(), t.used.per(t.done))
+			b.say("    %-36s %8.0f/s   %s", sides[i].name, t.rate(), t.used.per(t.done))
 		}
 		rows = append(rows, row)
 		slices.Reverse(order)

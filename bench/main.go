@@ -2,8 +2,8 @@
 // table of the figures with their targets. `make bench` runs it; README.md explains each figure.
 //
 // A fault of any kind, such as a failed call or a server that exits, stops it with exit code 1,
-// because a figure counts only if all work was done. A missed target is not a fault, unless
-// --strict is set.
+// because a figure counts only if all work was done. A missed target is not a fault, and
+// neither is a missing program, unless --strict is set.
 package main
 
 import (
@@ -39,6 +39,7 @@ type bench struct {
 	rounds   int
 	began    time.Time
 	results  []result
+	costs    []cost
 }
 
 // result is a line of the table.
@@ -46,8 +47,9 @@ type result struct {
 	figure          string
 	ours, reference string
 	ratio           string
-	mark            string // the target
+	mark            string // the target; "" if there is none
 	reached         bool
+	missing         string // a program without which it was not measured
 }
 
 // figure is a measurement, which may add several lines to the table.
@@ -55,19 +57,21 @@ type figure struct {
 	name    string // for --only
 	about   string
 	measure func(*bench, context.Context) error
+	needs   []string // servers; nil if measure itself reports what is missing
 }
 
 func figures() []figure {
+	redis, both := []string{"redis-server"}, []string{"redis-server", "postgres"}
 	return []figure{
-		{"single", "single task.create calls over HTTP", (*bench).singles},
-		{"batch", "task.create in batches of 100", (*bench).batches},
-		{"script", "the bare script against a minimal one", (*bench).script},
-		{"asynq", "create, claim and complete against asynq", (*bench).asynq},
-		{"bulk", "create, claim and complete in bulk against River, BullMQ and asynq", (*bench).bulk},
-		{"size", "the time of a call in a large fleet against a small one", (*bench).size},
-		{"rebuild", "rebuild of the Postgres tasks", (*bench).rebuild},
-		{"lag", "lag of the task view after 30 s of batches", (*bench).lag},
-		{"death", "an instance with 10,000 tasks dies", (*bench).death},
+		{"single", "single task.create calls over HTTP", (*bench).singles, both},
+		{"batch", "task.create in batches of 100", (*bench).batches, both},
+		{"script", "the bare script against a minimal one", (*bench).script, redis},
+		{"asynq", "create, claim and complete against asynq", (*bench).asynq, both},
+		{"bulk", "create, claim and complete in bulk against River, BullMQ and asynq", (*bench).bulk, nil},
+		{"size", "the time of a call in a large fleet against a small one", (*bench).size, both},
+		{"rebuild", "rebuild of the Postgres tasks", (*bench).rebuild, both},
+		{"lag", "lag of the task view after 30 s of batches", (*bench).lag, both},
+		{"death", "an instance with 10,000 tasks dies", (*bench).death, both},
 	}
 }
 
@@ -81,7 +85,7 @@ func run() error {
 	seconds := flag.Float64("seconds", 3, "how long one measurement takes")
 	rounds := flag.Int("rounds", 3, "how often each measurement is taken; the median counts")
 	profiles := flag.String("profile", "", "folder for CPU profiles of the coordinators")
-	strict := flag.Bool("strict", false, "exit with 1 when a figure is missed")
+	strict := flag.Bool("strict", false, "exit with 1 when a figure is missed or not run")
 	flag.Parse()
 	if flag.NArg() > 0 || *seconds <= 0 || *rounds < 1 {
 		return errors.New("wrong arguments: see --help")
@@ -110,9 +114,9 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	missed := b.print(os.Stdout)
-	if missed > 0 && *strict {
-		return fmt.Errorf("%d figures missed", missed)
+	missed, notRun := b.print(os.Stdout)
+	if missed+notRun > 0 && *strict {
+		return fmt.Errorf("%d figures missed, %d not run", missed, notRun)
 	}
 	return nil
 }
@@ -126,12 +130,20 @@ func (b *bench) all(ctx context.Context, figures []figure, profiles string) (err
 	}
 	for i, f := range figures {
 		b.say("%d/%d %s: %s", i+1, len(figures), f.name, f.about)
-		first := len(b.results)
+		if program := b.lacks(f.needs...); program != "" {
+			b.notRun(f.name+": "+f.about, program)
+			b.say("  not run: %s is missing", program)
+			continue
+		}
+		results, costs := len(b.results), len(b.costs)
 		if err := f.measure(b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
-		for _, r := range b.results[first:] {
-			b.say("  %s: %s", r.figure, r.verdict())
+		for _, r := range b.results[results:] {
+			b.say("  %s: %s", r.figure, r.progress())
+		}
+		for _, c := range b.costs[costs:] {
+			b.say("  core ms per 1,000 lives, %s: %s", c.system, c.progress())
 		}
 	}
 	return nil

@@ -14,13 +14,19 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 )
 
-// The settings of River. With fewer workers or longer pauses it is slower.
+// The settings of River.
 const (
-	riverSchema  = "river"
-	riverLot     = 2_000 // jobs in an InsertManyFast
-	riverWorkers = 2_000
-	riverPause   = 2 * time.Millisecond // between fetches
+	riverSchema = "river"
+	riverConns  = 8                // in the pool
+	riverLot    = 2_000            // jobs in an InsertManyFast or InsertMany
+	riverPause  = time.Millisecond // between fetches; River accepts no shorter one
 )
+
+// riverWay is a way to use River.
+type riverWay struct {
+	fast    bool // InsertManyFast, else InsertMany
+	workers int
+}
 
 // riverJob is a job with the text of the other figures' tasks.
 type riverJob struct {
@@ -44,7 +50,12 @@ func (w *riverWorker) Work(context.Context, *river.Job[riverJob]) error {
 
 // openRiver creates River's tables in the run's Postgres.
 func openRiver(ctx context.Context, st *stack) (*pgxpool.Pool, error) {
-	pool, err := pgxpool.New(ctx, st.postgres.URL())
+	config, err := pgxpool.ParseConfig(st.postgres.URL())
+	if err != nil {
+		return nil, fmt.Errorf("open a pool for River: %w", err)
+	}
+	config.MaxConns = riverConns
+	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open a pool for River: %w", err)
 	}
@@ -63,7 +74,7 @@ func openRiver(ctx context.Context, st *stack) (*pgxpool.Pool, error) {
 
 // riverLives inserts n jobs and works them. The turn stops when River has recorded the last job as
 // completed.
-func riverLives(ctx context.Context, t *turn, pool *pgxpool.Pool, n int) error {
+func riverLives(ctx context.Context, t *turn, pool *pgxpool.Pool, n int, way riverWay) error {
 	if _, err := pool.Exec(ctx, "TRUNCATE "+riverSchema+".river_job"); err != nil {
 		return fmt.Errorf("empty River's table: %w", err)
 	}
@@ -72,7 +83,7 @@ func riverLives(ctx context.Context, t *turn, pool *pgxpool.Pool, n int) error {
 	river.AddWorker(workers, worker)
 	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
 		Schema: riverSchema, Workers: workers, Logger: slog.New(slog.DiscardHandler),
-		Queues:        map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: riverWorkers}},
+		Queues:        map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: way.workers}},
 		FetchCooldown: riverPause, FetchPollInterval: riverPause,
 	})
 	if err != nil {
@@ -86,7 +97,13 @@ func riverLives(ctx context.Context, t *turn, pool *pgxpool.Pool, n int) error {
 	t.start()
 	err = each(ctx, batchCallers, func(ctx context.Context, i int) error {
 		for left := share(n, batchCallers, i); left > 0; left -= riverLot {
-			if _, err := client.InsertManyFast(ctx, jobs[:min(left, riverLot)]); err != nil {
+			var err error
+			if lot := jobs[:min(left, riverLot)]; way.fast {
+				_, err = client.InsertManyFast(ctx, lot)
+			} else {
+				_, err = client.InsertMany(ctx, lot)
+			}
+			if err != nil {
 				return fmt.Errorf("insert into River: %w", err)
 			}
 		}

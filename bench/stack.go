@@ -31,9 +31,28 @@ const pollEvery = 10 * time.Millisecond
 // namespace has its own schema.
 type site struct {
 	dir      string
-	binary   string // claudebench, as users build it
-	profiles string // folder for CPU profiles; "" for none
-	postgres *devstack.Postgres
+	binary   string             // claudebench, as users build it
+	profiles string             // folder for CPU profiles; "" for none
+	postgres *devstack.Postgres // nil if it is not installed
+}
+
+// lacks returns the first of these programs that is not installed, or "".
+func (s *site) lacks(programs ...string) string {
+	for _, name := range programs {
+		var err error
+		switch name {
+		case "redis-server":
+			_, _, err = devstack.FindRedis()
+		case "postgres":
+			_, err = devstack.FindPostgres()
+		default:
+			_, err = exec.LookPath(name)
+		}
+		if err != nil {
+			return name
+		}
+	}
+	return ""
 }
 
 func newSite(ctx context.Context, profiles string) (*site, error) {
@@ -50,6 +69,9 @@ func newSite(ctx context.Context, profiles string) (*site, error) {
 	build.Dir = ".."
 	if out, err := build.CombinedOutput(); err != nil {
 		return s, fmt.Errorf("build claudebench: %w\n%s", err, out)
+	}
+	if s.lacks("postgres") != "" {
+		return s, nil
 	}
 	// As `claudebench up` starts it.
 	s.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{Dir: filepath.Join(dir, "postgres")})
@@ -134,6 +156,7 @@ const countedLimits = "task.create=1000000000,task.claim=1000000000,task.complet
 // program is a coordinator that runs in its own process.
 type program struct {
 	addr string
+	bare bool // without projections
 	cmd  *exec.Cmd
 	log  string
 	done chan error
@@ -150,7 +173,7 @@ func (st *stack) serve(ctx context.Context, c coordinator) (*program, error) {
 	if c.ttl == 0 {
 		c.ttl = time.Hour
 	}
-	p := &program{addr: "127.0.0.1:" + strconv.Itoa(port), done: make(chan error, 1)}
+	p := &program{addr: "127.0.0.1:" + strconv.Itoa(port), bare: c.bare, done: make(chan error, 1)}
 	args := []string{
 		"--listen", p.addr, "--redis-url", st.server.URL(), "--namespace", c.namespace, "--rate-limits", countedLimits,
 		"--instance-ttl", c.ttl.String(), "--log-level", "warn",
