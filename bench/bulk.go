@@ -135,7 +135,7 @@ func (b *bench) bulkReport(rows [][]*turn, missing string) {
 		if ran(line.ours) && ran(line.reference) {
 			b.rate(line.name, compare(rows, line.ours, line.reference), line.mark)
 		} else {
-			b.notRun(line.name, missing)
+			b.notRun(line.name, missing, line.mark)
 		}
 	}
 	for i, name := range bulkSides {

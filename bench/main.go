@@ -131,7 +131,7 @@ func (b *bench) all(ctx context.Context, figures []figure, profiles string) (err
 	for i, f := range figures {
 		b.say("%d/%d %s: %s", i+1, len(figures), f.name, f.about)
 		if program := b.lacks(f.needs...); program != "" {
-			b.notRun(f.name+": "+f.about, program)
+			b.notRun(f.name+": "+f.about, program, 0)
 			b.say("  not run: %s is missing", program)
 			continue
 		}

@@ -22,16 +22,23 @@ func (b *bench) rate(name string, c compared, mark float64) {
 	if b.rounds > 1 {
 		ratio += fmt.Sprintf(" (%.2f–%.2f)", c.least, c.most)
 	}
-	r := result{figure: name, ours: perSecond(c.ours), reference: perSecond(c.reference), ratio: ratio, reached: c.ratio >= mark}
-	if mark > 0 {
-		r.mark = fmt.Sprintf("≥ %.4g", mark)
-	}
-	b.results = append(b.results, r)
+	b.results = append(b.results, result{
+		figure: name, ours: perSecond(c.ours), reference: perSecond(c.reference),
+		ratio: ratio, mark: atLeast(mark), reached: c.ratio >= mark,
+	})
 }
 
 // notRun adds the line of a figure that was not measured because a program is missing.
-func (b *bench) notRun(name, program string) {
-	b.results = append(b.results, result{figure: name, missing: program})
+func (b *bench) notRun(name, program string, mark float64) {
+	b.results = append(b.results, result{figure: name, mark: atLeast(mark), missing: program})
+}
+
+// atLeast is a lower limit as a text; "" for 0.
+func atLeast(mark float64) string {
+	if mark == 0 {
+		return ""
+	}
+	return fmt.Sprintf("≥ %.4g", mark)
 }
 
 func perSecond(rate float64) string { return fmt.Sprintf("%.0f/s", rate) }
@@ -68,8 +75,11 @@ func (r result) progress() string {
 }
 
 func progress(what, mark, verdict string) string {
-	if mark == "" || what == "" {
-		return what + verdict
+	if what == "" {
+		return verdict
+	}
+	if mark == "" {
+		return what
 	}
 	return fmt.Sprintf("%s, must be %s: %s", what, mark, verdict)
 }
