@@ -50,6 +50,21 @@ func (b Batch) Once(derive func() any) any {
 	return b.derived.value
 }
 
+// Join returns one batch with the entries of batches that follow each other.
+func Join(batches []Batch) Batch {
+	if len(batches) == 1 {
+		return batches[0]
+	}
+	joined := Batch{derived: new(derived)}
+	for i, b := range batches {
+		if i == 0 {
+			joined.After, joined.Skipped = b.After, b.Skipped
+		}
+		joined.Entries = append(joined.Entries, b.Entries...)
+	}
+	return joined
+}
+
 // Last returns the ID to read after next: the last entry's.
 func (b Batch) Last() ID {
 	if len(b.Entries) == 0 {

@@ -113,13 +113,21 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 	together := &sharedReader{reader: reader}
 	for _, p := range cfg.Projections {
 		r.loops = append(r.loops, &loop{
-			projection: p, cfg: cfg, reader: reader, together: together,
+			projection: p, cfg: cfg, reader: reader, batches: batchesFor(p, together),
 			log:    cfg.Logger.With("projection", p.Name()),
 			tracer: newTracer(cfg.Traces, p.Name()),
 			lease:  lease{scripts: cfg.Scripts, name: p.Name(), holder: cfg.Holder, reader: reader},
 		})
 	}
 	return r, nil
+}
+
+// batchesFor returns the reader that suits a projection.
+func batchesFor(p Projection, reader events.BatchReader) events.BatchReader {
+	if view, ok := p.(interface{ wanted() bool }); ok {
+		return gatherer{reader: reader, wanted: view.wanted}
+	}
+	return reader
 }
 
 func readerConfig(cfg RunnerConfig) events.ReaderConfig {
@@ -172,10 +180,11 @@ func (r *Runner) rebuild(ctx context.Context, p Projection) error {
 	if err := p.Reset(ctx, bounds.Base); err != nil {
 		return err
 	}
+	reader := batchesFor(p, r.reader)
 	at, err := p.Checkpoint(ctx)
 	for err == nil && at.Seq < bounds.Last.Seq {
 		var batch events.Batch
-		if batch, err = r.reader.Read(ctx, at); err != nil {
+		if batch, err = reader.Read(ctx, at); err != nil {
 			break
 		}
 		err = p.Apply(ctx, batch)

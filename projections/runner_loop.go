@@ -20,7 +20,7 @@ type loop struct {
 	projection Projection
 	cfg        RunnerConfig
 	reader     *events.Reader
-	together   *sharedReader // shared by all projections of the runner
+	batches    events.BatchReader // of this projection; shares its readings with the others
 	log        *slog.Logger
 	tracer     *tracer // nil if traces are off
 	lease      lease
@@ -123,7 +123,7 @@ func (l *loop) stored(ctx context.Context) (events.ID, error) {
 // session runs the projection as a handler of a Watermill router until ctx ends.
 func (l *loop) session(ctx context.Context) error {
 	subscriber, err := events.NewBatchSubscriber(l.cfg.Client, events.BatchSubscriberConfig{
-		ReaderConfig: readerConfig(l.cfg), Reader: l.together,
+		ReaderConfig: readerConfig(l.cfg), Reader: l.batches,
 		Name: l.projection.Name(), Start: l.start, OnBroken: l.broken,
 		RetryDelay: retryFirst, RetryDelayMax: retryLast,
 	})

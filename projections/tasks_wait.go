@@ -17,12 +17,28 @@ type waiters struct {
 	mu      sync.Mutex
 	applied events.ID     // the last event that this process applied itself
 	changed chan struct{} // closed when applied moves; nil if there is no waiter
+	waiting int           // calls of WaitFor
+}
+
+// wanted reports whether somebody waits for the view.
+func (w *waiters) wanted() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.waiting > 0
+}
+
+func (w *waiters) wait(more int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting += more
 }
 
 // WaitFor waits for at most limit until the view has applied an event. Another process or a crash of
 // Postgres may still move the view back. TaskPage.At says how far it is. The error is Postgres's or
 // the context's.
 func (t *Tasks) WaitFor(ctx context.Context, event events.ID, limit time.Duration) error {
+	t.wait(1)
+	defer t.wait(-1)
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	for {
