@@ -8,10 +8,13 @@ const DefaultPriority = 50
 // maxText is the maximum length of a task's text in characters.
 const maxText = 500
 
+// noNull is a pattern for text without U+0000.
+const noNull = `^[^\x00]*$`
+
 // Text limits a task's text. The pattern shows clients part of what the decoder rejects in every
 // param.
 func Text(s *jsonschema.Schema) {
-	s.MinLength, s.MaxLength, s.Pattern = new(1), new(maxText), `^[^\x00]*$`
+	s.MinLength, s.MaxLength, s.Pattern = new(1), new(maxText), noNull
 }
 
 // Priority limits a task's priority: 0 to 100.

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -108,12 +109,9 @@ func (o *object) nested(raw []byte, to reflect.Value) string {
 }
 
 func stringDecoder(schema *jsonschema.Schema) (func([]byte, reflect.Value) string, error) {
-	var pattern *regexp.Regexp
-	if schema.Pattern != "" {
-		var err error
-		if pattern, err = regexp.Compile(schema.Pattern); err != nil {
-			return nil, err
-		}
+	matches, err := matcher(schema.Pattern)
+	if err != nil {
+		return nil, err
 	}
 	var allowed []string
 	for _, v := range schema.Enum {
@@ -130,7 +128,7 @@ func stringDecoder(schema *jsonschema.Schema) (func([]byte, reflect.Value) strin
 		if wrong := checkString(schema, allowed, s); wrong != "" {
 			return wrong
 		}
-		if pattern != nil && !pattern.MatchString(s) {
+		if !matches(s) {
 			if schema.Pattern == NoControls {
 				return "must not hold control characters"
 			}
@@ -139,6 +137,23 @@ func stringDecoder(schema *jsonschema.Schema) (func([]byte, reflect.Value) strin
 		to.SetString(s)
 		return ""
 	}, nil
+}
+
+// matcher returns a function that reports whether a text matches a schema's pattern. The patterns of
+// params that every call has are matched without a regexp, which would cost more than the rest of
+// the param.
+func matcher(pattern string) (func(string) bool, error) {
+	switch pattern {
+	case "", noNull: // the decoder rejects U+0000 in every param
+		return func(string) bool { return true }, nil
+	case NoControls:
+		return func(s string) bool { return strings.IndexFunc(s, unicode.IsControl) < 0 }, nil
+	}
+	compiled, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, err
+	}
+	return compiled.MatchString, nil
 }
 
 func checkString(schema *jsonschema.Schema, allowed []string, s string) string {

@@ -57,38 +57,18 @@ func (h *handler) run(ctx context.Context, calls []call, from api.Request, room 
 			h.call(ctx, &calls[i-1], from, room)
 		}
 	}
-	other := func() {
-		defer h.helpers.Release(1)
-		growStack()
-		work()
-	}
 	var others sync.WaitGroup
 	for range min(len(calls), h.concurrency) - 1 {
-		if !h.helpers.TryAcquire(1) {
+		others.Add(1)
+		if !h.helpers.run(func() { defer others.Done(); work() }) {
+			others.Done()
 			break
 		}
-		others.Go(other)
 	}
 	// This goroutine has nothing else to do, so it works too.
 	work()
 	others.Wait()
 }
-
-// stackRoom is roughly the stack that validating params takes. It is a power of two.
-const stackRoom = 8 << 10
-
-// growStack grows the stack of a new goroutine in one step. Otherwise the runtime doubles and
-// copies it three times, each time deep inside a call. For params that a schema validates, that
-// took half of a batch's time (BenchmarkBatch100Deep).
-//
-//go:noinline
-func growStack() byte {
-	var room [stackRoom]byte
-	// The compiler cannot know the index, so it must keep the array.
-	return room[stackSlot.Load()%stackRoom]
-}
-
-var stackSlot atomic.Uint32
 
 func (h *handler) call(ctx context.Context, c *call, from api.Request, room *answers.Exchange) {
 	if c.fault != nil {

@@ -16,8 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/httpapi"
@@ -71,7 +69,7 @@ func TestBatchesShareTheirHelpers(t *testing.T) {
 		mu.Unlock()
 		return nil, nil
 	})
-	h.helpers = semaphore.NewWeighted(helpers)
+	h.helpers = newHelpers(helpers)
 	body := "[" + strings.Repeat(short+",", 99) + short + "]"
 	var all sync.WaitGroup
 	for range batches {
@@ -85,7 +83,9 @@ func TestBatchesShareTheirHelpers(t *testing.T) {
 	if most != batches+helpers {
 		t.Errorf("%d calls ran at once, want %d", most, batches+helpers)
 	}
-	if !h.helpers.TryAcquire(helpers) {
+	within, end := context.WithTimeout(t.Context(), 10*time.Second) // they end when they are idle
+	defer end()
+	if err := h.helpers.free.Acquire(within, helpers); err != nil {
 		t.Errorf("fewer than %d helpers are left", helpers)
 	}
 }

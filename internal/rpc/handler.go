@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/httpapi"
 )
@@ -37,7 +35,7 @@ type Options struct {
 }
 
 type handler struct {
-	helpers     *semaphore.Weighted
+	helpers     *helpers
 	writeWithin time.Duration
 	dispatcher  httpapi.Dispatcher
 	log         *slog.Logger
@@ -53,7 +51,7 @@ type handler struct {
 // body, while too many long ones are being read).
 func NewHandler(d httpapi.Dispatcher, opts Options) http.Handler {
 	h := &handler{dispatcher: d, log: opts.Log, concurrency: opts.Concurrency, caller: opts.Caller, known: opts.Known, writeWithin: httpapi.WriteWithin, answers: opts.Answers}
-	h.helpers = semaphore.NewWeighted(maxHelpers)
+	h.helpers = newHelpers(maxHelpers)
 	if h.log == nil {
 		h.log = slog.Default()
 	}
