@@ -33,16 +33,34 @@ func (l lot) takes(c *pending) bool {
 	return len(c.keys) == 1 && len(first.keys) == 1 && c.keys[0] == first.keys[0] && len(c.args) == len(first.args)
 }
 
+// args returns the arguments of the script that runs the lot. What all calls begin with alike, such
+// as the context of their events, is sent once.
 func (l lot) args() []any {
+	first := l.calls[0].args
 	if len(l.calls) == 1 {
-		return l.calls[0].args
+		return first
 	}
-	width := len(l.calls[0].args)
-	args := append(make([]any, 0, 2+len(l.calls)*width), len(l.calls), width)
+	shared := len(first)
+	for _, c := range l.calls[1:] {
+		shared = alike(first[:shared], c.args)
+	}
+	args := make([]any, 0, 3+shared+len(l.calls)*(len(first)-shared))
+	args = append(append(args, len(l.calls), len(first), shared), first[:shared]...)
 	for _, c := range l.calls {
-		args = append(args, c.args...)
+		args = append(args, c.args[shared:]...)
 	}
 	return args
+}
+
+// alike returns how many of the arguments in a are the same text in b, up to the first that is not.
+func alike(a, b []any) int {
+	for i := range a {
+		x, ok := a[i].(string)
+		if y, also := b[i].(string); !ok || !also || x != y {
+			return i
+		}
+	}
+	return len(a)
 }
 
 // settle sets the reply of each call and wakes its caller.

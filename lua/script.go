@@ -55,8 +55,9 @@ type Script struct {
 	// any number of arguments.
 	Args []string
 	Rest bool
-	// Lot is the script that runs several calls in one EVALSHA; nil if LotSize is 0. Its ARGV holds
-	// the number of calls, the number of arguments of each call, and the arguments of all calls.
+	// Lot is the script that runs a lot: ARGV[1] is the number of calls, ARGV[2] the number of
+	// arguments of each call, and ARGV[3] how many of them, from the first, are the same in all
+	// calls. These follow, then the other arguments of each call.
 	Lot *Script
 }
 
@@ -168,10 +169,12 @@ end
 const (
 	lotArguments = "local given, ARGV = ARGV, {}\n"
 	eachOfLot    = `
-local calls, width = tonumber(given[1]), tonumber(given[2])
+local calls, width, shared = tonumber(given[1]), tonumber(given[2]), tonumber(given[3])
 local replies = {}
+for i = 1, shared do ARGV[i] = given[3 + i] end
 for call = 0, calls - 1 do
-for i = 1, width do ARGV[i] = given[2 + call * width + i] end
+local offset = 3 + call * (width - shared)
+for i = shared + 1, width do ARGV[i] = given[offset + i] end
 `
 	endOfLot = `
 replies[call + 1] = reply or false
