@@ -22,7 +22,7 @@ func (p *paced) Read(ctx context.Context, after events.ID) (events.Batch, error)
 		<-ctx.Done()
 		return events.Batch{}, ctx.Err()
 	}
-	time.Sleep(linger)
+	<-time.After(linger)
 	b := events.Batch{After: after}
 	for n := range p.sizes[p.read] {
 		id := events.ID{MS: 1, Seq: after.Seq + int64(n) + 1}
