@@ -9,9 +9,9 @@ import (
 	"github.com/claudebench/claudebench/internal/command"
 )
 
-// authorize finds the caller's token and refuses a method that needs a role which it has not. Where
-// tokens are in use a caller without one is refused, whatever the transport that let it in has
-// checked.
+// authorize returns the caller's token, or an error if the token has none of the roles that the
+// method needs. If authentication is enabled, it rejects a caller without a known token, even if
+// the transport let that caller in.
 func (c *Coordinator) authorize(r api.Request, m *command.Method) (api.Token, *api.Error) {
 	if c.tokens == nil {
 		return api.Token{}, nil

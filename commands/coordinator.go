@@ -1,12 +1,13 @@
-// Package commands runs the coordinator's methods. The methods themselves are in a package for each
-// domain, system and task; list.go lists the domains. Transports, discovery and documentation
+// Package commands runs the coordinator's methods. The methods themselves are in one package for
+// each domain, system and task; list.go lists the domains. Transports, discovery and documentation
 // derive from that list.
 //
-// Transports call Coordinator.Call, the monitor calls Coordinator.Sweep. Every command is decided
-// by a script in Redis, so any number of coordinators work side by side; nothing is kept here but
-// circuit breakers and statistics. When Redis cannot be reached, Call returns "Redis unavailable"
-// within the method's timeout, or "Outcome unknown" when a script was sent and its reply was lost.
-// After some of these in a row it returns "Circuit breaker open" at once, for the method's time.
+// Transports call Coordinator.Call, and the monitor calls Coordinator.Sweep. A script in Redis
+// decides every command, so any number of coordinators work side by side. The process itself keeps
+// only circuit breakers and statistics. If Redis is unavailable, Call returns "Redis unavailable"
+// within the method's timeout, or "Outcome unknown" if a script was sent and its reply was lost.
+// After several such errors in a row, the method's circuit breaker opens, and Call returns "Circuit
+// breaker open" at once until the breaker's time is over.
 package commands
 
 import (
@@ -34,11 +35,11 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// Options configure a Coordinator. Zero values take the defaults that are named.
+// Options configure a Coordinator. A zero value means the default.
 type Options struct {
-	// Runner runs the scripts. A process has one for each Redis.
+	// Runner runs the scripts. A process has one Runner for each Redis.
 	Runner *lua.Runner
-	// Keys are those of the coordinator's namespace. The default is the default namespace.
+	// Keys are the key names of the coordinator's namespace. The default is the default namespace.
 	Keys keys.Space
 	// InstanceTTL is how long a registration lasts without a heartbeat. The default is 30 s.
 	InstanceTTL time.Duration
@@ -46,23 +47,24 @@ type Options struct {
 	MonitorInterval time.Duration
 	// TaskRetention is how long finished tasks stay in Redis. The default is 7 days.
 	TaskRetention time.Duration
-	// RateLimits replaces the limits of methods, in calls a minute of each actor; 0 is no limit. A
-	// method that counts as another always has the other's limits.
+	// RateLimits overrides the rate limits of methods by name, in calls a minute of each actor; 0
+	// is no limit. A method that counts as another method always has that method's limits.
 	RateLimits map[string]int
-	// TokenRateLimits replaces the limits of all instances of a token together, in calls a minute;
-	// 0 is no limit. The default is five times the method's limit.
+	// TokenRateLimits overrides the rate limits of all instances of a token together, by method, in
+	// calls a minute; 0 is no limit. The default is five times the method's limit.
 	TokenRateLimits map[string]int
-	// ByteLimit is how many bytes of params a token, or an address without one, may bring a minute,
-	// and how many bytes of answers it may get from task.claim and task.update; 0 is none. Params
-	// and answers of up to 4 KiB do not count.
+	// ByteLimit is the maximum number of bytes of params a minute that a token, or an address
+	// without one, may send to methods that change something. It is also the maximum number of
+	// bytes of answers a minute that task.claim and task.update may return to it. 0 is no limit.
+	// Params and answers of up to 4 KiB do not count.
 	ByteLimit int
-	// Name identifies the coordinator in leases and in notes on its circuits. The default is
-	// random.
+	// Name identifies the coordinator in leases and in the circuit breaker states that it reports
+	// to Redis. The default is random.
 	Name string
-	// FlushDies reports whether a flush stops at a step, as if the coordinator died. It is for
+	// FlushDies reports whether a flush stops at a step, as if the coordinator had died. It is for
 	// tests.
 	FlushDies func(ctx context.Context, step string) bool
-	// BreakerOpen replaces the time that circuit breakers stay open; 0 keeps each method's. It is
+	// BreakerOpen overrides how long circuit breakers stay open; 0 keeps each method's time. It is
 	// for tests.
 	BreakerOpen time.Duration
 	// Tokens holds the accepted tokens. Nil disables authentication.
@@ -71,9 +73,9 @@ type Options struct {
 	Tasks taskview.View
 	// Rows are the rows of that view, which a flush deletes. Nil means no Postgres.
 	Rows taskview.Rows
-	// MCP is set if the MCP endpoint is served, which system.health tells.
+	// MCP is set if the MCP endpoint is served. system.health reports it.
 	MCP bool
-	// Traces makes the spans of commands and their scripts. Nil disables traces.
+	// Traces creates the spans of commands and their scripts. Nil disables traces.
 	Traces trace.TracerProvider
 	// Logger receives the coordinator's own faults. The default is slog.Default().
 	Logger *slog.Logger
@@ -90,10 +92,10 @@ type Coordinator struct {
 	tick     reassign.SweepOptions
 	sweeper  *reassign.Reassigner
 	probe    *readiness.Probe
-	tracer   trace.Tracer // nil where traces are off
+	tracer   trace.Tracer // nil if traces are disabled
 	logger   *slog.Logger
 
-	// mcp counts the calls that came by MCP.
+	// mcp counts the calls over MCP.
 	mcp callstats.Counter
 }
 
@@ -166,13 +168,14 @@ func New(o Options) (*Coordinator, error) {
 	return c, nil
 }
 
-// Methods returns the methods with the limits in force. They must not be changed.
+// Methods returns the methods with the limits in force. Callers must not modify them.
 func (c *Coordinator) Methods() []*command.Method { return c.list }
 
 // Known reports whether a method exists.
 func (c *Coordinator) Known(method string) bool { return c.methods[method] != nil }
 
-// Stats returns the statistics of all methods, in the order of Methods, without calls under way.
+// Stats returns the statistics of all methods, in the order of Methods. It leaves out calls in
+// progress.
 func (c *Coordinator) Stats() []callstats.Stats {
 	all := make([]callstats.Stats, len(c.list))
 	for i, m := range c.list {
@@ -182,19 +185,19 @@ func (c *Coordinator) Stats() []callstats.Stats {
 	return all
 }
 
-// MCPStats returns the statistics of all calls by MCP.
+// MCPStats returns the statistics of all calls over MCP.
 func (c *Coordinator) MCPStats() callstats.Stats { return c.mcp.Snapshot("") }
 
-// Writable returns nil if Redis takes commands, else the error that they meet. It asks Redis at
-// most once a second, and returns within about a second.
+// Writable returns nil if Redis accepts commands, else the error that commands get. It asks Redis
+// at most once a second and returns within about a second.
 func (c *Coordinator) Writable(ctx context.Context) error { return c.probe.Writable(ctx) }
 
-// Stop ends the flushes under way, which outlive their callers, and waits until each is undone or
-// left to another coordinator.
+// Stop ends the flushes in progress, which outlive their callers. It waits until each of them is
+// undone or left to another coordinator.
 func (c *Coordinator) Stop() { c.flusher.Stop() }
 
 // Sweep is one tick of the monitor. It declares instances dead that have been silent for the
-// instance TTL, returns the tasks of instances that are gone, and assigns them to live workers. It
+// instance TTL, requeues the tasks of lost instances, and assigns waiting tasks to live workers. It
 // also finishes or undoes a flush whose coordinator is gone, and reports the changes of this
 // coordinator's circuit breakers. Several coordinators may call it at once.
 func (c *Coordinator) Sweep(ctx context.Context) error {
@@ -211,11 +214,12 @@ func (c *Coordinator) Sweep(ctx context.Context) error {
 	return err
 }
 
-// ReportCircuits tells Redis what the circuit breakers of this coordinator did. Sweep does it too.
+// ReportCircuits reports the changes of this coordinator's circuit breakers to Redis. Sweep calls
+// it too.
 func (c *Coordinator) ReportCircuits(ctx context.Context) error { return c.circuits.Report(ctx) }
 
 // Call runs one command and returns its result as JSON. Compare its error with nil before assigning
-// it to a variable of type error, where a nil *api.Error is not nil.
+// it to a variable of type error: a nil *api.Error in such a variable is not nil.
 func (c *Coordinator) Call(ctx context.Context, request api.Request) (json.RawMessage, *api.Error) {
 	m := c.methods[request.Method]
 	if m == nil {
@@ -238,7 +242,7 @@ func (c *Coordinator) Call(ctx context.Context, request api.Request) (json.RawMe
 	return result, failed
 }
 
-// perform runs a command whose method exists.
+// perform authorizes and runs one command.
 func (c *Coordinator) perform(ctx context.Context, m *command.Method, request api.Request) (json.RawMessage, *api.Error) {
 	ctx, cancel := context.WithDeadlineCause(ctx, request.Received.Add(m.Timeout), command.ErrTimeout)
 	defer cancel()

@@ -17,7 +17,8 @@ func methods(forSystem system.Options, forTask task.Options) ([]*command.Method,
 }
 
 // Methods lists all methods with their documented limits, in the order in which they are
-// documented. They describe the API and cannot be called. An error is a fault in the lists.
+// documented. They describe the API and cannot be called. An error means that the lists themselves
+// are faulty.
 func Methods() ([]*command.Method, error) { return methods(system.Options{}, task.Options{}) }
 
 // MethodNames lists the names of all methods.

@@ -14,27 +14,27 @@ import (
 	"github.com/claudebench/claudebench/internal/command"
 )
 
-// What is in this file runs only where traces are on. Spans tell which method, which script and how
-// it ended, never params, results or who called.
+// The code in this file runs only if traces are enabled. Spans contain the method, the script and
+// the outcome. They contain no params, results or callers.
 
-// tracerName is the instrumentation scope of the spans made here.
+// tracerName is the instrumentation scope of the spans created here.
 const tracerName = "github.com/claudebench/claudebench/commands"
 
-// traceparent is the only member of W3C Trace Context that the envelope has a place for.
+// traceparent is the only member of W3C Trace Context that the envelope has a field for.
 const traceparent = "traceparent"
 
-// performTraced is perform in a span of the command, which is a child of the caller's. The events
-// that the command emits name the command's span in place of the caller's, so that what follows
-// from them hangs below it. A call that is not sampled is as with traces off: its events name what
-// the caller sent.
+// performTraced runs perform in a span, which is a child of the caller's span. The events of the
+// command refer to the command's span instead of the caller's, so that the spans of later work are
+// children of the command's. If the call is not sampled, its events keep the trace that the caller
+// sent, as if traces were disabled.
 func (c *Coordinator) performTraced(ctx context.Context, m *command.Method, request api.Request) (result json.RawMessage, failed *api.Error) {
 	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{traceparent: request.Trace})
 	ctx, span := c.tracer.Start(ctx, m.Name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(request.Received),
 		trace.WithAttributes(semconv.RPCSystemNameJSONRPC, semconv.RPCMethod(m.Name)))
-	failed = api.Internal("") // what a panic leaves behind
+	failed = api.Internal("") // the outcome if perform panics
 	defer func() {
 		tellCommand(span, failed)
-		span.End() // deferred by itself it would put the text of a panic into the span
+		span.End() // a deferred span.End would record the text of a panic in the span
 	}()
 	if span.SpanContext().IsSampled() {
 		carrier := propagation.MapCarrier{}
@@ -44,8 +44,8 @@ func (c *Coordinator) performTraced(ctx context.Context, m *command.Method, requ
 	return c.perform(ctx, m, request)
 }
 
-// tellCommand says how a command ended. A caller's mistake is told by its code; the span failed
-// only where we or the infrastructure did.
+// tellCommand sets the outcome of a command on its span. The status of the span is an error only if
+// the coordinator or its infrastructure failed, not if the caller made a mistake.
 func tellCommand(span trace.Span, failed *api.Error) {
 	if failed == nil {
 		return
