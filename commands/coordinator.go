@@ -35,7 +35,7 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// Options configure a Coordinator. A zero value means the default.
+// Options configure a Coordinator. Zero values mean the documented defaults.
 type Options struct {
 	// Runner runs the scripts. A process has one Runner for each Redis.
 	Runner *lua.Runner

@@ -17,11 +17,12 @@ import (
 // ClaimTaskParams are the params of task.claim.
 type ClaimTaskParams struct {
 	WorkerID       api.ID `json:"workerId" jsonschema:"the instance that will do the work"`
-	MaxTasks       *int   `json:"maxTasks,omitempty" jsonschema:"the maximum number of tasks to claim; default 1. Fewer are claimed once their text and metadata exceed 4 MiB"`
+	MaxTasks       *int   `json:"maxTasks,omitempty" jsonschema:"the maximum number of tasks to claim; default 1. The call claims no further task once the text and metadata of its tasks exceed 4 MiB"`
 	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
 }
 
-// ClaimTaskResult is the result of task.claim; Tasks is there when more than one was asked for.
+// ClaimTaskResult is the result of task.claim. Tasks is set only if the call asks for more than one
+// task and claims one.
 type ClaimTaskResult struct {
 	Claimed bool       `json:"claimed"`
 	TaskID  api.TaskID `json:"taskId,omitempty"`
@@ -36,9 +37,10 @@ type claimTaskArgs struct {
 }
 
 const (
-	// maxClaimed is how many tasks a call may claim.
+	// maxClaimed is the maximum number of tasks that a call may claim.
 	maxClaimed = 100
-	// maxClaimedInLot is how many tasks a call may claim that shares an EVALSHA with others.
+	// maxClaimedInLot is the maximum number of tasks that a call may claim if it shares an EVALSHA
+	// with other calls. Larger claims have an EVALSHA of their own.
 	maxClaimedInLot = 10
 )
 

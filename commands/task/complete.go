@@ -15,12 +15,12 @@ import (
 
 // CompleteTaskParams are the params of task.complete.
 type CompleteTaskParams struct {
-	ID             api.TaskID `json:"id,omitempty" jsonschema:"the task; taskId says the same"`
-	TaskID         api.TaskID `json:"taskId,omitempty" jsonschema:"another name of id"`
-	WorkerID       api.ID     `json:"workerId,omitempty" jsonschema:"who must own the task; without it whoever does"`
-	Attempt        *int       `json:"attempt,omitempty" jsonschema:"which must be the task's: give it when you might have been taken for dead"`
-	Result         api.Value  `json:"result,omitempty" jsonschema:"what the work gave; any JSON"`
-	Error          api.Value  `json:"error,omitempty" jsonschema:"makes the task failed instead of completed"`
+	ID             api.TaskID `json:"id,omitempty" jsonschema:"the task to finish; required unless taskId is given"`
+	TaskID         api.TaskID `json:"taskId,omitempty" jsonschema:"another name for id"`
+	WorkerID       api.ID     `json:"workerId,omitempty" jsonschema:"the instance that must own the task; if left out, any owner is accepted"`
+	Attempt        *int       `json:"attempt,omitempty" jsonschema:"the attempt that task.claim returned. It must be the task's current attempt, so a worker that was declared dead cannot finish a task that was claimed again"`
+	Result         api.Value  `json:"result,omitempty" jsonschema:"the result of the work; any JSON"`
+	Error          api.Value  `json:"error,omitempty" jsonschema:"why the work failed; any JSON. Unless it is null, the task becomes failed instead of completed"`
 	IdempotencyKey string     `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
 }
 
@@ -73,13 +73,13 @@ func (o Options) completeMethod() (*command.Method, error) {
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
 		Roles:       command.Writers,
 		Effect:      command.Sets,
-		// A model must say as whom, and for which claim, it finishes.
+		// A model must name the worker and the claim for which it finishes the task.
 		MCPRequired: []string{"workerId", "attempt"},
 		Refine:      refineComplete,
 	}, o.completeTask().One)
 }
 
-// task returns the task that is to be finished, by either of its names.
+// task returns the ID of the task to finish, which the params name id or taskId.
 func (p *CompleteTaskParams) task() (api.TaskID, error) {
 	switch {
 	case p.ID == "" && p.TaskID == "":
@@ -92,7 +92,7 @@ func (p *CompleteTaskParams) task() (api.TaskID, error) {
 	return p.ID, nil
 }
 
-// notNull is the text of a value that is given and not null.
+// notNull returns a value, or nil if the value is missing or null.
 func notNull(v api.Value) []byte {
 	if string(v) == "null" {
 		return nil

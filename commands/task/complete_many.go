@@ -16,7 +16,7 @@ type CompleteManyParams struct {
 	Items []api.Value `json:"items" jsonschema:"the finished tasks, each an object with the params of task.complete"`
 }
 
-// completeManyMethod returns task.complete_many; single is task.complete.
+// completeManyMethod returns task.complete_many. single is task.complete.
 func (o Options) completeManyMethod(single *command.Method) (*command.Method, error) {
 	items, err := params.New[CompleteTaskParams](refineComplete)
 	if err != nil {

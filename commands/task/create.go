@@ -14,9 +14,9 @@ import (
 
 // CreateTaskParams are the params of task.create.
 type CreateTaskParams struct {
-	Text           string     `json:"text" jsonschema:"what is to be done"`
-	Priority       *int       `json:"priority,omitempty" jsonschema:"the highest first; 50 when left out"`
-	Metadata       api.Object `json:"metadata,omitempty" jsonschema:"whatever the task needs; roles (array of strings) are those a worker must have"`
+	Text           string     `json:"text" jsonschema:"the work to do"`
+	Priority       *int       `json:"priority,omitempty" jsonschema:"the highest is claimed first; default 50"`
+	Metadata       api.Object `json:"metadata,omitempty" jsonschema:"any members; the member roles, an array of strings, lists the roles that a worker must have"`
 	IdempotencyKey string     `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
 }
 

@@ -13,11 +13,11 @@ import (
 	"github.com/claudebench/claudebench/internal/params"
 )
 
-// maxMany is how many items a call may have.
+// maxMany is the maximum number of items of a call.
 const maxMany = 1000
 
-// manyTimeout is the timeout of a call with many items. It takes them some 20 ms where nobody else
-// calls.
+// manyTimeout is the timeout of a call with many items. On an idle coordinator the items take some
+// 20 ms.
 const manyTimeout = 15 * time.Second
 
 // CreateManyParams are the params of task.create_many.
@@ -25,7 +25,7 @@ type CreateManyParams struct {
 	Tasks []api.Value `json:"tasks" jsonschema:"the tasks, each an object with the params of task.create"`
 }
 
-// createManyMethod returns task.create_many; single is task.create.
+// createManyMethod returns task.create_many. single is task.create.
 func createManyMethod(single *command.Method) (*command.Method, error) {
 	items, err := params.New[CreateTaskParams](refineCreate)
 	if err != nil {
@@ -46,7 +46,8 @@ func createManyMethod(single *command.Method) (*command.Method, error) {
 	})
 }
 
-// manyItems bounds the items of a call and gives them their schema.
+// manyItems returns a Refine function that bounds the number of items in a member and sets their
+// schema.
 func manyItems(member string, item *jsonschema.Schema) func(map[string]*jsonschema.Schema) {
 	return func(p map[string]*jsonschema.Schema) {
 		p[member].MinItems, p[member].MaxItems = new(1), new(maxMany)

@@ -25,13 +25,13 @@ type ListTasksParams struct {
 	Status     string `json:"status,omitempty" jsonschema:"only tasks with this status"`
 	AssignedTo api.ID `json:"assignedTo,omitempty" jsonschema:"only tasks of this instance"`
 	Priority   *int   `json:"priority,omitempty" jsonschema:"only tasks with this priority"`
-	Limit      *int   `json:"limit,omitempty" jsonschema:"how many to list, 100 when left out"`
-	Offset     *int   `json:"offset,omitempty" jsonschema:"how many to pass over"`
-	OrderBy    string `json:"orderBy,omitempty" jsonschema:"createdAt when left out; the task's number breaks ties"`
-	Order      string `json:"order,omitempty" jsonschema:"desc when left out"`
+	Limit      *int   `json:"limit,omitempty" jsonschema:"the maximum number of tasks to list; default 100"`
+	Offset     *int   `json:"offset,omitempty" jsonschema:"the number of tasks to skip; default 0"`
+	OrderBy    string `json:"orderBy,omitempty" jsonschema:"the field to order by; default createdAt; the task's number breaks ties"`
+	Order      string `json:"order,omitempty" jsonschema:"the direction of the order; default desc"`
 }
 
-// ListTasksResult is the result of task.list; TotalCount counts all that match.
+// ListTasksResult is the result of task.list. TotalCount counts all tasks that match.
 type ListTasksResult struct {
 	Tasks      []api.Task `json:"tasks"`
 	TotalCount int        `json:"totalCount"`
@@ -39,11 +39,11 @@ type ListTasksResult struct {
 	Behind     *Behind    `json:"behind,omitempty"`
 }
 
-// Behind is how far the list is behind the log. It is left out when the list has all that was
-// committed before the call.
+// Behind is how far the list is behind the log. It is left out if the view has applied everything
+// that was committed before the call.
 type Behind struct {
-	Events int64 `json:"events" jsonschema:"events that the list lacks, at most"`
-	MS     int64 `json:"ms" jsonschema:"age of the oldest of them"`
+	Events int64 `json:"events" jsonschema:"the maximum number of events that the list lacks"`
+	MS     int64 `json:"ms" jsonschema:"the age of the oldest of these events, in ms"`
 }
 
 var listTasks = lua.Bind[lua.NoArgs]("list_tasks")
@@ -51,23 +51,23 @@ var listTasks = lua.Bind[lua.NoArgs]("list_tasks")
 const (
 	defaultPage = 100
 	maxPage     = 1000
-	// maxTask is the longest task object: metadata of 1 MiB, and a result and an error that came in
-	// one body.
+	// maxTask is the maximum size of a task object in bytes: metadata of 1 MiB, and a result and an
+	// error that arrived in one request body.
 	maxTask = 2<<20 + 8<<10
-	// maxList is how many bytes the tasks of a page may have, and makesList how often they lie in
-	// memory while the page is made: as rows, as task objects, and as the answer.
+	// maxList is the maximum size of the tasks of a page in bytes. makesList is the number of their
+	// copies in memory while the answer is built: rows, task objects, and the answer itself.
 	maxList   = 16<<20 + maxTask
 	makesList = 3
-	// viewPatience is how long a list waits for the view to have what was committed before the
-	// call.
+	// viewPatience is how long a list waits until the view has applied everything that was
+	// committed before the call.
 	viewPatience = 500 * time.Millisecond
 )
 
 func (o Options) listMethod() (*command.Method, error) {
 	return command.New[ListTasksParams, ListTasksResult](command.Spec{
 		Name: "task.list",
-		Description: "List tasks from the view in Postgres. Pages do not overlap while the tasks do not change. behind says that " +
-			"the view has not caught up. A caller has two lists under way at once; more wait, and are refused after three seconds.",
+		Description: "List tasks from the view in Postgres. Pages do not overlap while the tasks do not change. behind is " +
+			"there if the view has not caught up with the log. Two lists of a caller run at once; more wait, and are refused after three seconds.",
 		Limit:   600,
 		Timeout: 10 * time.Second,
 		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
@@ -84,7 +84,7 @@ func (o Options) listMethod() (*command.Method, error) {
 	}, o.list)
 }
 
-// anyOf is a list as an enum of a schema.
+// anyOf returns a list as an enum of a schema.
 func anyOf(list []string) []any {
 	all := make([]any, len(list))
 	for i, one := range list {
@@ -133,7 +133,7 @@ func (o Options) list(ctx context.Context, c *command.Call, p *ListTasksParams) 
 		}
 		behind = fmt.Sprintf(`,"behind":{"events":%d,"ms":%d}`, lag.Events, lag.Age.Milliseconds())
 	}
-	size := 64 // around the tasks
+	size := 64 // the text around the tasks
 	for _, t := range page.Tasks {
 		size += len(t) + 1
 	}
@@ -147,8 +147,9 @@ func (o Options) list(ctx context.Context, c *command.Call, p *ListTasksParams) 
 	return fmt.Appendf(out, `],"totalCount":%d,"hasMore":%t%s}`, page.Total, q.Offset+len(page.Tasks) < page.Total, behind), nil
 }
 
-// page reads a page as soon as the view has the last event before the call, and at the latest after
-// viewPatience. It checks the page's own checkpoint, because the view may be rebuilt after the wait.
+// page reads a page once the view has applied the last event before the call, or after viewPatience
+// at the latest. It checks the checkpoint of the page itself, because the view may be rebuilt after
+// the wait.
 func (o Options) page(ctx context.Context, q api.TaskQuery, last events.ID) (taskview.Page, error) {
 	reserved := false
 	for deadline := time.Now().Add(viewPatience); ; {

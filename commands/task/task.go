@@ -1,5 +1,8 @@
-// Package task is the domain of tasks: one file for each method of task.*, named after it, with the
+// Package task is the domain of tasks. Each method task.* has one file, named after it, with the
 // method's params, result, limits and script. Package commands lists its Methods.
+//
+// The methods return the errors of their scripts. If Redis is unavailable, every method fails. If
+// Postgres is unavailable, only task.list fails.
 package task
 
 import (
@@ -9,17 +12,17 @@ import (
 	"github.com/claudebench/claudebench/internal/taskview"
 )
 
-// Options are what the tasks' methods work with.
+// Options configure the methods.
 type Options struct {
-	// View is what task.list reads; nil without Postgres.
+	// View is the view that task.list reads. Nil means no Postgres.
 	View taskview.View
-	// Shares bound the lists under way of each caller.
+	// Shares limits the concurrent lists of each caller.
 	Shares *taskview.Shares
 	// Retention is how long a finished task stays in Redis.
 	Retention time.Duration
 }
 
-// Methods are the methods of the domain task, in the order in which they are documented.
+// Methods returns the methods of the domain task, in the order in which they are documented.
 func Methods(o Options) ([]*command.Method, error) {
 	create, err := createMethod()
 	if err != nil {

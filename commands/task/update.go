@@ -25,14 +25,15 @@ type UpdateTaskParams struct {
 
 // TaskUpdates is what task.update may change.
 type TaskUpdates struct {
-	Text     *string    `json:"text,omitempty" jsonschema:"what is to be done"`
-	Status   *string    `json:"status,omitempty" jsonschema:"pending releases the task; in_progress, completed and failed need an owner"`
+	Text     *string    `json:"text,omitempty" jsonschema:"the work to do"`
+	Status   *string    `json:"status,omitempty" jsonschema:"the new status; pending releases the task; in_progress, completed and failed need an owner"`
 	Priority *int       `json:"priority,omitempty" jsonschema:"the highest is claimed first"`
 	Metadata api.Object `json:"metadata,omitempty" jsonschema:"members to add or replace; the others stay"`
 }
 
-// updateTaskArgs are the script's arguments; what does not change is empty. Metadata is merged
-// already, from Members, the members to change, and Read, what the task had.
+// updateTaskArgs are the arguments of the script. Nil and empty mean unchanged. Members holds the
+// metadata members that the call changes, Read the metadata that the task had, and Metadata the
+// result of merging them.
 type updateTaskArgs struct {
 	ID                      string
 	Text                    *string
@@ -47,7 +48,7 @@ type updateTaskArgs struct {
 
 var updateTask = lua.Bind[updateTaskArgs]("update_task")
 
-// statuses are what a task can be.
+// statuses are the statuses that a task can have.
 var statuses = []any{"pending", "in_progress", "completed", "failed"}
 
 func (o Options) updateMethod() (*command.Method, error) {
@@ -71,11 +72,12 @@ func (o Options) updateMethod() (*command.Method, error) {
 	}, o.update)
 }
 
-// maxMetadata is how many bytes of metadata a task may come to have. What comes at once is as long
-// as a body at most.
+// maxMetadata is the maximum size of a task's metadata after a merge, in bytes. The maximum size of
+// a request body already bounds the metadata of one call.
 const maxMetadata = 1 << 20
 
-// maxMerges is how often metadata is merged again because somebody else changed it in between.
+// maxMerges is the maximum number of attempts to merge metadata. Another attempt is necessary if
+// another call has changed the metadata between the read and the write.
 const maxMerges = 20
 
 func (o Options) update(ctx context.Context, c *command.Call, p *UpdateTaskParams) (json.RawMessage, error) {
@@ -100,8 +102,8 @@ func (o Options) update(ctx context.Context, c *command.Call, p *UpdateTaskParam
 	return nil, &api.Error{Code: api.CodeConflict, Message: "Conflict", Data: map[string]any{"reason": "METADATA_CHANGED"}}
 }
 
-// mergeMetadata reads a task's metadata and puts changes over it. The script compares it with what
-// was read, so that nobody's change is lost.
+// mergeMetadata reads the metadata of a task and merges changes into it. The script compares the
+// task's metadata with what was read, so that no change of another call is lost.
 func mergeMetadata(ctx context.Context, c *command.Call, id api.TaskID, changes api.Object) (read, merged []byte, roles string, err error) {
 	if changes == nil {
 		return nil, nil, "", nil
