@@ -22,21 +22,21 @@ import (
 type ProcessBatchParams struct {
 	BatchID    api.ID      `json:"batchId" jsonschema:"the batch's id; a call with the same id and items continues the batch"`
 	InstanceID api.ID      `json:"instanceId" jsonschema:"the instance that processes it"`
-	Items      []api.Value `json:"items" jsonschema:"an object with text is a task {text, priority, metadata}; anything else becomes metadata.item of one"`
+	Items      []api.Value `json:"items" jsonschema:"an object with text is a task {text, priority, metadata}; any other value becomes metadata.item of a task"`
 }
 
 // ProcessBatchResult is the result of system.batch.process. Processed is false while the batch is
-// under way: another instance has its lock, the call's time was over, Redis went away, or the next
-// items were refused for Reason.
+// in progress: another instance holds its lock, the call's time was over, Redis became unavailable,
+// or the next items were refused for Reason.
 type ProcessBatchResult struct {
 	Processed      bool   `json:"processed"`
 	ProcessorID    string `json:"processorId"`
 	ItemsProcessed int    `json:"itemsProcessed"`
 	Total          int    `json:"total"`
-	Reason         string `json:"reason,omitempty" jsonschema:"why the next items were refused, in the words of a conflict's data; resolve it before calling again"`
+	Reason         string `json:"reason,omitempty" jsonschema:"why the next items were refused, as in the data of a conflict; resolve it before calling again"`
 }
 
-// batchTask is an item that is a task.
+// batchTask is an item that describes a task.
 type batchTask struct {
 	Text     string     `json:"text"`
 	Priority *int       `json:"priority,omitempty"`
@@ -53,7 +53,7 @@ type processBatchChunkArgs struct {
 	Context, Batch, Token string
 	Progress              int
 	Creator, Agent        string
-	Items                 []any // of each its text, priority, metadata and set of roles
+	Items                 []any // text, priority, metadata and set of roles of each item
 }
 
 var (
@@ -63,13 +63,13 @@ var (
 
 const (
 	maxBatchItems = 10_000
-	// batchChunk is how many items become tasks in one step, so that Redis serves others in
-	// between.
+	// batchChunk is the number of items that become tasks in one step. Redis serves other callers
+	// between the steps.
 	batchChunk = 50
-	// batchReserve is left of the call's time when it answers how far it has got, rather than be
-	// cut off.
+	// batchReserve is the part of the call's time that is kept for the answer. The call returns its
+	// progress before its time is over.
 	batchReserve = time.Second
-	maxBatchSets = 64 // of roles, as many as there may be in all
+	maxBatchSets = 64 // sets of roles; no more can be in use in all
 )
 
 func batchProcessMethod() (*command.Method, error) {
@@ -83,9 +83,9 @@ func batchProcessMethod() (*command.Method, error) {
 	}
 	return command.New[ProcessBatchParams, ProcessBatchResult](command.Spec{
 		Name: "system.batch.process",
-		Description: "Create a task for each item, exactly once. While another instance processes the batch, processed is false, with its id " +
-			"and how far it is. To go on with a batch that was left, or to see that it is finished, make the same call again; a " +
-			"batch is known for 7 days after its last step.",
+		Description: "Create a task for each item, exactly once. While another instance processes the batch, processed is false, and the " +
+			"result has that instance's id and its progress. To continue a batch that was left, or to see whether it is finished, " +
+			"repeat the call. A batch is known for 7 days after its last step.",
 		Limit:   10,
 		Timeout: 30 * time.Second,
 		Breaker: breaker.Setting{Failures: 3, Open: 60 * time.Second},
@@ -103,8 +103,8 @@ func batchProcessMethod() (*command.Method, error) {
 	})
 }
 
-// batchTasks are the arguments of the tasks that the items become: text, priority, metadata and set
-// of roles of each.
+// batchTasks returns the script's arguments for the items: text, priority, metadata and set of
+// roles of each.
 func batchTasks(items *params.Decoder[batchTask], p *ProcessBatchParams) ([]any, error) {
 	args := make([]any, 0, 4*len(p.Items))
 	sets := map[string]bool{}
@@ -146,10 +146,10 @@ func isTask(item api.Value) bool {
 	return false
 }
 
-// processBatch takes the batch's lock and works through the items from where the last one to have
-// it has got to. What it leaves, a failure or the end of its time included, the next call goes on
-// with. It has begun when it has the lock: if Redis goes away or refuses a chunk after that, the
-// result is how far it has got, since an error would mean that nothing changed.
+// processBatch takes the lock of the batch and processes the items that follow the batch's
+// progress. The next call continues after a failure, and after the end of the call's time. The
+// batch has begun once this call has the lock. If Redis becomes unavailable or refuses a chunk
+// after that, the result is the progress, because an error would mean that nothing changed.
 func processBatch(ctx context.Context, c *command.Call, p *ProcessBatchParams, tasks []any) (json.RawMessage, error) {
 	digest, err := digestOf(p.Items)
 	if err != nil {
@@ -188,8 +188,8 @@ func processBatch(ctx context.Context, c *command.Call, p *ProcessBatchParams, t
 	}
 }
 
-// processChunk makes tasks of the items that follow the first done ones. Its answer is nil while
-// there is more to do.
+// processChunk creates tasks from the items that follow the first done ones. The answer is nil if
+// items are left.
 func processChunk(ctx context.Context, c *command.Call, p *ProcessBatchParams, token string, done int, tasks []any) (json.RawMessage, error) {
 	reply, err := processBatchChunk.Run(ctx, c.Scripts(), processBatchChunkArgs{
 		Context: c.EventContext(string(p.InstanceID), c.Cause), Batch: string(p.BatchID), Token: token, Progress: done,
@@ -205,7 +205,8 @@ func processChunk(ctx context.Context, c *command.Call, p *ProcessBatchParams, t
 	return json.RawMessage(text), nil
 }
 
-// conflictReason is the reason of a conflict that a script returned; "" for any other error.
+// conflictReason returns the reason of a conflict that a script returned, or "" for any other
+// error.
 func conflictReason(err error) string {
 	var refused *lua.Error
 	var detail struct {
@@ -217,8 +218,8 @@ func conflictReason(err error) string {
 	return detail.Reason
 }
 
-// taken reads the reply of coordinate_batch: a token and how many items are done, or the answer of
-// the call.
+// taken parses the reply of coordinate_batch: a token and the number of processed items, or the
+// answer to the call.
 func taken(reply any) (token string, done int, answer json.RawMessage, err error) {
 	list, ok := reply.([]any)
 	if ok && len(list) == 1 {
@@ -234,7 +235,7 @@ func taken(reply any) (token string, done int, answer json.RawMessage, err error
 	return fmt.Sprint(list[1]), done, nil, nil
 }
 
-// digestOf knows items again, whatever order the members of objects are in.
+// digestOf returns a digest of items that does not depend on the order of the members of objects.
 func digestOf(items []api.Value) (string, error) {
 	all := make([]json.RawMessage, len(items))
 	for i, item := range items {

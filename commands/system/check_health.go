@@ -20,7 +20,7 @@ type CheckHealthParams struct {
 	Timeout *int `json:"timeout,omitempty" jsonschema:"silence in ms after which an instance is declared dead; default: the instance TTL; a shorter time needs the role operator"`
 }
 
-// maxHealthy is how many live instances system.check_health lists.
+// maxHealthy is the maximum number of live instances that system.check_health lists.
 const maxHealthy = 1000
 
 func (o Options) checkHealthMethod() (*command.Method, error) {
@@ -39,8 +39,8 @@ func (o Options) checkHealthMethod() (*command.Method, error) {
 	}, o.checkHealth)
 }
 
-// checkHealth returns what was done even if the rest failed: an error would mean that nothing
-// changed.
+// checkHealth returns what the check did even if the rest of it failed, because an error would mean
+// that nothing changed.
 func (o Options) checkHealth(ctx context.Context, c *command.Call, p *CheckHealthParams) (json.RawMessage, error) {
 	timeout := o.InstanceTTL.Milliseconds()
 	if p.Timeout != nil {

@@ -23,7 +23,7 @@ type DiscoverResult struct {
 	Methods []MethodInfo `json:"methods"`
 }
 
-// MethodInfo is what there is to know of a method; the schemas are JSON Schema 2020-12.
+// MethodInfo describes a method. Its schemas are JSON Schema 2020-12.
 type MethodInfo struct {
 	Name         string         `json:"name"`
 	Description  string         `json:"description"`
@@ -32,11 +32,11 @@ type MethodInfo struct {
 	Metadata     MethodMetadata `json:"metadata"`
 }
 
-// MethodMetadata is how a method may be called, and what it does.
+// MethodMetadata holds a method's limits and roles, and whether its calls change stored state.
 type MethodMetadata struct {
 	Persist   bool `json:"persist" jsonschema:"whether calls change stored state"`
 	RateLimit int  `json:"rateLimit" jsonschema:"calls a minute for each actor; 0 for no limit"`
-	// TokenRateLimit is for methods that are called for an instance.
+	// TokenRateLimit applies to calls for an instance.
 	TokenRateLimit int      `json:"tokenRateLimit" jsonschema:"calls a minute that a token may make for all its instances together; 0 for no limit"`
 	Roles          []string `json:"roles" jsonschema:"a token needs one of these roles"`
 }
@@ -73,7 +73,7 @@ func (o Options) discover(ctx context.Context, c *command.Call, p *DiscoverParam
 	return json.Marshal(result)
 }
 
-// Describe describes a method, with the limit that is in force.
+// Describe returns the description of a method, with the limits in force.
 func Describe(m *command.Method) (MethodInfo, error) {
 	input, err := json.Marshal(m.Params)
 	if err != nil {

@@ -19,14 +19,14 @@ type FlushParams struct {
 	IncludePostgres *bool  `json:"includePostgres,omitempty" jsonschema:"also delete the rows of the task view; default true"`
 }
 
-// flushConfirmation is what the caller has to say.
+// flushConfirmation is the text that the caller must send in confirm.
 const flushConfirmation = "FLUSH_ALL_DATA"
 
 func (o Options) flushMethod() (*command.Method, error) {
 	return command.New[FlushParams, flush.Result](command.Spec{
 		Name: "system.flush",
 		Description: "DANGER: delete all data of ClaudeBench in Redis, and the task rows in Postgres unless includePostgres is false. " +
-			"It cannot be undone. While it runs other commands get a conflict. Once a minute for all callers together.",
+			"It cannot be undone. While it runs, other commands fail with a conflict. At most once a minute for all callers together.",
 		Limit:   1,
 		Timeout: 10 * time.Minute,
 		Breaker: breaker.Setting{Failures: 3, Open: time.Minute},
@@ -39,12 +39,11 @@ func (o Options) flushMethod() (*command.Method, error) {
 	}, o.flush)
 }
 
-// flush starts a flush. Once it has begun it goes to its end, whether or not the caller waits for
-// it.
+// flush runs a flush. Once the flush has begun, it continues to its end even if the caller is gone.
 func (o Options) flush(ctx context.Context, c *command.Call, p *FlushParams) (json.RawMessage, error) {
 	include := p.IncludePostgres == nil || *p.IncludePostgres
 	if o.Flusher.Rows == nil && p.IncludePostgres != nil && include {
-		return nil, api.Internal(api.PostgresUnavailable) // it was asked for, and there is none
+		return nil, api.Internal(api.PostgresUnavailable) // the caller asked for Postgres explicitly
 	}
 	result, err := o.Flusher.Flush(ctx, flush.Order{
 		Context: c.EventContext("", c.Cause), Limit: c.Limit(), Include: include, Timeout: c.Timeout(),

@@ -51,7 +51,7 @@ type RecentEvent struct {
 	Payload   api.Object `json:"payload"`
 }
 
-// StateTotals are how many open tasks and live instances there are.
+// StateTotals are the numbers of all open tasks and all live instances.
 type StateTotals struct {
 	Tasks     int `json:"tasks"`
 	Instances int `json:"instances"`
@@ -61,15 +61,15 @@ type getSystemStateArgs struct{ TTL int64 } // ms
 
 var getSystemState = lua.Bind[getSystemStateArgs]("get_system_state")
 
-// maxState is the longest state: half a megabyte for each of three lists, and the one entry that
-// exceeds it.
+// maxState is the maximum size of the answer in bytes: half a MiB for each of the three lists, and
+// the last entry of each, which may exceed that.
 const maxState = 8 << 20
 
 func (o Options) getStateMethod() (*command.Method, error) {
 	return command.New[GetStateParams, GetStateResult](command.Spec{
 		Name: "system.get_state",
-		Description: "Read a snapshot of one moment: up to 200 open tasks, up to 200 live instances, and the last 100 events, in about " +
-			"half a megabyte each at most. What is empty is left out.",
+		Description: "Read a snapshot of one moment: up to 200 open tasks, up to 200 live instances, and the last 100 events, at most about " +
+			"half a megabyte each. Empty lists are left out.",
 		Limit:   50,
 		Timeout: 5 * time.Second,
 		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
@@ -121,7 +121,8 @@ func (o Options) getState(ctx context.Context, c *command.Call, _ *GetStateParam
 	return b.Bytes(), nil
 }
 
-// envelopes drops what is no JSON object: somebody else may have written to the log.
+// envelopes drops the entries that are not events, because another program may have written to the
+// log.
 func envelopes(events []string) []string {
 	kept := events[:0]
 	for _, e := range events {
@@ -132,7 +133,7 @@ func envelopes(events []string) []string {
 	return kept
 }
 
-// texts reads an array of strings in a reply.
+// texts returns the strings of an array in a reply.
 func texts(reply any) []string {
 	values, _ := reply.([]any)
 	list := make([]string, 0, len(values))

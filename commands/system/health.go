@@ -18,33 +18,31 @@ import (
 // HealthParams are the params of system.health: none.
 type HealthParams struct{}
 
-// HealthResult is the result of system.health. Status is healthy when all services work, degraded
-// when Redis does and another does not or an instance failed lately, unhealthy when Redis takes no
-// commands.
+// HealthResult is the result of system.health. Reasons is empty if the status is healthy.
 type HealthResult struct {
-	Status   string         `json:"status" jsonschema:"healthy; degraded when a service other than Redis is away, the task view is behind the log for more than ten seconds, or an instance failed less than five minutes ago and is not back; unhealthy when Redis takes no commands"`
+	Status   string         `json:"status" jsonschema:"healthy; degraded when a service other than Redis is unavailable, the task view is behind the log for more than ten seconds, or an instance failed less than five minutes ago and is not back; unhealthy when Redis takes no commands"`
 	Services HealthServices `json:"services"`
-	Reasons  []string       `json:"reasons,omitempty" jsonschema:"why it is not healthy, a sentence each; left out when it is"`
+	Reasons  []string       `json:"reasons,omitempty" jsonschema:"why the status is not healthy, one sentence for each reason"`
 }
 
-// HealthServices reports which services answer.
+// HealthServices reports which services work.
 type HealthServices struct {
-	Redis    bool `json:"redis" jsonschema:"it answers and takes commands"`
+	Redis    bool `json:"redis" jsonschema:"Redis answers and accepts commands"`
 	Postgres bool `json:"postgres" jsonschema:"false also if no database is configured"`
 	MCP      bool `json:"mcp"`
 }
 
 var getSystemHealth = lua.Bind[lua.NoArgs]("get_system_health")
 
-// healthPatience is how long each service has to answer: a fraction of the method's timeout, for
-// who asks wants to know soon that one does not.
+// healthPatience is how long each service has to answer. It is a fraction of the method's timeout,
+// so that the caller learns soon that a service is unavailable.
 const healthPatience = time.Second
 
 func (o Options) healthMethod() (*command.Method, error) {
 	return command.New[HealthParams, HealthResult](command.Spec{
 		Name: "system.health",
 		Description: "Report whether Redis takes commands, whether Postgres and MCP answer, and whether instances have failed. " +
-			"It answers while they are away, within about a second.",
+			"It returns within about a second even if they are unavailable.",
 		Limit:   100,
 		Timeout: 3 * time.Second,
 		Breaker: breaker.Setting{Failures: 10, Open: 20 * time.Second},
@@ -57,7 +55,8 @@ func (o Options) health(ctx context.Context, c *command.Call, _ *HealthParams) (
 	ctx, cancel := context.WithTimeout(ctx, healthPatience)
 	defer cancel()
 	found := health{mcp: o.MCP}
-	// Side by side: a service that hangs must not use up the time of the other.
+	// The checks run concurrently, so that one service that hangs does not use up the time of
+	// another.
 	var asked sync.WaitGroup
 	asked.Go(func() { found.lag, found.postgres = o.postgresAnswers(ctx, c.Scripts()) })
 	asked.Go(func() { found.redis = o.Writable(ctx) })
@@ -79,8 +78,7 @@ func (o Options) health(ctx context.Context, c *command.Call, _ *HealthParams) (
 	return json.Marshal(found.result())
 }
 
-// postgresAnswers returns nil if the task view can be read, and how far it is behind the log if
-// Redis tells.
+// postgresAnswers returns nil if the task view can be read, and the view's lag if Redis returns it.
 func (o Options) postgresAnswers(ctx context.Context, scripts lua.Scripts) (taskview.Lag, error) {
 	if o.View == nil {
 		return taskview.Lag{}, taskview.ErrNotConfigured
@@ -91,14 +89,14 @@ func (o Options) postgresAnswers(ctx context.Context, scripts lua.Scripts) (task
 	}
 	lag, err := taskview.ReadLag(ctx, scripts, at)
 	if err != nil {
-		return taskview.Lag{}, nil //nolint:nilerr // that is Redis, which is asked beside
+		return taskview.Lag{}, nil //nolint:nilerr // Redis failed, which has a check of its own
 	}
 	return lag, nil
 }
 
-// health is what system.health found out.
+// health holds what system.health found.
 type health struct {
-	redis, postgres error // why they do not work; nil when they do
+	redis, postgres error // why they do not work; nil if they work
 	lag             taskview.Lag
 	mcp             bool
 	failed          int64 // instances that failed lately

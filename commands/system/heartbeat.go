@@ -16,7 +16,7 @@ type HeartbeatParams struct {
 	InstanceID api.ID `json:"instanceId" jsonschema:"the instance that is alive"`
 }
 
-// HeartbeatResult is the result of system.heartbeat; IsLeader and Term are for the leader only.
+// HeartbeatResult is the result of system.heartbeat. IsLeader and Term are set only for the leader.
 type HeartbeatResult struct {
 	Alive    bool `json:"alive"`
 	IsLeader bool `json:"isLeader,omitempty"`
@@ -34,8 +34,8 @@ var instanceHeartbeat = lua.Bind[instanceHeartbeatArgs]("instance_heartbeat")
 func (o Options) heartbeatMethod() (*command.Method, error) {
 	return command.New[HeartbeatParams, HeartbeatResult](command.Spec{
 		Name: "system.heartbeat",
-		Description: "Renew an instance's registration, and its leadership. alive is false when it is not registered, or has " +
-			"expired: then register again, with the same sessionId to go on with what it had.",
+		Description: "Renew an instance's registration, and its leadership. alive is false if it is not registered or its " +
+			"registration has expired. Then register again, with the same sessionId to keep the tasks that it still has.",
 		Limit:   1000,
 		Timeout: 2 * time.Second,
 		Breaker: breaker.Setting{Failures: 20, Open: 10 * time.Second},

@@ -31,8 +31,8 @@ var getSystemMetrics = lua.Bind[getSystemMetricsArgs]("get_system_metrics")
 func (o Options) metricsMethod() (*command.Method, error) {
 	return command.New[MetricsParams, MetricsResult](command.Spec{
 		Name: "system.metrics",
-		Description: "Measure the system: events and tasks counted from the log, queues as they are now, and the calls and memory of " +
-			"the coordinator that answers, since it started.",
+		Description: "Measure the system: events and tasks counted from the log, the current queues, and the memory and the calls " +
+			"(since its start) of the coordinator that answers.",
 		Limit:   20,
 		Timeout: 3 * time.Second,
 		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
@@ -92,7 +92,7 @@ func (o Options) measure(ctx context.Context, c *command.Call, p *MetricsParams)
 	return json.Marshal(result)
 }
 
-// sumOf adds up the statistics of methods.
+// sumOf returns the sum of the statistics of all methods.
 func sumOf(stats []callstats.Stats) callstats.Stats {
 	var sum callstats.Stats
 	for _, s := range stats {
@@ -105,7 +105,7 @@ func sumOf(stats []callstats.Stats) callstats.Stats {
 	return sum
 }
 
-// handlers tells of each method how it was called and how its circuit breaker stands.
+// handlers returns the statistics of each method and the states of the circuit breakers.
 func (o Options) handlers(stats []callstats.Stats) (*CircuitMetrics, map[string]HandlerMetrics) {
 	circuits := &CircuitMetrics{NotClosed: map[string]string{}}
 	handlers := make(map[string]HandlerMetrics, len(stats))
@@ -129,7 +129,8 @@ func (o Options) handlers(stats []callstats.Stats) (*CircuitMetrics, map[string]
 	return circuits, handlers
 }
 
-// memory is how many bytes the process has from the operating system and has not given back.
+// memory returns the number of bytes that the process has obtained from the operating system and
+// not returned.
 func memory() uint64 {
 	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(samples)
@@ -140,5 +141,5 @@ func milliseconds(d time.Duration) float64 { return rounded(float64(d) / float64
 
 func megabytes(bytes uint64) float64 { return rounded(float64(bytes) / (1 << 20)) }
 
-// rounded returns three digits behind the point: more are noise.
+// rounded rounds to three decimals, because more are noise.
 func rounded(f float64) float64 { return math.Round(f*1000) / 1000 }

@@ -19,7 +19,7 @@ type measured struct {
 	Open      int64    `json:"open"`
 	Instances int64    `json:"instances"`
 
-	// The rest is there when it was asked for in detail.
+	// The rest is set only if the script's argument detailed is set.
 	Workers      int64            `json:"workers"`
 	Seq          int64            `json:"seq,string"`
 	Checkpoint   string           `json:"checkpoint"`
@@ -40,11 +40,12 @@ type measured struct {
 // counters are the fields of a hash that the metrics projection writes.
 type counters map[string]string
 
-// number returns a field as an integer, 0 where there is none.
+// number returns a field as an integer, or 0 if the field is missing.
 func (c counters) number(field string) int64 { return lua.Integer(c[field]) }
 
-// throughput is how many tasks were finished in the sliding minute: those of this calendar minute,
-// and of the one before the part that the sliding minute still covers.
+// throughput returns the number of tasks that were finished in the last minute, which slides over
+// two calendar minutes. It counts all tasks of this calendar minute. Of those of the previous one
+// it counts the share that the sliding minute still covers.
 func (m *measured) throughput() float64 {
 	const minute = int64(time.Minute / time.Millisecond)
 	this := m.Clock / minute
@@ -52,8 +53,8 @@ func (m *measured) throughput() float64 {
 	return rounded(float64(m.finished(this)) + float64(m.finished(this-1))*(1-passed))
 }
 
-// finished is how many tasks were finished in a minute since 1970. The projection keeps them in a
-// ring of 60 fields, `<minute>:<tasks>` each.
+// finished returns the number of tasks that were finished in a calendar minute, which is counted
+// since 1970. The projection keeps these numbers in a ring of 60 fields, each `<minute>:<tasks>`.
 func (m *measured) finished(minute int64) int64 {
 	of, count, _ := strings.Cut(m.Global["finished."+strconv.FormatInt(minute%60, 10)], ":")
 	if of != strconv.FormatInt(minute, 10) {
@@ -62,7 +63,7 @@ func (m *measured) finished(minute int64) int64 {
 	return lua.Integer(count)
 }
 
-// detail fills in what the log and the queues tell in detail.
+// detail sets the detailed members of the result that come from the log and the queues.
 func (m *measured) detail(r *MetricsResult) {
 	r.Queue = &QueueMetrics{
 		Pending: m.Pending, Roles: m.roleQueues(), Orphaned: m.Orphaned, OrphanQueues: m.OrphanQueues,
@@ -99,7 +100,7 @@ func (m *measured) detail(r *MetricsResult) {
 	}
 }
 
-// roleQueues lists the queues of sets of roles, by set.
+// roleQueues returns the queues of sets of roles, ordered by set.
 func (m *measured) roleQueues() []RoleQueue {
 	queues := []RoleQueue{}
 	for _, set := range slices.Sorted(maps.Keys(m.Roles)) {
@@ -108,7 +109,7 @@ func (m *measured) roleQueues() []RoleQueue {
 	return queues
 }
 
-// mean is a total divided by its count, 0 when there is none.
+// mean returns a total divided by its count, or 0 if the count is 0.
 func mean(total, count int64) float64 {
 	if count == 0 {
 		return 0

@@ -1,14 +1,14 @@
 package system
 
-// MetricsResult is the result of system.metrics. What comes from the log is of the whole system and
-// as far as the metrics projection has got; calls, times and memory are of the coordinator that
-// answers.
+// MetricsResult is the result of system.metrics. Numbers from the log cover the whole system, up to
+// the last event that the metrics projection has applied. Calls, times and memory are those of the
+// coordinator that answers.
 type MetricsResult struct {
 	EventsProcessed int64   `json:"eventsProcessed" jsonschema:"events counted from the log"`
 	TasksCompleted  int64   `json:"tasksCompleted"`
 	TasksFailed     int64   `json:"tasksFailed"`
-	TasksOpen       int64   `json:"tasksOpen" jsonschema:"pending or in progress now"`
-	Instances       int64   `json:"instances" jsonschema:"alive now"`
+	TasksOpen       int64   `json:"tasksOpen" jsonschema:"tasks that are pending or in progress now"`
+	Instances       int64   `json:"instances" jsonschema:"live instances"`
 	Throughput      float64 `json:"throughput" jsonschema:"tasks finished within the last minute, from the counts of this and the previous calendar minute"`
 	AverageLatency  float64 `json:"averageLatency" jsonschema:"mean duration of this coordinator's calls, in ms"`
 	TotalCalls      uint64  `json:"totalCalls" jsonschema:"calls that this coordinator has answered"`
@@ -33,35 +33,35 @@ type CircuitMetrics struct {
 	Rejected  uint64            `json:"rejected" jsonschema:"calls rejected by an open circuit"`
 }
 
-// QueueMetrics are the queues.
+// QueueMetrics are the lengths and waiting times of the queues.
 type QueueMetrics struct {
 	Pending       int64       `json:"pending" jsonschema:"tasks that wait for any worker"`
 	Roles         []RoleQueue `json:"roles" jsonschema:"tasks that wait for a worker with certain roles"`
 	Orphaned      int64       `json:"orphaned" jsonschema:"tasks of instances that are gone and not yet returned to a queue, in the 100 oldest such queues"`
 	OrphanQueues  int64       `json:"orphanQueues" jsonschema:"queues of instances that are gone"`
-	Assigned      int64       `json:"assigned" jsonschema:"assigned and not yet claimed, from the log"`
-	InProgress    int64       `json:"inProgress" jsonschema:"claimed, from the log"`
+	Assigned      int64       `json:"assigned" jsonschema:"tasks assigned and not yet claimed, from the log"`
+	InProgress    int64       `json:"inProgress" jsonschema:"tasks in progress, from the log"`
 	Claims        int64       `json:"claims" jsonschema:"claims so far"`
 	AverageWaitMs float64     `json:"averageWaitMs" jsonschema:"mean time from queueing to claim, in ms"`
 	MaxWaitMs     int64       `json:"maxWaitMs"`
 	Requeued      int64       `json:"requeued" jsonschema:"tasks that returned to a queue after a claim"`
 }
 
-// RoleQueue is how many tasks wait for a worker with certain roles.
+// RoleQueue is the number of tasks that wait for a worker with certain roles.
 type RoleQueue struct {
 	Roles []string `json:"roles"`
 	Tasks int64    `json:"tasks"`
 }
 
-// CallCounters are all calls of a coordinator.
+// CallCounters count all calls of a coordinator.
 type CallCounters struct {
 	ByOutcome map[string]uint64 `json:"byOutcome" jsonschema:"calls by outcome"`
 	P99       float64           `json:"p99" jsonschema:"99th percentile in ms, at most an eighth too high"`
 }
 
-// GlobalMetrics are what the log tells of events and tasks.
+// GlobalMetrics are the metrics of events and tasks from the log.
 type GlobalMetrics struct {
-	Events          map[string]int64 `json:"events" jsonschema:"by type"`
+	Events          map[string]int64 `json:"events" jsonschema:"number of events by type"`
 	LastEventID     string           `json:"lastEventId,omitempty"`
 	LastEventAt     string           `json:"lastEventAt,omitempty"`
 	TasksCreated    int64            `json:"tasksCreated"`
@@ -74,10 +74,10 @@ type GlobalMetrics struct {
 	MaxRunMs        int64            `json:"maxRunMs"`
 }
 
-// ScalingMetrics are what the log tells of instances.
+// ScalingMetrics are the metrics of instances from the log.
 type ScalingMetrics struct {
-	Instances             int64   `json:"instances" jsonschema:"registered"`
-	Workers               int64   `json:"workers" jsonschema:"registered with the role worker"`
+	Instances             int64   `json:"instances" jsonschema:"registered instances"`
+	Workers               int64   `json:"workers" jsonschema:"registered instances with the role worker"`
 	InstancesRegistered   int64   `json:"instancesRegistered" jsonschema:"registrations"`
 	InstancesResumed      int64   `json:"instancesResumed" jsonschema:"registrations that resumed a session"`
 	InstancesUnregistered int64   `json:"instancesUnregistered"`
@@ -87,35 +87,35 @@ type ScalingMetrics struct {
 	OpenTasksPerWorker    float64 `json:"openTasksPerWorker" jsonschema:"open tasks per live worker; 0 without a worker"`
 }
 
-// CurrentMetrics are how things are now.
+// CurrentMetrics describe the current state.
 type CurrentMetrics struct {
-	Time      string `json:"time" jsonschema:"by Redis's clock"`
-	Workers   int64  `json:"workers" jsonschema:"alive"`
+	Time      string `json:"time" jsonschema:"the time by Redis's clock"`
+	Workers   int64  `json:"workers" jsonschema:"live workers"`
 	Leader    string `json:"leader,omitempty"`
-	Term      int64  `json:"term" jsonschema:"of the last leader"`
+	Term      int64  `json:"term" jsonschema:"the term of the last leader"`
 	LastSeq   int64  `json:"lastSeq" jsonschema:"the seq of the last event"`
 	EventsLag int64  `json:"eventsLag" jsonschema:"events in the log that are not counted yet"`
 }
 
-// MCPCalls are the calls that came by MCP.
+// MCPCalls count the calls over MCP.
 type MCPCalls struct {
 	TotalCalls   uint64 `json:"totalCalls"`
 	SuccessCount uint64 `json:"successCount"`
 	ErrorCount   uint64 `json:"errorCount"`
 }
 
-// HealthCheck is a result of system.health and what it comes from.
+// HealthCheck is the result of system.health and the number of instances that failed lately.
 type HealthCheck struct {
 	HealthResult
 	FailedInstances int64 `json:"failedInstances" jsonschema:"instances that failed in the last five minutes and are not back"`
 }
 
-// HandlerMetrics are the calls of one method.
+// HandlerMetrics are the statistics of the calls of one method.
 type HandlerMetrics struct {
 	TotalCalls      uint64  `json:"totalCalls"`
 	SuccessCount    uint64  `json:"successCount"`
 	ErrorCount      uint64  `json:"errorCount"`
-	AvgResponseTime float64 `json:"avgResponseTime" jsonschema:"ms"`
+	AvgResponseTime float64 `json:"avgResponseTime" jsonschema:"mean duration in ms"`
 	P99             float64 `json:"p99" jsonschema:"99th percentile in ms, at most an eighth too high"`
 	CircuitState    string  `json:"circuitState" jsonschema:"CLOSED, OPEN or HALF_OPEN"`
 	RateLimitHits   uint64  `json:"rateLimitHits" jsonschema:"calls rejected by the rate limit"`

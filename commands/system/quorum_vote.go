@@ -23,7 +23,7 @@ type VoteParams struct {
 	TotalInstances *int      `json:"totalInstances,omitempty" jsonschema:"the number of instances that vote; the first vote fixes it; default 3"`
 }
 
-// VoteResult is the result of system.quorum.vote; FinalDecision is there when one value has the
+// VoteResult is the result of system.quorum.vote. FinalDecision is set once one value has the
 // quorum.
 type VoteResult struct {
 	Voted         bool      `json:"voted"`
@@ -51,7 +51,7 @@ func quorumVoteMethod() (*command.Method, error) {
 	return command.New[VoteParams, VoteResult](command.Spec{
 		Name: "system.quorum.vote",
 		Description: "Vote on a decision. A vote is final. The decision is made when more than half of totalInstances have voted for one value; " +
-			"voted is false for who has voted before, or comes after the decision. A decision is known for 7 days after its last vote.",
+			"voted is false if the instance has voted before, or the voting has ended. A decision is known for 7 days after its last vote.",
 		Limit:   50,
 		Timeout: 5 * time.Second,
 		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},

@@ -49,7 +49,8 @@ var (
 
 const (
 	workerRole = "worker"
-	// defaultMaxTasks is how many tasks auto-assignment lets a worker hold that does not say.
+	// defaultMaxTasks is the maximum number of tasks that auto-assignment lets a worker hold, if
+	// the worker does not set maxTasks.
 	defaultMaxTasks = 10
 	maxMaxTasks     = 10_000
 )
@@ -57,8 +58,8 @@ const (
 func (o Options) registerMethod() (*command.Method, error) {
 	return command.New[RegisterParams, RegisterResult](command.Spec{
 		Name: "system.register",
-		Description: "Register an instance, for the first time or again. The first with no leader alive becomes leader; " +
-			"a worker is given waiting tasks. Send heartbeats, or the registration expires.",
+		Description: "Register an instance, for the first time or again. If no leader is alive, it becomes the leader; " +
+			"waiting tasks are assigned to a worker. Send heartbeats, or the registration expires.",
 		Limit:   10,
 		Timeout: 5 * time.Second,
 		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
@@ -92,7 +93,8 @@ func (o Options) register(ctx context.Context, c *command.Call, p *RegisterParam
 	if event == "" {
 		return json.RawMessage(`{"registered":false}`), nil
 	}
-	// The instance is registered. What follows is repeatable, and harmless if it never comes.
+	// The instance is registered. The following steps may be repeated, and omitting them does no
+	// harm.
 	follow := func(err error) {
 		if err != nil {
 			o.Logger.WarnContext(ctx, "what follows a registration did not finish; the monitor or a claim will see to it",
@@ -111,7 +113,8 @@ func (o Options) register(ctx context.Context, c *command.Call, p *RegisterParam
 	return json.RawMessage(`{"registered":true}`), nil
 }
 
-// registration reads the reply of register_instance; event is "" when the id is another token's.
+// registration parses the reply of register_instance. event is "" if the ID belongs to another
+// token.
 func registration(reply any) (event string, setAside bool, err error) {
 	values, ok := reply.([]any)
 	if !ok || len(values) != 2 {
@@ -124,8 +127,8 @@ func registration(reply any) (event string, setAside bool, err error) {
 	return event, values[1] == int64(1), nil
 }
 
-// instanceMetadata reads what the coordinator itself understands of an instance's metadata, which
-// has been checked by its schema.
+// instanceMetadata returns the members of an instance's metadata that the coordinator itself uses.
+// The schema has already checked them.
 func instanceMetadata(metadata api.Object) (maxTasks int, session string) {
 	maxTasks = defaultMaxTasks
 	for name, v := range jsontext.Members(metadata) {

@@ -1,6 +1,10 @@
-// Package system is the domain of instances and of the coordinator itself: one file for each method
-// of system.*, named after it, with the method's params, result, limits and script. Package
-// commands lists its Methods.
+// Package system is the domain of instances and of the coordinator itself. Each method system.* has
+// one file, named after it, with the method's params, result, limits and script. Package commands
+// lists its Methods.
+//
+// The methods return the errors of their scripts. If Redis is unavailable, every method fails
+// except system.health, which reports it. If the configured Postgres is unavailable, only
+// system.flush fails.
 package system
 
 import (
@@ -15,34 +19,34 @@ import (
 	"github.com/claudebench/claudebench/internal/taskview"
 )
 
-// Options are what the system's methods work with.
+// Options configure the methods.
 type Options struct {
-	// Catalog are all methods, as they are offered and as they were called.
+	// Catalog lists all methods and the statistics of their calls.
 	Catalog Catalog
 	// InstanceTTL is how long a registration lasts without a heartbeat.
 	InstanceTTL time.Duration
-	// View is the view of the tasks; nil without Postgres.
+	// View is the task view. Nil means no Postgres.
 	View taskview.View
 	// MCP is set if the MCP endpoint is served.
 	MCP        bool
 	Reassigner *reassign.Reassigner
 	Flusher    *flush.Flusher
-	// Writable returns nil if Redis takes commands, else why not.
+	// Writable returns nil if Redis accepts commands, else the reason why it does not.
 	Writable func(context.Context) error
-	// Started is when the coordinator did.
+	// Started is when the coordinator started.
 	Started time.Time
 	Logger  *slog.Logger
 }
 
-// Catalog are the methods of a coordinator and the statistics of their calls.
+// Catalog lists the methods of a coordinator and the statistics of their calls.
 type Catalog interface {
 	Methods() []*command.Method
 	Stats() []callstats.Stats
-	// MCPStats are those of all calls that came by MCP.
+	// MCPStats returns the statistics of all calls over MCP.
 	MCPStats() callstats.Stats
 }
 
-// Methods are the methods of the domain system, in the order in which they are documented.
+// Methods returns the methods of the domain system, in the order in which they are documented.
 func Methods(o Options) ([]*command.Method, error) {
 	return command.Collect(
 		o.registerMethod,

@@ -15,7 +15,7 @@ import (
 // UnregisterParams are the params of system.unregister.
 type UnregisterParams struct {
 	InstanceID api.ID    `json:"instanceId" jsonschema:"the instance that leaves"`
-	SessionID  string    `json:"sessionId,omitempty" jsonschema:"the session that it registered with; with another one the call changes nothing"`
+	SessionID  string    `json:"sessionId,omitempty" jsonschema:"the session that the instance registered with; a call with another session changes nothing"`
 	Timestamp  api.Value `json:"timestamp,omitempty" jsonschema:"when the caller decided to leave; ignored, Redis's clock counts"`
 }
 
@@ -56,8 +56,8 @@ func (o Options) unregister(ctx context.Context, c *command.Call, p *UnregisterP
 	}
 	event, _ := reply.([]any)[1].(string)
 	if n[0] > 0 {
-		// It is unregistered. What follows is repeatable, and the monitor goes on with it if it
-		// stops here.
+		// The instance is unregistered. The following steps may be repeated, and the monitor
+		// continues them if they stop here.
 		if err := o.Reassigner.Reassign(ctx, c.EventContext(id, event), "instance_unregistered"); err != nil {
 			o.Logger.WarnContext(ctx, "tasks of an unregistered instance are not all put back yet; the monitor goes on",
 				"instance", id, "error", err)
