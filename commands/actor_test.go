@@ -8,14 +8,14 @@ import (
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
-// Whoever changes a task of w: the envelope's actor names w only if the call itself did, and the
-// payload's workerId or instanceId is the owner, whoever acted.
+// The actor of an event names w only if the call itself names w. The payload's workerId or
+// instanceId is the task's owner, whoever the actor is.
 func TestAnEventSaysWhoActed(t *testing.T) {
 	t.Parallel()
 	const complete, update = `{"id":"t-1","workerId":"w"}`, `{"id":"t-1","updates":{"status":%q}}`
 	for _, c := range []struct {
 		caller, method, params string
-		actor, owner           string // as the last event must have them
+		actor, owner           string // the actor of the events, and part of the last payload
 	}{
 		{"", "task.complete", `{"id":"t-1"}`, "anonymous", `{"workerId":"w"}`},
 		{"", "task.complete", complete, "w", `{"workerId":"w"}`},

@@ -8,7 +8,7 @@ import (
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
-// Every param says what it is: in the docs, in system.discover, and to models.
+// Every param has a description, for the docs, for system.discover and for models.
 func TestEveryParamHasADescription(t *testing.T) {
 	t.Parallel()
 	for _, m := range fleettest.NewChecker(t).Methods() {

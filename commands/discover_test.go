@@ -16,7 +16,7 @@ import (
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
-// discovered are the schemas of a method as system.discover tells them.
+// discovered are the schemas of a method that system.discover returns.
 type discovered struct{ input, output *jsonschema.Resolved }
 
 func (d discovered) accepts(params string) bool {
@@ -27,18 +27,18 @@ func (d discovered) accepts(params string) bool {
 	return json.Unmarshal([]byte(params), &v) == nil && d.input.Validate(v) == nil
 }
 
-// unreadable ends the refusals of text that SQL cannot read. A validator sees U+FFFD in place of
-// half a surrogate pair.
+// unreadable ends the errors for text that SQL cannot read. A validator sees U+FFFD instead of an
+// unpaired surrogate.
 const unreadable = " must not contain U+0000 or an unpaired surrogate, which SQL cannot read"
 
-// beyondSchema tells the refusals of what a schema cannot say: a length in bytes, a rule between
-// params, or that an item of a batch is a task if it has a text.
+// beyondSchema reports whether a sentence is about a rule that a schema cannot express: a length in
+// bytes, a rule between params, or that an item of a batch is a task if it has a text.
 func beyondSchema(sentence string) bool {
 	return strings.HasPrefix(sentence, "items parameter is not valid: item ") || strings.HasSuffix(sentence, "bytes long") || strings.HasSuffix(sentence, unreadable) || strings.Contains(sentence, "(taskId says the same)") ||
 		strings.HasPrefix(sentence, "taskId parameter must be the same as id")
 }
 
-// infos are what system.discover tells, without its calling Redis.
+// infos returns what system.discover would return, without a call of Redis.
 func infos(c *fleettest.Checker, t fleettest.TB) (all []system.MethodInfo) {
 	t.Helper()
 	for _, m := range c.Methods() {
@@ -64,7 +64,7 @@ func schemaFrom(t fleettest.TB, text api.Object) *jsonschema.Resolved {
 	return resolved
 }
 
-// discoveredSchemas are those of all methods, read from what system.discover answers.
+// discoveredSchemas returns the schemas of all methods, read from the result of system.discover.
 func discoveredSchemas(t fleettest.TB, methods []system.MethodInfo) map[string]discovered {
 	t.Helper()
 	all := map[string]discovered{}
@@ -76,7 +76,7 @@ func discoveredSchemas(t fleettest.TB, methods []system.MethodInfo) map[string]d
 
 func discoverOn(f *fleettest.Fleet, params string) []system.MethodInfo {
 	f.T.Helper()
-	// Object does not decode itself.
+	// api.Object does not decode itself.
 	var raw struct {
 		Methods []struct {
 			Name, Description         string
@@ -153,8 +153,8 @@ func TestDiscover(t *testing.T) {
 	})
 }
 
-// One run through all methods: each request and each result is valid by the schemas that
-// system.discover tells.
+// The test runs through all methods. Each request and each result is valid by the schemas that
+// system.discover returns.
 func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		v := &fleettest.View{}

@@ -8,7 +8,7 @@ import (
 	"github.com/claudebench/claudebench/internal/command"
 )
 
-// Perform runs a command as Call does when traces are off.
+// Perform runs a command as Call does if traces are disabled.
 func (c *Coordinator) Perform(ctx context.Context, m *command.Method, request api.Request) (json.RawMessage, error) {
 	return c.perform(ctx, m, request)
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
-// BenchmarkGuard creates tasks with and without what guards a command: the rate limit, which its
-// script counts, and the circuit breaker. They take turns, so that a busy machine hinders them
-// alike; what counts are the medians, in µs a call.
+// BenchmarkGuard creates tasks with and without the guards of a command: the rate limit, which the
+// script counts, and the circuit breaker. The variants alternate, so that other load on the machine
+// affects all of them. The benchmark reports the medians in µs a call.
 func BenchmarkGuard(b *testing.B) {
 	request := api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1"}
 	client := fleettest.RealRedis(b)

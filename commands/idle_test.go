@@ -10,8 +10,8 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// What was auto-assigned is for whoever comes first when its worker comes back without the role;
-// what task.assign gave stays.
+// If a worker registers again without the role worker, others may claim its auto-assigned tasks.
+// Tasks that task.assign gave it stay with it.
 func TestNobodySitsOnWorkAfterLosingARole(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		given := f.Create("given", "")
@@ -34,7 +34,7 @@ func TestNobodySitsOnWorkAfterLosingARole(t *testing.T) {
 	})
 }
 
-// A task finds the one worker that may take it behind many that may not.
+// A task finds the one worker with the right roles behind many workers without them.
 func TestReassignmentLooksBehindWorkersThatDoNotFit(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{RateLimits: fleettest.Unlimited()}, func(t *testing.T, f *fleettest.Fleet) {
 		for i := range 30 {
@@ -53,7 +53,7 @@ func TestReassignmentLooksBehindWorkersThatDoNotFit(t *testing.T) {
 	})
 }
 
-// The health note that follows a registration may come after the instance has left.
+// The health note that follows a registration may arrive after the instance has left.
 func TestALateHealthNoteDoesNotResurrect(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("a", `[]`, "")
@@ -67,8 +67,7 @@ func TestALateHealthNoteDoesNotResurrect(t *testing.T) {
 	})
 }
 
-// Sixty-four sets of roles are in use: a task that leaves its own set behind makes room for
-// another.
+// Sixty-four sets of roles are in use. A task that gives up its own set makes room for another set.
 func TestASetOfRolesCanBeExchangedAtTheLimit(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{RateLimits: fleettest.Unlimited()}, func(t *testing.T, f *fleettest.Fleet) {
 		var id string

@@ -27,11 +27,11 @@ func TestRateLimit(t *testing.T) {
 		if got.Limit != 5 || got.WindowMs != 60_000 || got.RetryAfterMs < 1 || got.RetryAfterMs > 60_000 {
 			t.Errorf("refused with %+v", got)
 		}
-		f.OK("system.heartbeat", `{"instanceId":"b"}`) // another instance has its own
+		f.OK("system.heartbeat", `{"instanceId":"b"}`) // another instance has its own limit
 		for range 20 {
 			f.Refused(api.CodeNotFound, `{"id":"t-99"}`, "task.get", `{"id":"t-99"}`)
 		}
-		// Who names no instance is counted by the token, else by the address.
+		// A call that names no instance counts for the token, else for the address.
 		create := func(caller, addr string) api.Request {
 			return api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Caller: caller, Addr: addr}
 		}
@@ -47,7 +47,7 @@ func TestRateLimit(t *testing.T) {
 	})
 }
 
-// A call that is repeated with its idempotency key counts like any other.
+// A call that is repeated with its idempotency key counts like any other call.
 func TestRepeatsAreCounted(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"task.create": 3}}, func(t *testing.T, f *fleettest.Fleet) {
 		create := `{"text":"x","idempotencyKey":"k"}`
@@ -61,8 +61,8 @@ func TestRepeatsAreCounted(t *testing.T) {
 	})
 }
 
-// A token's instances have each their own limit, and one together, so that inventing ids gets
-// around none.
+// Each instance of a token has its own limit, and all of them have one together, so inventing IDs
+// does not bypass the limits.
 func TestRateLimitOfAToken(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{
 		Tokens: fleettest.FleetTokens(), RateLimits: map[string]int{"system.register": 2, "system.heartbeat": 0, "task.claim": 2},
@@ -95,12 +95,12 @@ func TestRateLimitOfAToken(t *testing.T) {
 			f.May("bob", "system.register", `{"id":"b","roles":["worker"]}`)
 		}
 		limited("bob", "system.register", "b", `"limit":2`)
-		f.May("bob", "system.register", `{"id":"b2","roles":[]}`) // what was refused for b is not counted for bob
+		f.May("bob", "system.register", `{"id":"b2","roles":[]}`) // the rejected calls for b do not count for bob
 		for i := range 3 {
 			f.May("bob", "system.heartbeat", `{"instanceId":"b%d"}`, i)
 		}
 		limited("bob", "system.heartbeat", "b", `"limit":3`)
-		for i := range 20 { // no limit of the token's here
+		for i := range 20 { // the token has no limit here
 			if _, err := call("alice", "task.claim", fmt.Sprint("a", i)); err != nil && !strings.Contains(err.Error(), "not registered") {
 				t.Fatal(err)
 			}
@@ -108,8 +108,8 @@ func TestRateLimitOfAToken(t *testing.T) {
 	})
 }
 
-// countedCalls are calls of each method that end in every way that a script decides. w is
-// registered and holds the claimed task %[1]s; %[2]s waits, and has roles in its metadata.
+// countedCalls are calls of each method with every outcome that a script decides. w is registered
+// and has claimed the task %[1]s. The task %[2]s waits and has roles in its metadata.
 var countedCalls = map[string][]string{
 	"system.register":      {`{"id":"w","roles":["worker"],"metadata":{"sessionId":"s"}}`, `{"id":"w","roles":["worker"],"metadata":{"sessionId":"s"}}`},
 	"system.heartbeat":     {`{"instanceId":"w"}`, `{"instanceId":"nobody"}`},
@@ -134,8 +134,8 @@ var countedCalls = map[string][]string{
 	"task.delete":          {`{"id":"t-0"}`, `{"id":%[2]q}`},
 }
 
-// Every call that a script sees counts once for the actor, whatever becomes of it, and is refused
-// beyond the limit. The limit of system.flush is another: for all together.
+// Every call that reaches a script counts once for the actor, whatever its outcome, and is rejected
+// beyond the limit. The limit of system.flush differs: all callers share it.
 func TestEachCallCountsOnce(t *testing.T) {
 	t.Parallel()
 	list, err := commands.Methods()
@@ -176,7 +176,7 @@ func TestEachCallCountsOnce(t *testing.T) {
 	}
 }
 
-// counted sums up the calls of a method that count in the current windows of all actors.
+// counted returns the number of calls of a method in the current windows of all actors.
 func counted(t *testing.T, f *fleettest.Fleet, method string) (sum int) {
 	t.Helper()
 	for _, key := range f.Scan(f.Keys.Prefix() + "ratelimit:" + cmp.Or(f.Method(method).CountsAs, method) + ":*") {
@@ -189,8 +189,7 @@ func counted(t *testing.T, f *fleettest.Fleet, method string) (sum int) {
 	return sum
 }
 
-// Metadata that others change all the time is merged again and again, and the call still counts
-// once.
+// A call that merges metadata again and again, because others keep changing it, counts once.
 func TestAnUpdateThatMergesAgainCountsOnce(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"task.update": 20}}, func(t *testing.T, f *fleettest.Fleet) {
 		id := f.Create("x", `,"metadata":{"a":0}`)
@@ -210,8 +209,8 @@ func TestAnUpdateThatMergesAgainCountsOnce(t *testing.T) {
 	})
 }
 
-// The window slides: half a minute after a full window, half of it counts, and the wait that is
-// told is the one after which a call passes.
+// The window slides: half a minute after a full window, half of its calls still count. After the
+// wait that the error returns, a call passes.
 func TestRateLimitSlides(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"task.create": 10}}, func(t *testing.T, f *fleettest.Fleet) {
 		counters := f.Keys.Prefix() + "ratelimit:task.create:192.0.2.1"
@@ -232,16 +231,16 @@ func TestRateLimitSlides(t *testing.T) {
 		}
 		set(31*time.Second, 10, 0) // 4.8 of the ten count
 		passes(6)
-		set(91*time.Second, 0, 10) // the window that was current is the one before: as above
+		set(91*time.Second, 0, 10) // the current window has become the previous one: as above
 		passes(6)
-		set(125*time.Second, 10, 10) // nothing counts any more
+		set(125*time.Second, 10, 10) // nothing counts any longer
 		passes(10)
 		set(-time.Hour, 10, 10) // the clock went back
 		passes(10)
 
 		set(30*time.Second, 10, 6)
 		wait := f.Limited(create).RetryAfterMs
-		set(30*time.Second+time.Duration(wait+500)*time.Millisecond, 10, 6) // half a second for what passed before it was told
+		set(30*time.Second+time.Duration(wait+500)*time.Millisecond, 10, 6) // half a second for the calls that passed before the rejection
 		if _, err := f.Call(t.Context(), create); err != nil {
 			t.Errorf("after waiting %d ms as told: %v", wait, err)
 		}
@@ -255,7 +254,7 @@ func TestRateLimitSlides(t *testing.T) {
 		if _, err := f.Call(t.Context(), create); err != nil {
 			t.Errorf("after waiting %d ms for a new window: %v", wait, err)
 		}
-		set(10*time.Second, 0, 20) // the limit was lowered meanwhile
+		set(10*time.Second, 0, 20) // the limit was lowered in the meantime
 		if wait = f.Limited(create).RetryAfterMs; wait != 60_000 {
 			t.Errorf("wait for %d ms, want a window", wait)
 		}
@@ -265,7 +264,7 @@ func TestRateLimitSlides(t *testing.T) {
 	})
 }
 
-// Calls that come at the same time share a script's run, and are counted as if each had its own.
+// Concurrent calls share a run of a script, and each of them counts.
 func TestRateLimitOfCallsAtOnce(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"task.create": 10}}, func(t *testing.T, f *fleettest.Fleet) {
 		create := api.Request{Method: "task.create", Params: json.RawMessage(`{"text":"x"}`), Addr: "192.0.2.1"}
@@ -303,8 +302,8 @@ func TestRateLimitsOfMethodsThatAreNotThere(t *testing.T) {
 	}
 }
 
-// Long params count by their bytes, for all methods and instances of a token together; short ones
-// and reads do not.
+// Long params count by their bytes, for all methods and all instances of a token together. Short
+// params and reads do not count.
 func TestBytesAreLimited(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens(), ByteLimit: 100_000}, func(t *testing.T, f *fleettest.Fleet) {
 		long := strings.Repeat("x", 30_000)
@@ -312,7 +311,7 @@ func TestBytesAreLimited(t *testing.T) {
 		id := fleettest.Decoded[api.Task](t, f.May("alice", "task.create", "%s", create)).ID
 		f.May("alice", "task.update", `{"id":%q,"updates":{"metadata":{"more":%q}}}`, id, long)
 		f.May("alice", "task.create", "%s", create)
-		f.May("alice", "task.create", "%s", create) // what came before was below the limit
+		f.May("alice", "task.create", "%s", create) // the bytes before this call were below the limit
 		before := f.Seq()
 		_, err := f.As("alice", "task.create", "%s", create)
 		known := &api.Error{}
@@ -325,14 +324,14 @@ func TestBytesAreLimited(t *testing.T) {
 			f.May("alice", "task.get", `{"id":%q}`, id)
 		}
 		f.May("bob", "task.create", "%s", create)
-		// A minute later half of it is in the window that slides away.
+		// A minute later, half of the bytes are in the previous window.
 		f.Put([]any{"HINCRBY", f.Keys.Prefix() + "ratelimit:bytes:alice", "start", -110_000})
 		f.May("alice", "task.create", "%s", create)
 	})
 }
 
-// The bytes of whole tasks in answers are limited too: a short call that is repeated would otherwise
-// keep Redis busy for as long as its task is large, and others' calls would time out.
+// The bytes of whole tasks in answers are limited too. Otherwise a short call, repeated, could keep
+// Redis busy with a large task until the calls of others time out.
 func TestBytesOfAnswersAreLimited(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens(), ByteLimit: 100_000}, func(t *testing.T, f *fleettest.Fleet) {
 		create := `{"text":"a","metadata":{"long":"` + strings.Repeat("x", 30_000) + `"}}`
@@ -352,13 +351,13 @@ func TestBytesOfAnswersAreLimited(t *testing.T) {
 		f.May("alice", "task.claim", claim)
 		f.May("alice", "task.claim", claim)
 		f.May("alice", "task.update", update, id)
-		f.May("alice", "task.update", update, id) // what came before was below the limit
+		f.May("alice", "task.update", update, id) // the bytes before this call were below the limit
 		limited("alice", "task.claim", claim)
 		limited("alice", "task.update", update, id)
 		limited("alice", "task.update", `{"id":%q,"updates":{"metadata":{"more":1}}}`, id)
 		f.May("alice", "task.complete", `{"id":%q,"workerId":"a","attempt":1}`, id)
 
-		// Others have their own limit, and short answers do not count.
+		// Other callers have their own limits, and short answers do not count.
 		f.May("bob", "system.register", `{"id":"b","roles":["worker"],"metadata":{"maxTasks":0}}`)
 		for range 50 {
 			short := fleettest.Decoded[api.Task](t, f.May("bob", "task.create", `{"text":"short"}`)).ID
@@ -366,7 +365,7 @@ func TestBytesOfAnswersAreLimited(t *testing.T) {
 			f.May("bob", "task.update", update, short)
 		}
 		id = fleettest.Decoded[api.Task](t, f.May("bob", "task.create", "%s", create)).ID
-		// A change of metadata reads the task as well.
+		// A change of metadata also reads the task.
 		f.May("bob", "task.update", `{"id":%q,"updates":{"metadata":{"more":1}}}`, id)
 		f.May("bob", "task.update", `{"id":%q,"updates":{"metadata":{"more":1}}}`, id)
 		limited("bob", "task.update", update, id)

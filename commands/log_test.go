@@ -13,7 +13,7 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// The stream is what happened: when the log's hash is gone, its position is found there again.
+// If the log's hash is lost, the position of the log is restored from the stream.
 func TestLogHashLost(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("a", `[]`, "")
@@ -21,7 +21,7 @@ func TestLogHashLost(t *testing.T) {
 		last := f.Events()[2]
 		f.Put([]any{"DEL", f.Keys.Log()})
 		f.Create("y", "")
-		events := f.Events() // complains of any gap
+		events := f.Events() // fails if there is a gap
 		if len(events) != 4 || events[3].Timestamp < last.Timestamp {
 			t.Errorf("%d events, the last is %+v", len(events), events[len(events)-1])
 		}
@@ -35,13 +35,12 @@ func TestLogHashLost(t *testing.T) {
 			t.Errorf("the trimmed log's hash is %v", log)
 		}
 		f.OK("system.unregister", `{"instanceId":"a"}`)
-		// What was trimmed cannot be folded any more; end with a namespace of nothing.
+		// A trimmed log cannot be folded, so the test ends with an empty namespace.
 		*f = *fleettest.New(t, f.Client, commands.Options{})
 	})
 }
 
-// A fence that no flush of ours put up, as a newer coordinator's, holds commands and the monitor
-// off all the same.
+// A fence of another program, for example a newer coordinator, stops commands and the monitor too.
 func TestFenceOfAnother(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.With(func(o *commands.Options) { o.Tasks = &fleettest.View{} })
@@ -73,7 +72,7 @@ func TestFenceOfAnother(t *testing.T) {
 	})
 }
 
-// Time in the log never goes back, also when Redis's clock does.
+// Event times never go back, even if Redis's clock does.
 func TestLogTimeNeverGoesBack(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Create("x", "")
@@ -87,14 +86,14 @@ func TestLogTimeNeverGoesBack(t *testing.T) {
 				t.Errorf("%s happened at %d, want %d", e.Type, e.Timestamp, ahead)
 			}
 		}
-		// Who is alive is told by the clock itself.
+		// Liveness uses the clock itself.
 		if got := f.CheckHealth(10_000); len(got.Failed) != 0 {
 			t.Errorf("declared dead: %v", got.Failed)
 		}
 	})
 }
 
-// What somebody else wrote under a topic's name fails no command.
+// A foreign key with a topic's name makes no command fail.
 func TestTopicOfAnotherType(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Put([]any{"SET", f.Keys.Topic("task.created"), "mine"})
@@ -112,15 +111,15 @@ func TestTopicOfAnotherType(t *testing.T) {
 		if len(types) != 4 {
 			t.Errorf("the log holds %d events", len(types))
 		}
-		*f = *fleettest.New(t, f.Client, commands.Options{}) // its topics are not whole, and would not pass
+		*f = *fleettest.New(t, f.Client, commands.Options{}) // the final check would fail on the incomplete topics
 	})
 }
 
-// An entry that somebody else put into the log, with an ID that ours cannot follow, makes commands
-// fail. None of them changes anything: no command without its event.
+// A foreign entry in the log, with an ID that no later ID can exceed, makes commands fail. None of
+// them changes anything, because there is no change without an event.
 func TestForeignEntryInTheLog(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
-		// One task in each state, for each command to change.
+		// There is one task in each state, so that each command has one to change.
 		f.Register("w", `["worker","a"]`, `,"metadata":{"sessionId":"s"}`)
 		assigned, claimed, stolen := f.Create("assigned", ""), f.Create("claimed", ""), f.Create("roles", `,"metadata":{"roles":["a"]}`)
 		f.OK("task.assign", `{"taskId":%q,"instanceId":"w"}`, claimed)
@@ -148,8 +147,8 @@ func TestForeignEntryInTheLog(t *testing.T) {
 			{"task.assign", fmt.Sprintf(`{"taskId":%q,"instanceId":"w"}`, waiting)},
 			{"task.unassign", fmt.Sprintf(`{"taskId":%q}`, claimed)},
 			{"task.unassign", fmt.Sprintf(`{"taskId":%q}`, assigned)},
-			{"task.claim", `{"workerId":"w"}`},     // its own
-			{"task.claim", `{"workerId":"thief"}`}, // one that waits
+			{"task.claim", `{"workerId":"w"}`},     // a task assigned to w
+			{"task.claim", `{"workerId":"thief"}`}, // a waiting task
 			{"task.complete", fmt.Sprintf(`{"id":%q}`, claimed)},
 			{"task.complete", fmt.Sprintf(`{"id":%q}`, assigned)},
 			{"task.delete", fmt.Sprintf(`{"id":%q}`, waiting)},
@@ -167,7 +166,8 @@ func TestForeignEntryInTheLog(t *testing.T) {
 				t.Fatalf("%s %s changed: %s", c.method, c.params, diff)
 			}
 		}
-		// A claim that has to take from another, and auto-assignment.
+		// Auto-assignment, and a claim that must take a task from another instance, change nothing
+		// either.
 		for _, c := range [][]any{
 			{lua.Named("auto_assign_tasks"), lua.EventContext("x", "", ""), "", "instance_failed", 30_000},
 		} {
@@ -186,7 +186,7 @@ func TestForeignEntryInTheLog(t *testing.T) {
 		if diff := cmp.Diff(before, f.Snapshot()); diff != "" {
 			t.Fatalf("a claim that takes from another changed: %s", diff)
 		}
-		// Without the entry all goes on.
+		// Without the foreign entry, commands succeed again.
 		f.Put([]any{"XDEL", f.Keys.Events(), "18446744073709551615-18446744073709551615"})
 		*f = *fleettest.New(t, f.Client, commands.Options{})
 	})

@@ -50,7 +50,7 @@ func (m *model) doUpdate(t *rapid.T) {
 	}
 }
 
-// sameTask compares a task that was answered with what the log tells.
+// sameTask compares a task that a command returned with the fold of the log.
 func (m *model) sameTask(t *rapid.T, got fleettest.Task) {
 	told := m.told.Tasks[got.ID]
 	if told == nil || got.Status != told.Status || got.AssignedTo != told.AssignedTo || int64(got.Attempt) != told.Attempt ||
@@ -106,7 +106,7 @@ func (m *model) doClaim(t *rapid.T) {
 	want = append(want, m.waiting(worker)...)
 	want = want[:min(most, len(want))]
 	lawful := map[string]bool{}
-	if len(want) == 0 { // one from the instance that has most that can be taken
+	if len(want) == 0 { // a task of the instance with the most tasks that may be taken
 		counts, can := map[string]int{}, map[string][]string{}
 		for id, task := range m.told.Tasks {
 			if task.Auto && task.AssignedTo != worker {

@@ -21,9 +21,9 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// Random commands by several actors through two coordinators. What each must answer is told
-// beforehand by the fold of the log; each event must be lawful; in the end the fold must equal all
-// that is in Redis.
+// The test runs random commands by several actors through two coordinators. The fold of the log
+// predicts the answer of each command. Each event must be valid, and in the end the fold must equal
+// the state in Redis.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	for name, connect := range map[string]func(testing.TB) *redis.Client{"redis": fleettest.RealRedis, "embedded": fleettest.EmbeddedRedis} {
@@ -32,7 +32,7 @@ func TestModel(t *testing.T) {
 			client := connect(t)
 			rapid.Check(t, func(t *rapid.T) {
 				if name == "embedded" && rapid.IntRange(0, 9).Draw(t, "pass over") > 0 {
-					return // it is ten times slower
+					return // the embedded Redis is ten times slower
 				}
 				f := fleettest.New(t, client, commands.Options{})
 				m := &model{Fleet: f, other: f.Beside(), told: fleettest.NewFold(), last: "-"}
@@ -55,12 +55,12 @@ type model struct {
 	*fleettest.Fleet
 	other *fleettest.Fleet // a second coordinator
 	told  *fleettest.Fold
-	last  string // ID of the last event taken in
+	last  string // ID of the last event that the model has applied
 }
 
-// call runs a command through either coordinator, takes in what it emitted, and holds its error
-// against the one that must come: "" for none, else the reason of a conflict or the error's
-// message.
+// call runs a command through one of the coordinators and applies the events that it emitted. It
+// compares the command's error with the one that it wants: "" for none, else the reason of a
+// conflict or the message of another error.
 func (m *model) call(t *rapid.T, want, method, params string) (json.RawMessage, []fleettest.Event) {
 	m.T, m.other.T = t, t
 	through := m.Fleet
@@ -86,7 +86,7 @@ func (m *model) call(t *rapid.T, want, method, params string) (json.RawMessage, 
 	return result, events
 }
 
-// catchUp takes in the new events.
+// catchUp applies the new events and returns them.
 func (m *model) catchUp(t *rapid.T) []fleettest.Event {
 	after := "-"
 	if m.last != "-" {
@@ -116,7 +116,7 @@ func (m *model) drawInstance(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"a", "b:c", "d\"", "e"}).Draw(t, "instance")
 }
 
-// drawTask draws a task, mostly one that is there.
+// drawTask draws the ID of a task, usually of an existing one.
 func (m *model) drawTask(t *rapid.T) (string, *fleettest.FoldTask) {
 	ids := append(slices.Sorted(maps.Keys(m.told.Tasks)), "t-0")
 	id := rapid.SampledFrom(ids).Draw(t, "task")
@@ -133,7 +133,7 @@ func drawRoles(t *rapid.T, from ...string) string {
 	return jsontext.Array(roles)
 }
 
-// waiting lists the tasks that wait for an instance, best first; those it may take.
+// waiting returns the waiting tasks that an instance may take, the best first.
 func (m *model) waiting(instance string) []*fleettest.FoldTask {
 	return m.sorted(func(t *fleettest.FoldTask) bool {
 		return t.Status == "pending" && t.AssignedTo == "" && m.told.May(instance, t)
@@ -160,7 +160,7 @@ func (m *model) sorted(which func(*fleettest.FoldTask) bool) []*fleettest.FoldTa
 	return list
 }
 
-// room is how many more tasks auto-assignment may give a worker now.
+// room returns the number of tasks that auto-assignment may still give a worker.
 func (m *model) room(id string) int {
 	workers := 0
 	for _, i := range m.told.Instances {
@@ -199,8 +199,8 @@ func (m *model) doRegister(t *rapid.T) {
 	}
 }
 
-// doComeBack registers an instance that holds claimed and auto-assigned tasks, by another session
-// and with fewer roles: one step sets both kinds aside.
+// doComeBack registers an instance that holds claimed and auto-assigned tasks again, with another
+// session and fewer roles. One step sets both kinds of tasks aside.
 func (m *model) doComeBack(t *rapid.T) {
 	id := m.drawInstance(t)
 	register := func(session, roles string) {
@@ -215,7 +215,7 @@ func (m *model) doComeBack(t *rapid.T) {
 		m.call(t, "", "task.claim", fmt.Sprintf(`{"workerId":%s}`, fleettest.JSONText(id)))
 	}
 	crash := rapid.Bool().Draw(t, "crash")
-	if crash { // the coordinator stops right after the script, and the instance comes back once more before another goes on
+	if crash { // the coordinator stops right after the script; the instance registers once more before another coordinator continues
 		m.setAside(t, id, "between", `["worker","x"]`)
 	}
 	register(rapid.SampledFrom([]string{"before", "after"}).Draw(t, "session"), drawRoles(t, "worker", "x"))
@@ -225,7 +225,7 @@ func (m *model) doComeBack(t *rapid.T) {
 	}
 }
 
-// setAside registers an instance and leaves what that sets aside to whoever comes next.
+// setAside registers an instance and leaves the tasks that this sets aside to the next caller.
 func (m *model) setAside(t *rapid.T, id, session, roles string) {
 	metadata := fmt.Sprintf(`{"sessionId":%q,"maxTasks":20}`, session)
 	if _, err := m.Scripts.Run(context.Background(), lua.Named("register_instance"), lua.EventContext(id, "", ""), "", 0, id, roles, 1,
@@ -264,8 +264,8 @@ func (m *model) doUnregister(t *rapid.T) {
 	m.left(t, held > 0, id)
 }
 
-// left checks that nothing stays with who is gone, and that others were given what they had room
-// for.
+// left checks that instances that are gone hold no tasks, and that no other instance has room while
+// tasks wait for it.
 func (m *model) left(t *rapid.T, something bool, gone ...string) {
 	for _, id := range gone {
 		if m.told.Instances[id] == nil && m.held(id) > 0 {
@@ -279,7 +279,7 @@ func (m *model) left(t *rapid.T, something bool, gone ...string) {
 	}
 }
 
-// doDie lets some instances fall silent, and asks who is dead, or lets the monitor find out.
+// doDie makes some instances silent, and then calls system.check_health or the monitor.
 func (m *model) doDie(t *rapid.T) {
 	var dead []string
 	held := 0
@@ -319,8 +319,8 @@ func (m *model) sweep(t *rapid.T) {
 	}
 }
 
-// doCrash lets the coordinator stop right after the script by which an instance leaves; another
-// goes on.
+// doCrash stops the coordinator right after the script by which an instance leaves. Another
+// coordinator continues.
 func (m *model) doCrash(t *rapid.T) {
 	id := m.drawInstance(t)
 	held := m.held(id)

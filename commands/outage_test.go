@@ -19,8 +19,8 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// While Redis is gone every command answers within its time, and when it is back nothing that was
-// acknowledged is lost and nothing is there twice.
+// While Redis is unavailable, every command returns within its timeout. Once Redis is back, no
+// acknowledged change is lost and none has happened twice.
 func TestRedisGoneAndBack(t *testing.T) {
 	t.Parallel()
 	f, server := fleettest.OwnFleet(t)
@@ -61,7 +61,7 @@ func TestRedisGoneAndBack(t *testing.T) {
 		_, err := f.Do("system.heartbeat", `{"instanceId":"w"}`)
 		return err == nil, fmt.Sprint(err)
 	})
-	// A pool that has found Redis gone says so for up to a second more.
+	// The old connection pool may still fail for up to a second.
 	f = fleettest.New(t, fleettest.ClientOf(t, testenv.ClientOf(t, server)), f.Options)
 	if got := f.Get(kept); got.Text != "kept" {
 		t.Errorf("the task is %+v", got)
@@ -72,15 +72,15 @@ func TestRedisGoneAndBack(t *testing.T) {
 	f.Verify()
 }
 
-// A command whose reply is lost says so; repeated with its key it gives the answer, and nothing
-// happens twice.
+// A command whose reply is lost returns "Outcome unknown". Its repetition with the same key returns
+// the result, and nothing happens twice.
 func TestReplyLost(t *testing.T) {
 	t.Parallel()
 	plain := fleettest.RealRedis(t)
 	direct := fleettest.New(t, plain, commands.Options{})
 	direct.Register("w", `["worker"]`, "")
 
-	// A server that takes everything in and closes the connection once Redis has answered.
+	// This server forwards every request and closes the connection once Redis has replied.
 	swallower, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestReplyLost(t *testing.T) {
 		t.Fatalf("answered %v", err)
 	}
 	var first json.RawMessage
-	testenv.Eventually(t, fleettest.Patience, func() (bool, string) { // Redis may get to it a little later
+	testenv.Eventually(t, fleettest.Patience, func() (bool, string) { // Redis may run the script a little later
 		return direct.Seq() == 3, fmt.Sprint(direct.Seq())
 	})
 	if first = direct.OK("task.create", "%s", create); fleettest.Decoded[fleettest.Task](t, first).ID != "t-3" || direct.Seq() != 3 {
@@ -118,7 +118,7 @@ func TestReplyLost(t *testing.T) {
 	direct.Verify()
 }
 
-// relay passes on a connection until an EVAL was answered; that answer it keeps.
+// relay forwards a connection until an EVAL was answered. It keeps that answer back.
 func relay(client net.Conn, to string) {
 	defer client.Close()
 	server, err := net.Dial("tcp", to)

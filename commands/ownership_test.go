@@ -14,14 +14,14 @@ import (
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
-// door is a call, and who is let in by it. Alice is an agent who registered w and w2, has begun the
-// batch hers and the decision hers, and created the tasks {waiting}, which waits, and {held}, which
-// w has claimed. Bob is another, who registered b, and created {bobs}, which waits, and {lent},
-// which w has claimed. The decision all was begun by ops.
+// door is a call with the callers that are allowed to make it. Alice is an agent. She registered w
+// and w2, began the batch hers and the decision hers, and created two tasks: {waiting} waits, and w
+// has claimed {held}. Bob is another agent. He registered b and created two tasks: {bobs} waits,
+// and w has claimed {lent}. The token ops began the decision all.
 type door struct {
 	params string
-	may    []string // the others are Unauthorized
-	told   string   // what the others are told instead of that
+	may    []string // other callers get Unauthorized
+	told   string   // result for the other callers instead of Unauthorized
 }
 
 var (
@@ -29,11 +29,11 @@ var (
 	writing  = []string{"alice", "bob", "ops", "root"}
 	forAlice = []string{"alice", "ops", "root"}
 	forBob   = []string{"bob", "ops", "root"}
-	forAll   = []string{"ops", "root"} // who acts for all
+	forAll   = []string{"ops", "root"} // may act for all
 	nobody   = []string{}
 )
 
-// doors are what each method lets in, by role and by ownership.
+// doors are calls of each method, by role and by ownership.
 var doors = map[string][]door{
 	"system.register": {
 		{params: `{"id":"new","roles":[]}`, may: writing},
@@ -51,7 +51,7 @@ var doors = map[string][]door{
 	"system.batch.process": {
 		{params: `{"batchId":"hers","instanceId":"w","items":[1]}`, may: forAlice},
 		{params: `{"batchId":"hers","instanceId":"w2","items":[1]}`, may: forAlice},
-		{params: `{"batchId":"hers","instanceId":"b","items":[1]}`, may: nobody}, // not even an operator takes it for another's
+		{params: `{"batchId":"hers","instanceId":"b","items":[1]}`, may: nobody}, // not even an operator may process it for another token's instance
 		{params: `{"batchId":"new","instanceId":"b","items":[1]}`, may: forBob},
 	},
 	"system.quorum.vote": {
@@ -73,13 +73,13 @@ var doors = map[string][]door{
 	"task.update": {
 		{params: `{"id":"{waiting}","updates":{"priority":1}}`, may: forAlice},
 		{params: `{"id":"{bobs}","updates":{"metadata":{"a":1}}}`, may: forBob},
-		{params: `{"id":"{lent}","updates":{"text":"y"}}`, may: writing}, // its creator, and who has it
+		{params: `{"id":"{lent}","updates":{"text":"y"}}`, may: writing}, // its creator, and the owner of the instance that has it
 		{params: `{"id":"{lent}","updates":{"status":"completed"}}`, may: forAlice},
 		{params: `{"id":"{held}","updates":{"status":"pending"}}`, may: forAlice},
 	},
 	"task.assign": {
 		{params: `{"taskId":"{waiting}","instanceId":"w"}`, may: forAlice},
-		{params: `{"taskId":"{waiting}","instanceId":"b"}`, may: forAll}, // bob's instance does what bob gives it
+		{params: `{"taskId":"{waiting}","instanceId":"b"}`, may: forAll}, // only bob decides what his instance works on
 		{params: `{"taskId":"{bobs}","instanceId":"w"}`, may: forAll},
 	},
 	"task.unassign": {{params: `{"taskId":"{held}"}`, may: forAlice}, {params: `{"taskId":"{lent}"}`, may: writing}},
@@ -117,7 +117,7 @@ func TestWhoIsLetIn(t *testing.T) {
 					m.CountsAs != "" && strings.Contains(string(result), fmt.Sprintf(`"answers":[{"error":{"code":%d,`, api.CodeUnauthorized))
 				switch {
 				case slices.Contains(d.may, who):
-					// Without Postgres task.list has nothing to tell.
+					// Without Postgres, task.list fails.
 					if err != nil && !fleettest.InternalError(err, api.PostgresUnavailable) || d.told != "" && string(result) == d.told {
 						t.Errorf("%s calls %s %s: %s, %v", who, m.Name, params, result, err)
 					}
@@ -136,7 +136,7 @@ func TestWhoIsLetIn(t *testing.T) {
 	}
 }
 
-// ownedBy makes what the doors speak of, and gives the ids of the tasks.
+// ownedBy creates what the doors refer to, and returns a replacer for the task IDs.
 func ownedBy(t *testing.T, f *fleettest.Fleet) *strings.Replacer {
 	t.Helper()
 	create := func(who string) string {
@@ -155,8 +155,7 @@ func ownedBy(t *testing.T, f *fleettest.Fleet) *strings.Replacer {
 	return strings.NewReplacer("{waiting}", waiting, "{bobs}", bobs, "{held}", held, "{lent}", lent)
 }
 
-// Junk that another token would put in front of an instance's own work is refused, so it claims
-// what is best.
+// Another token cannot assign junk to an instance, so the instance claims the best task.
 func TestNobodyFillsAnothersInstance(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
 		f.May("bob", "system.register", `{"id":"b","roles":[]}`)
@@ -171,8 +170,8 @@ func TestNobodyFillsAnothersInstance(t *testing.T) {
 	})
 }
 
-// What was begun under a version that noted no owner goes on: a batch for the token of the instance
-// that has it, a decision for all.
+// Batches and decisions without an owner, from an older version, continue. Such a batch belongs to
+// the token of the instance that processes it. Such a decision is open to all.
 func TestWhatHasNoOwnerGoesOn(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
 		f.May("alice", "system.register", `{"id":"w","roles":[]}`)
@@ -189,11 +188,12 @@ func TestWhatHasNoOwnerGoesOn(t *testing.T) {
 	})
 }
 
-// The patience after a stop of the world holds for an agent who asks as it does for the monitor.
+// An agent's system.check_health declares nobody dead during the monitor's patience after an
+// outage.
 func TestAgentsWaitForThePatience(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens(), InstanceTTL: 20 * time.Second}, func(t *testing.T, f *fleettest.Fleet) {
 		f.May("bob", "system.register", `{"id":"b","roles":[]}`)
-		f.Put([]any{"ZADD", f.Keys.Alive(), "XX", 1000, "b"}) // silent while everything stood still
+		f.Put([]any{"ZADD", f.Keys.Alive(), "XX", 1000, "b"}) // silent during the outage
 		check := func(want string) {
 			t.Helper()
 			var got struct{ Failed json.RawMessage }
@@ -207,7 +207,7 @@ func TestAgentsWaitForThePatience(t *testing.T) {
 				t.Errorf("declared dead are %s, want %s", got.Failed, want)
 			}
 		}
-		check(`[]`) // the monitor has not come by yet
+		check(`[]`) // the monitor has not run yet
 		if err := f.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -24,12 +24,12 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// worldCalls is how many calls a fuzzWorld takes before it is compared with its log and thrown
-// away.
+// worldCalls is the number of calls on a fuzzWorld before it is compared with its log and
+// discarded.
 const worldCalls = 250
 
-// fuzzWorld is a fleet with something in it for params to hit: a worker w that leads, and tasks in
-// every state.
+// fuzzWorld is a fleet with content that params can refer to: a worker w that is the leader, and
+// tasks in every state.
 type fuzzWorld struct {
 	*fleettest.Fleet
 	calls int
@@ -50,7 +50,7 @@ func newFuzzWorld(t fleettest.TB, client *redis.Client) *fuzzWorld {
 	return w
 }
 
-// end holds the log against the state, and removes both.
+// end compares the log with the state, and removes both.
 func (w *fuzzWorld) end(t fleettest.TB) {
 	t.Helper()
 	w.T = t
@@ -68,10 +68,10 @@ func anySlice(list []string) []any {
 	return all
 }
 
-// FuzzParams calls methods with whatever bytes, on a real Redis. Each call is answered by its
-// schema or refused by a documented error, in its time; the bytes are refused exactly if the
-// method's schema refuses them; none is a fault of ours; and after so many calls the log still
-// tells how the state came about.
+// FuzzParams calls methods with arbitrary bytes on a real Redis. Each call returns within its
+// timeout. It returns a result that matches the method's schema, or a documented error, never a
+// fault of the coordinator. A call is rejected for its params exactly if the method's schema
+// rejects them. After worldCalls calls the fold of the log must still equal the state.
 func FuzzParams(f *testing.F) {
 	list, err := commands.Methods()
 	if err != nil {
@@ -113,7 +113,7 @@ func FuzzParams(f *testing.F) {
 		m := world.named(name)
 		world.hold(t, m, params, schemas[m.Name])
 		if m.Name == "system.flush" {
-			world.calls = worldCalls // not much is left in it
+			world.calls = worldCalls // the flush has left little in it
 		}
 		if t.Failed() {
 			world = nil
@@ -121,7 +121,8 @@ func FuzzParams(f *testing.F) {
 	})
 }
 
-// carried reports whether a transport hands such params on: UTF-8, and not nested too deep.
+// carried reports whether a transport would pass on such params: they are UTF-8 and not nested too
+// deep.
 func carried(params []byte) bool {
 	const deepest = 64
 	depth := 0
@@ -138,7 +139,8 @@ func carried(params []byte) bool {
 	return utf8.Valid(params)
 }
 
-// named returns the method of that name, or for a name that is none any of them, always the same.
+// named returns the method with that name. For an unknown name it returns a method that depends
+// only on the name.
 func (w *fuzzWorld) named(name string) *command.Method {
 	if m := w.Method(name); m != nil {
 		return m
@@ -148,13 +150,14 @@ func (w *fuzzWorld) named(name string) *command.Method {
 	return w.Methods()[sum.Sum32()%uint32(len(w.Methods()))] //nolint:gosec // twenty
 }
 
-// documentedCodes are those that a method may answer with. The others belong to transports.
+// documentedCodes are the error codes that a method may return. The other codes belong to
+// transports.
 var documentedCodes = []int{api.CodeInvalidParams, api.CodeNotRegistered, api.CodeNotFound, api.CodeConflict}
 
-// hold makes one call, and holds what comes of it against what the API promises.
+// hold makes one call and checks its outcome against what the API promises.
 func (w *fuzzWorld) hold(t *testing.T, m *command.Method, params []byte, schemas discovered) {
 	began := time.Now()
-	// A piece of the params is the cause: as nasty as they are.
+	// The cause is a piece of the params, so it is as arbitrary as they are.
 	cause := strings.ToValidUTF8(string(params[:min(len(params), 40)]), "")
 	result, err := w.Call(context.Background(), api.Request{Method: m.Name, Params: slices.Clone(params), Addr: "192.0.2.1", Cause: cause})
 	if took := time.Since(began); took > m.Timeout {
@@ -193,7 +196,7 @@ func (w *fuzzWorld) answered(t *testing.T, m *command.Method, result json.RawMes
 	switch err := json.Unmarshal(result, &instance); {
 	case !json.Valid(result) || !utf8.Valid(result):
 		t.Errorf("%s answered %q", m.Name, result)
-	case err != nil: // a number of a user's that Go cannot hold
+	case err != nil: // the result has a user's number that Go cannot hold
 	default:
 		if err := schemas.output.Validate(instance); err != nil {
 			t.Errorf("%s answered %s, which its schema refuses: %v", m.Name, result, err)
@@ -201,8 +204,8 @@ func (w *fuzzWorld) answered(t *testing.T, m *command.Method, result json.RawMes
 	}
 }
 
-// refusedItem returns the sentence by which an item was refused, "" if none was; if there are
-// several, one that its schema should know.
+// refusedItem returns the sentence that rejected an item, or "" if none was rejected. If several
+// were, it prefers a sentence whose rule the schema should contain.
 func refusedItem(t *testing.T, result json.RawMessage) (sentence string) {
 	var many struct {
 		Answers []struct {
@@ -226,9 +229,9 @@ func refusedItem(t *testing.T, result json.RawMessage) (sentence string) {
 	return sentence
 }
 
-// comparable reports whether a schema's validator sees what the method sees: not where a name
-// occurs twice, of which it sees the last one alone, nor where a number is too large or too exact
-// for it, nor where there are no params at all.
+// comparable reports whether the validator of a schema sees the same params as the method. It does
+// not if a name occurs twice, because it sees only the last one, if a number is too large or too
+// precise for it, or if there are no params.
 func comparable(params []byte) bool {
 	switch plain := bytes.TrimSpace(params); {
 	case len(params) == 0:
@@ -243,7 +246,7 @@ func comparable(params []byte) bool {
 	return json.Unmarshal(params, &any) == nil && !repeats(json.NewDecoder(strings.NewReader(string(params))))
 }
 
-// rounds reports whether a number is a whole one only once a float64 holds it.
+// rounds reports whether a number becomes an integer only when a float64 holds it.
 func rounds(text []byte) bool {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -261,9 +264,9 @@ func rounds(text []byte) bool {
 	}
 }
 
-// repeats reports whether an object in the next value has a name twice.
+// repeats reports whether an object in the next value contains a name twice.
 func repeats(d *json.Decoder) bool {
-	token, _ := d.Token() // it is valid
+	token, _ := d.Token() // the input is valid
 	switch token {
 	case json.Delim('{'):
 		seen := map[string]bool{}

@@ -12,8 +12,8 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// lawfulParams are params that each method takes: what the fuzzing of them begins with. They name
-// what is in a fuzzWorld.
+// lawfulParams are valid params for each method, which seed the fuzzing. They refer to the content
+// of a fuzzWorld.
 var lawfulParams = map[string][]string{
 	"system.register": {
 		`{"id":"w","roles":["worker"],"metadata":{"maxTasks":3,"sessionId":"s"}}`, `{"id":"a:{b}:*?[c]","roles":["worker","gpu","gpu","worker"]}`,
@@ -58,7 +58,7 @@ var lawfulParams = map[string][]string{
 	"task.delete": {`{"id":"t-4"}`, `{"id":"t-5"}`},
 }
 
-// nastyValues are put in the place of each param in turn.
+// nastyValues replace each param in turn.
 var nastyValues = []string{
 	`null`, `true`, `false`, `0`, `-0`, `-1`, `1.5`, `1e999`, `-1e999`, `1e-999`, `9007199254740993`, `99999999999999999999`, `50.000`,
 	`""`, `" "`, `"\u0000"`, `"a\u0000b"`, `"\n"`, `"\ud800"`, `"\udc00\ud800"`, `"\u2028"`, `"é"`, `"😀"`, `"a:b{c}:*?[d]\\"`, `"t-3"`, `"w"`, `"0"`,
@@ -66,7 +66,7 @@ var nastyValues = []string{
 	`{"text":"a","text":"b"}`, `{"__proto__":{}}`, `{"maxTasks":1e2,"sessionId":"s"}`,
 }
 
-// longValues do not fit where ids go; they are put in the place of each required param.
+// longValues are too long for IDs. They replace each required param.
 func longValues() []string {
 	text := func(letter string, n int) string { return `"` + strings.Repeat(letter, n) + `"` }
 	return []string{
@@ -76,7 +76,7 @@ func longValues() []string {
 	}
 }
 
-// nastyParams are params of a method that are wrong, or odd, in one place.
+// nastyParams returns params of a method that are wrong or unusual in one place.
 func nastyParams(schema *jsonschema.Schema, lawful string) []string {
 	all := []string{
 		``, ` `, `null`, `[]`, `[{}]`, `"x"`, `0`, `{`, `{}`, "{\"\xff\":1}", `{"a":1}`, `{"":1}`, `{"__proto__":1}`, "\ufeff{}", `{"\u0000":0}`,
@@ -85,7 +85,7 @@ func nastyParams(schema *jsonschema.Schema, lawful string) []string {
 	if lawful == "{}" {
 		lawful = `{"x":1}`
 	}
-	all = append(all, strings.TrimSuffix(lawful, "}")+","+lawful[1:]) // each of them twice
+	all = append(all, strings.TrimSuffix(lawful, "}")+","+lawful[1:]) // each member twice
 	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
 		values := nastyValues
 		if slices.Contains(schema.Required, name) {
@@ -104,8 +104,8 @@ func nastyParams(schema *jsonschema.Schema, lawful string) []string {
 	return all
 }
 
-// with are params of which one has the value given, and the others that are required have one that
-// fits.
+// with returns params in which one member has the given value. The other required members have
+// valid values.
 func with(schema *jsonschema.Schema, name, value string) string {
 	parts := []string{fmt.Sprintf("%q:%s", name, value)}
 	for _, other := range schema.Required {
@@ -128,7 +128,7 @@ func with(schema *jsonschema.Schema, name, value string) string {
 	return "{" + strings.Join(parts, ",") + "}"
 }
 
-// Whoever adds a method adds what its fuzzing begins with.
+// A new method needs params that seed the fuzzing.
 func TestEveryMethodHasSeeds(t *testing.T) {
 	t.Parallel()
 	c := fleettest.NewChecker(t)

@@ -162,7 +162,7 @@ func TestParams(t *testing.T) {
 			t.Errorf("%s %.200s: by the schema of system.discover %t, want %q", test.method, test.params, told, test.want)
 		}
 	}
-	for _, m := range c.Methods() { // no method takes what it does not know
+	for _, m := range c.Methods() { // every method rejects unknown params
 		params := fmt.Sprintf(`{"unknown%s":1}`, strings.ReplaceAll(m.Name, ".", "_"))
 		if got := c.Refuses(t, m.Name, params); !strings.HasPrefix(got, "unknown parameter 'unknown") {
 			t.Errorf("%s takes %s: %q", m.Name, params, got)
@@ -170,9 +170,9 @@ func TestParams(t *testing.T) {
 	}
 }
 
-// What the schema of a method accepts, the method accepts, and nothing else: who validates by what
-// system.discover tells is never surprised. The one rule a schema cannot say is left out here: ids
-// are limited in bytes.
+// A method accepts exactly the params that its schema in system.discover accepts, so a caller may
+// rely on the schema. The test leaves out the one rule that a schema cannot express: the maximum
+// length of IDs in bytes.
 func TestParamsAgreeWithTheirSchema(t *testing.T) {
 	t.Parallel()
 	c := fleettest.NewChecker(t)
@@ -206,7 +206,7 @@ func TestParamsAgreeWithTheirSchema(t *testing.T) {
 	}
 }
 
-// drawObject draws an object of which most members are lawful.
+// drawObject draws an object with mostly valid members.
 func drawObject(t *rapid.T, schema *jsonschema.Schema, properties map[string]*jsonschema.Schema, required []string) string {
 	var names []string
 	for name := range properties {

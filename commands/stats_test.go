@@ -12,7 +12,7 @@ import (
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
-// Each call counts once, under how it ended, however many come at once.
+// Each of many concurrent calls counts once, under its outcome.
 func TestStatsCountEachCall(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"task.get": 3}}, func(t *testing.T, f *fleettest.Fleet) {
 		began := time.Now().Truncate(time.Millisecond)

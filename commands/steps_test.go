@@ -21,12 +21,12 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// steppedCalls are the calls that write, in one script or in several. A flush is not among them: it
-// repeats its steps, and internal/flush has its tests.
+// steppedCalls are the calls that write, in one or in several scripts. They do not include a flush,
+// which retries its steps and is tested in internal/flush.
 var steppedCalls = map[string]struct {
 	method, params string
 	prepare        func(f *fleettest.Fleet)
-	began          string // what the result says when the call was cut short
+	began          string // part of the result if the call was cut short
 }{
 	"create":   {method: "task.create", params: `{"text":"x"}`},
 	"claim":    {method: "task.claim", params: `{"workerId":"w","maxTasks":3}`, prepare: func(f *fleettest.Fleet) { f.Register("w", `[]`, ""); f.Create("x", "") }},
@@ -63,14 +63,14 @@ var steppedCalls = map[string]struct {
 	}},
 }
 
-// assigned makes the task t-1, which w has.
+// assigned creates the task t-1 and assigns it to w.
 func assigned(f *fleettest.Fleet) {
 	id := f.Create("x", "")
 	f.Register("w", `[]`, "")
 	f.OK("task.assign", `{"taskId":%q,"instanceId":"w"}`, id)
 }
 
-// working makes w a worker that works on 30 tasks.
+// working makes w a worker that holds 30 claimed tasks.
 func working(f *fleettest.Fleet) {
 	for range 30 {
 		f.Create("x", "")
@@ -81,13 +81,13 @@ func working(f *fleettest.Fleet) {
 	}
 }
 
-// redisReply is an error that Redis replies.
+// redisReply is an error reply of Redis.
 type redisReply string
 
 func (e redisReply) Error() string { return string(e) }
 func (redisReply) RedisError()     {}
 
-// failures are the ways in which Redis fails a script. sent tells that the script may have run.
+// failures are the ways in which a script fails. sent is set if the script may have run.
 var failures = map[string]struct {
 	sent bool
 	fail func(o *outage, run func() error) error
@@ -111,12 +111,12 @@ var failures = map[string]struct {
 	}},
 }
 
-// outage fails the scripts of one call from one of them on.
+// outage makes the scripts of one call fail, beginning with one of them.
 type outage struct {
 	fleet  *fleettest.Fleet
 	fail   func(o *outage, run func() error) error
-	caller context.CancelFunc // waits no longer
-	left   atomic.Int64       // scripts that run before it
+	caller context.CancelFunc // ends the caller's context
+	left   atomic.Int64       // number of scripts that run before the failure
 	hit    sync.Once
 	wasHit atomic.Bool
 	over   chan struct{}
@@ -139,7 +139,7 @@ func (o *outage) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 		defer o.under.Done()
 		o.hit.Do(func() {
 			o.wasHit.Store(true)
-			// By then what is tried again has been, and the deadline passes.
+			// The retries have happened by then, and the deadline passes.
 			time.AfterFunc(50*time.Millisecond, o.caller)
 		})
 		err := o.fail(o, func() error { return next(ctx, cmds) })
@@ -152,8 +152,8 @@ func (o *outage) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 	}
 }
 
-// Whatever fails, at whichever step of a call: an error other than Outcome unknown says that
-// nothing changed, so the log has no event of the call then.
+// An error other than "Outcome unknown" means that nothing changed, whatever fails in whichever
+// step of a call. The log then contains no event of the call.
 func TestAnErrorSaysThatNothingChanged(t *testing.T) {
 	t.Parallel()
 	for name, call := range steppedCalls {

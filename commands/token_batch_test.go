@@ -16,7 +16,7 @@ const (
 	ownVote  = `{"decision":"d","instanceId":%q,"value":true,"totalInstances":3}`
 )
 
-// Batches are processed, and votes given, as an instance of one's own. Who may not leaves nothing
+// A token processes batches and votes only as its own instances. A rejected call leaves nothing
 // behind.
 func TestBatchesAndVotesBelongToTokens(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
@@ -32,7 +32,7 @@ func TestBatchesAndVotesBelongToTokens(t *testing.T) {
 			for _, id := range []string{"w", "north", "North:1"} {
 				f.MayNot("north", `this token may name only instances whose ids begin with "north:"`, method, params, id)
 			}
-			f.MayNot("north", "the token that registered instance north:2", method, params, "north:2") // hers by its name alone
+			f.MayNot("north", "the token that registered instance north:2", method, params, "north:2") // the name has the prefix, but another token registered it
 			f.MayNot("audit", method+" needs a token with the role agent", method, params, "w")
 			_, err := f.As("bob", method, params, "nobody")
 			if known := (*api.Error)(nil); !errors.As(err, &known) || known.Code != api.CodeNotRegistered {
@@ -43,7 +43,8 @@ func TestBatchesAndVotesBelongToTokens(t *testing.T) {
 			t.Errorf("who may not has left %q behind", left)
 		}
 
-		// The actor of each event is the token's name with the instance, whoever's that is.
+		// The actor of each event is the name of the token with the instance, whoever owns the
+		// instance.
 		before := f.Seq()
 		f.May("alice", "system.batch.process", ownBatch, "w")
 		f.May("alice", "system.quorum.vote", ownVote, "w")
@@ -59,18 +60,18 @@ func TestBatchesAndVotesBelongToTokens(t *testing.T) {
 		if !slices.Equal(actors, want) {
 			t.Errorf("the events and their actors are %q, want %q", actors, want)
 		}
-		// The tasks are those of the token that brought them.
+		// The tasks belong to the token that processed the batch.
 		task := f.Zset(f.Keys.Open())[0]
 		f.MayNot("bob", "the token that created task "+task, "task.delete", `{"id":%q}`, task)
 		f.May("alice", "task.delete", `{"id":%q}`, task)
-		// Its id is the token's: another token is told nothing of it.
+		// The batch's ID belongs to the token, and another token learns nothing about the batch.
 		f.MayNot("bob", "the token that began the batch x, or another id", "system.batch.process", ownBatch, "b")
 		f.May("ops", "system.batch.process", `{"batchId":"y","instanceId":"w","items":[1]}`)
 		f.May("north", "system.batch.process", `{"batchId":"z","instanceId":"north:1","items":[1]}`)
 	})
 }
 
-// The calls that somebody makes in another's name are his own.
+// A call that names another token's instance counts for the caller's own limit.
 func TestRateLimitsOfBatchesAndVotesAreEachTokensOwn(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{
 		Tokens: fleettest.FleetTokens(), RateLimits: map[string]int{"system.batch.process": 2, "system.quorum.vote": 2},

@@ -11,8 +11,8 @@ import (
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
-// The sets of roles are shared by all: an agent's token brings half of them at most, by whatever
-// method.
+// All tokens share the sets of roles. An agent's token may use at most half of them, with all
+// methods together.
 func TestATokenBringsHalfOfTheSetsOfRoles(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
 		refused := func(token, want, method, format string, args ...any) {
@@ -35,22 +35,22 @@ func TestATokenBringsHalfOfTheSetsOfRoles(t *testing.T) {
 		}
 		plain := fleettest.Decoded[fleettest.Task](t, f.May("alice", "task.create", `{"text":"x"}`)).ID
 		refused("alice", quota, "task.update", `{"id":%q,"updates":{"metadata":{"roles":["a32"]}}}`, plain)
-		f.May("alice", "task.update", `{"id":%q,"updates":{"metadata":{"roles":["a32"]}}}`, tasks[0]) // in place of a0
-		f.May("alice", "task.create", `{"text":"x","metadata":{"roles":["a1"]}}`)                     // is there already
+		f.May("alice", "task.update", `{"id":%q,"updates":{"metadata":{"roles":["a32"]}}}`, tasks[0]) // replaces the set a0
+		f.May("alice", "task.create", `{"text":"x","metadata":{"roles":["a1"]}}`)                     // this set exists already
 
 		f.May("bob", "system.register", `{"id":"b","roles":[]}`)
 		f.May("bob", "system.batch.process", `{"batchId":"c","instanceId":"b","items":[%s]}`, roleItems("b", 32))
 		refused("ops", full, "task.create", `{"text":"x","metadata":{"roles":["o"]}}`)
-		// A set whose last task is gone is free for anybody.
+		// A set whose last task is gone is free for any token.
 		f.May("alice", "task.delete", `{"id":%q}`, tasks[31])
 		refused("bob", quota, "task.create", `{"text":"x","metadata":{"roles":["b32"]}}`)
 		f.May("alice", "task.create", `{"text":"x","metadata":{"roles":["a33"]}}`)
 		f.May("alice", "task.delete", `{"id":%q}`, tasks[30])
-		f.May("ops", "task.create", `{"text":"x","metadata":{"roles":["o"]}}`) // which may bring as many as there are
+		f.May("ops", "task.create", `{"text":"x","metadata":{"roles":["o"]}}`) // an operator may use as many as there are
 	})
 }
 
-// roleItems are the items of a batch, each with a set of roles of its own.
+// roleItems are the items of a batch, each with its own set of roles.
 func roleItems(role string, n int) string {
 	items := ""
 	for i := range n {

@@ -13,7 +13,7 @@ import (
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
-// Which role may call which method, written here once more: a change of the list must be meant.
+// The test repeats which role may call which method, so that nobody changes it by accident.
 func TestRolesOfMethods(t *testing.T) {
 	t.Parallel()
 	tokens := fleettest.FleetTokens()
@@ -32,7 +32,7 @@ func TestRolesOfMethods(t *testing.T) {
 			continue
 		}
 		for _, name := range all {
-			// Refused for its params at the latest, so that nothing happens.
+			// The params are invalid, so the call changes nothing even if the role may call it.
 			_, err := f.As(name, m.Name, `{"unknown":1}`)
 			var known *api.Error
 			if !errors.As(err, &known) {
@@ -46,18 +46,18 @@ func TestRolesOfMethods(t *testing.T) {
 				t.Errorf("%s calls %s and is not told what is needed: %v", name, m.Name, err)
 			}
 		}
-		// Without a token, or with one that is not in use any more, nothing is allowed, whatever
-		// let the caller in.
+		// A caller without a token, or with a revoked one, may call nothing, even if the transport
+		// let it in.
 		for _, name := range []string{"", "mallory"} {
 			f.MayNot(name, "a token that is in use", m.Name, `{}`)
 		}
 	}
 	f.MayNot("audit", "task.create needs a token with the role agent, operator or admin; this one has auditor", "task.create", `{"text":"x"}`)
-	delete(tokens, "alice") // taken back: the next call is refused
+	delete(tokens, "alice") // revoked: the next call is rejected
 	f.MayNot("alice", "a token that is in use", "task.get", `{"id":"t-1"}`)
 }
 
-// An agent acts for the instances that were registered with its token, and for no other's.
+// An agent acts only for the instances that were registered with its token.
 func TestInstancesBelongToTokens(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
 		if got := f.May("alice", "system.register", `{"id":"w","roles":["worker"]}`); string(got) != `{"registered":true}` {
@@ -71,7 +71,7 @@ func TestInstancesBelongToTokens(t *testing.T) {
 				t.Errorf("%s says that it is %q's", key, got)
 			}
 		}
-		// Its id is taken, for whoever it is, and nothing changes.
+		// The ID is taken, for every other token, and nothing changes.
 		before := f.Seq()
 		for _, other := range []string{"bob", "ops", "root"} {
 			if got := f.May(other, "system.register", `{"id":"w","roles":[]}`); string(got) != `{"registered":false}` {
@@ -92,14 +92,14 @@ func TestInstancesBelongToTokens(t *testing.T) {
 			f.May(who, "system.heartbeat", `{"instanceId":"w"}`)
 			f.May(who, "task.claim", `{"workerId":"w"}`)
 		}
-		// Who is not registered belongs to nobody, so that is what everybody is told.
+		// An instance that is not registered belongs to no token, so every caller gets this answer.
 		if got := f.May("bob", "system.heartbeat", `{"instanceId":"nobody"}`); string(got) != `{"alive":false}` {
 			t.Errorf("a heartbeat of nobody: %s", got)
 		}
 		f.May("bob", "system.unregister", `{"instanceId":"nobody"}`)
 
-		// Once it has left, the id is free, and what belonged to it does not come back to another
-		// token.
+		// Once the instance has left, its ID is free. Another token that registers it does not
+		// inherit what belonged to it.
 		f.May("ops", "system.unregister", `{"instanceId":"w"}`)
 		if got := f.May("bob", "system.register", `{"id":"w","roles":[]}`); string(got) != `{"registered":true}` {
 			t.Errorf("the free id: %s", got)
@@ -109,8 +109,8 @@ func TestInstancesBelongToTokens(t *testing.T) {
 	})
 }
 
-// An instance whose registration has expired is its token's until the monitor has come by, with all
-// it holds.
+// An instance whose registration has expired still belongs to its token, with all that it holds,
+// until the monitor declares it dead.
 func TestExpiredInstancesBelongToTokens(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
 		f.May("alice", "system.register", `{"id":"w","roles":["worker"],"metadata":{"sessionId":"s"}}`)
@@ -128,8 +128,8 @@ func TestExpiredInstancesBelongToTokens(t *testing.T) {
 	})
 }
 
-// What was registered before tokens came into use is its agent's again by registering, and nobody's
-// else.
+// An instance that was registered while authentication was disabled belongs to the token that
+// registers it again.
 func TestTokensComeIntoUse(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `["worker"]`, `,"metadata":{"sessionId":"s"}`)
@@ -140,7 +140,7 @@ func TestTokensComeIntoUse(t *testing.T) {
 		with.MayNot("alice", "created task", "task.delete", `{"id":%q}`, task)
 		with.May("alice", "system.register", `{"id":"w","roles":["worker"],"metadata":{"sessionId":"s"}}`)
 		with.May("alice", "task.complete", `{"id":%q,"workerId":"w"}`, task)
-		// And the other way round: without tokens nobody is asked.
+		// Conversely, if authentication is disabled, there is no owner.
 		f.Register("w", `["worker"]`, "")
 		if owner, ok := f.Hash(f.Keys.Gossip("w"))["owner"]; ok {
 			t.Errorf("it is still %s's", owner)
@@ -148,7 +148,7 @@ func TestTokensComeIntoUse(t *testing.T) {
 	})
 }
 
-// An agent changes the tasks that it created, and those that its instances have; reading is free.
+// An agent may change the tasks that it created and the tasks of its instances. Any token may read.
 func TestTasksBelongToTokens(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{Tokens: fleettest.FleetTokens()}, func(t *testing.T, f *fleettest.Fleet) {
 		f.May("alice", "system.register", `{"id":"a","roles":[]}`)
@@ -176,7 +176,7 @@ func TestTasksBelongToTokens(t *testing.T) {
 		f.May("bob", "task.get", `{"id":%q}`, task)
 		f.May("audit", "task.get", `{"id":%q}`, task)
 
-		// With his instance it is bob's as well, and still hers.
+		// While bob's instance has the task, both bob and alice may change it.
 		f.MayNot("alice", "the token that registered instance b", "task.assign", `{"taskId":%q,"instanceId":"b"}`, task)
 		f.May("ops", "task.assign", `{"taskId":%q,"instanceId":"b"}`, task)
 		f.MayNot("eve", "created task", "task.unassign", `{"taskId":%q}`, task)
@@ -185,14 +185,14 @@ func TestTasksBelongToTokens(t *testing.T) {
 		f.May("bob", "task.unassign", `{"taskId":%q}`, task)
 		f.MayNot("bob", "created task", "task.update", `{"id":%q,"updates":{"priority":90}}`, task)
 
-		// Finishing is for who acts for its owner, not for who created it.
+		// Only the token that acts for the owner may finish a task, not the token that created it.
 		f.May("bob", "task.claim", `{"workerId":"b"}`)
 		f.MayNot("alice", "registered instance b", "task.complete", `{"id":%q}`, task)
 		f.MayNot("alice", "registered instance b", "task.complete", `{"id":%q,"workerId":"b"}`, task)
 		for _, status := range []string{"in_progress", "completed", "failed"} {
 			f.MayNot("alice", "registered instance b", "task.update", `{"id":%q,"updates":{"status":%q}}`, task, status)
 		}
-		// That it has another owner by now is what a worker that was taken for dead must hear.
+		// A worker that was declared dead must learn that the task has another owner now.
 		_, err := f.As("alice", "task.complete", `{"id":%q,"workerId":"a","attempt":1}`, task)
 		if known := (*api.Error)(nil); !errors.As(err, &known) || known.Code != api.CodeConflict || !strings.Contains(known.Error(), "NOT_OWNER") {
 			t.Errorf("a lost task: %v", err)
@@ -208,7 +208,7 @@ func TestTasksBelongToTokens(t *testing.T) {
 		}
 		f.May("bob", "task.delete", `{"id":%q}`, task)
 
-		// Operators and admins act for all.
+		// Operators and admins may act for all.
 		for _, who := range []string{"ops", "root", "both"} {
 			task := create("alice")
 			f.May(who, "task.update", `{"id":%q,"updates":{"metadata":{"a":1}}}`, task)
@@ -219,12 +219,12 @@ func TestTasksBelongToTokens(t *testing.T) {
 			f.May(who, "task.complete", `{"id":%q,"workerId":"b"}`, task)
 			f.May(who, "task.delete", `{"id":%q}`, task)
 		}
-		// And what they created is not an agent's.
+		// A task that an operator created belongs to no agent.
 		f.MayNot("alice", "created task", "task.delete", `{"id":%q}`, create("ops"))
 	})
 }
 
-// A token with a prefix names no other instances, as whom it acts or to whom it assigns.
+// A token with a prefix may act as, and assign tasks to, only instances with that prefix.
 func TestInstancePrefix(t *testing.T) {
 	t.Parallel()
 	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{Tokens: fleettest.FleetTokens()})
@@ -246,7 +246,7 @@ func TestInstancePrefix(t *testing.T) {
 	f.Verify()
 }
 
-// Declaring others dead before their time is not for agents.
+// Agents may not declare others dead before the instance TTL.
 func TestCheckHealthBeforeTime(t *testing.T) {
 	t.Parallel()
 	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{Tokens: fleettest.FleetTokens(), InstanceTTL: 20 * time.Second})
@@ -260,7 +260,7 @@ func TestCheckHealthBeforeTime(t *testing.T) {
 	}
 }
 
-// Nobody uses up the calls of another's instance by naming it.
+// A caller that names another token's instance does not use up that instance's limit.
 func TestRateLimitsAreEachTokensOwn(t *testing.T) {
 	t.Parallel()
 	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{Tokens: fleettest.FleetTokens(), RateLimits: map[string]int{"system.heartbeat": 3}})
@@ -276,7 +276,7 @@ func TestRateLimitsAreEachTokensOwn(t *testing.T) {
 	}
 }
 
-// An idempotency key is its token's: another's answer is not given away.
+// An idempotency key belongs to its token: another token does not get the answer.
 func TestIdempotencyKeysAreEachTokensOwn(t *testing.T) {
 	t.Parallel()
 	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{Tokens: fleettest.FleetTokens()})
@@ -287,7 +287,8 @@ func TestIdempotencyKeysAreEachTokensOwn(t *testing.T) {
 	}
 }
 
-// Two tokens that register one id at once: it belongs to one of them, and the other is told.
+// If two tokens register one ID at the same time, it belongs to one of them and the other is
+// rejected.
 func TestRegisterRaceOfTokens(t *testing.T) {
 	t.Parallel()
 	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{Tokens: fleettest.FleetTokens()})

@@ -9,7 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A topic keeps about its last 10,000 events, with the IDs they have in the log; the log keeps all.
+// A topic keeps about its last 10,000 events, with the IDs that they have in the log. The log keeps
+// all.
 func TestTopicsAreTrimmedAndTheLogIsNot(t *testing.T) {
 	t.Parallel()
 	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{})
@@ -22,8 +23,7 @@ func TestTopicsAreTrimmedAndTheLogIsNot(t *testing.T) {
 	const kept, created = 10_000, 10_000 + 1500
 	topic := f.Keys.Topic("task.created")
 	length := f.Client.XLen(t.Context(), topic).Val()
-	// Redis drops whole nodes of its stream, a hundred entries each when nobody has set another
-	// length.
+	// Redis trims whole nodes of a stream. A node holds a hundred entries by default.
 	if length < kept || length > kept+100 {
 		t.Errorf("the topic has %d events", length)
 	}

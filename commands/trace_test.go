@@ -17,7 +17,7 @@ import (
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
-// tracedFleet is a fleet that makes spans, and what keeps them.
+// tracedFleet returns a fleet that makes spans, and the recorder that keeps them.
 func tracedFleet(t *testing.T, f *fleettest.Fleet) (*fleettest.Fleet, *tracetest.SpanRecorder) {
 	t.Helper()
 	spans := tracetest.NewSpanRecorder()
@@ -28,7 +28,7 @@ func tracedFleet(t *testing.T, f *fleettest.Fleet) (*fleettest.Fleet, *tracetest
 	return traced, spans
 }
 
-// told is what the last spans of these names tell, most of them once.
+// told returns the last span with a name, and its attributes.
 func told(t *testing.T, spans *tracetest.SpanRecorder, name string) (sdk.ReadOnlySpan, map[attribute.Key]string) {
 	t.Helper()
 	ended := spans.Ended()
@@ -45,8 +45,8 @@ func told(t *testing.T, spans *tracetest.SpanRecorder, name string) (sdk.ReadOnl
 	return nil, nil
 }
 
-// What a caller gets refused has its code, and is no failure. A span that failed is one where we or
-// the infrastructure did.
+// A rejection sets its code and is no failure. A span fails only if the coordinator or the
+// infrastructure failed.
 func TestTraceTellsFailures(t *testing.T) {
 	t.Parallel()
 	plain, server := fleettest.OwnFleet(t)
@@ -95,8 +95,8 @@ func TestTraceTellsFailures(t *testing.T) {
 	}
 }
 
-// Where traces are off, a call allocates nothing for them. Not parallel: others would be counted
-// too.
+// If traces are disabled, a call allocates nothing for them. The test is not parallel, because the
+// allocations of other tests would count too.
 func TestTracesThatAreOffAllocateNothing(t *testing.T) {
 	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{})
 	m := f.Method("task.list")
@@ -109,7 +109,8 @@ func TestTracesThatAreOffAllocateNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkTraces creates tasks without traces, with one that is not sampled, and with one that is.
+// BenchmarkTraces creates tasks with traces disabled, with a call that is not sampled, and with one
+// that is.
 func BenchmarkTraces(b *testing.B) {
 	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0"
 	for _, is := range []struct {
