@@ -17,8 +17,8 @@ func sameJSON(t *testing.T, a, b json.RawMessage) bool {
 	return reflect.DeepEqual(fleettest.Decoded[any](t, a), fleettest.Decoded[any](t, b))
 }
 
-// What is kept for the repeat of a call is short, however long the users' texts are, and the answer
-// is made again from it whatever has become of the task.
+// The data that is stored for the repetition of a call is short, even if texts of users are long.
+// The answer is rebuilt from it, whatever happened to the task since.
 func TestAnswersAreMadeAgain(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `["worker"]`, `,"metadata":{"maxTasks":0}`)
@@ -54,8 +54,8 @@ func TestAnswersAreMadeAgain(t *testing.T) {
 		f.OK("task.complete", `{"id":%q,"workerId":"w","result":{"a":1}}`, fleettest.Decoded[api.Task](t, created).ID)
 		again("after completion")
 
-		// What users brought to a claimed task is told as it is now; of what is gone nothing is
-		// told.
+		// A repeated claim returns the current text and metadata of its tasks, and leaves out
+		// deleted tasks.
 		two := fleettest.Decoded[task.ClaimTaskResult](t, claimed)
 		f.OK("task.update", `{"id":%q,"updates":{"text":"changed"}}`, two.Tasks[1].ID)
 		f.OK("task.delete", `{"id":%q}`, two.Tasks[0].ID)
@@ -73,7 +73,7 @@ func TestAnswersAreMadeAgain(t *testing.T) {
 	})
 }
 
-// An answer that the version before kept as a whole is returned as it was.
+// An answer that an older version stored as a whole is returned unchanged.
 func TestAnswersKeptWholeAreReturned(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `["worker"]`, "")

@@ -40,10 +40,10 @@ func TestClaim(t *testing.T) {
 	})
 }
 
-// The highest priority first, and within one the first that came.
+// Tasks are claimed by priority, and in the order of their creation within one priority.
 func TestClaimOrder(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
-		f.Register("w", `["monitor"]`, "") // who claims need not be a worker
+		f.Register("w", `["monitor"]`, "") // an instance needs no role to claim
 		var want []string
 		byPriority := map[int][]string{}
 		for i := range 30 {
@@ -89,13 +89,13 @@ func TestClaimOwnFirst(t *testing.T) {
 			t.Errorf("claimed %+v", claim.Tasks)
 		}
 		f.Holds(f.Emitted(before, "task.claimed", "task.claimed")[0], `{"previousAssignment":"w"}`)
-		if f.Claim("w") != "" { // what was assigned by hand stays where it was put
+		if f.Claim("w") != "" { // tasks that task.assign gave another instance stay there
 			t.Error("took another's task")
 		}
 	})
 }
 
-// Nobody sits on work that was given automatically.
+// An idle instance claims a task that was auto-assigned to another one.
 func TestClaimTakesFromTheOneThatHasMost(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		for i := range 5 {
@@ -107,7 +107,7 @@ func TestClaimTakesFromTheOneThatHasMost(t *testing.T) {
 		}
 		f.Register("idle", `["worker"]`, "")
 		before := f.Seq()
-		if got := f.Claim("idle"); got != "t-4" { // t-5 is better, and asks for a role
+		if got := f.Claim("idle"); got != "t-4" { // t-5 has a higher priority, but requires a role
 			t.Errorf("claimed %q", got)
 		}
 		events := f.Emitted(before, "task.assigned", "task.claimed")
@@ -128,7 +128,8 @@ func TestClaimTakesFromTheOneThatHasMost(t *testing.T) {
 	})
 }
 
-// A task that asks for roles goes to one that has them all, and nobody waits behind it.
+// A task with required roles goes to an instance that has all of them. It does not block the tasks
+// behind it.
 func TestClaimRoles(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		for range 100 {
@@ -170,7 +171,7 @@ func TestClaimAgain(t *testing.T) {
 	})
 }
 
-// The race: each task has one owner, and none is left.
+// In a race of claims each task gets one owner, and no task is left.
 func TestClaimRace(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		claimers, tasks := 32, 2000
@@ -228,8 +229,8 @@ func TestClaimRace(t *testing.T) {
 	})
 }
 
-// Claims, releases, deaths and completions at once: the log tells of no task with two owners, and
-// everything that is not finished can be claimed in the end.
+// Claims, releases, deaths and completions run concurrently. The log contains no task with two
+// owners, and in the end every unfinished task can be claimed.
 func TestClaimAgainstReleaseAndDeath(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		coordinators := []*fleettest.Fleet{f, f.Beside()}

@@ -10,7 +10,7 @@ import (
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
-// By MCP a task is finished only as its worker and for its claim; elsewhere neither need be told.
+// Over MCP a call must name the worker and the attempt to finish a task. Elsewhere it need not.
 func TestCompleteByMCPNeedsTheFence(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `["worker"]`, "")

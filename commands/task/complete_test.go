@@ -62,16 +62,16 @@ func TestCompleteErrors(t *testing.T) {
 		f.OK("task.complete", `{"id":%q,"attempt":1}`, taken)
 		f.Refused(api.CodeConflict, `{"reason":"ALREADY_FINISHED","status":"completed"}`, "task.complete", `{"id":%q,"attempt":1}`, taken)
 		f.OK("task.assign", `{"taskId":%q,"instanceId":"v"}`, gone)
-		f.Put([]any{"DEL", f.Keys.Instance("v")}) // its registration runs out
+		f.Put([]any{"DEL", f.Keys.Instance("v")}) // the registration expires
 		f.Refused(api.CodeNotRegistered, `{"instanceId":"v"}`, "task.complete", `{"id":%q}`, gone)
 	})
 }
 
-// One that was assigned and never claimed is claimed in the same step.
+// A task that was assigned and not claimed is claimed in the same step.
 func TestCompleteUnclaimed(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		id := f.Create("x", "")
-		f.Register("w", `["worker"]`, "") // given to it automatically
+		f.Register("w", `["worker"]`, "") // the task is auto-assigned to w
 		before := f.Seq()
 		f.OK("task.complete", `{"id":%q,"attempt":0}`, id)
 		events := f.Emitted(before, "task.claimed", "task.completed")
@@ -92,7 +92,7 @@ func TestCompleteAgain(t *testing.T) {
 			t.Errorf("answered %s, then %s", first, again)
 		}
 		f.Refused(api.CodeConflict, `{"reason":"IDEMPOTENCY_KEY_REUSED"}`, "task.complete", `{"id":%q,"idempotencyKey":"k"}`, id)
-		// The answer outlives the task.
+		// The stored answer outlives the task.
 		f.OK("task.delete", `{"id":%q}`, id)
 		if again := f.OK("task.complete", `{"id":%q,"result":{"a":1,"b":2},"idempotencyKey":"k"}`, id); string(again) != string(first) {
 			t.Errorf("answered %s", again)

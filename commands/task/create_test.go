@@ -65,11 +65,11 @@ func TestCreateAgain(t *testing.T) {
 		}
 		f.Refused(api.CodeConflict, `{"reason":"IDEMPOTENCY_KEY_REUSED"}`, "task.create", `{"text":"y","priority":3,"idempotencyKey":"k"}`)
 		f.Register("w", `["worker"]`, "")
-		f.Refused(api.CodeNotFound, `{"id":"t-99"}`, "task.complete", `{"id":"t-99","idempotencyKey":"k"}`) // keys belong to a method
+		f.Refused(api.CodeNotFound, `{"id":"t-99"}`, "task.complete", `{"id":"t-99","idempotencyKey":"k"}`) // each method has its own keys
 		other, err := f.Call(t.Context(), api.Request{
 			Method: "task.create", Params: json.RawMessage(`{"text":"y","idempotencyKey":"k"}`), Caller: "another",
 		})
-		if err != nil || fleettest.Decoded[fleettest.Task](t, other).Text != "y" { // and to a caller
+		if err != nil || fleettest.Decoded[fleettest.Task](t, other).Text != "y" { // and each caller, too
 			t.Errorf("another caller's same key: %s, %v", other, err)
 		}
 	})
@@ -104,18 +104,18 @@ func TestCreateRoleSets(t *testing.T) {
 		for i := range 64 {
 			f.Create("x", fmt.Sprintf(`,"metadata":{"roles":["r%d","a"]}`, i))
 		}
-		// The same set in another order, and with one twice, is no other set.
+		// The order of roles and duplicates do not make another set.
 		f.Create("x", `,"metadata":{"roles":["a","r0","a"]}`)
 		f.Refused(api.CodeConflict, `{"reason":"TOO_MANY_ROLE_SETS","limit":64}`, "task.create", `{"text":"x","metadata":{"roles":["r64"]}}`)
 		f.Create("x", `,"metadata":{"roles":[]}`)
 		f.OK("task.delete", `{"id":"t-2"}`)
 		f.Create("x", `,"metadata":{"roles":["r64"]}`)
-		f.OK("task.delete", `{"id":"t-1"}`) // its set has another task
+		f.OK("task.delete", `{"id":"t-1"}`) // another task still uses its set
 		f.Refused(api.CodeConflict, `{"reason":"TOO_MANY_ROLE_SETS","limit":64}`, "task.create", `{"text":"x","metadata":{"roles":["r65"]}}`)
 	})
 }
 
-// What users bring comes back byte for byte, whatever way it takes.
+// JSON of users comes back byte for byte from every command and event.
 func TestMetadataByteForByte(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		for i, metadata := range []string{
@@ -146,6 +146,6 @@ func TestMetadataByteForByte(t *testing.T) {
 		}
 		f.OK("task.create", "{\"text\":\"x\",\"metadata\":{ \"a\" : [ 1.0 ,\n {} ] }}")
 		last := f.Events()[f.Seq()-1]
-		f.Holds(last, `{"metadata":{"a":[1.0,{}]}}`) // one line, all else as it came
+		f.Holds(last, `{"metadata":{"a":[1.0,{}]}}`) // line breaks are removed, the rest is unchanged
 	})
 }

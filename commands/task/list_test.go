@@ -34,7 +34,7 @@ func TestList(t *testing.T) {
 		if got := fleettest.Decoded[task.ListTasksResult](t, dropTasks(t, f.OK("task.list", `{"offset":5}`))); got.HasMore || got.TotalCount != 7 {
 			t.Errorf("the last page: %+v", got)
 		}
-		if fmt.Sprint(v.Waited) != "[0 3 3]" { // what was committed before the call
+		if fmt.Sprint(v.Waited) != "[0 3 3]" { // the seq of the last event before each call
 			t.Errorf("waited for %v", v.Waited)
 		}
 		zero := 0
@@ -50,7 +50,8 @@ func TestList(t *testing.T) {
 	})
 }
 
-// The page says how far the list is behind, because a view may be rebuilt while a list is made.
+// The result contains how far its page is behind the log, because a view may be rebuilt during the
+// call.
 func TestListTellsHowFarItsPageIsBehind(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		v := &fleettest.View{}
@@ -79,7 +80,7 @@ func TestListTellsHowFarItsPageIsBehind(t *testing.T) {
 	})
 }
 
-// dropTasks leaves the tasks out of a list.
+// dropTasks removes the tasks from the result of task.list.
 func dropTasks(t *testing.T, result json.RawMessage) json.RawMessage {
 	t.Helper()
 	m := fleettest.Decoded[map[string]any](t, result)
@@ -106,8 +107,8 @@ func TestListWithoutPostgres(t *testing.T) {
 	})
 }
 
-// One caller's lists delay that caller's alone: others are answered, what waits too long is
-// refused, and no circuit opens.
+// The lists of one caller delay only that caller. Other callers get their lists, a list that waits
+// too long is rejected, and no circuit opens.
 func TestListsOfACallerShareItsPart(t *testing.T) {
 	t.Parallel()
 	var under, most atomic.Int64

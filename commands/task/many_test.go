@@ -26,8 +26,7 @@ type many struct {
 	}
 }
 
-// Each task has an answer and an event of its own, in order; what is wrong with one does not stop
-// the others.
+// Each task has its own answer and event, in order. An invalid task does not stop the others.
 func TestCreateMany(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		before := f.Seq()
@@ -59,7 +58,7 @@ func TestCreateMany(t *testing.T) {
 	})
 }
 
-// A repeat with the same keys returns the same tasks, whether they were created one by one or
+// A repetition with the same keys returns the same tasks, whether they were created one by one or
 // together.
 func TestCreateManyAgain(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
@@ -86,7 +85,7 @@ func TestCreateManyAgain(t *testing.T) {
 	})
 }
 
-// keyed are tasks with idempotency keys.
+// keyed returns tasks with idempotency keys.
 func keyed(n int) string {
 	tasks := make([]string, n)
 	for i := range tasks {
@@ -95,7 +94,8 @@ func keyed(n int) string {
 	return strings.Join(tasks, ",")
 }
 
-// The items count for the limit of the single method. Those beyond it are refused one by one.
+// The items count for the limit of the method for one item. Items beyond the limit are rejected one
+// by one.
 func TestManyCountForTheLimit(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"task.create": 5}}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Create("x", "")
@@ -114,7 +114,7 @@ func TestManyCountForTheLimit(t *testing.T) {
 	})
 }
 
-// Each task is finished for its owner only, and a repeat with the same keys finishes what is left.
+// Each task is finished only for its owner. A repetition with the same keys finishes the rest.
 func TestCompleteMany(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `["worker"]`, "")
@@ -149,7 +149,7 @@ func TestCompleteMany(t *testing.T) {
 	})
 }
 
-// A hundred tasks come from many queues, the best of all first.
+// One claim takes tasks from many queues, in the order of priority over all queues.
 func TestClaimAHundred(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `["a","b","c"]`, "")
@@ -158,7 +158,7 @@ func TestClaimAHundred(t *testing.T) {
 			f.Create("x", fmt.Sprintf(`%s,"priority":%d`, roles, i*37%101))
 		}
 		claim := fleettest.Decoded[fleettest.Claim](t, f.OK("task.claim", `{"workerId":"w","maxTasks":100}`))
-		if len(claim.Tasks) != 98 { // all but those for d
+		if len(claim.Tasks) != 98 { // all tasks that do not require the role d
 			t.Fatalf("claimed %d tasks", len(claim.Tasks))
 		}
 		for i, task := range claim.Tasks[1:] {
@@ -170,7 +170,7 @@ func TestClaimAHundred(t *testing.T) {
 	})
 }
 
-// What a claim returns is bounded, and one task always fits.
+// The size of a claim's result is bounded, but one task always fits.
 func TestClaimsOfLargeTasksAreBounded(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `[]`, "")
@@ -184,7 +184,7 @@ func TestClaimsOfLargeTasksAreBounded(t *testing.T) {
 				t.Errorf("claimed %d tasks, want %d", len(claim.Tasks), want)
 			}
 		}
-		// Tasks that grow after they were claimed do not make a repeat longer.
+		// If tasks grow after they were claimed, a repetition does not get longer.
 		const again = `{"workerId":"w","maxTasks":100,"idempotencyKey":"k"}`
 		ids := []string{f.Create("x", ""), f.Create("x", ""), f.Create("x", ""), f.Create("x", ""), f.Create("x", ""), f.Create("x", "")}
 		f.OK("task.claim", again)
@@ -197,8 +197,8 @@ func TestClaimsOfLargeTasksAreBounded(t *testing.T) {
 	})
 }
 
-// Redis goes away in the middle of a call: each item was created once or not at all, and a repeat
-// with the same keys creates the rest.
+// Redis becomes unavailable during a call. Each item was created once or not at all, and a
+// repetition with the same keys creates the rest.
 func TestCreateManyWhileRedisRestarts(t *testing.T) {
 	t.Parallel()
 	f, server := fleettest.OwnFleet(t)
@@ -234,7 +234,7 @@ func TestCreateManyWhileRedisRestarts(t *testing.T) {
 		text, err := f.Do("task.create_many", call)
 		return err == nil && fleettest.Decoded[many](t, text).Succeeded == 1000, fmt.Sprintf("%.200s, %v", text, err)
 	})
-	testenv.Eventually(t, fleettest.Patience, func() (bool, string) { // the test's own connections come back later
+	testenv.Eventually(t, fleettest.Patience, func() (bool, string) { // the connections of the test itself reconnect later
 		err := f.Client.Ping(t.Context()).Err()
 		return err == nil, fmt.Sprint(err)
 	})

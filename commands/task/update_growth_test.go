@@ -8,7 +8,7 @@ import (
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
-// The log grows by what an update changes, not by what the task holds.
+// The log grows with the size of an update, not with the size of the task.
 func TestUpdatesOfLongMetadataKeepTheLogShort(t *testing.T) {
 	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{})
 	size := func() int64 {
@@ -24,7 +24,7 @@ func TestUpdatesOfLongMetadataKeepTheLogShort(t *testing.T) {
 		return sum
 	}
 	id := f.Create("x", `,"metadata":{"long":"`+strings.Repeat("x", 1_000_000)+`","note":""}`)
-	f.OK("task.update", `{"id":%q,"updates":{"text":"y"}}`, id) // so that the topic is there
+	f.OK("task.update", `{"id":%q,"updates":{"text":"y"}}`, id) // creates the topic
 	before := size()
 	for i := range 100 {
 		f.OK("task.update", `{"id":%q,"updates":{"metadata":{"note":"%0100d"}}}`, id, i)

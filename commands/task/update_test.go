@@ -28,7 +28,7 @@ func TestUpdate(t *testing.T) {
 		if e.V != 2 {
 			t.Errorf("the event has version %d", e.V)
 		}
-		// A merge that changes nothing is not told as a change.
+		// A merge that changes nothing is not in the event's changes.
 		before = f.Seq()
 		same := fleettest.Decoded[fleettest.Task](t, f.OK("task.update", `{"id":%q,"updates":{"metadata":{"keep":1.0}}}`, id))
 		f.Holds(f.Emitted(before, "task.updated")[0], fmt.Sprintf(`{"id":%q,"changes":{},
@@ -38,7 +38,7 @@ func TestUpdate(t *testing.T) {
 		if got := fleettest.Decoded[fleettest.Task](t, f.OK("task.update", `{"id":%q,"updates":{"metadata":{"a":"b"}}}`, bare)); string(got.Metadata) != `{"a":"b"}` {
 			t.Errorf("metadata of one that had none: %s", got.Metadata)
 		}
-		// Of members of one name the last counts, and is the one that is replaced.
+		// If a name occurs twice, the last member counts and is replaced.
 		twice := f.Create("z", `,"metadata":{"a":1,"b":2,"\u0061":3}`)
 		if got := fleettest.Decoded[fleettest.Task](t, f.OK("task.update", `{"id":%q,"updates":{"metadata":{"a":4}}}`, twice)); string(got.Metadata) != `{"a":4,"b":2}` {
 			t.Errorf("metadata with a name twice: %s", got.Metadata)
@@ -54,11 +54,12 @@ func TestUpdatePriorityMovesInTheQueue(t *testing.T) {
 		if got := f.Zset(f.Keys.Pending()); !slices.Equal(got, []string{c, a, b}) {
 			t.Errorf("the queue is %v", got)
 		}
-		f.OK("task.update", `{"id":%q,"updates":{"priority":50}}`, c) // and back to its own place
+		f.OK("task.update", `{"id":%q,"updates":{"priority":50}}`, c) // back to its original place
 		if got := f.Zset(f.Keys.Pending()); !slices.Equal(got, []string{a, b, c}) {
 			t.Errorf("the queue is %v", got)
 		}
-		// Also where it is assigned, claimed, or asks for roles; verify looks at the scores.
+		// The same holds if the task is assigned, is claimed or requires roles. Verify checks the
+		// scores.
 		f.OK("task.assign", `{"taskId":%q,"instanceId":"w"}`, b)
 		f.OK("task.update", `{"id":%q,"updates":{"priority":91}}`, b)
 		f.OK("task.update", `{"id":%q,"updates":{"priority":92,"metadata":{"roles":["r"]}}}`, a)
@@ -84,7 +85,7 @@ func TestUpdateStatus(t *testing.T) {
 			}
 			return f.Emitted(before, append([]string{"task.updated"}, types...)...)
 		}
-		status("pending") // nothing to release
+		status("pending") // there is no owner to release it from
 		for _, s := range []string{"in_progress", "completed", "failed"} {
 			f.Refused(api.CodeConflict, `{"reason":"NOT_ASSIGNED"}`, "task.update", `{"id":%q,"updates":{"status":%q}}`, id, s)
 		}
@@ -115,7 +116,7 @@ func TestUpdateErrors(t *testing.T) {
 	})
 }
 
-// An owner that has not the roles a task asks for from now on may not claim it.
+// An owner without the roles that a task newly requires may not claim it.
 func TestUpdateRolesOfAnAssignedTask(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `["worker"]`, "")
@@ -131,7 +132,7 @@ func TestUpdateRolesOfAnAssignedTask(t *testing.T) {
 		if got.AssignedTo != "" || f.Claim("w") != "" {
 			t.Errorf("the task is %+v", got)
 		}
-		f.OK("task.update", `{"id":%q,"updates":{"metadata":{"roles":["gpu"]}}}`, claimed) // it is at work already
+		f.OK("task.update", `{"id":%q,"updates":{"metadata":{"roles":["gpu"]}}}`, claimed) // w already works on it
 		if got := f.Get(claimed); got.AssignedTo != "w" || got.Status != "in_progress" {
 			t.Errorf("the claimed task is %+v", got)
 		}
@@ -139,7 +140,7 @@ func TestUpdateRolesOfAnAssignedTask(t *testing.T) {
 	})
 }
 
-// Everybody's change of the metadata is there in the end. Metadata is merged, so it could grow
+// Concurrent merges lose no change. Metadata has a maximum size, because merges could grow it
 // without end.
 func TestUpdateMetadataStaysBounded(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
