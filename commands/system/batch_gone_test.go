@@ -15,11 +15,10 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// goneAfter is a Redis that goes away when a script has been run a number of times, until it is
-// back.
+// goneAfter makes Redis unavailable after a number of runs of a script, until back is set.
 type goneAfter struct {
 	script *lua.Script
-	runs   atomic.Int64 // that are left
+	runs   atomic.Int64 // runs that are left
 	back   atomic.Bool
 }
 
@@ -39,7 +38,7 @@ func (g *goneAfter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pr
 	}
 }
 
-// "Redis unavailable" says that nothing has changed, so it is no answer once the batch has begun.
+// "Redis unavailable" means that nothing changed, so a batch that has begun must not return it.
 func TestABatchThatHasBegunTellsHowFarItIs(t *testing.T) {
 	t.Parallel()
 	for done, want := range map[int64]string{
@@ -49,7 +48,7 @@ func TestABatchThatHasBegunTellsHowFarItIs(t *testing.T) {
 		f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{})
 		f.Unhurried()
 		f.Register("a", `[]`, "")
-		// The script is known to Redis already, so that each run is one round trip.
+		// The script is loaded already, so each run is one round trip.
 		if err := f.Client.ScriptLoad(t.Context(), lua.Named("process_batch_chunk").Source).Err(); err != nil {
 			t.Fatal(err)
 		}

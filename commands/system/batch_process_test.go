@@ -19,14 +19,14 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// processOn processes the batch b for an instance.
+// processOn processes the batch b as an instance.
 func processOn(f *fleettest.Fleet, instance, items string) system.ProcessBatchResult {
 	f.T.Helper()
 	return fleettest.Decoded[system.ProcessBatchResult](f.T, f.OK("system.batch.process", `{"batchId":"b","instanceId":%q,"items":%s}`, instance, items))
 }
 
-// begunBatch is a batch b of which an instance has the lock and has made the first items into
-// tasks, one chunk for each number, before its coordinator died. It gives the last fencing token.
+// begunBatch returns the fencing token of a batch b that an instance has begun and left. One chunk
+// of items became tasks for each number, before the coordinator died.
 func begunBatch(f *fleettest.Fleet, t *testing.T, instance, items string, chunks ...int) string {
 	t.Helper()
 	c, p, tasks := batchCall(f, t, instance, items)
@@ -63,7 +63,7 @@ func batchCall(f *fleettest.Fleet, t *testing.T, instance, items string) (*comma
 	return command.NewCall(api.Request{Method: "system.batch.process"}, f.Method("system.batch.process"), api.Token{}, f.Scripts), p, tasks
 }
 
-// wantMade reports whether each of n items has become one task, in order.
+// wantMade checks that each of n items has become one task, in order.
 func wantMade(f *fleettest.Fleet, n int) {
 	f.T.Helper()
 	var got []string
@@ -104,7 +104,7 @@ func TestBatch(t *testing.T) {
 		if es[0].Actor != "w" || *es[8].Cause != "req-1" {
 			t.Errorf("the envelopes are %+v, %+v", es[0], es[8])
 		}
-		// A finished batch answers as it did, whoever asks, and however the members are ordered.
+		// A finished batch returns the same result to any instance, whatever the order of members.
 		f.Register("v", `[]`, "")
 		before = f.Seq()
 		same := strings.Replace(items, `"text":"a/b","priority":70`, `"priority":70, "text":"a\/b"`, 1)
@@ -154,8 +154,8 @@ func TestBatchIsRefusedWhole(t *testing.T) {
 		if f.Exists(f.Keys.Batch("b", "status"), f.Keys.Batch("b", "lock")) != 0 {
 			t.Error("a refused call left a batch")
 		}
-		// One set too many for what others have: the chunk is refused, and goes through once there
-		// is a place.
+		// The chunk would need one set of roles too many, so it is refused. It succeeds once a set
+		// is free.
 		id := f.Create("x", `,"metadata":{"roles":["other"]}`)
 		items := "[" + strings.Join(sets[:32], ",") + "," + strings.Join(sets[:18], ",") + "," + strings.Join(sets[32:64], ",") + "]"
 		if got := processOn(f, "w", items); got != (system.ProcessBatchResult{false, "w", 50, 82, "TOO_MANY_ROLE_SETS"}) {
@@ -171,8 +171,8 @@ func TestBatchIsRefusedWhole(t *testing.T) {
 	})
 }
 
-// A coordinator dies between two chunks: nobody else gets in before the lock's end, the instance
-// itself does at once.
+// A coordinator dies between two chunks. Other instances get in only after the lock expires, but
+// the same instance does at once.
 func TestBatchGoesOn(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `[]`, "")
@@ -195,14 +195,14 @@ func TestBatchGoesOn(t *testing.T) {
 	})
 }
 
-// The lock's end: another goes on, and what the one before still sends is worth nothing.
+// After the lock has expired another instance continues, and the former token is worthless.
 func TestBatchIsTakenOver(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `[]`, "")
 		f.Register("v", `[]`, "")
 		items := fleettest.ItemsOf(170)
 		token := begunBatch(f, t, "w", items, 50, 50)
-		f.Put([]any{"DEL", f.Keys.Batch("b", "lock")}) // as after a minute
+		f.Put([]any{"DEL", f.Keys.Batch("b", "lock")}) // the lock expires after a minute
 		newer := begunBatch(f, t, "v", items, 50)
 		c, p, tasks := batchCall(f, t, "w", items)
 		before := f.Seq()
@@ -212,7 +212,7 @@ func TestBatchIsTakenOver(t *testing.T) {
 				t.Errorf("the one before is answered %s, %v", answer, err)
 			}
 		}
-		if answer, err := system.ProcessChunk(t.Context(), c, p, newer, 100, tasks[400:404]); err != nil || answer == nil { // done already
+		if answer, err := system.ProcessChunk(t.Context(), c, p, newer, 100, tasks[400:404]); err != nil || answer == nil { // these items are done already
 			t.Errorf("a chunk that was done is answered %s, %v", answer, err)
 		}
 		if f.Seq() != before {
@@ -261,14 +261,14 @@ func TestBatchAtOnce(t *testing.T) {
 	})
 }
 
-// The end of a call's time is no failure: it tells how far it is, and the next call goes on.
+// The end of a call's time is no failure: the result is the progress, and the next call continues.
 func TestBatchRunsOutOfTime(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `[]`, "")
 		items := fleettest.ItemsOf(101)
 		m := f.Method("system.batch.process")
 		whole := m.Timeout
-		m.Timeout = system.BatchReserve // too short for more than a chunk
+		m.Timeout = system.BatchReserve // enough time for one chunk only
 		if got := processOn(f, "w", items); got != (system.ProcessBatchResult{false, "w", 50, 101, ""}) {
 			t.Errorf("answered %+v", got)
 		}
@@ -280,7 +280,7 @@ func TestBatchRunsOutOfTime(t *testing.T) {
 	})
 }
 
-// A flush takes an unfinished batch with it; who still works on it is told.
+// A flush removes an unfinished batch. A call that still processes it gets an error.
 func TestBatchThatIsGone(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `[]`, "")

@@ -50,7 +50,7 @@ func TestCheckHealth(t *testing.T) {
 	})
 }
 
-// A dead worker's tasks go to those that live; what it still sends is refused.
+// The tasks of a dead worker go to live workers. Its later calls are rejected.
 func TestCheckHealthHandsOver(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("dead", `["worker"]`, `,"metadata":{"sessionId":"s"}`)
@@ -82,7 +82,7 @@ func TestCheckHealthHandsOver(t *testing.T) {
 			t.Fatal("the heir did not claim")
 		}
 		f.Refused(api.CodeConflict, `{"reason":"STALE_ATTEMPT","attempt":2}`, "task.complete", `{"id":%q,"attempt":1}`, tasks[0])
-		// It was declared dead, and so has nothing to resume.
+		// It was declared dead, so it cannot resume anything.
 		before := f.Seq()
 		f.Register("dead", `["worker"]`, `,"metadata":{"sessionId":"s"}`)
 		f.Holds(f.Since(before)[0], `{"resumed":false,"previousRoles":null}`)
@@ -94,7 +94,7 @@ func TestCheckHealthHandsOver(t *testing.T) {
 
 func TestCheckHealthWithTimeoutZero(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
-		for i := range 60 { // more than one script declares
+		for i := range 60 { // more than one run of the script declares dead
 			f.Register(fmt.Sprintf("w%d", i), `["worker"]`, "")
 		}
 		failed := map[string]bool{}
@@ -149,13 +149,13 @@ func TestCheckHealthAtOnce(t *testing.T) {
 	})
 }
 
-// After a stop of the world nobody is declared dead for one TTL, whoever asks; but by the order of
-// an operator, who gives a shorter timeout.
+// After an outage nobody is declared dead for one TTL, by any caller. An operator may still order
+// it with a shorter timeout.
 func TestNobodyIsDeclaredDeadAfterAStop(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{InstanceTTL: 150 * time.Millisecond, MonitorInterval: time.Hour}, func(t *testing.T, f *fleettest.Fleet) {
 		monitor := f.Keys.Prefix() + "health:monitor"
 		for _, stop := range []func(){
-			func() {}, // the very first start
+			func() {}, // the first start
 			func() { f.Put([]any{"HSET", monitor, "tick", "1000"}) }, // all coordinators were down
 			func() { f.Put([]any{"DEL", monitor}) },                  // a flush
 		} {
@@ -194,8 +194,8 @@ func TestNobodyIsDeclaredDeadAfterAStop(t *testing.T) {
 	})
 }
 
-// With a short TTL, a stop of less than three monitor intervals is long enough to make everybody
-// silent.
+// With a short TTL, an outage shorter than three monitor intervals is long enough to make all
+// instances silent.
 func TestAShortStopIsAStop(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{InstanceTTL: 2 * time.Second, MonitorInterval: time.Hour}, func(t *testing.T, f *fleettest.Fleet) {
 		for late, want := range map[time.Duration]int{-10 * time.Minute: 1, 10 * time.Minute: 0} {
@@ -209,7 +209,7 @@ func TestAShortStopIsAStop(t *testing.T) {
 	})
 }
 
-// A coordinator that stops between a script and the next leaves nothing behind: anybody goes on.
+// If a coordinator stops between two scripts, another one continues and nothing is left behind.
 func TestSweepGoesOnWhereAnotherStopped(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		steady := func() {
@@ -226,7 +226,7 @@ func TestSweepGoesOnWhereAnotherStopped(t *testing.T) {
 				_, err := f.Scripts.Run(t.Context(), lua.Named("reassign_failed_tasks"), lua.EventContext(id, "", ""), "", 0, 20_000, 0, 30_000, 0, 0)
 				return err
 			},
-			func(id string) error { // and once more in the middle of putting back
+			func(id string) error { // stops again in the middle of requeueing
 				if _, err := f.Scripts.Run(t.Context(), lua.Named("unregister_instance"), lua.EventContext(id, "", ""), "", 0, id, "", ""); err != nil {
 					return err
 				}
@@ -268,7 +268,7 @@ func TestSweepGoesOnWhereAnotherStopped(t *testing.T) {
 	})
 }
 
-// What happens to an orphan before it is put back counts, and it is then left alone.
+// A change of an orphan before it is requeued counts, and requeueing then leaves the task alone.
 func TestOrphansThatFoundAnotherWay(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `["worker"]`, "")
@@ -277,7 +277,7 @@ func TestOrphansThatFoundAnotherWay(t *testing.T) {
 			tasks = append(tasks, f.Create("x", ""))
 		}
 		f.OK("task.claim", `{"workerId":"w","maxTasks":6}`)
-		// Another process comes, and the coordinator stops right after it has registered.
+		// Another process registers, and the coordinator stops right after the script.
 		_, err := f.Scripts.Run(t.Context(), lua.Named("register_instance"), lua.EventContext("w", "", ""), "", 0, "w", `["worker"]`, 1, "", "", 10, 30_000, "")
 		if err != nil {
 			t.Fatal(err)
@@ -292,9 +292,9 @@ func TestOrphansThatFoundAnotherWay(t *testing.T) {
 		}
 		f.OK("task.update", `{"id":%q,"updates":{"priority":99,"metadata":{"roles":["x"]}}}`, tasks[4])
 		before := f.Seq()
-		f.Verify() // puts back what is left
+		f.Verify() // requeues the rest
 		events := f.Emitted(before, "task.unassigned", "task.assigned")
-		f.Holds(events[0], fmt.Sprintf(`{"taskId":%q,"reason":"session_changed"}`, tasks[4])) // not fit for it any more
+		f.Holds(events[0], fmt.Sprintf(`{"taskId":%q,"reason":"session_changed"}`, tasks[4])) // its owner does not have the new role
 		f.Holds(events[1], fmt.Sprintf(`{"taskId":%q,"reason":"session_changed"}`, tasks[5]))
 	})
 }

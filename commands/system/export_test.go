@@ -1,6 +1,6 @@
 package system
 
-// What the tests of this package look at from outside.
+// These are the names that the external tests of this package use.
 var (
 	BatchTasks      = batchTasks
 	CoordinateBatch = coordinateBatch

@@ -59,7 +59,7 @@ func TestFlush(t *testing.T) {
 					t.Errorf("timestamp %s", got.Timestamp)
 				}
 
-				// What is left, and the log.
+				// The test checks which keys are left, and the log.
 				left := f.Scan(f.Keys.Prefix() + "*")
 				if diff := cmp.Diff([]string{f.Keys.Log(), f.Keys.State(), f.Keys.Events(), f.Keys.Topic("system.flushed")}, left,
 					cmpSorted); diff != "" {
@@ -83,7 +83,7 @@ func TestFlush(t *testing.T) {
 					t.Errorf("the log's hash is %v", log)
 				}
 
-				// It goes on: the count, the terms, and nobody is known any more.
+				// Commands continue: seq and terms go on, and no instance is registered.
 				f.Refused(api.CodeNotRegistered, `{"instanceId":"w"}`, "task.claim", `{"workerId":"w"}`)
 				if beat := string(f.OK("system.heartbeat", `{"instanceId":"w"}`)); beat != `{"alive":false}` {
 					t.Errorf("a heartbeat is answered %s", beat)
@@ -102,8 +102,8 @@ func TestFlush(t *testing.T) {
 
 var cmpSorted = cmp.Transformer("sorted", func(list []string) []string { return slices.Sorted(slices.Values(list)) })
 
-// Keys of every family are counted, whoever put them there and of whatever type; keys of other
-// namespaces, and those that only look alike, stay.
+// Keys of every family are counted, of any type and from any program. Keys of other namespaces, and
+// keys that only look similar, stay.
 func TestFlushDeletesItsKeysAndNoOthers(t *testing.T) {
 	t.Parallel()
 	for name, redis := range map[string]func(testing.TB) *fleettest.Fleet{
@@ -121,7 +121,7 @@ func TestFlushDeletesItsKeysAndNoOthers(t *testing.T) {
 			f := redis(t)
 			prefix, want := f.Keys.Prefix(), int64(0)
 			for i, family := range flush.Families {
-				many := 1 + 37*i // one, and more than a call deletes
+				many := 1 + 37*i // one key, or more keys than one call deletes
 				for n := range many {
 					f.Put([]any{"SET", fmt.Sprintf("%s%s:%d", prefix, family, n), n})
 				}
@@ -172,13 +172,14 @@ func TestFlushIsRefused(t *testing.T) {
 			rows := f.WithRows(5)
 			rows.Away.Store(true)
 			f.Refused(api.CodeInternal, `"Postgres unavailable"`, "system.flush", fleettest.Confirmed)
-			// Also when it is to be kept: nobody could tell whether it is complete.
+			// This holds even if Postgres is left out, because nobody could know whether its view
+			// is complete.
 			f.Refused(api.CodeInternal, `"Postgres unavailable"`, "system.flush", `{"confirm":"FLUSH_ALL_DATA","includePostgres":false}`)
 		})
 	})
 }
 
-// The limit is the namespace's, whoever calls, and the flush does not forget it.
+// The limit belongs to the namespace, not to a caller, and survives the flush.
 func TestFlushIsLimited(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{}}, func(t *testing.T, f *fleettest.Fleet) {
 		flush := func(caller string) api.Request {
@@ -229,7 +230,7 @@ func TestFlushOfAViewThatStandsStill(t *testing.T) {
 		rows.Behind.Store(true)
 		before := f.Flushable()
 		f.Refused(api.CodeConflict, `{"reason":"FLUSH_UNDONE","why":"the task view did not come to the log's end in time"}`, "system.flush", fleettest.Confirmed)
-		// The monitor's patience is all that it leaves.
+		// It leaves only the monitor's patience behind.
 		if diff := cmp.Diff(append(before, f.Keys.Prefix()+"health:monitor"), f.Flushable(), cmpSorted); diff != "" {
 			t.Errorf("keys: %s", diff)
 		}

@@ -120,7 +120,7 @@ func TestGetState(t *testing.T) {
 		if s.Totals != nil {
 			t.Errorf("nothing was cut, and yet totals are %+v", *s.Totals)
 		}
-		// Nobody leads any more, and who is silent is not alive.
+		// There is no leader, and silent instances are not alive.
 		f.OK("system.unregister", `{"instanceId":"lead/a:b"}`)
 		f.BuryAll(t)
 		if s := readState(f); len(s.Instances) != 0 || len(s.Tasks) != 2 {
@@ -129,8 +129,8 @@ func TestGetState(t *testing.T) {
 	})
 }
 
-// Who has been silent for the TTL is not alive, though nobody has declared it dead; a lease that
-// ran out makes no leader.
+// An instance that was silent for the TTL is not alive, even if no check has declared it dead. A
+// leader whose lease has expired is no leader.
 func TestGetStateOfTheSilent(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("a", `[]`, "")
@@ -148,7 +148,7 @@ func TestGetStateOfTheSilent(t *testing.T) {
 	})
 }
 
-// Of many, the first: the totals tell of the rest.
+// Long lists are cut, and the totals contain the full numbers.
 func TestGetStateIsCut(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{InstanceTTL: time.Hour}, func(t *testing.T, f *fleettest.Fleet) {
 		const many = 250
@@ -191,7 +191,7 @@ func TestGetStateIsCut(t *testing.T) {
 	})
 }
 
-// However much users bring, a snapshot stays small.
+// A snapshot stays small even if users' metadata is long.
 func TestGetStateIsCutByBytes(t *testing.T) {
 	t.Parallel()
 	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{})
@@ -206,7 +206,7 @@ func TestGetStateIsCutByBytes(t *testing.T) {
 	}
 }
 
-// What somebody else put into the log is no event, and does not spoil the answer.
+// A foreign entry in the log is not an event, and does not break the answer.
 func TestGetStateWithForeignEntries(t *testing.T) {
 	t.Parallel()
 	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{})
@@ -219,8 +219,8 @@ func TestGetStateWithForeignEntries(t *testing.T) {
 	}
 }
 
-// A snapshot is of one moment: its tasks are those that its last event left, whoever writes
-// meanwhile.
+// A snapshot is of one moment: its tasks are as its last event left them, even with concurrent
+// writers.
 func TestGetStateIsOfOneMoment(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `[]`, "")

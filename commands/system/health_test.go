@@ -17,18 +17,19 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// hangs is an answer that never comes.
+// hangs waits until ctx ends.
 func hangs(ctx context.Context) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
 
-// healthJSON is the answer of system.health.
+// healthJSON returns the result of system.health without reasons.
 func healthJSON(status string, redis, postgres, mcp bool) string {
 	return fmt.Sprintf(`{"status":%q,"services":{"redis":%t,"postgres":%t,"mcp":%t}}`, status, redis, postgres, mcp)
 }
 
-// reasonless is an answer of system.health without its reasons, which only what is not healthy has.
+// reasonless returns a result of system.health without its reasons. It checks that there are
+// reasons exactly if the status is not healthy.
 func reasonless(t fleettest.TB, answer json.RawMessage) string {
 	t.Helper()
 	got := fleettest.Decoded[system.HealthResult](t, answer)
@@ -64,7 +65,8 @@ func TestHealth(t *testing.T) {
 	})
 }
 
-// An instance that failed shows for five minutes, or until it is back. One that left does not.
+// An instance that failed counts for five minutes, or until it is back. An instance that left does
+// not count.
 func TestHealthTellsOfFailures(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{MCP: true, Tasks: &fleettest.View{}}, func(t *testing.T, f *fleettest.Fleet) {
 		healthy, degraded := healthJSON("healthy", true, true, true), healthJSON("degraded", true, true, true)
@@ -91,7 +93,7 @@ func TestHealthTellsOfFailures(t *testing.T) {
 		wantHealth(f, degraded)
 		f.Put([]any{"ZADD", failed, now.Add(-5 * time.Minute).UnixMilli(), "b"})
 		wantHealth(f, healthy)
-		// What is too old goes as others come, and the whole of it with time.
+		// Entries that are too old go when others come. The key itself expires.
 		f.BuryAll(t)
 		if got := f.Zset(failed); len(got) != 1 || got[0] != "a" {
 			t.Errorf("the index holds %v, want a alone", got)
@@ -99,7 +101,7 @@ func TestHealthTellsOfFailures(t *testing.T) {
 		if ttl := f.Client.PTTL(t.Context(), failed).Val(); ttl < 4*time.Minute || ttl > 5*time.Minute {
 			t.Errorf("the index is kept for %v", ttl)
 		}
-		// It never grows beyond its bound, the oldest go.
+		// The index has a maximum size, and the oldest entries go first.
 		args, ago := []any{"ZADD", failed}, f.Client.Time(t.Context()).Val().Add(-time.Minute).UnixMilli()
 		for n := range 10_000 {
 			args = append(args, ago, fmt.Sprint("x", n))
@@ -114,7 +116,7 @@ func TestHealthTellsOfFailures(t *testing.T) {
 	})
 }
 
-// The limit holds when Redis answers; another actor has its own.
+// The limit holds while Redis answers. Another actor has its own limit.
 func TestHealthIsLimited(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"system.health": 3}}, func(t *testing.T, f *fleettest.Fleet) {
 		for range 3 {
@@ -127,8 +129,8 @@ func TestHealthIsLimited(t *testing.T) {
 	})
 }
 
-// It returns while Redis hangs and while it is gone, in time, and while Postgres hangs as well;
-// what the other service says does not suffer.
+// The call returns in time while Redis hangs, while it is unavailable, and while Postgres hangs as
+// well. The result about one service does not depend on the other.
 func TestHealthWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := testenv.OwnRedis(t, devstack.RedisOptions{})
@@ -138,7 +140,7 @@ func TestHealthWithoutRedis(t *testing.T) {
 	unhealthy := func(why string) {
 		t.Helper()
 		var asked sync.WaitGroup
-		for range 2 { // more than the limit, which is Redis's
+		for range 2 { // more than the limit, which Redis counts
 			for of, postgres := range map[*fleettest.Fleet]bool{f: true, stuck: false} {
 				asked.Go(func() {
 					began := time.Now()
@@ -155,7 +157,7 @@ func TestHealthWithoutRedis(t *testing.T) {
 		asked.Wait()
 	}
 	wantHealth(f, healthJSON("healthy", true, true, true))
-	other := api.Request{Method: "system.health", Addr: "192.0.2.9"} // with a limit of its own
+	other := api.Request{Method: "system.health", Addr: "192.0.2.9"} // another address has its own limit
 	if got, err := stuck.Call(t.Context(), other); err != nil || reasonless(t, got) != healthJSON("degraded", true, false, true) {
 		t.Errorf("with a Postgres that hangs: %s, %v", got, err)
 	}
@@ -163,7 +165,7 @@ func TestHealthWithoutRedis(t *testing.T) {
 	if err := server.Pause(); err != nil {
 		t.Fatal(err)
 	}
-	// Others wait for Redis, too, and hold the way to it.
+	// Other calls wait for Redis too, and block the way to it.
 	var waiting []chan struct{}
 	for range 4 {
 		done := make(chan struct{})
@@ -192,7 +194,7 @@ func TestHealthWithoutRedis(t *testing.T) {
 	})
 }
 
-// A fault of ours is told as one, not as a Redis that is away.
+// A fault of the coordinator is returned as one, not as an unavailable Redis.
 func TestHealthWithAForeignKey(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Put([]any{"SET", f.Keys.Prefix() + "health:failed", "no sorted set"})
@@ -203,7 +205,7 @@ func TestHealthWithAForeignKey(t *testing.T) {
 	})
 }
 
-// A flush fences commands off; those that watch go on.
+// A flush stops commands, but calls that only watch continue.
 func TestFenceLetsThoseWhoWatchPass(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("a", `[]`, "")

@@ -37,7 +37,7 @@ func TestHeartbeat(t *testing.T) {
 	})
 }
 
-// The term outlives the lease, the leader's leaving, its death, and the log's hash.
+// The term survives the end of the lease, the leader's departure, and the loss of the log's hash.
 func TestHeartbeatTakesAFreeLease(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("a", `[]`, "")
@@ -52,7 +52,7 @@ func TestHeartbeatTakesAFreeLease(t *testing.T) {
 		if seq := f.Hash(f.Keys.Instance("b"))["seq"]; seq != f.Hash(f.Keys.Log())["seq"] {
 			t.Errorf("the leader's seq is %s", seq)
 		}
-		f.Put([]any{"HSET", f.Keys.Leader(), "until", "1"}) // b is silent for the length of the lease
+		f.Put([]any{"HSET", f.Keys.Leader(), "until", "1"}) // the lease of b expires
 		if got := string(f.OK("system.heartbeat", `{"instanceId":"c"}`)); got != `{"alive":true,"isLeader":true,"term":3}` {
 			t.Errorf("after the lease ran out: %s", got)
 		}
@@ -75,7 +75,8 @@ func TestHeartbeatTakesAFreeLease(t *testing.T) {
 	})
 }
 
-// With real time: the lease and the registration of a silent leader run out, another's do not.
+// In real time, the lease and the registration of a silent leader expire. Those of another instance
+// do not.
 func TestHeartbeatKeepsAliveByTheClock(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{InstanceTTL: time.Second}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("silent", `["worker"]`, `,"metadata":{"sessionId":"s"}`)
@@ -93,7 +94,7 @@ func TestHeartbeatKeepsAliveByTheClock(t *testing.T) {
 			f.OK("system.heartbeat", `{"instanceId":"lively"}`)
 			return f.Exists(f.Keys.Instance("silent")) == 0, "the silent one's registration lasts"
 		})
-		// It is not registered, though nobody has declared it dead.
+		// It is not registered, although no check has declared it dead.
 		if got := string(f.OK("system.heartbeat", `{"instanceId":"silent"}`)); got != `{"alive":false}` {
 			t.Errorf("an expired instance: %s", got)
 		}
@@ -102,7 +103,7 @@ func TestHeartbeatKeepsAliveByTheClock(t *testing.T) {
 		f.Refused(api.CodeNotRegistered, notRegistered, "task.complete", `{"id":%q}`, task)
 		f.Refused(api.CodeNotRegistered, notRegistered, "task.update", `{"id":%q,"updates":{"status":"completed"}}`, task)
 		f.Refused(api.CodeNotRegistered, notRegistered, "task.assign", `{"taskId":%q,"instanceId":"silent"}`, f.Create("y", ""))
-		// It comes back with the same session, and goes on.
+		// It registers again with the same session and continues.
 		before := f.Seq()
 		f.Register("silent", `["worker"]`, `,"metadata":{"sessionId":"s"}`)
 		f.Holds(f.Since(before)[0], `{"resumed":true,"previousRoles":["worker"]}`)

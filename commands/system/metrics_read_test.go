@@ -2,8 +2,8 @@ package system
 
 import "testing"
 
-// The sliding minute: all of this calendar minute, and of the one before what is within; older ones
-// and those of an hour ago, which have the same place in the ring, are not.
+// The sliding minute covers all of this calendar minute and a part of the previous one. It covers
+// no older minutes, and none from an hour ago, which have the same place in the ring.
 func TestThroughput(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

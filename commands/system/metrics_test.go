@@ -22,7 +22,7 @@ func readMetricsOf(f *fleettest.Fleet) system.MetricsResult {
 	return fleettest.Decoded[system.MetricsResult](f.T, f.OK("system.metrics", `{"detailed":true}`))
 }
 
-// Of a system in which nothing has happened, and where no projection has run.
+// The metrics of a system without events and without a projection.
 func TestMetricsOfNothing(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		got := fleettest.Decoded[map[string]float64](t, f.OK("system.metrics", `{}`))
@@ -44,7 +44,7 @@ func TestMetricsOfNothing(t *testing.T) {
 	})
 }
 
-// The queues and the living are counted as they are now, whether or not a projection runs.
+// The queues and the live instances are counted as they are now, with or without a projection.
 func TestMetricsOfTheQueues(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{MCP: true, Tasks: &fleettest.View{}}, func(t *testing.T, f *fleettest.Fleet) {
 		for range 3 {
@@ -78,8 +78,7 @@ func TestMetricsOfTheQueues(t *testing.T) {
 		if diff := cmp.Diff(want, *got.SystemHealthCheck); diff != "" {
 			t.Errorf("health (-want +got):\n%s", diff)
 		}
-		// What a dead worker left behind counts until it is put back; leadership ends with the
-		// lease.
+		// The tasks of a dead worker count until they are requeued. Leadership ends with the lease.
 		for f.Client.ZCard(t.Context(), f.Keys.Alive()).Val() > 0 {
 			if _, err := f.Scripts.Run(t.Context(), lua.Named("reassign_failed_tasks"), lua.EventContext("x", "", ""), "", 0, 0, 0, 0, 0, 0); err != nil {
 				t.Fatal(err)
@@ -95,7 +94,7 @@ func TestMetricsOfTheQueues(t *testing.T) {
 	})
 }
 
-// Each call shows under its method, and those that came by MCP by themselves.
+// Each call counts for its method. Calls over MCP are also counted apart.
 func TestMetricsOfHandlers(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{RateLimits: map[string]int{"task.get": 2}}, func(t *testing.T, f *fleettest.Fleet) {
 		began := time.Now().Truncate(time.Millisecond)
@@ -144,7 +143,7 @@ func TestMetricsOfHandlers(t *testing.T) {
 	})
 }
 
-// Without Redis there is nothing to tell, and the caller is told so.
+// Without Redis there are no metrics, and the caller gets an error.
 func TestMetricsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	c := fleettest.NewChecker(t)

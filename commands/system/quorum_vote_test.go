@@ -16,7 +16,7 @@ import (
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
-// wantVote has an instance vote on the decision d, and compares the answer.
+// wantVote votes on the decision d as an instance and compares the answer.
 func wantVote(f *fleettest.Fleet, instance, value, more, want string) {
 	f.T.Helper()
 	if got := string(f.OK("system.quorum.vote", `{"instanceId":%q,"decision":"d","value":%s%s}`, instance, value, more)); got != want {
@@ -60,10 +60,10 @@ func TestVoteWithoutMajority(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		registerVoters(f, "a b c d e")
 		before := f.Seq()
-		// Half is no majority.
+		// Half of the votes are no majority.
 		wantVote(f, "a", `true`, `,"totalInstances":4`, `{"voted":true,"quorumReached":false,"voteCount":1}`)
 		wantVote(f, "b", `true`, "", `{"voted":true,"quorumReached":false,"voteCount":2}`)
-		wantVote(f, "c", `"true"`, "", `{"voted":true,"quorumReached":false,"voteCount":3}`) // a text is no boolean
+		wantVote(f, "c", `"true"`, "", `{"voted":true,"quorumReached":false,"voteCount":3}`) // a string is not a boolean
 		wantVote(f, "d", `1`, "", `{"voted":true,"quorumReached":false,"voteCount":4}`)
 		wantVote(f, "e", `true`, "", `{"voted":false,"quorumReached":false,"voteCount":4}`)
 		es := f.Emitted(before, "quorum.voted", "quorum.voted", "quorum.voted", "quorum.voted", "quorum.decision.made")
@@ -87,7 +87,8 @@ func TestVoteParams(t *testing.T) {
 	})
 }
 
-// However many vote at the same moment, each vote counts once and the decision is made once.
+// However many instances vote at the same time, each vote counts once and the decision is made
+// once.
 func TestVotesAtOnce(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		const n = 50
@@ -99,7 +100,7 @@ func TestVotesAtOnce(t *testing.T) {
 		var mu sync.Mutex
 		var voted, reached int
 		var g errgroup.Group
-		for i := range 2 * n { // each twice
+		for i := range 2 * n { // each instance votes twice
 			g.Go(func() error {
 				result, err := coordinators[i%2].Do("system.quorum.vote",
 					fmt.Sprintf(`{"instanceId":"i%d","decision":"d","value":%t,"totalInstances":%d}`, i/2, i/2%5 != 0, n))

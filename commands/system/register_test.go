@@ -44,7 +44,7 @@ func TestRegister(t *testing.T) {
 	})
 }
 
-// Nobody can name another's key, whatever characters an id holds.
+// An ID addresses no key but its own, whatever characters it holds.
 func TestRegisterIDsOfAnyCharacters(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		ids := []string{
@@ -93,7 +93,8 @@ func TestRegisterResumes(t *testing.T) {
 	})
 }
 
-// Another session, or none, is a new process: what the old one had claimed is to be claimed again.
+// Another session, or none, is a new process: the claimed tasks of the old one are to be claimed
+// again.
 func TestRegisterWithAnotherSession(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		for i, sessions := range [][2]string{
@@ -118,7 +119,7 @@ func TestRegisterWithAnotherSession(t *testing.T) {
 				t.Errorf("the envelope is %+v", events[1])
 			}
 			f.Verify()
-			// The old process cannot finish what the new one has claimed.
+			// The old process cannot finish the tasks that the new one has claimed.
 			if f.Claim(worker) != task {
 				t.Error("the new process was not given the task")
 			}
@@ -152,7 +153,7 @@ func TestRegisterWithOtherRoles(t *testing.T) {
 		if got := f.Get(unfit); got.AssignedTo != "w" {
 			t.Errorf("what fits again is %+v", got)
 		}
-		// No worker any more: nothing is given to it.
+		// It is no worker any longer, so it is assigned nothing.
 		f.Register("w", `["a","b"]`, `,"metadata":{"sessionId":"s"}`)
 		waiting := f.Create("z", "")
 		f.Register("w", `["a","b"]`, `,"metadata":{"sessionId":"s"}`)
@@ -162,8 +163,8 @@ func TestRegisterWithOtherRoles(t *testing.T) {
 	})
 }
 
-// Another process with fewer roles leaves what was claimed and what was assigned in one step. What
-// was auto-assigned stays for whoever comes first.
+// If another process registers with fewer roles, one step sets aside the claimed and the assigned
+// tasks. Any worker may get the auto-assigned ones.
 func TestRegisterAsAnotherProcessWithOtherRoles(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `["worker","a"]`, `,"metadata":{"sessionId":"s"}`)
@@ -172,7 +173,7 @@ func TestRegisterAsAnotherProcessWithOtherRoles(t *testing.T) {
 			t.Fatal("not claimed")
 		}
 		auto := f.Create("auto", "")
-		f.Register("w", `["worker","a"]`, `,"metadata":{"sessionId":"s"}`) // given what waits
+		f.Register("w", `["worker","a"]`, `,"metadata":{"sessionId":"s"}`) // gets the waiting task
 		if got := f.Get(auto); got.AssignedTo != "w" {
 			t.Fatalf("the second task is %+v", got)
 		}
@@ -188,11 +189,11 @@ func TestRegisterAsAnotherProcessWithOtherRoles(t *testing.T) {
 	})
 }
 
-// One step may set aside what was claimed and what was assigned. What was auto-assigned is
-// anybody's then.
+// One step may set aside both claimed and assigned tasks. Any worker may then get the auto-assigned
+// ones.
 func TestRegisterSetsBothKindsAside(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
-		for _, name := range []string{":instance:auto", ":auto"} { // of the auto-assigned ones; the latter in older data
+		for _, name := range []string{":instance:auto", ":auto"} { // keys of auto-assigned tasks; the latter is in older data
 			claimed, auto := f.Create("claimed", ""), f.Create("auto-assigned", "")
 			f.Register("w", `["worker","a"]`, `,"metadata":{"sessionId":"before"}`)
 			if f.Claim("w") != claimed || f.Get(auto).AssignedTo != "w" {
@@ -233,7 +234,7 @@ func TestRegisterSetsBothKindsAside(t *testing.T) {
 	})
 }
 
-// A worker is given its fair share, the best first, and no more than it asked for.
+// A worker gets its fair share, the best tasks first, and no more than its maxTasks.
 func TestRegisterGivesTheFairShare(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		for i := range 12 {
@@ -270,7 +271,7 @@ func TestRegisterGivesTheFairShare(t *testing.T) {
 		if f.Exists(f.Keys.Assigned("none"), f.Keys.Assigned("other")) != 0 {
 			t.Error("given to one that takes none")
 		}
-		for i := range 3 { // the share: 33 open ÷ 5, 6, 7 workers, and fewer than that wait
+		for i := range 3 { // the share: 33 open ÷ 5, 6, 7 workers; fewer than that wait
 			id := fmt.Sprintf("late%d", i)
 			f.Register(id, `["worker"]`, "")
 			share := (33 + 5 + i - 1) / (5 + i)

@@ -40,7 +40,7 @@ func TestUnregister(t *testing.T) {
 		if f.Exists(f.Keys.Instance("w")) != 0 || f.Hash(f.Keys.Gossip("w"))["status"] != "offline" {
 			t.Error("it is still there")
 		}
-		// Again, and one that never was.
+		// It unregisters the instance again, and then an unknown one.
 		for _, id := range []string{"w", "nobody"} {
 			if got := string(f.OK("system.unregister", `{"instanceId":%q}`, id)); got != `{"unregistered":true,"tasksReassigned":0}` {
 				t.Errorf("unregister %s: %s", id, got)
@@ -82,12 +82,13 @@ func TestUnregisterAnotherSession(t *testing.T) {
 		f.Emitted(before)
 		f.Register("plain", `[]`, "")
 		f.OK("system.unregister", `{"instanceId":"plain","sessionId":"any"}`)
-		f.OK("system.unregister", `{"instanceId":"w"}`) // none is said
+		f.OK("system.unregister", `{"instanceId":"w"}`) // no session is given
 		f.Emitted(before, "instance.registered", "instance.unregistered", "instance.unregistered")
 	})
 }
 
-// Who and what caused a departure is told with each task that is put back, whatever it holds.
+// The event of each requeued task contains the actor and the cause of the departure, whatever
+// characters they hold.
 func TestUnregisterKeepsTheContext(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		id, trace := `,"cause":"x",%d,"trace":1`, `a,b","trace":"c`
@@ -111,7 +112,7 @@ func TestUnregisterKeepsTheContext(t *testing.T) {
 func TestUnregisterAtOnce(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		f.Register("w", `["worker"]`, "")
-		for range 120 { // three scripts' worth
+		for range 120 { // enough tasks for three scripts
 			f.Create("x", "")
 		}
 		for range 12 {
