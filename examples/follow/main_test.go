@@ -37,7 +37,7 @@ func TestFollow(t *testing.T) {
 		t.Errorf("printed what was not asked for:\n%s", service.text())
 	}
 
-	// It goes on where it stopped.
+	// It continues where it stopped.
 	add(4, events.TypeTaskCompleted, `{"id":"t-1","workerId":"w","duration":12,"result":{"n":3}}`)
 	service = start(t, args)
 	service.wait(t, `t-1 by w in 12 ms: {"n":3}`)
@@ -55,7 +55,7 @@ func TestFollowRefuses(t *testing.T) {
 	}
 }
 
-// appendEvent writes to the log what a command's script would.
+// appendEvent appends an event to the log as a command's script does.
 func appendEvent(t *testing.T, client *redis.Client, namespace string, seq int64, typ events.Type, payload string) {
 	t.Helper()
 	space, err := keys.New(namespace)
