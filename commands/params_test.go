@@ -196,7 +196,7 @@ func TestParamsAgreeWithTheirSchema(t *testing.T) {
 					return // a rule between params
 				}
 				if strings.HasSuffix(refused, unreadable) {
-					return // a rule about how a text is written
+					return // a rule about text that SQL cannot read
 				}
 				if (valid == nil) != (refused == "") {
 					t.Fatalf("%.300s\nthe schema says %v\nthe method says %q", params, valid, refused)

@@ -184,7 +184,7 @@ func TestAnErrorSaysThatNothingChanged(t *testing.T) {
 						t.Errorf("%s, and the log has events of it", where)
 					case unknown && !failures[failure].sent:
 						t.Errorf("%s, and yet it is known", where)
-					case !isError && step == 0 && failure != "fenced": // which heartbeats pass
+					case !isError && step == 0 && failure != "fenced": // heartbeats pass a fence
 						t.Errorf("%s, and nothing has happened", where)
 					case !isError && call.began != "" && !strings.Contains(string(result), call.began):
 						t.Errorf("%s, which does not tell that it was cut short", where)
@@ -196,8 +196,8 @@ func TestAnErrorSaysThatNothingChanged(t *testing.T) {
 	}
 }
 
-// duringOutage makes a call that one of the failures befalls at a step, and waits until nothing of
-// it is under way. It reports whether the call had such a step.
+// duringOutage makes a call, fails one of its steps, and waits until all work of the call has
+// ended. It reports whether the call had such a step.
 func duringOutage(t *testing.T, f *fleettest.Fleet, failure string, step int64, method, params string) (result json.RawMessage, hit bool, err error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -76,7 +76,7 @@ func appendEvent(t *testing.T, client *redis.Client, namespace string, seq int64
 	}
 }
 
-// running is the program in a goroutine.
+// running is an instance of the program that runs in a goroutine.
 type running struct {
 	cancel context.CancelFunc
 	done   chan error
