@@ -25,6 +25,7 @@ const (
 const (
 	oursOn = iota
 	oursOff
+	oursLean
 	riverFast
 	riverMany
 	asynqOne
@@ -37,6 +38,7 @@ const (
 var bulkSides = []string{
 	oursOn:       "ours in bulk, projections on",
 	oursOff:      "ours in bulk, projections off",
+	oursLean:     "ours in bulk, projections on, no topics",
 	riverFast:    "River InsertManyFast, 2,000 workers",
 	riverMany:    "River InsertMany, 100 workers",
 	asynqOne:     "asynq, 32 workers",
@@ -56,6 +58,7 @@ var bulkLines = []struct {
 	{"life in bulk, projections on / River InsertMany, 100 workers", oursOn, riverMany, 0},
 	{"life in bulk, projections on / asynq, 32 workers", oursOn, asynqOne, 1.6},
 	{"life in bulk, projections on / BullMQ addBulk", oursOn, bullmqBulk, 1.4},
+	{"life in bulk, projections on, no topics / with all topics", oursLean, oursOn, 0},
 	{"life by single calls, claims of 10, projections on / BullMQ add", oursSingle, bullmqSingle, 1},
 }
 
@@ -78,7 +81,11 @@ func (b *bench) bulk(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, p := range []*program{off, on} {
+		lean, err := st.serve(ctx, coordinator{namespace: "bulk-lean", topics: "none"})
+		if err != nil {
+			return err
+		}
+		for _, p := range []*program{off, on, lean} {
 			if err := registerWorkers(ctx, p, "agent", singleCallers, 1000); err != nil {
 				return err
 			}
@@ -89,8 +96,9 @@ func (b *bench) bulk(ctx context.Context) error {
 		}
 		defer pool.Close()
 		lives := map[int]func(ctx context.Context, t *turn) error{
-			oursOn:  func(ctx context.Context, t *turn) error { return bulkLives(ctx, t, on, bulkTasks) },
-			oursOff: func(ctx context.Context, t *turn) error { return bulkLives(ctx, t, off, bulkTasks) },
+			oursOn:   func(ctx context.Context, t *turn) error { return bulkLives(ctx, t, on, bulkTasks) },
+			oursOff:  func(ctx context.Context, t *turn) error { return bulkLives(ctx, t, off, bulkTasks) },
+			oursLean: func(ctx context.Context, t *turn) error { return bulkLives(ctx, t, lean, bulkTasks) },
 			riverFast: func(ctx context.Context, t *turn) error {
 				return riverLives(ctx, t, pool, bulkTasks, riverWay{fast: true, workers: 2_000})
 			},

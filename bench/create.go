@@ -54,7 +54,7 @@ func (b *bench) singles(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		b.rate("single task.create over HTTP / bare script", compare(rows, 1, 0), 0.55)
+		b.rate("single task.create over HTTP / bare script", compare(rows, 1, 0), 0.65)
 		return nil
 	})
 }

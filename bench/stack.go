@@ -146,6 +146,7 @@ type coordinator struct {
 	namespace string
 	bare      bool          // without projections, and so without Postgres
 	ttl       time.Duration // of instances; 0 means long, because most figures send no heartbeats
+	topics    string        // the default "" is all
 }
 
 // countedLimits are rate limits that count every call but reject none, so that the measurement
@@ -177,6 +178,9 @@ func (st *stack) serve(ctx context.Context, c coordinator) (*program, error) {
 	args := []string{
 		"--listen", p.addr, "--redis-url", st.server.URL(), "--namespace", c.namespace, "--rate-limits", countedLimits,
 		"--instance-ttl", c.ttl.String(), "--log-level", "warn",
+	}
+	if c.topics != "" {
+		args = append(args, "--topics", c.topics)
 	}
 	if !c.bare {
 		args = append(args, "--database-url", st.postgres.URL())

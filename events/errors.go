@@ -17,6 +17,10 @@ var ErrUnknownType = errors.New("unknown event type")
 // changed.
 var ErrUnknownVersion = errors.New("unknown event version")
 
+// ErrNoTopic means that the fleet's coordinators keep no topic of an event type (--topics). The
+// events are in the log, which a [Subscriber] follows.
+var ErrNoTopic = errors.New("the coordinators keep no topic of this event type (--topics)")
+
 // DecodeError says why bytes are not an event. It wraps [ErrMalformed].
 type DecodeError struct {
 	Member string // the invalid member of the envelope; "" for the whole

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -136,12 +137,19 @@ func NewGroupSubscriber(client redis.UniversalClient, config GroupSubscriberConf
 	return s, nil
 }
 
-// Subscribe reads the topic of one type of event. Messages are those of [Subscriber].
+// Subscribe reads the topic of one type of event. Messages are those of [Subscriber]. The error
+// wraps ErrNoTopic if there is no such topic now; one that is dropped later only falls silent.
 func (s *GroupSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	filter, err := ParseFilter(topic)
 	if err != nil || len(filter.types) != 1 || filter.all || len(filter.prefixes) > 0 {
 		return nil, fmt.Errorf("subscribe to %q: a consumer group reads the topic of one event type", topic)
 	}
+	topics, err := s.client.HGet(ctx, s.space.Log(), "topics").Result()
+	if err == nil && !strings.Contains(topics, ","+topic+",") {
+		return nil, fmt.Errorf("subscribe to %s: %w; follow the log instead", topic, ErrNoTopic)
+	}
+	// Without Redis, the inner subscription waits for it.
+
 	// The inner subscription must end together with the goroutine that drains it, whether ctx ends
 	// or Close is called.
 	ctx, cancel := context.WithCancel(ctx)

@@ -38,4 +38,12 @@ for i = first_setting, #ARGV, 2 do
   redis.call('HSET', note, ARGV[i], ARGV[i + 1])
 end
 redis.call('PEXPIRE', note, lease)
+
+-- lib/log reads the topics from the log's hash. recover_log needs the one of leader.elected.
+local topics = redis.call('HGET', note, 'topics')
+if not topics or topics == 'all' then
+  redis.call('HDEL', KEYS[1], 'topics')
+else
+  redis.call('HSET', KEYS[1], 'topics', ',leader.elected,' .. (topics == 'none' and '' or topics .. ','))
+end
 return { tonumber(format), program, tonumber(lease) }

@@ -29,6 +29,7 @@ type Config struct {
 	InstanceTTL     time.Duration
 	MonitorInterval time.Duration
 	TaskRetention   time.Duration
+	Topics          Topics
 	RateLimits      RateLimits
 	TokenRateLimits RateLimits
 	ByteLimit       int
@@ -73,6 +74,8 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 	flags.DurationVar(&c.InstanceTTL, "instance-ttl", 30*time.Second, "how long a registration lasts without a heartbeat")
 	flags.DurationVar(&c.MonitorInterval, "monitor-interval", time.Second, "how often to look for instances that died")
 	flags.DurationVar(&c.TaskRetention, "task-retention", 168*time.Hour, "how long finished tasks stay in Redis")
+	flags.Var(&c.Topics, "topics", "the event types that get a stream of their own beside the log, as type,…; none for none of them.\n"+
+		"leader.elected always has one (default: all types)")
 	flags.Var(&c.TokenRateLimits, "token-rate-limits", "calls a minute of all instances of a token together, as method=limit,…; "+
 		"0 is no limit, off turns all off (default: five times the limit of each instance)")
 	flags.Var(&c.RateLimits, "rate-limits", "calls a minute of each actor, as method=limit,…; 0 is no limit, off turns all off (default: as in docs/api.md)")
@@ -81,8 +84,8 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 			"and bytes of answers a minute that it may get from task.claim and task.update; params and answers of up to\n"+
 			"4 KiB do not count; 0 for no limit")
 	flags.BoolVar(&c.ReplaceSettings, "replace-settings", false,
-		"start although coordinators of this namespace use other values of --instance-ttl, --monitor-interval or\n"+
-			"--task-retention; restart those next")
+		"start although coordinators of this namespace use other values of --instance-ttl, --monitor-interval,\n"+
+			"--task-retention or --topics; restart those next")
 	flags.BoolVar(&c.AllowVolatile, "allow-volatile", false, "accept a Redis that may evict keys and so lose data")
 	flags.BoolVar(&c.Insecure, "insecure", false,
 		"listen beyond this machine without an auth file: anybody who can connect may issue any command")

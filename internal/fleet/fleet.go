@@ -55,6 +55,7 @@ func Of(cfg *config.Config) Settings {
 		"instance-ttl":     cfg.InstanceTTL.String(),
 		"monitor-interval": cfg.MonitorInterval.String(),
 		"task-retention":   cfg.TaskRetention.String(),
+		"topics":           cfg.Topics.String(),
 	}
 }
 

@@ -10,6 +10,7 @@
 local topic_length = '10000' -- approximate number of entries that a topic keeps
 
 local seq            -- seq of the last event
+local topics         -- types that have a topic, as ',type,type,'; false for all types
 local moved          -- whether the log's hash is behind seq
 local now, now_text  -- time of this script's events in ms: clock, but never before the last event
 local at             -- the same time as ISO 8601
@@ -44,11 +45,11 @@ end
 -- commands off, except to that flush itself: flush is the id of the calling flush, or nil.
 local function log_opened(flush)
   if seq then return true end
-  local log = redis.call('HMGET', KEYS[1], 'seq', 'ms', 'fence')
+  local log = redis.call('HMGET', KEYS[1], 'seq', 'ms', 'fence', 'topics')
   if log[3] and log[3] ~= flush then return false end
   local n, ms = log[1], log[2]
   if not n or not ms then n, ms = recover_log() end
-  seq = tonumber(n)
+  seq, topics = tonumber(n), log[4]
   now = math.max(clock, tonumber(ms))
   now_text = int(now)
   at = iso(now)
@@ -71,7 +72,9 @@ local function emit(type, payload, context, version)
     .. ',' .. (context or ARGV[1]) .. ',"payload":' .. payload .. '}'
   redis.call('XADD', prefix .. 'stream:events', event_id, 'data', data)
   seq, moved = seq + 1, true
-  if trimmed == type then
+  if topics and not string.find(topics, ',' .. type .. ',', 1, true) then
+    -- The fleet keeps no topic of this type.
+  elseif trimmed == type then
     redis.pcall('XADD', prefix .. 'stream:' .. type, event_id, 'data', data)
   else
     redis.pcall('XADD', prefix .. 'stream:' .. type, 'MAXLEN', '~', topic_length, event_id, 'data', data)
