@@ -109,14 +109,14 @@ func bareScript(ctx context.Context, st *stack, script *lua.Script, namespace st
 }
 
 // once opens a connection for a single request.
-func once(ctx context.Context, p *program, request []byte) ([]byte, error) {
+func once(ctx context.Context, p *program, request []byte) error {
 	conn, err := wire.DialHTTP(ctx, p.addr)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer conn.Close()
-	body, err := conn.Call(request)
-	return bytes.Clone(body), err
+	_, err = conn.Call(request)
+	return err
 }
 
 // settled waits until the projections of a coordinator have caught up.

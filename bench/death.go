@@ -55,12 +55,12 @@ func dieOnce(ctx context.Context, st *stack, namespace string) (span, script tim
 		return 0, 0, err
 	}
 	// It is the only worker, so it gets all of them.
-	if _, err := once(ctx, p, single(p.addr, "system.register", registration("victim", deathTasks))); err != nil {
+	if err := once(ctx, p, single(p.addr, "system.register", registration("victim", deathTasks))); err != nil {
 		return 0, 0, err
 	}
 	for range deathTasks / 2 / 10 / batchSize {
 		claims := batch(p.addr, "task.claim", batchSize, same(`{"workerId":"victim","maxTasks":10}`))
-		if _, err := once(ctx, p, claims); err != nil {
+		if err := once(ctx, p, claims); err != nil {
 			return 0, 0, err
 		}
 	}

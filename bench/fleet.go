@@ -14,7 +14,7 @@ func workerName(fleet string, i int) string { return fleet + "-" + strconv.Itoa(
 // registerWorkers registers n workers, each of which takes up to most tasks.
 func registerWorkers(ctx context.Context, p *program, fleet string, n, most int) error {
 	for from := 0; from < n; from += batchSize {
-		_, err := once(ctx, p, batch(p.addr, "system.register", min(batchSize, n-from), func(i int) string {
+		err := once(ctx, p, batch(p.addr, "system.register", min(batchSize, n-from), func(i int) string {
 			return registration(workerName(fleet, from+i), most)
 		}))
 		if err != nil {

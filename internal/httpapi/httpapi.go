@@ -90,7 +90,7 @@ func Compact(body []byte) (json.RawMessage, *api.Error) {
 }
 
 // Unreadable returns the API's error for a body that the scanner rejected.
-func Unreadable(err *jsontext.ScanError) *api.Error {
+func Unreadable(err *jsontext.Fault) *api.Error {
 	if err.TooDeep {
 		return api.InvalidRequest("%s", err.Why)
 	}

@@ -10,19 +10,16 @@ import (
 // MaxDepth is the maximum nesting of arrays and objects, including the outermost.
 const MaxDepth = 64
 
-// ScanError is the reason why text is not accepted as JSON.
-type ScanError struct {
+// Fault is the reason why text is not accepted as JSON.
+type Fault struct {
 	// TooDeep is set if the text, as far as it was read, is JSON with more than MaxDepth levels.
 	TooDeep bool
 	// Why is a sentence with the byte offset.
 	Why string
 }
 
-// Error returns the sentence.
-func (e *ScanError) Error() string { return e.Why }
-
-func syntaxError(format string, args ...any) *ScanError {
-	return &ScanError{Why: fmt.Sprintf(format, args...)}
+func syntaxError(format string, args ...any) *Fault {
+	return &Fault{Why: fmt.Sprintf(format, args...)}
 }
 
 // Scanner reads JSON (strictly RFC 8259) once, from left to right. It removes white space by moving
@@ -35,7 +32,7 @@ type Scanner struct {
 	run   int // start of the bytes that are read but not yet moved
 	gone  int // bytes of white space so far: a byte read at i ends up at i-gone
 	depth int // open arrays and objects
-	Err   *ScanError
+	Err   *Fault
 }
 
 // Span is a range of the body, with offsets as they are after the scan.
@@ -145,7 +142,7 @@ func (s *Scanner) Spanned() (Span, bool) {
 // Open enters an array or object, whose bracket is the next byte.
 func (s *Scanner) Open() bool {
 	if s.depth == MaxDepth {
-		s.Err = &ScanError{TooDeep: true, Why: fmt.Sprintf("arrays and objects lie more than %d levels deep inside each other (byte offset %d)", MaxDepth, s.Pos)}
+		s.Err = &Fault{TooDeep: true, Why: fmt.Sprintf("arrays and objects lie more than %d levels deep inside each other (byte offset %d)", MaxDepth, s.Pos)}
 		return false
 	}
 	s.depth++
@@ -350,7 +347,7 @@ func isHexDigit(c byte) bool {
 
 // Compact checks that text is one JSON value in UTF-8, at most MaxDepth levels deep, and returns it
 // without the white space between tokens. It overwrites text.
-func Compact(text []byte) (json.RawMessage, *ScanError) {
+func Compact(text []byte) (json.RawMessage, *Fault) {
 	s := NewScanner(text)
 	if s.Err != nil {
 		return nil, s.Err

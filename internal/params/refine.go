@@ -26,6 +26,6 @@ func IdempotencyKey(s *jsonschema.Schema) { s.MinLength, s.MaxLength = new(1), n
 // Metadata describes the members of a task's metadata that the coordinator reads itself.
 func Metadata(s *jsonschema.Schema) {
 	s.Properties = map[string]*jsonschema.Schema{
-		"roles": {Types: []string{"null", "array"}, Description: "the roles that a worker must have", MaxItems: new(MaxRoles), Items: name("")},
+		"roles": {Types: []string{"null", "array"}, Description: "the roles that a worker must have", MaxItems: new(MaxRoles), Items: name()},
 	}
 }

@@ -15,17 +15,17 @@ const MaxIDBytes = 256
 // RE2.
 const NoControls = `^[^\x00-\x1f\x7f-\x9f]*$`
 
-func name(description string) *jsonschema.Schema {
+func name() *jsonschema.Schema {
 	return &jsonschema.Schema{
-		Type: "string", Description: description, MinLength: new(1), MaxLength: new(MaxIDBytes), Pattern: NoControls,
+		Type: "string", MinLength: new(1), MaxLength: new(MaxIDBytes), Pattern: NoControls,
 	}
 }
 
 // typeSchemas are the schemas of the types above.
 var typeSchemas = map[reflect.Type]*jsonschema.Schema{
-	reflect.TypeFor[api.ID]():     name(""),
-	reflect.TypeFor[api.Role]():   name(""),
-	reflect.TypeFor[api.TaskID](): name(""),
+	reflect.TypeFor[api.ID]():     name(),
+	reflect.TypeFor[api.Role]():   name(),
+	reflect.TypeFor[api.TaskID](): name(),
 	reflect.TypeFor[api.Object](): {Types: []string{"null", "object"}},
 	reflect.TypeFor[api.Value]():  {},
 }
