@@ -96,7 +96,7 @@ func (m *model) doUnassign(t *rapid.T) {
 }
 
 func (m *model) doClaim(t *rapid.T) {
-	worker, most := m.drawInstance(t), rapid.IntRange(1, 3).Draw(t, "most")
+	worker, most := m.drawInstance(t), rapid.OneOf(rapid.IntRange(1, 3), rapid.IntRange(2, 100)).Draw(t, "most")
 	params := fmt.Sprintf(`{"workerId":%s,"maxTasks":%d}`, fleettest.JSONText(worker), most)
 	if m.told.Instances[worker] == nil {
 		m.call(t, "Instance not registered", "task.claim", params)
@@ -149,43 +149,11 @@ func (m *model) doClaim(t *rapid.T) {
 }
 
 func (m *model) doComplete(t *rapid.T) {
-	id, task := m.drawTask(t)
-	params := fmt.Sprintf(`"id":%q`, id)
-	worker, attempt := "", int64(-1)
-	if rapid.Bool().Draw(t, "worker") {
-		if worker = m.drawInstance(t); task != nil && task.AssignedTo != "" && rapid.Bool().Draw(t, "owner") {
-			worker = task.AssignedTo
-		}
-		params += `,"workerId":` + fleettest.JSONText(worker)
-	}
-	if rapid.Bool().Draw(t, "attempt") {
-		if attempt = rapid.Int64Range(0, 2).Draw(t, "attempt"); task != nil && rapid.Bool().Draw(t, "right") {
-			attempt = task.Attempt
-		}
-		params += fmt.Sprintf(`,"attempt":%d`, attempt)
-	}
-	failed := rapid.Bool().Draw(t, "failed")
-	if failed {
-		params += `,"error":{"why":[]}`
-	}
-	want := ""
-	switch {
-	case task == nil:
-		want = "Not found"
-	case !task.Open():
-		want = "ALREADY_FINISHED"
-	case task.AssignedTo == "":
-		want = "NOT_ASSIGNED"
-	case worker != "" && worker != task.AssignedTo:
-		want = "NOT_OWNER"
-	case attempt > task.Attempt:
-		want = "UNKNOWN_ATTEMPT"
-	case attempt >= 0 && attempt != task.Attempt:
-		want = "STALE_ATTEMPT"
-	}
-	m.call(t, want, "task.complete", "{"+params+"}")
-	if want == "" && (task.Status == "failed") != failed {
-		t.Fatalf("%s is %s", id, task.Status)
+	c := m.drawCompletion(t)
+	want := m.refusal(c)
+	m.call(t, want, "task.complete", "{"+c.params+"}")
+	if want == "" {
+		m.finished(t, c)
 	}
 }
 

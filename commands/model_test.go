@@ -35,12 +35,12 @@ func TestModel(t *testing.T) {
 					return // the embedded Redis is ten times slower
 				}
 				f := fleettest.New(t, client, commands.Options{})
-				m := &model{Fleet: f, other: f.Beside(), told: fleettest.NewFold(), last: "-"}
+				m := &model{Fleet: f, other: f.Beside(), told: fleettest.NewFold(), last: "-", kept: map[string]kept{}}
 				t.Repeat(map[string]func(*rapid.T){
 					"register": m.doRegister, "again": m.doRegister, "heartbeat": m.doHeartbeat, "unregister": m.doUnregister,
 					"create": m.doCreate, "create more": m.doCreate, "update": m.doUpdate, "assign": m.doAssign, "unassign": m.doUnassign,
 					"claim": m.doClaim, "claim more": m.doClaim, "complete": m.doComplete, "delete": m.doDelete, "die": m.doDie, "crash": m.doCrash,
-					"come back": m.doComeBack,
+					"come back": m.doComeBack, "create many": m.doCreateMany, "complete many": m.doCompleteMany, "repeat": m.doRepeat,
 				})
 				told := f.Verify()
 				if told.Seq != m.told.Seq {
@@ -56,25 +56,19 @@ type model struct {
 	other *fleettest.Fleet // a second coordinator
 	told  *fleettest.Fold
 	last  string // ID of the last event that the model has applied
+	kept  map[string]kept // by method and idempotency key
 }
 
 // call runs a command through one of the coordinators and applies the events that it emitted. It
 // compares the command's error with the one that it wants: "" for none, else the reason of a
 // conflict or the message of another error.
 func (m *model) call(t *rapid.T, want, method, params string) (json.RawMessage, []fleettest.Event) {
-	m.T, m.other.T = t, t
-	through := m.Fleet
-	if rapid.Bool().Draw(t, "other coordinator") {
-		through = m.other
-	}
-	result, err := through.Do(method, params)
+	result, err := m.do(t, method, params)
 	got := ""
 	var known *api.Error
 	if errors.As(err, &known) {
-		got = known.Message
-		if data, ok := known.Data.(json.RawMessage); ok && known.Code == api.CodeConflict {
-			got = fleettest.Decoded[struct{ Reason string }](t, data).Reason
-		}
+		data, _ := known.Data.(json.RawMessage)
+		got = failure(t, known.Code, known.Message, data)
 	}
 	if got != want {
 		t.Fatalf("%s %s answered %s, %v; want error %q", method, params, result, err, want)
@@ -86,8 +80,47 @@ func (m *model) call(t *rapid.T, want, method, params string) (json.RawMessage, 
 	return result, events
 }
 
+// do runs a command through one of the coordinators.
+func (m *model) do(t *rapid.T, method, params string) (json.RawMessage, error) {
+	m.T, m.other.T = t, t
+	through := m.Fleet
+	if rapid.Bool().Draw(t, "other coordinator") {
+		through = m.other
+	}
+	return through.Do(method, params)
+}
+
+// failure returns the reason of a conflict, or the message of another error.
+func failure(t *rapid.T, code int, message string, data json.RawMessage) string {
+	if code == api.CodeConflict && data != nil {
+		return fleettest.Decoded[struct{ Reason string }](t, data).Reason
+	}
+	return message
+}
+
 // catchUp applies the new events and returns them.
 func (m *model) catchUp(t *rapid.T) []fleettest.Event {
+	events := m.news(t)
+	for _, e := range events {
+		m.take(t, e)
+	}
+	return events
+}
+
+// take applies the next event.
+func (m *model) take(t *rapid.T, e fleettest.Event) {
+	if e.Seq != m.told.Seq+1 {
+		t.Fatalf("event %s follows %d", e.ID, m.told.Seq)
+	}
+	m.told.Apply(e)
+	m.last = e.ID
+	if len(m.told.Broken) > 0 {
+		t.Fatalf("unlawful: %s", strings.Join(m.told.Broken, "\n"))
+	}
+}
+
+// news returns the events that the model has not applied.
+func (m *model) news(t *rapid.T) []fleettest.Event {
 	after := "-"
 	if m.last != "-" {
 		after = "(" + m.last
@@ -98,16 +131,7 @@ func (m *model) catchUp(t *rapid.T) []fleettest.Event {
 	}
 	events := make([]fleettest.Event, 0, len(entries))
 	for _, entry := range entries {
-		e := m.DecodeEntry(entry)
-		if e.Seq != m.told.Seq+1 {
-			t.Fatalf("event %s follows %d", e.ID, m.told.Seq)
-		}
-		m.told.Apply(e)
-		m.last = e.ID
-		events = append(events, e)
-	}
-	if len(m.told.Broken) > 0 {
-		t.Fatalf("unlawful: %s", strings.Join(m.told.Broken, "\n"))
+		events = append(events, m.DecodeEntry(entry))
 	}
 	return events
 }
