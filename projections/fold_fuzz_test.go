@@ -79,6 +79,12 @@ func FuzzFolds(f *testing.F) {
 		`task.failed {"id":"t-1","workerId":"","duration":9223372036854775807,"previousStatus":"?"}` + "\n" + `task.deleted {"id":"t-1"}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		list := eventsOf(text)
+		if half := len(list) / 2; half > 0 {
+			parts := []events.Batch{batchOf(list[:half]), batchOf(list[half:])}
+			if got, want := factsOf(gathered(parts)), factsOf(batchOf(list)); !reflect.DeepEqual(got, want) {
+				t.Fatalf("joined, the events are read as\n%+v\nand not as\n%+v", got, want)
+			}
+		}
 		for _, fold := range []func([]events.Envelope) (any, error){foldState, foldMetrics, foldTasks} {
 			first, err := fold(list)
 			if err != nil && !errors.Is(err, events.ErrMalformed) && !errors.Is(err, events.ErrUnknownType) && !errors.Is(err, events.ErrUnknownVersion) {
@@ -93,6 +99,14 @@ func FuzzFolds(f *testing.F) {
 			}
 		}
 	})
+}
+
+func batchOf(list []events.Envelope) events.Batch {
+	var b events.Batch
+	for _, e := range list {
+		b.Entries = append(b.Entries, events.Entry{ID: e.ID, Envelope: e})
+	}
+	return b
 }
 
 // added folds one event, as foldAll does.

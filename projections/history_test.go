@@ -3,6 +3,7 @@ package projections_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/claudebench/claudebench/events"
@@ -15,7 +16,8 @@ type history struct {
 	now       int64
 	seq       int64
 	tasks     map[string]*task
-	ids       []string // of the existing tasks
+	ids       []string         // of the existing tasks
+	left      map[string]*task // the rows that flushes left in Postgres
 	instances map[string][]string
 	leader    string
 	term      int64
@@ -29,7 +31,7 @@ type task struct {
 }
 
 func newHistory() *history {
-	h := &history{now: 1_700_000_000_000}
+	h := &history{now: 1_700_000_000_000, left: map[string]*task{}}
 	h.clear()
 	return h
 }
@@ -198,7 +200,10 @@ func (h *history) leave(id string, failed bool) {
 func (h *history) flush(postgres bool) {
 	flushed := events.SystemFlushed{FirstSeq: 1, LastSeq: h.seq}
 	if postgres {
-		flushed.Postgres = &events.FlushedPostgres{TasksDeleted: int64(len(h.tasks))}
+		flushed.Postgres = &events.FlushedPostgres{TasksDeleted: int64(len(h.tasks) + len(h.left))}
+		clear(h.left)
+	} else {
+		maps.Copy(h.left, h.tasks)
 	}
 	h.emit(events.TypeSystemFlushed, flushed)
 	h.clear()

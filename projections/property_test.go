@@ -8,14 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/claudebench/claudebench/events"
-	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// randomHistory draws a valid log of up to 120 steps.
+// randomHistory draws a valid log of up to 120 steps, some of which are bursts.
 func randomHistory(t *rapid.T) *history {
 	h := newHistory()
 	workers := []string{"w1", "w2", "w:3", "é \"4\""}
@@ -40,7 +38,7 @@ func randomHistory(t *rapid.T) *history {
 		h.now += rapid.SampledFrom([]int64{0, 0, 1, 700, 61_000}).Draw(t, "later")
 		worker := rapid.SampledFrom(workers).Draw(t, "worker")
 		_, registered := h.instances[worker]
-		switch step := rapid.IntRange(0, 40).Draw(t, "step"); {
+		switch step := rapid.IntRange(0, 43).Draw(t, "step"); {
 		case step < 12:
 			h.create(rapid.StringMatching(`[a-zé<"\\]{1,12}`).Draw(t, "text"), rapid.Int64Range(0, 100).Draw(t, "priority"), metadata.Draw(t, "metadata"))
 		case step < 19:
@@ -80,7 +78,12 @@ func randomHistory(t *rapid.T) *history {
 		case step < 40 && registered:
 			h.leave(worker, step == 39)
 		case step == 40:
-			h.flush(true)
+			h.flush(rapid.Bool().Draw(t, "postgres"))
+		case step > 40:
+			n := rapid.IntRange(2, 60).Draw(t, "many")
+			h.createMany(n, metadata.Draw(t, "metadata"))
+			h.claimMany(rapid.IntRange(0, n).Draw(t, "claimed"), worker)
+			h.finishMany(rapid.IntRange(0, n).Draw(t, "finished"), document.Draw(t, "result"))
 		}
 	}
 	return h
@@ -95,7 +98,9 @@ func (h *history) wantedRows() map[string]string {
 		}
 		return time.UnixMilli(ms).UTC()
 	}
-	for id, t := range h.tasks {
+	tasks := maps.Clone(h.left)
+	maps.Copy(tasks, h.tasks)
+	for id, t := range tasks {
 		var waited, duration, assigned any
 		if t.claimed != 0 {
 			waited = t.waited
@@ -141,43 +146,4 @@ func (b *bundle) plainRows(t testing.TB) map[string]string {
 		t.Fatal(err)
 	}
 	return all
-}
-
-// Any split of a log into batches folds to the same result, which is the model's.
-func TestBatchesOfAnySizeFoldToTheSame(t *testing.T) {
-	t.Parallel()
-	client, database := testenv.Client(t), testenv.Postgres(t)
-	whole := bundleOn(t, client, database, testenv.Namespace(t))
-	cut := bundleOn(t, client, database, testenv.Namespace(t))
-	whole.prepare(t)
-	cut.prepare(t)
-	rapid.Check(t, func(rt *rapid.T) {
-		for _, b := range []*bundle{whole, cut} {
-			for _, p := range b.all {
-				if err := p.Reset(t.Context(), 1); err != nil {
-					rt.Fatal(err)
-				}
-			}
-		}
-		h := randomHistory(rt)
-		whole.apply(t, oneBatch(h.events))
-		for _, batch := range batches(events.ID{}, h.events, func() int { return rapid.IntRange(1, 30).Draw(rt, "size") }) {
-			cut.apply(t, batch)
-		}
-		if diff := cmp.Diff(whole.views(t), cut.views(t)); diff != "" {
-			rt.Fatalf("cut into batches it comes out otherwise (-whole +cut):\n%s", diff)
-		}
-		if diff := cmp.Diff(h.state(), cut.state(t)); diff != "" {
-			rt.Fatalf("state (-model +got):\n%s", diff)
-		}
-		if diff := cmp.Diff(h.wantedRows(), cut.plainRows(t)); diff != "" {
-			rt.Fatalf("rows (-model +got):\n%s", diff)
-		}
-		counters := slices.DeleteFunc(slices.Collect(maps.Keys(cut.metrics(t, "scaling"))), func(field string) bool {
-			return len(field) < 8 || field[:8] != "claimed."
-		})
-		if len(counters) != len(h.instances) {
-			rt.Fatalf("load is counted for %v, registered are %v", counters, h.instances)
-		}
-	})
 }

@@ -64,28 +64,25 @@ func (w *workload) step(ctx context.Context) error {
 	var err error
 	r := w.random
 	switch n := r.IntN(100); {
-	case n < 25:
-		params := object{"text": "a task", "priority": r.IntN(4) * 30}
-		if m := someMetadata[r.IntN(len(someMetadata))]; m != nil {
-			params["metadata"] = m
-		}
+	case n < 22:
 		var result object
-		if result, err = w.try(ctx, "task.create", params); err == nil {
-			w.mu.Lock()
-			*w.known = append(*w.known, result["id"].(string))
-			w.mu.Unlock()
+		if result, err = w.try(ctx, "task.create", w.creation()); err == nil {
+			w.learn(result)
 		}
-	case n < 48:
+	case n < 25:
+		err = w.createMany(ctx)
+	case n < 46:
 		_, err = w.try(ctx, "task.claim", object{"workerId": w.instance(), "maxTasks": 1 + r.IntN(3)})
+	case n < 48:
+		_, err = w.try(ctx, "task.claim", object{"workerId": w.instance(), "maxTasks": 2 + r.IntN(99)})
+	case n < 63:
+		_, err = w.try(ctx, "task.complete", w.completion())
 	case n < 66:
-		params := object{"id": w.task()}
-		switch r.IntN(3) {
-		case 0:
-			params["error"] = object{"why": "it broke"}
-		case 1:
-			params["result"] = []any{1, "é", nil}
+		items := make([]object, 1+r.IntN(40))
+		for i := range items {
+			items[i] = w.completion()
 		}
-		_, err = w.try(ctx, "task.complete", params)
+		_, err = w.try(ctx, "task.complete_many", object{"items": items})
 	case n < 76:
 		updates := object{"priority": r.IntN(101)}
 		switch r.IntN(4) {
@@ -124,6 +121,61 @@ func (w *workload) step(ctx context.Context) error {
 	return nil
 }
 
+// creation returns params of task.create.
+func (w *workload) creation() object {
+	params := object{"text": "a task", "priority": w.random.IntN(4) * 30}
+	if m := someMetadata[w.random.IntN(len(someMetadata))]; m != nil {
+		params["metadata"] = m
+	}
+	return params
+}
+
+// completion returns params of task.complete.
+func (w *workload) completion() object {
+	params := object{"id": w.task()}
+	switch w.random.IntN(3) {
+	case 0:
+		params["error"] = object{"why": "it broke"}
+	case 1:
+		params["result"] = []any{1, "é", nil}
+	}
+	if w.random.IntN(4) == 0 {
+		params["attempt"] = w.random.IntN(3)
+	}
+	return params
+}
+
+// createMany creates tasks together. Some items are repeated, and some are wrong.
+func (w *workload) createMany(ctx context.Context) error {
+	items := make([]object, 1+w.random.IntN(40))
+	for i := range items {
+		items[i] = w.creation()
+		switch w.random.IntN(8) {
+		case 0:
+			items[i]["text"] = ""
+		case 1:
+			items[i]["idempotencyKey"] = fmt.Sprint("k", w.random.IntN(9))
+		}
+	}
+	result, err := w.try(ctx, "task.create_many", object{"tasks": items})
+	if err != nil {
+		return err
+	}
+	for _, answer := range result["answers"].([]any) {
+		if task, ok := answer.(object)["result"].(object); ok {
+			w.learn(task)
+		}
+	}
+	return nil
+}
+
+// learn remembers a task that was created.
+func (w *workload) learn(task object) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	*w.known = append(*w.known, task["id"].(string))
+}
+
 func isFault(err error) bool {
 	var failed *api.Error
 	if errors.As(err, &failed) {
@@ -154,6 +206,7 @@ func TestARandomWorkloadIsClean(t *testing.T) {
 	}
 }
 
+// What is rebuilt under load equals the log, as what follows it does.
 func TestVerifyFollowsWhileCommandsGoOn(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, true)
@@ -176,16 +229,25 @@ func TestVerifyFollowsWhileCommandsGoOn(t *testing.T) {
 	}
 	defer running.Wait()
 	testenv.Eventually(t, time.Minute, func() (bool, string) { return done.Load() >= 200, "too few commands" })
-	during := 0
-	for !t.Failed() && done.Load() < callers*steps {
+	verified, rebuilt := 0, 0
+	for round := 0; !t.Failed() && done.Load() < callers*steps; round++ {
 		before := done.Load()
+		if name := []string{"", "tasks", "state"}[round%3]; name != "" {
+			if err := b.runner.Rebuild(t.Context(), name); err != nil {
+				t.Fatalf("rebuild %s: %v", name, err)
+			}
+			if done.Load() > before {
+				rebuilt++
+			}
+			before = done.Load()
+		}
 		clean(t, b.verify(t))
 		if done.Load() > before {
-			during++
+			verified++
 		}
 	}
-	if during == 0 {
-		t.Error("nothing went on while it was verified")
+	if verified == 0 || rebuilt == 0 {
+		t.Errorf("commands went on during %d verifications and %d rebuilds", verified, rebuilt)
 	}
 }
 
