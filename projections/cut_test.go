@@ -146,8 +146,8 @@ func TestTheWidestBatchFoldsToTheSame(t *testing.T) {
 			}
 		}
 		h.finishMany(350, `{"ok":1e2}`)
-		if round%6 == 5 {
-			h.flush(round%12 == 11)
+		if round == 1 || round%6 == 5 { // the first deletes the rows, the others leave them
+			h.flush(round == 1)
 		}
 		if round%4 == 3 && h.instances[worker] != nil {
 			h.leave(worker, round%8 == 7)
