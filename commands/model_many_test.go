@@ -12,9 +12,9 @@ import (
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
 
-// kept is what a key must be answered with from now on.
+// kept is the first call with an idempotency key. A repeat must return its result.
 type kept struct {
-	method, params string // of the first call, without the key
+	method, params string // without the key
 	result         string
 }
 
@@ -47,8 +47,8 @@ type manyAnswers struct {
 	}
 }
 
-// drawItems draws the items of a call with many: some have a key, used before or not, and some of
-// these repeat the first params of their key.
+// drawItems draws the items of a call. Some have an idempotency key, and some of these repeat the
+// params that their key was first used with.
 func (m *model) drawItems(t *rapid.T, method string, draw func() item) []item {
 	items := make([]item, rapid.OneOf(rapid.IntRange(1, 5), rapid.IntRange(1, 70)).Draw(t, "items"))
 	first := map[string]item{} // by key
@@ -72,9 +72,9 @@ func (m *model) drawItems(t *rapid.T, method string, draw func() item) []item {
 	return items
 }
 
-// many runs a call with many items. Each must be answered as a call of the single method would be
-// in its place: want returns the error that must come, and emitted takes in the events of an item
-// that succeeds.
+// many runs a call with many items and compares each answer with that of a call of the single
+// method. want returns the error that an item must have, or "". emitted applies the events of an
+// item that succeeded and returns the events after them.
 func (m *model) many(t *rapid.T, method, single, member string, items []item, want func(item) string,
 	emitted func(i item, result json.RawMessage, news []fleettest.Event) (left []fleettest.Event),
 ) {
@@ -183,7 +183,7 @@ func (m *model) doCompleteMany(t *rapid.T) {
 		})
 }
 
-// doRepeat repeats an item by the single method.
+// doRepeat calls the single method with the key and params of an earlier call.
 func (m *model) doRepeat(t *rapid.T) {
 	if len(m.kept) == 0 {
 		t.Skip("no key was used")

@@ -55,7 +55,7 @@ type model struct {
 	*fleettest.Fleet
 	other *fleettest.Fleet // a second coordinator
 	told  *fleettest.Fold
-	last  string // ID of the last event that the model has applied
+	last  string          // ID of the last event that the model has applied
 	kept  map[string]kept // by method and idempotency key
 }
 

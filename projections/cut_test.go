@@ -53,8 +53,8 @@ func (h *history) finishMany(n int, result string) {
 	}
 }
 
-// joined joins each run of batches that follow each other, of the lengths that size returns, as the
-// runner does while the log is busy.
+// joined joins batches as the runner does while the log is busy. size returns how many batches the
+// next one is made of.
 func joined(parts []events.Batch, size func() int) []events.Batch {
 	var all []events.Batch
 	for len(parts) > 0 {
@@ -65,7 +65,7 @@ func joined(parts []events.Batch, size func() int) []events.Batch {
 	return all
 }
 
-// comesOut fails unless the views are those of the model.
+// comesOut compares the views with those of another bundle and with the model.
 func (b *bundle) comesOut(t testing.TB, h *history, as views, failed func(format string, args ...any)) {
 	t.Helper()
 	if diff := cmp.Diff(as, b.views(t)); diff != "" {
@@ -85,8 +85,8 @@ func (b *bundle) comesOut(t testing.TB, h *history, as views, failed func(format
 	}
 }
 
-// Any split of a log into batches folds to the same result, which is the model's: event by event,
-// as one batch, or joined from narrow batches.
+// Every split of a log into batches folds to the model's result: event by event, as one batch, or
+// joined from smaller batches.
 func TestBatchesOfAnySizeFoldToTheSame(t *testing.T) {
 	t.Parallel()
 	client, database := testenv.Client(t), testenv.Postgres(t)
@@ -116,7 +116,7 @@ func TestBatchesOfAnySizeFoldToTheSame(t *testing.T) {
 	})
 }
 
-// The widest batch that the runner joins folds to the same as its parts.
+// A batch as large as the largest that the runner joins folds to the same result as its parts.
 func TestTheWidestBatchFoldsToTheSame(t *testing.T) {
 	t.Parallel()
 	whole, cut := newBundle(t), newBundle(t)

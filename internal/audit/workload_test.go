@@ -206,7 +206,7 @@ func TestARandomWorkloadIsClean(t *testing.T) {
 	}
 }
 
-// What is rebuilt under load equals the log, as what follows it does.
+// Projections that are rebuilt under load equal the log, and so do those that follow it.
 func TestVerifyFollowsWhileCommandsGoOn(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, true)

@@ -17,7 +17,8 @@ type freshPage struct {
 	Behind *struct{ Events, MS int64 }
 }
 
-// While the log is busy, a list has what was committed before its call, or says that it is behind.
+// While the log is busy, task.list returns every task that was created before the call, or says that
+// it is behind.
 func TestListIsFreshWhileTheLogIsBusy(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
