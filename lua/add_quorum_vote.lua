@@ -3,9 +3,10 @@
 --- @include "lib/json"
 --- @include "lib/conflict"
 --- @include "lib/ownership"
--- Counts an instance's vote on a decision. The vote that gives one value more than half of all
--- votes makes the decision. If all have voted and no value has more than half, the decision ends
--- without a value.
+-- Counts an instance's vote on a decision. The decision is made when more than half of the
+-- instances have voted for the same value. If all have voted and no value has more than half, the
+-- decision ends without a value. A second vote of an instance, or a vote after the decision, does
+-- not count.
 --
 -- A decision belongs to the agent's token that cast its first vote, and only that token's instances
 -- may vote. A decision that an operator or admin began is open to all instances.
@@ -24,7 +25,7 @@
 -- Returns the method's result: {voted, quorumReached, finalDecision?, voteCount}
 -- Errors  RATE_LIMITED, NOT_REGISTERED, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS,
 --         TOTAL_INSTANCES_DIFFER)
--- Emits   quorum.voted, and quorum.decision.made when that ends it
+-- Emits   quorum.voted; quorum.decision.made after it if the vote ends the decision
 local subject, calls = ARGV[2], ARGV[3]
 local instance, decision, value, given, usual, agent = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 

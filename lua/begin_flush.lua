@@ -4,7 +4,7 @@
 --
 -- KEYS[1] log
 -- ARGV[1] context   members of the envelope of system.flushed as JSON text: actor, cause, trace
--- ARGV[2] subject   not used: the limit is one for the whole namespace
+-- ARGV[2] subject   not used, because the limit is for the whole namespace
 -- ARGV[3] calls     flushes allowed in a minute, 0 for no limit; a flush counts from its end
 -- ARGV[4] id        of the flush
 -- ARGV[5] holder    the run that carries out the flush

@@ -21,7 +21,7 @@ type Bound[A any] struct {
 // NoArgs is the type of the arguments of a script that has none of its own.
 type NoArgs = struct{}
 
-// guardArgs are the arguments that a command's script begins with. command.Run supplies them.
+// guardArgs are the first arguments of every command's script. internal/command supplies them.
 var guardArgs = []string{"context", "subject", "calls"}
 
 // Bind returns the script with a name for calls with A. It panics if there is no such script, or if
@@ -50,7 +50,7 @@ func Bind[A any](name string) Bound[A] {
 	return Bound[A]{s, guarded}
 }
 
-// Alone returns the script without lots, for calls that are too long to share an EVALSHA.
+// Alone returns the script without lots, for calls that run too long to share an EVALSHA.
 func (b Bound[A]) Alone() Bound[A] {
 	alone := *b.Script
 	alone.LotSize, alone.Lot = 0, nil

@@ -8,8 +8,8 @@ import (
 )
 
 // refusals are the replies with which Redis refuses to run a script, and their causes for an
-// operator. A reply without a cause needs no operator, because the client itself selects another
-// node, sends the source of the script, or tries again.
+// operator. A reply with an empty cause needs no operator, because the program itself selects
+// another node, sends the source of the script, or tries again.
 var refusals = []struct{ prefix, cause string }{
 	{"LOADING", "Redis is loading its data"},
 	{"READONLY", "this Redis is a read-only replica; name the master"},
@@ -32,8 +32,7 @@ var refusals = []struct{ prefix, cause string }{
 const forbidden = "the ACL of the coordinator's Redis user forbids a command or a key that it needs"
 
 // Cause returns why Redis refused to run a script, as a sentence for an operator. The sentence
-// contains nothing of the reply of Redis. Cause returns "" for any other error, such as a failed
-// connection.
+// contains no text from Redis. Cause returns "" for any other error, such as a failed connection.
 func Cause(err error) string {
 	if refusedInside(err) {
 		return forbidden
@@ -42,7 +41,8 @@ func Cause(err error) string {
 	return cause
 }
 
-// refusal reports whether an error is a reply that Redis did not run the script, and its cause.
+// refusal reports whether an error is a reply with which Redis refused to run the script, and
+// returns the cause.
 func refusal(err error) (refused bool, cause string) {
 	for _, r := range refusals {
 		if redis.HasErrorPrefix(err, r.prefix) {
@@ -52,8 +52,8 @@ func refusal(err error) (refused bool, cause string) {
 	return false, ""
 }
 
-// refusedInside reports whether the ACL stopped a script that had begun. The commands before the
-// forbidden one have run.
+// refusedInside reports whether the ACL stopped a script that had begun. The script's commands
+// before the forbidden one have run.
 func refusedInside(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply) &&

@@ -33,8 +33,8 @@ func (l lot) takes(c *pending) bool {
 	return len(c.keys) == 1 && len(first.keys) == 1 && c.keys[0] == first.keys[0] && len(c.args) == len(first.args)
 }
 
-// args returns the arguments of the script that runs the lot. What all calls begin with alike, such
-// as the context of their events, is sent once.
+// args returns the arguments of the script that runs the lot. The first arguments, such as the
+// context of the events, are sent once if all calls have the same ones.
 func (l lot) args() []any {
 	first := l.calls[0].args
 	if len(l.calls) == 1 {
@@ -42,7 +42,7 @@ func (l lot) args() []any {
 	}
 	shared := len(first)
 	for _, c := range l.calls[1:] {
-		shared = alike(first[:shared], c.args)
+		shared = sharedPrefix(first[:shared], c.args)
 	}
 	args := make([]any, 0, 3+shared+len(l.calls)*(len(first)-shared))
 	args = append(append(args, len(l.calls), len(first), shared), first[:shared]...)
@@ -52,8 +52,8 @@ func (l lot) args() []any {
 	return args
 }
 
-// alike returns how many of the arguments in a are the same text in b, up to the first that is not.
-func alike(a, b []any) int {
+// sharedPrefix returns how many arguments, from the first, are the same text in a and b.
+func sharedPrefix(a, b []any) int {
 	for i := range a {
 		x, ok := a[i].(string)
 		if y, also := b[i].(string); !ok || !also || x != y {

@@ -8,12 +8,12 @@ import (
 // Reply is the outcome of one call of RunMany.
 type Reply struct {
 	Value any
-	Err   error // as of Runner.Run
+	Err   error // as Runner.Run returns it
 }
 
 // RunMany runs a script once for each list of arguments, in order. Each call is atomic and has its
-// own reply, as if it had been made by Run. Calls of others run in between, at most every maxBatch
-// calls.
+// own reply, as if it had been made by Run. Calls of other callers can run in between. Each of them
+// waits for at most maxBatch of these calls.
 func (r *Runner) RunMany(ctx context.Context, script *Script, keys []string, calls [][]any) []Reply {
 	replies := make([]Reply, len(calls))
 	for from := 0; from < len(calls); from += maxBatch {
@@ -23,8 +23,7 @@ func (r *Runner) RunMany(ctx context.Context, script *Script, keys []string, cal
 	return replies
 }
 
-// runSome runs at most maxBatch calls in one round trip, and repeats those that certainly have not
-// run.
+// runSome runs at most maxBatch calls in one round trip, and repeats the retriable ones.
 func (r *Runner) runSome(ctx context.Context, script *Script, keys []string, calls [][]any, replies []Reply) {
 	attempts := newAttempts(ctx)
 	left := make([]int, 0, len(calls)) // the calls to be sent, by index

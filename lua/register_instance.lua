@@ -93,7 +93,7 @@ if token ~= '' then
 else
   redis.call('HDEL', gossip, 'owner')
 end
-redis.call('PEXPIRE', gossip, 86400000)
+redis.call('PEXPIRE', gossip, 86400000) -- a day
 if elected then
   elect(id, last_leader, ttl)
 elseif lease_state == 'own' then

@@ -24,37 +24,37 @@ if refused then return refused end
 local list = prefix .. 'queue:orphaned'
 local entry = redis.call('ZRANGE', list, 0, 0)[1]
 if not entry then return { 0, 0, '' } end
-local left = cjson.decode(entry)
-local orphans = prefix .. 'queue:orphans:' .. left.queue
-local since = tonumber(string.match(left.queue, '^%d+'))
+local origin = cjson.decode(entry)
+local orphans = prefix .. 'queue:orphans:' .. origin.queue
+local since = tonumber(string.match(origin.queue, '^%d+')) -- seq of the event that orphaned the tasks
 -- auto lists the tasks of the orphan queue that were auto-assigned. In data of earlier versions its
 -- key has only the seq of the event.
 local auto = orphans .. ':auto'
-local older_auto = string.match(left.queue, ':instance$') and prefix .. 'queue:orphans:' .. int(since) .. ':auto'
+local older_auto = string.match(origin.queue, ':instance$') and prefix .. 'queue:orphans:' .. int(since) .. ':auto'
 local roles
-if left.reason == 'session_changed' or left.reason == 'roles_changed' then
-  local text = redis.call('HGET', prefix .. 'instance:' .. left.instanceId, 'roles')
+if origin.reason == 'session_changed' or origin.reason == 'roles_changed' then
+  local text = redis.call('HGET', prefix .. 'instance:' .. origin.instanceId, 'roles')
   roles = text and role_table(text)
 end
 
 local moved = 0
 for _, id in ipairs(redis.call('ZRANGE', orphans, 0, most - 1)) do
   local t = read_task(id)
-  -- A task that was finished, deleted or assigned since then is no longer an orphan.
-  if t and not t.completedAt and t.assignedTo == left.instanceId and tonumber(t.assignedSeq) <= since then
+  -- A task that was finished, deleted or assigned after that event is no longer an orphan.
+  if t and not t.completedAt and t.assignedTo == origin.instanceId and tonumber(t.assignedSeq) <= since then
     local was_auto = redis.call('ZSCORE', auto, id) or older_auto and redis.call('ZSCORE', older_auto, id)
     if roles and fits(roles, t.roleset) and not was_auto then
-      assign(t, left.instanceId, left.reason, left.context)
+      assign(t, origin.instanceId, origin.reason, origin.context)
     else
-      unassign(t, left.reason, left.context)
+      unassign(t, origin.reason, origin.context)
     end
     moved = moved + 1
   end
   redis.call('ZREM', orphans, id)
 end
-if roles and moved > 0 then settle(left.instanceId) end
+if roles and moved > 0 then settle(origin.instanceId) end
 if redis.call('EXISTS', orphans) == 0 then
   redis.call('ZREM', list, entry)
   redis.call('UNLINK', auto, older_auto or auto)
 end
-return { moved, redis.call('EXISTS', list), left.reason }
+return { moved, redis.call('EXISTS', list), origin.reason }

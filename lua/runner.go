@@ -12,8 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ErrUnavailable means that Redis could not be reached or did not run the script. Nothing has
-// changed.
+// ErrUnavailable means that Redis could not be reached or did not run the script, or that the reply
+// of a script that only reads was lost. Nothing has changed.
 var ErrUnavailable = errors.New("redis unavailable")
 
 // ErrOutcomeUnknown means that the script was sent and its reply was lost. It may or may not have
@@ -31,8 +31,8 @@ const (
 	// maxInFlight is the maximum number of concurrent round trips: while Redis runs one, the next
 	// is written.
 	maxInFlight = 2
-	// retryFor is how long a call that certainly has not run is retried: long enough for a restart
-	// of Redis, and shorter than the shortest timeout of a method.
+	// retryFor is how long a retriable call is repeated: long enough for a restart of Redis, and
+	// shorter than the shortest timeout of a method.
 	retryFor = 1500 * time.Millisecond
 	// reachTimeout bounds the PING that checks whether Redis can be reached.
 	reachTimeout = time.Second
@@ -40,8 +40,8 @@ const (
 	sendTimeout = 5 * time.Second
 )
 
-// Runner runs scripts. Calls made at the same time share round trips. A call that may have run is
-// never sent again; the client must not retry by itself either (MaxRetries -1).
+// Runner runs scripts. Calls made at the same time share round trips. A call that may have changed
+// something is never sent again. The client must not retry by itself either (MaxRetries -1).
 type Runner struct {
 	client redis.UniversalClient
 
@@ -106,8 +106,8 @@ func newAttempts(ctx context.Context) *attempts {
 	return &attempts{ctx: ctx, deadline: time.Now().Add(retryFor), wait: 10 * time.Millisecond}
 }
 
-// retriable reports whether a call that ended with an error certainly has not run, so that it may
-// be sent again.
+// retriable reports whether a call that ended with an error may be sent again: it certainly has not
+// run, or it only reads and counts for no rate limit.
 func retriable(script *Script, err error) bool {
 	return errors.Is(err, ErrUnavailable) && !(script.Counts && errors.Is(err, errReplyLost))
 }
@@ -143,14 +143,15 @@ func (r *Runner) runOnce(ctx context.Context, script *Script, keys []string, arg
 	return r.await(ctx, c)
 }
 
-// enqueue appends calls to the queue and makes sure that somebody sends them.
+// enqueue appends calls to the queue. It starts a goroutine that sends them, unless maxInFlight
+// already run.
 func (r *Runner) enqueue(calls ...*pending) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting = append(r.waiting, calls...)
 	if r.inFlight < maxInFlight {
 		r.inFlight++
-		go r.flush()
+		go r.sendWaiting()
 	}
 }
 
@@ -181,8 +182,8 @@ func (r *Runner) await(ctx context.Context, c *pending) (any, error) {
 	return c.reply, nil
 }
 
-// flush sends the waiting calls until none is left.
-func (r *Runner) flush() {
+// sendWaiting sends the waiting calls until none is left.
+func (r *Runner) sendWaiting() {
 	for {
 		key, ok := r.next()
 		if !ok {
@@ -200,7 +201,7 @@ func (r *Runner) flush() {
 }
 
 // next returns the key of the first waiting call, which selects the node. If no call waits, ok is
-// false and the flusher must end.
+// false and sendWaiting must end.
 func (r *Runner) next() (key string, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -211,7 +212,8 @@ func (r *Runner) next() (key string, ok bool) {
 	return r.waiting[0].keys[0], true
 }
 
-// reach checks the connection if the last one broke. Calls abandoned meanwhile were never sent.
+// reach checks with a PING that Redis replies, if there is doubt. A call that is abandoned
+// meanwhile is never sent.
 func (r *Runner) reach(key string) error {
 	r.mu.Lock()
 	doubt := r.doubt
@@ -223,7 +225,8 @@ func (r *Runner) reach(key string) error {
 	defer cancel()
 	node, err := r.node(ctx, key)
 	if err == nil {
-		// In a pipeline, because the client keeps connections for these apart.
+		// In a pipeline, because the client has a separate connection pool for pipelines, which
+		// send uses.
 		_, err = node.Pipelined(ctx, func(pipe redis.Pipeliner) error { return pipe.Ping(ctx).Err() })
 	}
 	var answered redis.Error
@@ -242,7 +245,7 @@ func (r *Runner) setDoubt(doubt bool) {
 	r.doubt = doubt
 }
 
-// take removes up to maxBatch calls from the queue. It leaves joined calls together.
+// take removes up to maxBatch calls from the queue. It keeps joined calls together.
 func (r *Runner) take() []*pending {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -43,7 +43,7 @@ type Script struct {
 	// SHA is the SHA-1 of Source, by which EVALSHA names the script.
 	SHA string
 	// ReadOnly reports whether the script writes nothing except counters of rate limits, so that
-	// nothing is lost with its reply. The line `--- @readonly` sets it.
+	// a lost reply hides no change. The line `--- @readonly` sets it.
 	ReadOnly bool
 	// Counts reports whether a call counts for a rate limit. Such a call is not repeated after a
 	// lost reply, because it would count twice.
@@ -63,9 +63,9 @@ type Script struct {
 
 var lotLine = regexp.MustCompile(`(?m)^--- @lot (\d+)$`)
 
-// closingLine marks a function of a library that must run at the end of an EVALSHA. It writes what
-// the calls have only collected. The functions run once, in the order of the libraries, also after
-// a call that failed.
+// closingLine marks a function of a library that must run at the end of an EVALSHA. The function
+// writes the changes that the calls have only collected in memory. Each such function runs once, in
+// the order of the libraries, also after a call that failed.
 var closingLine = regexp.MustCompile(`(?m)^--- @closing ([a-z_]+)$`)
 
 var includeLine = regexp.MustCompile(`(?m)^--- @include "(lib/[a-z_]+)"$`)
@@ -127,7 +127,7 @@ func load(fsys fs.FS, name, file string) (*Script, error) {
 	}
 	s := newScript(name, libraries.String()+body)
 	if closing.Len() > 0 {
-		s = newScript(name, command+attempt+closing.String()+"return reply\n")
+		s = newScript(name, command+callCommand+closing.String()+"return reply\n")
 	}
 	h, err := readHeader(string(source))
 	if err != nil {
@@ -139,7 +139,7 @@ func load(fsys fs.FS, name, file string) (*Script, error) {
 		if s.LotSize, err = strconv.Atoi(match[1]); err != nil {
 			return nil, err
 		}
-		s.Lot = newScript(name, lotArguments+command+eachOfLot+attempt+endOfLot+closing.String()+"return replies\n")
+		s.Lot = newScript(name, lotArguments+command+eachOfLot+callCommand+endOfLot+closing.String()+"return replies\n")
 	}
 	return s, nil
 }
@@ -155,9 +155,9 @@ func newScript(name, source string) *Script {
 // shortcuts makes global names local, because Lua looks up a global name at each use.
 const shortcuts = "local redis, string, math = redis, string, math\n"
 
-// attempt runs the command and turns an error in it into its reply. The reply keeps the error code
-// of Redis, because the client must see READONLY to leave a master that became a replica.
-const attempt = `
+// callCommand calls the command and turns an error in it into its reply. The reply keeps the error
+// code of Redis, because the client must see READONLY to leave a master that became a replica.
+const callCommand = `
 local ok, reply = pcall(command)
 if not ok and type(reply) ~= 'table' then
 reply = tostring(reply)

@@ -1,7 +1,7 @@
 --- @include "lib/guard"
 -- The rate limit for the bytes of answers. Users decide how long a task is, so a short call that is
--- repeated can transfer any number of bytes. If calls holds a limit for the bytes of answers, limit
--- refuses calls once it is reached, and counted_answer counts the bytes.
+-- repeated can transfer any number of bytes. If the argument calls holds a limit for the bytes of
+-- answers, the function limit refuses calls once it is reached. counted_answer counts the bytes.
 
 local free_bytes = 4096 -- answers up to this size do not count; the limit of calls bounds them
 

@@ -19,7 +19,7 @@ local function hold_batch(batch, token, processor, progress)
   redis.call('PEXPIRE', batch_key(batch, 'status'), batch_kept)
 end
 
--- batch_members returns the members that the events and answers of a batch share, with the closing
+-- batch_members returns the last JSON members of a batch's events and answers, and the closing
 -- brace.
 local function batch_members(processor, progress, total)
   return '"processorId":' .. quote(processor) .. ',"itemsProcessed":' .. progress .. ',"total":' .. total .. '}'

@@ -2,8 +2,8 @@
 --- @include "lib/queue_writes"
 --- @include "lib/fit"
 -- best_waiting returns up to n waiting tasks that an instance with these roles may take, best
--- first, each as {id, score, queue}. It merges the heads of at most 65 queues, and reads of each
--- queue ten tasks at a time.
+-- first, each as {id, score, queue}. It merges the heads of at most 65 queues (64 role sets, and
+-- the queue without roles), and reads at most ten tasks of a queue at a time.
 local function best_waiting(roles, n)
   write_queues()
   local found, heads = {}, {}

@@ -6,12 +6,12 @@
 -- pause, starts a new minute.
 
 local rate_window = 60000 -- ms
-local counted           -- the counters of each subject, read once in an EVALSHA
+local windows           -- the counters of each subject, read once in an EVALSHA
 
--- window returns the current counters of a subject. Their field counted is what this script adds.
+-- window returns the current counters of a subject. Their field counted is what this EVALSHA adds.
 -- begun is false if Redis does not hold the current minute yet.
 local function window(subject)
-  local c = counted and counted[subject]
+  local c = windows and windows[subject]
   if c then return c end
   local key = prefix .. 'ratelimit:' .. subject
   local stored = redis.call('HMGET', key, 'start', 'current', 'previous')
@@ -27,7 +27,7 @@ local function window(subject)
     c.elapsed = c.elapsed - rate_window
     c.begun = false
   end
-  if counted then counted[subject] = c else counted = { [subject] = c } end
+  if windows then windows[subject] = c else windows = { [subject] = c } end
   return c
 end
 
@@ -79,8 +79,8 @@ end
 -- count_calls writes the counters.
 --- @closing count_calls
 local function count_calls()
-  if not counted then return end
-  for _, c in pairs(counted) do
+  if not windows then return end
+  for _, c in pairs(windows) do
     if c.counted > 0 and c.begun then
       redis.call('HINCRBY', c.key, 'current', int(c.counted))
     elseif c.counted > 0 then

@@ -2,7 +2,7 @@
 -- Idempotency keys. A key here is the hash of a method, a caller and the caller's idempotency key.
 -- It stores for a day what a script needs to build the first answer again. Text and metadata from
 -- users are not stored, because they can be long. They come from the params of the repeated call or
--- from the task. Earlier versions stored the whole answer.
+-- from the task. Earlier versions stored the whole answer; is_whole recognizes it.
 
 local answers_kept = 86400000 -- ms
 

@@ -1,8 +1,8 @@
--- The calls that share an EVALSHA write their changes of queues together, to send one ZADD and one
--- ZREM for each queue. additions and removals hold the arguments by queue.
+-- The calls that share an EVALSHA write their changes to queues together, with one ZADD and one
+-- ZREM for each queue. additions and removals hold the arguments of these commands by queue.
 local additions, removals = {}, {}
 
--- write_queues writes these changes. A script calls it before it reads a queue.
+-- write_queues writes these changes. Call it before reading a queue.
 --- @closing write_queues
 local function write_queues()
   for queue, entries in pairs(additions) do

@@ -1,9 +1,9 @@
 --- @include "lib/space"
 --- @include "lib/conflict"
--- The number of open tasks that require each role set. A role set exists from its first open task
--- to its last one, so a task can always return to its queue. A namespace has at most most_rolesets.
--- One agent's token may introduce at most half of them, so queue:rolesetowners stores the name of
--- the agent's token that introduced a role set.
+-- queue:rolesets holds the number of open tasks that require each role set. A role set exists from
+-- its first open task to its last one, so a task can always return to its queue. A namespace has at
+-- most most_rolesets. One agent's token may introduce at most half of them, so queue:rolesetowners
+-- stores the name of the agent's token that introduced a role set.
 
 local most_rolesets = 64
 local most_rolesets_of_agent = 32
@@ -38,7 +38,7 @@ local function refuse_roleset(set, before, agent)
   return refuse_rolesets(1, freed, agent)
 end
 
--- hold_roleset counts an open task that requires a role set.
+-- hold_roleset counts an open task that requires a role set. agent is as in refuse_rolesets.
 local function hold_roleset(set, agent)
   if set == '' then return end
   if redis.call('HINCRBY', prefix .. 'queue:rolesets', set, 1) == 1 and agent ~= '' then
