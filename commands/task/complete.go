@@ -39,7 +39,8 @@ type completeTaskArgs struct {
 	Agent                   string
 }
 
-func (o Options) completeTask() command.Decision[CompleteTaskParams, completeTaskArgs] {
+// completeDecision returns how task.complete and each item of task.complete_many are decided.
+func (o Options) completeDecision() command.Decision[CompleteTaskParams, completeTaskArgs] {
 	return command.Decision[CompleteTaskParams, completeTaskArgs]{
 		Script: completeTask,
 		Prepare: func(c *command.Call, p *CompleteTaskParams) (string, completeTaskArgs, error) {
@@ -73,10 +74,10 @@ func (o Options) completeMethod() (*command.Method, error) {
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
 		Roles:       command.Writers,
 		Effect:      command.Sets,
-		// A model must name the worker and the claim for which it finishes the task.
+		// A model must prove that it owns the task: by the worker and the attempt of its claim.
 		MCPRequired: []string{"workerId", "attempt"},
 		Refine:      refineComplete,
-	}, o.completeTask().One)
+	}, o.completeDecision().One)
 }
 
 // task returns the ID of the task to finish, which the params name id or taskId.

@@ -22,7 +22,7 @@ func (o Options) completeManyMethod(single *command.Method) (*command.Method, er
 	if err != nil {
 		return nil, err
 	}
-	decision := o.completeTask()
+	decision := o.completeDecision()
 	return command.New[CompleteManyParams, command.ManyResult[CompleteTaskResult]](command.Spec{
 		Name: "task.complete_many",
 		Description: "Finish up to 1,000 tasks. Each has its own answer and counts as a call of task.complete; one that is refused " +

@@ -13,11 +13,11 @@ import (
 	"github.com/claudebench/claudebench/internal/params"
 )
 
-// maxMany is the maximum number of items of a call.
+// maxMany is the maximum number of items in a call of task.create_many or task.complete_many.
 const maxMany = 1000
 
-// manyTimeout is the timeout of a call with many items. On an idle coordinator the items take some
-// 20 ms.
+// manyTimeout is the timeout of a call with up to maxMany items. On an idle coordinator maxMany
+// items take about 20 ms.
 const manyTimeout = 15 * time.Second
 
 // CreateManyParams are the params of task.create_many.

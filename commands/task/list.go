@@ -31,7 +31,7 @@ type ListTasksParams struct {
 	Order      string `json:"order,omitempty" jsonschema:"the direction of the order; default desc"`
 }
 
-// ListTasksResult is the result of task.list. TotalCount counts all tasks that match.
+// ListTasksResult is the result of task.list. TotalCount counts the matching tasks on all pages.
 type ListTasksResult struct {
 	Tasks      []api.Task `json:"tasks"`
 	TotalCount int        `json:"totalCount"`
@@ -39,8 +39,8 @@ type ListTasksResult struct {
 	Behind     *Behind    `json:"behind,omitempty"`
 }
 
-// Behind is how far the list is behind the log. It is left out if the view has applied everything
-// that was committed before the call.
+// Behind is how far the list is behind the log. It is left out if the view has applied all events
+// that were in the log before the call.
 type Behind struct {
 	Events int64 `json:"events" jsonschema:"the maximum number of events that the list lacks"`
 	MS     int64 `json:"ms" jsonschema:"the age of the oldest of these events, in ms"`
@@ -54,12 +54,12 @@ const (
 	// maxTask is the maximum size of a task object in bytes: metadata of 1 MiB, and a result and an
 	// error that arrived in one request body.
 	maxTask = 2<<20 + 8<<10
-	// maxList is the maximum size of the tasks of a page in bytes. makesList is the number of their
-	// copies in memory while the answer is built: rows, task objects, and the answer itself.
-	maxList   = 16<<20 + maxTask
-	makesList = 3
-	// viewPatience is how long a list waits until the view has applied everything that was
-	// committed before the call.
+	// maxList is the maximum size of the tasks of a page in bytes. listCopies is the number of
+	// their copies in memory while the answer is built: rows, task objects, and the answer itself.
+	maxList    = 16<<20 + maxTask
+	listCopies = 3
+	// viewPatience is how long a list waits until the view has applied all events that were in the
+	// log before the call.
 	viewPatience = 500 * time.Millisecond
 )
 
@@ -78,14 +78,14 @@ func (o Options) listMethod() (*command.Method, error) {
 			params.Priority(p["priority"])
 			p["limit"].Minimum, p["limit"].Maximum = new(1.0), new(float64(maxPage))
 			p["offset"].Minimum, p["offset"].Maximum = new(0.0), new(float64(jsontext.MaxInteger))
-			p["orderBy"].Enum = anyOf(api.TaskOrders)
+			p["orderBy"].Enum = enumOf(api.TaskOrders)
 			p["order"].Enum = []any{"asc", "desc"}
 		},
 	}, o.list)
 }
 
-// anyOf returns a list as an enum of a schema.
-func anyOf(list []string) []any {
+// enumOf returns a list as the enum of a schema.
+func enumOf(list []string) []any {
 	all := make([]any, len(list))
 	for i, one := range list {
 		all[i] = one
@@ -147,9 +147,8 @@ func (o Options) list(ctx context.Context, c *command.Call, p *ListTasksParams) 
 	return fmt.Appendf(out, `],"totalCount":%d,"hasMore":%t%s}`, page.Total, q.Offset+len(page.Tasks) < page.Total, behind), nil
 }
 
-// page reads a page once the view has applied the last event before the call, or after viewPatience
-// at the latest. It checks the checkpoint of the page itself, because the view may be rebuilt after
-// the wait.
+// page reads a page once the view has applied the event last, or after viewPatience at the latest.
+// It checks the checkpoint of the page itself, because the view may be rebuilt after the wait.
 func (o Options) page(ctx context.Context, q api.TaskQuery, last events.ID) (taskview.Page, error) {
 	reserved := false
 	for deadline := time.Now().Add(viewPatience); ; {
@@ -157,7 +156,7 @@ func (o Options) page(ctx context.Context, q api.TaskQuery, last events.ID) (tas
 			return taskview.Page{}, err
 		}
 		if !reserved {
-			if err := answers.Reserve(ctx, makesList*int64(min(q.Limit*maxTask, maxList))); err != nil {
+			if err := answers.Reserve(ctx, listCopies*int64(min(q.Limit*maxTask, maxList))); err != nil {
 				return taskview.Page{}, err
 			}
 			reserved = true

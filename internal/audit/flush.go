@@ -11,10 +11,10 @@ import (
 	"github.com/claudebench/claudebench/internal/keys"
 )
 
-// A flush removes the log first, then one by one the keys that were folded from it, so a comparison
-// meanwhile proves nothing. Verify writes nothing, so it cannot prevent a flush. Instead it reads
-// the flush's state before and after it compares, and its findings count only if nothing was
-// removed in between.
+// A flush deletes the rows in Postgres, if it includes them, then the log, then one by one the keys
+// that were folded from it, so a comparison meanwhile proves nothing. Verify writes nothing, so it
+// cannot prevent a flush. Instead it reads the flush's state before and after it compares, and its
+// findings count only if nothing was removed in between.
 
 // ErrFlushed is wrapped by the error of Verify if flushes prevented every comparison.
 var ErrFlushed = errors.New("a flush is under way")
@@ -27,7 +27,7 @@ type flushStatus struct {
 	underWay string // id, "" for none
 	phase    string
 	postgres string // "1" if it removes rows too
-	keys     string // removed so far
+	keys     string // number of keys removed so far
 	ended    string // id of the last one that removed anything
 }
 

@@ -18,11 +18,10 @@ type Fold struct {
 	tell func(violation string)
 
 	base int64 // events below it are not in the log
-	// whole reports that every object comes from the log: its first event is the very first, or a
-	// flush. Otherwise objects may be older than the log.
-	whole bool
-	last  events.ID
-	// lastType is the last event's type.
+	// whole is set if the log has every event about every object: it begins with the first event
+	// ever, or with a flush. Otherwise objects may be older than the log.
+	whole    bool
+	last     events.ID
 	lastType events.Type
 	count    int64 // events folded
 
@@ -32,8 +31,8 @@ type Fold struct {
 	flushedViews int64
 
 	instances map[string]*Instance // including those that have left
-	living    int64
-	roles     map[string]int64 // registered instances by role
+	living    int64                // registered instances
+	roles     map[string]int64     // registered instances by role
 
 	leader  string // "" after it left
 	elected string // the last one elected, even after it left
@@ -42,12 +41,12 @@ type Fold struct {
 	byStatus map[string]int64
 	owned    int64 // pending tasks that are assigned
 	waiting  map[string]int64
-	rolesets map[string]int64 // open tasks by the set of roles they require
+	rolesets map[string]int64 // open tasks by role set
 	orphans  map[string]*orphans
 }
 
-// NewFold returns the fold of a log whose first event kept is base (1 if nothing was ever removed).
-// It passes each violation to tell as one plain sentence.
+// NewFold returns the fold of a log whose first event has the seq base (1 if nothing was ever
+// removed). It passes each violation to tell as one plain sentence.
 func NewFold(base int64, tell func(violation string)) *Fold {
 	f := &Fold{tell: tell, base: max(base, 1), whole: base <= 1}
 	f.reset()

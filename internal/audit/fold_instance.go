@@ -22,7 +22,7 @@ type Instance struct {
 	Status       string // ACTIVE, IDLE or BUSY
 	Seq          int64  // of its registration or a later election, not of its status
 
-	// partial reports that it registered before the log begins.
+	// partial is set if the instance registered before the log begins.
 	partial  bool
 	roles    []string
 	assigned map[int64]*Task
@@ -66,10 +66,10 @@ func (s step) settle(id string) {
 	}
 }
 
-// holds returns how many tasks it has.
+// holds returns the number of tasks that are assigned to the instance or claimed by it.
 func (i *Instance) holds() int64 { return int64(len(i.assigned) + len(i.active)) }
 
-// fits reports whether it has every role of a set, a JSON array or "".
+// fits reports whether the instance has every role of a role set, which is a JSON array or "".
 func (i *Instance) fits(set string) bool {
 	for _, role := range roleList(set) {
 		if !slices.Contains(i.roles, role) {
@@ -181,8 +181,8 @@ func roleList(text string) []string {
 	return roles
 }
 
-// roleset returns the set of roles that a task's metadata requires: a sorted JSON array without
-// duplicates, "" if it requires none.
+// roleset returns the role set that a task's metadata requires: a sorted JSON array without
+// duplicates, or "" if it requires no roles.
 func roleset(metadata string) string {
 	set := ""
 	members(metadata, func(name string, value json.RawMessage) bool {

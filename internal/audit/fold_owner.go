@@ -4,8 +4,8 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// autoReasons are the reasons of auto-assignments, which another worker's claim may take away if it
-// finds no other task.
+// autoReasons are the reasons of auto-assignments. Another worker's claim may take such a task if
+// it finds no other one.
 var autoReasons = map[string]bool{
 	events.ReasonInstanceRegistered: true, events.ReasonInstanceUnregistered: true, events.ReasonInstanceFailed: true,
 }
@@ -66,7 +66,8 @@ func (s step) assigned(p events.TaskAssigned) {
 	}
 }
 
-// taken returns the owner that a task from before the log must have had.
+// taken returns the owner that a task must have had before it was assigned, if the task is older
+// than the log.
 func (s step) taken(reason string, p events.TaskAssigned) string {
 	switch reason {
 	case events.ReasonRebalanced:
@@ -101,7 +102,8 @@ func (s step) unassigned(p events.TaskUnassigned) {
 	}
 	s.own(t, events.StatusPending, "", kindWaiting)
 	t.QueuedAt, t.ClaimedAt, t.AssignedSeq, t.PreviousAssignment = s.e.Timestamp, 0, 0, p.InstanceID
-	// Tasks of a dead or departed instance are returned without it.
+	// requeue_orphans does not settle an instance that left or died, even if it is registered
+	// again.
 	if p.Reason != events.ReasonInstanceFailed && p.Reason != events.ReasonInstanceUnregistered {
 		s.settle(p.InstanceID)
 	}

@@ -6,32 +6,32 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// queueKind is where an open task is: in exactly one of these.
+// queueKind is the kind of queue that a task is in. An open task is in exactly one.
 type queueKind uint8
 
 const (
-	kindNone     queueKind = iota
-	kindWaiting            // for a worker, by the roles it requires
-	kindAssigned           // to its holder, not claimed
-	kindActive             // claimed by its holder
-	kindOrphaned           // set aside until it is returned
+	kindNone     queueKind = iota // in none, or the log does not know
+	kindWaiting                   // waits for a worker, in the queue of its role set
+	kindAssigned                  // assigned to its holder, not claimed
+	kindActive                    // claimed by its holder
+	kindOrphaned                  // set aside in an orphan queue, until requeue_orphans returns it
 )
 
-// orphans are tasks that were set aside in one step because their instance left, died, or
-// registered again as another process or with other roles.
+// orphans is an orphan queue: tasks that were set aside in one step because their instance left,
+// died, or registered again as another process or with other roles.
 type orphans struct {
 	name     string // <seq of the event>:<active or instance>
 	seq      int64
 	instance string
 	reason   string
-	// all were set aside then. A task that was since finished, deleted or returned otherwise may
-	// stay in the list until the list is processed.
+	// all holds the tasks that were set aside. One that was finished, deleted or assigned since
+	// then may stay in the queue until requeue_orphans reaches it.
 	all map[int64]bool
-	// left are those that must still be in the list.
+	// left holds the tasks that must still be in the queue.
 	left map[int64]*Task
 }
 
-// put places a task that is in no queue.
+// put puts a task that is in no queue into one.
 func (f *Fold) put(t *Task, kind queueKind, holder *Instance) {
 	t.in, t.holder = kind, holder
 	switch kind {
@@ -65,7 +65,8 @@ func (f *Fold) take(t *Task) {
 	t.in, t.holder, t.set = kindNone, nil, nil
 }
 
-// setAside makes orphans of all tasks that an instance has assigned, or active.
+// setAside moves all tasks that are assigned to an instance, or all that it has claimed, to an
+// orphan queue.
 func (s step) setAside(i *Instance, kind queueKind, reason string) {
 	name, from := "active", i.active
 	if kind == kindAssigned {
@@ -97,7 +98,7 @@ func (t *Task) score() int64 {
 
 func score(priority, num int64) int64 { return (100-priority)<<46 + num }
 
-// whereabouts returns where the log has a task.
+// whereabouts returns where a task is according to the log, as a clause for a violation.
 func (t *Task) whereabouts() string {
 	switch t.in {
 	case kindWaiting:

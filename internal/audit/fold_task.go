@@ -29,31 +29,31 @@ type Task struct {
 	Waited, Duration    int64 // ms, as in the events
 	AssignedSeq         int64
 	PreviousAssignment  string
-	Roleset             string // of the required roles: sorted JSON array, "" for none
+	Roleset             string // the required roles as a sorted JSON array, "" for none
 	Auto                bool   // was auto-assigned, and may be taken away
 
-	// partial reports that the task is older than the log, which has only a part of it.
+	// partial is set if the task is older than the log, so that some of its fields are not known.
 	partial bool
 
 	in             queueKind
 	holder         *Instance // if in is assigned or active
 	set            *orphans  // if in is orphaned
-	orphanPriority int64     // when it was set aside
+	orphanPriority int64     // its priority when it was set aside
 }
 
 // ID returns the task's id.
 func (t *Task) ID() string { return "t-" + strconv.FormatInt(t.Num, 10) }
 
-// Open reports that the task is not finished.
+// Open reports whether the task is not finished.
 func (t *Task) Open() bool { return !finished(t.Status) }
 
 func finished(status string) bool {
 	return status == events.StatusCompleted || status == events.StatusFailed
 }
 
-// find returns the task that an event is about. A task that the log cannot know is created from
-// learn. A task that the log should know is reported, and created the same way. For an invalid id
-// it returns nil.
+// find returns the task that an event is about. A task that is older than the log is created from
+// learn, which holds what the event says about it. A task that the log should know is reported, and
+// created the same way. For an invalid id it returns nil.
 func (s step) find(id string, learn Task) *Task {
 	num, ok := taskNumber(id)
 	if !ok {
@@ -97,7 +97,7 @@ func deref(s *string) string {
 	return *s
 }
 
-// document returns JSON as text. None and null are alike.
+// document returns JSON as text, and "" for null or a missing value.
 func document(raw json.RawMessage) string {
 	if string(raw) == "null" {
 		return ""
@@ -174,7 +174,7 @@ func (s step) updated(p events.TaskUpdated) {
 		if waiting {
 			s.take(t)
 		}
-		if p.Changes.Metadata != nil { // version 1: the whole
+		if p.Changes.Metadata != nil { // version 1 of the event holds the whole metadata
 			t.Metadata = document(p.Changes.Metadata)
 		}
 		if p.Changes.MetadataChanges != nil {

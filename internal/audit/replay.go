@@ -20,8 +20,8 @@ import (
 type ReplayOptions struct {
 	Redis     redis.UniversalClient
 	Namespace string
-	// From and To are both inclusive: an event's ID, a time (RFC 3339), or ms since 1970. "" means
-	// the end of the log on that side.
+	// From and To are inclusive bounds: an event's ID, a time (RFC 3339), or ms since 1970. ""
+	// means no bound.
 	From, To string
 	// Types is a list for events.ParseFilter: `task.*,instance.failed`. "" means all.
 	Types string
@@ -94,7 +94,7 @@ func Replay(ctx context.Context, w io.Writer, o ReplayOptions) (Replayed, error)
 	return done, nil
 }
 
-// bound parses one end of a span. A time matches all events of its millisecond.
+// bound parses From, or with end, To. A time includes all events of its millisecond.
 func bound(flag, text string, end bool) (events.ID, error) {
 	if text == "" {
 		return events.ID{}, nil

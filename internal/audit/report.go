@@ -40,7 +40,7 @@ type Report struct {
 	Total      int64    `json:"total"`
 }
 
-// OK reports that there are no violations.
+// OK reports whether there are no violations.
 func (r Report) OK() bool { return r.Total == 0 }
 
 func (r *Report) violation(format string, args ...any) {

@@ -63,7 +63,8 @@ func (t *tail) apply(entry *events.Entry) {
 	}
 }
 
-// pull returns the next entry, or nil at the log's end. fresh is set once the log was read again.
+// pull returns the next entry, or nil at the log's end. It returns nil only after a read that began
+// in the current call of to or peek. fresh records that read.
 func (t *tail) pull(ctx context.Context, fresh *bool) (*events.Entry, error) {
 	if entry := t.held; entry != nil {
 		t.held = nil

@@ -17,8 +17,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// Options say what Verify compares. Redis is required. Zero values take the defaults that are
-// named.
+// Options say what Verify compares. Redis is required.
 type Options struct {
 	Redis redis.UniversalClient
 	Keys  keys.Space // of the namespace
@@ -60,15 +59,15 @@ type verifier struct {
 	tail     *tail
 	report   *Report
 
-	truncated bool            // a log that ends too early was reported
-	rolesets  map[string]bool // sets of roles that were seen
-	orphaned  map[string]bool // keys of orphans' queues that were listed
+	truncated bool            // the violation that the log ends too early was reported
+	rolesets  map[string]bool // role sets that Redis or the log has
+	orphaned  map[string]bool // keys of the orphan queues to compare
 }
 
-// Verify reads the log once and compares the stored data with its fold, while commands continue.
-// All violations are in the report. An error means that Redis or Postgres could not be read, that
-// flushes prevented every comparison (ErrFlushed), or that ctx ended. If a flush interrupts it, it
-// starts again.
+// Verify reads the log and compares the stored data with its fold, while commands continue. All
+// violations are in the report. If a flush interrupts Verify, it starts again. An error means that
+// Redis or Postgres could not be read, that flushes prevented every comparison (ErrFlushed), or
+// that ctx ended.
 func Verify(ctx context.Context, o Options) (*Report, error) {
 	began := time.Now()
 	if o.Wait == 0 {
@@ -99,7 +98,7 @@ func Verify(ctx context.Context, o Options) (*Report, error) {
 	return nil, fmt.Errorf("verify: %w each of the %d times that it began", ErrFlushed, maxRuns)
 }
 
-// verify is one run.
+// verify makes every comparison once.
 func verify(ctx context.Context, o Options) (*Report, error) {
 	v, bounds, err := newVerifier(ctx, o)
 	if err != nil {
@@ -176,7 +175,7 @@ func (v *verifier) progress(what string) {
 	fmt.Fprintf(v.Progress, "%s\n", what)
 }
 
-// to folds the log up to the event at which the data was read.
+// to folds the log up to a seq. If the log ends before it, that is a violation.
 func (v *verifier) to(ctx context.Context, seq int64) error {
 	there, err := v.tail.to(ctx, seq)
 	if err != nil {
@@ -311,7 +310,7 @@ func text(value any) string {
 	return ""
 }
 
-// number returns a script's value or a score as an integer, or false if it is none.
+// number returns a script's value or a score as an integer. The result is false if it is no number.
 func number(value any) (int64, bool) {
 	switch value := value.(type) {
 	case int64:

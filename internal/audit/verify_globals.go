@@ -13,8 +13,8 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// globals compares the log's own hash, the leader's lease, and how many tasks require each set of
-// roles.
+// globals compares the log's own hash, the leader's lease, and the number of open tasks of each
+// role set.
 func (v *verifier) globals(ctx context.Context) error {
 	reply, err := v.run(ctx, readGlobals)
 	if err != nil {

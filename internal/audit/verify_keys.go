@@ -35,7 +35,7 @@ func (v *verifier) strays(ctx context.Context) error {
 }
 
 // stray reports whether a key belongs to an object that the log does not know. Known objects are
-// compared elsewhere. An object from before a trimmed log cannot be judged.
+// compared elsewhere. An object that is older than a trimmed log is never reported.
 func (v *verifier) stray(name string) bool {
 	family, id, _ := strings.Cut(name, ":")
 	switch family {

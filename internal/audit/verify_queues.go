@@ -22,12 +22,14 @@ type queue struct {
 	// expect returns the score that the log has for an entry. If the log does not have the entry
 	// here, here is false and instead says where it belongs. The score unknown is not compared.
 	expect func(member string) (score int64, here bool, instead string)
-	// length returns how many entries the log has, -1 if the log does not determine it.
+	// length returns the number of entries that the log has, unknown if the log does not determine
+	// it.
 	length func() int64
 	// done, if it is set, is called after the last page was compared, at the position of that page.
 	done func()
 }
 
+// unknown is a score or a length that is not compared.
 const unknown = int64(-1)
 
 // queues walks every queue and index that the log knows, page by page, and compares their entries.
@@ -100,7 +102,7 @@ func (v *verifier) page(q *queue, page []any) {
 	}
 }
 
-// ofTasks returns a queue of the tasks for which here is true.
+// ofTasks returns a queue that must hold the tasks for which here returns true.
 func (v *verifier) ofTasks(key string, length func() int64, here func(*Task) bool) *queue {
 	return &queue{key: key, from: firstPage, length: length, expect: func(member string) (int64, bool, string) {
 		num, ok := taskNumber(member)
@@ -123,7 +125,7 @@ func (v *verifier) ofTasks(key string, length func() int64, here func(*Task) boo
 	}}
 }
 
-// ofInstances returns an index of the instances for which here is true.
+// ofInstances returns an index that must hold the instances for which here returns true.
 func (v *verifier) ofInstances(key string, length func() int64, here func(*Instance) bool, instead string) *queue {
 	return &queue{key: key, from: firstPage, length: length, expect: func(member string) (int64, bool, string) {
 		i := v.fold.instances[member]
@@ -132,19 +134,19 @@ func (v *verifier) ofInstances(key string, length func() int64, here func(*Insta
 }
 
 func (v *verifier) globalQueues() []*queue {
-	untold := func() int64 { return unknown }
+	anyLength := func() int64 { return unknown }
 	list := []*queue{
 		v.ofTasks(v.keys.Open(), func() int64 {
 			return int64(len(v.fold.tasks)) - v.fold.byStatus["completed"] - v.fold.byStatus["failed"]
 		}, (*Task).Open),
-		{key: v.keys.Orphaned(), from: firstPage, length: untold, expect: v.expectOrphaned, done: v.unlisted},
+		{key: v.keys.Orphaned(), from: firstPage, length: anyLength, expect: v.expectOrphaned, done: v.unlisted},
 		v.ofInstances(v.keys.Alive(), func() int64 { return v.fold.living },
 			func(i *Instance) bool { return i.Registered }, "it is not registered"),
-		v.ofInstances(v.keys.Workers(), untold,
+		v.ofInstances(v.keys.Workers(), anyLength,
 			func(i *Instance) bool { return i.Registered && i.Worker }, "it is no registered worker"),
-		v.ofInstances(v.keys.Available(), untold,
+		v.ofInstances(v.keys.Available(), anyLength,
 			func(i *Instance) bool { return i.Registered && i.Worker }, "it is no registered worker"),
-		v.ofInstances(v.keys.Stealable(), untold,
+		v.ofInstances(v.keys.Stealable(), anyLength,
 			func(i *Instance) bool { return i.auto > 0 }, "nothing is auto-assigned to it"),
 	}
 	v.rolesets[""] = true
@@ -155,20 +157,20 @@ func (v *verifier) globalQueues() []*queue {
 	return list
 }
 
-// instanceQueues returns the queues of an instance. Their lengths were compared with its hash.
+// instanceQueues returns the queues of an instance. Their lengths were compared with the instance.
 func (v *verifier) instanceQueues(id string) []*queue {
-	untold := func() int64 { return unknown }
+	anyLength := func() int64 { return unknown }
 	held := func(kind queueKind) func(*Task) bool {
 		return func(t *Task) bool { return t.in == kind && t.holder.ID == id }
 	}
 	return []*queue{
-		v.ofTasks(v.keys.Assigned(id), untold, held(kindAssigned)),
-		v.ofTasks(v.keys.Active(id), untold, held(kindActive)),
-		v.ofTasks(v.keys.Auto(id), untold, func(t *Task) bool { return held(kindAssigned)(t) && t.Auto }),
+		v.ofTasks(v.keys.Assigned(id), anyLength, held(kindAssigned)),
+		v.ofTasks(v.keys.Active(id), anyLength, held(kindActive)),
+		v.ofTasks(v.keys.Auto(id), anyLength, func(t *Task) bool { return held(kindAssigned)(t) && t.Auto }),
 	}
 }
 
-// expectOrphaned parses an entry of the list of orphans' queues.
+// expectOrphaned is expect for the list of orphan queues.
 func (v *verifier) expectOrphaned(member string) (int64, bool, string) {
 	var entry struct {
 		Queue      string `json:"queue"`
@@ -191,8 +193,8 @@ func (v *verifier) expectOrphaned(member string) (int64, bool, string) {
 	return o.seq, true, ""
 }
 
-// unlisted reports orphans' queues with tasks that are not on the list, so that no sweep would ever
-// return these tasks.
+// unlisted reports orphan queues that have tasks and are not in the list of orphan queues. No sweep
+// would ever return these tasks.
 func (v *verifier) unlisted() {
 	for _, name := range slices.Sorted(maps.Keys(v.fold.orphans)) {
 		key := v.keys.Orphans(name)
@@ -203,9 +205,9 @@ func (v *verifier) unlisted() {
 	}
 }
 
-// orphansQueue returns one orphans' queue. It may still contain tasks that were since returned
-// otherwise. Nothing is ever added to it, so a task that must be in it when its last page is read
-// was on one of the pages.
+// orphansQueue returns an orphan queue. It may still hold tasks that were finished, deleted or
+// assigned since. Nothing is ever added to it, so a task that must be in it when its last page is
+// read was on one of the pages.
 func (v *verifier) orphansQueue(key string) *queue {
 	var set *orphans
 	met := map[int64]bool{}

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// taskFields is how many fields of a task read_tasks returns, before the scores.
+// taskFields is the number of fields that read_tasks returns for a task. The scores follow.
 const taskFields = 18
 
 // tasks compares the hash of every task that the log knows, and whether it is in its queues.
@@ -73,8 +73,8 @@ func (v *verifier) task(num int64, stored []any) {
 	}
 }
 
-// places checks that an open task is in its queue. That it is in no other queue, and that orphans
-// are in theirs, is checked by walking the queues.
+// places checks that an open task is in its queue. The walk over the queues checks that it is in no
+// other queue, and that orphans are in theirs.
 func (v *verifier) places(t *Task, scores []any) {
 	owner := t.AssignedTo
 	for i, p := range []struct {
@@ -99,7 +99,7 @@ func (v *verifier) places(t *Task, scores []any) {
 	}
 }
 
-// waitingKey returns the queue of waiting tasks that require a set of roles.
+// waitingKey returns the key of the queue of a role set's waiting tasks.
 func (v *verifier) waitingKey(roleset string) string {
 	if roleset == "" {
 		return v.keys.Pending()
