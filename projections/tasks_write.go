@@ -82,19 +82,31 @@ func (t *Tasks) write(ctx context.Context, tx pgx.Tx, f *tasksFold, to events.ID
 	if err := t.mergeMetadata(ctx, tx, f); err != nil {
 		return err
 	}
+	var created []*taskChange
 	var inserted, updated taskColumns
 	for _, c := range f.order {
 		switch {
 		case c.deleted:
 		case c.created:
-			inserted.add(c)
+			created = append(created, c)
 		default:
 			updated.add(c)
 		}
 	}
 	var b pgx.Batch
+	copied := false
 	if f.emptied {
 		b.Queue(t.sql(`DELETE FROM {schema}tasks`))
+	} else {
+		var err error
+		if copied, err = t.copyCreated(ctx, tx, created); err != nil {
+			return err
+		}
+	}
+	if !copied {
+		for _, c := range created {
+			inserted.add(c)
+		}
 	}
 	if n := &inserted; len(n.num) > 0 {
 		b.Queue(t.sql(insertTasks), n.num, n.status, n.priority, n.attempt, n.assignedTo, n.text, n.metadata, n.result, n.err,
