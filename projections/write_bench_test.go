@@ -15,83 +15,131 @@ import (
 )
 
 // BenchmarkWriteTasks writes batches into the task view: tasks that the batch creates, or tasks
-// that it claims and completes. Besides the time it reports the CPU time of the coordinator and of
-// the Postgres process for each row. It reads the latter from /proc, so it needs Linux.
+// that it claims and completes, the latter also with other indexes than those of the migrations.
+// Besides the time it reports the CPU time of the coordinator and of the Postgres process for each
+// row, and the share of updates that write no index entries (HOT). It reads the CPU time of
+// Postgres from /proc, so it needs Linux.
 func BenchmarkWriteTasks(b *testing.B) {
 	for _, size := range []int{50, 100, 200, 2000, 10_000} {
 		b.Run(fmt.Sprintf("created/%d", size), func(b *testing.B) {
-			benchmarkWrites(b, size, func(h *history) {}, func(h *history) {
-				for range size {
-					h.create("some text of a usual length", h.seq%5*25, `{"source":"bench","line":17}`)
-				}
-			})
+			w := newWrites(b)
+			for b.Loop() {
+				w.measure(b, size, func(h *history) { createForBench(h, size) })
+			}
+			w.report(b)
 		})
 	}
-	const size = 2000
-	b.Run(fmt.Sprintf("finished/%d", size), func(b *testing.B) {
-		benchmarkWrites(b, size, func(h *history) {
-			for range size {
-				h.create("some text of a usual length", h.seq%5*25, `{"source":"bench","line":17}`)
+	for _, layout := range []struct{ name, change string }{
+		{"as-migrated", `SELECT`},
+		{"without-tasks_status", `DROP INDEX tasks_status`},
+		{"without-tasks_priority", `DROP INDEX tasks_priority`},
+		{"without-tasks_assigned_to", `DROP INDEX tasks_assigned_to`},
+		{"only-tasks_pkey", `DROP INDEX tasks_status, tasks_priority, tasks_assigned_to, tasks_finished`},
+		{"fillfactor-100", `ALTER TABLE tasks SET (fillfactor = 100)`},
+	} {
+		const size = 2000
+		b.Run("finished/"+layout.name, func(b *testing.B) {
+			w := newWrites(b)
+			if _, err := w.db.Exec(b.Context(), layout.change); err != nil {
+				b.Fatal(err)
 			}
-		}, func(h *history) {
-			ids := h.ids[len(h.ids)-size:]
-			for i, id := range ids {
-				h.claim(id, "w"+strconv.Itoa(i%20))
+			for b.Loop() {
+				b.StopTimer()
+				w.apply(b, w.batch(func(h *history) { createForBench(h, size) }))
+				b.StartTimer()
+				w.measure(b, size, func(h *history) { finishForBench(h, size) })
 			}
-			h.now += 1000
-			for _, id := range ids {
-				h.finish(id, `{"ok":true,"answer":"forty-two"}`, "")
-			}
+			w.report(b)
 		})
-	})
+	}
 }
 
-// benchmarkWrites measures batches of the events that measured adds, which write rows rows each.
-// The events that before adds are applied without being measured.
-func benchmarkWrites(b *testing.B, rows int, before, measured func(*history)) {
-	bundle := bundleOn(b, testenv.Client(b), testenv.Postgres(b)+"&pool_max_conns=1", testenv.Namespace(b))
-	bundle.prepare(b)
-	var pid int
-	if err := bundle.pool.QueryRow(b.Context(), `SELECT pg_backend_pid()`).Scan(&pid); err != nil {
+func createForBench(h *history, n int) {
+	for range n {
+		h.create("some text of a usual length", h.seq%5*25, `{"source":"bench","line":17}`)
+	}
+}
+
+func finishForBench(h *history, n int) {
+	ids := h.ids[len(h.ids)-n:]
+	for i, id := range ids {
+		h.claim(id, "w"+strconv.Itoa(i%20))
+	}
+	h.now += 1000
+	for _, id := range ids {
+		h.finish(id, `{"ok":true,"answer":"forty-two"}`, "")
+	}
+}
+
+// writes measures writes through the only connection of its bundle.
+type writes struct {
+	*bundle
+	process       int // of Postgres
+	history       *history
+	last          events.ID
+	rows          int
+	own, postgres time.Duration
+}
+
+func newWrites(b *testing.B) *writes {
+	b.Helper()
+	w := &writes{history: newHistory()}
+	w.bundle = bundleOn(b, testenv.Client(b), testenv.Postgres(b)+"&pool_max_conns=1", testenv.Namespace(b))
+	w.prepare(b)
+	if err := w.pool.QueryRow(b.Context(), `SELECT pg_backend_pid()`).Scan(&w.process); err != nil {
 		b.Fatal(err)
 	}
-	h := newHistory()
-	last := events.ID{}
-	next := func(add func(*history)) (batch events.Batch, some bool) {
-		first := len(h.events)
-		if add(h); len(h.events) == first {
-			return batch, false
-		}
-		batch = batches(last, h.events[first:], func() int { return len(h.events) })[0]
-		last = batch.Last()
-		return batch, true
+	return w
+}
+
+// batch returns the events that add appends to the history.
+func (w *writes) batch(add func(*history)) events.Batch {
+	w.history.events = nil
+	add(w.history)
+	batch := batches(w.last, w.history.events, func() int { return len(w.history.events) })[0]
+	w.last = batch.Last()
+	return batch
+}
+
+func (w *writes) apply(b *testing.B, batch events.Batch) {
+	b.Helper()
+	if err := w.tasks.Apply(b.Context(), batch); err != nil {
+		b.Fatal(err)
 	}
-	apply := func(batch events.Batch) {
-		if err := bundle.tasks.Apply(b.Context(), batch); err != nil {
-			b.Fatal(err)
-		}
-	}
-	var own, postgres time.Duration
-	for b.Loop() {
-		b.StopTimer()
-		if batch, some := next(before); some {
-			apply(batch)
-		}
-		batch, _ := next(measured)
-		ownBefore, postgresBefore := ownCPU(b), processCPU(b, pid)
-		b.StartTimer()
-		apply(batch)
-		b.StopTimer()
-		own += ownCPU(b) - ownBefore
-		postgres += processCPU(b, pid) - postgresBefore
-		h.events = nil
-		b.StartTimer()
-	}
-	perRow := 1 / float64(b.N*rows)
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())*perRow, "ns/row")
-	b.ReportMetric(float64(own.Nanoseconds())*perRow, "own-ns/row")
-	b.ReportMetric(float64(postgres.Nanoseconds())*perRow, "postgres-ns/row")
+}
+
+func (w *writes) measure(b *testing.B, rows int, add func(*history)) {
+	b.Helper()
+	b.StopTimer()
+	batch := w.batch(add)
+	w.rows += rows
+	w.own -= ownCPU(b)
+	w.postgres -= processCPU(b, w.process)
+	b.StartTimer()
+	w.apply(b, batch)
+	b.StopTimer()
+	w.own += ownCPU(b)
+	w.postgres += processCPU(b, w.process)
+	b.StartTimer()
+}
+
+func (w *writes) report(b *testing.B) {
+	b.Helper()
 	b.ReportMetric(0, "ns/op")
+	for unit, d := range map[string]time.Duration{"ns/row": b.Elapsed(), "own-ns/row": w.own, "postgres-ns/row": w.postgres} {
+		b.ReportMetric(float64(d.Nanoseconds())/float64(w.rows), unit)
+	}
+	if _, err := w.pool.Exec(b.Context(), `SELECT pg_stat_force_next_flush()`); err != nil {
+		b.Log(err) // Postgres 14 or older
+		return
+	}
+	var updated, hot float64
+	if err := w.db.QueryRow(b.Context(), `SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'tasks'`).Scan(&updated, &hot); err != nil {
+		b.Fatal(err)
+	}
+	if updated > 0 {
+		b.ReportMetric(100*hot/updated, "hot-%")
+	}
 }
 
 func ownCPU(b *testing.B) time.Duration {
