@@ -24,10 +24,10 @@ COPY {schema}tasks (num, id, status, priority, attempt, assigned_to, text, metad
 )
 
 // copyCreated copies the rows of created tasks into the table, if that is safe and pays. It reports
-// whether it did. COPY has no ON CONFLICT, so it is safe only if none of the rows exists. They do
-// if Redis lost the end of its log and numbers tasks again, or if a backup of the table is newer
-// than its checkpoint. The lock of the checkpoint keeps other coordinators from adding rows between
-// the check and the COPY.
+// whether it did. COPY has no ON CONFLICT, so it is safe only if none of the rows exists. Rows that
+// the checkpoint does not cover exist only if something else changed the table, for example a
+// restore of the table without its checkpoint. The lock of the checkpoint keeps other coordinators
+// from adding rows between the check and the COPY.
 func (t *Tasks) copyCreated(ctx context.Context, tx pgx.Tx, created []*taskChange) (copied bool, err error) {
 	if len(created) < minCopied {
 		return false, nil
