@@ -110,6 +110,14 @@ func (p *Pool) queryRow(ctx context.Context, statement string, args []any, to ..
 	return conn.QueryRow(ctx, p.sql(statement), args...).Scan(to...)
 }
 
+// table returns the qualified name of a table.
+func (p *Pool) table(name string) pgx.Identifier {
+	if p.schema == "" {
+		return pgx.Identifier{name}
+	}
+	return pgx.Identifier{p.schema, name}
+}
+
 // sql returns a statement with qualified table names: it replaces {schema} before each of them.
 func (p *Pool) sql(statement string) string {
 	return strings.ReplaceAll(statement, "{schema}", p.qualifier)

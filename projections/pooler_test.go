@@ -118,7 +118,7 @@ func TestBehindATransactionPooler(t *testing.T) {
 				// log.
 				b := bundleOn(t, testenv.Client(t), c.url, "")
 				b.db = testenv.SQL(t, database, c.schema)
-				h, _, _, _ := day()
+				h := copied()
 				if err := b.tasks.Prepare(t.Context()); err != nil {
 					t.Fatal(err)
 				}

@@ -1,11 +1,10 @@
 package projections
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -14,14 +13,13 @@ import (
 // of an upsert for each row, but two round trips of its own.
 const minCopied = 100
 
-const (
-	copyTasks = `
-COPY {schema}tasks (num, id, status, priority, attempt, assigned_to, text, metadata, result, error,
-                    created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq) FROM STDIN (FORMAT binary)`
-	copiedColumns = 17
+const anyBetween = `SELECT EXISTS (SELECT FROM {schema}tasks WHERE num BETWEEN $1 AND $2)`
 
-	anyBetween = `SELECT EXISTS (SELECT FROM {schema}tasks WHERE num BETWEEN $1 AND $2)`
-)
+// copiedColumns are the columns of a row in the order of taskChange.row.
+var copiedColumns = []string{
+	"num", "id", "status", "priority", "attempt", "assigned_to", "text", "metadata", "result", "error",
+	"created_at", "updated_at", "claimed_at", "completed_at", "waited_ms", "duration_ms", "seq",
+}
 
 // copyCreated copies the rows of created tasks into the table, if that is safe and pays. It reports
 // whether it did. COPY has no ON CONFLICT, so it is safe only if none of the rows exists. Rows that
@@ -40,98 +38,24 @@ func (t *Tasks) copyCreated(ctx context.Context, tx pgx.Tx, created []*taskChang
 	if err := tx.QueryRow(ctx, t.sql(anyBetween), lowest, highest).Scan(&exists); err != nil || exists {
 		return false, err
 	}
-	if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(copyData(created)), t.sql(copyTasks)); err != nil {
+	rows := pgx.CopyFromSlice(len(created), func(i int) ([]any, error) { return created[i].row(), nil })
+	if _, err := tx.CopyFrom(ctx, t.cfg.Pool.table("tasks"), copiedColumns, rows); err != nil {
 		return false, fmt.Errorf("copy %d created tasks: %w", len(created), err)
 	}
 	return true, nil
 }
 
-// copyData returns rows in the binary format of COPY.
-func copyData(rows []*taskChange) []byte {
-	size := 0
-	for _, c := range rows {
-		size += c.copySize()
+// row returns the values of a row.
+func (c *taskChange) row() []any {
+	values := []any{
+		c.num, "t-" + strconv.FormatInt(c.num, 10), c.status, c.priority, c.attempt, c.assignedTo, c.text, c.metadata, c.result, c.err,
+		time.UnixMilli(c.createdAt), time.UnixMilli(c.updatedAt), nil, nil, nil, nil, c.seq,
 	}
-	b := make([]byte, 0, size+32)
-	b = append(b, "PGCOPY\n\xff\r\n\x00"...)
-	b = append(b, 0, 0, 0, 0) // flags
-	b = append(b, 0, 0, 0, 0) // length of the header's extension
-	for _, c := range rows {
-		b = c.appendCopy(b)
+	if c.claimedAt != 0 {
+		values[12], values[14] = time.UnixMilli(c.claimedAt), c.waited
 	}
-	return append(b, 0xff, 0xff) // the end
-}
-
-// copySize estimates the size of a row.
-func (c *taskChange) copySize() int {
-	size := 200 + len(c.text)
-	for _, s := range []*string{c.metadata, c.result, c.err} {
-		if s != nil {
-			size += len(*s)
-		}
+	if c.completedAt != 0 {
+		values[13], values[15] = time.UnixMilli(c.completedAt), c.duration
 	}
-	return size
-}
-
-// appendCopy appends a row: the number of columns, and for each column its length and its value.
-func (c *taskChange) appendCopy(b []byte) []byte {
-	b = binary.BigEndian.AppendUint16(b, copiedColumns)
-	b = appendBigint(b, c.num)
-	b = appendText(b, "t-"+strconv.FormatInt(c.num, 10))
-	b = appendText(b, c.status)
-	b = binary.BigEndian.AppendUint16(append(b, 0, 0, 0, 2), uint16(c.priority)) //nolint:gosec // 0 to 100
-	b = binary.BigEndian.AppendUint32(append(b, 0, 0, 0, 4), uint32(c.attempt))  //nolint:gosec // one for each claim
-	b = appendOptional(b, c.assignedTo)
-	b = appendText(b, c.text)
-	b = appendOptional(b, c.metadata)
-	b = appendOptional(b, c.result)
-	b = appendOptional(b, c.err)
-	b = appendTime(b, c.createdAt)
-	b = appendTime(b, c.updatedAt)
-	b = appendOptionalTime(b, c.claimedAt)
-	b = appendOptionalTime(b, c.completedAt)
-	b = appendSince(b, c.claimedAt, c.waited)
-	b = appendSince(b, c.completedAt, c.duration)
-	return appendBigint(b, c.seq)
-}
-
-func appendBigint(b []byte, n int64) []byte {
-	return binary.BigEndian.AppendUint64(append(b, 0, 0, 0, 8), uint64(n)) //nolint:gosec // two's complement
-}
-
-func appendText(b []byte, text string) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(len(text))) //nolint:gosec // at most 1 MiB
-	return append(b, text...)
-}
-
-func appendNull(b []byte) []byte { return append(b, 0xff, 0xff, 0xff, 0xff) }
-
-func appendOptional(b []byte, text *string) []byte {
-	if text == nil {
-		return appendNull(b)
-	}
-	return appendText(b, *text)
-}
-
-// postgresEpoch is the year 2000, in ms since 1970.
-const postgresEpoch = 946_684_800_000
-
-// appendTime appends a time in ms since 1970 as a timestamptz, which counts µs since 2000.
-func appendTime(b []byte, ms int64) []byte {
-	return appendBigint(b, (ms-postgresEpoch)*1000)
-}
-
-func appendOptionalTime(b []byte, ms int64) []byte {
-	if ms == 0 {
-		return appendNull(b)
-	}
-	return appendTime(b, ms)
-}
-
-// appendSince appends a duration in ms, or NULL if the event that ends it has not happened.
-func appendSince(b []byte, at, ms int64) []byte {
-	if at == 0 {
-		return appendNull(b)
-	}
-	return appendBigint(b, ms)
+	return values
 }
