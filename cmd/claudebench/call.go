@@ -56,7 +56,7 @@ it, because other users of the machine can read a program's arguments.`,
 				return usageError(fmt.Errorf("read params: %w", err))
 			}
 			if params = string(text); !json.Valid(text) {
-				return usageError(fmt.Errorf("PARAMS is not JSON: %q; give an object in single quotes, as '{\"id\":\"t-1\"}'", params))
+				return usageError(fmt.Errorf("PARAMS is not JSON: %q; pass an object in single quotes, such as '{\"id\":\"t-1\"}'", params))
 			}
 			return c.call(cmd.Context(), args[0], json.RawMessage(params), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -86,7 +86,7 @@ func (c *client) call(ctx context.Context, method string, params json.RawMessage
 		Error  json.RawMessage `json:"error"`
 	}
 	if err := json.Unmarshal(text, &answer); err != nil || answer.Error == nil && answer.Result == nil {
-		return unavailableError(fmt.Errorf("%s does not answer as a coordinator does: %.200s", c.baseURL(), text))
+		return unavailableError(fmt.Errorf("read the reply of %s: it is not a coordinator's: %.200s; check --url", c.baseURL(), text))
 	}
 	if answer.Error != nil {
 		if _, err := fmt.Fprintln(stderr, terminal.Escape(string(answer.Error))); err != nil {

@@ -72,7 +72,7 @@ func TestCallNamesAnUntrustedCertificate(t *testing.T) {
 	defer server.Close()
 	r := execute(t, nil, "call", "task.list", "--url", server.URL)
 	for _, want := range []string{"is not trusted", "--ca"} {
-		if r.code != exitUnavailable || !strings.Contains(r.log, want) || strings.Contains(r.log, "no coordinator answers") {
+		if r.code != exitUnavailable || !strings.Contains(r.log, want) || strings.Contains(r.log, "connect to a coordinator") {
 			t.Errorf("code %d, %q: want %q in it", r.code, r.log, want)
 		}
 	}
@@ -118,7 +118,7 @@ func TestVersionFlag(t *testing.T) {
 func TestCallWithoutACoordinator(t *testing.T) {
 	t.Parallel()
 	r := execute(t, []string{"CB_LISTEN=127.0.0.1:1"}, "call", "task.list")
-	for _, want := range []string{"no coordinator answers at 127.0.0.1:1", "claudebench up", "--url"} {
+	for _, want := range []string{"connect to a coordinator at 127.0.0.1:1", "claudebench up", "--url"} {
 		if r.code != exitUnavailable || r.out != "" || !strings.Contains(r.log, want) {
 			t.Errorf("code %d, %q: want %q in it", r.code, r.log, want)
 		}
@@ -127,7 +127,7 @@ func TestCallWithoutACoordinator(t *testing.T) {
 		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, body)
 		}))
-		if r := execute(t, nil, "call", "task.list", "--url", other.URL); r.code != exitUnavailable || r.out != "" || !strings.Contains(r.log, "does not answer as a coordinator does") {
+		if r := execute(t, nil, "call", "task.list", "--url", other.URL); r.code != exitUnavailable || r.out != "" || !strings.Contains(r.log, "not a coordinator") {
 			t.Errorf("a server that answers %q: %+v", body, r)
 		}
 		other.Close()

@@ -22,7 +22,7 @@ type client struct{ url, ca string }
 // bind adds the flags that select the coordinator.
 func (c *client) bind(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.url, "url", "", "the coordinator's URL (default: http:// and CB_LISTEN or 127.0.0.1:3000)")
-	cmd.Flags().StringVar(&c.ca, "ca", "", "PEM file of a private CA to trust in addition to the system's")
+	cmd.Flags().StringVar(&c.ca, "ca", "", "PEM file of a private CA to trust, besides the CAs of the system")
 }
 
 // baseURL returns the coordinator's URL without a trailing slash.
@@ -90,10 +90,10 @@ func unreachable(host string, err error) error {
 	var timeout interface{ Timeout() bool }
 	switch {
 	case errors.As(err, &certificate):
-		return fmt.Errorf("the certificate of %s is not trusted: %w; name the host as the certificate does, or give the file of its CA with --ca",
+		return fmt.Errorf("connect to %s: its certificate is not trusted: %w; use a host name that the certificate contains, or pass the CA's file with --ca",
 			host, certificate.Err)
 	case errors.As(err, &timeout) && !timeout.Timeout():
-		return fmt.Errorf("no coordinator answers at %s: start one with 'claudebench up', or name it with --url (%w)", host, err)
+		return fmt.Errorf("connect to a coordinator at %s: %w; start one with 'claudebench up', or pass its URL with --url", host, err)
 	}
 	return err
 }

@@ -16,10 +16,11 @@ func newEnv() *cobra.Command {
 	cfg := &config.Config{}
 	cmd := &cobra.Command{
 		Use:   "env",
-		Short: "Print the addresses of what 'up' runs as shell variables",
-		Long: `Print the addresses of what 'claudebench up' runs as shell variables: CB_URL, CB_REDIS_URL,
-CB_DATABASE_URL, CB_NAMESPACE. The tools of this program read them, and redis-cli and psql
-take them. They contain the passwords of the private servers.`,
+		Short: "Print the addresses of the servers of 'up' as shell variables",
+		Long: `Print the addresses of the servers that 'claudebench up' runs as shell variables: CB_URL,
+CB_REDIS_URL, CB_DATABASE_URL and CB_NAMESPACE. The other commands of this program read them,
+and you can pass them to redis-cli and psql. They contain the passwords of the private
+servers.`,
 		Example: `  eval "$(claudebench env)"
   redis-cli -u "$CB_REDIS_URL" XLEN cb:stream:events
   psql "$CB_DATABASE_URL" -c 'SELECT * FROM tasks_by_status'`,
@@ -27,7 +28,7 @@ take them. They contain the passwords of the private servers.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			running, err := readEndpoints(cfg.DataDir)
 			if errors.Is(err, os.ErrNotExist) {
-				return unavailableError(fmt.Errorf("'claudebench up' does not run in %s (another folder: --data-dir)", cfg.DataDir))
+				return unavailableError(fmt.Errorf("'claudebench up' does not run in %s; start it, or pass the folder in which it runs with --data-dir", cfg.DataDir))
 			}
 			if err != nil {
 				return err

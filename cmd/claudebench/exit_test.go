@@ -145,7 +145,7 @@ func TestTyposAreNamed(t *testing.T) {
 		"state, metrics, tasks, all":         {"rebuild", "foo"},
 		"task.created":                       {"replay", "--types", "task.foo"},
 		"task.deleted":                       {"tail", "--types", "task.foo"},
-		"there is token new":                 {"token", "foo"},
+		"unknown command":                    {"token", "foo"},
 		"version takes no arguments":         {"version", "foo"},
 		"call METHOD [PARAMS]":               {"call"},
 		"Redis refuses the password of user": {"verify", "--redis-url", wrongPassword(t)},

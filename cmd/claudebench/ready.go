@@ -17,10 +17,10 @@ func newReady() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ready",
 		Short: "Report by exit code whether a coordinator is ready",
-		Long: `Ask a coordinator's /readyz: exit code 0 when it can take commands, 1 when it cannot, 3 when
-no coordinator answers. For health checks of containers that hold nothing but this program.
-What keeps it from being ready, and what does not work although it is ready, such as
-task.list without Postgres, is printed.`,
+		Long: `Request a coordinator's /readyz, and exit with 0 if it can take commands, 1 if it cannot, and
+3 if no coordinator replies. Use it for health checks of containers that contain no other
+program. Ready prints the reasons why the coordinator is not ready, or what does not work
+although it is ready, such as task.list without Postgres.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 3*time.Second)
@@ -34,7 +34,7 @@ task.list without Postgres, is printed.`,
 				return fmt.Errorf("not ready: %w", err)
 			}
 			if status != http.StatusOK && status != http.StatusServiceUnavailable {
-				return unavailableError(fmt.Errorf("not ready: %s answers %d, as no coordinator does", request.URL, status))
+				return unavailableError(fmt.Errorf("not ready: %s returned status %d, which a coordinator never does; check --url", request.URL, status))
 			}
 			var answer struct {
 				Reasons []string `json:"reasons"`
@@ -44,7 +44,7 @@ task.list without Postgres, is printed.`,
 			_ = json.Unmarshal(body, &answer)
 			reasons := strings.Join(answer.Reasons, "; ")
 			if status != http.StatusOK {
-				return fmt.Errorf("not ready: %s answers %d: %s", request.URL, status, cmp.Or(reasons, "no reason is given without a token"))
+				return fmt.Errorf("not ready: %s returned status %d: %s", request.URL, status, cmp.Or(reasons, "set CB_TOKEN to see the reasons"))
 			}
 			if reasons != "" {
 				reasons = ", but degraded: " + reasons

@@ -23,13 +23,13 @@ func newRebuild() *cobra.Command {
 		Use:   "rebuild PROJECTION…",
 		Short: "Build projections again from the log",
 		Long: `Delete projections and build them again from the log: state (cb:state:global), metrics
-(cb:metrics:*), tasks (Postgres), or all. Coordinators may run meanwhile. A projection is
+(cb:metrics:*), tasks (Postgres), or all. Coordinators can run meanwhile. A projection is
 incomplete until its rebuild is done.`,
 		Example: `  claudebench rebuild tasks
   claudebench rebuild all`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if cobra.MatchAll(cobra.MinimumNArgs(1), cobra.OnlyValidArgs)(cmd, args) != nil {
-				return fmt.Errorf("rebuild %s: name projections out of %s", strings.Join(args, " "), strings.Join(cmd.ValidArgs, ", "))
+				return fmt.Errorf("rebuild %s: the projections are %s", strings.Join(args, " "), strings.Join(cmd.ValidArgs, ", "))
 			}
 			return nil
 		},
@@ -40,7 +40,7 @@ incomplete until its rebuild is done.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&takeOver, "take-over", false, "delete the task rows of another log, which the log in this Redis replaces")
+	cmd.Flags().BoolVar(&takeOver, "take-over", false, "delete the task rows of another log and build them from the log in this Redis")
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd
@@ -85,7 +85,7 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 		all = append(all, tasks)
 	}
 	if takeOver && !slices.Contains(names, "tasks") && !slices.Contains(names, "all") {
-		return usageError(errors.New("--take-over is for rebuild tasks"))
+		return usageError(errors.New("--take-over works only with rebuild tasks or all"))
 	}
 	if slices.Contains(names, "all") {
 		names = nil

@@ -57,7 +57,7 @@ of events to standard error.`,
 				_, err = fmt.Fprintf(cmd.ErrOrStderr(), ", %d of other types", replayed.Other)
 			}
 			if replayed.Foreign > 0 {
-				_, err = fmt.Fprintf(cmd.ErrOrStderr(), ", %d entries that are no events", replayed.Foreign)
+				_, err = fmt.Fprintf(cmd.ErrOrStderr(), ", %d entries that are not events", replayed.Foreign)
 			}
 			_, _ = fmt.Fprintln(cmd.ErrOrStderr())
 			return err
@@ -65,7 +65,7 @@ of events to standard error.`,
 	}
 	cmd.Flags().StringVar(&o.From, "from", "", "first event: an event ID, a time (RFC 3339) or milliseconds since 1970 (default: the beginning of the log)")
 	cmd.Flags().StringVar(&o.To, "to", "", "last event, in the same formats (default: the end of the log)")
-	cmd.Flags().StringVar(&o.Types, "types", "", "event types to print, as task.*,instance.failed (default: all)")
+	cmd.Flags().StringVar(&o.Types, "types", "", "event types to print, such as task.*,instance.failed (default: all)")
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd
@@ -87,7 +87,7 @@ func checkTypes(list string) error {
 			return err
 		}
 		if !slices.ContainsFunc(events.Types(), filter.Match) {
-			return fmt.Errorf("--types: there are no events %s; there are %s", strings.TrimSpace(item), strings.Join(known, ", "))
+			return fmt.Errorf("--types: unknown event types %s; the types are %s", strings.TrimSpace(item), strings.Join(known, ", "))
 		}
 	}
 	return nil

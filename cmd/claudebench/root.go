@@ -78,7 +78,7 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 		case err == nil:
 			return nil
 		case !cmd.HasSubCommands() && strings.HasPrefix(err.Error(), "unknown command"): // cobra.NoArgs
-			err = fmt.Errorf("%s takes no arguments, and got %q", cmd.CommandPath(), args[0])
+			err = fmt.Errorf("%s takes no arguments, but got %q", cmd.CommandPath(), args[0])
 		case strings.HasPrefix(err.Error(), "accepts"):
 			err = fmt.Errorf("%w; usage: %s", err, cmd.UseLine())
 		}

@@ -22,12 +22,13 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a coordinator on a Redis and a Postgres of your own",
-		Long: `Run a coordinator on a Redis and, for the task views, a Postgres of your own. Any number
-of coordinators may work on the same Redis. SIGTERM and Ctrl-C let the calls in flight
-finish; then it exits with 0. SIGHUP makes it read the auth file and the certificate again.
+		Long: `Run a coordinator on a Redis of your own and, for the task views, a Postgres of your own. Any
+number of coordinators can use the same Redis. On SIGTERM and Ctrl-C, serve finishes the calls
+in flight and exits with 0. On SIGHUP, it reads the auth file and the certificate again.
 
-Redis 7.0 or Valkey, with maxmemory-policy noeviction; appendonly yes decides what a
-crash can lose. Postgres 14 or newer; it is migrated at the start.`,
+Serve needs Redis 7.0 or Valkey, with maxmemory-policy noeviction. The setting appendonly
+decides what a crash of Redis can lose. Postgres must be version 14 or newer; serve migrates
+its schema at the start.`,
 		Example: `  claudebench serve --redis-url redis://localhost:6379 --database-url postgres://localhost/claudebench`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -84,7 +85,7 @@ func serve(ctx context.Context, cfg *config.Config, o server.Options, started fu
 	}
 	select {
 	case <-ctx.Done():
-		o.Logger.Info("stopping: calls in flight finish first")
+		o.Logger.Info("stopping after the calls in flight")
 		return s.Stop(context.WithoutCancel(ctx))
 	case err = <-failed:
 		o.Logger.Error("stopping", slog.Any("error", err))

@@ -115,7 +115,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	answer := heldCall(t, testenv.ClientOf(t, server), c.address(t))
 	c.signal(t, syscall.SIGINT)
 	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
-		return strings.Contains(c.log.String(), "calls in flight finish first"), c.log.String()
+		return strings.Contains(c.log.String(), "stopping after the calls in flight"), c.log.String()
 	})
 	c.signal(t, syscall.SIGINT)
 	second := time.Now()

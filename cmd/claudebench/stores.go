@@ -24,7 +24,7 @@ func bindStores(cmd *cobra.Command, cfg *config.Config) {
 	cmd.MarkFlagsMutuallyExclusive("redis-url", "data-dir")
 	cmd.Long += `
 
-Without --redis-url it looks at what 'claudebench up' runs in the data folder.`
+Without --redis-url, it uses the servers that 'claudebench up' runs in the data folder.`
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return explain(run(cmd, args), cfg.RedisURL) }
 }
@@ -48,7 +48,7 @@ func openStores(ctx context.Context, cfg *config.Config) (redis.UniversalClient,
 	if cfg.RedisURL == "" {
 		running, err := readEndpoints(cfg.DataDir)
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, keys.Space{}, usageError(errors.New("no Redis given: pass --redis-url, set CB_REDIS_URL, or start 'claudebench up' (with another data folder, pass --data-dir)"))
+			return nil, keys.Space{}, usageError(errors.New("no Redis given: pass --redis-url, set CB_REDIS_URL, or start 'claudebench up' (if its data folder is not the default, pass --data-dir)"))
 		}
 		if err != nil {
 			return nil, keys.Space{}, err
@@ -113,5 +113,5 @@ func logExists(ctx context.Context, client redis.UniversalClient, space keys.Spa
 	if namespace := space.Namespace(); namespace != "" {
 		where = fmt.Sprintf("namespace %q", namespace)
 	}
-	return usageError(fmt.Errorf("%s has no log in this Redis: no coordinator has started there (another one: --namespace)", where))
+	return usageError(fmt.Errorf("%s has no log in this Redis: no coordinator has started there; pass the right one with --namespace", where))
 }

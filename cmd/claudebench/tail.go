@@ -59,7 +59,7 @@ and after a flush.`,
 			return t.run(cmd.Context(), at)
 		},
 	}
-	cmd.Flags().StringVar(&types, "types", events.All, "event types to print, as task.*,instance.failed")
+	cmd.Flags().StringVar(&types, "types", events.All, "event types to print, such as task.*,instance.failed")
 	cmd.Flags().StringVar(&after, "after", "", "the event ID to start after; 0 starts at the beginning of the log (default: new events only)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print each event's envelope as JSON")
 	bindStores(cmd, cfg)
@@ -91,7 +91,7 @@ func (t *tail) run(ctx context.Context, after *events.ID) error {
 			return t.broken(err)
 		case err != nil:
 			if !away {
-				t.logger.Warn("reading the log failed; retrying", "error", err)
+				t.logger.Warn("cannot read the log; retrying", "error", err)
 			}
 			away = true
 			if !pause(ctx, 500*time.Millisecond) {
@@ -99,7 +99,7 @@ func (t *tail) run(ctx context.Context, after *events.ID) error {
 			}
 			continue
 		case away:
-			t.logger.Info("reading the log works again")
+			t.logger.Info("the log can be read again")
 			away = false
 		}
 		if batch.Skipped > 0 {
@@ -152,7 +152,7 @@ func (t *tail) broken(err error) error {
 
 func (t *tail) print(entry events.Entry) error {
 	if entry.Err != nil {
-		t.logger.Warn("an entry of the log is no event", "id", entry.ID.String(), "error", entry.Err)
+		t.logger.Warn("skipped an entry of the log that is not an event", "id", entry.ID.String(), "error", entry.Err)
 		return nil //nolint:nilerr // reported and skipped
 	}
 	e := entry.Envelope

@@ -17,11 +17,11 @@ func newToken() *cobra.Command {
 		Use:   "token",
 		Short: "Make tokens for the auth file",
 		Long: `Make tokens for the auth file. A coordinator with --auth-file rejects calls without a token
-of that file.`,
+from that file.`,
 		Example: `  claudebench token new --name fleet-1 --role agent --instance-prefix fleet-1:`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("token %s: there is token new", args[0])
+				return fmt.Errorf("token %s: unknown command; the only one is token new", args[0])
 			}
 			return nil
 		},
@@ -41,8 +41,8 @@ func newTokenNew() *cobra.Command {
 which contains only a hash of the token, is printed to standard error. With --out, the token
 is written to a new file that only its owner can read, and is not printed.
 
-Roles: agent acts for its own instances and tasks; operator does everything but flush;
-admin everything; auditor reads.`,
+Roles: an agent acts for its own instances and tasks; an operator calls every method but
+system.flush; an admin calls every method; an auditor only reads.`,
 		Example: `  claudebench token new --name fleet-1 --role agent --instance-prefix fleet-1:
   claudebench token new --name ops --role operator --out ops.token 2>> tokens.yaml`,
 		Args: cobra.NoArgs,
@@ -64,9 +64,9 @@ admin everything; auditor reads.`,
 				where, out = "in "+file, f
 			}
 			// Standard error is valid YAML as a whole, so that it can be appended to the auth file.
-			if _, err := fmt.Fprintf(cmd.ErrOrStderr(), `# The token of %[1]s is %[3]s: give it to its bearer, as CB_TOKEN or in the header
-# "Authorization: Bearer …"; it is shown this once. What follows belongs into the auth file, which is
-# read at the start and on SIGHUP.
+			if _, err := fmt.Fprintf(cmd.ErrOrStderr(), `# The token of %[1]s is %[3]s and is not shown again. Its user sends it in CB_TOKEN or in
+# the header "Authorization: Bearer …". Append the entry below to the auth file, which the
+# coordinator reads at the start and on SIGHUP.
 %[2]s`, name, entry, where); err != nil {
 				return err
 			}

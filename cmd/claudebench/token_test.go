@@ -173,7 +173,7 @@ func TestServeRefusesToListenBeyondLoopback(t *testing.T) {
 		t.Errorf("tokens in the clear, and nobody is told: %s", c.log)
 	}
 	for want, args := range map[string][]string{
-		"give both or neither": {"--tls-cert", "x.pem"},
+		"pass both or neither": {"--tls-cert", "x.pem"},
 		"x.pem":                {"--tls-cert", "x.pem", "--tls-key", "y.pem"},
 		"none.yaml":            {"--auth-file", "none.yaml"},
 	} {

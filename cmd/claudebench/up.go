@@ -27,13 +27,14 @@ func newUp() *cobra.Command {
 	cfg := &config.Config{}
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Run everything on this machine, with no set-up",
-		Long: `Run a coordinator with everything it needs, as private children of this program on
-loopback: redis-server or valkey-server from this machine, with its data in the data
-folder, else a Redis in this process that forgets all on exit; Postgres from this machine,
-else none, and then there are no task views. The data is there again at the next start.
+		Short: "Run everything on this machine, without set-up",
+		Long: `Run a coordinator with a private Redis and a private Postgres on loopback. Up starts the
+redis-server or valkey-server and the Postgres that this machine has, and keeps their data in
+the data folder. Without redis-server and valkey-server it uses an in-memory Redis, which
+loses everything on exit. Without Postgres there are no task views, and task.list is
+unavailable.
 
-Ctrl-C ends all of it.`,
+Ctrl-C stops everything.`,
 		Example: `  claudebench up
   claudebench up --listen 127.0.0.1:4000 --data-dir ./fleet`,
 		Args: cobra.NoArgs,
@@ -69,7 +70,7 @@ func up(ctx context.Context, cfg *config.Config, on servers, out io.Writer) (err
 	}
 	lock, err := devstack.LockDir(dir)
 	if err != nil {
-		return fmt.Errorf("data folder: %w (another one: --data-dir)", err)
+		return fmt.Errorf("lock the data folder: %w; to use another folder, pass --data-dir", err)
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
 
@@ -82,10 +83,10 @@ func up(ctx context.Context, cfg *config.Config, on servers, out io.Writer) (err
 	return serve(ctx, cfg, server.Options{Logger: logger, Embedded: stack.embedded != nil, OwnStores: true}, func(s *server.Server) {
 		e := endpoints{Address: s.URL(), RedisURL: cfg.RedisURL, DatabaseURL: cfg.DatabaseURL, Namespace: cfg.Namespace}
 		if err := errors.Join(writeEndpoints(dir, e), writePorts(dir, e)); err != nil {
-			logger.Warn("tail, replay and verify need --redis-url", "error", err)
+			logger.Warn("cannot write the addresses into the data folder; pass --redis-url to tail, replay, verify and rebuild", "error", err)
 		}
 		if _, err := io.WriteString(out, greeting(s.URL(), cfg, stack)); err != nil {
-			logger.Warn("printing the greeting failed", "error", err)
+			logger.Warn("cannot print the greeting", "error", err)
 		}
 	}, stack.failed())
 }
@@ -113,7 +114,7 @@ func (s *stack) start(ctx context.Context, on servers) error {
 			return fmt.Errorf("start the embedded Redis: %w", err)
 		}
 		s.redisURL = s.embedded.URL()
-		s.notes = append(s.notes, "There is no redis-server or valkey-server on this machine: the Redis in this process FORGETS EVERYTHING on exit.")
+		s.notes = append(s.notes, "This machine has no redis-server or valkey-server: the in-memory Redis LOSES EVERYTHING on exit.")
 	case err != nil:
 		return err
 	default:
@@ -124,7 +125,7 @@ func (s *stack) start(ctx context.Context, on servers) error {
 	switch {
 	case errors.Is(err, devstack.ErrNotInstalled):
 		s.postgres = nil
-		s.notes = append(s.notes, "There is no Postgres on this machine: no task views, and task.list answers Postgres unavailable.")
+		s.notes = append(s.notes, "This machine has no Postgres: there are no task views, and task.list fails with Postgres unavailable.")
 	case err != nil:
 		return err
 	default:
@@ -194,7 +195,7 @@ Try, in another terminal:
   %[1]s call%[2]s system.register '{"id":"worker-1","roles":["worker"]}'
   %[1]s call%[2]s task.create '{"text":"say hello"}'
 
-Ctrl-C ends everything.
+Ctrl-C stops everything.
 `, program(), flag, folder)
 	return text.String()
 }

@@ -47,7 +47,7 @@ func TestUpStartsAgainAfterItsOwnDeath(t *testing.T) {
 	left := map[string]int{}
 	for life := range 3 {
 		up := launch(t, settings, "up")
-		up.shows(t, "Ctrl-C ends everything.")
+		up.shows(t, "Ctrl-C stops everything.")
 		url := regexp.MustCompile(`http://[0-9.:]+`).FindString(up.out.String())
 		if life > 0 {
 			if after := wait(url, last); after != before {

@@ -65,7 +65,7 @@ func TestUp(t *testing.T) {
 	t.Parallel()
 	dir := dataFolder(t)
 	first := launch(t, nil, "up", "--listen", "127.0.0.1:0", "--data-dir", dir)
-	first.shows(t, "Ctrl-C ends everything.")
+	first.shows(t, "Ctrl-C stops everything.")
 	for _, want := range []string{"ClaudeBench is up at http://127.0.0.1:", "Redis " + dir, "Postgres " + dir} {
 		if !strings.Contains(first.out.String(), want) {
 			t.Errorf("up does not tell %q:\n%s", want, first.out)
@@ -145,7 +145,7 @@ func TestUp(t *testing.T) {
 	}
 
 	again := launch(t, []string{"CB_DATA_DIR=" + dir, "CB_LISTEN=127.0.0.1:0"}, "up")
-	again.shows(t, "Ctrl-C ends everything.")
+	again.shows(t, "Ctrl-C stops everything.")
 	url = regexp.MustCompile(`http://[0-9.:]+`).FindString(again.out.String())
 	if after := listed(t, url); after != before {
 		t.Errorf("after a restart:\n%s\nbefore:\n%s", after, before)
@@ -226,9 +226,9 @@ func TestUpWithNothingInstalled(t *testing.T) {
 			t.Fatal(err)
 		default:
 		}
-		return strings.Contains(out.String(), "Ctrl-C ends"), out.String()
+		return strings.Contains(out.String(), "Ctrl-C stops"), out.String()
 	})
-	for _, want := range []string{"FORGETS EVERYTHING", "redis-server", "no Postgres", "Redis in this process", "Postgres off"} {
+	for _, want := range []string{"LOSES EVERYTHING", "redis-server", "no Postgres", "in-memory Redis", "Postgres off"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("up does not tell %q:\n%s", want, out)
 		}

@@ -17,13 +17,13 @@ func newVerify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Check that everything stored agrees with the log",
-		Long: `Read the log once and check that IDs rise and seq has no gaps; that every transition is
-lawful (no task finished twice, none with two owners); that the global state, the tasks,
-instances and queues in Redis, and the rows in Postgres, equal the fold of the log; and that
-Redis holds no task, instance or queue that the log does not know. For the last check it
-scans all keys of that Redis, a thousand at a time.
+		Long: `Read the log once, and check the log and everything stored. IDs must rise, and seq must have
+no gaps. Every transition must be allowed: no task is finished twice, and none has two owners.
+The global state, tasks, instances and queues in Redis, and the rows in Postgres, must equal
+the fold of the log. Redis must contain no task, instance or queue that the log does not
+contain; for this check, verify scans all keys of that Redis, a thousand at a time.
 
-Commands may run meanwhile. Verify writes nothing. It waits for a flush to end, and starts
+Commands can run meanwhile. Verify writes nothing. It waits for a flush to end, and starts
 again if a flush begins while it runs.
 
 Exit codes: 0 if everything agrees, 1 if something does not, 2 for wrong usage, 3 if
@@ -67,7 +67,7 @@ something cannot be read.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	cmd.Flags().BoolVar(&quiet, "quiet", false, "do not print progress")
-	cmd.Flags().DurationVar(&o.Wait, "wait", 10*time.Second, "how long to wait for a projection that lags, or for a flush that makes no progress")
+	cmd.Flags().DurationVar(&o.Wait, "wait", 10*time.Second, "how long to wait for a projection to catch up, or for a flush to make progress")
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd

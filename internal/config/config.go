@@ -70,26 +70,26 @@ const DefaultByteLimit = 256 << 20
 func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 	flags.StringVar(&c.Listen, "listen", "127.0.0.1:3000", "the address to listen on, as host:port")
 	flags.StringSliceVar(&c.AllowedHosts, "allowed-hosts", nil,
-		"host names that a proxy in front is called by, as name or name:port, separated by commas")
+		"host names of a proxy in front of the coordinator, as name or name:port, separated by commas")
 	flags.DurationVar(&c.InstanceTTL, "instance-ttl", 30*time.Second, "how long a registration lasts without a heartbeat")
-	flags.DurationVar(&c.MonitorInterval, "monitor-interval", time.Second, "how often to look for instances that died")
+	flags.DurationVar(&c.MonitorInterval, "monitor-interval", time.Second, "how often to check for dead instances")
 	flags.DurationVar(&c.TaskRetention, "task-retention", 168*time.Hour, "how long finished tasks stay in Redis")
-	flags.Var(&c.Topics, "topics", "the event types that get a stream of their own beside the log, as type,…; none for none of them.\n"+
-		"leader.elected always has one (default: all types)")
-	flags.Var(&c.TokenRateLimits, "token-rate-limits", "calls a minute of all instances of a token together, as method=limit,…; "+
-		"0 is no limit, off turns all off (default: five times the limit of each instance)")
-	flags.Var(&c.RateLimits, "rate-limits", "calls a minute of each actor, as method=limit,…; 0 is no limit, off turns all off (default: as in docs/api.md)")
+	flags.Var(&c.Topics, "topics", "the event types that have a topic, as type,…, or none; leader.elected always has one (default: all types)")
+	flags.Var(&c.TokenRateLimits, "token-rate-limits", "calls a minute of all instances of a token together, as method=limit,…; 0 disables a limit,\n"+
+		"off disables all (default: five times the limit of each instance)")
+	flags.Var(&c.RateLimits, "rate-limits", "calls a minute of each actor, as method=limit,…; 0 disables a limit, off disables all\n"+
+		"(default: the limits in docs/api.md)")
 	flags.IntVar(&c.ByteLimit, "byte-limit", DefaultByteLimit,
-		"bytes of params a minute that a token, or an address without one, may send to methods that change something,\n"+
-			"and bytes of answers a minute that it may get from task.claim and task.update; params and answers of up to\n"+
-			"4 KiB do not count; 0 for no limit")
+		"bytes of params a minute that a token, or an address without a token, may send to methods that change\n"+
+			"something, and bytes of results a minute that it may receive from task.claim and task.update; params and\n"+
+			"results of up to 4 KiB do not count; 0 disables the limit")
 	flags.BoolVar(&c.ReplaceSettings, "replace-settings", false,
-		"start although coordinators of this namespace use other values of --instance-ttl, --monitor-interval,\n"+
-			"--task-retention or --topics; restart those next")
-	flags.BoolVar(&c.AllowVolatile, "allow-volatile", false, "accept a Redis that may evict keys and so lose data")
+		"start even if other coordinators of this namespace use other values of --instance-ttl, --monitor-interval,\n"+
+			"--task-retention or --topics; restart them afterwards with the new values")
+	flags.BoolVar(&c.AllowVolatile, "allow-volatile", false, "accept a Redis that may evict keys, which loses data")
 	flags.BoolVar(&c.Insecure, "insecure", false,
-		"listen beyond this machine without an auth file: anybody who can connect may issue any command")
-	flags.StringVar(&c.AuthFile, "auth-file", "", "YAML file of the accepted tokens; without it, callers need none; read again on SIGHUP")
+		"allow connections from other machines without an auth file; everybody who can connect can run every command")
+	flags.StringVar(&c.AuthFile, "auth-file", "", "YAML file of the accepted tokens; without it, callers need no token; read again on SIGHUP")
 	flags.StringVar(&c.TLSCert, "tls-cert", "", "PEM file of the certificate chain for HTTPS; read again on SIGHUP")
 	flags.StringVar(&c.TLSKey, "tls-key", "", "PEM file of the certificate's key")
 }
@@ -107,23 +107,23 @@ func (c *Config) Check() error {
 		"instance-ttl": c.InstanceTTL, "monitor-interval": c.MonitorInterval, "task-retention": c.TaskRetention,
 	} {
 		if d < time.Millisecond {
-			return fmt.Errorf("--%s must be at least 1ms, and is %s", name, d)
+			return fmt.Errorf("--%s must be at least 1ms, but is %s", name, d)
 		}
 	}
 	if c.ByteLimit < 0 {
-		return fmt.Errorf("--byte-limit must not be negative, and is %d", c.ByteLimit)
+		return fmt.Errorf("--byte-limit must not be negative, but is %d", c.ByteLimit)
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return fmt.Errorf("--listen must be host:port, and is %q", c.Listen)
+		return fmt.Errorf("--listen must be host:port, but is %q", c.Listen)
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
-		return fmt.Errorf("--tls-cert and --tls-key go together: give both or neither")
+		return fmt.Errorf("--tls-cert and --tls-key belong together; pass both or neither")
 	}
 	if !c.Insecure && c.AuthFile == "" && !loopback(host) {
-		return fmt.Errorf("--listen %s can be reached from other machines, and anybody who can connect may issue any command: "+
-			"say who may with --auth-file ('claudebench token new' makes an entry), listen on 127.0.0.1, "+
-			"or add --insecure if that is meant", c.Listen)
+		return fmt.Errorf("--listen %s accepts connections from other machines, and everybody who can connect could run every command; "+
+			"restrict access with --auth-file ('claudebench token new' makes an entry), listen on 127.0.0.1, "+
+			"or pass --insecure to allow this", c.Listen)
 	}
 	return nil
 }
@@ -164,13 +164,13 @@ type RateLimits struct {
 // Set parses "off" or "method=limit,…". It implements pflag.Value.
 func (r *RateLimits) Set(text string) error {
 	if r.Methods != nil {
-		return fmt.Errorf("the limits are given twice; write them as one list")
+		return fmt.Errorf("the flag is repeated; write all limits as one list")
 	}
 	*r = RateLimits{Methods: map[string]int{}}
 	for part := range strings.SplitSeq(text, ",") {
 		part = strings.TrimSpace(part)
 		if part == "off" && r.Off {
-			return fmt.Errorf("off is given twice")
+			return fmt.Errorf("off is repeated")
 		}
 		if part == "off" {
 			r.Off = true
@@ -179,10 +179,10 @@ func (r *RateLimits) Set(text string) error {
 		method, limit, ok := strings.Cut(part, "=")
 		n, err := strconv.Atoi(limit)
 		if !ok || method == "" || err != nil || n < 0 {
-			return fmt.Errorf("%q is neither off nor method=calls-a-minute", part)
+			return fmt.Errorf("%q is not off or method=limit, with the limit in calls a minute", part)
 		}
 		if _, twice := r.Methods[method]; twice {
-			return fmt.Errorf("%s is given twice", method)
+			return fmt.Errorf("%s is repeated", method)
 		}
 		r.Methods[method] = n
 	}
@@ -209,7 +209,7 @@ type LogFormat string
 // Set parses text or json. It implements pflag.Value.
 func (f *LogFormat) Set(text string) error {
 	if text != "text" && text != "json" {
-		return fmt.Errorf("it must be text or json")
+		return fmt.Errorf("must be text or json")
 	}
 	*f = LogFormat(text)
 	return nil

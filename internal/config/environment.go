@@ -94,7 +94,7 @@ func checkNames(environment []string) error {
 			continue
 		}
 		nearest, _ := spelling.Nearest(name, known)
-		return fmt.Errorf("environment variable %s is not a setting of this program; the nearest is %s. Rename it or unset it", name, nearest)
+		return fmt.Errorf("environment variable %s is not a setting of this program; did you mean %s? Rename it or unset it", name, nearest)
 	}
 	return nil
 }

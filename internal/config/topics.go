@@ -25,10 +25,10 @@ func (t *Topics) Set(text string) error {
 	for name := range strings.SplitSeq(text, ",") {
 		name = strings.TrimSpace(name)
 		if _, known := events.Version(events.Type(name)); !known {
-			return fmt.Errorf("%q is no event type; the nearest is %s. Give all, none, or types separated by commas (docs/events.md lists them)", name, nearestType(name))
+			return fmt.Errorf("%q is not an event type; did you mean %s? Pass all, none, or types separated by commas (docs/events.md lists them)", name, nearestType(name))
 		}
 		if slices.Contains(t.Types, name) {
-			return fmt.Errorf("%s is given twice", name)
+			return fmt.Errorf("%s is repeated", name)
 		}
 		t.Types = append(t.Types, name)
 	}

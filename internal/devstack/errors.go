@@ -35,9 +35,9 @@ type InUseError struct {
 
 func (e *InUseError) Error() string {
 	if e.PID == 0 {
-		return fmt.Sprintf("the folder %s is in use by another process: stop that one, or choose another folder", e.Dir)
+		return fmt.Sprintf("%s is in use by another process; stop that process", e.Dir)
 	}
-	return fmt.Sprintf("the folder %s is in use by process %d: stop that one, or choose another folder", e.Dir, e.PID)
+	return fmt.Sprintf("%s is in use by process %d; stop that process", e.Dir, e.PID)
 }
 
 // VersionError means that the major version that wrote a Postgres data folder is not on this
@@ -49,7 +49,7 @@ type VersionError struct {
 }
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("%s was written by Postgres %d, but this machine has Postgres %d: install Postgres %d, "+
-		"or convert the folder with pg_upgrade, or move it away to start with an empty one (the task views are rebuilt from the log)",
+	return fmt.Sprintf("%s was written by Postgres %d, but this machine has Postgres %d; install Postgres %d, "+
+		"convert the folder with pg_upgrade, or move it away to start with an empty database (the task views are rebuilt from the log)",
 		e.DataDir, e.Data, e.Found, e.Data)
 }

@@ -30,7 +30,7 @@ func FreePort() (int, error) {
 		}
 		return port, nil
 	}
-	return 0, errors.New("find a free port on 127.0.0.1: two hundred tries were all taken")
+	return 0, errors.New("find a free port on 127.0.0.1: 200 tries found none")
 }
 
 func loopback(port int) string {

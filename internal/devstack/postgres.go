@@ -63,7 +63,7 @@ type Postgres struct {
 // Besides the errors of the package, StartPostgres may return that of ctx.
 func StartPostgres(ctx context.Context, opts PostgresOptions) (*Postgres, error) {
 	if opts.Dir == "" {
-		return nil, errors.New("start Postgres: no folder was given")
+		return nil, errors.New("start Postgres: PostgresOptions.Dir is required")
 	}
 	if opts.StartTimeout == 0 {
 		opts.StartTimeout = defaultStartTimeout
@@ -100,10 +100,10 @@ func (p *Postgres) open(ctx context.Context) error {
 			return err
 		}
 		if major == 0 {
-			return fmt.Errorf("start Postgres: %s is not a Postgres data folder: move it away, or choose another folder", p.dataDir)
+			return fmt.Errorf("start Postgres: %s is not a Postgres data folder; move it away, or choose another data folder", p.dataDir)
 		}
 		if _, err := os.Stat(filepath.Join(p.dir, "password")); err != nil {
-			return fmt.Errorf("start Postgres: the password of its data is gone: put it back, or remove %s to start with an empty one "+
+			return fmt.Errorf("start Postgres: the file with its password is missing; restore it, or remove %s to start with an empty database "+
 				"(the task views are rebuilt from the log): %w", filepath.Join(p.dir, "data"), err)
 		}
 	}
@@ -185,7 +185,7 @@ func (p *Postgres) ready(ctx context.Context, _ *child) (bool, error) {
 	if err != nil {
 		var refused *pgconn.PgError
 		if errors.As(err, &refused) && refused.Code == "28P01" {
-			return false, fmt.Errorf("the password in %s is not the one that its data has", p.dir)
+			return false, fmt.Errorf("the password in %s is not the password of its database", p.dir)
 		}
 		return false, nil
 	}
@@ -228,7 +228,7 @@ func (p *Postgres) Note() string {
 	if filepath.Dir(p.dataDir) == p.dir {
 		return ""
 	}
-	return fmt.Sprintf("Postgres does not run as root, and its user cannot reach %s: its data is in %s.", p.dir, p.dataDir)
+	return fmt.Sprintf("Postgres cannot run as root, and its user cannot access %s. Its data is therefore in %s.", p.dir, p.dataDir)
 }
 
 // Done returns a channel that is closed when the current server has ended, whatever the reason. A

@@ -101,7 +101,7 @@ func majorOf(bindir string) (int, error) {
 	}
 	m := versionNumber.FindSubmatch(out)
 	if m == nil {
-		return 0, fmt.Errorf("ask %s/postgres for its version: it answered %q", bindir, out)
+		return 0, fmt.Errorf("ask %s/postgres for its version: it printed %q", bindir, out)
 	}
 	return strconv.Atoi(string(m[1]))
 }

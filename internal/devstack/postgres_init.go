@@ -19,7 +19,7 @@ func findData(dir string) (string, error) {
 	}
 	dataDir, err := filepath.EvalSymlinks(link)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%s leads to a folder that is gone: put it back, or remove the link to start with an empty one (the task views are rebuilt from the log)", link)
+		return "", fmt.Errorf("the link %s points to a folder that does not exist; restore the folder, or remove the link to start with an empty database (the task views are rebuilt from the log)", link)
 	}
 	if err != nil {
 		return "", fmt.Errorf("find the Postgres data: %w", err)
@@ -36,7 +36,7 @@ func (p *Postgres) create(ctx context.Context, lock *os.File) error {
 	}
 	building := dataDir + ".new"
 	if err := os.RemoveAll(building); err != nil {
-		return fmt.Errorf("clear what an interrupted start left: %w", err)
+		return fmt.Errorf("remove the files of an interrupted start: %w", err)
 	}
 	if err := os.Mkdir(building, 0o700); err != nil {
 		return fmt.Errorf("create the Postgres data: %w", err)
@@ -76,7 +76,7 @@ func (p *Postgres) initdb(ctx context.Context, building string, lock *os.File) e
 	}
 	defer os.Remove(pwFile)
 	if err := give(pwFile, p.cred); err != nil {
-		return fmt.Errorf("hand the password to initdb: %w", err)
+		return fmt.Errorf("write the password for initdb: %w", err)
 	}
 	args := []string{
 		"-D", building, "-U", postgresRole, "--pwfile=" + pwFile, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C",
@@ -132,7 +132,7 @@ func copyPostgres(from, to, data string, cred *syscall.Credential) error {
 		return fmt.Errorf("copy Postgres: %w", err)
 	}
 	if root == "" {
-		return fmt.Errorf("copy Postgres: there is no data in %s", from)
+		return fmt.Errorf("copy Postgres: %s contains no data", from)
 	}
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || path == root {

@@ -172,7 +172,7 @@ func TestPostgresStartFailures(t *testing.T) {
 	if err := os.Rename(filepath.Join(p.dir, "password"), filepath.Join(p.dir, "aside")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := StartPostgres(t.Context(), PostgresOptions{Dir: p.dir}); err == nil || !strings.Contains(err.Error(), "password of its data is gone") {
+	if _, err := StartPostgres(t.Context(), PostgresOptions{Dir: p.dir}); err == nil || !strings.Contains(err.Error(), "file with its password is missing") {
 		t.Errorf("without the password: %v", err)
 	}
 	if err := WriteFile(filepath.Join(p.dir, "password"), "another\n"); err != nil {

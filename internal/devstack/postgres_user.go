@@ -42,7 +42,7 @@ func postgresUser(dataDir string) (*syscall.Credential, error) {
 		}
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
-	return nil, errors.New("start Postgres: it does not run as root, and there is no user postgres or nobody here")
+	return nil, errors.New("start Postgres: it cannot run as root, and this machine has no user postgres or nobody; create the user postgres")
 }
 
 // reachable reports whether cred can enter dir. It tries, because modes alone do not decide that
@@ -64,18 +64,18 @@ func place(dir string, cred *syscall.Credential) (dataDir string, err error) {
 		return filepath.Join(dir, "data"), nil
 	}
 	if err := os.MkdirAll(outsideBase, 0o711); err != nil {
-		return "", fmt.Errorf("make a folder that the Postgres user can reach: %w", err)
+		return "", fmt.Errorf("create a folder that the Postgres user can enter: %w", err)
 	}
 	// A new name each time: data that another user left in an old folder is not ours.
 	base, err := os.MkdirTemp(outsideBase, "postgres-")
 	if err != nil {
-		return "", fmt.Errorf("make a folder that the Postgres user can reach: %w", err)
+		return "", fmt.Errorf("create a folder that the Postgres user can enter: %w", err)
 	}
 	if err := os.Chmod(base, 0o711); err != nil {
-		return "", fmt.Errorf("make a folder that the Postgres user can reach: %w", err)
+		return "", fmt.Errorf("create a folder that the Postgres user can enter: %w", err)
 	}
 	if !reachable(cred, base) {
-		return "", fmt.Errorf("start Postgres: its user (uid %d) can reach neither %s nor %s", cred.Uid, dir, base)
+		return "", fmt.Errorf("start Postgres: its user (uid %d) can enter neither %s nor %s", cred.Uid, dir, base)
 	}
 	return filepath.Join(base, "data"), nil
 }
@@ -86,7 +86,7 @@ func give(path string, cred *syscall.Credential) error {
 		return nil
 	}
 	if err := os.Lchown(path, int(cred.Uid), int(cred.Gid)); err != nil {
-		return fmt.Errorf("give it to the Postgres user: %w", err)
+		return fmt.Errorf("make the Postgres user the owner: %w", err)
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func FindRedis() (path, flavour string, err error) {
 // the package, it may return that of ctx.
 func StartRedis(ctx context.Context, opts RedisOptions) (*Redis, error) {
 	if opts.Dir == "" {
-		return nil, errors.New("start Redis: no folder was given")
+		return nil, errors.New("start Redis: RedisOptions.Dir is required")
 	}
 	if opts.Binary == "" {
 		var err error

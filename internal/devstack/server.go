@@ -98,7 +98,7 @@ func (s *server) await(ctx context.Context, c *child, ready func(context.Context
 			_, exit := c.ended()
 			return fmt.Errorf("it exited at once (%s)", exitText(exit))
 		case <-ctx.Done():
-			return fmt.Errorf("it was not ready in time: %w", ctx.Err())
+			return fmt.Errorf("it was not ready before the timeout: %w", ctx.Err())
 		}
 	}
 }
@@ -128,7 +128,7 @@ func (s *server) shutdown(ctx context.Context) error {
 	case <-c.done:
 		return nil
 	case <-ctx.Done():
-		return errors.Join(fmt.Errorf("stop %s: it was killed, as it did not end in time: %w", s.name, ctx.Err()), s.killChild(c))
+		return errors.Join(fmt.Errorf("stop %s: it did not stop before the timeout and was killed: %w", s.name, ctx.Err()), s.killChild(c))
 	}
 }
 
@@ -151,7 +151,7 @@ func (s *server) err() error {
 	if expected {
 		return nil
 	}
-	return fmt.Errorf("%s ended by itself (%s); the end of its log, %s:\n  %s", s.name, exitText(exit), s.logPath(),
+	return fmt.Errorf("%s stopped unexpectedly (%s); the end of its log, %s:\n  %s", s.name, exitText(exit), s.logPath(),
 		strings.ReplaceAll(logTail(s.logPath(), 0), "\n", "\n  "))
 }
 
@@ -166,7 +166,7 @@ func exitText(exit error) string {
 func openLog(path string) (f *os.File, from int64, err error) {
 	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
 		if err := os.Rename(path, path+".1"); err != nil {
-			return nil, 0, fmt.Errorf("put the long log aside: %w", err)
+			return nil, 0, fmt.Errorf("rotate the server's log: %w", err)
 		}
 	}
 	f, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)

@@ -42,7 +42,7 @@ func checkNames(environment []string) error {
 			continue
 		}
 		if nearest, edits := spelling.Nearest(name, heeded); edits > 0 && edits <= maxEdits {
-			return fmt.Errorf("environment variable %s is not a setting; the nearest is %s. Rename it or unset it", name, nearest)
+			return fmt.Errorf("environment variable %s is not a setting of this program; did you mean %s? Rename it or unset it", name, nearest)
 		}
 	}
 	return nil
