@@ -148,7 +148,7 @@ func TestTyposAreNamed(t *testing.T) {
 		"unknown command":                    {"token", "foo"},
 		"version takes no arguments":         {"version", "foo"},
 		"call METHOD [PARAMS]":               {"call"},
-		"Redis refuses the password of user": {"verify", "--redis-url", wrongPassword(t)},
+		"Redis rejects the password of user": {"verify", "--redis-url", wrongPassword(t)},
 		`namespace "typo1" has no log`:       {"tail", redis, "--namespace", "typo1"},
 		`namespace "typo2" has no log`:       {"replay", redis, "--namespace", "typo2"},
 		`namespace "typo3" has no log`:       {"verify", redis, "--namespace", "typo3"},

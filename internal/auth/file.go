@@ -46,10 +46,10 @@ func CheckName(name string) error {
 		return fmt.Errorf("the name must be 1 to 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit")
 	}
 	if strings.HasPrefix(name, secretPrefix) {
-		return fmt.Errorf("the name must not begin as tokens do; a name stands in every event")
+		return fmt.Errorf("the name must not look like a token, because every event contains the name")
 	}
 	if _, err := hex.DecodeString(name); err == nil && len(name) == 2*sha256.Size {
-		return fmt.Errorf("the name must not be a token's hash; a name stands in every event")
+		return fmt.Errorf("the name must not be a token's hash, because every event contains the name")
 	}
 	if slices.Contains(reserved, name) {
 		return fmt.Errorf("the name %s is reserved: the log uses it for another actor", name)
@@ -61,14 +61,14 @@ func CheckName(name string) error {
 func CheckRoles(roles []string) error {
 	all := strings.Join(api.Roles(), ", ")
 	if len(roles) == 0 {
-		return fmt.Errorf("it has no roles; there are %s", all)
+		return fmt.Errorf("it has no roles; the roles are %s", all)
 	}
 	for i, role := range roles {
 		switch {
 		case !slices.Contains(api.Roles(), role):
-			return fmt.Errorf("there is no role %s; there are %s", shown(role), all)
+			return fmt.Errorf("unknown role %s; the roles are %s", shown(role), all)
 		case slices.Contains(roles[:i], role):
-			return fmt.Errorf("it has the role %s twice", role)
+			return fmt.Errorf("the role %s is repeated", role)
 		}
 	}
 	return nil
@@ -99,14 +99,14 @@ func readFile(path string) ([]entry, error) {
 		return nil, err
 	}
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return nil, fmt.Errorf("%s can be written by others (mode %#o), who could make themselves admin: run 'chmod go-w %[1]s'", path, mode)
+		return nil, fmt.Errorf("other users can write to %s (mode %#o) and could make themselves admin; run 'chmod go-w %[1]s'", path, mode)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, err
 	}
 	if len(text) > maxFile {
-		return nil, fmt.Errorf("%s: an auth file has at most %d bytes", path, maxFile)
+		return nil, fmt.Errorf("%s is longer than %d bytes", path, maxFile)
 	}
 	entries, err := parse(text)
 	if err != nil {
@@ -128,7 +128,7 @@ func parse(text []byte) ([]entry, error) {
 		return nil, errors.New("it must be one YAML document")
 	}
 	if len(document.Content) != 1 || document.Content[0].Kind != yaml.SequenceNode {
-		return nil, errors.New("it must be a list of tokens, each with name, token and roles ('claudebench token new' makes one)")
+		return nil, errors.New("it must be a list of entries with name, token and roles; 'claudebench token new' makes an entry")
 	}
 	var entries []entry
 	names, hashes := map[string]int{}, map[[sha256.Size]byte]int{}
@@ -151,7 +151,7 @@ func parse(text []byte) ([]entry, error) {
 		entries = append(entries, e)
 	}
 	if len(entries) == 0 {
-		return nil, errors.New("it has no tokens, so every call would be rejected; 'claudebench token new' makes one")
+		return nil, errors.New("it has no tokens, so every call would be rejected; 'claudebench token new' makes an entry")
 	}
 	return entries, nil
 }
@@ -161,14 +161,14 @@ func parse(text []byte) ([]entry, error) {
 func parseEntry(node *yaml.Node) (entry, error) {
 	e := entry{line: node.Line}
 	if node.Kind != yaml.MappingNode {
-		return e, errors.New("it must have the fields name, token and roles")
+		return e, errors.New("it must be a map with the fields name, token and roles")
 	}
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		field, value := node.Content[i], node.Content[i+1]
 		e.line = field.Line
 		if seen[field.Value] {
-			return e, fmt.Errorf("%s is there twice", shown(field.Value))
+			return e, fmt.Errorf("the field %s is repeated", shown(field.Value))
 		}
 		seen[field.Value] = true
 		if err := e.set(field, value); err != nil {
@@ -200,7 +200,7 @@ func (e *entry) set(field, value *yaml.Node) (err error) {
 		return err
 	case "roles":
 		if value.Kind != yaml.SequenceNode {
-			return errors.New("roles must be a list, as [agent]")
+			return errors.New("roles must be a list, such as [agent]")
 		}
 		for _, item := range value.Content {
 			role, err := text(item, "a role")
@@ -216,21 +216,21 @@ func (e *entry) set(field, value *yaml.Node) (err error) {
 		}
 		return CheckPrefix(e.InstancePrefix)
 	}
-	return fmt.Errorf("there is no field %s; there are name, token, roles and instancePrefix", shown(field.Value))
+	return fmt.Errorf("unknown field %s; the fields are name, token, roles and instancePrefix", shown(field.Value))
 }
 
 // shown returns text of the file as an error may repeat it. It hides text that may be a misplaced
 // token or hash.
 func shown(text string) string {
 	if len(text) > 20 || strings.Contains(text, secretPrefix) {
-		return "of that name"
+		return "(its name is not shown)"
 	}
 	return strconv.Quote(text)
 }
 
 func text(node *yaml.Node, what string) (string, error) {
 	if node.Kind != yaml.ScalarNode || node.Tag != "!!str" {
-		return "", fmt.Errorf("%s must be text (in quotes, if it looks like a number)", what)
+		return "", fmt.Errorf("%s must be a string; put a value that looks like a number in quotes", what)
 	}
 	return node.Value, nil
 }
@@ -245,7 +245,7 @@ func parseHash(node *yaml.Node) (hash [sha256.Size]byte, err error) {
 	digits, ok := strings.CutPrefix(value, hashScheme)
 	sum, err := hex.DecodeString(digits)
 	if !ok || err != nil || len(sum) != len(hash) {
-		return hash, errors.New("token must be sha256: and 64 hex digits, the hash of the token and not the token itself ('claudebench token new' prints both)")
+		return hash, errors.New("token must be sha256: and 64 hex digits: the hash of the token, not the token itself; 'claudebench token new' makes an entry with it")
 	}
 	return [sha256.Size]byte(sum), nil
 }

@@ -38,15 +38,15 @@ func (s *Store) Require(next http.Handler, open ...string) http.Handler {
 func (s *Store) bearer(r *http.Request) (name, why string) {
 	given := r.Header.Values("Authorization")
 	if len(given) == 0 {
-		return "", "this needs a token, in the header Authorization: Bearer <token>"
+		return "", "a token is required; send the header Authorization: Bearer <token>"
 	}
 	scheme, secret, _ := strings.Cut(given[0], " ")
 	if len(given) > 1 || !strings.EqualFold(scheme, "Bearer") {
-		return "", "the header must be one: Authorization: Bearer <token>"
+		return "", "send exactly one Authorization header, with Bearer <token>"
 	}
 	name, ok := s.identify(strings.TrimSpace(secret))
 	if !ok {
-		return "", "this needs a token that is in use: the one given is none of this server's"
+		return "", "a valid token is required, and the one sent is unknown; ask the operator for one"
 	}
 	return name, ""
 }

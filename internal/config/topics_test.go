@@ -19,7 +19,7 @@ func TestTopics(t *testing.T) {
 		t.Errorf("the default is %s", zero.String())
 	}
 	for bad, part := range map[string]string{
-		"": "", "task.creatd": "the nearest is task.created", "all,task.created": "", "task.created,task.created": "twice", "task.*": "",
+		"": "", "task.creatd": "did you mean task.created", "all,task.created": "", "task.created,task.created": "repeated", "task.*": "",
 	} {
 		var topics Topics
 		if err := topics.Set(bad); err == nil || !strings.Contains(err.Error(), part) {

@@ -14,7 +14,7 @@ import (
 )
 
 // ErrVolatile is the error for a Redis that may evict keys.
-var ErrVolatile = errors.New("this Redis may evict keys, and so lose tasks and events")
+var ErrVolatile = errors.New("this Redis may evict keys, which loses tasks and events")
 
 // oldest is the oldest supported major version of Redis.
 const oldest = 7
@@ -30,17 +30,17 @@ func Check(ctx context.Context, client redis.UniversalClient, allowVolatile bool
 	version := text["redis_version"]
 	major, err := strconv.Atoi(version[:max(strings.IndexByte(version, '.'), 0)])
 	if err != nil {
-		return "", fmt.Errorf("redis tells no version that can be read: %q", version)
+		return "", fmt.Errorf("read the version of Redis: %q is not a version", version)
 	}
 	if major < oldest {
-		return "", fmt.Errorf("redis %s is too old: %d.0 is the oldest supported, Valkey works too", version, oldest)
+		return "", fmt.Errorf("redis %s is too old; install Redis %d.0 or newer, or Valkey", version, oldest)
 	}
 	if _, cluster := client.(*redis.ClusterClient); !cluster && text["redis_mode"] == "cluster" {
-		return "", errors.New("this Redis is a node of a cluster: name its seeds in the URL, with ',' between them")
+		return "", errors.New("this Redis is a node of a cluster; list two or more of its nodes in the URL, separated by commas")
 	}
 	if policy := text["maxmemory_policy"]; policy != "noeviction" && policy != "" {
 		if !allowVolatile {
-			return "", fmt.Errorf("%w: its maxmemory-policy is %s. Set it to noeviction (CONFIG SET maxmemory-policy noeviction), "+
+			return "", fmt.Errorf("%w: its maxmemory-policy is %s; set it to noeviction (CONFIG SET maxmemory-policy noeviction), "+
 				"or accept the loss with --allow-volatile", ErrVolatile, policy)
 		}
 		warning = "Redis may evict keys (maxmemory-policy " + policy + "): tasks and events can be lost at any time. "
@@ -51,19 +51,19 @@ func Check(ctx context.Context, client redis.UniversalClient, allowVolatile bool
 // durability returns what a crash of Redis can lose, as a sentence.
 func durability(ctx context.Context, client redis.UniversalClient, appendOnly bool) string {
 	if !appendOnly {
-		return "Redis keeps no append-only file (appendonly no): a crash loses all since its last snapshot."
+		return "Redis keeps no append-only file (appendonly no): a crash loses all writes since its last snapshot."
 	}
 	// Managed services forbid CONFIG. The setting is then unknown.
 	settings, err := client.ConfigGet(ctx, "appendfsync").Result()
 	switch {
 	case err != nil:
-		return "Redis keeps an append-only file; how often it is synced is not told: a crash loses what was not yet synced."
+		return "Redis keeps an append-only file, but does not let this program read appendfsync: a crash loses the writes that were not yet synced."
 	case settings["appendfsync"] == "always":
 		return ""
 	case settings["appendfsync"] == "everysec":
-		return "Redis syncs its append-only file each second (appendfsync everysec): a crash of its machine loses about the last second."
+		return "Redis syncs its append-only file every second (appendfsync everysec): a crash of its machine loses about one second of writes."
 	}
-	return "Redis leaves syncing to the system (appendfsync no): a crash of its machine can lose half a minute."
+	return "Redis leaves syncing to the operating system (appendfsync no): a crash of its machine can lose half a minute of writes."
 }
 
 // info returns the fields of INFO that Check needs.

@@ -38,23 +38,23 @@ func advise(err error, rawURL string) string {
 	case redis.HasErrorPrefix(err, "NOPERM"):
 		return fmt.Sprintf("the Redis user %q lacks a permission; docs/operations.md lists the ACL of each role", user(rawURL))
 	case redis.HasErrorPrefix(err, "WRONGPASS"):
-		return fmt.Sprintf("Redis refuses the password of user %q; correct the Redis URL (--redis-url, CB_REDIS_URL)", user(rawURL))
+		return fmt.Sprintf("Redis rejects the password of user %q; correct the Redis URL (--redis-url, CB_REDIS_URL)", user(rawURL))
 	case redis.HasErrorPrefix(err, "NOAUTH"):
-		return "Redis asks for a password; give it in the Redis URL, as redis://user:password@host (CB_REDIS_URL keeps it out of the arguments)"
+		return "Redis requires a password; add it to the Redis URL, as in redis://user:password@host, and pass the URL in CB_REDIS_URL to hide it from other users"
 	case redis.HasErrorPrefix(err, "AUTH"):
-		return "the Redis URL has a password, and Redis has none set; leave it out, or set one in Redis"
+		return "the Redis URL has a password, but Redis has none; remove it from the URL, or set one in Redis"
 	case redis.HasErrorPrefix(err, "LOADING"):
 		return "Redis is loading its data"
 	case redis.HasErrorPrefix(err, "DB index is out of range"), redis.HasErrorPrefix(err, "invalid DB index"):
-		return "this Redis does not have the database that the Redis URL names"
+		return "this Redis does not have the database in the Redis URL; correct its number"
 	case errors.As(err, &certificate), errors.As(err, &unknown):
-		return "Redis's certificate is not trusted; name the host as the certificate does, and add its CA to the system's (SSL_CERT_FILE)"
+		return "Redis's certificate is not trusted; use a host name that the certificate contains, and add its CA to the system's (SSL_CERT_FILE)"
 	case errors.As(err, &notTLS):
 		return "this port does not speak TLS; use redis:// instead of rediss://"
 	case !secure && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
 		return "Redis closes the connection at once; if this port expects TLS, use rediss:// instead of redis://"
 	case secure && (errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network) && network.Timeout()):
-		return "Redis does not answer; if this port does not speak TLS, use redis:// instead of rediss://"
+		return "Redis does not reply; if this port does not speak TLS, use redis:// instead of rediss://"
 	}
 	return ""
 }

@@ -86,7 +86,7 @@ func TestExplainTellsTheProtocolApart(t *testing.T) {
 	}
 	for reply, want := range map[string]string{
 		"LOADING Redis is loading the dataset in memory": "Redis is loading its data",
-		"ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?": "Redis has none set",
+		"ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?": "but Redis has none",
 	} {
 		client := redis.NewClient(&redis.Options{Addr: answering(t, "-"+reply+"\r\n"), MaxRetries: -1, DisableIdentity: true, Protocol: 2})
 		err := client.Ping(t.Context()).Err()

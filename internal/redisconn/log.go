@@ -19,6 +19,6 @@ type clientLog struct{ *slog.Logger }
 // Printf implements the logger of the Redis client.
 func (l clientLog) Printf(ctx context.Context, format string, v ...any) {
 	if l.Enabled(ctx, slog.LevelDebug) {
-		l.DebugContext(ctx, "the Redis client says", "text", fmt.Sprintf(format, v...))
+		l.DebugContext(ctx, "message of the Redis client", "text", fmt.Sprintf(format, v...))
 	}
 }

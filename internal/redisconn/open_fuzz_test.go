@@ -8,7 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-var shownParameter = regexp.MustCompile(`^redis URL: (the parameter [a-zA-Z_-]{1,40}|a parameter behind the '\?') is (given twice|not supported; [a-z_ ,S]+)$`)
+var shownParameter = regexp.MustCompile(`^redis URL: (the parameter [a-zA-Z_-]{1,40}|a parameter after the '\?') is (repeated|not supported; [a-z_ ,S]+)$`)
 
 // FuzzOpen opens arbitrary URLs. An error repeats nothing of the URL, because any part may be a
 // password. A client that is returned does not retry by itself.
@@ -22,11 +22,11 @@ func FuzzOpen(f *testing.F) {
 		f.Add(seed, "ns")
 	}
 	said := []string{
-		"redis URL: it names no host", "redis URL: the database must be a whole number, as in redis://host:6379/2 or ?db=2", "redis URL: Sentinel needs ?master=NAME",
+		"redis URL: the host is missing", "redis URL: the database must be a whole number, as in redis://host:6379/2 or ?db=2", "redis URL: Sentinel needs ?master=NAME",
 		"redis URL: a port must be a number from 1 to 65535", "redis URL: the path and ?db= name different databases",
-		"redis URL: a Redis cluster has only database 0; leave the database out, and keep fleets apart with --namespace",
+		"redis URL: a Redis cluster has only database 0; remove the database, and separate fleets with --namespace",
 		"redis URL: the scheme must be redis, rediss, redis+sentinel or rediss+sentinel",
-		"a Redis cluster needs a namespace (--namespace), so that all its keys lie in one slot", errUnreadable.Error(),
+		"a Redis cluster needs a namespace (--namespace), which puts all keys into one slot", errUnreadable.Error(),
 	}
 	f.Fuzz(func(t *testing.T, url, namespace string) {
 		client, err := Open(url, namespace)

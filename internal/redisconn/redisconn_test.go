@@ -87,7 +87,7 @@ func TestOpenRefusesWhatItWouldIgnore(t *testing.T) {
 		"redis://h?protocol=3":                 "the parameter protocol is not supported",
 		"redis://h?master=main":                "the parameter master is not supported",
 		"redis://h?db=":                        "the parameter db is not supported",
-		"redis://h?db=1&db=2":                  "the parameter db is given twice",
+		"redis://h?db=1&db=2":                  "the parameter db is repeated",
 		"redis://h/1?db=2":                     "different databases",
 		"redis://h/-1":                         "whole number",
 		"redis://h?db=x":                       "whole number",
@@ -99,8 +99,8 @@ func TestOpenRefusesWhatItWouldIgnore(t *testing.T) {
 		"redis://a:1,b:x":                      "a port must be",
 		"redis://h#1":                          "cannot be read",
 		"redis+sentinel://h?master=m&quorum=2": "the parameter quorum is not supported",
-		"redis+sentinel://h?sentinel_password=se&cret=1": "a parameter behind the '?' is not supported",
-		"redis://u@h:12?secret=x@localhost":              "a parameter behind the '?' is not supported",
+		"redis+sentinel://h?sentinel_password=se&cret=1": "a parameter after the '?' is not supported",
+		"redis://u@h:12?secret=x@localhost":              "a parameter after the '?' is not supported",
 	} {
 		client, err := Open(url, "ns")
 		if err == nil {
@@ -119,7 +119,7 @@ func TestOpenRefusesAndKeepsThePasswordToItself(t *testing.T) {
 	for url, want := range map[string]string{
 		"http://:secret@localhost":             "scheme",
 		"redis://:secret@localhost/x":          "database",
-		"redis://:secret@":                     "names no host",
+		"redis://:secret@":                     "the host is missing",
 		"redis://:secret@a:1,b:2":              "namespace",
 		"redis+sentinel://:secret@a:26379":     "master",
 		"redis://:secret@local host:6379":      "redis URL",
@@ -172,7 +172,7 @@ func TestCheckSaysWhatACrashCanLose(t *testing.T) {
 	ctx := context.Background()
 	for _, c := range []struct{ appendonly, fsync, want string }{
 		{"no", "everysec", "no append-only file"},
-		{"yes", "everysec", "about the last second"},
+		{"yes", "everysec", "about one second"},
 		{"yes", "no", "half a minute"},
 		{"yes", "always", ""},
 	} {

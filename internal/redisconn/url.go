@@ -59,10 +59,10 @@ func parseURL(rawURL, namespace string) (*redis.UniversalOptions, error) {
 	}
 	if o.IsClusterMode = len(o.Addrs) > 1 && !sentinel; o.IsClusterMode {
 		if namespace == "" {
-			return nil, errors.New("a Redis cluster needs a namespace (--namespace), so that all its keys lie in one slot")
+			return nil, errors.New("a Redis cluster needs a namespace (--namespace), which puts all keys into one slot")
 		}
 		if o.DB != 0 {
-			return nil, errors.New("redis URL: a Redis cluster has only database 0; leave the database out, and keep fleets apart with --namespace")
+			return nil, errors.New("redis URL: a Redis cluster has only database 0; remove the database, and separate fleets with --namespace")
 		}
 	}
 	return o, nil
@@ -79,7 +79,7 @@ func setParameters(o *redis.UniversalOptions, query, database string, sentinel b
 	}
 	for name, values := range parameters {
 		if len(values) > 1 {
-			return "", fmt.Errorf("redis URL: %s is given twice", shown(name, query))
+			return "", fmt.Errorf("redis URL: %s is repeated", shown(name, query))
 		}
 		value := values[0]
 		switch {
@@ -95,7 +95,7 @@ func setParameters(o *redis.UniversalOptions, query, database string, sentinel b
 		case name == "sentinel_password" && sentinel:
 			o.SentinelPassword = value
 		default:
-			return "", fmt.Errorf("redis URL: %s is not supported; the parameters are db, and with Sentinel master, sentinel_username "+
+			return "", fmt.Errorf("redis URL: %s is not supported; the parameters are db and, with Sentinel, master, sentinel_username "+
 				"and sentinel_password", shown(name, query))
 		}
 	}
@@ -108,14 +108,14 @@ var plainName = regexp.MustCompile(`^[a-zA-Z_-]{1,40}$`)
 // of a password.
 func shown(name, query string) string {
 	if !plainName.MatchString(name) || !strings.Contains(query, name+"=") || strings.Contains(query, "@") || strings.Contains(query, "password=") {
-		return "a parameter behind the '?'"
+		return "a parameter after the '?'"
 	}
 	return "the parameter " + name
 }
 
 // errUnreadable contains nothing of the URL, for the reason given at parseURL.
-var errUnreadable = errors.New("redis URL: it cannot be read as redis://[user:password@]host:port[/db] " +
-	"(in a password, letters such as / ? # @ : and % are written %2F, %3F, %23, %40, %3A and %25)")
+var errUnreadable = errors.New("redis URL: it is not of the form redis://[user:password@]host:port[/db]; " +
+	"in a password, write / ? # @ : and % as %2F, %3F, %23, %40, %3A and %25")
 
 // splitHosts returns the hosts of a URL, and the URL with only the first of them, because net/url
 // supports only one host.
@@ -147,7 +147,7 @@ func addresses(hosts []string) ([]string, error) {
 			return nil, errUnreadable
 		}
 		if name == "" {
-			return nil, errors.New("redis URL: it names no host")
+			return nil, errors.New("redis URL: the host is missing")
 		}
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 			return nil, errors.New("redis URL: a port must be a number from 1 to 65535")

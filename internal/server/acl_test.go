@@ -225,7 +225,7 @@ func TestStartNamesWhatRedisRefuses(t *testing.T) {
 	for url, want := range map[string]string{
 		"redis://limited:sesame" + at:                  `the Redis user "limited" lacks a permission; docs/operations.md`,
 		"redis://unscripted:sesame" + at:               `the Redis user "unscripted" lacks a permission; docs/operations.md`,
-		"redis://limited:wrong" + at:                   `Redis refuses the password of user "limited"`,
+		"redis://limited:wrong" + at:                   `Redis rejects the password of user "limited"`,
 		"redis://" + server.Addr():                     "Redis asks for a password",
 		server.URL() + "?db=0":                         "cb:{taken}:stream:events is a string, not a stream",
 		strings.TrimSuffix(server.URL(), "/0") + "/99": "does not have the database",

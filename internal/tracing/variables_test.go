@@ -59,7 +59,7 @@ func TestVariables(t *testing.T) {
 		"a limit":        {set: map[string]string{"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}, refused: "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT must be a whole number"},
 		"misspelt": {
 			set: map[string]string{"OTEL_EXPORTER_OLTP_ENDPOINT": "sesame"}, alone: true,
-			refused: "environment variable OTEL_EXPORTER_OLTP_ENDPOINT is not a setting; the nearest is OTEL_EXPORTER_OTLP_ENDPOINT",
+			refused: "environment variable OTEL_EXPORTER_OLTP_ENDPOINT is not a setting of this program; did you mean OTEL_EXPORTER_OTLP_ENDPOINT?",
 		},
 		"another's":      {set: map[string]string{"OTEL_BLRP_SCHEDULE_DELAY": "x", "OTEL_PYTHON_LOG_LEVEL": "y", "OTEL_METRICS_EXPORTER": "z"}, alone: true},
 		"unused, though": {set: map[string]string{"OTEL_TRACES_SAMPLER": "always_on", "OTEL_TRACES_SAMPLER_ARG": "25"}, protocol: "http/protobuf"},
