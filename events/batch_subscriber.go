@@ -76,7 +76,7 @@ func NewBatchSubscriber(client redis.UniversalClient, config BatchSubscriberConf
 	case config.Start == nil:
 		return nil, errors.New("new event batch subscriber: Start is required")
 	case config.RetryDelay < 0 || config.RetryDelayMax < config.RetryDelay:
-		return nil, fmt.Errorf("new event batch subscriber: retry delay from %s to %s makes no sense",
+		return nil, fmt.Errorf("new event batch subscriber: retry delay from %s to %s is not valid: want 0 or more, and the first delay at most the last",
 			config.RetryDelay, config.RetryDelayMax)
 	}
 	return &BatchSubscriber{lifecycle: newLifecycle(), config: config, reader: reader}, nil
@@ -94,7 +94,7 @@ func BatchFrom(m *message.Message) (Batch, bool) {
 // events would have gaps.
 func (s *BatchSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	if topic != All {
-		return nil, fmt.Errorf("subscribe to batches of %q: only %q can be had", topic, All)
+		return nil, fmt.Errorf("subscribe to batches of %q: the only topic is %q", topic, All)
 	}
 	out := make(chan *message.Message)
 	err := s.start(ctx, func(ctx context.Context) {
@@ -119,7 +119,7 @@ func (s *BatchSubscriber) Close() error {
 }
 
 // errNacked restarts a subscription.
-var errNacked = errors.New("the batch was refused")
+var errNacked = errors.New("the batch was nacked")
 
 func (s *BatchSubscriber) run(ctx context.Context, out chan<- *message.Message) {
 	logger := s.config.Logger.With("subscriber", s.config.Name)
@@ -145,13 +145,13 @@ func (s *BatchSubscriber) run(ctx context.Context, out chan<- *message.Message) 
 			return
 		}
 		if IsBroken(err) {
-			logger.Error("the event log is not what was read before", "error", err)
+			logger.Error("the event log has changed since it was read", "error", err)
 			if s.config.OnBroken == nil {
 				s.fail(err)
 				return
 			}
 			if err := s.config.OnBroken(ctx, err); err != nil && ctx.Err() == nil {
-				logger.Error("handling a broken event log", "error", err)
+				logger.Error("cannot handle a broken event log; retrying", "error", err)
 			}
 		}
 		if retry.wait(ctx) != nil {

@@ -98,7 +98,7 @@ func validateName(name string) error {
 		return fmt.Errorf("name of %d bytes is longer than 256", len(name))
 	}
 	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return fmt.Errorf("name %q holds a control character", name)
+		return fmt.Errorf("name %q contains a control character", name)
 	}
 	return nil
 }

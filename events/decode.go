@@ -29,9 +29,9 @@ func (e Envelope) check() error {
 	case e.ID.IsZero():
 		return &DecodeError{Member: "id", Reason: "is zero"}
 	case e.Seq != e.ID.Seq:
-		return &DecodeError{Member: "seq", Reason: "does not agree with id"}
+		return &DecodeError{Member: "seq", Reason: "does not match id"}
 	case e.Timestamp != e.ID.MS:
-		return &DecodeError{Member: "timestamp", Reason: "does not agree with id"}
+		return &DecodeError{Member: "timestamp", Reason: "does not match id"}
 	case e.Type == "":
 		return &DecodeError{Member: "type", Reason: "is empty"}
 	case e.V < 1:

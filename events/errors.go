@@ -19,7 +19,7 @@ var ErrUnknownVersion = errors.New("unknown event version")
 
 // ErrNoTopic means that the fleet's coordinators keep no topic of an event type (--topics). The
 // events are in the log, which a [Subscriber] follows.
-var ErrNoTopic = errors.New("the coordinators keep no topic of this event type (--topics)")
+var ErrNoTopic = errors.New("the coordinators keep no topic for this event type (--topics)")
 
 // DecodeError says why bytes are not an event. It wraps [ErrMalformed].
 type DecodeError struct {
@@ -45,7 +45,7 @@ type RolledBackError struct {
 }
 
 func (e *RolledBackError) Error() string {
-	return fmt.Sprintf("the log was rolled back: event %s was read and is gone, the log now ends at %s",
+	return fmt.Sprintf("the log was rolled back: event %s was read and is missing now; the log ends at %s",
 		e.Checkpoint, e.LastInLog)
 }
 

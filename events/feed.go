@@ -65,7 +65,7 @@ func (f feed) follow(ctx context.Context, after ID, handle func(Batch) error) er
 			return next.err
 		}
 		if next.batch.Skipped > 0 {
-			f.logger.Info("events were removed from the log before they were read: it was flushed or trimmed",
+			f.logger.Info("the log was flushed or trimmed, and some events were removed before they were read",
 				"skipped", next.batch.Skipped, "after", next.batch.After, "next", next.batch.Entries[0].ID)
 		}
 		if err := handle(next.batch); err != nil {

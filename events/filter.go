@@ -26,7 +26,7 @@ func ParseFilter(list string) (Filter, error) {
 		case item == All:
 			f.all = true
 		case noun == "" || strings.ContainsAny(noun, "* \t\r\n"):
-			return Filter{}, fmt.Errorf("event types %q: %q is no type, no pattern like task.*, and not *", list, item)
+			return Filter{}, fmt.Errorf("event types %q: %q is not a type, a pattern such as task.*, or *", list, item)
 		case wild:
 			f.prefixes = append(f.prefixes, noun+".")
 		default:

@@ -25,8 +25,8 @@ func (e *NewerLogError) Error() string {
 	if e.Program != "" {
 		program = "version " + e.Program
 	}
-	return fmt.Sprintf("the log has format %d, which %s of the program writes; this one knows formats up to %d. "+
-		"Use %s or a later one. Nothing was changed", e.Format, program, Format, program)
+	return fmt.Sprintf("the log has format %d, which %s of the program writes, but this version reads formats up to %d; "+
+		"use %s or a later version; nothing was changed", e.Format, program, Format, program)
 }
 
 // CheckFormat returns a [*NewerLogError] if the log has a format that this build cannot read. A

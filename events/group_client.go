@@ -48,7 +48,7 @@ func (c *groupClient) XReadGroup(ctx context.Context, args *redis.XReadGroupArgs
 			// in the topic, and none that came since is missed.
 			err = c.UniversalClient.XGroupCreateMkStream(ctx, args.Streams[0], args.Group, "0").Err()
 			if err == nil || strings.HasPrefix(err.Error(), "BUSYGROUP") {
-				c.logger.Warn("made a consumer group that was gone", "topic", args.Streams[0], "group", args.Group)
+				c.logger.Warn("created a missing consumer group again", "topic", args.Streams[0], "group", args.Group)
 				err = redis.Nil
 				cmd = nothing(ctx)
 			}

@@ -182,7 +182,7 @@ func (s *GroupSubscriber) pass(ctx context.Context, topic string, in <-chan *mes
 			if s.config.OnBadEvent != nil {
 				s.config.OnBadEvent(topic, m.Payload, errors.New(why))
 			} else {
-				s.config.Logger.Error("passed over an entry of a topic that is no event", "topic", topic, "reason", why)
+				s.config.Logger.Error("skipped an entry of a topic that is not an event", "topic", topic, "reason", why)
 			}
 			m.Ack()
 			continue

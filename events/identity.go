@@ -30,7 +30,7 @@ func (r *Reader) Fits(ctx context.Context, checkpoint ID) (bool, error) {
 	}
 	page, log, err := r.snapshot(ctx, checkpoint.String(), 1)
 	if err != nil {
-		return false, fmt.Errorf("look for the checkpoint %s in the log: %w", checkpoint, err)
+		return false, fmt.Errorf("find the checkpoint %s in the log: %w", checkpoint, err)
 	}
 	there := len(page) > 0 && page[0].ID == checkpoint.String()
 	return there || log.known && checkpoint.Seq < log.base && checkpoint.MS <= log.ms, nil

@@ -95,7 +95,7 @@ type outage struct {
 func (o *outage) failed(err error) {
 	if o.since.IsZero() {
 		o.since = time.Now()
-		o.logger.Error(o.step+" fails; trying until it works again", "error", err)
+		o.logger.Error(o.step+" failed; retrying", "error", err)
 	}
 }
 

@@ -203,7 +203,7 @@ func decodeEntry(m redis.XMessage) (Entry, error) {
 		return entry, err
 	}
 	if envelope.ID != id {
-		return entry, &DecodeError{Member: "id", Reason: "is not the entry's"}
+		return entry, &DecodeError{Member: "id", Reason: "does not match the entry's ID"}
 	}
 	entry.Envelope = envelope
 	return entry, nil
@@ -231,7 +231,7 @@ func (r *Reader) tellForeign(list []ForeignEntry) {
 			r.config.OnForeign(f)
 		}
 	default:
-		r.config.Logger.Warn("passed over entries in the log that are no events; something else writes to this stream",
+		r.config.Logger.Warn("skipped entries of the log that are not events; another program writes to this stream",
 			"stream", r.space.Events(), "entries", len(fresh), "first", fresh[0].EntryID, "reason", fresh[0].Reason)
 	}
 }

@@ -87,7 +87,7 @@ func (e Envelope) Known() error {
 	case !ok:
 		return fmt.Errorf("%s: %w %q", e.ID, ErrUnknownType, e.Type)
 	case e.V < 1 || e.V > d.version():
-		return fmt.Errorf("%s: %w %d of %s, this build knows 1 to %d", e.ID, ErrUnknownVersion, e.V, e.Type, d.version())
+		return fmt.Errorf("%s: %w %d of %s; this build knows 1 to %d", e.ID, ErrUnknownVersion, e.V, e.Type, d.version())
 	}
 	return nil
 }

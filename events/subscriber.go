@@ -69,7 +69,7 @@ func (c SubscriberConfig) validate() error {
 	case c.FromNow && !c.Start.IsZero():
 		return errors.New("both Start and FromNow are set")
 	case c.NackDelay < 0 || c.NackDelayMax < c.NackDelay:
-		return fmt.Errorf("nack delay from %s to %s makes no sense", c.NackDelay, c.NackDelayMax)
+		return fmt.Errorf("nack delay from %s to %s is not valid: want 0 or more, and the first delay at most the last", c.NackDelay, c.NackDelayMax)
 	}
 	return validateName(c.Name)
 }
@@ -125,7 +125,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	}
 	named := s.config.Name != ""
 	if named && !s.active.CompareAndSwap(false, true) {
-		return nil, fmt.Errorf("subscribe to %s: the name %q has a subscription; give each handler a subscriber with a name of its own",
+		return nil, fmt.Errorf("subscribe to %s: the name %q already has a subscription; create a subscriber with another name for each handler",
 			topic, s.config.Name)
 	}
 	sub := &subscription{Subscriber: s, filter: filter, out: make(chan *message.Message)}

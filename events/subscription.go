@@ -86,7 +86,7 @@ func (s *subscription) run(ctx context.Context) {
 		}
 		var rolledBack *RolledBackError
 		if errors.As(err, &rolledBack) {
-			s.config.Logger.Error("the event log was rolled back: what was derived from the lost events is wrong now",
+			s.config.Logger.Error("the event log was rolled back; data derived from the lost events is wrong",
 				"subscriber", s.config.Name, "checkpoint", rolledBack.Checkpoint, "logEndsAt", rolledBack.LastInLog)
 			if s.config.OnRollback != nil {
 				var position ID
@@ -127,7 +127,7 @@ func (s *subscription) deliver(ctx context.Context, b Batch) error {
 
 func (s *subscription) bad(ctx context.Context, e Entry) error {
 	if s.config.OnBadEvent == nil {
-		s.config.Logger.Error("passed over an event that does not decode", "event", e.ID, "error", e.Err)
+		s.config.Logger.Error("skipped an event that does not decode", "event", e.ID, "error", e.Err)
 		return nil
 	}
 	retry := backoff{first: s.config.NackDelay, last: s.config.NackDelayMax}
@@ -136,7 +136,7 @@ func (s *subscription) bad(ctx context.Context, e Entry) error {
 		if err == nil {
 			return nil
 		}
-		s.config.Logger.Error("handling an event that does not decode", "event", e.ID, "error", err)
+		s.config.Logger.Error("cannot handle an event that does not decode; retrying", "event", e.ID, "error", err)
 		if err := retry.wait(ctx); err != nil {
 			return err
 		}

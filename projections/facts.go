@@ -97,7 +97,7 @@ func taskNumber(id string) (int64, error) {
 	digits, ok := strings.CutPrefix(id, "t-")
 	num, err := strconv.ParseInt(digits, 10, 64)
 	if !ok || err != nil || num < 1 {
-		return 0, fmt.Errorf("%w: %q is no task's id", events.ErrMalformed, id)
+		return 0, fmt.Errorf("%w: %q is not a task id", events.ErrMalformed, id)
 	}
 	return num, nil
 }

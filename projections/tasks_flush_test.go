@@ -144,7 +144,7 @@ func TestProjectionsRestWhileAFlushDeletes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := runner.Rebuild(t.Context(), "tasks"); err == nil || !strings.Contains(err.Error(), "a flush is under way") {
+	if err := runner.Rebuild(t.Context(), "tasks"); err == nil || !strings.Contains(err.Error(), "a flush is running") {
 		t.Errorf("rebuild: %v", err)
 	}
 	b.client.HSet(t.Context(), log, "flushPhase", "fenced")

@@ -229,7 +229,7 @@ func TestFlushOfAViewThatStandsStill(t *testing.T) {
 		f.Populate()
 		rows.Behind.Store(true)
 		before := f.Flushable()
-		f.Refused(api.CodeConflict, `{"reason":"FLUSH_UNDONE","why":"the task view did not come to the log's end in time"}`, "system.flush", fleettest.Confirmed)
+		f.Refused(api.CodeConflict, `{"reason":"FLUSH_UNDONE","why":"the task view did not reach the end of the log in time"}`, "system.flush", fleettest.Confirmed)
 		// It leaves only the monitor's patience behind.
 		if diff := cmp.Diff(append(before, f.Keys.Prefix()+"health:monitor"), f.Flushable(), cmpSorted); diff != "" {
 			t.Errorf("keys: %s", diff)

@@ -100,11 +100,11 @@ func TestRedisDamageIsNamed(t *testing.T) {
 		},
 		"task owner": {
 			func(t *testing.T, d *day) { hset(d, t, d.space.Task(d.active), "assignedTo", "w2") },
-			func(d *day) []string { return []string{"task " + d.active, `assignedTo is "w2", the log says "w1"`} },
+			func(d *day) []string { return []string{"task " + d.active, `assignedTo is "w2", but the log says "w1"`} },
 		},
 		"result of a finished task": {
 			func(t *testing.T, d *day) { hset(d, t, d.space.Task(d.done), "result", "[1,3]") },
-			func(d *day) []string { return []string{"task " + d.done, `result is "[1,3]", the log says "[1,2]"`} },
+			func(d *day) []string { return []string{"task " + d.done, `result is "[1,3]", but the log says "[1,2]"`} },
 		},
 		"task hash deleted": {
 			func(t *testing.T, d *day) { must(t, d.client.Del(t.Context(), d.space.Task(d.active))) },
@@ -113,7 +113,7 @@ func TestRedisDamageIsNamed(t *testing.T) {
 		"deleted task's hash is back": {
 			func(t *testing.T, d *day) { hset(d, t, d.space.Task(d.deleted), "id", d.deleted) },
 			func(d *day) []string {
-				return []string{"task " + d.deleted, "the log has deleted it, but its hash is there"}
+				return []string{"task " + d.deleted, "the log has deleted it, but its hash exists"}
 			},
 		},
 		"task in the wrong queue": {
@@ -122,7 +122,7 @@ func TestRedisDamageIsNamed(t *testing.T) {
 				must(t, d.client.ZAdd(t.Context(), d.space.Assigned("w2"), redis.Z{Score: place(50, d.waiting), Member: d.waiting}))
 			},
 			func(d *day) []string {
-				return []string{"queue " + d.space.Assigned("w2") + " holds " + d.waiting, "the log says that it waits for a worker"}
+				return []string{"queue " + d.space.Assigned("w2") + " contains " + d.waiting, "the log says that it waits for a worker"}
 			},
 		},
 		"task in no queue": {
@@ -139,47 +139,47 @@ func TestRedisDamageIsNamed(t *testing.T) {
 			func(t *testing.T, d *day) {
 				must(t, d.client.ZAdd(t.Context(), d.space.Active("w2"), redis.Z{Score: place(50, d.waiting), Member: d.waiting}))
 			},
-			func(d *day) []string { return []string{"queue " + d.space.Active("w2") + " holds " + d.waiting} },
+			func(d *day) []string { return []string{"queue " + d.space.Active("w2") + " contains " + d.waiting} },
 		},
 		"finished task in a queue": {
 			func(t *testing.T, d *day) {
 				must(t, d.client.ZAdd(t.Context(), d.space.Pending(), redis.Z{Score: place(90, d.done), Member: d.done}))
 			},
 			func(d *day) []string {
-				return []string{"queue " + d.space.Pending() + " holds " + d.done, "the log says that it is completed"}
+				return []string{"queue " + d.space.Pending() + " contains " + d.done, "the log says that it is completed"}
 			},
 		},
 		"unknown task in a queue": {
 			func(t *testing.T, d *day) {
 				must(t, d.client.ZAdd(t.Context(), d.space.Pending(), redis.Z{Score: 1, Member: "t-999"}))
 			},
-			func(d *day) []string { return []string{"queue " + d.space.Pending() + " holds t-999", "no such task"} },
+			func(d *day) []string { return []string{"queue " + d.space.Pending() + " contains t-999", "this task does not exist"} },
 		},
 		"length of a queue": {
 			func(t *testing.T, d *day) {
 				must(t, d.client.ZAdd(t.Context(), d.space.Auto("w1"), redis.Z{Score: 1, Member: d.assigned}))
 			},
-			func(d *day) []string { return []string{"queue " + d.space.Auto("w1") + " holds 1, the log says 0"} },
+			func(d *day) []string { return []string{"queue " + d.space.Auto("w1") + " has length 1, but the log says 0"} },
 		},
 		"wrong score": {
 			func(t *testing.T, d *day) {
 				must(t, d.client.ZAdd(t.Context(), d.space.Pending(), redis.Z{Score: place(51, d.waiting), Member: d.waiting}))
 			},
 			func(d *day) []string {
-				return []string{"task " + d.waiting, fmt.Sprintf("score in queue %s is %.0f, the log says %.0f", d.space.Pending(), place(51, d.waiting), place(50, d.waiting))}
+				return []string{"task " + d.waiting, fmt.Sprintf("score in queue %s is %.0f, but the log says %.0f", d.space.Pending(), place(51, d.waiting), place(50, d.waiting))}
 			},
 		},
 		"count of a set of roles": {
 			func(t *testing.T, d *day) { hset(d, t, d.space.RoleSets(), `["gpu"]`, "2") },
-			func(d *day) []string { return []string{d.space.RoleSets(), `["gpu"] is "2", the log says "1"`} },
+			func(d *day) []string { return []string{d.space.RoleSets(), `["gpu"] is "2", but the log says "1"`} },
 		},
 		"instance field": {
 			func(t *testing.T, d *day) { hset(d, t, d.space.Instance("w1"), "roles", `["worker"]`) },
-			func(*day) []string { return []string{"instance w1", `roles is "[\"worker\"]", the log says`} },
+			func(*day) []string { return []string{"instance w1", `roles is "[\"worker\"]", but the log says`} },
 		},
 		"instance status": {
 			func(t *testing.T, d *day) { hset(d, t, d.space.Instance("w1"), "status", "IDLE") },
-			func(*day) []string { return []string{"instance w1", `status is "IDLE", the log says "BUSY"`} },
+			func(*day) []string { return []string{"instance w1", `status is "IDLE", but the log says "BUSY"`} },
 		},
 		"instance seq": {
 			func(t *testing.T, d *day) { hset(d, t, d.space.Instance("w1"), "seq", "1") },
@@ -199,31 +199,31 @@ func TestRedisDamageIsNamed(t *testing.T) {
 			func(t *testing.T, d *day) {
 				must(t, d.client.ZAdd(t.Context(), d.space.Available(), redis.Z{Score: 0, Member: "ghost"}))
 			},
-			func(d *day) []string { return []string{"queue " + d.space.Available() + " holds ghost"} },
+			func(d *day) []string { return []string{"queue " + d.space.Available() + " contains ghost"} },
 		},
 		"room of an instance": {
 			func(t *testing.T, d *day) {
 				must(t, d.client.ZAdd(t.Context(), d.space.Available(), redis.Z{Score: 0, Member: "w2"}))
 			},
 			func(d *day) []string {
-				return []string{"instance w2", "score in " + d.space.Available() + ` is "0", the log says not set`}
+				return []string{"instance w2", "score in " + d.space.Available() + ` is "0", but the log says not set`}
 			},
 		},
 		"leader": {
 			func(t *testing.T, d *day) { hset(d, t, d.space.Leader(), "id", "w2") },
-			func(d *day) []string { return []string{d.space.Leader(), `id is "w2", the log says "w1"`} },
+			func(d *day) []string { return []string{d.space.Leader(), `id is "w2", but the log says "w1"`} },
 		},
 		"term": {
 			func(t *testing.T, d *day) { hset(d, t, d.space.Log(), "term", "0") },
-			func(d *day) []string { return []string{d.space.Log(), `term is "0", the log says "1"`} },
+			func(d *day) []string { return []string{d.space.Log(), `term is "0", but the log says "1"`} },
 		},
 		"global state's count": {
 			func(t *testing.T, d *day) { hset(d, t, d.space.State(), "tasks.pending", "77") },
-			func(d *day) []string { return []string{d.space.State(), `tasks.pending is "77", the log says "4"`} },
+			func(d *day) []string { return []string{d.space.State(), `tasks.pending is "77", but the log says "4"`} },
 		},
 		"global state's role": {
 			func(t *testing.T, d *day) { hset(d, t, d.space.State(), "role.ghost", "1") },
-			func(d *day) []string { return []string{d.space.State(), `role.ghost is "1", the log says "0"`} },
+			func(d *day) []string { return []string{d.space.State(), `role.ghost is "1", but the log says "0"`} },
 		},
 		"event taken out of the log": {
 			func(t *testing.T, d *day) { must(t, d.client.XDel(t.Context(), d.space.Events(), d.entry(t, 4))) },
@@ -243,13 +243,13 @@ func TestRedisDamageIsNamed(t *testing.T) {
 			func(t *testing.T, d *day) {
 				must(t, d.client.XAdd(t.Context(), &redis.XAddArgs{Stream: d.space.Events(), ID: "*", Values: []string{"data", "hello"}}))
 			},
-			func(*day) []string { return []string{"is no event"} },
+			func(*day) []string { return []string{"is not an event"} },
 		},
 		"forged event": {
 			func(t *testing.T, d *day) {
 				d.forge(t, events.TypeTaskUnassigned, fmt.Sprintf(`{"taskId":%q,"instanceId":"w1","previousAssignment":"w1","reason":"requested","status":"pending","previousStatus":"in_progress"}`, d.active), 1)
 			},
-			func(d *day) []string { return []string{d.space.Log(), `seq is "21", the log says "22"`} },
+			func(d *day) []string { return []string{d.space.Log(), `seq is "21", but the log says "22"`} },
 		},
 		"seq that jumps": {
 			func(t *testing.T, d *day) {
@@ -297,11 +297,11 @@ func TestPostgresDamageIsNamed(t *testing.T) {
 		sql   string // %d is the waiting task's number
 		names []string
 	}{
-		"row changed":      {`UPDATE tasks SET priority = 7 WHERE num = %d`, []string{`priority is "7", the log says "50"`}},
+		"row changed":      {`UPDATE tasks SET priority = 7 WHERE num = %d`, []string{`priority is "7", but the log says "50"`}},
 		"JSON respelt":     {`UPDATE tasks SET metadata = '{"k": "<v>"}' WHERE num = %d`, []string{`metadata is "{\"k\": \"<v>\"}"`}},
 		"time changed":     {`UPDATE tasks SET created_at = created_at + interval '1 microsecond' WHERE num = %d`, []string{"created_at is"}},
-		"row missing":      {`DELETE FROM tasks WHERE num = %d`, []string{"it is missing, the log says that the task is pending"}},
-		"row extra":        {`INSERT INTO tasks SELECT (t).* FROM (SELECT jsonb_populate_record(t, '{"num":9999,"id":"t-9999"}') AS t FROM tasks t WHERE num = %d) x`, []string{"row t-9999", "no such task"}},
+		"row missing":      {`DELETE FROM tasks WHERE num = %d`, []string{"it is missing, but the log says that the task is pending"}},
+		"row extra":        {`INSERT INTO tasks SELECT (t).* FROM (SELECT jsonb_populate_record(t, '{"num":9999,"id":"t-9999"}') AS t FROM tasks t WHERE num = %d) x`, []string{"row t-9999", "does not contain this task"}},
 		"row of a deleted": {`UPDATE tasks SET num = 5, id = 't-5' WHERE num = %d`, nil},
 		"checkpoint":       {`UPDATE projection_checkpoints SET id = '1-1', seq = 1 WHERE %d > 0`, []string{"projection tasks is stuck at seq 1"}},
 	} {
@@ -367,7 +367,7 @@ func TestStrayKeysAreNamed(t *testing.T) {
 	}
 	report := d.verify(t)
 	for _, key := range strays {
-		names(t, report, "key "+key+": the log knows nothing of it")
+		names(t, report, "key "+key+": it is not in the log")
 	}
 	if report.Total != int64(len(strays)) {
 		t.Errorf("%d violations: %s", report.Total, strings.Join(report.Violations, "\n"))

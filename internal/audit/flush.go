@@ -17,7 +17,7 @@ import (
 // findings count only if nothing was removed in between.
 
 // ErrFlushed is wrapped by the error of Verify if flushes prevented every comparison.
-var ErrFlushed = errors.New("a flush is under way")
+var ErrFlushed = errors.New("a flush is running")
 
 // maxRuns is how often Verify starts again because a flush interrupted it.
 const maxRuns = 5
@@ -34,7 +34,7 @@ type flushStatus struct {
 func readFlush(ctx context.Context, client redis.UniversalClient, space keys.Space) (s flushStatus, err error) {
 	fields, err := client.HMGet(ctx, space.Log(), "flush", "flushPhase", "flushPostgres", "flushKeys", "flushed").Result()
 	if err != nil {
-		return s, fmt.Errorf("read how a flush stands: %w", err)
+		return s, fmt.Errorf("read the state of the flush: %w", err)
 	}
 	for i, to := range []*string{&s.underWay, &s.phase, &s.postgres, &s.keys, &s.ended} {
 		*to = text(fields[i])
@@ -54,7 +54,7 @@ func settled(ctx context.Context, o Options) (flushStatus, error) {
 	if err != nil || !state.removes(o.Postgres != nil) {
 		return state, err
 	}
-	fmt.Fprintln(o.Progress, "waiting for the end of a flush")
+	fmt.Fprintln(o.Progress, "waiting for a flush to end")
 	patience := time.NewTimer(o.Wait)
 	defer patience.Stop()
 	poll := time.NewTicker(pollEvery)
@@ -63,7 +63,7 @@ func settled(ctx context.Context, o Options) (flushStatus, error) {
 		select {
 		case <-poll.C:
 		case <-patience.C:
-			return state, fmt.Errorf("%w and got no further for %s (it is %s, %s keys are removed): what is stored can be compared when it has ended",
+			return state, fmt.Errorf("%w and made no progress for %s (its phase is %s, and it has removed %s keys); run verify again when it has ended",
 				ErrFlushed, o.Wait, state.phase, state.keys)
 		case <-ctx.Done():
 			return state, ctx.Err()

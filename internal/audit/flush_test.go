@@ -117,7 +117,7 @@ func TestVerifyWhileAFlushIsLeftBehind(t *testing.T) {
 				clean(t, report)
 			case c.compared || !errors.Is(err, audit.ErrFlushed):
 				t.Errorf("%+v, %v", report, err)
-			case !strings.Contains(err.Error(), "fenced, 0 keys") && !strings.Contains(err.Error(), "deleting, "):
+			case !strings.Contains(err.Error(), "phase is fenced, and it has removed 0 keys") && !strings.Contains(err.Error(), "phase is deleting, "):
 				t.Errorf("it does not say how far the flush is: %v", err)
 			}
 			f.end(t)
@@ -155,10 +155,10 @@ func TestVerifyGoesOnBehindAFlush(t *testing.T) {
 		before string // the step at which it is left behind
 		when   string // the output of Verify at which another coordinator continues
 	}{
-		"waited for":       {"deleting", "waiting for the end of a flush"},
-		"came in between":  {"begun", "comparing instances"},
+		"waited for":       {"deleting", "waiting for a flush to end"},
+		"interrupted the comparison":  {"begun", "comparing instances"},
 		"later":            {"begun", "comparing the global state"},
-		"at the very end":  {"begun", "looking at the log's end"},
+		"at the very end":  {"begun", "checking the end of the log"},
 		"at the beginning": {"begun", "folding the log"},
 	} {
 		t.Run(name, func(t *testing.T) {

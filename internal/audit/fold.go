@@ -95,7 +95,7 @@ func (f *Fold) Apply(e events.Envelope) {
 	s := step{Fold: f, e: e}
 	err := e.Known()
 	if err != nil {
-		s.tell("this program is older than the one that wrote it: %v", err)
+		s.tell("a newer version of the program wrote it: %v", err)
 		return
 	}
 	switch e.Type {
@@ -123,14 +123,14 @@ func (f *Fold) Apply(e events.Envelope) {
 		err = with(s, s.flushed)
 	}
 	if err != nil {
-		s.tell("cannot be read: %v", err)
+		s.tell("it cannot be decoded: %v", err)
 	}
 }
 
 // Unreadable skips an entry that has a seq but does not decode.
 func (f *Fold) Unreadable(id events.ID, reason error) {
 	f.place(events.Envelope{ID: id, Seq: id.Seq, Timestamp: id.MS})
-	f.tell(fmt.Sprintf("log entry %s has an event's place and cannot be read: %v", id, reason))
+	f.tell(fmt.Sprintf("log entry %s has the ID of an event, but cannot be decoded: %v", id, reason))
 }
 
 // place checks an event's ID against the one before.
@@ -143,15 +143,15 @@ func (f *Fold) place(e events.Envelope) {
 	}
 	switch {
 	case e.Seq > expected && e.Type != events.TypeSystemFlushed:
-		f.tell(fmt.Sprintf("events with seq %d to %d are missing: %s comes where seq %d must", expected, e.Seq-1, e.ID, expected))
+		f.tell(fmt.Sprintf("events with seq %d to %d are missing: found %s instead of seq %d", expected, e.Seq-1, e.ID, expected))
 	case e.Seq < expected:
-		f.tell(fmt.Sprintf("event %s comes where seq %d must: its seq does not rise", e.ID, expected))
+		f.tell(fmt.Sprintf("event %s is found instead of seq %d: its seq does not rise", e.ID, expected))
 	}
 	if f.count > 0 && e.ID.MS < f.last.MS {
-		f.tell(fmt.Sprintf("event %s is earlier than %s, which comes before it", e.ID, f.last))
+		f.tell(fmt.Sprintf("event %s is earlier than %s, its predecessor", e.ID, f.last))
 	}
 	if e.Type != "" && (e.ID.Seq != e.Seq || e.ID.MS != e.Timestamp) {
-		f.tell(fmt.Sprintf("event %s says seq %d and timestamp %d", e.ID, e.Seq, e.Timestamp))
+		f.tell(fmt.Sprintf("event %s contains seq %d and timestamp %d", e.ID, e.Seq, e.Timestamp))
 	}
 	f.last, f.lastType = e.ID, e.Type
 	f.count++
@@ -181,7 +181,7 @@ func with[P any](s step, fold func(P)) error {
 // elect folds leader.elected.
 func (s step) elect(p events.LeaderElected) {
 	if p.Term <= s.term {
-		s.tell("term %d is not above the last one, %d", p.Term, s.term)
+		s.tell("term %d is not higher than the last term, %d", p.Term, s.term)
 	}
 	i := s.instance(p.ID)
 	if !i.Registered {

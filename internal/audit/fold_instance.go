@@ -99,14 +99,14 @@ func (s step) registered(p enrolled) {
 		i.Roles, i.roles, i.Registered = previous, roleList(previous), true
 		s.enrol(i, +1)
 	case i.Registered && previous == "":
-		s.tell("it says that %s was not registered, which is, with roles %s", p.ID, i.Roles)
+		s.tell("the event says that %s was not registered, but it was, with roles %s", p.ID, i.Roles)
 	case !i.Registered && previous != "":
-		s.tell("it says that %s was registered with roles %s, which is not", p.ID, previous)
+		s.tell("the event says that %s was registered with roles %s, but it was not registered", p.ID, previous)
 	case previous != "" && previous != i.Roles:
-		s.tell("it says that %s had roles %s, which has %s", p.ID, previous, i.Roles)
+		s.tell("the event says that %s had roles %s, but it had %s", p.ID, previous, i.Roles)
 	}
 	if p.Resumed && (!i.Registered || !i.partial && (i.Session == "" || i.Session != deref(p.SessionID))) {
-		s.tell("%s resumes session %q, which it did not have", p.ID, deref(p.SessionID))
+		s.tell("%s resumes session %q, but did not have that session", p.ID, deref(p.SessionID))
 	}
 	roles := roleList(string(p.Roles))
 	if !p.Resumed {
@@ -153,9 +153,9 @@ func (s step) departed(p gone) {
 		i.Roles, i.roles = string(p.Roles), roleList(string(p.Roles))
 		s.enrol(i, +1)
 	case i.Roles != string(p.Roles):
-		s.tell("it says that %s had roles %s, which has %s", p.ID, p.Roles, i.Roles)
+		s.tell("the event says that %s had roles %s, but it had %s", p.ID, p.Roles, i.Roles)
 	case s.whole && i.holds() != p.TasksReassigned:
-		s.tell("it says that %d tasks were taken from %s, which had %d", p.TasksReassigned, p.ID, i.holds())
+		s.tell("the event says that %d tasks were taken from %s, but it had %d", p.TasksReassigned, p.ID, i.holds())
 	}
 	reason := events.ReasonInstanceFailed
 	if s.e.Type == events.TypeInstanceUnregistered {

@@ -36,18 +36,18 @@ func (s step) assigned(p events.TaskAssigned) {
 	again := p.Reason == events.ReasonSessionChanged || p.Reason == events.ReasonRolesChanged
 	switch {
 	case !t.Open():
-		s.tell("task %s is finished: %s", p.TaskID, t.describe())
+		s.tell("task %s is already finished: it is %s", p.TaskID, t.describe())
 	case t.AssignedTo == "":
 	case again && t.AssignedTo == p.InstanceID && t.in == kindOrphaned:
 	case p.Reason == events.ReasonRebalanced && t.AssignedTo != p.InstanceID && t.in == kindAssigned:
 		if deref(p.PreviousAssignment) != t.AssignedTo {
-			s.tell("task %s is taken from %s, but the event says from %s", p.TaskID, t.AssignedTo, orNobody(deref(p.PreviousAssignment)))
+			s.tell("task %s is taken from %s, but the event says that %s had it", p.TaskID, t.AssignedTo, orNobody(deref(p.PreviousAssignment)))
 		}
 		if !t.Auto && !t.partial {
-			s.tell("task %s is taken from %s, to whom it was given by request", p.TaskID, t.AssignedTo)
+			s.tell("task %s is taken from %s, but a caller assigned it, so it must not be rebalanced", p.TaskID, t.AssignedTo)
 		}
 	default:
-		s.tell("task %s is given to %s (%s) while it is %s", p.TaskID, p.InstanceID, p.Reason, t.describe())
+		s.tell("task %s is assigned to %s (%s) while it is %s", p.TaskID, p.InstanceID, p.Reason, t.describe())
 	}
 	victim := t.holder
 	if t.Status != events.StatusPending {
@@ -82,9 +82,9 @@ func (s step) taken(reason string, p events.TaskAssigned) string {
 func (s step) fit(t *Task, i *Instance) {
 	switch {
 	case !i.Registered:
-		s.tell("task %s goes to %s, which is not registered", t.ID(), i.ID)
+		s.tell("task %s is assigned to %s, which is not registered", t.ID(), i.ID)
 	case !i.partial && !i.fits(t.Roleset):
-		s.tell("task %s asks for roles %s, and %s has %s", t.ID(), t.Roleset, i.ID, i.Roles)
+		s.tell("task %s requires roles %s, but %s has %s", t.ID(), t.Roleset, i.ID, i.Roles)
 	}
 }
 
@@ -98,7 +98,7 @@ func (s step) unassigned(p events.TaskUnassigned) {
 		s.tell("task %s is taken from %s while it is %s", p.TaskID, p.InstanceID, t.describe())
 	}
 	if !t.Open() {
-		s.tell("task %s is finished: %s", p.TaskID, t.describe())
+		s.tell("task %s is already finished: it is %s", p.TaskID, t.describe())
 	}
 	s.own(t, events.StatusPending, "", kindWaiting)
 	t.QueuedAt, t.ClaimedAt, t.AssignedSeq, t.PreviousAssignment = s.e.Timestamp, 0, 0, p.InstanceID
@@ -131,7 +131,7 @@ func (s step) claimed(p events.TaskClaimed) {
 	if waited {
 		s.fit(t, i)
 	} else if !i.Registered {
-		s.tell("task %s goes to %s, which is not registered", p.TaskID, p.WorkerID)
+		s.tell("task %s is assigned to %s, which is not registered", p.TaskID, p.WorkerID)
 	}
 	t.Attempt, t.Waited = p.Attempt, p.Waited
 	t.ClaimedAt, t.LastClaim = s.e.Timestamp, s.e.Timestamp

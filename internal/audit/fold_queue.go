@@ -111,7 +111,7 @@ func (t *Task) whereabouts() string {
 	case kindActive:
 		return "it is in progress with " + t.holder.ID
 	case kindOrphaned:
-		return "it is set aside from " + t.set.instance
+		return "it was set aside from " + t.set.instance
 	case kindNone:
 	}
 	if t.Status == events.StatusPending {

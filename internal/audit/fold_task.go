@@ -57,7 +57,7 @@ func finished(status string) bool {
 func (s step) find(id string, learn Task) *Task {
 	num, ok := taskNumber(id)
 	if !ok {
-		s.tell("%q is no task's id", id)
+		s.tell("%q is not a task id", id)
 		return nil
 	}
 	if t := s.tasks[num]; t != nil {
@@ -111,7 +111,7 @@ func (s step) touch(t *Task) { t.Seq, t.UpdatedAt = s.e.Seq, s.e.Timestamp }
 // was compares an event's previous status with the task's.
 func (s step) was(t *Task, status string) {
 	if t.Status != status {
-		s.tell("it says that task %s was %s, which is %s", t.ID(), status, t.describe())
+		s.tell("the event says that task %s was %s, but it was %s", t.ID(), status, t.describe())
 	}
 }
 
@@ -126,11 +126,11 @@ func (t *Task) describe() string {
 func (s step) created(p events.TaskCreated) {
 	num, ok := taskNumber(p.ID)
 	if !ok {
-		s.tell("%q is no task's id", p.ID)
+		s.tell("%q is not a task id", p.ID)
 		return
 	}
 	if num != s.e.Seq {
-		s.tell("task %s is not named by the event's seq, %d", p.ID, s.e.Seq)
+		s.tell("the id of task %s must be t- and the event's seq, %d", p.ID, s.e.Seq)
 	}
 	if t := s.tasks[num]; t != nil || s.Fold.deleted[num] {
 		s.tell("task %s was created before", p.ID)
@@ -139,7 +139,7 @@ func (s step) created(p events.TaskCreated) {
 		}
 	}
 	if p.Status != events.StatusPending || p.AssignedTo != nil || p.Attempt != 0 || p.CompletedAt != nil {
-		s.tell("task %s does not begin as pending, unassigned and never claimed", p.ID)
+		s.tell("task %s must start pending, unassigned and never claimed", p.ID)
 	}
 	t := &Task{
 		Num: num, Text: p.Text, Status: events.StatusPending, Priority: p.Priority, Metadata: document(p.Metadata),
@@ -159,7 +159,7 @@ func (s step) updated(p events.TaskUpdated) {
 	}
 	s.was(t, p.Status)
 	if t.Priority >= 0 && t.Priority != p.PreviousPriority {
-		s.tell("it says that the priority of task %s was %d, which is %d", p.ID, p.PreviousPriority, t.Priority)
+		s.tell("the event says that the priority of task %s was %d, but it was %d", p.ID, p.PreviousPriority, t.Priority)
 	}
 	s.touch(t)
 	if p.Changes.Text != nil {
@@ -195,7 +195,7 @@ func (s step) deletedTask(p events.TaskDeleted) {
 	}
 	s.was(t, p.PreviousStatus)
 	if owner := deref(p.PreviousAssignment); owner != t.AssignedTo {
-		s.tell("it says that task %s was with %s, but it is %s", p.ID, orNobody(owner), t.describe())
+		s.tell("the event says that %[2]s had task %[1]s, but it was %[3]s", p.ID, orNobody(owner), t.describe())
 	}
 	open, owner := t.Open(), t.AssignedTo
 	s.drop(t)

@@ -91,21 +91,21 @@ func TestFoldTellsWhatIsNotLawful(t *testing.T) {
 		"claimed by another":      {[]string{assignT3("w1", "requested", "null"), claimT3("w2", 1, 2)}, "claimed by w2 while it is assigned to w1"},
 		"attempt does not rise":   {[]string{claimT3("w1", 1, 1), unassignT3("w1", "in_progress"), claimT3("w1", 1, 1)}, "claimed as attempt 1 after attempt 1"},
 		"wrong waiting time":      {[]string{claimT3("w1", 1, 5)}, "task t-3 waited 1 ms, but the event says 5"},
-		"assigned twice":          {[]string{assignT3("w1", "requested", "null"), assignT3("w2", "requested", `"w1"`)}, "given to w2 (requested) while it is pending with w1"},
+		"assigned twice":          {[]string{assignT3("w1", "requested", "null"), assignT3("w2", "requested", `"w1"`)}, "assigned to w2 (requested) while it is pending with w1"},
 		"taken over":              {[]string{assignT3("w1", "instance_registered", "null"), assignT3("w2", "rebalanced", `"w1"`)}, ""},
-		"taken from who asked":    {[]string{assignT3("w1", "requested", "null"), assignT3("w2", "rebalanced", `"w1"`)}, "is taken from w1, to whom it was given by request"},
+		"taken from who asked":    {[]string{assignT3("w1", "requested", "null"), assignT3("w2", "rebalanced", `"w1"`)}, "is taken from w1, but a caller assigned it"},
 		"taken from nobody":       {[]string{unassignT3("w1", "pending")}, "is taken from w1 while it is pending"},
-		"given to a stranger":     {[]string{assignT3("w9", "requested", "null")}, "task t-3 goes to w9, which is not registered"},
+		"given to a stranger":     {[]string{assignT3("w9", "requested", "null")}, "task t-3 is assigned to w9, which is not registered"},
 		"created again":           {[]string{strings.Replace(createT3, "t-3", "t-3", 1)}, "task t-3 was created before"},
 		"unknown":                 {[]string{`task.deleted {"id":"t-2","previousStatus":"pending","previousAssignment":null}`}, "task t-2 was never created"},
 		"deleted":                 {[]string{`task.deleted {"id":"t-3","previousStatus":"pending","previousAssignment":null}`, claimT3("w1", 1, 2)}, "task t-3 was deleted before"},
-		"wrong previous priority": {[]string{`task.updated {"id":"t-3","changes":{"priority":1},"previousPriority":9,"status":"pending"}`}, "priority of task t-3 was 9, which is 50"},
-		"terms":                   {[]string{electW1, electW1}, "term 1 is not above the last one, 1"},
-		"registered before":       {[]string{registerW1}, "it says that w1 was not registered, which is"},
+		"wrong previous priority": {[]string{`task.updated {"id":"t-3","changes":{"priority":1},"previousPriority":9,"status":"pending"}`}, "priority of task t-3 was 9, but it was 50"},
+		"terms":                   {[]string{electW1, electW1}, "term 1 is not higher than the last term, 1"},
+		"registered before":       {[]string{registerW1}, "the event says that w1 was not registered, but it was"},
 		"gone before":             {[]string{`instance.failed {"id":"w8","roles":[],"tasksReassigned":0}`}, "w8 is not registered"},
-		"tasks of the dead":       {[]string{`instance.failed {"id":"w1","roles":["worker"],"tasksReassigned":2}`}, "2 tasks were taken from w1, which had 0"},
-		"no payload":              {[]string{`leader.elected []`}, "cannot be read"},
-		"a type from later":       {[]string{`task.progressed {}`}, "this program is older than the one that wrote it"},
+		"tasks of the dead":       {[]string{`instance.failed {"id":"w1","roles":["worker"],"tasksReassigned":2}`}, "2 tasks were taken from w1, but it had 0"},
+		"no payload":              {[]string{`leader.elected []`}, "it cannot be decoded"},
+		"a type from later":       {[]string{`task.progressed {}`}, "a newer version of the program wrote it"},
 		"flush":                   {[]string{`system.flushed {"redis":1,"timestamp":"x","firstSeq":1,"lastSeq":3}`, registerW1}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestFoldTellsWhatIsNotLawful(t *testing.T) {
 func TestFoldHoldsRolesAgainstTasks(t *testing.T) {
 	t.Parallel()
 	_, told := story(t, 1, 1, registerW1, electW1, createGPU, claimT3("w1", 1, 1))
-	if len(told) != 1 || !strings.Contains(told[0], `task t-3 asks for roles ["gpu"], and w1 has ["worker"]`) {
+	if len(told) != 1 || !strings.Contains(told[0], `task t-3 requires roles ["gpu"], but w1 has ["worker"]`) {
 		t.Errorf("told %q", told)
 	}
 }
@@ -136,7 +136,7 @@ func TestFoldKeepsTheLogsOrder(t *testing.T) {
 	for _, id := range []events.ID{{MS: 5, Seq: 1}, {MS: 4, Seq: 2}, {MS: 6, Seq: 4}, {MS: 6, Seq: 4}} {
 		f.Apply(events.Envelope{ID: id, Seq: id.Seq, Timestamp: id.MS, Type: events.TypeCircuitOpened, V: 1})
 	}
-	for i, part := range []string{"4-2 is earlier than 5-1", "events with seq 3 to 3 are missing", "6-4 comes where seq 5 must"} {
+	for i, part := range []string{"4-2 is earlier than 5-1", "events with seq 3 to 3 are missing", "6-4 is found instead of seq 5"} {
 		if i >= len(told) || !strings.Contains(told[i], part) {
 			t.Errorf("did not tell %q but %q", part, told)
 		}

@@ -47,7 +47,7 @@ func TestWhatIsSetAsideIsCompared(t *testing.T) {
 		"not listed": {func(ctx context.Context, d *day, _, _ string) error {
 			return d.client.ZRemRangeByRank(ctx, d.space.Orphaned(), 0, 0).Err()
 		}, func(d *day, active, _ string) []string {
-			return []string{"queue " + d.space.Orphaned() + " does not list " + active + ", with 1 tasks set aside from w1"}
+			return []string{"queue " + d.space.Orphaned() + " does not contain " + active + ", with 1 tasks set aside from w1"}
 		}},
 		"lost": {func(ctx context.Context, d *day, _, assigned string) error {
 			return d.client.ZRem(ctx, assigned, d.assigned).Err()
@@ -57,7 +57,7 @@ func TestWhatIsSetAsideIsCompared(t *testing.T) {
 		"strange": {func(ctx context.Context, d *day, active, _ string) error {
 			return d.client.ZAdd(ctx, active, redis.Z{Score: 1, Member: d.waiting}).Err()
 		}, func(d *day, active, _ string) []string {
-			return []string{"queue " + active + " holds " + d.waiting, "it was not set aside then"}
+			return []string{"queue " + active + " contains " + d.waiting, "it was not set aside then"}
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -214,5 +214,5 @@ func TestWhatWasAutoAssignedIsKnown(t *testing.T) {
 	if err := b.client.Rename(t.Context(), b.space.Orphans(seq+":auto"), b.space.Orphans("1:instance:auto")).Err(); err != nil {
 		t.Fatal(err)
 	}
-	names(t, b.verify(t), "key "+b.space.Orphans("1:instance:auto")+": the log knows nothing of it")
+	names(t, b.verify(t), "key "+b.space.Orphans("1:instance:auto")+": it is not in the log")
 }

@@ -28,7 +28,7 @@ type ReplayOptions struct {
 }
 
 // ErrBound is wrapped by the error of Replay for an invalid From or To.
-var ErrBound = errors.New("not a place in the log")
+var ErrBound = errors.New("not a position in the log")
 
 // Replayed counts what Replay read.
 type Replayed struct {
@@ -109,7 +109,7 @@ func bound(flag, text string, end bool) (events.ID, error) {
 		ms = at.UnixMilli()
 	}
 	if err != nil || ms < 0 {
-		return events.ID{}, fmt.Errorf("%s %q: %w: want an event's ID (1700000000000-42), a time (2026-01-02T03:04:05Z) or milliseconds since 1970", flag, text, ErrBound)
+		return events.ID{}, fmt.Errorf("%s %q: %w; pass an event ID (1700000000000-42), a time (2026-01-02T03:04:05Z) or milliseconds since 1970", flag, text, ErrBound)
 	}
 	if end {
 		return events.ID{MS: ms, Seq: math.MaxInt64}, nil

@@ -94,7 +94,7 @@ func (r Report) WriteTo(w io.Writer) (int64, error) {
 	}
 	fmt.Fprintf(&b, ", in %s.\n", (time.Duration(r.DurationMS) * time.Millisecond).Round(10*time.Millisecond))
 	if r.OK() {
-		b.WriteString("OK: what is stored equals the log.\n")
+		b.WriteString("OK: the stored data equals the log.\n")
 	} else {
 		fmt.Fprintf(&b, "BROKEN: %s.\n", amount(r.Total, "violation"))
 	}

@@ -93,9 +93,9 @@ func Verify(ctx context.Context, o Options) (*Report, error) {
 			report.DurationMS = time.Since(began).Milliseconds()
 			return report, nil
 		}
-		fmt.Fprintln(o.Progress, "a flush came in between: beginning again")
+		fmt.Fprintln(o.Progress, "a flush interrupted the comparison; starting again")
 	}
-	return nil, fmt.Errorf("verify: %w each of the %d times that it began", ErrFlushed, maxRuns)
+	return nil, fmt.Errorf("verify: %w; flushes interrupted all %d attempts; try again later", ErrFlushed, maxRuns)
 }
 
 // verify makes every comparison once.
@@ -112,13 +112,13 @@ func verify(ctx context.Context, o Options) (*Report, error) {
 		{fmt.Sprintf("folding the log up to seq %d", bounds.Seq), func(ctx context.Context) error { return v.to(ctx, bounds.Seq) }},
 		{"comparing tasks", v.tasks},
 		{"comparing instances", v.instances},
-		{"comparing the log's own hash and the leader", v.globals},
+		{"comparing the hash of the log and the leader", v.globals},
 		{"comparing queues", v.queues},
-		{"looking for keys that the log does not know", v.strays},
+		{"looking for keys that are not in the log", v.strays},
 		{"comparing the global state", v.state},
-		{"comparing the log of the metrics", v.metrics},
+		{"comparing the identity of the metrics' log", v.metrics},
 		{"comparing the task views in Postgres", v.rows},
-		{"looking at the log's end", v.tail.peek},
+		{"checking the end of the log", v.tail.peek},
 	} {
 		v.progress(part.what)
 		if err := part.do(ctx); err != nil {
@@ -127,7 +127,7 @@ func verify(ctx context.Context, o Options) (*Report, error) {
 	}
 	v.report.Base, v.report.Events, v.report.Last = v.fold.base, v.fold.count, v.fold.last
 	if !v.fold.whole {
-		v.report.note("The log begins at seq %d: objects older than that were compared as far as it tells, and counts were not.", v.fold.base)
+		v.report.note("The log begins at seq %d. Older objects were compared only as far as the log contains them, and counts were not compared.", v.fold.base)
 	}
 	return v.report, nil
 }
@@ -168,7 +168,7 @@ func (v *verifier) foreignLog(what, rebuild, followed string) {
 }
 
 func (v *verifier) foreign(f events.ForeignEntry) {
-	v.report.violation("log entry %s is no event: %v", f.EntryID, f.Reason)
+	v.report.violation("log entry %s is not an event: %v", f.EntryID, f.Reason)
 }
 
 func (v *verifier) progress(what string) {
@@ -183,7 +183,7 @@ func (v *verifier) to(ctx context.Context, seq int64) error {
 	}
 	if !there && !v.truncated {
 		v.truncated = true
-		v.report.violation("the log ends at %s, but seq %d was given: events are missing at its end", v.fold.last, seq)
+		v.report.violation("the log ends at %s, but seq %d was already used: events are missing at its end", v.fold.last, seq)
 	}
 	return nil
 }
@@ -245,7 +245,7 @@ func (v *verifier) run(ctx context.Context, script *lua.Script, args ...any) ([]
 func (v *verifier) at(ctx context.Context, reply []any) error {
 	seq, err := strconv.ParseInt(text(reply[0]), 10, 64)
 	if err != nil {
-		return fmt.Errorf("%s holds seq %q", v.keys.Log(), text(reply[0]))
+		return fmt.Errorf("%s contains the invalid seq %q", v.keys.Log(), text(reply[0]))
 	}
 	return v.to(ctx, seq)
 }
@@ -267,9 +267,9 @@ func (v *verifier) await(ctx context.Context, projection string, reached func() 
 		case <-timeout.C:
 			hint := ""
 			if n, err := v.Redis.Exists(ctx, v.keys.Lease(projection)).Result(); err == nil && n == 0 {
-				hint = "; no coordinator runs it: start one, and it goes on from there"
+				hint = "; no coordinator runs it; start one, and it continues from there"
 			}
-			v.report.violation("projection %s is stuck at seq %d: %s later it has not got to seq %d%s", projection, seq, v.Wait, v.fold.last.Seq, hint)
+			v.report.violation("projection %s is stuck at seq %d: it did not reach seq %[4]d within %[3]s%[5]s", projection, seq, v.Wait, v.fold.last.Seq, hint)
 			return false, nil
 		case <-ctx.Done():
 			return false, ctx.Err()
@@ -283,7 +283,7 @@ func (v *verifier) differs(object, field, log, stored string) {
 	if log == stored {
 		return
 	}
-	v.report.violation("%s: %s is %s, the log says %s", object, field, shown(stored), shown(log))
+	v.report.violation("%s: %s is %s, but the log says %s", object, field, shown(stored), shown(log))
 }
 
 // maxShown is how much of a value a violation shows, in bytes.

@@ -60,7 +60,7 @@ func (v *verifier) instance(i *Instance, stored []any) {
 	}
 	if !i.Registered {
 		if there {
-			v.report.violation("%s: the log says that it has left, but its hash is there", object)
+			v.report.violation("%s: the log says that it has left, but its hash exists", object)
 		}
 		for index, key := range map[int]string{
 			indexAlive: v.keys.Alive(), indexWorkers: v.keys.Workers(), indexRoles: v.keys.Roles(),
@@ -93,7 +93,7 @@ func (v *verifier) instance(i *Instance, stored []any) {
 // length compares how many entries a queue has.
 func (v *verifier) length(key string, stored any, log int64) {
 	if n, _ := number(stored); n != log && v.fold.whole {
-		v.report.violation("queue %s holds %d, the log says %d", key, n, log)
+		v.report.violation("queue %s has length %d, but the log says %d", key, n, log)
 	}
 }
 
@@ -114,12 +114,12 @@ func (v *verifier) instanceHash(i *Instance, object string, get func(int) string
 	if seen, ok := number(get(instanceLastSeen)); ok {
 		v.differs(object, "lastHeartbeat", iso(seen), get(instanceLastHeartbeat))
 	} else {
-		v.report.violation("%s: lastSeen is %s, not a time in ms", object, shown(get(instanceLastSeen)))
+		v.report.violation("%s: lastSeen is %s, which is not a time in ms", object, shown(get(instanceLastSeen)))
 	}
 	// A script that gives tasks to several instances writes the seq of one of its events to each,
 	// which is not always the last event about that instance.
 	if seq, ok := number(get(instanceSeq)); !ok || seq < i.Seq || seq > v.fold.last.Seq {
-		v.report.violation("%s: seq is %s, the log changed it last by seq %d and is at %d", object, shown(get(instanceSeq)), i.Seq, v.fold.last.Seq)
+		v.report.violation("%s: seq is %s, but the last event about it has seq %d, and the log is at %d", object, shown(get(instanceSeq)), i.Seq, v.fold.last.Seq)
 	}
 }
 
@@ -127,10 +127,10 @@ func (v *verifier) instanceHash(i *Instance, object string, get func(int) string
 func (v *verifier) indexes(i *Instance, object string, stored []any, hash bool) {
 	v.differs(object, v.keys.Roles(), i.Roles, text(stored[indexRoles]))
 	if stored[indexAlive] == nil {
-		v.report.violation("%s: it is not in %s, the log says that it is registered", object, v.keys.Alive())
+		v.report.violation("%s: it is not in %s, but the log says that it is registered", object, v.keys.Alive())
 	}
 	if worker := stored[indexWorkers] != nil; worker != i.Worker {
-		v.report.violation("%s: in %s it is %s, the log says %s", object, v.keys.Workers(), present(worker), present(i.Worker))
+		v.report.violation("%s: in %s it is %s, but the log says %s", object, v.keys.Workers(), present(worker), present(i.Worker))
 	}
 	v.differs(object, "score in "+v.keys.Stealable(), decimalSet(i.auto), wholeText(stored[indexStealable]))
 	if !hash {
@@ -141,7 +141,7 @@ func (v *verifier) indexes(i *Instance, object string, stored []any, hash bool) 
 		entry any
 	}{{v.keys.Alive(), stored[indexAlive]}, {v.keys.Workers(), stored[indexWorkers]}} {
 		if seen := text(stored[instanceLastSeen]); index.entry != nil && wholeText(index.entry) != seen {
-			v.report.violation("%s: its score in %s is %s, its hash says %s", object, index.key, wholeText(index.entry), seen)
+			v.report.violation("%s: its score in %s is %s, but its hash says %s", object, index.key, wholeText(index.entry), seen)
 		}
 	}
 	room := ""

@@ -25,7 +25,7 @@ func (v *verifier) strays(ctx context.Context) error {
 			v.report.Keys++
 			if name := text(name); !told[name] && v.stray(name) {
 				told[name] = true
-				v.report.violation("key %s: the log knows nothing of it", v.keys.Prefix()+name)
+				v.report.violation("key %s: it is not in the log", v.keys.Prefix()+name)
 			}
 		}
 		if cursor = text(reply[1]); cursor == "0" {

@@ -95,9 +95,9 @@ func (v *verifier) page(q *queue, page []any) {
 		log, here, instead := q.expect(member)
 		switch {
 		case !here:
-			v.report.violation("queue %s holds %s, the log says that %s", q.key, member, instead)
+			v.report.violation("queue %s contains %s, but the log says that %s", q.key, member, instead)
 		case log != unknown && log != stored:
-			v.report.violation("queue %s holds %s with score %d, the log says %d", q.key, member, stored, log)
+			v.report.violation("queue %s contains %s with score %d, but the log says %d", q.key, member, stored, log)
 		}
 	}
 }
@@ -111,7 +111,7 @@ func (v *verifier) ofTasks(key string, length func() int64, here func(*Task) boo
 		case ok && t == nil && !v.fold.whole && num < v.fold.base:
 			return unknown, true, "" // older than the log
 		case !ok || t == nil && !v.fold.deleted[num]:
-			return 0, false, "there is no such task"
+			return 0, false, "this task does not exist"
 		case t == nil:
 			return 0, false, "it is deleted"
 		case t.partial:
@@ -143,9 +143,9 @@ func (v *verifier) globalQueues() []*queue {
 		v.ofInstances(v.keys.Alive(), func() int64 { return v.fold.living },
 			func(i *Instance) bool { return i.Registered }, "it is not registered"),
 		v.ofInstances(v.keys.Workers(), anyLength,
-			func(i *Instance) bool { return i.Registered && i.Worker }, "it is no registered worker"),
+			func(i *Instance) bool { return i.Registered && i.Worker }, "it is not a registered worker"),
 		v.ofInstances(v.keys.Available(), anyLength,
-			func(i *Instance) bool { return i.Registered && i.Worker }, "it is no registered worker"),
+			func(i *Instance) bool { return i.Registered && i.Worker }, "it is not a registered worker"),
 		v.ofInstances(v.keys.Stealable(), anyLength,
 			func(i *Instance) bool { return i.auto > 0 }, "nothing is auto-assigned to it"),
 	}
@@ -178,7 +178,7 @@ func (v *verifier) expectOrphaned(member string) (int64, bool, string) {
 		Reason     string `json:"reason"`
 	}
 	if err := json.Unmarshal([]byte(member), &entry); err != nil {
-		return 0, false, "an entry there is JSON"
+		return 0, false, "every entry is JSON"
 	}
 	o := v.fold.orphans[entry.Queue]
 	switch {
@@ -200,7 +200,7 @@ func (v *verifier) unlisted() {
 		key := v.keys.Orphans(name)
 		if o := v.fold.orphans[name]; len(o.left) > 0 && !v.orphaned[key] {
 			v.orphaned[key] = true
-			v.report.violation("queue %s does not list %s, with %d tasks set aside from %s", v.keys.Orphaned(), key, len(o.left), o.instance)
+			v.report.violation("queue %s does not contain %s, which has %d tasks that were set aside from %s", v.keys.Orphaned(), key, len(o.left), o.instance)
 		}
 	}
 }

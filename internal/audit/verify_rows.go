@@ -33,7 +33,7 @@ func (v *verifier) rows(ctx context.Context) error {
 				return err
 			}
 			if at != v.fold.last {
-				v.report.violation("projection tasks has its checkpoint at %s, the log is at %s there", at, v.fold.last)
+				v.report.violation("projection tasks has its checkpoint at %s, but the log has %s at that position", at, v.fold.last)
 			}
 			merge = &rowMerge{verifier: v, tasks: v.fold.Tasks()}
 			return nil
@@ -72,11 +72,11 @@ func (m *rowMerge) add(row *projections.TaskRow) {
 		if row.Num < m.fold.base && row.Num > m.fold.flushedViews {
 			return
 		}
-		what := "knows no such task"
+		what := "does not contain this task"
 		if m.fold.deleted[row.Num] {
 			what = "has deleted it"
 		}
-		m.report.violation("Postgres row %s: it is there, the log %s", row.ID, what)
+		m.report.violation("Postgres row %s: it exists, but the log %s", row.ID, what)
 		return
 	}
 	m.row(m.tasks[0], row)
@@ -87,7 +87,7 @@ func (m *rowMerge) add(row *projections.TaskRow) {
 func (m *rowMerge) missing(num *int64) {
 	for len(m.tasks) > 0 && (num == nil || m.tasks[0].Num < *num) {
 		if t := m.tasks[0]; !t.partial {
-			m.report.violation("Postgres row %s: it is missing, the log says that the task is %s", t.ID(), t.describe())
+			m.report.violation("Postgres row %s: it is missing, but the log says that the task is %s", t.ID(), t.describe())
 		}
 		m.tasks = m.tasks[1:]
 	}

@@ -36,12 +36,12 @@ func (v *verifier) task(num int64, stored []any) {
 	there := slices.ContainsFunc(stored[:taskFields], func(field any) bool { return field != nil })
 	switch {
 	case t == nil && there:
-		v.report.violation("task t-%d: the log has deleted it, but its hash is there", num)
+		v.report.violation("task t-%d: the log has deleted it, but its hash exists", num)
 		return
 	case t == nil, !there && !t.Open(): // a finished task is deleted after its retention
 		return
 	case !there:
-		v.report.violation("task %s: its hash is missing, the log says that it is %s", t.ID(), t.describe())
+		v.report.violation("task %s: its hash is missing, but the log says that it is %s", t.ID(), t.describe())
 		return
 	}
 	get := func(i int) string { return text(stored[i]) }
@@ -94,7 +94,7 @@ func (v *verifier) places(t *Task, scores []any) {
 		case !there:
 			v.missing(t, p.key)
 		case stored != p.rank:
-			v.report.violation("task %s: its score in queue %s is %d, the log says %d", t.ID(), p.key, stored, p.rank)
+			v.report.violation("task %s: its score in queue %s is %d, but the log says %d", t.ID(), p.key, stored, p.rank)
 		}
 	}
 }
@@ -109,5 +109,5 @@ func (v *verifier) waitingKey(roleset string) string {
 
 // missing reports a task that is not in its queue.
 func (v *verifier) missing(t *Task, queue string) {
-	v.report.violation("task %s: it is not in queue %s, the log says that %s", t.ID(), queue, t.whereabouts())
+	v.report.violation("task %s: it is not in queue %s, but the log says that %s", t.ID(), queue, t.whereabouts())
 }

@@ -67,10 +67,10 @@ type DifferentError struct {
 func (e *DifferentError) Error() string {
 	parts := make([]string, 0, len(e.Ours))
 	for _, name := range slices.Sorted(maps.Keys(e.Ours)) {
-		parts = append(parts, fmt.Sprintf("--%s is %s here, and %s at the coordinators of this namespace that run", name, e.Ours[name], e.Theirs[name]))
+		parts = append(parts, fmt.Sprintf("--%s is %s, but the running coordinators of this namespace have %s", name, e.Ours[name], e.Theirs[name]))
 	}
-	return strings.Join(parts, "; ") + ". Start this one with their value, or stop them first. " +
-		"To change it one coordinator after the other, start each with --replace-settings"
+	return strings.Join(parts, "; ") + "; start this coordinator with their value, or stop them first; " +
+		"to change the value one coordinator at a time, start each with --replace-settings"
 }
 
 // Member is one coordinator of a namespace's fleet. It is safe for concurrent use.
@@ -110,14 +110,14 @@ func (m *Member) Join(ctx context.Context, replace bool) error {
 		case left < 0 || before > 0 && left > before:
 			return problem // a coordinator renews them, or the key has lost its expiry
 		case before == 0: // the first look
-			m.logger.InfoContext(ctx, "other settings were in use a moment ago: waiting to see whether a coordinator with them still runs",
+			m.logger.InfoContext(ctx, "other settings were in use a moment ago; waiting for their lease to expire",
 				"difference", problem, "at_most", left.String())
 		}
 		before = left
 		select {
 		case <-time.After(min(askEvery, left+time.Millisecond)):
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the end of other settings: %w", ctx.Err())
+			return fmt.Errorf("wait for the lease of the other settings: %w", ctx.Err())
 		}
 	}
 }
@@ -143,9 +143,9 @@ func (m *Member) Keep(ctx context.Context) {
 		m.mu.Unlock()
 		switch {
 		case problem != nil && before == nil:
-			m.logger.ErrorContext(ctx, "this coordinator does not fit the others of its namespace", "error", problem)
+			m.logger.ErrorContext(ctx, "this coordinator conflicts with the others of its namespace", "error", problem)
 		case problem == nil && before != nil:
-			m.logger.InfoContext(ctx, "this coordinator fits the others of its namespace again")
+			m.logger.InfoContext(ctx, "this coordinator no longer conflicts with the others of its namespace")
 		}
 	}
 }

@@ -34,7 +34,7 @@ func (f *run) complete(ctx context.Context, tasks *int64) (*Result, error) {
 				for _, family := range Families {
 					f.log.InfoContext(ctx, "flushed a pattern", "pattern", f.Prefix+family+":*", "keys", deleted[family])
 				}
-				f.log.WarnContext(ctx, "the flush is done", "keys", result.Redis.KeysDeleted, "tasks", rows)
+				f.log.WarnContext(ctx, "the flush is complete", "keys", result.Redis.KeysDeleted, "tasks", rows)
 				return result, nil
 			}
 		}
@@ -45,7 +45,7 @@ func (f *run) complete(ctx context.Context, tasks *int64) (*Result, error) {
 		if leaseLost(ctx, err) || errors.Is(err, errCrash) {
 			return nil, err
 		}
-		f.log.ErrorContext(ctx, "deleting what is flushed failed; trying again", "error", err)
+		f.log.ErrorContext(ctx, "cannot delete the flushed keys; retrying", "error", err)
 		if !sleep(ctx, time.Second) {
 			return nil, err
 		}
@@ -124,15 +124,15 @@ func (f *run) leave(ctx, held context.Context, why error) (*Result, error) {
 		return nil, why
 	}
 	if !leaseLost(held, why) {
-		f.log.WarnContext(ctx, "the flush is left for another coordinator to finish", "error", why)
+		f.log.WarnContext(ctx, "cannot finish the flush; another coordinator will finish it", "error", why)
 		leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
 		defer cancel()
 		if err := f.releaseLease(leave); err != nil {
-			f.log.WarnContext(ctx, "the flush's lease was not given back and ends by itself", "error", err)
+			f.log.WarnContext(ctx, "cannot release the flush's lease; it expires by itself", "error", err)
 		}
 		return nil, api.Internal(api.OutcomeUnknown)
 	}
-	f.log.WarnContext(ctx, "another coordinator goes on with the flush")
+	f.log.WarnContext(ctx, "another coordinator continues the flush")
 	for {
 		state, err := f.readState(ctx)
 		switch {
@@ -140,7 +140,7 @@ func (f *run) leave(ctx, held context.Context, why error) (*Result, error) {
 		case state.Ended.ID == f.id:
 			return f.result(state.Ended.Keys, state.Ended.Tasks, state.Ended.At)
 		case state.ID != f.id:
-			return nil, flushUndone("another coordinator has undone it, since this one was not heard of for too long")
+			return nil, flushUndone("another coordinator undid it, because this one was silent for too long")
 		}
 		if !sleep(ctx, 50*time.Millisecond) {
 			return nil, api.Internal(api.OutcomeUnknown)
@@ -153,11 +153,11 @@ func (f *run) giveUp(ctx context.Context, why error) error {
 	if errors.Is(why, errCrash) {
 		return why
 	}
-	f.log.WarnContext(ctx, "the flush is undone: nothing was deleted", "reason", why)
+	f.log.WarnContext(ctx, "the flush is undone; nothing was deleted", "reason", why)
 	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
 	defer cancel()
 	if err := f.undo(leave); err != nil {
-		f.log.ErrorContext(ctx, "the flush could not be undone yet; the monitor does it when its lease has ended", "error", err)
+		f.log.ErrorContext(ctx, "cannot undo the flush; the monitor undoes it after its lease expires", "error", err)
 	}
 	switch {
 	case errors.Is(why, taskview.ErrUnavailable):
@@ -170,7 +170,7 @@ func (f *run) giveUp(ctx context.Context, why error) error {
 	case errors.Is(why, errViewBehindFence):
 		return flushUndone(errViewBehindFence.Error())
 	case ctx.Err() != nil:
-		return flushUndone("it took too long, or the coordinator stops")
+		return flushUndone("it took too long, or the coordinator is stopping")
 	}
 	return why
 }

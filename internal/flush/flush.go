@@ -61,7 +61,7 @@ type Order struct {
 // Flush runs a flush. Once it has begun, it runs to its end even if ctx ends before.
 func (f *Flusher) Flush(ctx context.Context, o Order) (*Result, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("%w: the caller has not waited for the flush to begin: %w", lua.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: the call ended before the flush began: %w", lua.ErrUnavailable, err)
 	}
 	id := rand.Text()
 	run := f.newRun(id, "run:"+id, f.Logger.With("flush", id))

@@ -23,7 +23,7 @@ func (f *run) recover(ctx context.Context) (isFenced bool, err error) {
 		return state.Phase != draining, nil
 	}
 	f.id, f.include, f.log = state.ID, state.Rows, f.log.With("flush", state.ID)
-	f.log.WarnContext(ctx, "the coordinator that carried out a flush is gone; going on with it", "phase", state.Phase)
+	f.log.WarnContext(ctx, "the coordinator that ran a flush is gone; continuing the flush", "phase", state.Phase)
 	held, release := f.holdLease(ctx)
 	defer release()
 	err = f.goOn(held, state)
@@ -44,12 +44,12 @@ func (f *run) goOn(ctx context.Context, state state) error {
 	tasks, forward := state.Tasks, state.Phase == deleting
 	if state.Phase == fenced && state.Rows {
 		if f.Rows == nil {
-			return errors.New("commands stay fenced off: a flush that deletes rows in Postgres was left behind, and this coordinator " +
-				"has no Postgres to ask what became of them (start one with --database-url)")
+			return errors.New("recover the interrupted flush: it also deletes rows in Postgres, and this coordinator has no Postgres; " +
+				"commands are rejected until a coordinator with --database-url finishes the flush")
 		}
 		n, deleted, err := f.Rows.Decide(ctx, f.id)
 		if err != nil {
-			return fmt.Errorf("commands stay fenced off until Postgres tells what became of a flush that was left behind: %w", err)
+			return fmt.Errorf("recover the interrupted flush: read its outcome in Postgres: %w; commands are rejected until this succeeds", err)
 		}
 		if forward = deleted; deleted {
 			tasks = &n
@@ -59,7 +59,7 @@ func (f *run) goOn(ctx context.Context, state state) error {
 		_, err := f.complete(ctx, tasks)
 		return err
 	}
-	f.log.WarnContext(ctx, "the flush is undone: nothing was deleted")
+	f.log.WarnContext(ctx, "the flush is undone; nothing was deleted")
 	return f.undo(ctx)
 }
 

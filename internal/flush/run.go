@@ -32,9 +32,9 @@ type run struct {
 }
 
 var (
-	errFlushLost       = errors.New("another coordinator has taken the flush over")
+	errFlushLost       = errors.New("another coordinator has taken over the flush")
 	errOutcomeOfFlush  = errors.New("it is not known whether the task view's rows were deleted")
-	errViewBehindFence = errors.New("the task view did not come to the log's end in time")
+	errViewBehindFence = errors.New("the task view did not reach the end of the log in time")
 )
 
 const (
@@ -74,7 +74,7 @@ func (f *run) run(ctx context.Context, envelope string, limit int) (*Result, err
 	if err := f.begin(ctx, envelope, limit); err != nil {
 		return nil, err
 	}
-	f.log.WarnContext(ctx, "a flush begins: all data will be deleted", "postgres", f.include)
+	f.log.WarnContext(ctx, "a flush has begun; all data will be deleted", "postgres", f.include)
 	held, release := f.holdLease(ctx)
 	defer release()
 	tasks, err := f.prepare(held)
@@ -141,7 +141,7 @@ func (f *run) prepare(ctx context.Context) (tasks *int64, err error) {
 	if errors.Is(err, taskview.ErrRowsKept) {
 		return nil, err
 	}
-	f.log.ErrorContext(ctx, "Postgres did not confirm that rows were deleted; asking until it tells", "error", err)
+	f.log.ErrorContext(ctx, "Postgres did not confirm that the rows were deleted; asking until it replies", "error", err)
 	return f.decide(ctx)
 }
 

@@ -21,11 +21,11 @@ const (
 
 var (
 	calls = prometheus.NewDesc("claudebench_commands_total",
-		"Calls of commands that this coordinator has ended, by method and outcome.", []string{"method", "outcome"}, nil)
+		"Calls that this coordinator has completed, by method and outcome.", []string{"method", "outcome"}, nil)
 	durations = prometheus.NewDesc("claudebench_command_duration_seconds",
-		"How long calls of commands took in this coordinator, whatever their outcome.", []string{"method"}, nil)
+		"Duration of the calls in this coordinator, whatever the outcome.", []string{"method"}, nil)
 	circuits = prometheus.NewDesc("claudebench_circuit_state",
-		"1 for the state that the method's circuit breaker is in, in this coordinator.", []string{"method", "state"}, nil)
+		"1 for the current state of the method's circuit breaker in this coordinator.", []string{"method", "state"}, nil)
 )
 
 // callCollector collects the commands of this coordinator.

@@ -71,7 +71,7 @@ func newRegistry(s Sources) (*prometheus.Registry, error) {
 		s.Version = "unknown"
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "claudebench_build_info", Help: "Always 1; the label tells the version that runs.",
+		Name: "claudebench_build_info", Help: "Always 1; the label version is the running version.",
 		ConstLabels: prometheus.Labels{"version": s.Version},
 	})
 	info.Set(1)

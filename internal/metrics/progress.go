@@ -12,13 +12,13 @@ var (
 	applied = prometheus.NewDesc("claudebench_projection_events_applied_total",
 		"Events that this coordinator has applied to the projection.", byProjection, nil)
 	bad = prometheus.NewDesc("claudebench_projection_bad_entries_total",
-		"Entries of the log that are no events, which this coordinator passed over.", byProjection, nil)
+		"Log entries that this coordinator skipped because they are not events.", byProjection, nil)
 	rebuilds = prometheus.NewDesc("claudebench_projection_rebuilds_total",
-		"How often this coordinator began the projection anew because the log was rolled back.", byProjection, nil)
+		"Rebuilds of the projection by this coordinator because the log was rolled back.", byProjection, nil)
 	leases = prometheus.NewDesc("claudebench_projection_lease_held",
 		"1 while this coordinator runs the projection.", byProjection, nil)
 	failing = prometheus.NewDesc("claudebench_projection_failing",
-		"1 while something keeps this coordinator from running the projection on.", byProjection, nil)
+		"1 while an error stops this coordinator from running the projection.", byProjection, nil)
 )
 
 // progressCollector collects what this coordinator has done on projections.

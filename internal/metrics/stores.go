@@ -15,23 +15,23 @@ const patience = time.Second
 
 var (
 	redisUp = prometheus.NewDesc("claudebench_redis_up",
-		"1 if Redis answered within a second and takes commands.", nil, nil)
+		"1 if Redis replied within a second and accepts commands.", nil, nil)
 	postgresUp = prometheus.NewDesc("claudebench_postgres_up",
-		"1 if Postgres answered within a second, and has been migrated.", nil, nil)
+		"1 if Postgres replied within a second and is migrated.", nil, nil)
 
 	logSeq = prometheus.NewDesc("claudebench_log_last_seq",
-		"Number of the log's last event.", nil, nil)
+		"The seq of the last event in the log.", nil, nil)
 	logEvents = prometheus.NewDesc("claudebench_log_events",
-		"Events that the log keeps.", nil, nil)
+		"Events in the log.", nil, nil)
 	counted = prometheus.NewDesc("claudebench_events_total",
 		"Events since the last flush, by type, as the metrics projection has counted them.", []string{"type"}, nil)
 	lagEvents = prometheus.NewDesc("claudebench_projection_lag_events",
 		"Events of the log that the projection has not applied.", byProjection, nil)
 	lagSeconds = prometheus.NewDesc("claudebench_projection_lag_seconds",
-		"Age of the oldest event that the projection has not applied; 0 when it has all.", byProjection, nil)
+		"Age of the oldest event that the projection has not applied; 0 if it has applied all.", byProjection, nil)
 
 	instances = prometheus.NewDesc("claudebench_instances",
-		"Instances that live.", nil, nil)
+		"Live instances.", nil, nil)
 	workers = prometheus.NewDesc("claudebench_workers",
 		"Live instances with the role worker.", nil, nil)
 	failed = prometheus.NewDesc("claudebench_instances_failed_recently",
@@ -42,18 +42,18 @@ var (
 	tasks = prometheus.NewDesc("claudebench_tasks",
 		"Tasks by status, as the state projection has counted them.", []string{"status"}, nil)
 	queued = prometheus.NewDesc("claudebench_queue_tasks",
-		"Tasks that wait to be claimed, or to be put back into a queue, by where they wait.", []string{"queue"}, nil)
+		"Tasks that wait to be claimed or to be returned to a queue, by queue.", []string{"queue"}, nil)
 	roleSets = prometheus.NewDesc("claudebench_queue_role_sets",
-		"Sets of roles that open tasks ask for; there can be 64.", nil, nil)
+		"Different sets of roles that open tasks require; at most 64.", nil, nil)
 	orphanQueues = prometheus.NewDesc("claudebench_orphan_queues",
-		"Queues of instances that are gone, whose tasks are yet to be put back.", nil, nil)
+		"Queues of dead or departed instances with tasks that are not yet returned.", nil, nil)
 	waits = prometheus.NewDesc("claudebench_task_wait_seconds",
-		"How long tasks had waited when they were claimed, since the last flush.", nil, nil)
+		"Time that tasks waited before they were claimed, since the last flush.", nil, nil)
 	runs = prometheus.NewDesc("claudebench_task_run_seconds",
-		"How long finished tasks took from their last claim, since the last flush.", nil, nil)
+		"Time from the last claim of finished tasks to their end, since the last flush.", nil, nil)
 
 	fenced = prometheus.NewDesc("claudebench_flush_fenced",
-		"1 while a flush keeps commands off.", nil, nil)
+		"1 while a flush rejects commands.", nil, nil)
 )
 
 // storeCollector collects the values in Redis and Postgres, which are the same for every
@@ -76,7 +76,7 @@ func (c *storeCollector) Collect(to chan<- prometheus.Metric) {
 	case err == nil:
 		collectGauges(to, g)
 	case !errors.Is(err, lua.ErrUnavailable): // redis_up reports that one
-		c.Logger.Error("what Redis holds is missing in /metrics by a fault of ours", "error", err)
+		c.Logger.Error("the values from Redis are missing in /metrics; please report this bug of the coordinator", "error", err)
 	}
 }
 

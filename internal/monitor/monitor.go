@@ -29,9 +29,9 @@ func Run(ctx context.Context, sweep func(context.Context) error, interval time.D
 		case ctx.Err() != nil:
 			return
 		case err != nil && !failing:
-			logger.WarnContext(ctx, "the monitor cannot look for dead instances; it goes on trying", "error", err)
+			logger.WarnContext(ctx, "the monitor cannot check for dead instances; retrying", "error", err)
 		case err == nil && failing:
-			logger.InfoContext(ctx, "the monitor looks for dead instances again")
+			logger.InfoContext(ctx, "the monitor checks for dead instances again")
 		}
 		failing = err != nil
 	}

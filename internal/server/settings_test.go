@@ -85,7 +85,7 @@ func TestOtherSettingsAfterAKill(t *testing.T) {
 	if err := s.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(log.String(), "waiting to see whether a coordinator with them still runs") {
+	if !strings.Contains(log.String(), "waiting for their lease to expire") {
 		t.Errorf("the log does not tell of the wait: %s", &log)
 	}
 }
