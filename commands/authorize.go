@@ -18,7 +18,7 @@ func (c *Coordinator) authorize(r api.Request, m *command.Method) (api.Token, *a
 	}
 	token, ok := c.tokens.Token(r.Caller)
 	if !ok || r.Caller == "" {
-		return api.Token{}, api.Unauthorized("a token that is in use")
+		return api.Token{}, api.Unauthorized("a valid token")
 	}
 	if slices.ContainsFunc(token.Roles, func(role string) bool { return slices.Contains(m.Roles, role) }) {
 		return token, nil

@@ -135,7 +135,7 @@ func New(o Options) (*Coordinator, error) {
 	var circuits []*breaker.Circuit
 	for _, m := range c.list {
 		if c.methods[m.Name] != nil {
-			return nil, fmt.Errorf("method %s is in the list twice", m.Name)
+			return nil, fmt.Errorf("method %s is listed twice", m.Name)
 		}
 		c.methods[m.Name] = m
 		if m.Effect != command.Reads {
@@ -256,7 +256,7 @@ func (c *Coordinator) perform(ctx context.Context, m *command.Method, request ap
 	}
 	failed, known := command.APIError(err)
 	if !known {
-		c.logger.ErrorContext(ctx, "a command failed by a fault of ours", "method", request.Method, "error", err)
+		c.logger.ErrorContext(ctx, "a command failed because of a bug in the coordinator; please report it", "method", request.Method, "error", err)
 	}
 	return nil, failed
 }

@@ -49,12 +49,12 @@ func TestRolesOfMethods(t *testing.T) {
 		// A caller without a token, or with a revoked one, may call nothing, even if the transport
 		// let it in.
 		for _, name := range []string{"", "mallory"} {
-			f.MayNot(name, "a token that is in use", m.Name, `{}`)
+			f.MayNot(name, "a valid token", m.Name, `{}`)
 		}
 	}
 	f.MayNot("audit", "task.create needs a token with the role agent, operator or admin; this one has auditor", "task.create", `{"text":"x"}`)
 	delete(tokens, "alice") // revoked: the next call is rejected
-	f.MayNot("alice", "a token that is in use", "task.get", `{"id":"t-1"}`)
+	f.MayNot("alice", "a valid token", "task.get", `{"id":"t-1"}`)
 }
 
 // An agent acts only for the instances that were registered with its token.

@@ -77,7 +77,7 @@ func (b Bound[A]) Run(ctx context.Context, scripts Scripts, a A) (any, error) {
 // RunCommand runs the script of a command: context, subject and calls come first.
 func (b Bound[A]) RunCommand(ctx context.Context, scripts Scripts, context, subject, calls string, a A) (any, error) {
 	if !b.guarded {
-		return nil, fmt.Errorf("run %s: it is no command's script", b.Name)
+		return nil, fmt.Errorf("run %s: it is not the script of a command", b.Name)
 	}
 	return scripts.Run(ctx, b.Script, b.CommandArgs(context, subject, calls, a)...)
 }

@@ -71,7 +71,7 @@ func (l lot) settle(reply any, err error) {
 		case err != nil || len(l.calls) == 1:
 			c.reply, c.err = reply, err
 		case !ok || len(replies) != len(l.calls):
-			c.err = fmt.Errorf("a lot of %d calls was answered %T", len(l.calls), reply)
+			c.err = fmt.Errorf("run a lot of %d calls: the script returned %T, not a list", len(l.calls), reply)
 		default:
 			c.reply = replies[i]
 			if failed, ok := c.reply.(error); ok {

@@ -22,7 +22,7 @@ func OpenLog(ctx context.Context, cfg RedisConfig) (string, error) {
 		return "", fmt.Errorf("read the identity of the global state's log: %w", err)
 	}
 	if err := cfg.Client.HSetNX(ctx, cfg.Keys.Log(), "identity", cmp.Or(kept, rand.Text())).Err(); err != nil {
-		return "", fmt.Errorf("give the log an identity: %w", err)
+		return "", fmt.Errorf("store the identity of the log: %w", err)
 	}
 	identity, err := cfg.Client.HGet(ctx, cfg.Keys.Log(), "identity").Result()
 	if err != nil {
@@ -59,15 +59,15 @@ func (t *Tasks) confirm(ctx context.Context) error {
 		return err
 	}
 	if identity == "" {
-		identity = "without an identity: it was replaced, or lost its data,"
+		identity = "without an identity (it was replaced or has lost its data)"
 	}
 	return foreign(t.cfg.Identity, identity)
 }
 
 func foreign(stored, identity string) error {
-	return fmt.Errorf("the task views follow the log %s, and this Redis holds the log %s: %w; nothing was changed. "+
-		"Give each fleet its own --database-url or --namespace. If this log replaces that one, as when Redis has lost its data, "+
-		"run 'claudebench rebuild tasks --take-over', which deletes the other log's rows", stored, identity, events.ErrForeignLog)
+	return fmt.Errorf("the task views follow the log %s, but this Redis holds the log %s: %w; nothing was changed; "+
+		"use another --database-url or --namespace for each fleet; if this log replaces the other, for example because Redis lost its data, "+
+		"run 'claudebench rebuild tasks --take-over', which deletes the rows of the other log", stored, identity, events.ErrForeignLog)
 }
 
 // Identify compares the identity stored with the checkpoint, so that a coordinator refuses to start
@@ -118,7 +118,7 @@ func (t *Tasks) adopt(ctx context.Context) error {
 		if !t.cfg.TakeOver {
 			return t.compare(stored)
 		}
-		t.cfg.Logger.WarnContext(ctx, "the task views followed another log and are built again", "log", t.cfg.Identity)
+		t.cfg.Logger.WarnContext(ctx, "rebuilding the task views, which followed another log", "log", t.cfg.Identity)
 		var b pgx.Batch
 		b.Queue(t.sql(`DELETE FROM {schema}tasks`))
 		b.Queue(t.sql(`UPDATE {schema}projection_checkpoints SET id = '0-0', seq = 0, at = to_timestamp(0), log = $2 WHERE name = $1`),

@@ -41,7 +41,7 @@ func OpenPool(ctx context.Context, url, namespace string) (*Pool, error) {
 	switch path := settings["search_path"]; {
 	case path == "":
 	case p.schema != "":
-		return nil, errors.New("the database URL sets search_path, and the namespace decides the schema: leave one of them out")
+		return nil, errors.New("the database URL sets search_path, but the namespace decides the schema; remove one of them")
 	default:
 		if p.schema = soleSchema(path); p.schema != "" {
 			p.mustExist = true
@@ -75,10 +75,10 @@ func (p *Pool) migrate(ctx context.Context, log *slog.Logger) error {
 	if p.mustExist {
 		var exists bool
 		if err := p.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)`, p.schema).Scan(&exists); err != nil {
-			return fmt.Errorf("look for the schema of the database URL: %w", err)
+			return fmt.Errorf("find the schema of the database URL: %w", err)
 		}
 		if !exists {
-			return fmt.Errorf("the search_path of the database URL names the schema %q, which does not exist: create it first", p.schema)
+			return fmt.Errorf("the search_path of the database URL names the schema %q, which does not exist; create it first", p.schema)
 		}
 	}
 	return migrations.Up(ctx, p.Pool, p.schema, log)
@@ -214,8 +214,8 @@ func unreadable(url string, err error) error {
 	if err != nil && !strings.Contains(url, "@") && !strings.Contains(url, "password") {
 		return fmt.Errorf("read the database URL: %w", err)
 	}
-	return errors.New("read the database URL: it is not of the form postgres://user:password@host:port/database?sslmode=… " +
-		"(in a password, letters such as / ? # @ : and % are written %2F, %3F, %23, %40, %3A and %25; or give it as PGPASSWORD)")
+	return errors.New("read the database URL: it is not of the form postgres://user:password@host:port/database?sslmode=…; " +
+		"in a password, write / ? # @ : and % as %2F, %3F, %23, %40, %3A and %25, or set the password in PGPASSWORD")
 }
 
 // maxConnect bounds one attempt to connect if the URL has no connect_timeout, so that callers fail

@@ -24,7 +24,7 @@ import (
 // ErrCheckpointMoved is wrapped by the error of Apply if the stored checkpoint is not the one that
 // the batch starts from: another coordinator applied it first, or the projection was reset. Nothing
 // was written. The caller reads the checkpoint again and continues from there.
-var ErrCheckpointMoved = errors.New("the projection's checkpoint has moved")
+var ErrCheckpointMoved = errors.New("the projection's checkpoint has changed")
 
 // Projection is a fold of the log with a checkpoint. Its methods are safe for concurrent use, even
 // from several processes.
@@ -48,7 +48,7 @@ type Projection interface {
 
 // moved returns an error that says where the checkpoint is and where the batch begins.
 func moved(name string, after events.ID, stored string) error {
-	return fmt.Errorf("apply to %s after %s, which is at %q: %w", name, after, stored, ErrCheckpointMoved)
+	return fmt.Errorf("apply a batch after %[2]s to %[1]s, whose checkpoint is %[3]q: %[4]w", name, after, stored, ErrCheckpointMoved)
 }
 
 // foldAll folds every event of a batch, in order. An event that this program does not know is an

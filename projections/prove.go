@@ -10,7 +10,7 @@ import (
 
 // ErrIncompleteLog is wrapped by the error of a rebuild that was refused because the log cannot
 // restore what the rebuild would delete. Nothing was deleted.
-var ErrIncompleteLog = errors.New("the log is incomplete, and what was made of it is kept")
+var ErrIncompleteLog = errors.New("the log is incomplete; the data built from it is kept")
 
 // prove reads the whole log and returns an error if a fold of it would not restore everything. The
 // log must begin with the first event ever or with a flush, have no gap up to the last seq given,
@@ -28,17 +28,17 @@ func prove(ctx context.Context, reader *events.Reader) (events.Bounds, error) {
 		case err != nil:
 			return bounds, err
 		case entry.ID.Seq == next && next == bounds.Base && next > 1 && entry.Envelope.Type != events.TypeSystemFlushed:
-			return bounds, fmt.Errorf("%w: its first event is %s, which is neither number 1 nor system.flushed", ErrIncompleteLog, entry.ID)
+			return bounds, fmt.Errorf("%w: its first event is %s, which does not have seq 1 and is not system.flushed", ErrIncompleteLog, entry.ID)
 		}
 		if entry.Err == nil {
 			if err := entry.Envelope.Known(); err != nil {
-				return bounds, fmt.Errorf("the log holds what this program does not know, and what was made of it is kept: %w", err)
+				return bounds, fmt.Errorf("the log contains an event that this program does not know; the data built from it is kept: %w", err)
 			}
 		}
 		next = entry.ID.Seq + 1
 	}
 	if next <= bounds.Seq {
-		return bounds, fmt.Errorf("%w: it ends before seq %d, and the last one given is %d", ErrIncompleteLog, next, bounds.Seq)
+		return bounds, fmt.Errorf("%w: it ends before seq %d, but the last event had seq %d", ErrIncompleteLog, next, bounds.Seq)
 	}
 	return bounds, nil
 }

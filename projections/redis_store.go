@@ -96,8 +96,8 @@ func (s *redisStore) write(ctx context.Context, batch events.Batch, anew bool, c
 	case "CHECKPOINT_MOVED":
 		return moved(s.name, batch.After, detail.Checkpoint)
 	case "FOREIGN_LOG":
-		return fmt.Errorf("write %[1]s: it follows the log %[2]s, and this Redis holds the log %[3]s: %[4]w; nothing was changed. "+
-			"If this log replaces that one, run 'claudebench rebuild %[1]s'", s.name, detail.Stored, detail.Log, events.ErrForeignLog)
+		return fmt.Errorf("write %[1]s: it follows the log %[2]s, but this Redis holds the log %[3]s: %[4]w; nothing was changed; "+
+			"if this log replaces the other, run 'claudebench rebuild %[1]s'", s.name, detail.Stored, detail.Log, events.ErrForeignLog)
 	}
 	return fmt.Errorf("write %s: %w", s.name, err)
 }

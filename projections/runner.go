@@ -76,12 +76,12 @@ func (c *RunnerConfig) setDefaults() {
 // Validate returns an error if a required field is missing or a projection is listed twice.
 func (c RunnerConfig) Validate() error {
 	if c.Client == nil || c.Scripts == nil {
-		return errors.New("a projections' runner needs a Redis client and a runner of scripts")
+		return errors.New("new projection runner: a Redis client and a script runner are required")
 	}
 	seen := map[string]bool{}
 	for _, p := range c.Projections {
 		if seen[p.Name()] {
-			return fmt.Errorf("two projections are called %q", p.Name())
+			return fmt.Errorf("new projection runner: two projections have the name %q", p.Name())
 		}
 		seen[p.Name()] = true
 	}
@@ -158,7 +158,7 @@ func (r *Runner) Rebuild(ctx context.Context, name string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("rebuild %s: there is no such projection", name)
+	return fmt.Errorf("rebuild %s: unknown projection", name)
 }
 
 func (r *Runner) rebuild(ctx context.Context, p Projection) error {
@@ -168,10 +168,10 @@ func (r *Runner) rebuild(ctx context.Context, p Projection) error {
 	// A flush that keeps Postgres has already completed the rows, and deletes the log next.
 	flushing, err := r.cfg.Client.HExists(ctx, r.log, "flush").Result()
 	if err != nil {
-		return fmt.Errorf("look for a flush: %w", err)
+		return fmt.Errorf("check for a flush: %w", err)
 	}
 	if flushing {
-		return errors.New("a flush is under way; try again when it is over")
+		return errors.New("a flush is running; try again when it has ended")
 	}
 	bounds, err := prove(ctx, r.reader)
 	if err != nil {

@@ -83,7 +83,7 @@ func (l *loop) keep(ctx context.Context) {
 			return // run reports it
 		}
 		if err == nil && !held {
-			l.log.Info("lost the lease: another coordinator runs the projection, or a flush deletes keys")
+			l.log.Info("lost the lease; another coordinator runs the projection, or a flush is deleting keys")
 			return
 		}
 		if time.Since(began) > leaseTTL && l.keepsFailing() {
@@ -99,7 +99,7 @@ func (l *loop) keep(ctx context.Context) {
 		}
 		// A batch that is being written looks like this for a moment; twice in a row is a reset.
 		if strayed++; strayed == 2 {
-			l.log.Info("the checkpoint was changed from outside; continuing from it", "was", before, "is", stored)
+			l.log.Info("another program changed the checkpoint; continuing from it", "was", before, "is", stored)
 			return
 		}
 	}
@@ -108,7 +108,7 @@ func (l *loop) keep(ctx context.Context) {
 // yield releases the lease to the next coordinator that asks for it.
 func (l *loop) yield(ctx context.Context) {
 	if err := l.lease.release(ctx); err != nil {
-		l.log.Debug("the lease was not given back and ends by itself", "error", err)
+		l.log.Debug("cannot release the lease; it expires by itself", "error", err)
 	}
 }
 
@@ -183,7 +183,7 @@ func (l *loop) start(ctx context.Context) (events.ID, error) {
 func (l *loop) handle(m *message.Message) error {
 	batch, ok := events.BatchFrom(m)
 	if !ok {
-		return fmt.Errorf("message %s brings no batch", m.UUID)
+		return fmt.Errorf("message %s contains no batch", m.UUID)
 	}
 	ctx, cancel := context.WithTimeout(m.Context(), applyLimit)
 	defer cancel()
@@ -207,7 +207,7 @@ func (l *loop) report(next message.HandlerFunc) message.HandlerFunc {
 			l.applied(l.log, batch)
 			return nil, nil
 		case errors.Is(err, ErrCheckpointMoved):
-			l.log.Debug("reading the checkpoint again", "reason", err) // once a batch in a rebuild
+			l.log.Debug("the checkpoint has changed; reading it again", "reason", err) // once a batch in a rebuild
 		default:
 			l.prepare(false)
 			l.failed(m.Context(), l.log, stageBatch, err)
@@ -231,12 +231,12 @@ func (l *loop) broken(ctx context.Context, broken error) error {
 	// nothing is wrong with it.
 	stored, err := l.projection.Checkpoint(ctx)
 	if err != nil {
-		return fmt.Errorf("look at the checkpoint after the log was rolled back: %w", err)
+		return fmt.Errorf("check the checkpoint after the log was rolled back: %w", err)
 	}
 	if stored != rolledBack.Checkpoint {
 		fits, err := l.reader.Fits(ctx, stored)
 		if err != nil {
-			return fmt.Errorf("look at the checkpoint after the log was rolled back: %w", err)
+			return fmt.Errorf("check the checkpoint after the log was rolled back: %w", err)
 		}
 		if fits {
 			return nil
@@ -251,7 +251,7 @@ func (l *loop) broken(ctx context.Context, broken error) error {
 		l.rebuilt()
 		return nil
 	}
-	err = fmt.Errorf("rebuild, since %w: %w", broken, err)
+	err = fmt.Errorf("rebuild because %w: %w", broken, err)
 	l.failed(ctx, l.log, stageBatch, err)
 	if errors.Is(err, ErrIncompleteLog) || errors.Is(err, events.ErrForeignLog) {
 		pause(ctx, gapCheckEvery)

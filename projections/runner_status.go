@@ -171,7 +171,7 @@ func (p *progress) applied(log *slog.Logger, batch events.Batch) {
 	p.mu.Unlock()
 	p.worked(log, stageBatch)
 	for _, entry := range bad {
-		log.Error("passed over an entry of the log that is no event; something else writes to this stream",
+		log.Error("skipped an entry of the log that is not an event; another program writes to this stream",
 			"entry", entry.ID, "error", entry.Err)
 	}
 }

@@ -102,7 +102,7 @@ func (t *Tasks) Apply(ctx context.Context, batch events.Batch) error {
 		return fmt.Errorf("write the task views: %w", err)
 	}
 	if fold.replaced > 0 {
-		t.cfg.Logger.WarnContext(ctx, "events hold U+0000 or an unpaired surrogate, which SQL cannot read; their task rows have U+FFFD in its place",
+		t.cfg.Logger.WarnContext(ctx, "events contain U+0000 or an unpaired surrogate, which SQL cannot store; their task rows contain U+FFFD instead",
 			"events", fold.replaced, "last", fold.lastReplaced.String())
 	}
 	t.reached(batch.Last())

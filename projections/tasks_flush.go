@@ -67,7 +67,7 @@ func (t *Tasks) flush(ctx context.Context, tx pgx.Tx, id string, upTo int64) (ta
 		return 0, err
 	}
 	if at < upTo {
-		return 0, fmt.Errorf("the views are at event %d of %d", at, upTo)
+		return 0, fmt.Errorf("the views have applied the log only up to seq %d of %d", at, upTo)
 	}
 	gone, err := tx.Exec(ctx, t.sql(`DELETE FROM {schema}tasks`))
 	if err != nil {

@@ -35,7 +35,7 @@ var taskOrders = map[string]string{
 const maxPageBytes = 16 << 20
 
 // ErrPageTooLarge is returned by List if the tasks of a page exceed 16 MiB. Five tasks never do.
-var ErrPageTooLarge = errors.New("the page's tasks hold more than 16 MiB")
+var ErrPageTooLarge = errors.New("the tasks of the page exceed 16 MiB")
 
 // List reads a page and the total in one snapshot. It returns ErrPageTooLarge,
 // events.ErrForeignLog, an error for an unknown order, or an error of Postgres.
@@ -96,7 +96,7 @@ func listSQL(q api.TaskQuery) (string, []any, error) {
 	}
 	column, ok := taskOrders[orderBy]
 	if !ok {
-		return "", nil, fmt.Errorf("tasks cannot be ordered by %q, but by %s", q.OrderBy, strings.Join(api.TaskOrders, ", "))
+		return "", nil, fmt.Errorf("tasks cannot be ordered by %q; the orders are %s", q.OrderBy, strings.Join(api.TaskOrders, ", "))
 	}
 	direction := " ASC"
 	if q.Descending {

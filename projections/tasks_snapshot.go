@@ -46,7 +46,7 @@ func (p *Pool) HasTaskViews(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("look for the task views: %w", err)
+		return false, fmt.Errorf("find the task views: %w", err)
 	}
 	return has, nil
 }

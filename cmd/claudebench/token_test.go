@@ -122,7 +122,7 @@ func TestSIGHUPReadsTheAuthFileAgain(t *testing.T) {
 			return strings.Contains(c.log.String(), text), fmt.Sprintf("%q is not in %s", text, c.log)
 		})
 	}
-	logs("the tokens read before stay in force")
+	logs("the current tokens stay in use")
 	logs(`line 1, entry 1 (first): there is no field \"colour\"`)
 	if r := call(first); r.code != 0 {
 		t.Errorf("after a bad file: %+v", r)
@@ -133,7 +133,7 @@ func TestSIGHUPReadsTheAuthFileAgain(t *testing.T) {
 	}
 	second := newTokenOf(t, file, "--name", "second", "--role", "operator")
 	c.signal(t, syscall.SIGHUP)
-	logs("the auth file was read again")
+	logs("reloaded the auth file")
 	if r := call(first); r.code != 1 {
 		t.Errorf("the token that was taken back: %+v", r)
 	}
@@ -169,7 +169,7 @@ func TestServeRefusesToListenBeyondLoopback(t *testing.T) {
 	launch(t, nil, serve("--listen", "0.0.0.0:0", "--insecure")...).address(t)
 	c := launch(t, nil, serve("--listen", "0.0.0.0:0", "--auth-file", file)...)
 	c.address(t)
-	if !strings.Contains(c.log.String(), "tokens come over the network unencrypted") {
+	if !strings.Contains(c.log.String(), "tokens are sent over the network unencrypted") {
 		t.Errorf("tokens in the clear, and nobody is told: %s", c.log)
 	}
 	for want, args := range map[string][]string{

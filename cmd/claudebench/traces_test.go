@@ -314,7 +314,7 @@ func TestTracesAreLostQuietly(t *testing.T) {
 			}
 			if by.told {
 				testenv.Eventually(t, 10*time.Second, func() (bool, string) {
-					return strings.Contains(s.log.String(), "does not take traces"), s.log.String()
+					return strings.Contains(s.log.String(), "rejects traces"), s.log.String()
 				})
 			}
 			began = time.Now()
@@ -326,7 +326,7 @@ func TestTracesAreLostQuietly(t *testing.T) {
 				t.Errorf("the end took %v", took)
 			}
 			log := s.log.String()
-			if n := strings.Count(log, "does not take traces"); n > 1 || by.told && n != 1 {
+			if n := strings.Count(log, "rejects traces"); n > 1 || by.told && n != 1 {
 				t.Errorf("told %d times", n)
 			}
 			for _, line := range s.log.lines() {

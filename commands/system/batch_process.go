@@ -33,7 +33,7 @@ type ProcessBatchResult struct {
 	ProcessorID    string `json:"processorId"`
 	ItemsProcessed int    `json:"itemsProcessed"`
 	Total          int    `json:"total"`
-	Reason         string `json:"reason,omitempty" jsonschema:"why the next items were refused, as in the data of a conflict; resolve it before calling again"`
+	Reason         string `json:"reason,omitempty" jsonschema:"why the next items were rejected, as in the data of a conflict; resolve it before you call again"`
 }
 
 // batchTask is an item that describes a task.
@@ -128,7 +128,7 @@ func batchTasks(items *params.Decoder[batchTask], p *ProcessBatchParams) ([]any,
 		args = append(args, t.Text, priority, []byte(t.Metadata), set)
 	}
 	if len(sets) > maxBatchSets {
-		return nil, api.InvalidParams(fmt.Sprintf("items parameter must ask for at most %d different sets of roles, and asks for %d", maxBatchSets, len(sets)))
+		return nil, api.InvalidParams(fmt.Sprintf("items parameter must require at most %d different sets of roles, but requires %d", maxBatchSets, len(sets)))
 	}
 	return args, nil
 }

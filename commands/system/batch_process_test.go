@@ -134,13 +134,13 @@ func TestBatchIsRefusedWhole(t *testing.T) {
 		f.Refused(api.CodeNotRegistered, `{"instanceId":"w"}`, method, `{"batchId":"b","instanceId":"w","items":[1]}`)
 		f.Register("w", `[]`, "")
 		for items, sentence := range map[string]string{
-			`[]`:                              "items parameter must hold at least 1 items",
-			fleettest.ItemsOf(10_001):         "items parameter must hold at most 10000 items, and holds 10001",
+			`[]`:                              "items parameter must contain at least 1 items",
+			fleettest.ItemsOf(10_001):         "items parameter must contain at most 10000 items, but contains 10001",
 			`{}`:                              "items parameter must be an array",
 			`[1,{"text":""}]`:                 "items parameter is not valid: item 1: text parameter must not be empty",
 			`[1,{"text":"x","priority":101}]`: "items parameter is not valid: item 1: priority parameter must be an integer from 0 to 100",
 			`[{"text":"x","metadata":[]}]`:    "items parameter is not valid: item 0: metadata parameter must be an object",
-			`[{"text":"x","more":1}]`:         "items parameter is not valid: item 0: unknown parameter 'more': there are metadata, priority, text",
+			`[{"text":"x","more":1}]`:         "items parameter is not valid: item 0: unknown parameter 'more'; the parameters are metadata, priority, text",
 			`[{"text":5}]`:                    "items parameter is not valid: item 0: text parameter must be a string",
 		} {
 			f.Refused(api.CodeInvalidParams, string(jsontext.Quote(sentence)), method, `{"batchId":"b","instanceId":"w","items":%s}`, items)

@@ -56,7 +56,7 @@ func (o Options) checkHealth(ctx context.Context, c *command.Call, p *CheckHealt
 		return nil, err
 	}
 	if err != nil {
-		o.Logger.WarnContext(ctx, "a check of the instances ended early; the monitor goes on", "error", err)
+		o.Logger.WarnContext(ctx, "a check of the instances ended early; the monitor continues it", "error", err)
 	}
 	return json.Marshal(result)
 }

@@ -20,7 +20,7 @@ type HealthParams struct{}
 
 // HealthResult is the result of system.health. Reasons is empty if the status is healthy.
 type HealthResult struct {
-	Status   string         `json:"status" jsonschema:"healthy; degraded when a service other than Redis is unavailable, the task view is behind the log for more than ten seconds, or an instance failed less than five minutes ago and is not back; unhealthy when Redis takes no commands"`
+	Status   string         `json:"status" jsonschema:"healthy; degraded when a service other than Redis is unavailable, the task view is behind the log for more than ten seconds, or an instance failed less than five minutes ago and is not back; unhealthy when Redis accepts no commands"`
 	Services HealthServices `json:"services"`
 	Reasons  []string       `json:"reasons,omitempty" jsonschema:"why the status is not healthy, one sentence for each reason"`
 }
@@ -109,15 +109,15 @@ func (h health) result() HealthResult {
 	}
 	switch {
 	case errors.Is(h.postgres, taskview.ErrNotConfigured):
-		because("degraded", "no Postgres is configured, so there is no task.list")
+		because("degraded", "no Postgres is configured, so task.list is unavailable")
 	case h.postgres != nil:
-		because("degraded", api.PostgresUnavailable+": task.list does not work, everything else does")
+		because("degraded", api.PostgresUnavailable+": task.list does not work; everything else works")
 	}
 	if h.lag.Stale() {
 		because("degraded", h.lag.String())
 	}
 	if !h.mcp {
-		because("degraded", "MCP is not served")
+		because("degraded", "MCP is disabled")
 	}
 	if h.failed > 0 {
 		because("degraded", fmt.Sprintf("%d instances failed less than five minutes ago and are not back", h.failed))

@@ -97,7 +97,7 @@ func (o Options) register(ctx context.Context, c *command.Call, p *RegisterParam
 	// harm.
 	follow := func(err error) {
 		if err != nil {
-			o.Logger.WarnContext(ctx, "what follows a registration did not finish; the monitor or a claim will see to it",
+			o.Logger.WarnContext(ctx, "the registration succeeded, but a step after it failed; the monitor or a later claim repeats it",
 				"instance", id, "error", err)
 		}
 	}

@@ -59,7 +59,7 @@ func (o Options) unregister(ctx context.Context, c *command.Call, p *UnregisterP
 		// The instance is unregistered. The following steps may be repeated, and the monitor
 		// continues them if they stop here.
 		if err := o.Reassigner.Reassign(ctx, c.EventContext(id, event), "instance_unregistered"); err != nil {
-			o.Logger.WarnContext(ctx, "tasks of an unregistered instance are not all put back yet; the monitor goes on",
+			o.Logger.WarnContext(ctx, "not all tasks of an unregistered instance have returned to the queue; the monitor returns the rest",
 				"instance", id, "error", err)
 		}
 	}

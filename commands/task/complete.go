@@ -84,7 +84,7 @@ func (o Options) completeMethod() (*command.Method, error) {
 func (p *CompleteTaskParams) task() (api.TaskID, error) {
 	switch {
 	case p.ID == "" && p.TaskID == "":
-		return "", api.InvalidParams("id parameter is required (taskId says the same)")
+		return "", api.InvalidParams("id parameter is required (taskId is another name for it)")
 	case p.ID == "":
 		return p.TaskID, nil
 	case p.TaskID != "" && p.TaskID != p.ID:

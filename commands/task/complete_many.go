@@ -25,7 +25,7 @@ func (o Options) completeManyMethod(single *command.Method) (*command.Method, er
 	decision := o.completeDecision()
 	return command.New[CompleteManyParams, command.ManyResult[CompleteTaskResult]](command.Spec{
 		Name: "task.complete_many",
-		Description: "Finish up to 1,000 tasks. Each has its own answer and counts as a call of task.complete; one that is refused " +
+		Description: "Finish up to 1,000 tasks. Each has its own answer and counts as a call of task.complete; one that is rejected " +
 			"does not stop the others. To repeat a call safely, give each item an idempotencyKey.",
 		CountsAs: single,
 		Timeout:  manyTimeout,

@@ -33,7 +33,7 @@ func createManyMethod(single *command.Method) (*command.Method, error) {
 	}
 	return command.New[CreateManyParams, command.ManyResult[api.Task]](command.Spec{
 		Name: "task.create_many",
-		Description: "Create up to 1,000 tasks. Each has its own answer and counts as a call of task.create; one that is refused " +
+		Description: "Create up to 1,000 tasks. Each has its own answer and counts as a call of task.create; one that is rejected " +
 			"does not stop the others. To repeat a call safely, give each task an idempotencyKey.",
 		CountsAs: single,
 		Timeout:  manyTimeout,

@@ -67,7 +67,7 @@ func (o Options) listMethod() (*command.Method, error) {
 	return command.New[ListTasksParams, ListTasksResult](command.Spec{
 		Name: "task.list",
 		Description: "List tasks from the view in Postgres. Pages do not overlap while the tasks do not change. behind is " +
-			"set if the view has not caught up with the log. A caller may run two lists at once; further lists wait, and are refused after three seconds.",
+			"set if the view has not caught up with the log. A caller may run two lists at once; further lists wait, and are rejected after three seconds.",
 		Limit:   600,
 		Timeout: 10 * time.Second,
 		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},

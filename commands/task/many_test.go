@@ -51,8 +51,8 @@ func TestCreateMany(t *testing.T) {
 		if string(got.Answers[2].Result.Metadata) != `{"roles":["gpu"],"n":1.10}` {
 			t.Errorf("metadata came back as %s", got.Answers[2].Result.Metadata)
 		}
-		f.Refused(api.CodeInvalidParams, `"tasks parameter must hold at least 1 items"`, "task.create_many", `{"tasks":[]}`)
-		f.Refused(api.CodeInvalidParams, `"tasks parameter must hold at most 1000 items, and holds 1001"`, "task.create_many",
+		f.Refused(api.CodeInvalidParams, `"tasks parameter must contain at least 1 items"`, "task.create_many", `{"tasks":[]}`)
+		f.Refused(api.CodeInvalidParams, `"tasks parameter must contain at most 1000 items, but contains 1001"`, "task.create_many",
 			`{"tasks":[%s1]}`, strings.Repeat("1,", 1000))
 		f.Verify()
 	})

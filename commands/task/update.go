@@ -83,7 +83,7 @@ const maxMerges = 20
 func (o Options) update(ctx context.Context, c *command.Call, p *UpdateTaskParams) (json.RawMessage, error) {
 	u := p.Updates
 	if u.Text == nil && u.Status == nil && u.Priority == nil && u.Metadata == nil {
-		return nil, api.InvalidParams("updates parameter must hold at least one of text, status, priority, metadata")
+		return nil, api.InvalidParams("updates parameter must contain at least one of text, status, priority, metadata")
 	}
 	for range maxMerges {
 		read, merged, roles, err := mergeMetadata(ctx, c, p.ID, u.Metadata)
@@ -117,13 +117,13 @@ func mergeMetadata(ctx context.Context, c *command.Call, id api.TaskID, changes 
 		Metadata json.RawMessage `json:"metadata"`
 	}
 	if err := json.Unmarshal([]byte(text), &task); err != nil {
-		return nil, nil, "", fmt.Errorf("get_task returned no task: %w", err)
+		return nil, nil, "", fmt.Errorf("decode the task that get_task returned: %w", err)
 	}
 	if string(task.Metadata) != "null" {
 		read = task.Metadata
 	}
 	if merged = jsontext.Merge(read, changes); len(merged) > maxMetadata {
-		return nil, nil, "", api.InvalidParams("updates.metadata parameter: merged with what the task has it would be longer than 1 MiB")
+		return nil, nil, "", api.InvalidParams("updates.metadata parameter: the merged metadata would exceed 1 MiB")
 	}
 	return read, merged, params.RoleSet(merged), nil
 }

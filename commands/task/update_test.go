@@ -147,7 +147,7 @@ func TestUpdateMetadataStaysBounded(t *testing.T) {
 		id := f.Create("x", "")
 		part := strings.Repeat("x", 600<<10)
 		f.OK("task.update", `{"id":%q,"updates":{"metadata":{"a":%q}}}`, id, part)
-		f.Refused(api.CodeInvalidParams, `"updates.metadata parameter: merged with what the task has it would be longer than 1 MiB"`,
+		f.Refused(api.CodeInvalidParams, `"updates.metadata parameter: the merged metadata would exceed 1 MiB"`,
 			"task.update", `{"id":%q,"updates":{"metadata":{"b":%q}}}`, id, part)
 		f.OK("task.update", `{"id":%q,"updates":{"metadata":{"a":%q}}}`, id, part)
 	})

@@ -99,7 +99,7 @@ func (x *Exchange) Call(ctx context.Context, run func(context.Context) (json.Raw
 }
 
 func notBegun() *api.Error {
-	return api.InvalidRequest("not begun: the answers of this batch have more than %d bytes already", MaxHeld)
+	return api.InvalidRequest("not started: the answers of this batch already exceed %d bytes", MaxHeld)
 }
 
 // Reserve reserves room to build the answer of ctx's call, which takes at most the given number of

@@ -95,16 +95,20 @@ func TestRedisDamageIsNamed(t *testing.T) {
 		"task field missing": {
 			func(t *testing.T, d *day) { must(t, d.client.HDel(t.Context(), d.space.Task(d.waiting), "metadata")) },
 			func(d *day) []string {
-				return []string{"task " + d.waiting, `metadata is not set, the log says "{\"k\"`}
+				return []string{"task " + d.waiting, `metadata is not set, but the log says "{\"k\"`}
 			},
 		},
 		"task owner": {
 			func(t *testing.T, d *day) { hset(d, t, d.space.Task(d.active), "assignedTo", "w2") },
-			func(d *day) []string { return []string{"task " + d.active, `assignedTo is "w2", but the log says "w1"`} },
+			func(d *day) []string {
+				return []string{"task " + d.active, `assignedTo is "w2", but the log says "w1"`}
+			},
 		},
 		"result of a finished task": {
 			func(t *testing.T, d *day) { hset(d, t, d.space.Task(d.done), "result", "[1,3]") },
-			func(d *day) []string { return []string{"task " + d.done, `result is "[1,3]", but the log says "[1,2]"`} },
+			func(d *day) []string {
+				return []string{"task " + d.done, `result is "[1,3]", but the log says "[1,2]"`}
+			},
 		},
 		"task hash deleted": {
 			func(t *testing.T, d *day) { must(t, d.client.Del(t.Context(), d.space.Task(d.active))) },
@@ -153,13 +157,17 @@ func TestRedisDamageIsNamed(t *testing.T) {
 			func(t *testing.T, d *day) {
 				must(t, d.client.ZAdd(t.Context(), d.space.Pending(), redis.Z{Score: 1, Member: "t-999"}))
 			},
-			func(d *day) []string { return []string{"queue " + d.space.Pending() + " contains t-999", "this task does not exist"} },
+			func(d *day) []string {
+				return []string{"queue " + d.space.Pending() + " contains t-999", "this task does not exist"}
+			},
 		},
 		"length of a queue": {
 			func(t *testing.T, d *day) {
 				must(t, d.client.ZAdd(t.Context(), d.space.Auto("w1"), redis.Z{Score: 1, Member: d.assigned}))
 			},
-			func(d *day) []string { return []string{"queue " + d.space.Auto("w1") + " has length 1, but the log says 0"} },
+			func(d *day) []string {
+				return []string{"queue " + d.space.Auto("w1") + " has length 1, but the log says 0"}
+			},
 		},
 		"wrong score": {
 			func(t *testing.T, d *day) {

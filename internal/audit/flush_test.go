@@ -155,11 +155,11 @@ func TestVerifyGoesOnBehindAFlush(t *testing.T) {
 		before string // the step at which it is left behind
 		when   string // the output of Verify at which another coordinator continues
 	}{
-		"waited for":       {"deleting", "waiting for a flush to end"},
-		"interrupted the comparison":  {"begun", "comparing instances"},
-		"later":            {"begun", "comparing the global state"},
-		"at the very end":  {"begun", "checking the end of the log"},
-		"at the beginning": {"begun", "folding the log"},
+		"waited for":                 {"deleting", "waiting for a flush to end"},
+		"interrupted the comparison": {"begun", "comparing instances"},
+		"later":                      {"begun", "comparing the global state"},
+		"at the very end":            {"begun", "checking the end of the log"},
+		"at the beginning":           {"begun", "folding the log"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

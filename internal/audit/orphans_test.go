@@ -47,12 +47,12 @@ func TestWhatIsSetAsideIsCompared(t *testing.T) {
 		"not listed": {func(ctx context.Context, d *day, _, _ string) error {
 			return d.client.ZRemRangeByRank(ctx, d.space.Orphaned(), 0, 0).Err()
 		}, func(d *day, active, _ string) []string {
-			return []string{"queue " + d.space.Orphaned() + " does not contain " + active + ", with 1 tasks set aside from w1"}
+			return []string{"queue " + d.space.Orphaned() + " does not contain " + active + ", which has 1 tasks that were set aside from w1"}
 		}},
 		"lost": {func(ctx context.Context, d *day, _, assigned string) error {
 			return d.client.ZRem(ctx, assigned, d.assigned).Err()
 		}, func(d *day, _, assigned string) []string {
-			return []string{"task " + d.assigned, "is not in queue " + assigned, "it is set aside from w1"}
+			return []string{"task " + d.assigned, "is not in queue " + assigned, "it was set aside from w1"}
 		}},
 		"strange": {func(ctx context.Context, d *day, active, _ string) error {
 			return d.client.ZAdd(ctx, active, redis.Z{Score: 1, Member: d.waiting}).Err()
@@ -186,7 +186,7 @@ func TestManyThatAreSetAsideAreCompared(t *testing.T) {
 	if err := d.client.ZRem(t.Context(), queue, tasks[129]).Err(); err != nil {
 		t.Fatal(err)
 	}
-	names(t, d.verify(t), "task "+tasks[129], "is not in queue "+queue, "it is set aside from left-129")
+	names(t, d.verify(t), "task "+tasks[129], "is not in queue "+queue, "it was set aside from left-129")
 }
 
 // One event may set aside claimed and assigned tasks, and record which of those were auto-assigned.

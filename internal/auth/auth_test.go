@@ -141,7 +141,7 @@ func TestReload(t *testing.T) {
 	}
 	known := func(secret string) bool { _, ok := s.identify(secret); return ok }
 	write(t, path, "- {name: a, token: '%s', roles: [root]}\n", hashed)
-	if err := s.Reload(); err == nil || !strings.Contains(err.Error(), `no role "root"`) {
+	if err := s.Reload(); err == nil || !strings.Contains(err.Error(), `unknown role "root"`) {
 		t.Errorf("a bad file: %v", err)
 	}
 	if !known(first) || known(second) {
@@ -175,11 +175,11 @@ func TestRequire(t *testing.T) {
 		"scheme in small letters": {"/rpc", []string{"bearer  " + secret}, 200, "a|a", ""},
 		"none":                    {"/rpc", nil, 401, "Authorization: Bearer", `Bearer realm="claudebench"`},
 		"empty":                   {"/rpc", []string{""}, 401, "Authorization: Bearer", `Bearer realm="claudebench"`},
-		"another's":               {"/rpc", []string{"Bearer " + stranger}, 401, "in use", `Bearer realm="claudebench", error="invalid_token"`},
-		"no secret":               {"/rpc", []string{"Bearer"}, 401, "in use", `Bearer realm="claudebench", error="invalid_token"`},
-		"the hash":                {"/rpc", []string{"Bearer " + hash}, 401, "in use", `Bearer realm="claudebench", error="invalid_token"`},
-		"basic":                   {"/rpc", []string{"Basic " + secret}, 401, "must be one", `Bearer realm="claudebench", error="invalid_token"`},
-		"two":                     {"/rpc", []string{"Bearer " + secret, "Bearer " + secret}, 401, "must be one", `Bearer realm="claudebench", error="invalid_token"`},
+		"another's":               {"/rpc", []string{"Bearer " + stranger}, 401, "a valid token", `Bearer realm="claudebench", error="invalid_token"`},
+		"no secret":               {"/rpc", []string{"Bearer"}, 401, "a valid token", `Bearer realm="claudebench", error="invalid_token"`},
+		"the hash":                {"/rpc", []string{"Bearer " + hash}, 401, "a valid token", `Bearer realm="claudebench", error="invalid_token"`},
+		"basic":                   {"/rpc", []string{"Basic " + secret}, 401, "exactly one", `Bearer realm="claudebench", error="invalid_token"`},
+		"two":                     {"/rpc", []string{"Bearer " + secret, "Bearer " + secret}, 401, "exactly one", `Bearer realm="claudebench", error="invalid_token"`},
 		"no such path":            {"/nothing", nil, 401, "token", `Bearer realm="claudebench"`},
 		"below an open path":      {"/healthz/x", nil, 401, "token", `Bearer realm="claudebench"`},
 		"open":                    {"/healthz", nil, 200, "|", ""},

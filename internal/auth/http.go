@@ -42,7 +42,7 @@ func (s *Store) bearer(r *http.Request) (name, why string) {
 	}
 	scheme, secret, _ := strings.Cut(given[0], " ")
 	if len(given) > 1 || !strings.EqualFold(scheme, "Bearer") {
-		return "", "send exactly one Authorization header, with Bearer <token>"
+		return "", "send exactly one header Authorization: Bearer <token>"
 	}
 	name, ok := s.identify(strings.TrimSpace(secret))
 	if !ok {

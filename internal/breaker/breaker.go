@@ -73,7 +73,7 @@ func New(method string, setting Setting, log *slog.Logger) *Circuit {
 // Signs of the infrastructure's health that a call can give. The breaker sees only these.
 var (
 	ErrInfrastructure = errors.New("the infrastructure failed")
-	ErrNoSign         = errors.New("the call tells nothing of the infrastructure")
+	ErrNoSign         = errors.New("the call says nothing about the infrastructure")
 )
 
 // Do runs a call if the circuit lets it pass. Otherwise it returns ErrOpen. sign returns what the
@@ -129,7 +129,7 @@ func (c *Circuit) changed(from, to gobreaker.State) {
 		}
 		c.until = now.Add(c.setting.Open)
 		if from == gobreaker.StateClosed {
-			c.log.Warn("a circuit breaker opened: calls of the method are refused until the time is over and one succeeds",
+			c.log.Warn("a circuit breaker opened; calls of the method are rejected until the open time ends and a call succeeds",
 				"method", c.method, "failures", c.failures, "until", c.until.UTC().Format(events.TimeLayout))
 		}
 		c.Note(Change{Open, c.failures, c.until.UnixMilli(), now.UnixMilli()})

@@ -111,7 +111,7 @@ func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMess
 	}
 	for _, name := range s.MCPRequired {
 		if decoder.Schema.Properties[name] == nil {
-			return nil, fmt.Errorf("method %s: MCPRequired names %s, which is no param", s.Name, name)
+			return nil, fmt.Errorf("method %s: MCPRequired names %s, which is not a param", s.Name, name)
 		}
 	}
 	result, err := params.SchemaOf[R](nil)

@@ -11,7 +11,7 @@ import (
 
 // ErrTimeout is the cause of a context that ended by its method's timeout. In any other case the
 // caller gave the call up.
-var ErrTimeout = errors.New("the method's timeout is over")
+var ErrTimeout = errors.New("the method's timeout has expired")
 
 // sign returns what the error of a call says about the infrastructure. Nil means that it works.
 func (c *Call) sign(ctx context.Context, err error) error {

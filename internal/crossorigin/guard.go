@@ -38,7 +38,7 @@ import (
 func Guard(next http.Handler, listen string, hosts ...string) (http.Handler, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return nil, fmt.Errorf("read listen address %q: %w", listen, err)
+		return nil, fmt.Errorf("parse the listen address %q: %w", listen, err)
 	}
 	g := &guard{next: next, own: map[authority]bool{}, extra: map[authority]bool{}}
 	host = plainHost(host)
@@ -111,7 +111,7 @@ func (g *guard) foreign(r *http.Request) string {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":
 	default:
-		return "a page of another site may not call this server (Sec-Fetch-Site)"
+		return "a page of another site must not call this server (Sec-Fetch-Site)"
 	}
 	if origins, ok := r.Header["Origin"]; ok && (len(origins) != 1 || !g.sameOrigin(origins[0], host, scheme)) {
 		return fmt.Sprintf("Origin %.100q is not this server's own", strings.Join(origins, ", "))

@@ -15,7 +15,7 @@ import (
 // fleet's heartbeats and claims out.
 const maxLongBodies = 64 << 20
 
-var errNoRoom = errors.New("too many long bodies are under way")
+var errNoRoom = errors.New("too many long bodies are being received")
 
 // longBodies belongs to the whole process, as its memory does. All transports use it.
 var longBodies = semaphore.NewWeighted(maxLongBodies)

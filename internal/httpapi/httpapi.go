@@ -58,7 +58,7 @@ func (r *Refusal) Error() *api.Error { return api.InvalidRequest("%s", r.Why) }
 func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		return nil, &Refusal{http.StatusMethodNotAllowed, "calls are sent by POST"}
+		return nil, &Refusal{http.StatusMethodNotAllowed, "calls must be sent with POST"}
 	}
 	if why := unfit(r.Header); why != "" {
 		return nil, &Refusal{http.StatusUnsupportedMediaType, why}
@@ -70,13 +70,13 @@ func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
 	// The rest of the body is not worth reading, so the connection cannot be reused.
 	w.Header().Set("Connection", "close")
 	if errors.Is(err, errTooLong) {
-		return nil, &Refusal{http.StatusRequestEntityTooLarge, "a body has at most " + strconv.Itoa(MaxBody) + " bytes"}
+		return nil, &Refusal{http.StatusRequestEntityTooLarge, "the body must be at most " + strconv.Itoa(MaxBody) + " bytes"}
 	}
 	if errors.Is(err, errNoRoom) {
 		w.Header().Set("Retry-After", "1")
-		return nil, &Refusal{http.StatusServiceUnavailable, "too many long bodies are under way; send it again in a moment"}
+		return nil, &Refusal{http.StatusServiceUnavailable, "too many long bodies are being received; retry after a second"}
 	}
-	return nil, &Refusal{http.StatusBadRequest, "the body broke off after " + strconv.Itoa(len(body)) + " bytes"}
+	return nil, &Refusal{http.StatusBadRequest, "the body ended early, after " + strconv.Itoa(len(body)) + " bytes"}
 }
 
 // Compact checks that a body is one JSON value in UTF-8, at most MaxDepth levels deep, and returns
@@ -120,7 +120,7 @@ func Correlation(w http.ResponseWriter, r *http.Request) (string, *Refusal) {
 	case len(given) == 0:
 		cause = rand.Text()
 	case len(given) > 1 || given[0] == "" || len(given[0]) > MaxCause || !utf8.ValidString(given[0]):
-		return "", &Refusal{http.StatusBadRequest, correlationHeader + " must be one text of 1 to " + strconv.Itoa(MaxCause) + " bytes in UTF-8"}
+		return "", &Refusal{http.StatusBadRequest, correlationHeader + " must be one value of 1 to " + strconv.Itoa(MaxCause) + " bytes in UTF-8"}
 	default:
 		cause = given[0]
 	}
@@ -132,7 +132,7 @@ func Correlation(w http.ResponseWriter, r *http.Request) (string, *Refusal) {
 func Run(ctx context.Context, d Dispatcher, log *slog.Logger, request api.Request) (result json.RawMessage, failed *api.Error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			log.ErrorContext(ctx, "a call panicked and was answered Internal error; please report this with the stack",
+			log.ErrorContext(ctx, "a call panicked and returned Internal error; please report it with the stack",
 				"method", request.Method, "panic", fault, "stack", string(debug.Stack()))
 			result, failed = nil, api.Internal("")
 		}
@@ -191,7 +191,7 @@ var contentType = []string{"application/json"}
 // application/…+json, in UTF-8.
 func unfit(head http.Header) string {
 	if coding := head.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return "a body is sent without Content-Encoding"
+		return "the body must not have a Content-Encoding"
 	}
 	given := head.Get("Content-Type")
 	if given == "application/json" {

@@ -251,7 +251,7 @@ func (s *Scanner) stringToken() bool {
 			n := escape(body[i+1:])
 			if n == 0 {
 				s.Pos = i
-				return s.fail("a faulty escape in a string")
+				return s.fail("an invalid escape in a string")
 			}
 			i += 1 + n
 		default:

@@ -17,42 +17,42 @@ func explain(failed *api.Error) string {
 func next(failed *api.Error) string {
 	switch failed.Code {
 	case api.CodeInvalidParams:
-		return "correct the argument that data names, by the tool's input schema, and call again."
+		return "correct the argument that data names, as the tool's input schema requires, and call again."
 	case api.CodeRateLimited:
-		return "wait retryAfterMs milliseconds, then call again. To bring in many items at once, use system_batch_process."
+		return "wait retryAfterMs milliseconds, then call again. To create many tasks at once, use system_batch_process."
 	case api.CodeUnauthorized:
-		return "do not repeat it: this token may not. Ask the operator for what data names."
+		return "do not repeat the call: this token lacks the right. Ask the operator for what data names."
 	case api.CodeNotRegistered:
 		return "call system_register for this instance, keep it alive with system_heartbeat, then call again."
 	case api.CodeNotFound:
-		return "check the id; what was deleted, or finished long ago, is gone. task_list shows the tasks there are."
+		return "check the id. Deleted tasks, and tasks that finished long ago, are gone. task_list lists the existing tasks."
 	case api.CodeConflict:
 		return nextOfConflict(failed.Data)
 	}
 	switch failed.Failure() {
 	case api.OutcomeUnknown:
-		return "it may or may not have happened. Repeat it with the same idempotencyKey if it had one; else look at what there is first (task_get, task_list)."
+		return "the call may have taken effect. If it had an idempotencyKey, repeat it with the same key. Otherwise read the current state first (task_get, task_list)."
 	case api.RedisUnavailable, api.PostgresUnavailable, api.CircuitBreakerOpen:
-		return "nothing has changed. Wait half a minute, then call again; system_health tells what is down."
+		return "nothing has changed. Wait half a minute, then call again. system_health reports what is unavailable."
 	}
-	return "this is a fault of the coordinator, and its log says which. Repeating it may not help; tell the operator."
+	return "this is a bug in the coordinator, and its log contains the error. Repeating the call may not help; tell the operator."
 }
 
 // conflicts maps the reason of a conflict to what the caller should do.
 var conflicts = map[string]string{
 	"ALREADY_FINISHED":       "the task is finished; leave it, and claim another with task_claim.",
-	"NOT_ASSIGNED":           "the task has no owner; take tasks with task_claim, or give it to an instance with task_assign.",
-	"NOT_OWNER":              "the task belongs to assignedTo now; drop the work, and claim another with task_claim.",
-	"STALE_ATTEMPT":          "the task was given out again after this attempt; drop the work, and claim another with task_claim.",
-	"UNKNOWN_ATTEMPT":        "the task has not had this attempt yet; give the attempt that task_claim returned.",
+	"NOT_ASSIGNED":           "the task has no owner; claim tasks with task_claim, or assign it to an instance with task_assign.",
+	"NOT_OWNER":              "the task now belongs to assignedTo; stop the work, and claim another task with task_claim.",
+	"STALE_ATTEMPT":          "the task was claimed again after this attempt; stop the work, and claim another task with task_claim.",
+	"UNKNOWN_ATTEMPT":        "the task has not had this attempt yet; pass the attempt that task_claim returned.",
 	"ALREADY_ASSIGNED":       "the task has an owner; leave it, or call task_unassign first.",
 	"ROLES_MISSING":          "choose an instance that has all the roles that data names.",
-	"TOO_MANY_ROLE_SETS":     "use a set of roles that other open tasks ask for, or wait until some are finished.",
+	"TOO_MANY_ROLE_SETS":     "use a set of roles that other open tasks require, or wait until some tasks are finished.",
 	"IDEMPOTENCY_KEY_REUSED": "the key was used with other arguments; choose a new one.",
-	"METADATA_CHANGED":       "others changed the task at the same moment; read it with task_get, then call again.",
-	"BATCH_ITEMS_DIFFER":     "the batch exists with other items; choose a new batchId for these.",
-	"TOTAL_INSTANCES_DIFFER": "the decision's first vote fixed totalInstances; vote with that, or leave it out.",
-	"FLUSH_IN_PROGRESS":      "everything is being deleted; wait a minute, register again, and take nothing from before for granted.",
+	"METADATA_CHANGED":       "other calls changed the task at the same time; read it with task_get, then call again.",
+	"BATCH_ITEMS_DIFFER":     "the batchId was used with other items; choose a new batchId.",
+	"TOTAL_INSTANCES_DIFFER": "the decision's first vote fixed totalInstances; vote with that number, or omit it.",
+	"FLUSH_IN_PROGRESS":      "a flush is deleting all data; wait a minute, then register again. Earlier tasks and instances no longer exist.",
 }
 
 func nextOfConflict(data any) string {
@@ -65,5 +65,5 @@ func nextOfConflict(data any) string {
 	if next := conflicts[told.Reason]; next != "" {
 		return next
 	}
-	return "the state is not what the call takes it for; data has the reason. Look at what there is (task_get), then decide."
+	return "the call does not fit the current state; data contains the reason. Read the state (task_get), then decide."
 }

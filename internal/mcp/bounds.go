@@ -53,7 +53,7 @@ func bounded(body json.RawMessage) *api.Error {
 	var messages []json.RawMessage
 	if err := json.Unmarshal(body, &messages); err != nil || len(messages) > rpc.MaxCalls {
 		return &api.Error{
-			Code: api.CodeInvalidRequest, Message: "Invalid Request", Data: fmt.Sprintf("a batch has at most %d messages", rpc.MaxCalls),
+			Code: api.CodeInvalidRequest, Message: "Invalid Request", Data: fmt.Sprintf("a batch must contain at most %d messages", rpc.MaxCalls),
 		}
 	}
 	return nil

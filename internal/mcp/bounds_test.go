@@ -46,7 +46,7 @@ func TestABatchHoldsBoundedAnswers(t *testing.T) {
 	if n := int(begun.Load()); n > whole+atOnce || refused != calls-n {
 		t.Errorf("%d calls were begun and %d refused", n, refused)
 	}
-	if !strings.Contains(w.Body.String(), "not begun: the answers of this batch have more than") {
+	if !strings.Contains(w.Body.String(), "not started: the answers of this batch already exceed") {
 		t.Error("nobody is told why")
 	}
 }

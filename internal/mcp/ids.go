@@ -23,8 +23,8 @@ func inexactID(body []byte) (id []byte, failed *api.Error) {
 	}
 	for name, v := range jsontext.Members(body) {
 		if name == "id" && !comesBack(v) {
-			return v, api.InvalidRequest("id must be a string without U+0000 and unpaired surrogates, or an integer between -%d and %[1]d without "+
-				"fraction and exponent: another would not come back as it was sent", int64(jsontext.MaxInteger))
+			return v, api.InvalidRequest("id must be a string without U+0000 and unpaired surrogates, or an integer from -%d to %[1]d without "+
+				"fraction and exponent, because other ids would be returned differently than they were sent", int64(jsontext.MaxInteger))
 		}
 	}
 	return nil, nil

@@ -51,8 +51,8 @@ type Options struct {
 
 // instructions describe the whole server to models.
 const instructions = "ClaudeBench coordinates a fleet of agents. A worker's life: system_register with the role worker, " +
-	"system_heartbeat at least every 10 seconds, task_claim, do the work, task_complete with the attempt that the claim gave. " +
-	"Give an idempotencyKey to what must not happen twice. An error says what to do next."
+	"system_heartbeat at least every 10 seconds, task_claim, do the work, task_complete with the attempt that task_claim returned. " +
+	"Pass an idempotencyKey to a call that must not take effect twice. An error says what to do next."
 
 type handler struct {
 	dispatcher httpapi.Dispatcher
@@ -199,7 +199,7 @@ func tool(m *command.Method, toTools *strings.Replacer) (*sdk.Tool, error) {
 	input.Required = append(slices.Clone(input.Required), m.MCPRequired...)
 	for what, schema := range map[string]string{"params": input.Type, "result": output.Type} {
 		if schema != "object" {
-			return nil, fmt.Errorf("method %s: its %s are %q, and MCP wants objects", m.Name, what, schema)
+			return nil, fmt.Errorf("method %s: its %s are %q, but MCP requires objects", m.Name, what, schema)
 		}
 	}
 	// Encoded once: the SDK would do it for each list, which takes 10 ms for all of them.

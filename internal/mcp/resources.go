@@ -27,7 +27,7 @@ const mimeJSON = "application/json"
 func (h *handler) addResources(server *sdk.Server) {
 	if h.known["system.get_state"] {
 		server.AddResource(&sdk.Resource{
-			URI: stateURI, Name: "state", Title: "The state of the fleet", MIMEType: mimeJSON,
+			URI: stateURI, Name: "state", Title: "State of the fleet", MIMEType: mimeJSON,
 			Description: "Open tasks, live instances and the last events, in one snapshot.",
 		}, h.read(func(ctx context.Context, _ string) (json.RawMessage, *api.Error) {
 			return h.run(ctx, "system.get_state", nil)
@@ -101,7 +101,7 @@ func (h *handler) recentEvents(ctx context.Context, _ string) (json.RawMessage, 
 		RecentEvents json.RawMessage `json:"recentEvents"`
 	}
 	if err := json.Unmarshal(text, &state); err != nil {
-		h.options.Log.ErrorContext(ctx, "the state has no events that can be read", "error", err)
+		h.options.Log.ErrorContext(ctx, "read the recent events: the state does not decode", "error", err)
 		return nil, api.Internal("")
 	}
 	if state.RecentEvents == nil { // the state omits an empty list

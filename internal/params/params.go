@@ -156,7 +156,7 @@ func (o *object) decode(raw []byte, to reflect.Value, also ...string) string {
 	for name, v := range jsontext.Members(raw) {
 		f := o.fields[name]
 		if f == nil {
-			return fmt.Sprintf("unknown parameter '%s': there are %s", o.path+name, strings.Join(o.names(), ", "))
+			return fmt.Sprintf("unknown parameter '%s'; the parameters are %s", o.path+name, strings.Join(o.names(), ", "))
 		}
 		if seen&(1<<f.index) != 0 {
 			// Readers of JSON disagree on which of the two counts, and so on what was requested.

@@ -130,7 +130,7 @@ func stringDecoder(schema *jsonschema.Schema) (func([]byte, reflect.Value) strin
 		}
 		if !matches(s) {
 			if schema.Pattern == NoControls {
-				return "must not hold control characters"
+				return "must not contain control characters"
 			}
 			return "must match " + schema.Pattern
 		}
@@ -168,7 +168,7 @@ func checkString(schema *jsonschema.Schema, allowed []string, s string) string {
 			return fmt.Sprintf("must be at most %d bytes long", *schema.MaxLength)
 		}
 		if n := utf8.RuneCountInString(s); n > *schema.MaxLength {
-			return fmt.Sprintf("must be at most %d characters long, and has %d", *schema.MaxLength, n)
+			return fmt.Sprintf("must be at most %d characters long, but has %d", *schema.MaxLength, n)
 		}
 	}
 	if allowed != nil {
@@ -223,10 +223,10 @@ func sliceDecoder(schema *jsonschema.Schema, t reflect.Type, path string) (func(
 			}
 		}
 		if schema.MaxItems != nil && out.Len() > *schema.MaxItems {
-			return fmt.Sprintf("must hold at most %d items, and holds %d", *schema.MaxItems, out.Len())
+			return fmt.Sprintf("must contain at most %d items, but contains %d", *schema.MaxItems, out.Len())
 		}
 		if schema.MinItems != nil && out.Len() < *schema.MinItems {
-			return fmt.Sprintf("must hold at least %d items", *schema.MinItems)
+			return fmt.Sprintf("must contain at least %d items", *schema.MinItems)
 		}
 		to.Set(out)
 		return ""

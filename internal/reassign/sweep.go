@@ -11,7 +11,7 @@ type SweepResult struct {
 	Failed     []string       `json:"failed"`
 	Reassigned map[string]int `json:"reassigned"`
 	// Incomplete is set if the sweep ended early, after it had changed something.
-	Incomplete bool `json:"incomplete,omitempty" jsonschema:"true if the call ended early, because Redis was unavailable for instance: there may be more dead instances, and their tasks may still have to be returned. The monitor goes on"`
+	Incomplete bool `json:"incomplete,omitempty" jsonschema:"true if the call ended early, for example because Redis was unavailable. There may be more dead instances and tasks to return; the monitor continues the check"`
 }
 
 // SweepOptions configure a sweep.

@@ -97,7 +97,7 @@ func TestOpenRefusesWhatItWouldIgnore(t *testing.T) {
 		"redis://h:70000":                      "a port must be",
 		"redis://h:0":                          "a port must be",
 		"redis://a:1,b:x":                      "a port must be",
-		"redis://h#1":                          "cannot be read",
+		"redis://h#1":                          "is not of the form",
 		"redis+sentinel://h?master=m&quorum=2": "the parameter quorum is not supported",
 		"redis+sentinel://h?sentinel_password=se&cret=1": "a parameter after the '?' is not supported",
 		"redis://u@h:12?secret=x@localhost":              "a parameter after the '?' is not supported",

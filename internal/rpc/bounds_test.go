@@ -115,7 +115,7 @@ func TestAnswersOfABatchAreBounded(t *testing.T) {
 	if most := answers.MaxHeld/len(result) + 1 + h.concurrency; ran > most || ran < answers.MaxHeld/len(result) {
 		t.Errorf("%d calls ran, want %d at most", ran, most)
 	}
-	if last := got[100].Error; last == nil || last.Code != api.CodeInvalidRequest || !strings.HasPrefix(fmt.Sprint(last.Data), "not begun: ") {
+	if last := got[100].Error; last == nil || last.Code != api.CodeInvalidRequest || !strings.HasPrefix(fmt.Sprint(last.Data), "not started: ") {
 		t.Errorf("the last is answered %v", last)
 	}
 }

@@ -96,7 +96,7 @@ func parse(body []byte, into []call) (calls []call, batch bool, refused *api.Err
 			break
 		}
 		if len(calls)-len(into) == MaxCalls {
-			return into, true, api.InvalidRequest("a batch has at most %d calls", MaxCalls)
+			return into, true, api.InvalidRequest("a batch must contain at most %d calls", MaxCalls)
 		}
 		if calls, ok = s.requests(calls); !ok {
 			return into, true, httpapi.Unreadable(s.Err)
@@ -106,7 +106,7 @@ func parse(body []byte, into []call) (calls []call, batch bool, refused *api.Err
 		return into, true, httpapi.Unreadable(s.Err)
 	}
 	if len(calls) == len(into) {
-		return into, true, api.InvalidRequest("a batch has at least one call")
+		return into, true, api.InvalidRequest("a batch must contain at least one call")
 	}
 	return calls, true, nil
 }
@@ -165,7 +165,7 @@ func (s reader) request(f *found) bool {
 		}
 		which := known(name)
 		if f.seen&which != 0 {
-			f.refuse("the member %s occurs twice", name)
+			f.refuse("the member %s is repeated", name)
 			if which == hasID {
 				f.id = jsontext.Span{}
 			}
@@ -308,7 +308,7 @@ func (s reader) metadata(f *found) bool {
 			continue
 		}
 		if seen {
-			f.refuse("the member metadata.correlationId occurs twice")
+			f.refuse("the member metadata.correlationId is repeated")
 		}
 		seen = true
 		if !s.correlation(f) {
@@ -343,7 +343,7 @@ func (s reader) correlation(f *found) bool {
 		f.cause = string(s.Body[from:s.Pos])
 	}
 	if len(f.cause) > httpapi.MaxCause {
-		f.refuse("metadata.correlationId has more than %d bytes", httpapi.MaxCause)
+		f.refuse("metadata.correlationId must be at most %d bytes long", httpapi.MaxCause)
 	}
 	return true
 }

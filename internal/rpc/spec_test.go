@@ -66,7 +66,7 @@ func TestExamplesOfTheSpecification(t *testing.T) {
 			{"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"},
 			{"jsonrpc": "2.0", "method"
 		]`, `{"jsonrpc": "2.0", "error": {"code": -32700, "message": "Parse error", "data": "expected ':' after a member's name, found ']' at byte offset 105"}, "id": null}`},
-		{"empty array", `[]`, `{"jsonrpc": "2.0", "error": {"code": -32600, "message": "Invalid Request", "data": "a batch has at least one call"}, "id": null}`},
+		{"empty array", `[]`, `{"jsonrpc": "2.0", "error": {"code": -32600, "message": "Invalid Request", "data": "a batch must contain at least one call"}, "id": null}`},
 		{"invalid batch, not empty", `[1]`, `[` + noObject + `]`},
 		{"invalid batch", `[1,2,3]`, `[` + noObject + `,` + noObject + `,` + noObject + `]`},
 		{"batch", `[

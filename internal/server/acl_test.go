@@ -226,7 +226,7 @@ func TestStartNamesWhatRedisRefuses(t *testing.T) {
 		"redis://limited:sesame" + at:                  `the Redis user "limited" lacks a permission; docs/operations.md`,
 		"redis://unscripted:sesame" + at:               `the Redis user "unscripted" lacks a permission; docs/operations.md`,
 		"redis://limited:wrong" + at:                   `Redis rejects the password of user "limited"`,
-		"redis://" + server.Addr():                     "Redis asks for a password",
+		"redis://" + server.Addr():                     "Redis requires a password",
 		server.URL() + "?db=0":                         "cb:{taken}:stream:events is a string, not a stream",
 		strings.TrimSuffix(server.URL(), "/0") + "/99": "does not have the database",
 	} {
@@ -255,7 +255,7 @@ func TestWhatPostgresRefusesIsNamed(t *testing.T) {
 	password.User = url.UserPassword("nobody_of_that_name", "sesame")
 	database.Path = "/no_such_database"
 	for want, wrong := range map[string]url.URL{
-		"it refuses the user or password of --database-url": password,
+		"it rejects the user or password of --database-url": password,
 		"it does not have the database of --database-url":   database,
 	} {
 		c := start(t, settings(t, func(cfg *config.Config) { cfg.DatabaseURL = wrong.String() }))

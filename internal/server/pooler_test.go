@@ -56,7 +56,7 @@ func TestBehindAPooler(t *testing.T) {
 	c.ready(t)
 	l.settled(c, &config.Config{RedisURL: cfg.RedisURL, Namespace: cfg.Namespace, DatabaseURL: database})
 	for line := range strings.Lines(log.String()) {
-		if strings.Contains(line, "fault of ours") || strings.Contains(line, "SQLSTATE 42P05") {
+		if strings.Contains(line, "bug in the coordinator") || strings.Contains(line, "SQLSTATE 42P05") {
 			t.Errorf("it logged: %s", line)
 		}
 	}

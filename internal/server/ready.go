@@ -125,7 +125,7 @@ func postgresCause(err error) string {
 	}
 	switch answered.Code {
 	case "28P01", "28000":
-		return "it refuses the user or password of --database-url"
+		return "it rejects the user or password of --database-url"
 	case "3D000":
 		return "it does not have the database of --database-url"
 	case "42501":

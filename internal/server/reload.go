@@ -85,7 +85,7 @@ func (s *Server) protect(ctx context.Context, cfg *config.Config) error {
 		}
 	}
 	if cfg.InTheClear() {
-		s.logger.WarnContext(ctx, "tokens come over the network unencrypted: give --tls-cert and --tls-key, or put a proxy with TLS in front",
+		s.logger.WarnContext(ctx, "tokens are sent over the network unencrypted; pass --tls-cert and --tls-key, or use a proxy with TLS",
 			"listen", cfg.Listen)
 	}
 	return nil
@@ -128,18 +128,18 @@ func (s *Server) Reload(ctx context.Context) error {
 	var failed error
 	if s.tokens != nil {
 		if err := s.tokens.Reload(); err != nil {
-			s.logger.ErrorContext(ctx, "the new auth file is invalid; the tokens read before stay in force", "error", err)
+			s.logger.ErrorContext(ctx, "the new auth file is invalid; the current tokens stay in use", "error", err)
 			failed = err
 		} else {
-			s.logger.InfoContext(ctx, "the auth file was read again", "tokens", s.tokens.Len())
+			s.logger.InfoContext(ctx, "reloaded the auth file", "tokens", s.tokens.Len())
 		}
 	}
 	if s.certificate != nil {
 		if err := s.certificate.reload(); err != nil {
-			s.logger.ErrorContext(ctx, "the new certificate is invalid; the one read before is still served", "error", err)
+			s.logger.ErrorContext(ctx, "the new certificate is invalid; the current certificate stays in use", "error", err)
 			failed = errors.Join(failed, err)
 		} else {
-			s.logger.InfoContext(ctx, "the certificate was read again", slog.Any("names", s.certificate.names()),
+			s.logger.InfoContext(ctx, "reloaded the certificate", slog.Any("names", s.certificate.names()),
 				"until", s.certificate.leaf().NotAfter)
 		}
 	}

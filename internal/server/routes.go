@@ -30,7 +30,7 @@ func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.C
 	calls := rpc.NewHandler(openrpc.NewDispatcher(coordinator, document), rpc.Options{Log: s.logger, Answers: room, Known: known, Caller: auth.Caller})
 	models, err := mcp.NewHandler(coordinator, methods, mcp.Options{Log: s.logger, Answers: room, Version: s.version, Caller: auth.Caller})
 	if err != nil {
-		return nil, fmt.Errorf("offer the methods by MCP: %w", err)
+		return nil, fmt.Errorf("serve the methods over MCP: %w", err)
 	}
 	watched := metrics.Sources{Commands: coordinator, Writable: coordinator.Writable, Gauges: gauges, Projections: s.runner.Progress, Version: s.version, Logger: s.logger}
 	if s.tasks != nil {
@@ -58,7 +58,7 @@ func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.C
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Allow", "GET, HEAD")
 			writeJSON(w, http.StatusMethodNotAllowed, map[string]any{"error": &api.Error{
-				Code: api.CodeInvalidRequest, Message: "Invalid Request", Data: r.URL.Path + " is read by GET, not " + r.Method,
+				Code: api.CodeInvalidRequest, Message: "Invalid Request", Data: r.URL.Path + " accepts GET, not " + r.Method,
 			}})
 		})
 	}

@@ -199,7 +199,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	var listen net.ListenConfig
 	listener, err := listen.Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
-		return nil, nil, fmt.Errorf("listen on %s: %w (another address: --listen, CB_LISTEN)", cfg.Listen, err)
+		return nil, nil, fmt.Errorf("listen on %s: %w; to use another address, pass --listen or set CB_LISTEN", cfg.Listen, err)
 	}
 	var handler http.Handler
 	if handler, err = s.routes(coordinator, func(ctx context.Context, view string) (*metrics.Gauges, error) {
@@ -233,7 +233,7 @@ func rateLimits(flag string, r config.RateLimits) (map[string]int, error) {
 	for _, m := range methods {
 		if m.CountsAs != "" {
 			if _, given := r.Methods[m.Name]; given {
-				return nil, fmt.Errorf("%s: each item of %s counts as a call of %s: set the limit of that", flag, m.Name, m.CountsAs)
+				return nil, fmt.Errorf("%s: each item of %s counts as a call of %s; set the limit of that method", flag, m.Name, m.CountsAs)
 			}
 			continue
 		}
@@ -244,7 +244,7 @@ func rateLimits(flag string, r config.RateLimits) (map[string]int, error) {
 	}
 	for method, n := range r.Methods {
 		if !slices.Contains(names, method) {
-			return nil, fmt.Errorf("%s: %s is no method; there are %s", flag, method, strings.Join(names, ", "))
+			return nil, fmt.Errorf("%s: unknown method %s; the methods are %s", flag, method, strings.Join(names, ", "))
 		}
 		limits[method] = n
 	}
@@ -268,7 +268,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
 	close(stopped)
 	if err != nil {
-		err = fmt.Errorf("calls in flight did not finish: %w", errors.Join(err, s.http.Close()))
+		err = fmt.Errorf("wait for the calls in flight: %w", errors.Join(err, s.http.Close()))
 	}
 	s.catchUp(ctx)
 	s.close()

@@ -39,7 +39,7 @@ func (s *Server) connect(ctx context.Context, cfg *config.Config, embedded bool)
 		}
 	}
 	if cfg.DatabaseURL == "" {
-		s.logger.WarnContext(ctx, "no Postgres: task.list is unavailable; pass --database-url")
+		s.logger.WarnContext(ctx, "task.list is unavailable without Postgres; pass --database-url")
 		return nil
 	}
 	s.pool, err = projections.OpenPool(ctx, cfg.DatabaseURL, cfg.Namespace)
@@ -78,7 +78,7 @@ func (s *Server) checkRedis(ctx context.Context, cfg *config.Config) error {
 			if ctx.Err() != nil {
 				return fmt.Errorf("wait for Redis: %w", ctx.Err())
 			}
-			return fmt.Errorf("redis did not answer for %s: %w", startPatience, last)
+			return fmt.Errorf("redis did not reply for %s: %w", startPatience, last)
 		}
 	}
 }
@@ -94,7 +94,7 @@ func (s *Server) checkCommands(ctx context.Context, cfg *config.Config, coordina
 	case redis.HasErrorPrefix(err, "NOPERM"), strings.Contains(cause, "ACL"):
 		return redisconn.Explain(fmt.Errorf("run a script as commands do: %w", err), cfg.RedisURL)
 	}
-	s.logger.WarnContext(ctx, "Redis takes no commands", "cause", cause, "error", err)
+	s.logger.WarnContext(ctx, "Redis accepts no commands yet", "cause", cause, "error", err)
 	return nil
 }
 
@@ -104,7 +104,7 @@ func (s *Server) checkKeys(ctx context.Context, space keys.Space) error {
 	for key, want := range map[string]string{space.Log(): "hash", space.Events(): "stream"} {
 		kind, err := s.redis.Type(ctx, key).Result()
 		if err == nil && kind != want && kind != "none" {
-			return fmt.Errorf("%s is a %s, not a %s: another program uses this key; choose another database or --namespace", key, kind, want)
+			return fmt.Errorf("the key %s is a %s, not a %s: another program uses it; choose another database or --namespace", key, kind, want)
 		}
 	}
 	return nil
@@ -131,7 +131,7 @@ func (s *Server) join(ctx context.Context, cfg *config.Config) error {
 	s.fleet = fleet.New(s.scripts, s.version, fleet.Of(cfg), s.logger)
 	err := s.fleet.Join(ctx, cfg.ReplaceSettings)
 	if ctx.Err() == nil && (errors.Is(err, lua.ErrUnavailable) || errors.Is(err, lua.ErrOutcomeUnknown)) {
-		s.logger.WarnContext(ctx, "the settings are not yet compared with those of other coordinators", "error", err)
+		s.logger.WarnContext(ctx, "cannot compare the settings with those of other coordinators yet; retrying", "error", err)
 		return nil
 	}
 	return err
@@ -142,7 +142,7 @@ func (s *Server) join(ctx context.Context, cfg *config.Config) error {
 func (s *Server) openLog(ctx context.Context, redisConfig projections.RedisConfig) (string, error) {
 	identity, err := projections.OpenLog(ctx, redisConfig)
 	if err != nil && s.pool == nil {
-		s.logger.WarnContext(ctx, "the log has no identity yet; the next coordinator that starts gives it one", "error", err)
+		s.logger.WarnContext(ctx, "cannot store an identity for the log; the next coordinator that starts will", "error", err)
 		return "", nil
 	}
 	return identity, err

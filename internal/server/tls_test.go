@@ -134,7 +134,7 @@ func TestTLS(t *testing.T) {
 	if err := os.WriteFile(key, []byte("no key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Reload(t.Context()); err == nil || !strings.Contains(log.String(), "the one read before is still served") {
+	if err := s.Reload(t.Context()); err == nil || !strings.Contains(log.String(), "the current certificate stays in use") {
 		t.Errorf("a bad key: %v, %s", err, &log)
 	}
 	if _, err := trusting(t, s.Addr(), renewed).ask("task.get", params{"id": "t-1"}); err != nil {

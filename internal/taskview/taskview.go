@@ -63,7 +63,7 @@ var ErrRowsKept = errors.New("the rows are kept")
 // APIError returns the error that a caller gets for an error of the view.
 func APIError(err error) error {
 	if errors.Is(err, ErrPageTooLarge) {
-		return api.InvalidParams("limit parameter: the tasks of this page hold more than 16 MiB; ask for fewer at once")
+		return api.InvalidParams("limit parameter: the tasks of this page exceed 16 MiB; use a smaller limit")
 	}
 	if errors.Is(err, ErrBusy) {
 		return api.InternalBecause(api.PostgresUnavailable, "every connection is in use; try again in a second")

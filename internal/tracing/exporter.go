@@ -25,11 +25,11 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	case err != nil:
 		e.lost.Add(int64(len(spans)))
 		if !e.failing.Swap(true) {
-			e.log.WarnContext(ctx, "the collector does not take traces, and they are lost; commands go on (look at OTEL_EXPORTER_OTLP_ENDPOINT and at the collector)",
+			e.log.WarnContext(ctx, "the collector rejects traces, and they are lost; commands continue; check OTEL_EXPORTER_OTLP_ENDPOINT and the collector",
 				"error", err)
 		}
 	case len(spans) > 0 && e.failing.Swap(false):
-		e.log.InfoContext(ctx, "the collector takes traces again", "spans_lost", e.lost.Swap(0))
+		e.log.InfoContext(ctx, "the collector accepts traces again", "spans_lost", e.lost.Swap(0))
 	}
 	return nil
 }

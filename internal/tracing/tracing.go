@@ -85,7 +85,7 @@ func (t *Traces) Stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
 	if err := t.provider.Shutdown(ctx); err != nil {
-		t.log.WarnContext(ctx, "the last traces could not be sent", "error", err)
+		t.log.WarnContext(ctx, "cannot send the last traces", "error", err)
 	}
 	// End an export that is still running. The provider stops the exporter only after it.
 	_ = t.exporter.Shutdown(ctx)

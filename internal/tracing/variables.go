@@ -33,7 +33,7 @@ func readVariables(get func(string) string, environment []string) (protocol stri
 		protocol = protocolHTTP
 	case protocolHTTP, protocolJSON, protocolGRPC:
 	default:
-		return "", fmt.Errorf("%s must be %s, %s or %s, and is %q", name, protocolHTTP, protocolJSON, protocolGRPC, protocol)
+		return "", fmt.Errorf("%s must be %s, %s or %s, but is %q", name, protocolHTTP, protocolJSON, protocolGRPC, protocol)
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
 		if err := checkEndpoint(get(name), protocol); err != nil {
@@ -50,7 +50,7 @@ func readVariables(get func(string) string, environment []string) (protocol stri
 		"OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
 	} {
 		if n, err := strconv.Atoi(get(name)); get(name) != "" && (err != nil || n < 1) {
-			return "", fmt.Errorf("%s must be a whole number above 0, and is %q", name, get(name))
+			return "", fmt.Errorf("%s must be a whole number above 0, but is %q", name, get(name))
 		}
 	}
 	if err := checkTransport(get); err != nil {
@@ -63,18 +63,18 @@ func readVariables(get func(string) string, environment []string) (protocol stri
 func checkTransport(get func(string) string) error {
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"} {
 		if value := get(name); value != "" && value != "gzip" && value != "none" {
-			return fmt.Errorf("%s must be gzip or none, and is %q", name, value)
+			return fmt.Errorf("%s must be gzip or none, but is %q", name, value)
 		}
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"} {
 		if value := strings.ToLower(get(name)); value != "" && value != "true" && value != "false" {
-			return fmt.Errorf("%s must be true or false, and is %q", name, get(name))
+			return fmt.Errorf("%s must be true or false, but is %q", name, get(name))
 		}
 	}
 	for _, name := range heeded {
 		if value := get(name); strings.HasSuffix(name, "_LIMIT") && value != "" {
 			if _, err := strconv.Atoi(value); err != nil {
-				return fmt.Errorf("%s must be a whole number, and is %q", name, value)
+				return fmt.Errorf("%s must be a whole number, but is %q", name, value)
 			}
 		}
 	}
@@ -100,7 +100,7 @@ func asked(get func(string) string) (bool, error) {
 		return false, nil
 	case "", "false":
 	default:
-		return false, fmt.Errorf("OTEL_SDK_DISABLED must be true or false, and is %q", off)
+		return false, fmt.Errorf("OTEL_SDK_DISABLED must be true or false, but is %q", off)
 	}
 	switch exporter := get("OTEL_TRACES_EXPORTER"); exporter {
 	case "none":
@@ -111,7 +111,7 @@ func asked(get func(string) string) (bool, error) {
 		_, endpoint := first(get, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 		return endpoint != "", nil
 	default:
-		return false, fmt.Errorf("OTEL_TRACES_EXPORTER must be otlp or none, and is %q", exporter)
+		return false, fmt.Errorf("OTEL_TRACES_EXPORTER must be otlp or none, but is %q", exporter)
 	}
 }
 
@@ -149,7 +149,7 @@ func checkHeaders(headers string) error {
 		name, value, ok := strings.Cut(pair, "=")
 		_, err := url.PathUnescape(value)
 		if name = strings.TrimSpace(name); !ok || err != nil || name == "" || strings.ContainsAny(name, " \t\"(),/:;<=>?@[\\]{}") {
-			return errors.New("must be of the form name=value,name=value, with other than plain letters in values percent-encoded")
+			return errors.New("must be of the form name=value,name=value, with special characters in values percent-encoded")
 		}
 	}
 	return nil
@@ -164,8 +164,8 @@ func checkSampler(get func(string) string) error {
 		if get("OTEL_TRACES_SAMPLER_ARG") == "" || err == nil && ratio >= 0 && ratio <= 1 {
 			return nil
 		}
-		return fmt.Errorf("OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1, and is %q", get("OTEL_TRACES_SAMPLER_ARG"))
+		return fmt.Errorf("OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1, but is %q", get("OTEL_TRACES_SAMPLER_ARG"))
 	default:
-		return fmt.Errorf("OTEL_TRACES_SAMPLER must be always_on, always_off, traceidratio or one of these with parentbased_ before it, and is %q", sampler)
+		return fmt.Errorf("OTEL_TRACES_SAMPLER must be always_on, always_off, traceidratio or one of these after parentbased_, but is %q", sampler)
 	}
 }

@@ -30,7 +30,7 @@ func TestVariables(t *testing.T) {
 		"disabled":               {set: map[string]string{"OTEL_SDK_DISABLED": "TRUE", "OTEL_TRACES_EXPORTER": "otlp"}},
 		"not disabled":           {set: map[string]string{"OTEL_SDK_DISABLED": "false"}, protocol: "http/protobuf"},
 		"disabled somehow":       {set: map[string]string{"OTEL_SDK_DISABLED": "yes"}, refused: "OTEL_SDK_DISABLED must be true or false"},
-		"another exporter":       {set: map[string]string{"OTEL_TRACES_EXPORTER": "zipkin"}, refused: `OTEL_TRACES_EXPORTER must be otlp or none, and is "zipkin"`},
+		"another exporter":       {set: map[string]string{"OTEL_TRACES_EXPORTER": "zipkin"}, refused: `OTEL_TRACES_EXPORTER must be otlp or none, but is "zipkin"`},
 		"grpc":                   {set: map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", endpoint: "dns:///collector:4317"}, protocol: "grpc"},
 		"json for traces": {
 			set:      map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"},
