@@ -35,7 +35,7 @@ const unreadable = " must not contain U+0000 or an unpaired surrogate, which SQL
 // bytes, a rule between params, or that an item of a batch is a task if it has a text.
 func beyondSchema(sentence string) bool {
 	return strings.HasPrefix(sentence, "items parameter is not valid: item ") || strings.HasSuffix(sentence, "bytes long") || strings.HasSuffix(sentence, unreadable) || strings.Contains(sentence, "(taskId is another name for it)") ||
-		strings.HasPrefix(sentence, "taskId parameter must be the same as id")
+		strings.HasPrefix(sentence, "taskId parameter must equal id")
 }
 
 // infos returns what system.discover would return, without a call of Redis.

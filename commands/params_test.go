@@ -67,7 +67,7 @@ func TestParams(t *testing.T) {
 		{"system.register", `{"id":"a","roles":[],"metadata":{"other":[null]}}`, ""},
 		{"system.register", `{"id":"a","roles":[],"rôle":1}`, "unknown parameter 'rôle'; the parameters are id, metadata, roles"},
 		{"system.register", ` { "id" : "a" , "roles" : [ ] } `, ""},
-		{"system.register", `{"id":"a","roles":[],"id":"b"}`, "id parameter is given twice"},
+		{"system.register", `{"id":"a","roles":[],"id":"b"}`, "id parameter is repeated"},
 		{"system.heartbeat", `{}`, "instanceId parameter is required"},
 		{"system.heartbeat", `{"instanceId":"a","x":1}`, "unknown parameter 'x'; the parameters are instanceId"},
 		{"system.unregister", `{}`, "instanceId parameter is required"},
@@ -130,8 +130,8 @@ func TestParams(t *testing.T) {
 		{"task.update", `{"id":"t-1","updates":{"text":""}}`, "updates parameter is not valid: updates.text parameter must not be empty"},
 		{"task.update", `{"id":"t-1","updates":{"status":"done"}}`, "updates parameter is not valid: updates.status parameter must be one of pending, in_progress, completed, failed"},
 		{"task.update", `{"id":"t-1","updates":{"status":null}}`, "updates parameter is not valid: updates.status parameter must be a string"},
-		{"task.update", `{"id":"t-1","updates":{"text":"a"},"updates":{"priority":1}}`, "updates parameter is given twice"},
-		{"task.update", `{"id":"t-1","updates":{"text":"a","te\u0078t":"b"}}`, "updates parameter is not valid: updates.text parameter is given twice"},
+		{"task.update", `{"id":"t-1","updates":{"text":"a"},"updates":{"priority":1}}`, "updates parameter is repeated"},
+		{"task.update", `{"id":"t-1","updates":{"text":"a","te\u0078t":"b"}}`, "updates parameter is not valid: updates.text parameter is repeated"},
 		{"task.assign", `{"taskId":"t-1"}`, "instanceId parameter is required"},
 		{"task.assign", `{"instanceId":"w"}`, "taskId parameter is required"},
 		{"task.unassign", `{"id":"t-1"}`, "unknown parameter 'id'; the parameters are taskId"},
@@ -139,7 +139,7 @@ func TestParams(t *testing.T) {
 		{"task.claim", `{"workerId":"w","maxTasks":101}`, "maxTasks parameter must be an integer from 1 to 100"},
 		{"task.claim", `{"workerId":"w","maxTasks":10}`, ""},
 		{"task.complete", `{}`, "id parameter is required (taskId is another name for it)"},
-		{"task.complete", `{"id":"t-1","taskId":"t-2"}`, "taskId parameter must be the same as id when both are given"},
+		{"task.complete", `{"id":"t-1","taskId":"t-2"}`, "taskId parameter must equal id if both are present"},
 		{"task.complete", `{"id":"t-1","taskId":"t-1","result":null,"error":null}`, ""},
 		{"task.complete", `{"id":"t-1","attempt":-1}`, "attempt parameter must be an integer of at least 0"},
 		{"task.list", `{"limit":1001}`, "limit parameter must be an integer from 1 to 1000"},
@@ -192,7 +192,7 @@ func TestParamsAgreeWithTheirSchema(t *testing.T) {
 				valid := schema.Validate(instance)
 				refused := c.Refuses(t, m.Name, params)
 				switch refused {
-				case "id parameter is required (taskId is another name for it)", "taskId parameter must be the same as id when both are given":
+				case "id parameter is required (taskId is another name for it)", "taskId parameter must equal id if both are present":
 					return // a rule between params
 				}
 				if strings.HasSuffix(refused, unreadable) {

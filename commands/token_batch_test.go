@@ -30,7 +30,7 @@ func TestBatchesAndVotesBelongToTokens(t *testing.T) {
 				f.MayNot(who, "the token that registered instance w, or the role operator or admin", method, params, "w")
 			}
 			for _, id := range []string{"w", "north", "North:1"} {
-				f.MayNot("north", `this token may name only instances whose ids begin with "north:"`, method, params, id)
+				f.MayNot("north", `this token may only name instances whose ids begin with "north:"`, method, params, id)
 			}
 			f.MayNot("north", "the token that registered instance north:2", method, params, "north:2") // the name has the prefix, but another token registered it
 			f.MayNot("audit", method+" needs a token with the role agent", method, params, "w")

@@ -231,7 +231,7 @@ func TestInstancePrefix(t *testing.T) {
 	f.May("north", "system.register", `{"id":"north:1","roles":[]}`)
 	f.May("bob", "system.register", `{"id":"south:1","roles":[]}`)
 	task := fleettest.Decoded[fleettest.Task](t, f.May("north", "task.create", `{"text":"x"}`)).ID
-	needed := `this token may name only instances whose ids begin with "north:"`
+	needed := `this token may only name instances whose ids begin with "north:"`
 	for _, id := range []string{"south:1", "north", "North:1", "x north:1"} {
 		f.MayNot("north", needed, "system.register", `{"id":%q,"roles":[]}`, id)
 		f.MayNot("north", needed, "system.heartbeat", `{"instanceId":%q}`, id)

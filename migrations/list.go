@@ -33,7 +33,7 @@ func all() ([]migration, error) {
 		number, _, _ := strings.Cut(e.Name(), "_")
 		version, err := strconv.ParseInt(number, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("migration %s: its name begins with no number", e.Name())
+			return nil, fmt.Errorf("migration %s: its name does not begin with a number", e.Name())
 		}
 		text, err := files.ReadFile(e.Name())
 		if err != nil {

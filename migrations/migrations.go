@@ -65,12 +65,12 @@ func Up(ctx context.Context, pool *pgxpool.Pool, schema string, log *slog.Logger
 			return err
 		}
 		if newest, last := applied.newest(), known[len(known)-1].version; newest > last {
-			return fmt.Errorf("%w: it has schema version %d, and this program knows %d; start a program that is as new", ErrNewer, newest, last)
+			return fmt.Errorf("%w: it has schema version %d, but this program supports only %d; start a newer version", ErrNewer, newest, last)
 		}
 		return apply(ctx, tx, known, applied, log)
 	})
 	if err != nil {
-		return fmt.Errorf("bring the database up to date: %w%s", err, advice(err, schema))
+		return fmt.Errorf("migrate the database: %w%s", err, advice(err, schema))
 	}
 	return nil
 }
@@ -78,14 +78,14 @@ func Up(ctx context.Context, pool *pgxpool.Pool, schema string, log *slog.Logger
 // enter waits for the lock, and makes the schema the one that the transaction works in.
 func enter(ctx context.Context, tx pgx.Tx, schema string) error {
 	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(lockID)); err != nil {
-		return fmt.Errorf("wait for another coordinator that migrates: %w", err)
+		return fmt.Errorf("wait for a migration by another coordinator: %w", err)
 	}
 	if schema == "" {
 		return nil
 	}
 	var exists bool
 	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)`, schema).Scan(&exists); err != nil {
-		return fmt.Errorf("look for the schema %s: %w", schema, err)
+		return fmt.Errorf("find the schema %s: %w", schema, err)
 	}
 	name := pgx.Identifier{schema}.Sanitize()
 	if !exists { // asked before, because CREATE … IF NOT EXISTS needs the right to create in any case
@@ -126,7 +126,7 @@ func versions(ctx context.Context, tx pgx.Tx) (versionSet, error) {
 		_, err = tx.Conn().PgConn().Exec(ctx, createVersions).ReadAll()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("make the table of versions: %w", err)
+		return nil, fmt.Errorf("create the table of versions: %w", err)
 	}
 	rows, err := tx.Query(ctx, `SELECT version_id FROM goose_db_version WHERE is_applied`)
 	if err != nil {
@@ -153,7 +153,7 @@ func apply(ctx context.Context, tx pgx.Tx, known []migration, applied versionSet
 			return fmt.Errorf("migration %s: %w", m.name, err)
 		}
 		if _, err := tx.Exec(ctx, `INSERT INTO goose_db_version (version_id, is_applied) VALUES ($1, true)`, m.version); err != nil {
-			return fmt.Errorf("note migration %s: %w", m.name, err)
+			return fmt.Errorf("record migration %s: %w", m.name, err)
 		}
 		log.InfoContext(ctx, "migrated the database", "migration", m.name)
 	}
@@ -168,17 +168,17 @@ func advice(err error, schema string) string {
 	}
 	switch sqlState(err) {
 	case "42501":
-		return " (let the user of --database-url create tables: GRANT CREATE ON " + where + ")"
+		return " (allow the user of --database-url to create tables: GRANT CREATE ON " + where + ")"
 	case "3D000":
 		return " (create the database of --database-url first: createdb)"
 	case "3F000":
-		return " (the search_path of --database-url names no schema that exists)"
+		return " (the search_path of --database-url names only schemas that do not exist)"
 	case "28P01", "28000":
 		return " (check user and password in --database-url)"
 	case "25006":
-		return " (--database-url leads to a read-only server: name the primary)"
+		return " (--database-url points to a read-only server; use the address of the primary)"
 	case "42P07", "42710":
-		return " (" + where + " holds tables of these names from elsewhere: use an empty database, or a --namespace)"
+		return " (" + where + " contains tables with these names that another program created; use an empty database, or a --namespace)"
 	}
 	return ""
 }

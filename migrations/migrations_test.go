@@ -116,7 +116,7 @@ func TestMigrationsAreOneStep(t *testing.T) {
 	if _, err := pool.Exec(t.Context(), `CREATE TABLE system_flushes ()`); err != nil { // in the way of the third
 		t.Fatal(err)
 	}
-	if err := migrations.Up(t.Context(), pool, "", quiet); err == nil || !strings.Contains(err.Error(), "tables of these names") {
+	if err := migrations.Up(t.Context(), pool, "", quiet); err == nil || !strings.Contains(err.Error(), "tables with these names") {
 		t.Errorf("Up: %v", err)
 	}
 	var tables int

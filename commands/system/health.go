@@ -27,7 +27,7 @@ type HealthResult struct {
 
 // HealthServices reports which services work.
 type HealthServices struct {
-	Redis    bool `json:"redis" jsonschema:"Redis answers and accepts commands"`
+	Redis    bool `json:"redis" jsonschema:"Redis replies and accepts commands"`
 	Postgres bool `json:"postgres" jsonschema:"false also if no database is configured"`
 	MCP      bool `json:"mcp"`
 }

@@ -32,7 +32,7 @@ func (o Options) metricsMethod() (*command.Method, error) {
 	return command.New[MetricsParams, MetricsResult](command.Spec{
 		Name: "system.metrics",
 		Description: "Measure the system: events and tasks counted from the log, the current queues, and the memory and the calls " +
-			"(since its start) of the coordinator that answers.",
+			"(since its start) of the coordinator that replies.",
 		Limit:   20,
 		Timeout: 3 * time.Second,
 		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},

@@ -52,8 +52,8 @@ var (
 func claimMethod() (*command.Method, error) {
 	return command.New[ClaimTaskParams, ClaimTaskResult](command.Spec{
 		Name: "task.claim",
-		Description: "Take tasks to work on: those assigned to the worker first, then the queue's best. The attempt in each is " +
-			"the proof of ownership to give to task.complete.",
+		Description: "Take tasks to work on: those assigned to the worker first, then the queue's best. Pass the attempt of each " +
+			"task to task.complete; it proves the ownership.",
 		Limit:       6000,
 		Timeout:     5 * time.Second,
 		Breaker:     breaker.Setting{Failures: 10, Open: 30 * time.Second},

@@ -15,7 +15,7 @@ import (
 
 // CompleteTaskParams are the params of task.complete.
 type CompleteTaskParams struct {
-	ID             api.TaskID `json:"id,omitempty" jsonschema:"the task to finish; required unless taskId is given"`
+	ID             api.TaskID `json:"id,omitempty" jsonschema:"the task to finish; required without taskId"`
 	TaskID         api.TaskID `json:"taskId,omitempty" jsonschema:"another name for id"`
 	WorkerID       api.ID     `json:"workerId,omitempty" jsonschema:"the instance that must own the task; if left out, any owner is accepted"`
 	Attempt        *int       `json:"attempt,omitempty" jsonschema:"the attempt that task.claim returned. It must be the task's current attempt, so a worker that was declared dead cannot finish a task that was claimed again"`
@@ -88,7 +88,7 @@ func (p *CompleteTaskParams) task() (api.TaskID, error) {
 	case p.ID == "":
 		return p.TaskID, nil
 	case p.TaskID != "" && p.TaskID != p.ID:
-		return "", api.InvalidParams("taskId parameter must be the same as id when both are given")
+		return "", api.InvalidParams("taskId parameter must equal id if both are present")
 	}
 	return p.ID, nil
 }

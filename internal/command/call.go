@@ -139,5 +139,5 @@ func (c *Call) MayName(instance string) error {
 	if strings.HasPrefix(instance, c.token.InstancePrefix) {
 		return nil
 	}
-	return api.Unauthorized(fmt.Sprintf("this token may name only instances whose ids begin with %q", c.token.InstancePrefix))
+	return api.Unauthorized(fmt.Sprintf("this token may only name instances whose ids begin with %q", c.token.InstancePrefix))
 }

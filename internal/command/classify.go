@@ -65,5 +65,5 @@ func unauthorized(refused *lua.Error) (failed *api.Error, known bool) {
 	if err := json.Unmarshal([]byte(refused.Detail), &detail); err != nil || detail.Needed == "" {
 		return api.Internal(""), false
 	}
-	return api.Unauthorized("this needs " + detail.Needed), true
+	return api.Unauthorized("the call needs " + detail.Needed), true
 }

@@ -32,7 +32,7 @@ func New(namespace string) (Space, error) {
 	}
 	for _, r := range namespace {
 		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", r) {
-			return Space{}, fmt.Errorf("namespace %q holds %q: letters, digits, '.', '_' and '-' are allowed", namespace, r)
+			return Space{}, fmt.Errorf("namespace %q contains %q; only letters, digits, '.', '_' and '-' are allowed", namespace, r)
 		}
 	}
 	return Space{namespace: namespace, tag: "{" + namespace + "}:"}, nil

@@ -160,7 +160,7 @@ func (o *object) decode(raw []byte, to reflect.Value, also ...string) string {
 		}
 		if seen&(1<<f.index) != 0 {
 			// Readers of JSON disagree on which of the two counts, and so on what was requested.
-			return f.path + " parameter is given twice"
+			return f.path + " parameter is repeated"
 		}
 		seen |= 1 << f.index
 		// A nested object names the one of its own params that is wrong.
