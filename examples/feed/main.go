@@ -40,7 +40,7 @@ func main() {
 }
 
 func summary(lines, tasks int) string {
-	return fmt.Sprintf("%d lines, %d tasks (a line that was fed before keeps its first task)", lines, tasks)
+	return fmt.Sprintf("%d lines, %d tasks (lines fed earlier keep their tasks)", lines, tasks)
 }
 
 type request struct {

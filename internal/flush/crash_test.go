@@ -69,7 +69,7 @@ func TestFlushIsLeftBehind(t *testing.T) {
 					if away && test.needs {
 						other := f.Beside()
 						for range 2 {
-							if err := other.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), "until a coordinator with --database-url") {
+							if err := other.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), "commands are rejected until") {
 								t.Fatalf("without Postgres: %v", err)
 							}
 							f.Refused(api.CodeConflict, `{"reason":"FLUSH_IN_PROGRESS"}`, "task.create", `{"text":"x"}`)

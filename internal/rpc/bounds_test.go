@@ -174,7 +174,7 @@ func TestLimitsOverAConnection(t *testing.T) {
 		{"1 MiB", short + strings.Repeat(" ", httpapi.MaxBody-len(short)), 200, `"result":null`},
 		{"a byte more", short + strings.Repeat(" ", httpapi.MaxBody-len(short)+1), 413, `"code":-32600`},
 		{"1,000 calls", "[" + strings.Repeat("1,", MaxCalls-1) + short + "]", 200, `"result":null`},
-		{"1,001 calls", "[" + strings.Repeat(short+",", MaxCalls) + short + "]", 200, `a batch has at most 1000 calls`},
+		{"1,001 calls", "[" + strings.Repeat(short+",", MaxCalls) + short + "]", 200, `a batch must contain at most 1000 calls`},
 		{"64 levels", deep(jsontext.MaxDepth), 200, `"result":null`},
 		{"65 levels", deep(jsontext.MaxDepth + 1), 200, `more than 64 levels deep`},
 	} {

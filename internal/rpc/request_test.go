@@ -32,8 +32,8 @@ func TestWhatIsNoRequestIsRefusedByName(t *testing.T) {
 		{"NaN", `{"id":NaN}`, "null", -32700, "found 'N' at byte offset 6"},
 		{"a half word", `{"id":nul}`, "null", -32700, "byte offset 6"},
 		{"a byte order mark", "\xef\xbb\xbf{}", "null", -32700, "byte offset 0"},
-		{"an invalid escape", `{"id":"\x"}`, "null", -32700, "a faulty escape in a string at byte offset 7"},
-		{"half an escape", `{"id":"\u12"}`, "null", -32700, "a faulty escape in a string at byte offset 7"},
+		{"an invalid escape", `{"id":"\x"}`, "null", -32700, "an invalid escape in a string at byte offset 7"},
+		{"half an escape", `{"id":"\u12"}`, "null", -32700, "an invalid escape in a string at byte offset 7"},
 		{"a raw newline in a string", "{\"id\":\"\n\"}", "null", -32700, "a control character in a string, where it must be escaped, at byte offset 7"},
 		{"no UTF-8", "{\"id\":\"a\xff\"}", "null", -32700, "not valid UTF-8 at byte offset 8"},
 		{"a surrogate in UTF-8", "{\"id\":\"\xed\xa0\x80\"}", "null", -32700, "not valid UTF-8 at byte offset 7"},
@@ -60,11 +60,11 @@ func TestWhatIsNoRequestIsRefusedByName(t *testing.T) {
 		{"metadata that is a list", `{"jsonrpc":"2.0","method":"m","metadata":[],"id":1}`, "1", -32600, "metadata must be an object"},
 		{"a correlationId that is an object", `{"jsonrpc":"2.0","method":"m","metadata":{"correlationId":{}},"id":1}`, "1", -32600, "metadata.correlationId must be a string"},
 		{"two correlationIds", `{"jsonrpc":"2.0","method":"m","metadata":{"correlationId":"a","correlationId":"b"},"id":1}`, "1", -32600, "is repeated"},
-		{"a correlationId that is too long", `{"jsonrpc":"2.0","method":"m","metadata":{"correlationId":"` + strings.Repeat("x", 257) + `"},"id":1}`, "1", -32600, "more than 256 bytes"},
+		{"a correlationId that is too long", `{"jsonrpc":"2.0","method":"m","metadata":{"correlationId":"` + strings.Repeat("x", 257) + `"},"id":1}`, "1", -32600, "at most 256 bytes long"},
 		{"65 levels", `{"jsonrpc":"2.0","method":"m","params":{"a":` + deep(63) + `},"id":1}`, "null", -32600, "more than 64 levels deep"},
 		{"65 levels, and never closed", strings.Repeat("[", 100000), "null", -32600, "more than 64 levels deep"},
 		{"65 levels in a batch", `[{"jsonrpc":"2.0","method":"m","params":{"a":` + deep(62) + `},"id":1}]`, "null", -32600, "more than 64 levels deep"},
-		{"1,001 calls", `[` + strings.Repeat(`1,`, 1000) + `1]`, "null", -32600, "a batch has at most 1000 calls"},
+		{"1,001 calls", `[` + strings.Repeat(`1,`, 1000) + `1]`, "null", -32600, "a batch must contain at most 1000 calls"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			id, _, code, data := answered(t, h, tc.body)
