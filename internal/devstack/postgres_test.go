@@ -178,7 +178,7 @@ func TestPostgresStartFailures(t *testing.T) {
 	if err := WriteFile(filepath.Join(p.dir, "password"), "another\n"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := StartPostgres(t.Context(), PostgresOptions{Dir: p.dir}); err == nil || !strings.Contains(err.Error(), "not the one") {
+	if _, err := StartPostgres(t.Context(), PostgresOptions{Dir: p.dir}); err == nil || !strings.Contains(err.Error(), "not the password") {
 		t.Errorf("with another password: %v", err)
 	}
 
