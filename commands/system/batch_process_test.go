@@ -149,7 +149,7 @@ func TestBatchIsRefusedWhole(t *testing.T) {
 		for i := range 65 {
 			sets = append(sets, fmt.Sprintf(`{"text":"x","metadata":{"roles":["r%d"]}}`, i))
 		}
-		f.Refused(api.CodeInvalidParams, `"items parameter must ask for at most 64 different sets of roles, and asks for 65"`, method,
+		f.Refused(api.CodeInvalidParams, `"items parameter must require at most 64 different sets of roles, but requires 65"`, method,
 			`{"batchId":"b","instanceId":"w","items":[%s]}`, strings.Join(sets, ","))
 		if f.Exists(f.Keys.Batch("b", "status"), f.Keys.Batch("b", "lock")) != 0 {
 			t.Error("a refused call left a batch")
