@@ -39,7 +39,7 @@ func TestANewerLogIsRefused(t *testing.T) {
 	before := stored()
 	for _, args := range [][]string{{"serve"}, {"rebuild", "all"}, {"verify"}, {"replay"}, {"tail", "--after", "0"}} {
 		r := execute(t, stores, args...)
-		if r.code != exitUnavailable || r.out != "" || !strings.Contains(r.log, "Use version v9.1.0 or a later one") {
+		if r.code != exitUnavailable || r.out != "" || !strings.Contains(r.log, "use version v9.1.0 or a later version") {
 			t.Errorf("%v: %+v", args, r)
 		}
 		if after := stored(); after != before {

@@ -75,7 +75,7 @@ func TestTokenNewMakesEntries(t *testing.T) {
 		t.Errorf("%d tokens; 1e3 is %+v", s.Len(), got)
 	}
 	for want, args := range map[string][]string{
-		"no role":             {"--name", "a", "--role", "root"},
+		"unknown role":        {"--name", "a", "--role", "root"},
 		"the name must":       {"--name", "a/b", "--role", "agent"},
 		"required":            {"--name", "a"},
 		"instancePrefix must": {"--name", "a", "--role", "agent", "--instance-prefix", ""},
@@ -123,7 +123,7 @@ func TestSIGHUPReadsTheAuthFileAgain(t *testing.T) {
 		})
 	}
 	logs("the current tokens stay in use")
-	logs(`line 1, entry 1 (first): there is no field \"colour\"`)
+	logs(`line 1, entry 1 (first): unknown field \"colour\"`)
 	if r := call(first); r.code != 0 {
 		t.Errorf("after a bad file: %+v", r)
 	}

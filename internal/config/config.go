@@ -84,8 +84,8 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 			"something, and bytes of results a minute that it may receive from task.claim and task.update; params and\n"+
 			"results of up to 4 KiB do not count; 0 disables the limit")
 	flags.BoolVar(&c.ReplaceSettings, "replace-settings", false,
-		"start even if other coordinators of this namespace use other values of --instance-ttl, --monitor-interval,\n"+
-			"--task-retention or --topics; restart them afterwards with the new values")
+		"start even if other coordinators of this namespace use other values (--instance-ttl, --monitor-interval,\n"+
+			"--task-retention, --topics); restart them afterwards with the new values")
 	flags.BoolVar(&c.AllowVolatile, "allow-volatile", false, "accept a Redis that may evict keys, which loses data")
 	flags.BoolVar(&c.Insecure, "insecure", false,
 		"allow connections from other machines without an auth file; everybody who can connect can run every command")

@@ -29,9 +29,9 @@ func TestSettingsThatAFleetHasInCommon(t *testing.T) {
 	c := start(t, cfg)
 	start(t, cfg) // the same settings
 	for flag, change := range map[string]func(*config.Config){
-		"--instance-ttl is 5s here, and 30s":         func(c *config.Config) { c.InstanceTTL = 5 * time.Second },
-		"--monitor-interval is 2s here, and 100ms":   func(c *config.Config) { c.MonitorInterval = 2 * time.Second },
-		"--task-retention is 48h0m0s here, and 1h0m": func(c *config.Config) { c.TaskRetention = 48 * time.Hour },
+		"--instance-ttl is 5s, but the running coordinators of this namespace have 30s":         func(c *config.Config) { c.InstanceTTL = 5 * time.Second },
+		"--monitor-interval is 2s, but the running coordinators of this namespace have 100ms":   func(c *config.Config) { c.MonitorInterval = 2 * time.Second },
+		"--task-retention is 48h0m0s, but the running coordinators of this namespace have 1h0m": func(c *config.Config) { c.TaskRetention = 48 * time.Hour },
 	} {
 		other := *cfg
 		change(&other)
@@ -101,11 +101,11 @@ func TestReplaceSettings(t *testing.T) {
 	renewed := start(t, replacing)
 	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
 		_, r := old.readyz(t)
-		return r.Ready && r.Degraded && strings.Contains(strings.Join(r.Reasons, " "), "--instance-ttl is 30s here, and 31s"), fmt.Sprintf("%+v", r)
+		return r.Ready && r.Degraded && strings.Contains(strings.Join(r.Reasons, " "), "--instance-ttl is 30s, but the running coordinators of this namespace have 31s"), fmt.Sprintf("%+v", r)
 	})
 	if _, r := renewed.readyz(t); r.Degraded {
 		t.Errorf("the coordinator with the new settings is degraded: %v", r.Reasons)
 	}
-	refusedToStart(t, cfg, "--instance-ttl is 30s here, and 31s")
+	refusedToStart(t, cfg, "--instance-ttl is 30s, but the running coordinators of this namespace have 31s")
 	start(t, differing(cfg))
 }

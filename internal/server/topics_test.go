@@ -65,7 +65,7 @@ func TestTopics(t *testing.T) {
 
 	all := *cfg
 	all.Topics = config.Topics{}
-	refusedToStart(t, &all, "--topics is all here, and task.claimed")
+	refusedToStart(t, &all, "--topics is all, but the running coordinators of this namespace have task.claimed")
 	if err := some.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
