@@ -3,6 +3,7 @@
 --- @include "lib/json"
 --- @include "lib/conflict"
 --- @include "lib/ownership"
+--- @include "lib/registered"
 -- Counts an instance's vote on a decision. The decision is made when more than half of the
 -- instances have voted for the same value. If all have voted and no value has more than half, the
 -- decision ends without a value. A second vote of an instance, or a vote after the decision, does
@@ -35,7 +36,7 @@ local refused = open_log()
 if refused then return refused end
 refused = limit(subject, calls)
 if refused then return refused end
-if redis.call('EXISTS', prefix .. 'instance:' .. instance) == 0 then
+if not registered(instance) then
   return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(instance) .. '}')
 end
 refused = foreign_instance(agent, instance)
@@ -56,7 +57,10 @@ local function answer(voted)
   return '{"voted":' .. voted .. ',"quorumReached":' .. (result[2] and 'true,"finalDecision":' .. result[2] or 'false')
     .. ',"voteCount":' .. int(votes) .. '}'
 end
-if result[1] or redis.call('HEXISTS', key .. ':votes', instance) == 1 then return answer('false') end
+if result[1] or redis.call('HEXISTS', key .. ':votes', instance) == 1 then
+  sign_of_life(instance)
+  return answer('false')
+end
 
 if not total then total = given ~= '' and given or usual end
 local quorum = int(math.floor(total / 2) + 1)
@@ -79,4 +83,5 @@ redis.call('HSET', key .. ':metadata', 'totalInstances', total, 'quorum', quorum
 redis.call('PEXPIRE', key .. ':votes', kept)
 redis.call('PEXPIRE', key .. ':tally', kept)
 redis.call('PEXPIRE', key .. ':metadata', kept)
+sign_of_life(instance)
 return answer('true')

@@ -127,6 +127,7 @@ end
 if #claimed == 0 then claimed[1] = steal() end
 
 if claimed[1] then settle_later(worker) end
+sign_of_life(worker)
 if key ~= '' then
   local firsts = {}
   for i, t in ipairs(claimed) do

@@ -62,6 +62,7 @@ if not registered(t.assignedTo) then
 end
 
 finish(t, failure == '' and 'completed' or 'failed', result, failure, retention)
+if worker ~= '' then sign_of_life(worker) end
 local answer = '{"id":"' .. t.id .. '","status":"' .. t.status .. '","completedAt":"' .. at .. '"}'
 remember(key, digest, answer)
 return answer

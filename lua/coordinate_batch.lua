@@ -3,6 +3,7 @@
 --- @include "lib/json"
 --- @include "lib/conflict"
 --- @include "lib/ownership"
+--- @include "lib/registered"
 --- @include "lib/batch"
 -- Takes the lock of a batch for an instance, so that only this instance creates the batch's tasks.
 -- It creates the batch if there is none, or else continues where the last instance stopped. If the
@@ -37,7 +38,7 @@ local refused = open_log()
 if refused then return refused end
 refused = limit(subject, calls)
 if refused then return refused end
-if redis.call('EXISTS', prefix .. 'instance:' .. instance) == 0 then
+if not registered(instance) then
   return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(instance) .. '}')
 end
 refused = foreign_instance(agent, instance)
@@ -63,4 +64,5 @@ end
 local n = emit('batch.started', '{"batchId":' .. quote(batch) .. ',' .. batch_members(instance, progress, total))
 redis.call('HSET', status_key, 'state', 'processing', 'digest', digest, 'total', total, 'token', token, 'owner', owner, 'seq', n)
 hold_batch(batch, token, instance, progress)
+sign_of_life(instance)
 return { '', token, progress }

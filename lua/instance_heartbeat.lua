@@ -2,6 +2,7 @@
 --- @include "lib/guard"
 --- @include "lib/leader"
 --- @include "lib/ownership"
+--- @include "lib/renewal"
 -- Renews an instance's registration. If the instance is the leader, it also renews the leader's
 -- lease; if nobody is, the instance becomes the leader. Behind the fence of a flush the script
 -- renews nothing, and returns alive: true for every instance.
@@ -39,13 +40,6 @@ if state == 'free' then
 elseif state == 'own' then
   hold_lease(id, term, ttl)
 end
-local seen = int(clock)
-redis.call('HSET', key, 'lastSeen', seen, 'lastHeartbeat', iso(clock))
-redis.call('PEXPIRE', key, ttl)
-redis.call('ZADD', prefix .. 'health:alive', seen, id)
-if worker == '1' then redis.call('ZADD', prefix .. 'health:workers', seen, id) end
-local gossip = prefix .. 'health:gossip:' .. id
-redis.call('HSET', gossip, 'status', 'healthy', 'lastSeen', seen)
-redis.call('PEXPIRE', gossip, 86400000)
+renew(id, worker, ARGV[5])
 if state == 'other' then return '{"alive":true}' end
 return '{"alive":true,"isLeader":true,"term":' .. term .. '}'

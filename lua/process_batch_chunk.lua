@@ -3,6 +3,7 @@
 --- @include "lib/create"
 --- @include "lib/task"
 --- @include "lib/batch"
+--- @include "lib/registered"
 -- Creates tasks for the next items of a batch and saves the progress in the same step. The caller
 -- passes at most 50 items.
 --
@@ -51,12 +52,13 @@ local processor = redis.call('GET', batch_key(batch, 'processor'))
 progress = int(progress + count)
 local payload = '{"batchId":' .. quote(batch) .. ',' .. batch_members(processor, progress, total)
 local n = emit('batch.progressed', payload)
+if progress == total then n = emit('batch.completed', payload) end
+sign_of_life(processor)
 if progress ~= total then
   redis.call('HSET', batch_key(batch, 'status'), 'seq', n)
   hold_batch(batch, token, processor, progress)
   return ''
 end
-n = emit('batch.completed', payload)
 redis.call('HSET', batch_key(batch, 'status'), 'state', 'completed', 'seq', n)
 hold_batch(batch, token, processor, progress)
 redis.call('DEL', batch_key(batch, 'lock'))

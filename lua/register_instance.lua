@@ -68,7 +68,7 @@ end
 local key, seen = prefix .. 'instance:' .. id, int(clock)
 redis.call('DEL', key)
 redis.call('HSET', key, 'id', id, 'roles', roles, 'lastSeen', seen, 'lastHeartbeat', iso(clock), 'registeredAt', at,
-  'maxTasks', most, 'worker', worker)
+  'maxTasks', most, 'worker', worker, 'ttl', ARGV[10])
 if metadata ~= '' then redis.call('HSET', key, 'metadata', metadata) end
 redis.call('PEXPIRE', key, ttl)
 redis.call('ZADD', prefix .. 'health:alive', seen, id)

@@ -1,15 +1,37 @@
 --- @include "lib/space"
--- The roles of registered instances, read once in an EVALSHA. No call that uses this library
--- registers or removes an instance.
+--- @include "lib/lease"
+--- @include "lib/renewal"
+-- The registrations of instances, read once in an EVALSHA. No call that uses this library registers
+-- or removes an instance.
 
 local known = {}
 
+-- registration returns an instance's roles as JSON text, whether it is a worker ('1' or '0'), when
+-- it was last seen, and its TTL in ms, as a list; or false if it is not registered.
+local function registration(id)
+  local r = known[id]
+  if r == nil then
+    r = redis.call('HMGET', prefix .. 'instance:' .. id, 'roles', 'worker', 'lastSeen', 'ttl')
+    if not r[1] then r = false end
+    known[id] = r
+  end
+  return r
+end
+
 -- registered returns an instance's roles as JSON text, or false if it is not registered.
 local function registered(id)
-  local roles = known[id]
-  if roles == nil then
-    roles = redis.call('HGET', prefix .. 'instance:' .. id, 'roles')
-    known[id] = roles
-  end
-  return roles
+  local r = registration(id)
+  return r and r[1]
+end
+
+-- sign_of_life renews the registration of an instance in whose name a command was carried out. It
+-- writes only when a quarter of the TTL has passed since the last renewal. A registration by an
+-- earlier version has no TTL until the next heartbeat; only heartbeats renew it.
+local function sign_of_life(id)
+  local r = registration(id)
+  if not r or not r[4] or clock - r[3] < r[4] / 4 then return end
+  local state, term = lease(id)
+  if state == 'own' then hold_lease(id, term, tonumber(r[4])) end
+  renew(id, r[2], r[4])
+  r[3] = clock
 end
