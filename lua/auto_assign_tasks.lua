@@ -45,8 +45,8 @@ else
 end
 for i = 1, #heads, 2 do
   local id, held = heads[i], tonumber(heads[i + 1] or nil)
-  local worker = redis.call('HMGET', prefix .. 'instance:' .. id, 'maxTasks', 'roles', 'lastSeen')
-  if held and worker[1] and tonumber(worker[3]) >= clock - ttl then
+  local worker = redis.call('HMGET', prefix .. 'instance:' .. id, 'maxTasks', 'roles', 'lastSeen', 'grace')
+  if held and worker[1] and worker[3] + (worker[4] or 0) >= clock - ttl then
     local room = math.min(share, tonumber(worker[1])) - held
     if room > 0 then
       candidates[#candidates + 1] = { id = id, held = held, room = room, roles = role_table(worker[2]), given = 0 }

@@ -13,7 +13,7 @@
 -- ARGV[2] subject  key of the rate limit, method:actor
 -- ARGV[3] calls    calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
 -- ARGV[4] id       of the instance
--- ARGV[5] ttl      of the registration, ms
+-- ARGV[5] ttl      of registrations without a TTL of their own, ms
 -- ARGV[6] agent    name of the calling agent's token, '' if the caller may act for all
 -- Returns the method's result: {alive, isLeader?, term?}
 -- Errors  RATE_LIMITED, UNAUTHORIZED
@@ -28,7 +28,7 @@ end
 local refused = limit(subject, calls)
 if refused then return refused end
 local key = prefix .. 'instance:' .. id
-local worker = redis.call('HGET', key, 'worker')
+local worker, own = unpack(redis.call('HMGET', key, 'worker', 'ttlMs'))
 if not worker then return '{"alive":false}' end
 refused = foreign_instance(agent, id)
 if refused then return refused end
@@ -40,6 +40,6 @@ if state == 'free' then
 elseif state == 'own' then
   hold_lease(id, term, ttl)
 end
-renew(id, worker, ARGV[5])
+renew(id, worker, tonumber(own or ttl), ttl)
 if state == 'other' then return '{"alive":true}' end
 return '{"alive":true,"isLeader":true,"term":' .. term .. '}'

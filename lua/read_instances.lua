@@ -5,14 +5,14 @@
 --
 -- KEYS[1] log
 -- ARGV[1…] ids  of the instances
--- Returns {seq of the last event, a list for each instance}; a missing value is nil. A list has 11
+-- Returns {seq of the last event, a list for each instance}; a missing value is nil. A list has 12
 --         fields in the order below; the instance's values in the indexes of live instances, of
 --         workers, of roles, of workers with room, and of instances to take tasks from; and the
 --         lengths of its assigned, active and auto-assigned queues
 -- Errors  none
 -- Emits   nothing
 local fields = { 'id', 'roles', 'status', 'lastSeen', 'lastHeartbeat', 'registeredAt', 'metadata', 'sessionId', 'maxTasks',
-  'worker', 'seq' }
+  'worker', 'seq', 'grace' }
 
 local reply = { last_seq() }
 for _, id in ipairs(ARGV) do

@@ -14,7 +14,7 @@
 -- ARGV[1] context   members of the event's envelope as JSON text: actor, cause, trace
 -- ARGV[2] subject   key of the rate limit, method:actor
 -- ARGV[3] calls     calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
--- ARGV[4] timeout   how long an instance must have been silent, ms
+-- ARGV[4] timeout   how long an instance must have been silent, ms; longer for one with a longer TTL
 -- ARGV[5] interval  of the monitor's ticks, ms
 -- ARGV[6] ttl       of registrations, ms
 -- ARGV[7] healthy   how many live instances to list
@@ -45,7 +45,8 @@ local oldest = int(clock - timeout)
 local silent = patient and {} or redis.call('ZRANGEBYSCORE', alive, '-inf', '(' .. oldest, 'WITHSCORES', 'LIMIT', 0, most)
 local failed = {}
 for i = 1, #silent, 2 do
-  local id, seen = silent[i], silent[i + 1]
+  local id = silent[i]
+  local seen = int(silent[i + 1] - (redis.call('HGET', prefix .. 'health:gossip:' .. id, 'grace') or 0))
   local tasks = held(id)
   emit('instance.failed', '{"id":' .. quote(id) .. ',"roles":' .. (redis.call('HGET', prefix .. 'health:roles', id) or '[]')
     .. ',"lastSeen":' .. seen .. ',"tasksReassigned":' .. tasks .. ',"timestamp":' .. now_text .. '}')

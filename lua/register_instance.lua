@@ -6,6 +6,7 @@
 --- @include "lib/failures"
 --- @include "lib/fit"
 --- @include "lib/settle"
+--- @include "lib/renewal"
 -- Registers an instance, for the first time or again. If there is no leader, the instance becomes
 -- the leader. The registration is refused if another token has registered the same id and that
 -- instance still exists.
@@ -26,9 +27,10 @@
 -- ARGV[7] metadata  JSON text, or ''
 -- ARGV[8] session   metadata.sessionId, or ''
 -- ARGV[9] most      how many tasks auto-assignment lets it hold
--- ARGV[10] ttl      of the registration, ms
+-- ARGV[10] ttl      of registrations without a TTL of their own, ms
 -- ARGV[11] token    name of the caller's token, to which the instance then belongs; '' if no tokens
 --                   are in use
+-- ARGV[12] own      TTL that the instance asks for, ms, or ''
 -- Returns {ID of instance.registered, or '' if the id belongs to another token; 1 if tasks moved to
 --         an orphan queue else 0}
 -- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS)
@@ -36,7 +38,7 @@
 --         leader
 local subject, calls = ARGV[2], ARGV[3]
 local id, roles, worker, metadata, session = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-local most, ttl, token = ARGV[9], tonumber(ARGV[10]), ARGV[11]
+local most, ttl, token, own = ARGV[9], tonumber(ARGV[10]), ARGV[11], ARGV[12]
 
 local refused = open_log() or limit(subject, calls)
 if refused then return refused end
@@ -65,20 +67,15 @@ if orphans then
   set_aside = 1
 end
 
-local key, seen = prefix .. 'instance:' .. id, int(clock)
+local key = prefix .. 'instance:' .. id
 redis.call('DEL', key)
-redis.call('HSET', key, 'id', id, 'roles', roles, 'lastSeen', seen, 'lastHeartbeat', iso(clock), 'registeredAt', at,
-  'maxTasks', most, 'worker', worker, 'ttl', ARGV[10])
+redis.call('HSET', key, 'id', id, 'roles', roles, 'registeredAt', at, 'maxTasks', most, 'worker', worker)
 if metadata ~= '' then redis.call('HSET', key, 'metadata', metadata) end
-redis.call('PEXPIRE', key, ttl)
-redis.call('ZADD', prefix .. 'health:alive', seen, id)
+if own ~= '' then redis.call('HSET', key, 'ttlMs', own) end
+renew(id, worker, tonumber(own) or ttl, ttl)
+if worker ~= '1' then redis.call('ZREM', prefix .. 'health:workers', id) end
 redis.call('HSET', prefix .. 'health:roles', id, roles)
 forget_failure(id)
-if worker == '1' then
-  redis.call('ZADD', prefix .. 'health:workers', seen, id)
-else
-  redis.call('ZREM', prefix .. 'health:workers', id)
-end
 -- The registration itself must write the session and the owner. update_gossip_health writes the
 -- rest of the instance's health later.
 if session ~= '' then
@@ -93,7 +90,6 @@ if token ~= '' then
 else
   redis.call('HDEL', gossip, 'owner')
 end
-redis.call('PEXPIRE', gossip, 86400000) -- a day
 if elected then
   elect(id, last_leader, ttl)
 elseif lease_state == 'own' then

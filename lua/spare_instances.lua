@@ -7,7 +7,8 @@
 -- ARGV[1] id      of the flush
 -- ARGV[2] holder  the run that carries out the flush
 -- ARGV[3] offset  number of instances that earlier calls have handled
--- ARGV[4] ttl     of registrations from now on, ms; 0 to keep them from expiring
+-- ARGV[4] ttl     of registrations without a TTL of their own from now on, ms; 0 to keep all from
+--                 expiring
 -- Returns 1 if there may be more instances else 0
 -- Errors  FLUSH_LOST
 -- Emits   nothing
@@ -23,7 +24,7 @@ for _, instance in ipairs(ids) do
   if ttl == '0' then
     redis.call('PERSIST', key)
   else
-    redis.call('PEXPIRE', key, ttl)
+    redis.call('PEXPIRE', key, redis.call('HGET', key, 'ttlMs') or ttl)
   end
 end
 return #ids == most and 1 or 0

@@ -3,10 +3,13 @@ package system_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
@@ -66,6 +69,74 @@ func TestCommandsAreSignsOfLife(t *testing.T) {
 		if renewed() {
 			t.Error("a refused call renewed the registration")
 		}
+		f.Verify()
+	})
+}
+
+// An instance with a TTL of its own lives as long as it says, whatever the coordinator's TTL is.
+func TestATTLOfOnesOwn(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Watched()
+		f.Register("slow", `["worker"]`, `,"ttlMs":600000`)
+		f.Register("quick", `["worker"]`, `,"ttlMs":5000`)
+		f.Register("usual", `["worker"]`, "")
+		seen := map[string]int64{}
+		// ago makes it d ago that all of them gave a sign of life.
+		ago := func(d time.Duration) {
+			for _, id := range []string{"slow", "quick", "usual"} {
+				hash := f.Hash(f.Keys.Instance(id))
+				if len(hash) == 0 {
+					continue
+				}
+				seen[id] = time.Now().Add(-d).UnixMilli()
+				grace, err := strconv.ParseInt(hash["grace"], 10, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.Put([]any{"HSET", f.Keys.Instance(id), "lastSeen", seen[id], "lastHeartbeat", time.UnixMilli(seen[id]).UTC().Format("2006-01-02T15:04:05.000Z")},
+					[]any{"ZADD", f.Keys.Alive(), seen[id] + grace, id}, []any{"ZADD", f.Keys.Workers(), seen[id] + grace, id})
+			}
+		}
+		for _, step := range []struct {
+			silence time.Duration
+			dead    []string
+		}{{4 * time.Second, nil}, {6 * time.Second, []string{"quick"}}, {31 * time.Second, []string{"usual"}}, {599 * time.Second, nil}, {601 * time.Second, []string{"slow"}}} {
+			ago(step.silence)
+			before := f.Seq()
+			swept := f.CheckHealth(int(f.Options.InstanceTTL.Milliseconds()))
+			if !slices.Equal(swept.Failed, step.dead) {
+				t.Errorf("after %s of silence %q are dead, want %q", step.silence, swept.Failed, step.dead)
+			}
+			for _, e := range f.Since(before) {
+				if e.Type == string(events.TypeInstanceFailed) {
+					f.Holds(e, fmt.Sprintf(`{"id":%q,"lastSeen":%d}`, step.dead[0], seen[step.dead[0]]))
+				}
+			}
+		}
+		f.Verify()
+
+		f.Register("slow", `["worker"]`, `,"ttlMs":600000`)
+		within := func(id string, want time.Duration) {
+			t.Helper()
+			if ttl := f.Client.PTTL(t.Context(), f.Keys.Instance(id)).Val(); ttl > want || ttl < want-20*time.Second {
+				t.Errorf("the registration of %s expires in %s, want %s", id, ttl, want)
+			}
+		}
+		within("slow", 10*time.Minute)
+		f.OK("system.heartbeat", `{"instanceId":"slow"}`)
+		within("slow", 10*time.Minute)
+		if until, err := strconv.ParseInt(f.Hash(f.Keys.Leader())["until"], 10, 64); err != nil || until > time.Now().Add(f.Options.InstanceTTL).UnixMilli() {
+			t.Errorf("the leader's lease lasts until %d, %v", until, err)
+		}
+		f.Register("slow", `["worker"]`, "")
+		within("slow", f.Options.InstanceTTL)
+		for params, want := range map[string]time.Duration{`{"id":"slow","roles":[]}`: 10 * time.Minute, `{"id":"slow","roles":[],"ttlMs":20000}`: 20 * time.Second} {
+			if _, err := f.Call(t.Context(), api.Request{Method: "system.register", Params: []byte(params), MCP: true}); err != nil {
+				t.Error(err)
+			}
+			within("slow", want)
+		}
+		f.Refused(api.CodeInvalidParams, `"ttlMs parameter must be an integer from 5000 to 3600000"`, "system.register", `{"id":"x","roles":[],"ttlMs":1000}`)
 		f.Verify()
 	})
 }

@@ -22,6 +22,7 @@ type RegisterParams struct {
 	ID       api.ID     `json:"id" jsonschema:"unique identifier of the instance"`
 	Roles    []api.Role `json:"roles" jsonschema:"the instance's roles; an instance with the role worker gets tasks"`
 	Metadata api.Object `json:"metadata,omitempty" jsonschema:"maxTasks (default 10), sessionId, and any other members"`
+	TTL      *int       `json:"ttlMs,omitempty" jsonschema:"milliseconds without a sign of life after which the instance is dead; default: --instance-ttl, over MCP ten minutes"`
 }
 
 // RegisterResult is the result of system.register.
@@ -38,6 +39,7 @@ type registerInstanceArgs struct {
 	Most     int
 	TTL      int64 // ms
 	Token    string
+	Own      *int // ms
 }
 
 type updateGossipHealthArgs struct{ ID, Status string }
@@ -53,13 +55,20 @@ const (
 	// the worker does not set maxTasks.
 	defaultMaxTasks = 10
 	maxMaxTasks     = 10_000
+	// minTTL and maxTTL bound an instance's own TTL, in ms: long enough for the monitor to notice a
+	// death in time, and an hour.
+	minTTL, maxTTL = 5_000, 3_600_000
+	// mcpTTL is the TTL of an instance that registers over MCP and gives none: a model sends no
+	// heartbeats while it thinks.
+	mcpTTL = 10 * time.Minute
 )
 
 func (o Options) registerMethod() (*command.Method, error) {
 	return command.New[RegisterParams, RegisterResult](command.Spec{
 		Name: "system.register",
 		Description: "Register an instance, for the first time or again. If no leader is alive, it becomes the leader; " +
-			"waiting tasks are assigned to a worker. Send heartbeats, or the registration expires.",
+			"waiting tasks are assigned to a worker. Without a sign of life for ttlMs the registration expires: send heartbeats, " +
+			"or call other methods in the instance's name.",
 		Limit:   10,
 		Timeout: 5 * time.Second,
 		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
@@ -67,6 +76,7 @@ func (o Options) registerMethod() (*command.Method, error) {
 		Effect:  command.Sets,
 		Refine: func(p map[string]*jsonschema.Schema) {
 			p["roles"].MaxItems = new(params.MaxRoles)
+			p["ttlMs"].Minimum, p["ttlMs"].Maximum = new(float64(minTTL)), new(float64(maxTTL))
 			p["metadata"].Properties = map[string]*jsonschema.Schema{
 				"maxTasks":  {Type: "integer", Description: "the maximum number of open tasks that the worker is assigned", Minimum: new(0.0), Maximum: new(float64(maxMaxTasks))},
 				"sessionId": {Type: "string", Description: "the process behind the id; if it registers again with the same session, it keeps its tasks", MaxLength: new(params.MaxIDBytes), Pattern: params.NoControls},
@@ -79,9 +89,13 @@ func (o Options) register(ctx context.Context, c *command.Call, p *RegisterParam
 	id := string(p.ID)
 	maxTasks, session := instanceMetadata(p.Metadata)
 	worker := slices.Contains(p.Roles, workerRole)
+	own := p.TTL
+	if own == nil && c.MCP && o.InstanceTTL < mcpTTL {
+		own = new(int(mcpTTL.Milliseconds()))
+	}
 	reply, err := command.Run(ctx, c, registerInstance, id, registerInstanceArgs{
 		ID: id, Roles: jsontext.Array(p.Roles), Worker: worker, Metadata: p.Metadata, Session: session, Most: maxTasks,
-		TTL: o.InstanceTTL.Milliseconds(), Token: c.Caller,
+		TTL: o.InstanceTTL.Milliseconds(), Token: c.Caller, Own: own,
 	})
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ const (
 	instanceMaxTasks
 	instanceWorker
 	instanceSeq
+	instanceGrace
 	indexAlive
 	indexWorkers
 	indexRoles
@@ -140,8 +141,10 @@ func (v *verifier) indexes(i *Instance, object string, stored []any, hash bool) 
 		key   string
 		entry any
 	}{{v.keys.Alive(), stored[indexAlive]}, {v.keys.Workers(), stored[indexWorkers]}} {
-		if seen := text(stored[instanceLastSeen]); index.entry != nil && wholeText(index.entry) != seen {
-			v.report.violation("%s: its score in %s is %s, but its hash says %s", object, index.key, wholeText(index.entry), seen)
+		seen, _ := number(text(stored[instanceLastSeen])) // verified above
+		grace, _ := number(text(stored[instanceGrace]))   // none in hashes of earlier versions
+		if alive := decimal(seen + grace); index.entry != nil && wholeText(index.entry) != alive {
+			v.report.violation("%s: its score in %s is %s, but its hash says %s", object, index.key, wholeText(index.entry), alive)
 		}
 	}
 	room := ""

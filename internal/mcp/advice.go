@@ -23,7 +23,7 @@ func next(failed *api.Error) string {
 	case api.CodeUnauthorized:
 		return "do not repeat the call: this token lacks the right. Ask the operator for what data names."
 	case api.CodeNotRegistered:
-		return "call system_register for this instance, keep it alive with system_heartbeat, then call again."
+		return "call system_register for this instance, with a larger ttlMs if its work takes long, then call again. If its task was given to another worker meanwhile, drop the work."
 	case api.CodeNotFound:
 		return "check the id. Deleted tasks, and tasks that finished long ago, are gone. task_list lists the existing tasks."
 	case api.CodeConflict:

@@ -51,7 +51,9 @@ type Options struct {
 
 // instructions describe the whole server to models.
 const instructions = "ClaudeBench coordinates a fleet of agents. A worker's life: system_register with the role worker, " +
-	"system_heartbeat at least every 10 seconds, task_claim, do the work, task_complete with the attempt that task_claim returned. " +
+	"task_claim, do the work, task_complete with the attempt that task_claim returned, and so on; at the end system_unregister. " +
+	"The registration lasts ten minutes, and each claim and completion renews it. For work that takes longer, call system_heartbeat " +
+	"in between, or register with a larger ttlMs. " +
 	"Pass an idempotencyKey to a call that must not take effect twice. An error says what to do next."
 
 type handler struct {

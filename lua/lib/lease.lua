@@ -1,6 +1,7 @@
 --- @include "lib/space"
 --- @include "lib/clock"
--- The leader's lease. It lasts for the TTL of a registration. The term never decreases; the log's
+-- The leader's lease. It lasts for the coordinators' TTL, also if the
+-- leader has a longer one. The term never decreases; the log's
 -- hash keeps it.
 
 -- lease returns the state of the lease from the view of an instance: 'own' and the term, 'free' and

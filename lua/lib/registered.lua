@@ -6,12 +6,12 @@
 
 local known = {}
 
--- registration returns an instance's roles as JSON text, whether it is a worker ('1' or '0'), when
--- it was last seen, and its TTL in ms, as a list; or false if it is not registered.
+-- registration returns a list, or false if the instance is not registered: its roles as JSON text,
+-- whether it is a worker ('1' or '0'), when it was last seen, its TTL in ms, and its grace.
 local function registration(id)
   local r = known[id]
   if r == nil then
-    r = redis.call('HMGET', prefix .. 'instance:' .. id, 'roles', 'worker', 'lastSeen', 'ttl')
+    r = redis.call('HMGET', prefix .. 'instance:' .. id, 'roles', 'worker', 'lastSeen', 'ttl', 'grace')
     if not r[1] then r = false end
     known[id] = r
   end
@@ -30,8 +30,9 @@ end
 local function sign_of_life(id)
   local r = registration(id)
   if not r or not r[4] or clock - r[3] < r[4] / 4 then return end
+  local usual = r[4] - r[5]
   local state, term = lease(id)
-  if state == 'own' then hold_lease(id, term, tonumber(r[4])) end
-  renew(id, r[2], r[4])
+  if state == 'own' then hold_lease(id, term, usual) end
+  renew(id, r[2], r[4], usual)
   r[3] = clock
 end
