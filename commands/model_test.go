@@ -253,7 +253,7 @@ func (m *model) doComeBack(t *rapid.T) {
 func (m *model) setAside(t *rapid.T, id, session, roles string) {
 	metadata := fmt.Sprintf(`{"sessionId":%q,"maxTasks":20}`, session)
 	if _, err := m.Scripts.Run(context.Background(), lua.Named("register_instance"), lua.EventContext(id, "", ""), "", 0, id, roles, 1,
-		metadata, session, 20, m.Options.InstanceTTL.Milliseconds(), ""); err != nil {
+		metadata, session, 20, m.Options.InstanceTTL.Milliseconds(), "", ""); err != nil {
 		t.Fatalf("register: %v", err)
 	}
 	m.catchUp(t)

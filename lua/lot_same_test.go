@@ -58,7 +58,7 @@ func (p *player) timeless(text string) string {
 func (p *player) play() {
 	workers := []string{"w/1", "w2", "w:3", "nobody"}
 	for i, roles := range []string{`["worker"]`, `["go","worker"]`, `["go","sql","worker"]`} {
-		p.send("register_instance", []any{"register:" + workers[i], "0", workers[i], roles, "1", "", "s", 3, 600_000, ""})
+		p.send("register_instance", []any{"register:" + workers[i], "0", workers[i], roles, "1", "", "s", 3, 600_000, "", ""})
 	}
 	pick := func(from []string) string {
 		if len(from) == 0 {

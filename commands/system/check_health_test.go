@@ -278,7 +278,7 @@ func TestOrphansThatFoundAnotherWay(t *testing.T) {
 		}
 		f.OK("task.claim", `{"workerId":"w","maxTasks":6}`)
 		// Another process registers, and the coordinator stops right after the script.
-		_, err := f.Scripts.Run(t.Context(), lua.Named("register_instance"), lua.EventContext("w", "", ""), "", 0, "w", `["worker"]`, 1, "", "", 10, 30_000, "")
+		_, err := f.Scripts.Run(t.Context(), lua.Named("register_instance"), lua.EventContext("w", "", ""), "", 0, "w", `["worker"]`, 1, "", "", 10, 30_000, "", "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -202,7 +202,7 @@ func TestRegisterSetsBothKindsAside(t *testing.T) {
 			requested := f.Create("requested", "")
 			f.OK("task.assign", `{"taskId":%q,"instanceId":"w"}`, requested)
 			_, err := f.Scripts.Run(t.Context(), lua.Named("register_instance"), lua.EventContext("w", "", ""), "", 0, "w", `["worker"]`, 1,
-				`{"sessionId":"after"}`, "after", 10, f.Options.InstanceTTL.Milliseconds(), "")
+				`{"sessionId":"after"}`, "after", 10, f.Options.InstanceTTL.Milliseconds(), "", "")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -200,7 +200,7 @@ func TestWhatWasAutoAssignedIsKnown(t *testing.T) {
 	b.do(t, "system.register", object{"id": "w", "roles": []string{"worker", "a"}, "metadata": object{"sessionId": "before"}})
 	b.do(t, "task.claim", object{"workerId": "w"})
 	_, err := lua.NewRunner(b.client).Run(t.Context(), lua.Named("register_instance"), []string{b.space.Log()}, lua.EventContext("w", "", ""), "", 0,
-		"w", `["worker"]`, 1, `{"sessionId":"after"}`, "after", 10, 30_000, "")
+		"w", `["worker"]`, 1, `{"sessionId":"after"}`, "after", 10, 30_000, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
