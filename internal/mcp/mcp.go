@@ -51,7 +51,7 @@ type Options struct {
 
 // instructions describe the whole server to models.
 const instructions = "ClaudeBench coordinates a fleet of agents. A worker's life: system_register with the role worker, " +
-	"task_claim, do the work, task_complete with the attempt that task_claim returned, and so on; at the end system_unregister. " +
+	"task_claim, do the work, task_complete with the attempt that task_claim returned, and so on. " +
 	"The registration lasts ten minutes, and each claim and completion renews it. For work that takes longer, call system_heartbeat " +
 	"in between, or register with a larger ttlMs. " +
 	"Pass an idempotencyKey to a call that must not take effect twice. An error says what to do next."
