@@ -146,6 +146,8 @@ func (r *Redis) config() string {
 		"appendonly " + appendOnly,
 		"appendfsync " + r.opts.AppendFsync,
 		"maxmemory-policy noeviction",
+		// A task with a text of up to 1 KiB then takes half of the memory.
+		"hash-max-listpack-value 1024",
 	}
 	return strings.Join(append(lines, r.opts.Extra...), "\n") + "\n"
 }
