@@ -65,7 +65,7 @@ func TestParams(t *testing.T) {
 		{"system.register", `{"id":"a","roles":[],"metadata":{"sessionId":"` + long + `"}}`, "metadata parameter is not valid: sessionId must be at most 256 bytes long"},
 		{"system.register", `{"id":"a","roles":[],"metadata":{"sessionId":"` + strings.Repeat(`\u0041`, 256) + `"}}`, ""},
 		{"system.register", `{"id":"a","roles":[],"metadata":{"other":[null]}}`, ""},
-		{"system.register", `{"id":"a","roles":[],"rôle":1}`, "unknown parameter 'rôle'; the parameters are id, metadata, roles"},
+		{"system.register", `{"id":"a","roles":[],"rôle":1}`, "unknown parameter 'rôle'; the parameters are id, metadata, roles, ttlMs"},
 		{"system.register", ` { "id" : "a" , "roles" : [ ] } `, ""},
 		{"system.register", `{"id":"a","roles":[],"id":"b"}`, "id parameter is repeated"},
 		{"system.heartbeat", `{}`, "instanceId parameter is required"},

@@ -84,7 +84,7 @@ func TestVersionAndCompletion(t *testing.T) {
 func TestEverySettingIsRead(t *testing.T) {
 	t.Parallel()
 	var code strings.Builder
-	for _, dir := range []string{".", "../../internal/config", "../../internal/server"} {
+	for _, dir := range []string{".", "../../internal/config", "../../internal/fleet", "../../internal/server"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -153,6 +153,7 @@ type page struct {
 	Tasks      []listedTask
 	TotalCount int
 	HasMore    bool
+	Behind     *struct{ Events, MS int64 }
 }
 
 type listedTask struct{ ID, UpdatedAt string }

@@ -260,7 +260,7 @@ func TestBadSettingsStopTheStart(t *testing.T) {
 		want   string
 	}{
 		"open to all":    {func(c *config.Config) { c.Listen = "0.0.0.0:0" }, "--insecure"},
-		"unknown method": {func(c *config.Config) { _ = c.RateLimits.Set("task.dance=1") }, "--rate-limits: task.dance"},
+		"unknown method": {func(c *config.Config) { _ = c.RateLimits.Set("task.dance=1") }, "--rate-limits: unknown method task.dance"},
 		"namespace":      {func(c *config.Config) { c.Namespace = "a:b" }, "namespace"},
 		"redis URL":      {func(c *config.Config) { c.RedisURL = "http://x" }, "scheme"},
 		"database URL":   {func(c *config.Config) { c.DatabaseURL = "postgres://%zz" }, "database URL"},

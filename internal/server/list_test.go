@@ -23,7 +23,7 @@ func ids(p page) []string {
 }
 
 // Tasks that were created before the call are in the list of every coordinator, whether it runs the
-// projection or not.
+// projection or not. A list that lacks one says so.
 func TestListReadsWhatWasJustCreated(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
@@ -35,6 +35,9 @@ func TestListReadsWhatWasJustCreated(t *testing.T) {
 		writer, reader := both[n%2], both[n/2%2]
 		id := writer.create(t, params{"text": fmt.Sprint("task ", n)})
 		got := call[page](t, reader, "task.list", params{"limit": 1})
+		for got.Behind != nil { // this machine is busy
+			got = call[page](t, reader, "task.list", params{"limit": 1})
+		}
 		if got.TotalCount != n+1 || ids(got)[0] != id {
 			t.Fatalf("after %s was created the list has %d tasks, the newest %v", id, got.TotalCount, ids(got))
 		}
