@@ -205,6 +205,14 @@ func (r *Reader) pace(ctx context.Context) error {
 	return sleep(ctx, rest)
 }
 
+const (
+	// minWait is the shortest time until a deadline that is waited for in Redis, which may end a
+	// wait a tenth of a second late. If the deadline passed first, the client would close its
+	// connection. A reader with less time asks again and again, every minPause at most.
+	minWait  = 300 * time.Millisecond
+	minPause = 10 * time.Millisecond
+)
+
 // wait blocks until the log has an entry after cursor, for at most Block.
 func (r *Reader) wait(ctx context.Context, cursor string) (bool, error) {
 	if err := ctx.Err(); err != nil {
@@ -212,8 +220,11 @@ func (r *Reader) wait(ctx context.Context, cursor string) (bool, error) {
 	}
 	block := r.config.Block
 	if deadline, ok := ctx.Deadline(); ok {
-		// At least a millisecond, because 0 blocks forever.
-		block = max(min(block, time.Until(deadline)), time.Millisecond)
+		rest := time.Until(deadline)
+		if rest < minWait {
+			return false, sleep(ctx, max(r.config.Linger, minPause))
+		}
+		block = min(block, rest-minWait/2)
 	}
 	err := r.client.XRead(ctx, &redis.XReadArgs{
 		Streams: []string{r.space.Events(), cursor},

@@ -335,3 +335,25 @@ func TestReadFromCluster(t *testing.T) {
 	group := log.group(t, "task.created", GroupSubscriberConfig{Group: "g"})
 	group.take(ids...)
 }
+
+// A wait that ends with its context leaves the connection open.
+func TestReadWithinKeepsItsConnection(t *testing.T) {
+	t.Parallel()
+	server := testenv.OwnRedis(t, devstack.RedisOptions{})
+	c := redis.NewClient(&redis.Options{Addr: server.Addr(), Password: server.Password(), MaxRetries: -1, ContextTimeoutEnabled: true})
+	t.Cleanup(func() { _ = c.Close() })
+	r, err := NewReader(c, ReaderConfig{Block: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Millisecond)
+		if _, err := r.Read(ctx, ID{}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("read %v", err)
+		}
+		cancel()
+	}
+	if stats := c.PoolStats(); stats.Misses > 2 {
+		t.Errorf("ten reads opened %d connections", stats.Misses)
+	}
+}

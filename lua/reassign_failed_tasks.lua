@@ -26,27 +26,34 @@
 local subject, calls, timeout = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local interval, ttl, healthy, tick = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 
-local most = 25
+local most, most_spared = 25, 1000 -- instances a call
 
 local refused = open_log() or limit(subject, calls)
 if refused then return refused end
-local patient = false
+-- Until patience, nobody is declared dead, and an instance with a longer TTL not until patience plus
+-- its grace.
+local patience = 0
 if timeout >= ttl then
   local key = prefix .. 'health:monitor'
   local monitor = redis.call('HMGET', key, 'tick', 'patience')
-  local patience = tonumber(monitor[2] or 0)
+  patience = tonumber(monitor[2] or 0)
   if not monitor[1] or clock - monitor[1] > interval + math.min(2 * interval, ttl / 4) then patience = clock + ttl end
   if tick == '1' then redis.call('HSET', key, 'tick', int(clock), 'patience', int(patience)) end
-  patient = clock < patience
 end
 
 local alive = prefix .. 'health:alive'
 local oldest = int(clock - timeout)
-local silent = patient and {} or redis.call('ZRANGEBYSCORE', alive, '-inf', '(' .. oldest, 'WITHSCORES', 'LIMIT', 0, most)
-local failed = {}
-for i = 1, #silent, 2 do
-  local id = silent[i]
-  local seen = int(silent[i + 1] - (redis.call('HGET', prefix .. 'health:gossip:' .. id, 'grace') or 0))
+local failed, spared = {}, 0
+-- bury declares an instance dead, unless it may live.
+local function bury(id, score)
+  local known = redis.call('HMGET', prefix .. 'health:gossip:' .. id, 'lastSeen', 'grace')
+  -- A heartbeat through a coordinator of an earlier version writes no grace.
+  local grace = known[1] ~= score and known[2] or 0
+  local seen = int(score - grace)
+  if clock < patience + grace or clock - seen < math.min(timeout, ttl + grace) then
+    spared = spared + 1
+    return
+  end
   local tasks = held(id)
   emit('instance.failed', '{"id":' .. quote(id) .. ',"roles":' .. (redis.call('HGET', prefix .. 'health:roles', id) or '[]')
     .. ',"lastSeen":' .. seen .. ',"tasksReassigned":' .. tasks .. ',"timestamp":' .. now_text .. '}')
@@ -54,6 +61,13 @@ for i = 1, #silent, 2 do
   failed[#failed + 1] = id
   failed[#failed + 1] = tasks
 end
-if #silent == 2 * most then return { failed, 1, {} } end
+if clock >= patience then
+  while #failed < 2 * most and spared < most_spared do
+    local silent = redis.call('ZRANGEBYSCORE', alive, '-inf', '(' .. oldest, 'WITHSCORES', 'LIMIT', spared, most - #failed / 2)
+    if #silent == 0 then break end
+    for i = 1, #silent, 2 do bury(silent[i], silent[i + 1]) end
+  end
+end
+if #failed == 2 * most then return { failed, 1, {} } end
 if healthy == 0 then return { failed, 0, {} } end
 return { failed, 0, redis.call('ZREVRANGEBYSCORE', alive, '+inf', oldest, 'LIMIT', 0, healthy) }

@@ -22,7 +22,7 @@ func silent(f *fleettest.Fleet, id string, d time.Duration) func() bool {
 	seen := time.Now().Add(-d).UnixMilli()
 	until := fmt.Sprint(seen + f.Options.InstanceTTL.Milliseconds())
 	left := (f.Options.InstanceTTL - d).Milliseconds()
-	f.Put([]any{"HSET", key, "lastSeen", seen, "lastHeartbeat", time.UnixMilli(seen).UTC().Format("2006-01-02T15:04:05.000Z")},
+	f.Put([]any{"HSET", key, "lastSeen", seen, "renewed", seen, "lastHeartbeat", time.UnixMilli(seen).UTC().Format("2006-01-02T15:04:05.000Z")},
 		[]any{"ZADD", f.Keys.Alive(), seen, id}, []any{"ZADD", f.Keys.Workers(), seen, id}, []any{"PEXPIRE", key, left},
 		[]any{"HSET", f.Keys.Leader(), "until", until})
 	return func() bool {
@@ -36,6 +36,19 @@ func silent(f *fleettest.Fleet, id string, d time.Duration) func() bool {
 		}
 		return renewed
 	}
+}
+
+// lastSeen pretends that an instance gave its last sign of life a time ago.
+func lastSeen(f *fleettest.Fleet, id string, ago time.Duration) int64 {
+	f.T.Helper()
+	grace, err := strconv.ParseInt(f.Hash(f.Keys.Instance(id))["grace"], 10, 64)
+	if err != nil {
+		f.T.Fatalf("the grace of %s: %v", id, err)
+	}
+	seen := time.Now().Add(-ago).UnixMilli()
+	f.Put([]any{"HSET", f.Keys.Instance(id), "lastSeen", seen, "renewed", seen, "lastHeartbeat", time.UnixMilli(seen).UTC().Format("2006-01-02T15:04:05.000Z")},
+		[]any{"ZADD", f.Keys.Alive(), seen + grace, id}, []any{"ZADD", f.Keys.Workers(), seen + grace, id})
+	return seen
 }
 
 // A command in the name of an instance renews its registration, once a quarter of the TTL has
@@ -84,17 +97,11 @@ func TestATTLOfOnesOwn(t *testing.T) {
 		// ago makes it d ago that all of them gave a sign of life.
 		ago := func(d time.Duration) {
 			for _, id := range []string{"slow", "quick", "usual"} {
-				hash := f.Hash(f.Keys.Instance(id))
-				if len(hash) == 0 {
+				if f.Exists(f.Keys.Instance(id)) == 0 {
 					continue
 				}
 				seen[id] = time.Now().Add(-d).UnixMilli()
-				grace, err := strconv.ParseInt(hash["grace"], 10, 64)
-				if err != nil {
-					t.Fatal(err)
-				}
-				f.Put([]any{"HSET", f.Keys.Instance(id), "lastSeen", seen[id], "lastHeartbeat", time.UnixMilli(seen[id]).UTC().Format("2006-01-02T15:04:05.000Z")},
-					[]any{"ZADD", f.Keys.Alive(), seen[id] + grace, id}, []any{"ZADD", f.Keys.Workers(), seen[id] + grace, id})
+				seen[id] = lastSeen(f, id, d)
 			}
 		}
 		for _, step := range []struct {
@@ -138,5 +145,80 @@ func TestATTLOfOnesOwn(t *testing.T) {
 		}
 		f.Refused(api.CodeInvalidParams, `"ttlMs parameter must be an integer from 5000 to 3600000"`, "system.register", `{"id":"x","roles":[],"ttlMs":1000}`)
 		f.Verify()
+	})
+}
+
+// An operator's timeout is for the usual TTL. An instance with a shorter one lives for that.
+func TestATimeoutAndAShortTTL(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Watched()
+		f.Register("quick", `["worker"]`, `,"ttlMs":5000`)
+		for _, step := range []struct {
+			silence time.Duration
+			timeout int
+			dead    bool
+		}{{0, 20_000, false}, {4 * time.Second, 20_000, false}, {2 * time.Second, 1_000, true}} {
+			lastSeen(f, "quick", step.silence)
+			if swept := f.CheckHealth(step.timeout); len(swept.Failed) > 0 != step.dead {
+				t.Errorf("after %s of silence, with a timeout of %d ms, %q are dead", step.silence, step.timeout, swept.Failed)
+			}
+		}
+		f.Register("quick", `["worker"]`, `,"ttlMs":5000`)
+		lastSeen(f, "quick", 6*time.Second)
+		if swept := f.CheckHealth(20_000); len(swept.Failed) != 1 {
+			t.Errorf("after its TTL %q are dead", swept.Failed)
+		}
+	})
+}
+
+// After a stop of everything, an instance has its own TTL to give a sign of life.
+func TestALongTTLAfterAStop(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Register("slow", `["worker"]`, `,"ttlMs":600000`)
+		f.Register("usual", `["worker"]`, "")
+		for _, step := range []struct {
+			since time.Duration // the end of the stop
+			dead  []string
+		}{{29 * time.Second, nil}, {31 * time.Second, []string{"usual"}}, {599 * time.Second, nil}, {601 * time.Second, []string{"slow"}}} {
+			now := time.Now()
+			f.Put([]any{"HSET", f.Keys.Prefix() + "health:monitor", "tick", now.UnixMilli() + 500, "patience", now.Add(f.Options.InstanceTTL - step.since).UnixMilli()})
+			for _, id := range []string{"slow", "usual"} {
+				if f.Exists(f.Keys.Instance(id)) == 1 {
+					lastSeen(f, id, time.Hour)
+				}
+			}
+			if swept := f.CheckHealth(int(f.Options.InstanceTTL.Milliseconds())); !slices.Equal(swept.Failed, step.dead) {
+				t.Errorf("%s after a stop %q are dead, want %q", step.since, swept.Failed, step.dead)
+			}
+		}
+	})
+}
+
+// A coordinator of an earlier version renews for its own TTL and knows no grace. The next command
+// repairs that.
+func TestAHeartbeatThroughAnEarlierVersion(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Watched()
+		f.Register("slow", `["worker"]`, `,"ttlMs":600000`)
+		key := f.Keys.Instance("slow")
+		heartbeat := func(ago time.Duration) int64 {
+			seen := time.Now().Add(-ago).UnixMilli()
+			f.Put([]any{"HSET", key, "lastSeen", seen, "lastHeartbeat", time.UnixMilli(seen).UTC().Format("2006-01-02T15:04:05.000Z")},
+				[]any{"PEXPIRE", key, (f.Options.InstanceTTL - ago).Milliseconds()}, []any{"HSET", f.Keys.Gossip("slow"), "lastSeen", seen},
+				[]any{"ZADD", f.Keys.Alive(), seen, "slow"}, []any{"ZADD", f.Keys.Workers(), seen, "slow"})
+			return seen
+		}
+		heartbeat(25 * time.Second)
+		f.OK("task.claim", `{"workerId":"slow"}`)
+		if ttl := f.Client.PTTL(t.Context(), key).Val(); ttl < 9*time.Minute {
+			t.Errorf("after a claim the registration lasts for %s", ttl)
+		}
+		seen := heartbeat(0)
+		f.Verify()
+		f.Put([]any{"HSET", f.Keys.Prefix() + "health:monitor", "patience", 0})
+		f.Put([]any{"ZADD", f.Keys.Alive(), seen - 31_000, "slow"}, []any{"HSET", f.Keys.Gossip("slow"), "lastSeen", seen - 31_000})
+		before := f.Seq()
+		f.CheckHealth(int(f.Options.InstanceTTL.Milliseconds()))
+		f.Holds(f.Emitted(before, "instance.failed")[0], fmt.Sprintf(`{"id":"slow","lastSeen":%d}`, seen-31_000))
 	})
 }

@@ -9,7 +9,7 @@
 -- '1' for a worker.
 local function renew(id, worker, ttl, usual)
   local key, gossip, seen, grace = prefix .. 'instance:' .. id, prefix .. 'health:gossip:' .. id, int(clock), int(ttl - usual)
-  redis.call('HSET', key, 'lastSeen', seen, 'lastHeartbeat', iso(clock), 'ttl', int(ttl), 'grace', grace)
+  redis.call('HSET', key, 'lastSeen', seen, 'lastHeartbeat', iso(clock), 'renewed', seen, 'ttl', int(ttl), 'grace', grace)
   redis.call('PEXPIRE', key, int(ttl))
   local alive = int(clock + grace)
   redis.call('ZADD', prefix .. 'health:alive', alive, id)
