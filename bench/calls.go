@@ -97,6 +97,9 @@ func bareCreate(ctx context.Context, st *stack, namespace string) ([]byte, error
 
 // bareScript loads a script and returns the command that runs it.
 func bareScript(ctx context.Context, st *stack, script *lua.Script, namespace string, args ...string) ([]byte, error) {
+	if want := len(script.Args) - 1; len(args) != want { // the context is added below
+		return nil, fmt.Errorf("script %s takes %d arguments, not %d", script.Name, want, len(args))
+	}
 	if err := st.client.ScriptLoad(ctx, script.Source).Err(); err != nil {
 		return nil, fmt.Errorf("load %s: %w", script.Name, err)
 	}

@@ -59,7 +59,7 @@ func history(ctx context.Context, st *stack, namespace string) (int64, error) {
 	prepare := func(name string, args ...string) ([]byte, error) {
 		return bareScript(ctx, st, lua.Named(name), namespace, args...)
 	}
-	register, err := prepare("register_instance", "", "0", worker, `["worker"]`, "1", "", "", "10", "3600000", "")
+	register, err := prepare("register_instance", "", "0", worker, `["worker"]`, "1", "", "", "10", "3600000", "", "")
 	if err != nil {
 		return 0, err
 	}
