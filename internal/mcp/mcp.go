@@ -9,6 +9,10 @@
 // questions to the model. The coordinator does not offer them over MCP anyway; clients that want
 // events follow the log.
 //
+// The input schemas of tools are stricter than those of methods, for clients and providers that read
+// only part of JSON Schema (strict). The arguments that such clients send become the params of the
+// method again (arguments).
+//
 // Bodies are read and calls are run as in internal/rpc, with the same limits. Only the Dispatcher
 // can fail. While Redis is unavailable, tools are still listed, and their calls fail with a text
 // that says when to try again. An error of a call is an error of the tool, which models read, and
@@ -98,7 +102,7 @@ func NewHandler(d httpapi.Dispatcher, methods []*command.Method, o Options) (htt
 			return nil, fmt.Errorf("method %s: encode its tool: %w", m.Name, err)
 		}
 		h.listed = append(h.listed, encoded...)
-		server.AddTool(t, h.call(m.Name))
+		server.AddTool(t, h.call(m))
 	}
 	h.addResources(server)
 	server.AddReceivingMiddleware(answerable, h.boundedLists)
@@ -181,9 +185,13 @@ func (h *handler) run(ctx context.Context, method string, params json.RawMessage
 }
 
 // call returns the handler of a method's tool.
-func (h *handler) call(method string) sdk.ToolHandler {
+func (h *handler) call(m *command.Method) sdk.ToolHandler {
 	return func(ctx context.Context, r *sdk.CallToolRequest) (*sdk.CallToolResult, error) {
-		result, failed := h.run(ctx, method, r.Params.Arguments)
+		params, failed := arguments(m.Params, r.Params.Arguments)
+		var result json.RawMessage
+		if failed == nil {
+			result, failed = h.run(ctx, m.Name, params)
+		}
 		if failed != nil {
 			return &sdk.CallToolResult{IsError: true, Content: []sdk.Content{&sdk.TextContent{Text: explain(failed)}}}, nil
 		}
@@ -197,7 +205,7 @@ func toolName(method string) string { return strings.ReplaceAll(method, ".", "_"
 
 // tool describes a method as a tool. In descriptions, the names of methods become names of tools.
 func tool(m *command.Method, toTools *strings.Replacer) (*sdk.Tool, error) {
-	input, output := plain(m.Params, toTools), plain(m.Result, toTools)
+	input, output := strict(m.Params, toTools), plain(m.Result, toTools)
 	input.Required = append(slices.Clone(input.Required), m.MCPRequired...)
 	for what, schema := range map[string]string{"params": input.Type, "result": output.Type} {
 		if schema != "object" {

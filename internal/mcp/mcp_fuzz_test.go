@@ -32,6 +32,8 @@ func FuzzHandler(f *testing.F) {
 		`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"cursor":"x"}}`, `{"jsonrpc":"2.0","id":1,"method":"ping"}`,
 		`{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"task_create","arguments":{"text":"x"}}}`,
 		`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"task_create","arguments":[1e999]}}`,
+		`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"task_update","arguments":{"id":null,"updates":"{\"metadata\":\"{\\\"a\\\":1}\"}"}}}`,
+		`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"system_quorum_vote","arguments":{"value":"[[1e9,\"\\ud800\"]","totalInstances":null}}}`,
 		`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"task_create","arguments":null}}`,
 		`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"system_flush","arguments":{"confirm":"FLUSH_ALL_DATA"}}}`,
 		`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"\u0000"}}`, `{"jsonrpc":"2.0","id":2,"method":"tools/call"}`,

@@ -6,7 +6,8 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// plain returns a copy of a schema that all clients can read. A schema without rules is encoded as
+// plain returns a copy of the schema of a result that all clients can read. Only strict is stricter,
+// because clients do not hand the schemas of results to providers. A schema without rules is encoded as
 // `true`. JSON Schema allows that, but the TypeScript SDK does not accept it as the schema of a
 // property and would reject the whole list of tools. toTools replaces the names of methods by those
 // of tools.
