@@ -38,7 +38,6 @@ func (o Options) unregisterMethod() (*command.Method, error) {
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
 		Roles:       command.Writers,
 		Effect:      command.Destroys,
-		Hidden:      true,
 	}, o.unregister)
 }
 

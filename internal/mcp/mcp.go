@@ -58,7 +58,8 @@ const instructions = "ClaudeBench coordinates a fleet of agents. A worker's life
 	"task_claim, do the work, task_complete with the attempt that task_claim returned, and so on. " +
 	"The registration lasts ten minutes, and each claim and completion renews it. For work that takes longer, call system_heartbeat " +
 	"in between, or register with a larger ttlMs. " +
-	"Pass an idempotencyKey to a call that must not take effect twice. An error says what to do next."
+	"Pass an idempotencyKey to a call that must not take effect twice. An error says what to do next. " +
+	"At the end, call system_unregister, which returns unfinished tasks to the queue."
 
 type handler struct {
 	dispatcher httpapi.Dispatcher

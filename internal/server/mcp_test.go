@@ -116,7 +116,7 @@ func (m *model) read(t *testing.T, uri string, into any) {
 }
 
 // A model works through two coordinators alternately, as behind a load balancer: it registers,
-// claims, completes and reads.
+// claims, completes, reads and unregisters.
 func TestAWorkersLifeByMCP(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
@@ -124,7 +124,7 @@ func TestAWorkersLifeByMCP(t *testing.T) {
 	first.ready(t)
 	second.ready(t)
 	a, b := meet(t, first), meet(t, second)
-	if _, offered := a.results["system_unregister"]; offered || a.results["task_claim"] == nil {
+	if _, offered := a.results["system_flush"]; offered || a.results["task_claim"] == nil {
 		t.Errorf("tools: %v", a.results)
 	}
 
@@ -169,6 +169,15 @@ func TestAWorkersLifeByMCP(t *testing.T) {
 	_, err := a.ReadResource(t.Context(), &mcp.ReadResourceParams{URI: "claudebench://task/t-999"})
 	if refused := (*jsonrpc.Error)(nil); !errors.As(err, &refused) || refused.Code != jsonrpc.CodeInvalidParams {
 		t.Errorf("a task that there is not: %v", err)
+	}
+
+	held := a.use(t, "task_create", params{"text": "unfinished"})["id"]
+	b.use(t, "task_claim", params{"workerId": "w"})
+	if left := a.use(t, "system_unregister", params{"instanceId": "w", "sessionId": "s"}); left["tasksReassigned"] != 1.0 {
+		t.Errorf("unregistered: %v", left)
+	}
+	if task := b.use(t, "task_get", params{"id": held}); task["status"] != "pending" || task["assignedTo"] != nil {
+		t.Errorf("its task: %v", task)
 	}
 }
 
