@@ -9,9 +9,9 @@
 // questions to the model. The coordinator does not offer them over MCP anyway; clients that want
 // events follow the log.
 //
-// The input schemas of tools are stricter than those of methods, for clients and providers that read
-// only part of JSON Schema (strict). The arguments that such clients send become the params of the
-// method again (arguments).
+// The input schemas of tools are stricter than those of methods, for clients and providers that
+// read only part of JSON Schema (strict). The arguments that such clients send become the params of
+// the method again (arguments).
 //
 // Bodies are read and calls are run as in internal/rpc, with the same limits. Only the Dispatcher
 // can fail. While Redis is unavailable, tools are still listed, and their calls fail with a text
