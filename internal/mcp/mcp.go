@@ -82,7 +82,7 @@ func NewHandler(d httpapi.Dispatcher, methods []*command.Method, o Options) (htt
 		Instructions: instructions,
 		// All lists fit into one page and do not change while the program runs.
 		PageSize:     1000,
-		Capabilities: &sdk.ServerCapabilities{Tools: &sdk.ToolCapabilities{}, Resources: &sdk.ResourceCapabilities{}},
+		Capabilities: &sdk.ServerCapabilities{Tools: &sdk.ToolCapabilities{}, Resources: &sdk.ResourceCapabilities{}, Prompts: &sdk.PromptCapabilities{}},
 	})
 	var names []string
 	for _, m := range methods {
@@ -106,6 +106,7 @@ func NewHandler(d httpapi.Dispatcher, methods []*command.Method, o Options) (htt
 		server.AddTool(t, h.call(m))
 	}
 	h.addResources(server)
+	addPrompts(server)
 	server.AddReceivingMiddleware(answerable, h.boundedLists)
 	h.protocol = sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return server }, &sdk.StreamableHTTPOptions{
 		Stateless: true, JSONResponse: true, MaxRequestBodyBytes: httpapi.MaxBody,
