@@ -11,13 +11,14 @@
 -- ARGV[2] replace    1 to replace other settings, else 0
 -- ARGV[3] format     of the log that the program writes
 -- ARGV[4] program    the program's version
--- ARGV[5…] settings  name, value, …
+-- ARGV[5] ttl        of registrations without a TTL of their own, ms
+-- ARGV[6…] settings  name, value, …
 -- Returns {the recorded format, version of the first program that recorded it, how long the
 --         recorded settings last, ms; name, recorded value, … of each setting that differs}
 -- Errors  none
 -- Emits   nothing
-local lease, replace, format, program = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local first_setting = 5
+local lease, replace, format, program, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local first_setting = 6
 local note = prefix .. 'fleet:settings'
 
 local noted = redis.call('HMGET', KEYS[1], 'format', 'program')
@@ -39,7 +40,9 @@ for i = first_setting, #ARGV, 2 do
 end
 redis.call('PEXPIRE', note, lease)
 
--- lib/log reads the topics from the log's hash. recover_log needs the one of leader.elected.
+-- lib/log reads the TTL and the topics from the log's hash. recover_log needs the topic of
+-- leader.elected.
+redis.call('HSET', KEYS[1], 'ttl', ttl)
 local topics = redis.call('HGET', note, 'topics')
 if not topics or topics == 'all' then
   redis.call('HDEL', KEYS[1], 'topics')

@@ -222,3 +222,24 @@ func TestAHeartbeatThroughAnEarlierVersion(t *testing.T) {
 		f.Holds(f.Emitted(before, "instance.failed")[0], fmt.Sprintf(`{"id":"slow","lastSeen":%d}`, seen-31_000))
 	})
 }
+
+// When the fleet has another TTL since the last renewal, the next command renews at once.
+func TestAnotherTTLOfTheFleet(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Watched()
+		f.Register("w", `["worker"]`, "")
+		key := f.Keys.Instance("w")
+		f.Put([]any{"HSET", key, "ttl", 150_000, "grace", 0}, []any{"PEXPIRE", key, 150_000}, []any{"HSET", f.Keys.Log(), "ttl", 30_000})
+		lastSeen(f, "w", 29*time.Second) // less than a quarter of the TTL that it had
+		f.OK("task.claim", `{"workerId":"w"}`)
+		if ttl := f.Client.PTTL(t.Context(), key).Val(); ttl > 30*time.Second {
+			t.Errorf("the registration lasts for %s", ttl)
+		}
+		lastSeen(f, "w", 3*time.Second)
+		f.OK("task.claim", `{"workerId":"w"}`)
+		if seen := time.Since(time.UnixMilli(int64(f.Scores(f.Keys.Alive())["w"]))); seen < 3*time.Second {
+			t.Errorf("it was renewed again, %s ago", seen)
+		}
+		f.Verify()
+	})
+}

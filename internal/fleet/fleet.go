@@ -40,6 +40,7 @@ type joinFleetArgs struct {
 	Replace  bool
 	Format   int
 	Program  string
+	TTL      int64 // ms
 	Settings []string
 }
 
@@ -48,9 +49,9 @@ var joinFleet = lua.Bind[joinFleetArgs]("join_fleet")
 // Settings are values by the name of their flag.
 type Settings map[string]string
 
-// Of returns the settings that the coordinators of a namespace must share. Each of them affects
+// shared returns the settings that the coordinators of a namespace must share. Each of them affects
 // instances and tasks through scripts or keys that all coordinators use.
-func Of(cfg *config.Config) Settings {
+func shared(cfg *config.Config) Settings {
 	return Settings{
 		"instance-ttl":     cfg.InstanceTTL.String(),
 		"monitor-interval": cfg.MonitorInterval.String(),
@@ -78,6 +79,7 @@ type Member struct {
 	scripts  lua.Scripts
 	program  string
 	settings Settings
+	ttl      time.Duration
 	logger   *slog.Logger
 
 	mu      sync.Mutex
@@ -85,8 +87,8 @@ type Member struct {
 }
 
 // New returns a member of the namespace of scripts. program is its version.
-func New(scripts lua.Scripts, program string, settings Settings, logger *slog.Logger) *Member {
-	return &Member{scripts: scripts, program: program, settings: settings, logger: logger}
+func New(scripts lua.Scripts, program string, cfg *config.Config, logger *slog.Logger) *Member {
+	return &Member{scripts: scripts, program: program, settings: shared(cfg), ttl: cfg.InstanceTTL, logger: logger}
 }
 
 // Join stores the log's format and the settings, or compares them with the stored ones. Settings
@@ -161,7 +163,7 @@ func (m *Member) Err() error {
 // note renews the settings. If it cannot, it returns the conflict, and how long the other settings
 // will last.
 func (m *Member) note(ctx context.Context, replace bool) (left time.Duration, problem, err error) {
-	args := joinFleetArgs{Lease: lease.Milliseconds(), Replace: replace, Format: events.Format, Program: m.program}
+	args := joinFleetArgs{Lease: lease.Milliseconds(), Replace: replace, Format: events.Format, Program: m.program, TTL: m.ttl.Milliseconds()}
 	for _, name := range slices.Sorted(maps.Keys(m.settings)) {
 		args.Settings = append(args.Settings, name, m.settings[name])
 	}

@@ -28,6 +28,9 @@ func TestSettingsThatAFleetHasInCommon(t *testing.T) {
 	cfg := settings(t, nil)
 	c := start(t, cfg)
 	start(t, cfg) // the same settings
+	if ttl := testenv.Client(t).HGet(t.Context(), keysOf(t, cfg).Log(), "ttl").Val(); ttl != fmt.Sprint(cfg.InstanceTTL.Milliseconds()) {
+		t.Errorf("the scripts know a TTL of %s ms", ttl)
+	}
 	for flag, change := range map[string]func(*config.Config){
 		"--instance-ttl is 5s, but the running coordinators of this namespace have 30s":         func(c *config.Config) { c.InstanceTTL = 5 * time.Second },
 		"--monitor-interval is 2s, but the running coordinators of this namespace have 100ms":   func(c *config.Config) { c.MonitorInterval = 2 * time.Second },

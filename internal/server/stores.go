@@ -128,7 +128,7 @@ func (s *Server) checkFormat(ctx context.Context, namespace string) error {
 // running coordinators. While Redis takes no commands nothing is compared; Keep compares later and
 // reports a difference.
 func (s *Server) join(ctx context.Context, cfg *config.Config) error {
-	s.fleet = fleet.New(s.scripts, s.version, fleet.Of(cfg), s.logger)
+	s.fleet = fleet.New(s.scripts, s.version, cfg, s.logger)
 	err := s.fleet.Join(ctx, cfg.ReplaceSettings)
 	if ctx.Err() == nil && (errors.Is(err, lua.ErrUnavailable) || errors.Is(err, lua.ErrOutcomeUnknown)) {
 		s.logger.WarnContext(ctx, "cannot compare the settings with those of other coordinators yet; retrying", "error", err)
