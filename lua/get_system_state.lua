@@ -1,9 +1,8 @@
 --- @include "lib/guard"
 --- @include "lib/fence"
 --- @include "lib/task"
--- Reads a snapshot of the system: open tasks, live instances and the latest events. Each list has a
--- maximum number of entries and a maximum number of bytes. The script writes nothing but the rate
--- limit's counters.
+-- Reads a snapshot of the system: open tasks, live instances and the latest events. The script
+-- writes nothing but the rate limit's counters.
 --- @readonly
 --
 -- KEYS[1] log
@@ -11,20 +10,21 @@
 -- ARGV[2] subject  key of the rate limit, method:actor
 -- ARGV[3] calls    calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
 -- ARGV[4] ttl      of registrations, ms
+-- ARGV[5] limit    maximum number of entries of each list
+-- ARGV[6] bytes    maximum number of bytes of each list; its last entry may exceed this
 -- Returns {{task objects, highest priority first}, number of open tasks, {instances, most recently
 --         seen first}, number of live instances, {envelopes as stored in the log, newest first}}
 -- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS)
 -- Emits   nothing
-local subject, calls, ttl = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local subject, calls, ttl, most, most_bytes = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 
-local most_tasks, most_instances, most_events = 200, 200, 100
-local most_bytes = 524288 -- of each list; its last entry may exceed this, if its metadata is long
+local most_events = math.min(most, 100)
 
 local refused = fenced() or limit(subject, calls)
 if refused then return refused end
 
 local tasks, bytes = {}, 0
-for _, id in ipairs(redis.call('ZRANGE', prefix .. 'queue:open', 0, most_tasks - 1)) do
+for _, id in ipairs(redis.call('ZRANGE', prefix .. 'queue:open', 0, most - 1)) do
   if bytes >= most_bytes then break end
   local t = read_task(id)
   if t then
@@ -40,7 +40,7 @@ local leader = redis.call('HMGET', prefix .. 'health:leader', 'id', 'until')
 local leads = leader[1] and tonumber(leader[2]) >= clock and leader[1]
 local alive, oldest = prefix .. 'health:alive', int(clock - ttl)
 local living = redis.call('ZCOUNT', alive, oldest, '+inf')
-for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', alive, '+inf', oldest, 'LIMIT', 0, most_instances)) do
+for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', alive, '+inf', oldest, 'LIMIT', 0, most)) do
   if bytes >= most_bytes then break end
   local i = redis.call('HMGET', prefix .. 'instance:' .. id, 'roles', 'status', 'lastSeen', 'lastHeartbeat', 'registeredAt', 'metadata')
   if i[1] then

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/jsonschema-go/jsonschema"
+
 	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
@@ -15,8 +17,10 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// GetStateParams are the params of system.get_state: none.
-type GetStateParams struct{}
+// GetStateParams are the params of system.get_state.
+type GetStateParams struct {
+	Limit *int `json:"limit,omitempty" jsonschema:"maximum number of entries of each list; default 200, over MCP 10; at most 100 events"`
+}
 
 // GetStateResult is the result of system.get_state. An empty list is left out.
 type GetStateResult struct {
@@ -57,7 +61,11 @@ type StateTotals struct {
 	Instances int `json:"instances"`
 }
 
-type getSystemStateArgs struct{ TTL int64 } // ms
+type getSystemStateArgs struct {
+	TTL   int64 // ms
+	Limit int
+	Bytes int
+}
 
 var getSystemState = lua.Bind[getSystemStateArgs]("get_system_state")
 
@@ -65,24 +73,41 @@ var getSystemState = lua.Bind[getSystemStateArgs]("get_system_state")
 // the last entry of each, which may exceed that.
 const maxState = 8 << 20
 
+// The lists of a snapshot are cut after so many entries and bytes. Over MCP a model reads them, and
+// all three together take less than 5,000 tokens of its context, unless an entry is long.
+const (
+	stateLimit, stateBytes       = 200, 512 << 10
+	mcpStateLimit, mcpStateBytes = 10, 5 << 10
+)
+
 func (o Options) getStateMethod() (*command.Method, error) {
 	return command.New[GetStateParams, GetStateResult](command.Spec{
 		Name: "system.get_state",
 		Description: "Read a snapshot of one moment: up to 200 open tasks, up to 200 live instances, and the last 100 events, at most about " +
-			"half a megabyte each. Empty lists are left out.",
+			"half a megabyte each. Over MCP without a limit, ten of each, and at most about 5 kB. Empty lists are left out.",
 		Limit:   50,
 		Timeout: 5 * time.Second,
 		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
 		Roles:   command.Readers,
 		Effect:  command.Reads,
+		Refine: func(p map[string]*jsonschema.Schema) {
+			p["limit"].Minimum, p["limit"].Maximum = new(1.0), new(float64(stateLimit))
+		},
 	}, o.getState)
 }
 
-func (o Options) getState(ctx context.Context, c *command.Call, _ *GetStateParams) (json.RawMessage, error) {
+func (o Options) getState(ctx context.Context, c *command.Call, p *GetStateParams) (json.RawMessage, error) {
+	args := getSystemStateArgs{TTL: o.InstanceTTL.Milliseconds(), Limit: stateLimit, Bytes: stateBytes}
+	switch {
+	case p.Limit != nil:
+		args.Limit = *p.Limit
+	case c.MCP:
+		args.Limit, args.Bytes = mcpStateLimit, mcpStateBytes
+	}
 	if err := answers.Reserve(ctx, maxState); err != nil {
 		return nil, err
 	}
-	reply, err := command.Run(ctx, c, getSystemState, "", getSystemStateArgs{TTL: o.InstanceTTL.Milliseconds()})
+	reply, err := command.Run(ctx, c, getSystemState, "", args)
 	if err != nil {
 		return nil, err
 	}

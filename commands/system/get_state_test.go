@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -182,6 +183,19 @@ func TestGetStateIsCut(t *testing.T) {
 		}
 		if len(s.RecentEvents) != 100 {
 			t.Errorf("%d events", len(s.RecentEvents))
+		}
+		// A model's context is small.
+		text, err := f.Call(t.Context(), api.Request{Method: "system.get_state", Params: []byte("{}"), MCP: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		short := fleettest.Decoded[stateJSON](t, text)
+		if len(text) > 20_000 || len(short.Tasks) < 5 || len(short.Instances) < 5 || len(short.RecentEvents) < 5 || short.Totals.Tasks != many {
+			t.Errorf("over MCP %d bytes: %d tasks, %d instances, %d events, totals %+v", len(text), len(short.Tasks), len(short.Instances), len(short.RecentEvents), short.Totals)
+		}
+		limited := fleettest.Decoded[stateJSON](t, f.OK("system.get_state", `{"limit":3}`))
+		if len(limited.Tasks) != 3 || len(limited.Instances) != 3 || len(limited.RecentEvents) != 3 {
+			t.Errorf("with a limit of 3: %d tasks, %d instances, %d events", len(limited.Tasks), len(limited.Instances), len(limited.RecentEvents))
 		}
 		for i, text := range s.RecentEvents {
 			if e := fleettest.Decoded[fleettest.Event](t, text); e.Seq != f.Seq()-int64(i) {

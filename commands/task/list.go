@@ -25,7 +25,7 @@ type ListTasksParams struct {
 	Status     string `json:"status,omitempty" jsonschema:"only tasks with this status"`
 	AssignedTo api.ID `json:"assignedTo,omitempty" jsonschema:"only tasks of this instance"`
 	Priority   *int   `json:"priority,omitempty" jsonschema:"only tasks with this priority"`
-	Limit      *int   `json:"limit,omitempty" jsonschema:"the maximum number of tasks to list; default 100"`
+	Limit      *int   `json:"limit,omitempty" jsonschema:"the maximum number of tasks to list; default 100, over MCP 20"`
 	Offset     *int   `json:"offset,omitempty" jsonschema:"the number of tasks to skip; default 0"`
 	OrderBy    string `json:"orderBy,omitempty" jsonschema:"the field to order by; default createdAt; the task's number breaks ties"`
 	Order      string `json:"order,omitempty" jsonschema:"the direction of the order; default desc"`
@@ -50,6 +50,7 @@ var listTasks = lua.Bind[lua.NoArgs]("list_tasks")
 
 const (
 	defaultPage = 100
+	mcpPage     = 20 // over MCP, where a model reads it
 	maxPage     = 1000
 	// maxTask is the maximum size of a task object in bytes: metadata of 1 MiB, and a result and an
 	// error that arrived in one request body.
@@ -109,8 +110,11 @@ func (o Options) list(ctx context.Context, c *command.Call, p *ListTasksParams) 
 		Status: p.Status, AssignedTo: string(p.AssignedTo), Priority: p.Priority,
 		Limit: defaultPage, OrderBy: p.OrderBy, Descending: p.Order != "asc",
 	}
-	if p.Limit != nil {
+	switch {
+	case p.Limit != nil:
 		q.Limit = *p.Limit
+	case c.MCP:
+		q.Limit = mcpPage
 	}
 	if p.Offset != nil {
 		q.Offset = *p.Offset
