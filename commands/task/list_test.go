@@ -37,10 +37,15 @@ func TestList(t *testing.T) {
 		if fmt.Sprint(v.Waited) != "[0 3 3]" { // the seq of the last event before each call
 			t.Errorf("waited for %v", v.Waited)
 		}
+		if _, err := f.Call(t.Context(), api.Request{Method: "task.list", Params: []byte("{}"), MCP: true}); err != nil {
+			t.Fatal(err)
+		}
 		zero := 0
 		for i, want := range []api.TaskQuery{
 			{Limit: 100, OrderBy: "createdAt", Descending: true},
 			{Status: "failed", AssignedTo: "w", Priority: &zero, Limit: 5, Offset: 5, OrderBy: "priority"},
+			{Limit: 100, Offset: 5, OrderBy: "createdAt", Descending: true},
+			{Limit: 20, OrderBy: "createdAt", Descending: true},
 		} {
 			got, _ := json.Marshal(v.Asked[i])
 			if should, _ := json.Marshal(want); string(got) != string(should) {
