@@ -10,13 +10,13 @@
 -- ARGV[2] subject  key of the rate limit, method:actor
 -- ARGV[3] calls    calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
 -- ARGV[4] ttl      of registrations, ms
--- ARGV[5] limit    maximum number of entries of each list
--- ARGV[6] bytes    maximum number of bytes of each list; its last entry may exceed this
+-- ARGV[5] most     maximum number of entries of each list
+-- ARGV[6] room     maximum number of bytes of each list; its last entry may exceed this
 -- Returns {{task objects, highest priority first}, number of open tasks, {instances, most recently
 --         seen first}, number of live instances, {envelopes as stored in the log, newest first}}
 -- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS)
 -- Emits   nothing
-local subject, calls, ttl, most, most_bytes = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local subject, calls, ttl, most, room = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 
 local most_events = math.min(most, 100)
 
@@ -25,7 +25,7 @@ if refused then return refused end
 
 local tasks, bytes = {}, 0
 for _, id in ipairs(redis.call('ZRANGE', prefix .. 'queue:open', 0, most - 1)) do
-  if bytes >= most_bytes then break end
+  if bytes >= room then break end
   local t = read_task(id)
   if t then
     local task = task_object(t)
@@ -41,7 +41,7 @@ local leads = leader[1] and tonumber(leader[2]) >= clock and leader[1]
 local alive, oldest = prefix .. 'health:alive', int(clock - ttl)
 local living = redis.call('ZCOUNT', alive, oldest, '+inf')
 for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', alive, '+inf', oldest, 'LIMIT', 0, most)) do
-  if bytes >= most_bytes then break end
+  if bytes >= room then break end
   local i = redis.call('HMGET', prefix .. 'instance:' .. id, 'roles', 'status', 'lastSeen', 'lastHeartbeat', 'registeredAt', 'metadata')
   if i[1] then
     local instance = '{"id":' .. quote(id) .. ',"roles":' .. i[1] .. ',"status":"' .. i[2] .. '","lastSeen":' .. i[3]
@@ -60,7 +60,7 @@ for _ = 1, most_events do
   -- One event at a time: it would take longer to read ten of the largest events than a hundred of
   -- the usual size.
   local entry = redis.call('XREVRANGE', prefix .. 'stream:events', last, '-', 'COUNT', 1)[1]
-  if not entry or bytes >= most_bytes then break end
+  if not entry or bytes >= room then break end
   if entry[2][1] == 'data' then
     events[#events + 1] = entry[2][2]
     bytes = bytes + #entry[2][2]

@@ -62,9 +62,9 @@ type StateTotals struct {
 }
 
 type getSystemStateArgs struct {
-	TTL   int64 // ms
-	Limit int
-	Bytes int
+	TTL  int64 // ms
+	Most int   // entries of each list
+	Room int   // bytes of each list
 }
 
 var getSystemState = lua.Bind[getSystemStateArgs]("get_system_state")
@@ -97,12 +97,12 @@ func (o Options) getStateMethod() (*command.Method, error) {
 }
 
 func (o Options) getState(ctx context.Context, c *command.Call, p *GetStateParams) (json.RawMessage, error) {
-	args := getSystemStateArgs{TTL: o.InstanceTTL.Milliseconds(), Limit: stateLimit, Bytes: stateBytes}
+	args := getSystemStateArgs{TTL: o.InstanceTTL.Milliseconds(), Most: stateLimit, Room: stateBytes}
 	switch {
 	case p.Limit != nil:
-		args.Limit = *p.Limit
+		args.Most = *p.Limit
 	case c.MCP:
-		args.Limit, args.Bytes = mcpStateLimit, mcpStateBytes
+		args.Most, args.Room = mcpStateLimit, mcpStateBytes
 	}
 	if err := answers.Reserve(ctx, maxState); err != nil {
 		return nil, err
