@@ -10,6 +10,7 @@ import (
 
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/claudebench/claudebench/internal/fleettest"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -197,15 +198,50 @@ func TestClaimsOfLargeTasksAreBounded(t *testing.T) {
 	})
 }
 
-// Redis becomes unavailable during a call. Each item was created once or not at all, and a
-// repetition with the same keys creates the rest.
+// Redis goes away in the middle of a call: each item was created once or not at all, and a repeat
+// with the same keys creates the rest.
 func TestCreateManyWhileRedisRestarts(t *testing.T) {
 	t.Parallel()
 	f, server := fleettest.OwnFleet(t)
-	call := `{"tasks":[` + keyed(1000) + `]}`
+	whileRedisRestarts(t, f, server, "task.create_many", `{"tasks":[`+keyed(1000)+`]}`)
+	if f.Seq() != 1000 {
+		t.Errorf("%d events for 1000 tasks", f.Seq())
+	}
+	f.Verify()
+}
+
+// The same for items that are completed.
+func TestCompleteManyWhileRedisRestarts(t *testing.T) {
+	t.Parallel()
+	f, server := fleettest.OwnFleet(t)
+	f.Register("w", `[]`, "")
+	f.OK("task.create_many", `{"tasks":[%s]}`, keyed(1000))
+	var items []string
+	for range 10 {
+		for _, task := range fleettest.Decoded[fleettest.Claim](t, f.OK("task.claim", `{"workerId":"w","maxTasks":100}`)).Tasks {
+			items = append(items, fmt.Sprintf(`{"id":%q,"workerId":"w","attempt":1,"idempotencyKey":"c%d"}`, task.ID, len(items)))
+		}
+	}
+	before := f.Seq()
+	whileRedisRestarts(t, f, server, "task.complete_many", `{"items":[`+strings.Join(items, ",")+`]}`)
+	if done := f.Seq() - before; done != 1000 {
+		t.Errorf("%d events for 1000 tasks", done)
+	}
+	f.Verify()
+}
+
+// whileRedisRestarts makes a call with 1,000 items, kills Redis when the first of them is done, and
+// repeats the call until all are done.
+func whileRedisRestarts(t *testing.T, f *fleettest.Fleet, server *devstack.Redis, method, call string) {
+	t.Helper()
+	seq := func() int64 {
+		n, _ := f.Client.HGet(t.Context(), f.Keys.Log(), "seq").Int64() // 0 without a log
+		return n
+	}
+	before := seq()
 	var running sync.WaitGroup
 	running.Go(func() {
-		for begun := int64(0); begun == 0; begun = f.Client.Exists(t.Context(), f.Keys.Log()).Val() {
+		for seq() == before {
 			if t.Context().Err() != nil {
 				return
 			}
@@ -214,7 +250,7 @@ func TestCreateManyWhileRedisRestarts(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	result, err := f.Do("task.create_many", call)
+	result, err := f.Do(method, call)
 	running.Wait()
 	var known *api.Error
 	if err != nil && (!errors.As(err, &known) || known.Failure() == "") {
@@ -231,17 +267,13 @@ func TestCreateManyWhileRedisRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, fleettest.Patience, func() (bool, string) {
-		text, err := f.Do("task.create_many", call)
+		text, err := f.Do(method, call)
 		return err == nil && fleettest.Decoded[many](t, text).Succeeded == 1000, fmt.Sprintf("%.200s, %v", text, err)
 	})
 	testenv.Eventually(t, fleettest.Patience, func() (bool, string) { // the connections of the test itself reconnect later
 		err := f.Client.Ping(t.Context()).Err()
 		return err == nil, fmt.Sprint(err)
 	})
-	if f.Seq() != 1000 {
-		t.Errorf("%d events for 1000 tasks", f.Seq())
-	}
-	f.Verify()
 }
 
 // A flush in the middle of a call leaves no task of it half done, and a repeat with the same keys

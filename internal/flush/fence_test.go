@@ -79,6 +79,7 @@ func TestNobodyExpiresBehindTheFence(t *testing.T) {
 			f.Put([]any{"ZADD", f.Keys.Alive(), n, fmt.Sprint("filler-", n)})
 		}
 		f.Register("z", `["worker"]`, "") // comes after them in the index
+		f.Register("slow", `[]`, `,"ttlMs":600000`)
 		f.Create("x", "")
 		if f.Claim("z") == "" {
 			t.Fatal("nothing claimed")
@@ -92,7 +93,10 @@ func TestNobodyExpiresBehindTheFence(t *testing.T) {
 		if ttl := f.Client.PTTL(t.Context(), f.Keys.Instance("z")).Val(); ttl <= 0 || ttl > 2*time.Second {
 			t.Errorf("it expires in %v", ttl)
 		}
-		f.Put([]any{"DEL", f.Keys.Alive()}, []any{"ZADD", f.Keys.Alive(), time.Now().UnixMilli(), "z"})
+		if ttl := f.Client.PTTL(t.Context(), f.Keys.Instance("slow")).Val(); ttl < 9*time.Minute {
+			t.Errorf("the one with a TTL of its own expires in %v", ttl)
+		}
+		f.Put([]any{"DEL", f.Keys.Alive()}, []any{"ZADD", f.Keys.Alive(), time.Now().UnixMilli(), "z", time.Now().UnixMilli(), "slow"})
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -98,13 +99,19 @@ func TestFreeParamsAreDescribed(t *testing.T) {
 	}
 }
 
+// recording returns a handler whose calls leave their params in got.
+func recording(t *testing.T, got *string) http.Handler {
+	t.Helper()
+	return handler(t, func(_ context.Context, r api.Request) (json.RawMessage, *api.Error) {
+		*got = string(r.Params)
+		return json.RawMessage(`{}`), nil
+	}, nil, nil)
+}
+
 func TestArgumentsOfStrictClients(t *testing.T) {
 	t.Parallel()
 	var got string
-	h := handler(t, func(_ context.Context, r api.Request) (json.RawMessage, *api.Error) {
-		got = string(r.Params)
-		return json.RawMessage(`{}`), nil
-	}, nil, nil)
+	h := recording(t, &got)
 	for name, tc := range map[string]struct{ tool, sent, want string }{
 		"null for an optional param": {"task_create", `{"text":"x","priority":null,"metadata":null}`, `{"text":"x"}`},
 		"null for all":               {"task_list", `{"status":null,"limit":null}`, `{}`},
@@ -151,10 +158,7 @@ func TestArgumentsOfStrictClients(t *testing.T) {
 func TestTheDepthOfArgumentsInText(t *testing.T) {
 	t.Parallel()
 	var got string
-	h := handler(t, func(_ context.Context, r api.Request) (json.RawMessage, *api.Error) {
-		got = string(r.Params)
-		return json.RawMessage(`{}`), nil
-	}, nil, nil)
+	h := recording(t, &got)
 	nested := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 	vote := func(n int) answer[called] {
 		got = ""
