@@ -12,7 +12,7 @@ import (
 //
 // Coordinators store it in the log's hash. Programs that need every event refuse a log with a
 // higher format.
-const Format = 2
+const Format = 3
 
 // NewerLogError reports that a newer program has written to the log, or is about to.
 type NewerLogError struct {

@@ -4,28 +4,47 @@ package events
 // name.
 type Type string
 
-// The event types. Each has a payload struct of the same name in the file of its noun.
+// The event types. Each has a payload struct of the same name in the file of its noun,
+// except that the hooks of agents share [Hook].
 const (
-	TypeInstanceRegistered   Type = "instance.registered"
-	TypeInstanceUnregistered Type = "instance.unregistered"
-	TypeInstanceFailed       Type = "instance.failed"
-	TypeLeaderElected        Type = "leader.elected"
-	TypeTaskCreated          Type = "task.created"
-	TypeTaskUpdated          Type = "task.updated"
-	TypeTaskDeleted          Type = "task.deleted"
-	TypeTaskAssigned         Type = "task.assigned"
-	TypeTaskUnassigned       Type = "task.unassigned"
-	TypeTaskClaimed          Type = "task.claimed"
-	TypeTaskCompleted        Type = "task.completed"
-	TypeTaskFailed           Type = "task.failed"
-	TypeBatchStarted         Type = "batch.started"
-	TypeBatchProgressed      Type = "batch.progressed"
-	TypeBatchCompleted       Type = "batch.completed"
-	TypeQuorumVoted          Type = "quorum.voted"
-	TypeQuorumDecisionMade   Type = "quorum.decision.made"
-	TypeCircuitOpened        Type = "circuit.opened"
-	TypeCircuitClosed        Type = "circuit.closed"
-	TypeSystemFlushed        Type = "system.flushed"
+	TypeInstanceRegistered      Type = "instance.registered"
+	TypeInstanceUnregistered    Type = "instance.unregistered"
+	TypeInstanceFailed          Type = "instance.failed"
+	TypeLeaderElected           Type = "leader.elected"
+	TypeTaskCreated             Type = "task.created"
+	TypeTaskUpdated             Type = "task.updated"
+	TypeTaskDeleted             Type = "task.deleted"
+	TypeTaskAssigned            Type = "task.assigned"
+	TypeTaskUnassigned          Type = "task.unassigned"
+	TypeTaskClaimed             Type = "task.claimed"
+	TypeTaskCompleted           Type = "task.completed"
+	TypeTaskFailed              Type = "task.failed"
+	TypeBatchStarted            Type = "batch.started"
+	TypeBatchProgressed         Type = "batch.progressed"
+	TypeBatchCompleted          Type = "batch.completed"
+	TypeQuorumVoted             Type = "quorum.voted"
+	TypeQuorumDecisionMade      Type = "quorum.decision.made"
+	TypeCircuitOpened           Type = "circuit.opened"
+	TypeCircuitClosed           Type = "circuit.closed"
+	TypeSystemFlushed           Type = "system.flushed"
+	TypeHookSessionStarted      Type = "hook.session_started"
+	TypeHookPromptSubmitted     Type = "hook.prompt_submitted"
+	TypeHookToolRequested       Type = "hook.tool_requested"
+	TypeHookPermissionRequested Type = "hook.permission_requested"
+	TypeHookPermissionDenied    Type = "hook.permission_denied"
+	TypeHookToolFinished        Type = "hook.tool_finished"
+	TypeHookNotified            Type = "hook.notified"
+	TypeHookSubagentStarted     Type = "hook.subagent_started"
+	TypeHookSubagentStopped     Type = "hook.subagent_stopped"
+	TypeHookTaskCreated         Type = "hook.task_created"
+	TypeHookTaskCompleted       Type = "hook.task_completed"
+	TypeHookCompactionStarted   Type = "hook.compaction_started"
+	TypeHookCompactionFinished  Type = "hook.compaction_finished"
+	TypeHookStopped             Type = "hook.stopped"
+	TypeHookSessionEnded        Type = "hook.session_ended"
+	TypeHookReceived            Type = "hook.received"
+	TypeHookDecided             Type = "hook.decided"
+	TypeTodoUpdated             Type = "todo.updated"
 )
 
 // definitions lists every event: its type, its payload's struct at the current version, and one
@@ -53,4 +72,22 @@ var definitions = mustIndex(
 	define[CircuitOpened](TypeCircuitOpened),
 	define[CircuitClosed](TypeCircuitClosed),
 	define[SystemFlushed](TypeSystemFlushed),
+	define[Hook](TypeHookSessionStarted),
+	define[Hook](TypeHookPromptSubmitted),
+	define[Hook](TypeHookToolRequested),
+	define[Hook](TypeHookPermissionRequested),
+	define[Hook](TypeHookPermissionDenied),
+	define[Hook](TypeHookToolFinished),
+	define[Hook](TypeHookNotified),
+	define[Hook](TypeHookSubagentStarted),
+	define[Hook](TypeHookSubagentStopped),
+	define[Hook](TypeHookTaskCreated),
+	define[Hook](TypeHookTaskCompleted),
+	define[Hook](TypeHookCompactionStarted),
+	define[Hook](TypeHookCompactionFinished),
+	define[Hook](TypeHookStopped),
+	define[Hook](TypeHookSessionEnded),
+	define[Hook](TypeHookReceived),
+	define[HookDecided](TypeHookDecided),
+	define[TodoUpdated](TypeTodoUpdated),
 )

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/claudebench/claudebench/internal/api"
@@ -156,6 +157,9 @@ func (f *Fold) Apply(e Event) {
 	case "batch.started", "batch.progressed", "batch.completed", "quorum.voted", "quorum.decision.made":
 		// They change no task and no instance: the tasks of a batch have their own events.
 	default:
+		if strings.HasPrefix(e.Type, "hook.") || e.Type == "todo.updated" {
+			return // what agents do changes no task and no instance
+		}
 		f.applyTask(e, p, at)
 	}
 }
