@@ -39,7 +39,7 @@ func beyondSchema(sentence string) bool {
 }
 
 // infos returns what system.discover would return, without a call of Redis.
-func infos(c *fleettest.Checker, t fleettest.TB) (all []system.MethodInfo) {
+func infos(c *fleettest.Checker, t fleettest.TB) (all []api.MethodInfo) {
 	t.Helper()
 	for _, m := range c.Methods() {
 		info, err := system.Describe(m)
@@ -65,7 +65,7 @@ func schemaFrom(t fleettest.TB, text api.Object) *jsonschema.Resolved {
 }
 
 // discoveredSchemas returns the schemas of all methods, read from the result of system.discover.
-func discoveredSchemas(t fleettest.TB, methods []system.MethodInfo) map[string]discovered {
+func discoveredSchemas(t fleettest.TB, methods []api.MethodInfo) map[string]discovered {
 	t.Helper()
 	all := map[string]discovered{}
 	for _, m := range methods {
@@ -74,22 +74,22 @@ func discoveredSchemas(t fleettest.TB, methods []system.MethodInfo) map[string]d
 	return all
 }
 
-func discoverOn(f *fleettest.Fleet, params string) []system.MethodInfo {
+func discoverOn(f *fleettest.Fleet, params string) []api.MethodInfo {
 	f.T.Helper()
 	// api.Object does not decode itself.
 	var raw struct {
 		Methods []struct {
 			Name, Description         string
 			InputSchema, OutputSchema json.RawMessage
-			Metadata                  system.MethodMetadata
+			Metadata                  api.MethodMetadata
 		}
 	}
 	if err := json.Unmarshal(f.OK("system.discover", "%s", params), &raw); err != nil {
 		f.T.Fatalf("system.discover: %v", err)
 	}
-	list := make([]system.MethodInfo, len(raw.Methods))
+	list := make([]api.MethodInfo, len(raw.Methods))
 	for i, m := range raw.Methods {
-		list[i] = system.MethodInfo{
+		list[i] = api.MethodInfo{
 			Name: m.Name, Description: m.Description, InputSchema: api.Object(m.InputSchema), OutputSchema: api.Object(m.OutputSchema),
 			Metadata: m.Metadata,
 		}
@@ -97,7 +97,7 @@ func discoverOn(f *fleettest.Fleet, params string) []system.MethodInfo {
 	return list
 }
 
-func namesOf(methods []system.MethodInfo) []string {
+func namesOf(methods []api.MethodInfo) []string {
 	names := []string{}
 	for _, m := range methods {
 		names = append(names, m.Name)
@@ -130,7 +130,7 @@ func TestDiscover(t *testing.T) {
 		}
 		for _, m := range methods {
 			limit := f.Method(m.Name).Limit
-			want := system.MethodMetadata{Persist: true, RateLimit: limit, TokenRateLimit: 5 * limit, Roles: f.Method(m.Name).Roles}
+			want := api.MethodMetadata{Persist: true, RateLimit: limit, TokenRateLimit: 5 * limit, Roles: f.Method(m.Name).Roles}
 			switch m.Name {
 			case "task.create":
 				want.RateLimit, want.TokenRateLimit = 7, 35

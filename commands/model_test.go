@@ -17,7 +17,6 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
 	"github.com/claudebench/claudebench/internal/jsontext"
-	"github.com/claudebench/claudebench/internal/reassign"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -319,7 +318,7 @@ func (m *model) doDie(t *rapid.T) {
 		m.catchUp(t)
 	} else {
 		result, _ := m.call(t, "", "system.check_health", `{"timeout":20000}`)
-		answer := fleettest.Decoded[reassign.SweepResult](t, result)
+		answer := fleettest.Decoded[api.CheckHealthResult](t, result)
 		reassigned := 0
 		for _, n := range answer.Reassigned {
 			reassigned += n

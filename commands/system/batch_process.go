@@ -18,24 +18,6 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// ProcessBatchParams are the params of system.batch.process.
-type ProcessBatchParams struct {
-	BatchID    api.ID      `json:"batchId" jsonschema:"the batch's id; a call with the same id and items continues the batch"`
-	InstanceID api.ID      `json:"instanceId" jsonschema:"the instance that processes it"`
-	Items      []api.Value `json:"items" jsonschema:"an object with text is a task {text, priority, metadata}; any other value becomes metadata.item of a task"`
-}
-
-// ProcessBatchResult is the result of system.batch.process. Processed is false while the batch is
-// in progress: another instance holds its lock, the call's time was over, Redis became unavailable,
-// or the next items were refused for Reason.
-type ProcessBatchResult struct {
-	Processed      bool   `json:"processed"`
-	ProcessorID    string `json:"processorId"`
-	ItemsProcessed int    `json:"itemsProcessed"`
-	Total          int    `json:"total"`
-	Reason         string `json:"reason,omitempty" jsonschema:"why the next items were rejected, as in the data of a conflict; resolve it before you call again"`
-}
-
 // batchTask is an item that describes a task.
 type batchTask struct {
 	Text     string     `json:"text"`
@@ -81,7 +63,7 @@ func batchProcessMethod() (*command.Method, error) {
 	if err != nil {
 		return nil, fmt.Errorf("items of system.batch.process: %w", err)
 	}
-	return command.New[ProcessBatchParams, ProcessBatchResult](command.Spec{
+	return command.New[api.ProcessBatchParams, api.ProcessBatchResult](command.Spec{
 		Name: "system.batch.process",
 		Description: "Create a task for each item, exactly once. While another instance processes the batch, processed is false, and the " +
 			"result has that instance's id and its progress. To continue a batch that was left, or to see whether it is finished, " +
@@ -94,7 +76,7 @@ func batchProcessMethod() (*command.Method, error) {
 		Refine: func(p map[string]*jsonschema.Schema) {
 			p["items"].MinItems, p["items"].MaxItems = new(1), new(maxBatchItems)
 		},
-	}, func(ctx context.Context, c *command.Call, p *ProcessBatchParams) (json.RawMessage, error) {
+	}, func(ctx context.Context, c *command.Call, p *api.ProcessBatchParams) (json.RawMessage, error) {
 		tasks, err := batchTasks(items, p)
 		if err != nil {
 			return nil, err
@@ -105,7 +87,7 @@ func batchProcessMethod() (*command.Method, error) {
 
 // batchTasks returns the script's arguments for the items: text, priority, metadata and set of
 // roles of each.
-func batchTasks(items *params.Decoder[batchTask], p *ProcessBatchParams) ([]any, error) {
+func batchTasks(items *params.Decoder[batchTask], p *api.ProcessBatchParams) ([]any, error) {
 	args := make([]any, 0, 4*len(p.Items))
 	sets := map[string]bool{}
 	for i, item := range p.Items {
@@ -150,7 +132,7 @@ func isTask(item api.Value) bool {
 // progress. The next call continues after a failure, and after the end of the call's time. The
 // batch has begun once this call has the lock. If Redis becomes unavailable or refuses a chunk
 // after that, the result is the progress, because an error would mean that nothing changed.
-func processBatch(ctx context.Context, c *command.Call, p *ProcessBatchParams, tasks []any) (json.RawMessage, error) {
+func processBatch(ctx context.Context, c *command.Call, p *api.ProcessBatchParams, tasks []any) (json.RawMessage, error) {
 	digest, err := digestOf(p.Items)
 	if err != nil {
 		return nil, err
@@ -167,7 +149,7 @@ func processBatch(ctx context.Context, c *command.Call, p *ProcessBatchParams, t
 		return answer, err
 	}
 	soFar := func(reason string) (json.RawMessage, error) {
-		return json.Marshal(ProcessBatchResult{ProcessorID: instance, ItemsProcessed: done, Total: len(p.Items), Reason: reason})
+		return json.Marshal(api.ProcessBatchResult{ProcessorID: instance, ItemsProcessed: done, Total: len(p.Items), Reason: reason})
 	}
 	for {
 		last := min(done+batchChunk, len(p.Items))
@@ -190,7 +172,7 @@ func processBatch(ctx context.Context, c *command.Call, p *ProcessBatchParams, t
 
 // processChunk creates tasks from the items that follow the first done ones. The answer is nil if
 // items are left.
-func processChunk(ctx context.Context, c *command.Call, p *ProcessBatchParams, token string, done int, tasks []any) (json.RawMessage, error) {
+func processChunk(ctx context.Context, c *command.Call, p *api.ProcessBatchParams, token string, done int, tasks []any) (json.RawMessage, error) {
 	reply, err := processBatchChunk.Run(ctx, c.Scripts(), processBatchChunkArgs{
 		Context: c.EventContext(string(p.InstanceID), c.Cause), Batch: string(p.BatchID), Token: token, Progress: done,
 		Creator: c.Caller, Agent: c.Agent(), Items: tasks,

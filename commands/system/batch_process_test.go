@@ -20,9 +20,9 @@ import (
 )
 
 // processOn processes the batch b as an instance.
-func processOn(f *fleettest.Fleet, instance, items string) system.ProcessBatchResult {
+func processOn(f *fleettest.Fleet, instance, items string) api.ProcessBatchResult {
 	f.T.Helper()
-	return fleettest.Decoded[system.ProcessBatchResult](f.T, f.OK("system.batch.process", `{"batchId":"b","instanceId":%q,"items":%s}`, instance, items))
+	return fleettest.Decoded[api.ProcessBatchResult](f.T, f.OK("system.batch.process", `{"batchId":"b","instanceId":%q,"items":%s}`, instance, items))
 }
 
 // begunBatch returns the fencing token of a batch b that an instance has begun and left. One chunk
@@ -53,9 +53,9 @@ func begunBatch(f *fleettest.Fleet, t *testing.T, instance, items string, chunks
 	return token
 }
 
-func batchCall(f *fleettest.Fleet, t *testing.T, instance, items string) (*command.Call, *system.ProcessBatchParams, []any) {
+func batchCall(f *fleettest.Fleet, t *testing.T, instance, items string) (*command.Call, *api.ProcessBatchParams, []any) {
 	t.Helper()
-	p := &system.ProcessBatchParams{BatchID: "b", InstanceID: api.ID(instance), Items: fleettest.Decoded[[]api.Value](t, json.RawMessage(items))}
+	p := &api.ProcessBatchParams{BatchID: "b", InstanceID: api.ID(instance), Items: fleettest.Decoded[[]api.Value](t, json.RawMessage(items))}
 	tasks, err := system.BatchTasks(nil, p)
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func TestBatch(t *testing.T) {
 		items := `[{"text":"a/b","priority":70,"metadata":{"roles":["go"],"k":1.0}},"x/\u00e9",{"text":"plain"},null,{"n":[1.0,{}]},7]`
 		before := f.Seq()
 		first := processOn(f, "w", items)
-		if first != (system.ProcessBatchResult{true, "w", 6, 6, ""}) {
+		if first != (api.ProcessBatchResult{Processed: true, ProcessorID: "w", ItemsProcessed: 6, Total: 6}) {
 			t.Errorf("answered %+v", first)
 		}
 		es := f.Emitted(before, "batch.started", "task.created", "task.created", "task.created", "task.created", "task.created",
@@ -158,14 +158,14 @@ func TestBatchIsRefusedWhole(t *testing.T) {
 		// is free.
 		id := f.Create("x", `,"metadata":{"roles":["other"]}`)
 		items := "[" + strings.Join(sets[:32], ",") + "," + strings.Join(sets[:18], ",") + "," + strings.Join(sets[32:64], ",") + "]"
-		if got := processOn(f, "w", items); got != (system.ProcessBatchResult{false, "w", 50, 82, "TOO_MANY_ROLE_SETS"}) {
+		if got := processOn(f, "w", items); got != (api.ProcessBatchResult{ProcessorID: "w", ItemsProcessed: 50, Total: 82, Reason: "TOO_MANY_ROLE_SETS"}) {
 			t.Errorf("65 sets: %+v", got)
 		}
 		if n, _ := f.Client.Get(t.Context(), f.Keys.Batch("b", "progress")).Int(); n != 50 {
 			t.Errorf("%d items were processed", n)
 		}
 		f.OK("task.delete", `{"id":%q}`, id)
-		if got := processOn(f, "w", items); got != (system.ProcessBatchResult{true, "w", 82, 82, ""}) {
+		if got := processOn(f, "w", items); got != (api.ProcessBatchResult{Processed: true, ProcessorID: "w", ItemsProcessed: 82, Total: 82}) {
 			t.Errorf("answered %+v", got)
 		}
 	})
@@ -180,14 +180,14 @@ func TestBatchGoesOn(t *testing.T) {
 		items := fleettest.ItemsOf(120)
 		begunBatch(f, t, "w", items, 50)
 		before := f.Seq()
-		if got := processOn(f, "v", items); got != (system.ProcessBatchResult{false, "w", 50, 120, ""}) || f.Seq() != before {
+		if got := processOn(f, "v", items); got != (api.ProcessBatchResult{ProcessorID: "w", ItemsProcessed: 50, Total: 120}) || f.Seq() != before {
 			t.Errorf("another is answered %+v", got)
 		}
 		f.Refused(api.CodeConflict, `{"reason":"BATCH_ITEMS_DIFFER"}`, "system.batch.process", `{"batchId":"b","instanceId":"v","items":[1]}`)
 		if left := f.Client.PTTL(t.Context(), f.Keys.Batch("b", "lock")).Val(); left <= 0 || left > time.Minute {
 			t.Errorf("the lock lasts %s", left)
 		}
-		if got := processOn(f.Beside(), "w", items); got != (system.ProcessBatchResult{true, "w", 120, 120, ""}) {
+		if got := processOn(f.Beside(), "w", items); got != (api.ProcessBatchResult{Processed: true, ProcessorID: "w", ItemsProcessed: 120, Total: 120}) {
 			t.Errorf("the same instance is answered %+v", got)
 		}
 		f.Holds(f.Since(before)[0], `{"batchId":"b","processorId":"w","itemsProcessed":50,"total":120}`)
@@ -218,7 +218,7 @@ func TestBatchIsTakenOver(t *testing.T) {
 		if f.Seq() != before {
 			t.Error("a refused chunk emitted")
 		}
-		if got := processOn(f, "v", items); got != (system.ProcessBatchResult{true, "v", 170, 170, ""}) {
+		if got := processOn(f, "v", items); got != (api.ProcessBatchResult{Processed: true, ProcessorID: "v", ItemsProcessed: 170, Total: 170}) {
 			t.Errorf("answered %+v", got)
 		}
 		answer, err := system.ProcessChunk(t.Context(), c, p, token, 100, tasks[400:404])
@@ -269,11 +269,11 @@ func TestBatchRunsOutOfTime(t *testing.T) {
 		m := f.Method("system.batch.process")
 		whole := m.Timeout
 		m.Timeout = system.BatchReserve // enough time for one chunk only
-		if got := processOn(f, "w", items); got != (system.ProcessBatchResult{false, "w", 50, 101, ""}) {
+		if got := processOn(f, "w", items); got != (api.ProcessBatchResult{ProcessorID: "w", ItemsProcessed: 50, Total: 101}) {
 			t.Errorf("answered %+v", got)
 		}
 		m.Timeout = whole
-		if got := processOn(f, "w", items); got != (system.ProcessBatchResult{true, "w", 101, 101, ""}) {
+		if got := processOn(f, "w", items); got != (api.ProcessBatchResult{Processed: true, ProcessorID: "w", ItemsProcessed: 101, Total: 101}) {
 			t.Errorf("answered %+v", got)
 		}
 		wantMade(f, 101)

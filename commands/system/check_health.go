@@ -15,16 +15,11 @@ import (
 	"github.com/claudebench/claudebench/internal/reassign"
 )
 
-// CheckHealthParams are the params of system.check_health.
-type CheckHealthParams struct {
-	Timeout *int `json:"timeout,omitempty" jsonschema:"silence in ms after which an instance is declared dead; default: the instance TTL; a shorter time needs the role operator"`
-}
-
 // maxHealthy is the maximum number of live instances that system.check_health lists.
 const maxHealthy = 1000
 
 func (o Options) checkHealthMethod() (*command.Method, error) {
-	return command.New[CheckHealthParams, reassign.SweepResult](command.Spec{
+	return command.New[api.CheckHealthParams, api.CheckHealthResult](command.Spec{
 		Name: "system.check_health",
 		Description: "Declare instances dead that have been silent for too long, and return their tasks to live workers or to the queue. " +
 			"Lists at most 1,000 healthy ones.",
@@ -41,7 +36,7 @@ func (o Options) checkHealthMethod() (*command.Method, error) {
 
 // checkHealth returns what the check did even if the rest of it failed, because an error would mean
 // that nothing changed.
-func (o Options) checkHealth(ctx context.Context, c *command.Call, p *CheckHealthParams) (json.RawMessage, error) {
+func (o Options) checkHealth(ctx context.Context, c *command.Call, p *api.CheckHealthParams) (json.RawMessage, error) {
 	timeout := o.InstanceTTL.Milliseconds()
 	if p.Timeout != nil {
 		timeout = int64(*p.Timeout)

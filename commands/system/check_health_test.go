@@ -11,7 +11,6 @@ import (
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
-	"github.com/claudebench/claudebench/internal/reassign"
 	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -33,7 +32,7 @@ func TestCheckHealth(t *testing.T) {
 		before := f.Seq()
 		f.Put([]any{"ZADD", f.Keys.Alive(), "XX", 1000, "dead"})
 		f.Watched()
-		result := fleettest.Decoded[reassign.SweepResult](t, f.OK("system.check_health", `{}`))
+		result := fleettest.Decoded[api.CheckHealthResult](t, f.OK("system.check_health", `{}`))
 		if !slices.Equal(result.Failed, []string{"dead"}) || result.Reassigned["dead"] != 2 || !slices.Equal(result.Healthy, []string{"lives"}) {
 			t.Errorf("answered %+v (it was seen at %v)", result, seen)
 		}
@@ -44,7 +43,7 @@ func TestCheckHealth(t *testing.T) {
 		if events[1].Cause == nil || *events[1].Cause != events[0].ID {
 			t.Errorf("the envelope is %+v", events[1])
 		}
-		if got := fleettest.Decoded[reassign.SweepResult](t, f.OK("system.check_health", `{}`)); len(got.Failed) != 0 {
+		if got := fleettest.Decoded[api.CheckHealthResult](t, f.OK("system.check_health", `{}`)); len(got.Failed) != 0 {
 			t.Errorf("declared dead again: %+v", got)
 		}
 	})

@@ -13,17 +13,11 @@ import (
 	"github.com/claudebench/claudebench/internal/flush"
 )
 
-// FlushParams are the params of system.flush.
-type FlushParams struct {
-	Confirm         string `json:"confirm" jsonschema:"must be exactly FLUSH_ALL_DATA"`
-	IncludePostgres *bool  `json:"includePostgres,omitempty" jsonschema:"also delete the rows of the task view; default true"`
-}
-
 // flushConfirmation is the text that the caller must send in confirm.
 const flushConfirmation = "FLUSH_ALL_DATA"
 
 func (o Options) flushMethod() (*command.Method, error) {
-	return command.New[FlushParams, flush.Result](command.Spec{
+	return command.New[api.FlushParams, api.FlushResult](command.Spec{
 		Name: "system.flush",
 		Description: "DANGER: delete all data of ClaudeBench in Redis, and the task rows in Postgres unless includePostgres is false. " +
 			"It cannot be undone. While it runs, other commands fail with a conflict. At most once a minute for all callers together.",
@@ -40,7 +34,7 @@ func (o Options) flushMethod() (*command.Method, error) {
 }
 
 // flush runs a flush. Once the flush has begun, it continues to its end even if the caller is gone.
-func (o Options) flush(ctx context.Context, c *command.Call, p *FlushParams) (json.RawMessage, error) {
+func (o Options) flush(ctx context.Context, c *command.Call, p *api.FlushParams) (json.RawMessage, error) {
 	include := p.IncludePostgres == nil || *p.IncludePostgres
 	if o.Flusher.Rows == nil && p.IncludePostgres != nil && include {
 		return nil, api.Internal(api.PostgresUnavailable) // the caller asked for Postgres explicitly

@@ -17,50 +17,6 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// GetStateParams are the params of system.get_state.
-type GetStateParams struct {
-	Limit *int `json:"limit,omitempty" jsonschema:"maximum number of entries of each list; default 200, over MCP 10; at most 100 events"`
-}
-
-// GetStateResult is the result of system.get_state. An empty list is left out.
-type GetStateResult struct {
-	Tasks        []api.Task      `json:"tasks,omitempty" jsonschema:"pending or in progress, the highest priority first; at most 200"`
-	Instances    []InstanceState `json:"instances,omitempty" jsonschema:"alive, the one seen last first; at most 200"`
-	RecentEvents []RecentEvent   `json:"recentEvents,omitempty" jsonschema:"the newest first; at most 100"`
-	Totals       *StateTotals    `json:"totals,omitempty" jsonschema:"the total number; only if the list was cut"`
-}
-
-// InstanceState is a live instance in a snapshot.
-type InstanceState struct {
-	ID            string     `json:"id"`
-	Roles         []string   `json:"roles"`
-	Status        string     `json:"status" jsonschema:"ACTIVE, IDLE or BUSY"`
-	LastSeen      int64      `json:"lastSeen" jsonschema:"ms since 1970"`
-	LastHeartbeat string     `json:"lastHeartbeat"`
-	RegisteredAt  string     `json:"registeredAt"`
-	Metadata      api.Object `json:"metadata"`
-	IsLeader      bool       `json:"isLeader"`
-}
-
-// RecentEvent is an event's envelope.
-type RecentEvent struct {
-	ID        string     `json:"id"`
-	Seq       int64      `json:"seq"`
-	Type      string     `json:"type"`
-	V         int        `json:"v"`
-	Timestamp int64      `json:"timestamp" jsonschema:"ms since 1970"`
-	Actor     string     `json:"actor"`
-	Cause     *string    `json:"cause"`
-	Trace     *string    `json:"trace"`
-	Payload   api.Object `json:"payload"`
-}
-
-// StateTotals are the numbers of all open tasks and all live instances.
-type StateTotals struct {
-	Tasks     int `json:"tasks"`
-	Instances int `json:"instances"`
-}
-
 type getSystemStateArgs struct {
 	TTL  int64 // ms
 	Most int   // entries of each list
@@ -81,7 +37,7 @@ const (
 )
 
 func (o Options) getStateMethod() (*command.Method, error) {
-	return command.New[GetStateParams, GetStateResult](command.Spec{
+	return command.New[api.GetStateParams, api.GetStateResult](command.Spec{
 		Name: "system.get_state",
 		Description: "Read a snapshot of one moment: up to 200 open tasks, up to 200 live instances, and the last 100 events, at most about " +
 			"half a megabyte each. Over MCP without a limit, ten of each, and at most about 5 kB. Empty lists are left out.",
@@ -96,7 +52,7 @@ func (o Options) getStateMethod() (*command.Method, error) {
 	}, o.getState)
 }
 
-func (o Options) getState(ctx context.Context, c *command.Call, p *GetStateParams) (json.RawMessage, error) {
+func (o Options) getState(ctx context.Context, c *command.Call, p *api.GetStateParams) (json.RawMessage, error) {
 	args := getSystemStateArgs{TTL: o.InstanceTTL.Milliseconds(), Most: stateLimit, Room: stateBytes}
 	switch {
 	case p.Limit != nil:

@@ -15,23 +15,6 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// HealthParams are the params of system.health: none.
-type HealthParams struct{}
-
-// HealthResult is the result of system.health. Reasons is empty if the status is healthy.
-type HealthResult struct {
-	Status   string         `json:"status" jsonschema:"healthy; degraded when a service other than Redis is unavailable, the task view is behind the log for more than ten seconds, or an instance failed less than five minutes ago and is not back; unhealthy when Redis accepts no commands"`
-	Services HealthServices `json:"services"`
-	Reasons  []string       `json:"reasons,omitempty" jsonschema:"why the status is not healthy, one sentence for each reason"`
-}
-
-// HealthServices reports which services work.
-type HealthServices struct {
-	Redis    bool `json:"redis" jsonschema:"Redis replies and accepts commands"`
-	Postgres bool `json:"postgres" jsonschema:"false also if no database is configured"`
-	MCP      bool `json:"mcp"`
-}
-
 var getSystemHealth = lua.Bind[lua.NoArgs]("get_system_health")
 
 // healthPatience is how long each service has to answer. It is a fraction of the method's timeout,
@@ -39,7 +22,7 @@ var getSystemHealth = lua.Bind[lua.NoArgs]("get_system_health")
 const healthPatience = time.Second
 
 func (o Options) healthMethod() (*command.Method, error) {
-	return command.New[HealthParams, HealthResult](command.Spec{
+	return command.New[api.HealthParams, api.HealthResult](command.Spec{
 		Name: "system.health",
 		Description: "Report whether Redis takes commands, whether Postgres and MCP answer, and whether instances have failed. " +
 			"It returns within about a second even if they are unavailable.",
@@ -51,7 +34,7 @@ func (o Options) healthMethod() (*command.Method, error) {
 	}, o.health)
 }
 
-func (o Options) health(ctx context.Context, c *command.Call, _ *HealthParams) (json.RawMessage, error) {
+func (o Options) health(ctx context.Context, c *command.Call, _ *api.HealthParams) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, healthPatience)
 	defer cancel()
 	found := health{mcp: o.MCP}
@@ -102,8 +85,8 @@ type health struct {
 	failed          int64 // instances that failed lately
 }
 
-func (h health) result() HealthResult {
-	r := HealthResult{Status: "healthy", Services: HealthServices{Redis: h.redis == nil, Postgres: h.postgres == nil, MCP: h.mcp}}
+func (h health) result() api.HealthResult {
+	r := api.HealthResult{Status: "healthy", Services: api.HealthServices{Redis: h.redis == nil, Postgres: h.postgres == nil, MCP: h.mcp}}
 	because := func(status, reason string) {
 		r.Status, r.Reasons = status, append(r.Reasons, reason)
 	}

@@ -32,7 +32,7 @@ func healthJSON(status string, redis, postgres, mcp bool) string {
 // reasons exactly if the status is not healthy.
 func reasonless(t fleettest.TB, answer json.RawMessage) string {
 	t.Helper()
-	got := fleettest.Decoded[system.HealthResult](t, answer)
+	got := fleettest.Decoded[api.HealthResult](t, answer)
 	if (got.Status == "healthy") != (len(got.Reasons) == 0) {
 		t.Errorf("system.health answers %s", answer)
 	}

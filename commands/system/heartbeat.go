@@ -11,18 +11,6 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// HeartbeatParams are the params of system.heartbeat.
-type HeartbeatParams struct {
-	InstanceID api.ID `json:"instanceId" jsonschema:"the instance that is alive"`
-}
-
-// HeartbeatResult is the result of system.heartbeat. IsLeader and Term are set only for the leader.
-type HeartbeatResult struct {
-	Alive    bool `json:"alive"`
-	IsLeader bool `json:"isLeader,omitempty"`
-	Term     int  `json:"term,omitempty"`
-}
-
 type instanceHeartbeatArgs struct {
 	ID    string
 	TTL   int64 // ms
@@ -32,7 +20,7 @@ type instanceHeartbeatArgs struct {
 var instanceHeartbeat = lua.Bind[instanceHeartbeatArgs]("instance_heartbeat")
 
 func (o Options) heartbeatMethod() (*command.Method, error) {
-	return command.New[HeartbeatParams, HeartbeatResult](command.Spec{
+	return command.New[api.HeartbeatParams, api.HeartbeatResult](command.Spec{
 		Name: "system.heartbeat",
 		Description: "Renew an instance's registration, and its leadership. alive is false if it is not registered or its " +
 			"registration has expired. Then register again, with the same sessionId to keep the tasks that it still has.",
@@ -41,7 +29,7 @@ func (o Options) heartbeatMethod() (*command.Method, error) {
 		Breaker: breaker.Setting{Failures: 20, Open: 10 * time.Second},
 		Roles:   command.Writers,
 		Effect:  command.Sets,
-	}, func(ctx context.Context, c *command.Call, p *HeartbeatParams) (json.RawMessage, error) {
+	}, func(ctx context.Context, c *command.Call, p *api.HeartbeatParams) (json.RawMessage, error) {
 		id := string(p.InstanceID)
 		return command.Decide(ctx, c, instanceHeartbeat, id, instanceHeartbeatArgs{
 			ID: id, TTL: o.InstanceTTL.Milliseconds(), Agent: c.Agent(),

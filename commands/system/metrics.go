@@ -16,11 +16,6 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// MetricsParams are the params of system.metrics.
-type MetricsParams struct {
-	Detailed bool `json:"detailed,omitempty" jsonschema:"add the breakdown by queue, event, method and circuit"`
-}
-
 type getSystemMetricsArgs struct {
 	TTL      int64 // ms
 	Detailed bool
@@ -29,7 +24,7 @@ type getSystemMetricsArgs struct {
 var getSystemMetrics = lua.Bind[getSystemMetricsArgs]("get_system_metrics")
 
 func (o Options) metricsMethod() (*command.Method, error) {
-	return command.New[MetricsParams, MetricsResult](command.Spec{
+	return command.New[api.MetricsParams, api.MetricsResult](command.Spec{
 		Name: "system.metrics",
 		Description: "Measure the system: events and tasks counted from the log, the current queues, and the memory and the calls " +
 			"(since its start) of the coordinator that replies.",
@@ -41,7 +36,7 @@ func (o Options) metricsMethod() (*command.Method, error) {
 	}, o.measure)
 }
 
-func (o Options) measure(ctx context.Context, c *command.Call, p *MetricsParams) (json.RawMessage, error) {
+func (o Options) measure(ctx context.Context, c *command.Call, p *api.MetricsParams) (json.RawMessage, error) {
 	found := health{mcp: o.MCP}
 	var asked sync.WaitGroup
 	if p.Detailed {
@@ -65,7 +60,7 @@ func (o Options) measure(ctx context.Context, c *command.Call, p *MetricsParams)
 	}
 	stats := o.Catalog.Stats()
 	calls := sumOf(stats)
-	result := MetricsResult{
+	result := api.MetricsResult{
 		EventsProcessed: fold.Global.number("eventsProcessed"),
 		TasksCompleted:  fold.Global.number("tasksCompleted"),
 		TasksFailed:     fold.Global.number("tasksFailed"),
@@ -80,14 +75,14 @@ func (o Options) measure(ctx context.Context, c *command.Call, p *MetricsParams)
 	if p.Detailed {
 		fold.detail(&result)
 		result.CircuitBreaker, result.Handlers = o.handlers(stats)
-		result.Counters = &CallCounters{ByOutcome: map[string]uint64{}, P99: milliseconds(calls.Latency.Quantile(0.99))}
+		result.Counters = &api.CallCounters{ByOutcome: map[string]uint64{}, P99: milliseconds(calls.Latency.Quantile(0.99))}
 		for _, o := range api.Outcomes() {
 			result.Counters.ByOutcome[o.String()] = calls.Outcomes[o]
 		}
 		mcp := o.Catalog.MCPStats()
-		result.MCPCalls = &MCPCalls{TotalCalls: mcp.Calls, SuccessCount: mcp.Outcomes[api.OutcomeOK], ErrorCount: mcp.Errors()}
+		result.MCPCalls = &api.MCPCalls{TotalCalls: mcp.Calls, SuccessCount: mcp.Outcomes[api.OutcomeOK], ErrorCount: mcp.Errors()}
 		found.failed = fold.Failed
-		result.SystemHealthCheck = &HealthCheck{HealthResult: found.result(), FailedInstances: fold.Failed}
+		result.SystemHealthCheck = &api.HealthCheck{HealthResult: found.result(), FailedInstances: fold.Failed}
 	}
 	return json.Marshal(result)
 }
@@ -106,11 +101,11 @@ func sumOf(stats []callstats.Stats) callstats.Stats {
 }
 
 // handlers returns the statistics of each method and the states of the circuit breakers.
-func (o Options) handlers(stats []callstats.Stats) (*CircuitMetrics, map[string]HandlerMetrics) {
-	circuits := &CircuitMetrics{NotClosed: map[string]string{}}
-	handlers := make(map[string]HandlerMetrics, len(stats))
+func (o Options) handlers(stats []callstats.Stats) (*api.CircuitMetrics, map[string]api.HandlerMetrics) {
+	circuits := &api.CircuitMetrics{NotClosed: map[string]string{}}
+	handlers := make(map[string]api.HandlerMetrics, len(stats))
 	for _, s := range stats {
-		h := HandlerMetrics{
+		h := api.HandlerMetrics{
 			TotalCalls: s.Calls, SuccessCount: s.Outcomes[api.OutcomeOK], ErrorCount: s.Errors(),
 			AvgResponseTime: milliseconds(s.Latency.Mean()), P99: milliseconds(s.Latency.Quantile(0.99)),
 			CircuitState: s.Circuit, RateLimitHits: s.Outcomes[api.OutcomeRateLimited],

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -64,14 +65,14 @@ func (m *measured) finished(minute int64) int64 {
 }
 
 // detail sets the detailed members of the result that come from the log and the queues.
-func (m *measured) detail(r *MetricsResult) {
-	r.Queue = &QueueMetrics{
+func (m *measured) detail(r *api.MetricsResult) {
+	r.Queue = &api.QueueMetrics{
 		Pending: m.Pending, Roles: m.roleQueues(), Orphaned: m.Orphaned, OrphanQueues: m.OrphanQueues,
 		Assigned: m.Queues.number("assigned"), InProgress: m.Queues.number("inProgress"),
 		Claims: m.Queues.number("waitCount"), AverageWaitMs: mean(m.Queues.number("waitTotalMs"), m.Queues.number("waitCount")),
 		MaxWaitMs: m.Queues.number("waitMaxMs"), Requeued: m.Queues.number("requeued"),
 	}
-	r.Global = &GlobalMetrics{
+	r.Global = &api.GlobalMetrics{
 		Events: map[string]int64{}, LastEventID: m.Global["lastEventId"], LastEventAt: m.Global["lastEventAt"],
 		TasksCreated: m.Global.number("tasksCreated"), TasksUpdated: m.Global.number("tasksUpdated"), TasksDeleted: m.Global.number("tasksDeleted"),
 		TasksAssigned: m.Global.number("tasksAssigned"), TasksUnassigned: m.Global.number("tasksUnassigned"), TasksClaimed: m.Global.number("tasksClaimed"),
@@ -82,7 +83,7 @@ func (m *measured) detail(r *MetricsResult) {
 			r.Global.Events[typ] = m.Global.number(field)
 		}
 	}
-	r.Scaling = &ScalingMetrics{
+	r.Scaling = &api.ScalingMetrics{
 		Instances: m.Scaling.number("instances"), Workers: m.Scaling.number("workers"),
 		InstancesRegistered: m.Scaling.number("instancesRegistered"), InstancesResumed: m.Scaling.number("instancesResumed"),
 		InstancesUnregistered: m.Scaling.number("instancesUnregistered"), InstancesFailed: m.Scaling.number("instancesFailed"),
@@ -94,17 +95,17 @@ func (m *measured) detail(r *MetricsResult) {
 	if m.Leader.Until < m.Clock {
 		leader = "" // its lease has ended
 	}
-	r.Current = &CurrentMetrics{
+	r.Current = &api.CurrentMetrics{
 		Time: time.UnixMilli(m.Clock).UTC().Format(events.TimeLayout), Workers: m.Workers, Leader: leader, Term: m.Leader.Term,
 		LastSeq: m.Seq, EventsLag: max(m.Seq-lua.Integer(applied), 0),
 	}
 }
 
 // roleQueues returns the queues of sets of roles, ordered by set.
-func (m *measured) roleQueues() []RoleQueue {
-	queues := []RoleQueue{}
+func (m *measured) roleQueues() []api.RoleQueue {
+	queues := []api.RoleQueue{}
 	for _, set := range slices.Sorted(maps.Keys(m.Roles)) {
-		queues = append(queues, RoleQueue{Roles: jsontext.Strings([]byte(set)), Tasks: m.Roles[set]})
+		queues = append(queues, api.RoleQueue{Roles: jsontext.Strings([]byte(set)), Tasks: m.Roles[set]})
 	}
 	return queues
 }

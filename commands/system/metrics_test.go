@@ -17,9 +17,9 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-func readMetricsOf(f *fleettest.Fleet) system.MetricsResult {
+func readMetricsOf(f *fleettest.Fleet) api.MetricsResult {
 	f.T.Helper()
-	return fleettest.Decoded[system.MetricsResult](f.T, f.OK("system.metrics", `{"detailed":true}`))
+	return fleettest.Decoded[api.MetricsResult](f.T, f.OK("system.metrics", `{"detailed":true}`))
 }
 
 // The metrics of a system without events and without a projection.
@@ -74,7 +74,9 @@ func TestMetricsOfTheQueues(t *testing.T) {
 		if got.Scaling.OpenTasksPerWorker != 6 {
 			t.Errorf("%v open tasks for each worker", got.Scaling.OpenTasksPerWorker)
 		}
-		want := system.HealthCheck{HealthResult: system.HealthResult{"healthy", system.HealthServices{true, true, true}, nil}}
+		want := api.HealthCheck{HealthResult: api.HealthResult{
+			Status: "healthy", Services: api.HealthServices{Redis: true, Postgres: true, MCP: true},
+		}}
 		if diff := cmp.Diff(want, *got.SystemHealthCheck); diff != "" {
 			t.Errorf("health (-want +got):\n%s", diff)
 		}
@@ -108,7 +110,7 @@ func TestMetricsOfHandlers(t *testing.T) {
 		if len(got.Handlers) != len(f.Methods()) || got.CircuitBreaker.Closed != len(f.Methods()) {
 			t.Errorf("%d of %d methods, %d circuits closed", len(got.Handlers), len(f.Methods()), got.CircuitBreaker.Closed)
 		}
-		for name, want := range map[string]system.HandlerMetrics{
+		for name, want := range map[string]api.HandlerMetrics{
 			"task.get":    {TotalCalls: 5, ErrorCount: 5, RateLimitHits: 3, CircuitState: "CLOSED"},
 			"task.create": {TotalCalls: 2, SuccessCount: 2, CircuitState: "CLOSED"},
 			"task.delete": {CircuitState: "CLOSED"},
@@ -128,7 +130,7 @@ func TestMetricsOfHandlers(t *testing.T) {
 				t.Errorf("%s: -want +got\n%s", name, diff)
 			}
 		}
-		if want := (system.MCPCalls{TotalCalls: 6, SuccessCount: 1, ErrorCount: 5}); *got.MCPCalls != want {
+		if want := (api.MCPCalls{TotalCalls: 6, SuccessCount: 1, ErrorCount: 5}); *got.MCPCalls != want {
 			t.Errorf("by MCP: %+v", *got.MCPCalls)
 		}
 		if got.TotalCalls != 7 || got.AverageLatency <= 0 || got.AverageLatency > took {

@@ -15,23 +15,6 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// VoteParams are the params of system.quorum.vote.
-type VoteParams struct {
-	InstanceID     api.ID    `json:"instanceId" jsonschema:"the instance that votes"`
-	Decision       api.ID    `json:"decision" jsonschema:"the decision's id"`
-	Value          api.Value `json:"value" jsonschema:"the value to vote for: any JSON but null, up to 1024 bytes; objects are equal whatever the order of their members"`
-	TotalInstances *int      `json:"totalInstances,omitempty" jsonschema:"the number of instances that vote; the first vote fixes it; default 3"`
-}
-
-// VoteResult is the result of system.quorum.vote. FinalDecision is set once one value has the
-// quorum.
-type VoteResult struct {
-	Voted         bool      `json:"voted"`
-	QuorumReached bool      `json:"quorumReached"`
-	FinalDecision api.Value `json:"finalDecision,omitempty"`
-	VoteCount     int       `json:"voteCount"`
-}
-
 type addQuorumVoteArgs struct {
 	Instance, Decision string
 	Value              []byte // JSON
@@ -48,7 +31,7 @@ const (
 )
 
 func quorumVoteMethod() (*command.Method, error) {
-	return command.New[VoteParams, VoteResult](command.Spec{
+	return command.New[api.VoteParams, api.VoteResult](command.Spec{
 		Name: "system.quorum.vote",
 		Description: "Vote on a decision. A vote is final. The decision is made when more than half of totalInstances have voted for one value; " +
 			"voted is false if the instance has voted before, or the voting has ended. A decision is known for 7 days after its last vote.",
@@ -61,7 +44,7 @@ func quorumVoteMethod() (*command.Method, error) {
 			p["value"].Types = []string{"string", "number", "boolean", "object", "array"}
 			p["totalInstances"].Minimum, p["totalInstances"].Maximum = new(1.0), new(float64(jsontext.MaxInteger))
 		},
-	}, func(ctx context.Context, c *command.Call, p *VoteParams) (json.RawMessage, error) {
+	}, func(ctx context.Context, c *command.Call, p *api.VoteParams) (json.RawMessage, error) {
 		if string(p.Value) == "null" {
 			return nil, api.InvalidParams("value parameter must not be null")
 		}

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/claudebench/claudebench/commands"
-	"github.com/claudebench/claudebench/commands/system"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
 	"github.com/claudebench/claudebench/internal/jsontext"
@@ -107,7 +106,7 @@ func TestVotesAtOnce(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				vote := fleettest.Decoded[system.VoteResult](t, result)
+				vote := fleettest.Decoded[api.VoteResult](t, result)
 				mu.Lock()
 				defer mu.Unlock()
 				if vote.Voted {

@@ -17,19 +17,6 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// RegisterParams are the params of system.register.
-type RegisterParams struct {
-	ID       api.ID     `json:"id" jsonschema:"unique identifier of the instance"`
-	Roles    []api.Role `json:"roles" jsonschema:"the instance's roles; an instance with the role worker gets tasks"`
-	Metadata api.Object `json:"metadata,omitempty" jsonschema:"maxTasks (default 10), sessionId, and any other members"`
-	TTL      *int       `json:"ttlMs,omitempty" jsonschema:"milliseconds without a sign of life after which the instance is dead; default: --instance-ttl, over MCP ten minutes"`
-}
-
-// RegisterResult is the result of system.register.
-type RegisterResult struct {
-	Registered bool `json:"registered" jsonschema:"false only when the id belongs to a live instance of another token"`
-}
-
 type registerInstanceArgs struct {
 	ID       string
 	Roles    string // JSON
@@ -64,7 +51,7 @@ const (
 )
 
 func (o Options) registerMethod() (*command.Method, error) {
-	return command.New[RegisterParams, RegisterResult](command.Spec{
+	return command.New[api.RegisterParams, api.RegisterResult](command.Spec{
 		Name: "system.register",
 		Description: "Register an instance, for the first time or again. If no leader is alive, it becomes the leader; " +
 			"waiting tasks are assigned to a worker. Without a sign of life for ttlMs the registration expires: send heartbeats, " +
@@ -85,7 +72,7 @@ func (o Options) registerMethod() (*command.Method, error) {
 	}, o.register)
 }
 
-func (o Options) register(ctx context.Context, c *command.Call, p *RegisterParams) (json.RawMessage, error) {
+func (o Options) register(ctx context.Context, c *command.Call, p *api.RegisterParams) (json.RawMessage, error) {
 	id := string(p.ID)
 	maxTasks, session := instanceMetadata(p.Metadata)
 	worker := slices.Contains(p.Roles, workerRole)

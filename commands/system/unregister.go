@@ -12,25 +12,12 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// UnregisterParams are the params of system.unregister.
-type UnregisterParams struct {
-	InstanceID api.ID    `json:"instanceId" jsonschema:"the instance that leaves"`
-	SessionID  string    `json:"sessionId,omitempty" jsonschema:"the session that the instance registered with; a call with another session changes nothing"`
-	Timestamp  api.Value `json:"timestamp,omitempty" jsonschema:"when the caller decided to leave; ignored, Redis's clock counts"`
-}
-
-// UnregisterResult is the result of system.unregister.
-type UnregisterResult struct {
-	Unregistered    bool `json:"unregistered"`
-	TasksReassigned int  `json:"tasksReassigned"`
-}
-
 type unregisterInstanceArgs struct{ ID, Session, Agent string }
 
 var unregisterInstance = lua.Bind[unregisterInstanceArgs]("unregister_instance")
 
 func (o Options) unregisterMethod() (*command.Method, error) {
-	return command.New[UnregisterParams, UnregisterResult](command.Spec{
+	return command.New[api.UnregisterParams, api.UnregisterResult](command.Spec{
 		Name:        "system.unregister",
 		Description: "Unregister an instance. Its tasks, also those it has claimed, return to the queue and to live workers.",
 		Limit:       10,
@@ -41,7 +28,7 @@ func (o Options) unregisterMethod() (*command.Method, error) {
 	}, o.unregister)
 }
 
-func (o Options) unregister(ctx context.Context, c *command.Call, p *UnregisterParams) (json.RawMessage, error) {
+func (o Options) unregister(ctx context.Context, c *command.Call, p *api.UnregisterParams) (json.RawMessage, error) {
 	id := string(p.InstanceID)
 	reply, err := command.Run(ctx, c, unregisterInstance, id, unregisterInstanceArgs{
 		ID: id, Session: p.SessionID, Agent: c.Agent(),

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/claudebench/claudebench/commands"
-	"github.com/claudebench/claudebench/commands/task"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
@@ -56,10 +55,10 @@ func TestAnswersAreMadeAgain(t *testing.T) {
 
 		// A repeated claim returns the current text and metadata of its tasks, and leaves out
 		// deleted tasks.
-		two := fleettest.Decoded[task.ClaimTaskResult](t, claimed)
+		two := fleettest.Decoded[api.ClaimTaskResult](t, claimed)
 		f.OK("task.update", `{"id":%q,"updates":{"text":"changed"}}`, two.Tasks[1].ID)
 		f.OK("task.delete", `{"id":%q}`, two.Tasks[0].ID)
-		got := fleettest.Decoded[task.ClaimTaskResult](t, f.OK("task.claim", "%s", claim))
+		got := fleettest.Decoded[api.ClaimTaskResult](t, f.OK("task.claim", "%s", claim))
 		if len(got.Tasks) != 1 || got.TaskID != two.Tasks[1].ID || got.Task.Text != "changed" || got.Task.Attempt != 1 || got.Task.Status != "in_progress" {
 			t.Errorf("after an update and a deletion: %+v", got)
 		}

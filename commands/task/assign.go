@@ -11,25 +11,12 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// AssignTaskParams are the params of task.assign.
-type AssignTaskParams struct {
-	TaskID     api.TaskID `json:"taskId" jsonschema:"the task to assign"`
-	InstanceID api.ID     `json:"instanceId" jsonschema:"the instance that gets it"`
-}
-
-// AssignTaskResult is the result of task.assign.
-type AssignTaskResult struct {
-	TaskID     api.TaskID `json:"taskId"`
-	InstanceID string     `json:"instanceId"`
-	AssignedAt string     `json:"assignedAt"`
-}
-
 type assignTaskArgs struct{ ID, Instance, Agent string }
 
 var assignTask = lua.Bind[assignTaskArgs]("assign_task")
 
 func assignMethod() (*command.Method, error) {
-	return command.New[AssignTaskParams, AssignTaskResult](command.Spec{
+	return command.New[api.AssignTaskParams, api.AssignTaskResult](command.Spec{
 		Name:        "task.assign",
 		Description: "Assign a waiting task to an instance that has the required roles. It stays there until it is claimed or unassigned.",
 		Limit:       6000,
@@ -37,7 +24,7 @@ func assignMethod() (*command.Method, error) {
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
 		Roles:       command.Writers,
 		Effect:      command.Sets,
-	}, func(ctx context.Context, c *command.Call, p *AssignTaskParams) (json.RawMessage, error) {
+	}, func(ctx context.Context, c *command.Call, p *api.AssignTaskParams) (json.RawMessage, error) {
 		if err := c.MayName(string(p.InstanceID)); err != nil {
 			return nil, err
 		}

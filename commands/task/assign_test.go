@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/claudebench/claudebench/commands"
-	"github.com/claudebench/claudebench/commands/task"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
@@ -20,7 +19,7 @@ func TestAssign(t *testing.T) {
 		f.Register("v", `[]`, "")
 		plain, roles := f.Create("x", ""), f.Create("y", `,"metadata":{"roles":["b","a"]}`)
 		before := f.Seq()
-		result := fleettest.Decoded[task.AssignTaskResult](t, f.OK("task.assign", `{"taskId":%q,"instanceId":"w"}`, plain)) // more than its maxTasks
+		result := fleettest.Decoded[api.AssignTaskResult](t, f.OK("task.assign", `{"taskId":%q,"instanceId":"w"}`, plain)) // more than its maxTasks
 		e := f.Emitted(before, "task.assigned")[0]
 		f.Holds(e, fmt.Sprintf(`{"taskId":%q,"instanceId":"w","previousAssignment":null,"reason":"requested","status":"pending",
 			"previousStatus":"pending","assignedAt":%q}`, plain, result.AssignedAt))

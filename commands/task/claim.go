@@ -14,22 +14,6 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// ClaimTaskParams are the params of task.claim.
-type ClaimTaskParams struct {
-	WorkerID       api.ID `json:"workerId" jsonschema:"the instance that will do the work"`
-	MaxTasks       *int   `json:"maxTasks,omitempty" jsonschema:"the maximum number of tasks to claim; default 1. The call claims no further task once the text and metadata of its tasks exceed 4 MiB"`
-	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
-}
-
-// ClaimTaskResult is the result of task.claim. Tasks is set only if the call asks for more than one
-// task and claims one.
-type ClaimTaskResult struct {
-	Claimed bool       `json:"claimed"`
-	TaskID  api.TaskID `json:"taskId,omitempty"`
-	Task    *api.Task  `json:"task,omitempty"`
-	Tasks   []api.Task `json:"tasks,omitempty"`
-}
-
 type claimTaskArgs struct {
 	Key, Digest, Worker string
 	Most                int
@@ -50,7 +34,7 @@ var (
 )
 
 func claimMethod() (*command.Method, error) {
-	return command.New[ClaimTaskParams, ClaimTaskResult](command.Spec{
+	return command.New[api.ClaimTaskParams, api.ClaimTaskResult](command.Spec{
 		Name: "task.claim",
 		Description: "Take tasks to work on: those assigned to the worker first, then the queue's best. Pass the attempt of each " +
 			"task to task.complete; it proves the ownership.",
@@ -64,7 +48,7 @@ func claimMethod() (*command.Method, error) {
 			p["maxTasks"].Minimum, p["maxTasks"].Maximum = new(1.0), new(float64(maxClaimed))
 			params.IdempotencyKey(p["idempotencyKey"])
 		},
-	}, func(ctx context.Context, c *command.Call, p *ClaimTaskParams) (json.RawMessage, error) {
+	}, func(ctx context.Context, c *command.Call, p *api.ClaimTaskParams) (json.RawMessage, error) {
 		most := 1
 		if p.MaxTasks != nil {
 			most = *p.MaxTasks

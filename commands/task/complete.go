@@ -13,24 +13,6 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// CompleteTaskParams are the params of task.complete.
-type CompleteTaskParams struct {
-	ID             api.TaskID `json:"id,omitempty" jsonschema:"the task to finish; required without taskId"`
-	TaskID         api.TaskID `json:"taskId,omitempty" jsonschema:"another name for id"`
-	WorkerID       api.ID     `json:"workerId,omitempty" jsonschema:"the instance that must own the task; if left out, any owner is accepted"`
-	Attempt        *int       `json:"attempt,omitempty" jsonschema:"the attempt that task.claim returned. It must be the task's current attempt, so a worker that was declared dead cannot finish a task that was claimed again"`
-	Result         api.Value  `json:"result,omitempty" jsonschema:"the result of the work; any JSON"`
-	Error          api.Value  `json:"error,omitempty" jsonschema:"why the work failed; any JSON. Unless it is null, the task becomes failed instead of completed"`
-	IdempotencyKey string     `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
-}
-
-// CompleteTaskResult is the result of task.complete.
-type CompleteTaskResult struct {
-	ID          api.TaskID `json:"id"`
-	Status      string     `json:"status"`
-	CompletedAt string     `json:"completedAt"`
-}
-
 type completeTaskArgs struct {
 	Key, Digest, ID, Worker string
 	Attempt                 *int
@@ -40,11 +22,11 @@ type completeTaskArgs struct {
 }
 
 // completeDecision returns how task.complete and each item of task.complete_many are decided.
-func (o Options) completeDecision() command.Decision[CompleteTaskParams, completeTaskArgs] {
-	return command.Decision[CompleteTaskParams, completeTaskArgs]{
+func (o Options) completeDecision() command.Decision[api.CompleteTaskParams, completeTaskArgs] {
+	return command.Decision[api.CompleteTaskParams, completeTaskArgs]{
 		Script: completeTask,
-		Prepare: func(c *command.Call, p *CompleteTaskParams) (string, completeTaskArgs, error) {
-			id, err := p.task()
+		Prepare: func(c *command.Call, p *api.CompleteTaskParams) (string, completeTaskArgs, error) {
+			id, err := completedTask(p)
 			if err != nil {
 				return "", completeTaskArgs{}, err
 			}
@@ -66,7 +48,7 @@ func refineComplete(p map[string]*jsonschema.Schema) {
 }
 
 func (o Options) completeMethod() (*command.Method, error) {
-	return command.New[CompleteTaskParams, CompleteTaskResult](command.Spec{
+	return command.New[api.CompleteTaskParams, api.CompleteTaskResult](command.Spec{
 		Name:        "task.complete",
 		Description: "Finish a task that has an owner: as failed if there is an error, else as completed.",
 		Limit:       6000,
@@ -80,8 +62,8 @@ func (o Options) completeMethod() (*command.Method, error) {
 	}, o.completeDecision().One)
 }
 
-// task returns the ID of the task to finish, which the params name id or taskId.
-func (p *CompleteTaskParams) task() (api.TaskID, error) {
+// completedTask returns the ID of the task to finish, which the params name id or taskId.
+func completedTask(p *api.CompleteTaskParams) (api.TaskID, error) {
 	switch {
 	case p.ID == "" && p.TaskID == "":
 		return "", api.InvalidParams("id parameter is required (taskId is another name for it)")

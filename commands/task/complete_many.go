@@ -11,19 +11,14 @@ import (
 	"github.com/claudebench/claudebench/internal/params"
 )
 
-// CompleteManyParams are the params of task.complete_many.
-type CompleteManyParams struct {
-	Items []api.Value `json:"items" jsonschema:"the finished tasks, each an object with the params of task.complete"`
-}
-
 // completeManyMethod returns task.complete_many. single is task.complete.
 func (o Options) completeManyMethod(single *command.Method) (*command.Method, error) {
-	items, err := params.New[CompleteTaskParams](refineComplete)
+	items, err := params.New[api.CompleteTaskParams](refineComplete)
 	if err != nil {
 		return nil, err
 	}
 	decision := o.completeDecision()
-	return command.New[CompleteManyParams, command.ManyResult[CompleteTaskResult]](command.Spec{
+	return command.New[api.CompleteManyParams, api.ManyResult[api.CompleteTaskResult]](command.Spec{
 		Name: "task.complete_many",
 		Description: "Finish up to 1,000 tasks. Each has its own answer and counts as a call of task.complete; one that is rejected " +
 			"does not stop the others. To repeat a call safely, give each item an idempotencyKey.",
@@ -34,7 +29,7 @@ func (o Options) completeManyMethod(single *command.Method) (*command.Method, er
 		Hidden:   true,
 		Effect:   command.Sets,
 		Refine:   manyItems("items", items.Schema),
-	}, func(ctx context.Context, c *command.Call, p *CompleteManyParams) (json.RawMessage, error) {
+	}, func(ctx context.Context, c *command.Call, p *api.CompleteManyParams) (json.RawMessage, error) {
 		return decision.Many(ctx, c, single, items, p.Items)
 	})
 }

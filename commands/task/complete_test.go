@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/claudebench/claudebench/commands"
-	"github.com/claudebench/claudebench/commands/task"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
@@ -21,7 +20,7 @@ func TestComplete(t *testing.T) {
 		done, failed := f.Create("done", ""), f.Create("failed", "")
 		f.OK("task.claim", `{"workerId":"w","maxTasks":2}`)
 		before := f.Seq()
-		answer := fleettest.Decoded[task.CompleteTaskResult](t, f.OK("task.complete", `{"id":%q,"workerId":"w","attempt":1,"result":{"n":1.0},"error":null}`, done))
+		answer := fleettest.Decoded[api.CompleteTaskResult](t, f.OK("task.complete", `{"id":%q,"workerId":"w","attempt":1,"result":{"n":1.0},"error":null}`, done))
 		e := f.Emitted(before, "task.completed")[0]
 		f.Holds(e, fmt.Sprintf(`{"id":%q,"status":"completed","workerId":"w","attempt":1,"result":{"n":1.0},"previousStatus":"in_progress",
 			"completedAt":%q}`, done, answer.CompletedAt))

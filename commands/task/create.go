@@ -12,14 +12,6 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// CreateTaskParams are the params of task.create.
-type CreateTaskParams struct {
-	Text           string     `json:"text" jsonschema:"the work to do"`
-	Priority       *int       `json:"priority,omitempty" jsonschema:"the highest is claimed first; default 50"`
-	Metadata       api.Object `json:"metadata,omitempty" jsonschema:"any members; the member roles, an array of strings, lists the roles that a worker must have"`
-	IdempotencyKey string     `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
-}
-
 type createTaskArgs struct {
 	Key, Digest, Text string
 	Priority          int
@@ -28,9 +20,9 @@ type createTaskArgs struct {
 	Creator, Agent    string
 }
 
-var createTask = command.Decision[CreateTaskParams, createTaskArgs]{
+var createTask = command.Decision[api.CreateTaskParams, createTaskArgs]{
 	Script: lua.Bind[createTaskArgs]("create_task"),
-	Prepare: func(c *command.Call, p *CreateTaskParams) (string, createTaskArgs, error) {
+	Prepare: func(c *command.Call, p *api.CreateTaskParams) (string, createTaskArgs, error) {
 		priority := params.DefaultPriority
 		if p.Priority != nil {
 			priority = *p.Priority
@@ -51,7 +43,7 @@ func refineCreate(p map[string]*jsonschema.Schema) {
 }
 
 func createMethod() (*command.Method, error) {
-	return command.New[CreateTaskParams, api.Task](command.Spec{
+	return command.New[api.CreateTaskParams, api.Task](command.Spec{
 		Name:        "task.create",
 		Description: "Create a task. It waits in a queue until it is claimed or assigned, the highest priority first.",
 		Limit:       6000,

@@ -20,18 +20,13 @@ const maxMany = 1000
 // items take about 20 ms.
 const manyTimeout = 15 * time.Second
 
-// CreateManyParams are the params of task.create_many.
-type CreateManyParams struct {
-	Tasks []api.Value `json:"tasks" jsonschema:"the tasks, each an object with the params of task.create"`
-}
-
 // createManyMethod returns task.create_many. single is task.create.
 func createManyMethod(single *command.Method) (*command.Method, error) {
-	items, err := params.New[CreateTaskParams](refineCreate)
+	items, err := params.New[api.CreateTaskParams](refineCreate)
 	if err != nil {
 		return nil, err
 	}
-	return command.New[CreateManyParams, command.ManyResult[api.Task]](command.Spec{
+	return command.New[api.CreateManyParams, api.ManyResult[api.Task]](command.Spec{
 		Name: "task.create_many",
 		Description: "Create up to 1,000 tasks. Each has its own answer and counts as a call of task.create; one that is rejected " +
 			"does not stop the others. To repeat a call safely, give each task an idempotencyKey.",
@@ -41,7 +36,7 @@ func createManyMethod(single *command.Method) (*command.Method, error) {
 		Roles:    command.Writers,
 		Effect:   command.Adds,
 		Refine:   manyItems("tasks", items.Schema),
-	}, func(ctx context.Context, c *command.Call, p *CreateManyParams) (json.RawMessage, error) {
+	}, func(ctx context.Context, c *command.Call, p *api.CreateManyParams) (json.RawMessage, error) {
 		return createTask.Many(ctx, c, single, items, p.Tasks)
 	})
 }

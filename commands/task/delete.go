@@ -12,18 +12,6 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// DeleteTaskParams are the params of task.delete.
-type DeleteTaskParams struct {
-	ID api.TaskID `json:"id" jsonschema:"the task to delete"`
-}
-
-// DeleteTaskResult is the result of task.delete.
-type DeleteTaskResult struct {
-	ID        api.TaskID `json:"id"`
-	Deleted   bool       `json:"deleted"`
-	DeletedAt string     `json:"deletedAt"`
-}
-
 type deleteTaskArgs struct {
 	ID    string
 	Actor []byte // JSON
@@ -33,7 +21,7 @@ type deleteTaskArgs struct {
 var deleteTask = lua.Bind[deleteTaskArgs]("delete_task")
 
 func deleteMethod() (*command.Method, error) {
-	return command.New[DeleteTaskParams, DeleteTaskResult](command.Spec{
+	return command.New[api.DeleteTaskParams, api.DeleteTaskResult](command.Spec{
 		Name:        "task.delete",
 		Description: "Delete a task, whatever its status. Its worker learns of it when it completes the task.",
 		Limit:       600,
@@ -41,7 +29,7 @@ func deleteMethod() (*command.Method, error) {
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
 		Roles:       command.Writers,
 		Effect:      command.Destroys,
-	}, func(ctx context.Context, c *command.Call, p *DeleteTaskParams) (json.RawMessage, error) {
+	}, func(ctx context.Context, c *command.Call, p *api.DeleteTaskParams) (json.RawMessage, error) {
 		return command.Decide(ctx, c, deleteTask, "", deleteTaskArgs{
 			ID: string(p.ID), Actor: jsontext.Quote(c.Actor("")), Agent: c.Agent(),
 		})

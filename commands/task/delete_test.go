@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/claudebench/claudebench/commands"
-	"github.com/claudebench/claudebench/commands/task"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
@@ -33,7 +32,7 @@ func TestDelete(t *testing.T) {
 			{done, "completed", `"w"`},
 		} {
 			before := f.Seq()
-			result := fleettest.Decoded[task.DeleteTaskResult](t, f.OK("task.delete", `{"id":%q}`, want.id))
+			result := fleettest.Decoded[api.DeleteTaskResult](t, f.OK("task.delete", `{"id":%q}`, want.id))
 			if !result.Deleted || string(result.ID) != want.id {
 				t.Errorf("answered %+v", result)
 			}

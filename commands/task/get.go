@@ -12,17 +12,12 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// GetTaskParams are the params of task.get.
-type GetTaskParams struct {
-	ID api.TaskID `json:"id" jsonschema:"the task to read"`
-}
-
 type getTaskArgs struct{ ID string }
 
 var getTask = lua.Bind[getTaskArgs]("get_task")
 
 func getMethod() (*command.Method, error) {
-	return command.New[GetTaskParams, api.Task](command.Spec{
+	return command.New[api.GetTaskParams, api.Task](command.Spec{
 		Name:        "task.get",
 		Description: "Read the current state of a task. Finished tasks are kept for a week by default; task.list keeps them for longer.",
 		Limit:       6000,
@@ -30,7 +25,7 @@ func getMethod() (*command.Method, error) {
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
 		Roles:       command.Readers,
 		Effect:      command.Reads,
-	}, func(ctx context.Context, c *command.Call, p *GetTaskParams) (json.RawMessage, error) {
+	}, func(ctx context.Context, c *command.Call, p *api.GetTaskParams) (json.RawMessage, error) {
 		if err := answers.Reserve(ctx, maxTask); err != nil {
 			return nil, err
 		}

@@ -20,32 +20,6 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// ListTasksParams are the params of task.list.
-type ListTasksParams struct {
-	Status     string `json:"status,omitempty" jsonschema:"only tasks with this status"`
-	AssignedTo api.ID `json:"assignedTo,omitempty" jsonschema:"only tasks of this instance"`
-	Priority   *int   `json:"priority,omitempty" jsonschema:"only tasks with this priority"`
-	Limit      *int   `json:"limit,omitempty" jsonschema:"the maximum number of tasks to list; default 100, over MCP 20"`
-	Offset     *int   `json:"offset,omitempty" jsonschema:"the number of tasks to skip; default 0"`
-	OrderBy    string `json:"orderBy,omitempty" jsonschema:"the field to order by; default createdAt; the task's number breaks ties"`
-	Order      string `json:"order,omitempty" jsonschema:"the direction of the order; default desc"`
-}
-
-// ListTasksResult is the result of task.list. TotalCount counts the matching tasks on all pages.
-type ListTasksResult struct {
-	Tasks      []api.Task `json:"tasks"`
-	TotalCount int        `json:"totalCount"`
-	HasMore    bool       `json:"hasMore"`
-	Behind     *Behind    `json:"behind,omitempty"`
-}
-
-// Behind is how far the list is behind the log. It is left out if the view has applied all events
-// that were in the log before the call.
-type Behind struct {
-	Events int64 `json:"events" jsonschema:"the maximum number of events that the list lacks"`
-	MS     int64 `json:"ms" jsonschema:"the age of the oldest of these events, in ms"`
-}
-
 var listTasks = lua.Bind[lua.NoArgs]("list_tasks")
 
 const (
@@ -65,7 +39,7 @@ const (
 )
 
 func (o Options) listMethod() (*command.Method, error) {
-	return command.New[ListTasksParams, ListTasksResult](command.Spec{
+	return command.New[api.ListTasksParams, api.ListTasksResult](command.Spec{
 		Name: "task.list",
 		Description: "List tasks from the view in Postgres. Pages do not overlap while the tasks do not change. behind is " +
 			"set if the view has not caught up with the log. A caller may run two lists at once; further lists wait, and are rejected after three seconds.",
@@ -94,7 +68,7 @@ func enumOf(list []string) []any {
 	return all
 }
 
-func (o Options) list(ctx context.Context, c *command.Call, p *ListTasksParams) (json.RawMessage, error) {
+func (o Options) list(ctx context.Context, c *command.Call, p *api.ListTasksParams) (json.RawMessage, error) {
 	reply, err := command.Run(ctx, c, listTasks, "", lua.NoArgs{})
 	if err != nil {
 		return nil, err

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/claudebench/claudebench/commands"
-	"github.com/claudebench/claudebench/commands/task"
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
@@ -31,7 +30,7 @@ func TestList(t *testing.T) {
 			v.Tasks = append(v.Tasks, f.OK("task.create", `{"text":"x"}`))
 		}
 		f.OK("task.list", `{"status":"failed","assignedTo":"w","priority":0,"limit":5,"offset":5,"orderBy":"priority","order":"asc"}`)
-		if got := fleettest.Decoded[task.ListTasksResult](t, dropTasks(t, f.OK("task.list", `{"offset":5}`))); got.HasMore || got.TotalCount != 7 {
+		if got := fleettest.Decoded[api.ListTasksResult](t, dropTasks(t, f.OK("task.list", `{"offset":5}`))); got.HasMore || got.TotalCount != 7 {
 			t.Errorf("the last page: %+v", got)
 		}
 		if fmt.Sprint(v.Waited) != "[0 3 3]" { // the seq of the last event before each call
@@ -77,7 +76,7 @@ func TestListTellsHowFarItsPageIsBehind(t *testing.T) {
 			"of a log that has lost its end since": {MS: 1, Seq: 9},
 		} {
 			v.At = func() events.ID { return stays }
-			got := fleettest.Decoded[task.ListTasksResult](t, f.OK("task.list", `{}`))
+			got := fleettest.Decoded[api.ListTasksResult](t, f.OK("task.list", `{}`))
 			if got.Behind == nil || got.Behind.Events != 1 {
 				t.Errorf("%s: %+v", name, got)
 			}

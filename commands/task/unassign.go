@@ -11,24 +11,12 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// UnassignTaskParams are the params of task.unassign.
-type UnassignTaskParams struct {
-	TaskID api.TaskID `json:"taskId" jsonschema:"the task to take back"`
-}
-
-// UnassignTaskResult is the result of task.unassign.
-type UnassignTaskResult struct {
-	TaskID             api.TaskID `json:"taskId"`
-	PreviousAssignment string     `json:"previousAssignment"`
-	UnassignedAt       string     `json:"unassignedAt"`
-}
-
 type unassignTaskArgs struct{ ID, Agent string }
 
 var unassignTask = lua.Bind[unassignTaskArgs]("unassign_task")
 
 func unassignMethod() (*command.Method, error) {
-	return command.New[UnassignTaskParams, UnassignTaskResult](command.Spec{
+	return command.New[api.UnassignTaskParams, api.UnassignTaskResult](command.Spec{
 		Name:        "task.unassign",
 		Description: "Take a task from its owner, claimed or not, and return it to its queue with its priority and position.",
 		Limit:       6000,
@@ -36,7 +24,7 @@ func unassignMethod() (*command.Method, error) {
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
 		Roles:       command.Writers,
 		Effect:      command.Sets,
-	}, func(ctx context.Context, c *command.Call, p *UnassignTaskParams) (json.RawMessage, error) {
+	}, func(ctx context.Context, c *command.Call, p *api.UnassignTaskParams) (json.RawMessage, error) {
 		return command.Decide(ctx, c, unassignTask, "", unassignTaskArgs{ID: string(p.TaskID), Agent: c.Agent()})
 	})
 }

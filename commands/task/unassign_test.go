@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/claudebench/claudebench/commands"
-	"github.com/claudebench/claudebench/commands/task"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
 )
@@ -21,7 +20,7 @@ func TestUnassign(t *testing.T) {
 		a, b, c := f.Create("a", ""), f.Create("b", ""), f.Create("c", "")
 		f.OK("task.assign", `{"taskId":%q,"instanceId":"w"}`, b)
 		before := f.Seq()
-		result := fleettest.Decoded[task.UnassignTaskResult](t, f.OK("task.unassign", `{"taskId":%q}`, b))
+		result := fleettest.Decoded[api.UnassignTaskResult](t, f.OK("task.unassign", `{"taskId":%q}`, b))
 		if result.PreviousAssignment != "w" || string(result.TaskID) != b {
 			t.Errorf("answered %+v", result)
 		}

@@ -17,20 +17,6 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-// UpdateTaskParams are the params of task.update.
-type UpdateTaskParams struct {
-	ID      api.TaskID  `json:"id" jsonschema:"the task to change"`
-	Updates TaskUpdates `json:"updates" jsonschema:"what to change; at least one member"`
-}
-
-// TaskUpdates is what task.update may change.
-type TaskUpdates struct {
-	Text     *string    `json:"text,omitempty" jsonschema:"the work to do"`
-	Status   *string    `json:"status,omitempty" jsonschema:"the new status; pending releases the task; in_progress, completed and failed need an owner"`
-	Priority *int       `json:"priority,omitempty" jsonschema:"the highest is claimed first"`
-	Metadata api.Object `json:"metadata,omitempty" jsonschema:"members to add or replace; the others stay"`
-}
-
 // updateTaskArgs are the arguments of the script. Nil and empty mean unchanged. Members holds the
 // metadata members that the call changes, Read the metadata that the task had, and Metadata the
 // result of merging them.
@@ -52,7 +38,7 @@ var updateTask = lua.Bind[updateTaskArgs]("update_task")
 var statuses = []any{"pending", "in_progress", "completed", "failed"}
 
 func (o Options) updateMethod() (*command.Method, error) {
-	return command.New[UpdateTaskParams, api.Task](command.Spec{
+	return command.New[api.UpdateTaskParams, api.Task](command.Spec{
 		Name:        "task.update",
 		Description: "Change a task's text, priority, metadata (merged) or status. The status of a finished task does not change.",
 		Limit:       6000,
@@ -80,7 +66,7 @@ const maxMetadata = 1 << 20
 // another call has changed the metadata between the read and the write.
 const maxMerges = 20
 
-func (o Options) update(ctx context.Context, c *command.Call, p *UpdateTaskParams) (json.RawMessage, error) {
+func (o Options) update(ctx context.Context, c *command.Call, p *api.UpdateTaskParams) (json.RawMessage, error) {
 	u := p.Updates
 	if u.Text == nil && u.Status == nil && u.Priority == nil && u.Metadata == nil {
 		return nil, api.InvalidParams("updates parameter must contain at least one of text, status, priority, metadata")

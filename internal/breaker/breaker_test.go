@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/commands"
-	"github.com/claudebench/claudebench/commands/system"
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
@@ -73,7 +72,7 @@ func openCircuit(f *fleettest.Fleet) {
 // stands checks the state of a circuit, also in system.metrics.
 func stands(f *fleettest.Fleet, method, want string) {
 	f.T.Helper()
-	got := fleettest.Decoded[system.MetricsResult](f.T, f.OK("system.metrics", `{"detailed":true}`))
+	got := fleettest.Decoded[api.MetricsResult](f.T, f.OK("system.metrics", `{"detailed":true}`))
 	if state := got.Handlers[method].CircuitState; state != want {
 		f.T.Errorf("the circuit of %s is %s, not %s", method, state, want)
 	}
@@ -123,7 +122,7 @@ func TestCircuitOpensAfterFailuresInARow(t *testing.T) {
 	// A caller's mistake still gets its own error, and other methods work.
 	f.Refused(api.CodeInvalidParams, `"limit parameter must be an integer from 1 to 1000"`, "task.list", `{"limit":0}`)
 	f.Get(f.Create("x", ""))
-	got := fleettest.Decoded[system.MetricsResult](t, f.OK("system.metrics", `{"detailed":true}`))
+	got := fleettest.Decoded[api.MetricsResult](t, f.OK("system.metrics", `{"detailed":true}`))
 	if got.CircuitBreaker.Rejected != 20 || got.Counters.ByOutcome["circuit_open"] != 20 {
 		t.Errorf("%d calls were let not through", got.CircuitBreaker.Rejected)
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/commands"
-	"github.com/claudebench/claudebench/commands/system"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/fleettest"
@@ -70,7 +69,7 @@ func TestCircuitIsReportedWhenRedisIsBack(t *testing.T) {
 	}
 	opened := time.Now().UnixMilli()
 	fails(f, "task.create", `{"text":"x"}`, api.CircuitBreakerOpen)
-	if got := fleettest.Decoded[system.HealthResult](t, f.OK("system.health", `{}`)); got.Status != "unhealthy" {
+	if got := fleettest.Decoded[api.HealthResult](t, f.OK("system.health", `{}`)); got.Status != "unhealthy" {
 		t.Errorf("health without Redis: %+v", got)
 	}
 	tick, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)

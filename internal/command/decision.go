@@ -92,26 +92,6 @@ func answered(script string, reply lua.Reply) answer {
 	return answer{result: text, err: reply.Err}
 }
 
-// ManyResult is the result of a method that takes many items.
-type ManyResult[R any] struct {
-	Succeeded int             `json:"succeeded"`
-	Failed    int             `json:"failed"`
-	Answers   []ItemAnswer[R] `json:"answers" jsonschema:"for each item, in order: result, as the method for one item returns it, or error, with code, message and data"`
-}
-
-// ItemAnswer is the answer to one item: a result or an error.
-type ItemAnswer[R any] struct {
-	Result *R         `json:"result,omitempty"`
-	Error  *ItemError `json:"error,omitempty"`
-}
-
-// ItemError is an error of the API.
-type ItemError struct {
-	Code    int       `json:"code"`
-	Message string    `json:"message"`
-	Data    api.Value `json:"data,omitempty"`
-}
-
 // isOfCall reports whether an error has nothing to do with the item that it met: a store failed, or
 // a flush is under way.
 func isOfCall(err error) bool {

@@ -25,7 +25,6 @@ import (
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/keys"
-	"github.com/claudebench/claudebench/internal/reassign"
 	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -338,9 +337,9 @@ func (f *Fleet) Claim(worker string) string {
 }
 
 // CheckHealth declares dead all instances that were silent for timeout ms.
-func (f *Fleet) CheckHealth(timeout int) reassign.SweepResult {
+func (f *Fleet) CheckHealth(timeout int) api.CheckHealthResult {
 	f.T.Helper()
-	return Decoded[reassign.SweepResult](f.T, f.OK("system.check_health", `{"timeout":%d}`, timeout))
+	return Decoded[api.CheckHealthResult](f.T, f.OK("system.check_health", `{"timeout":%d}`, timeout))
 }
 
 // Exists returns how many of the keys exist.

@@ -121,9 +121,9 @@ func (f *Fleet) Populate() {
 const Confirmed = `{"confirm":"FLUSH_ALL_DATA"}`
 
 // Flush calls system.flush.
-func (f *Fleet) Flush(params string) flush.Result {
+func (f *Fleet) Flush(params string) api.FlushResult {
 	f.T.Helper()
-	return Decoded[flush.Result](f.T, f.OK("system.flush", "%s", params))
+	return Decoded[api.FlushResult](f.T, f.OK("system.flush", "%s", params))
 }
 
 // Snapshotted checks that what changes nothing in the namespace.

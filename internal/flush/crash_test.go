@@ -271,7 +271,7 @@ func TestFlushGoesOnWithoutItsCaller(t *testing.T) {
 			return false
 		}
 		result, err := f.Call(ctx, api.Request{Method: "system.flush", Params: json.RawMessage(fleettest.Confirmed)})
-		if err != nil || fleettest.Decoded[flush.Result](t, result).Postgres.TasksDeleted != 9 {
+		if err != nil || fleettest.Decoded[api.FlushResult](t, result).Postgres.TasksDeleted != 9 {
 			t.Errorf("answered %s, %v", result, err)
 		}
 	})

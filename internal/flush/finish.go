@@ -20,7 +20,7 @@ const maxPasses = 20
 // complete does the rest after the point of no return: it deletes the keys and ends the flush.
 // Steps that fail are retried. The error is ctx's, or means that another coordinator took over the
 // flush.
-func (f *run) complete(ctx context.Context, tasks *int64) (*Result, error) {
+func (f *run) complete(ctx context.Context, tasks *int64) (*api.FlushResult, error) {
 	rows := ""
 	if tasks != nil {
 		rows = strconv.FormatInt(*tasks, 10)
@@ -29,7 +29,7 @@ func (f *run) complete(ctx context.Context, tasks *int64) (*Result, error) {
 	for pass := 1; ; {
 		n, err := f.deleteKeys(ctx, rows, deleted)
 		if err == nil && (n == 0 || pass == maxPasses) {
-			var result *Result
+			var result *api.FlushResult
 			if result, err = f.finish(ctx); err == nil {
 				for _, family := range Families {
 					f.log.InfoContext(ctx, "flushed a pattern", "pattern", f.Prefix+family+":*", "keys", deleted[family])
@@ -85,7 +85,7 @@ func (f *run) deleteKeys(ctx context.Context, rows string, deleted map[string]in
 }
 
 // finish emits system.flushed and lifts the fence.
-func (f *run) finish(ctx context.Context) (*Result, error) {
+func (f *run) finish(ctx context.Context) (*api.FlushResult, error) {
 	if err := f.crash(ctx, "deleted"); err != nil {
 		return nil, err
 	}
@@ -101,25 +101,25 @@ func (f *run) finish(ctx context.Context) (*Result, error) {
 }
 
 // result builds the method's result from what Redis stores of it.
-func (o Options) result(deleted, tasks, timestamp string) (*Result, error) {
+func (o Options) result(deleted, tasks, timestamp string) (*api.FlushResult, error) {
 	n, err := strconv.ParseInt(deleted, 10, 64)
 	if err != nil {
 		return nil, fmt.Errorf("keys deleted by a flush: %w", err)
 	}
-	result := &Result{Redis: FlushedRedis{KeysDeleted: n, Patterns: o.patterns()}, Timestamp: timestamp}
+	result := &api.FlushResult{Redis: api.FlushedRedis{KeysDeleted: n, Patterns: o.patterns()}, Timestamp: timestamp}
 	if tasks != "" {
 		n, err := strconv.ParseInt(tasks, 10, 64)
 		if err != nil {
 			return nil, fmt.Errorf("rows deleted by a flush: %w", err)
 		}
-		result.Postgres = &FlushedPostgres{TasksDeleted: n}
+		result.Postgres = &api.FlushedPostgres{TasksDeleted: n}
 	}
 	return result, nil
 }
 
 // leave ends a run that can neither undo nor finish its flush, so that another coordinator finishes
 // it. If that has happened, or happens while the caller waits, leave returns the flush's result.
-func (f *run) leave(ctx, held context.Context, why error) (*Result, error) {
+func (f *run) leave(ctx, held context.Context, why error) (*api.FlushResult, error) {
 	if errors.Is(why, errCrash) {
 		return nil, why
 	}

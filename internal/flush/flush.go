@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -59,7 +60,7 @@ type Order struct {
 }
 
 // Flush runs a flush. Once it has begun, it runs to its end even if ctx ends before.
-func (f *Flusher) Flush(ctx context.Context, o Order) (*Result, error) {
+func (f *Flusher) Flush(ctx context.Context, o Order) (*api.FlushResult, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%w: the call ended before the flush began: %w", lua.ErrUnavailable, err)
 	}
@@ -94,24 +95,6 @@ func (f *Flusher) Stop() {
 	f.end()
 	f.work.Lock()
 	defer f.work.Unlock()
-}
-
-// Result is the result of system.flush. Postgres is set only if its rows were deleted.
-type Result struct {
-	Redis     FlushedRedis     `json:"redis"`
-	Postgres  *FlushedPostgres `json:"postgres,omitempty"`
-	Timestamp string           `json:"timestamp"`
-}
-
-// FlushedRedis is what a flush deleted in Redis.
-type FlushedRedis struct {
-	KeysDeleted int64    `json:"keysDeleted"`
-	Patterns    []string `json:"patterns"`
-}
-
-// FlushedPostgres is what a flush deleted in Postgres.
-type FlushedPostgres struct {
-	TasksDeleted int64 `json:"tasksDeleted"`
 }
 
 // Families are the documented families of keys that a flush deletes.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -63,7 +64,7 @@ const (
 )
 
 // run runs the flush. Its error is the caller's.
-func (f *run) run(ctx context.Context, envelope string, limit int) (*Result, error) {
+func (f *run) run(ctx context.Context, envelope string, limit int) (*api.FlushResult, error) {
 	if f.Rows != nil {
 		check, cancel := context.WithTimeout(ctx, stepPatience)
 		defer cancel()
@@ -79,7 +80,7 @@ func (f *run) run(ctx context.Context, envelope string, limit int) (*Result, err
 	defer release()
 	tasks, err := f.prepare(held)
 	if err == nil {
-		var result *Result
+		var result *api.FlushResult
 		if result, err = f.complete(held, tasks); err == nil {
 			return result, nil
 		}

@@ -3,16 +3,9 @@ package reassign
 import (
 	"context"
 	"fmt"
-)
 
-// SweepResult is what a sweep did. It is the result of system.check_health.
-type SweepResult struct {
-	Healthy    []string       `json:"healthy"`
-	Failed     []string       `json:"failed"`
-	Reassigned map[string]int `json:"reassigned"`
-	// Incomplete is set if the sweep ended early, after it had changed something.
-	Incomplete bool `json:"incomplete,omitempty" jsonschema:"true if the call ended early, for example because Redis was unavailable. There may be more dead instances and tasks to return; the monitor continues the check"`
-}
+	"github.com/claudebench/claudebench/internal/api"
+)
 
 // SweepOptions configure a sweep.
 type SweepOptions struct {
@@ -25,15 +18,15 @@ type SweepOptions struct {
 
 // Sweep declares instances dead that were silent for too long, and assigns their tasks to others.
 // If it fails, the result is what it did before. Incomplete is false if that is nothing.
-func (r *Reassigner) Sweep(ctx context.Context, o SweepOptions) (*SweepResult, error) {
-	result := &SweepResult{Healthy: []string{}, Failed: []string{}, Reassigned: map[string]int{}}
+func (r *Reassigner) Sweep(ctx context.Context, o SweepOptions) (*api.CheckHealthResult, error) {
+	result := &api.CheckHealthResult{Healthy: []string{}, Failed: []string{}, Reassigned: map[string]int{}}
 	moved, err := r.sweep(ctx, o, result)
 	result.Incomplete = err != nil && (moved > 0 || len(result.Failed) > 0)
 	return result, err
 }
 
 // sweep returns how many tasks it requeued.
-func (r *Reassigner) sweep(ctx context.Context, o SweepOptions, result *SweepResult) (moved int64, err error) {
+func (r *Reassigner) sweep(ctx context.Context, o SweepOptions, result *api.CheckHealthResult) (moved int64, err error) {
 	for more := true; more; {
 		reply, err := reassignFailedTasks.Run(ctx, r.scripts, reassignFailedTasksArgs{
 			Context: o.Context, Subject: o.Subject, Calls: o.Limit, Timeout: o.Timeout, Interval: r.interval.Milliseconds(),
@@ -42,7 +35,7 @@ func (r *Reassigner) sweep(ctx context.Context, o SweepOptions, result *SweepRes
 		if err != nil {
 			return 0, err
 		}
-		if more, err = result.add(reply); err != nil {
+		if more, err = add(result, reply); err != nil {
 			return 0, err
 		}
 		o.Limit = 0 // one call, however many rounds it takes
@@ -57,8 +50,8 @@ func (r *Reassigner) sweep(ctx context.Context, o SweepOptions, result *SweepRes
 	return moved, err
 }
 
-// add adds a reply of reassign_failed_tasks and reports whether there is more to do.
-func (r *SweepResult) add(reply any) (more bool, err error) {
+// add adds a reply of reassign_failed_tasks to a result and reports whether there is more to do.
+func add(r *api.CheckHealthResult, reply any) (more bool, err error) {
 	values, ok := reply.([]any)
 	if !ok || len(values) != 3 {
 		return false, fmt.Errorf("reassign_failed_tasks returned %v", reply)

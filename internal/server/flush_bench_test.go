@@ -9,9 +9,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/devstack"
-	"github.com/claudebench/claudebench/internal/flush"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -56,10 +56,10 @@ func BenchmarkFlush(b *testing.B) {
 			b.Fatal(err)
 		}
 		rdb.Do(b.Context(), "SLOWLOG", "RESET")
-		var got flush.Result
+		var got api.FlushResult
 		worst := worstPing(b, rdb, func() {
 			b.StartTimer()
-			got = call[flush.Result](b, c, "system.flush", params{"confirm": confirm})
+			got = call[api.FlushResult](b, c, "system.flush", params{"confirm": confirm})
 			b.StopTimer()
 		})
 		slow, err := rdb.SlowLogGet(b.Context(), -1).Result()

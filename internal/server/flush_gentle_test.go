@@ -8,8 +8,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
-	"github.com/claudebench/claudebench/internal/flush"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -60,7 +60,7 @@ func TestFlushIsGentle(t *testing.T) {
 	if err := rdb.ConfigResetStat(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if got := call[flush.Result](t, c, "system.flush", params{"confirm": confirm}); got.Redis.KeysDeleted < many {
+	if got := call[api.FlushResult](t, c, "system.flush", params{"confirm": confirm}); got.Redis.KeysDeleted < many {
 		t.Errorf("%d keys deleted", got.Redis.KeysDeleted)
 	}
 	for _, blocking := range []string{"keys", "del", "flushdb", "flushall"} {

@@ -16,7 +16,6 @@ import (
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
-	"github.com/claudebench/claudebench/internal/flush"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -97,7 +96,7 @@ func TestFlush(t *testing.T) {
 				}
 				call[object](t, b, "task.claim", params{"workerId": "w"})
 				last := redisSeq(t, cfg)
-				flushed := call[flush.Result](t, a, "system.flush", params{"confirm": confirm, "includePostgres": include})
+				flushed := call[api.FlushResult](t, a, "system.flush", params{"confirm": confirm, "includePostgres": include})
 				if flushed.Redis.KeysDeleted < 60 || (flushed.Postgres != nil) != include {
 					t.Errorf("answered %+v", flushed)
 				}
@@ -250,10 +249,10 @@ func TestRedisIsKilledDuringAFlush(t *testing.T) {
 	c.create(t, params{"text": "x"})
 	rdb := redisOf(t, cfg)
 	fill(t, rdb, cfg.Namespace, many)
-	answered := make(chan flush.Result)
+	answered := make(chan api.FlushResult)
 	go func() {
 		defer close(answered)
-		answered <- call[flush.Result](t, c, "system.flush", params{"confirm": confirm})
+		answered <- call[api.FlushResult](t, c, "system.flush", params{"confirm": confirm})
 	}()
 	deleting(t, cfg, rdb)
 	if err := server.Kill(); err != nil {
@@ -337,7 +336,7 @@ func TestFlushWithoutPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	caughtUp(t, c)
-	if got := call[flush.Result](t, c, "system.flush", params{"confirm": confirm}); got.Postgres == nil || got.Postgres.TasksDeleted != 1 {
+	if got := call[api.FlushResult](t, c, "system.flush", params{"confirm": confirm}); got.Postgres == nil || got.Postgres.TasksDeleted != 1 {
 		t.Errorf("answered %+v", got)
 	}
 	caughtUp(t, c)

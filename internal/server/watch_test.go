@@ -9,16 +9,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/claudebench/claudebench/commands/system"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-func health(t *testing.T, c *client) system.HealthResult {
+func health(t *testing.T, c *client) api.HealthResult {
 	t.Helper()
 	began := time.Now()
-	got := call[system.HealthResult](t, c, "system.health", params{})
+	got := call[api.HealthResult](t, c, "system.health", params{})
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("system.health answered after %v", took)
 	}
@@ -100,7 +99,7 @@ func TestMetricsOfARun(t *testing.T) {
 	took := float64(time.Since(began)) / float64(time.Millisecond)
 	caughtUp(t, c)
 
-	got := call[system.MetricsResult](t, c, "system.metrics", params{"detailed": true})
+	got := call[api.MetricsResult](t, c, "system.metrics", params{"detailed": true})
 	events := map[string]int64{}
 	var waits, runs []int64
 	log := entries(t, cfg)
@@ -181,7 +180,7 @@ func TestMetricsOfARun(t *testing.T) {
 	}
 
 	// Another coordinator reports the same numbers of the log, and its own calls.
-	beside := call[system.MetricsResult](t, start(t, cfg), "system.metrics", params{"detailed": true})
+	beside := call[api.MetricsResult](t, start(t, cfg), "system.metrics", params{"detailed": true})
 	if diff := cmp.Diff(got.Global, beside.Global); diff != "" || beside.TotalCalls != 0 {
 		t.Errorf("another coordinator with %d calls: -first +second\n%s", beside.TotalCalls, diff)
 	}

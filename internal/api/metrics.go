@@ -1,4 +1,4 @@
-package system
+package api
 
 // MetricsResult is the result of system.metrics. Numbers from the log cover the whole system, up to
 // the last event that the metrics projection has applied. Calls, times and memory are those of the

@@ -1,0 +1,135 @@
+package api
+
+// CreateTaskParams are the params of task.create.
+type CreateTaskParams struct {
+	Text           string `json:"text" jsonschema:"the work to do"`
+	Priority       *int   `json:"priority,omitempty" jsonschema:"the highest is claimed first; default 50"`
+	Metadata       Object `json:"metadata,omitempty" jsonschema:"any members; the member roles, an array of strings, lists the roles that a worker must have"`
+	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
+}
+
+// CreateManyParams are the params of task.create_many.
+type CreateManyParams struct {
+	Tasks []Value `json:"tasks" jsonschema:"the tasks, each an object with the params of task.create"`
+}
+
+// UpdateTaskParams are the params of task.update.
+type UpdateTaskParams struct {
+	ID      TaskID      `json:"id" jsonschema:"the task to change"`
+	Updates TaskUpdates `json:"updates" jsonschema:"what to change; at least one member"`
+}
+
+// TaskUpdates is what task.update may change.
+type TaskUpdates struct {
+	Text     *string `json:"text,omitempty" jsonschema:"the work to do"`
+	Status   *string `json:"status,omitempty" jsonschema:"the new status; pending releases the task; in_progress, completed and failed need an owner"`
+	Priority *int    `json:"priority,omitempty" jsonschema:"the highest is claimed first"`
+	Metadata Object  `json:"metadata,omitempty" jsonschema:"members to add or replace; the others stay"`
+}
+
+// AssignTaskParams are the params of task.assign.
+type AssignTaskParams struct {
+	TaskID     TaskID `json:"taskId" jsonschema:"the task to assign"`
+	InstanceID ID     `json:"instanceId" jsonschema:"the instance that gets it"`
+}
+
+// AssignTaskResult is the result of task.assign.
+type AssignTaskResult struct {
+	TaskID     TaskID `json:"taskId"`
+	InstanceID string `json:"instanceId"`
+	AssignedAt string `json:"assignedAt"`
+}
+
+// UnassignTaskParams are the params of task.unassign.
+type UnassignTaskParams struct {
+	TaskID TaskID `json:"taskId" jsonschema:"the task to take back"`
+}
+
+// UnassignTaskResult is the result of task.unassign.
+type UnassignTaskResult struct {
+	TaskID             TaskID `json:"taskId"`
+	PreviousAssignment string `json:"previousAssignment"`
+	UnassignedAt       string `json:"unassignedAt"`
+}
+
+// ClaimTaskParams are the params of task.claim.
+type ClaimTaskParams struct {
+	WorkerID       ID     `json:"workerId" jsonschema:"the instance that will do the work"`
+	MaxTasks       *int   `json:"maxTasks,omitempty" jsonschema:"the maximum number of tasks to claim; default 1. The call claims no further task once the text and metadata of its tasks exceed 4 MiB"`
+	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
+}
+
+// ClaimTaskResult is the result of task.claim. Tasks is set only if the call asks for more than one
+// task and claims one.
+type ClaimTaskResult struct {
+	Claimed bool   `json:"claimed"`
+	TaskID  TaskID `json:"taskId,omitempty"`
+	Task    *Task  `json:"task,omitempty"`
+	Tasks   []Task `json:"tasks,omitempty"`
+}
+
+// CompleteTaskParams are the params of task.complete.
+type CompleteTaskParams struct {
+	ID             TaskID `json:"id,omitempty" jsonschema:"the task to finish; required without taskId"`
+	TaskID         TaskID `json:"taskId,omitempty" jsonschema:"another name for id"`
+	WorkerID       ID     `json:"workerId,omitempty" jsonschema:"the instance that must own the task; if left out, any owner is accepted"`
+	Attempt        *int   `json:"attempt,omitempty" jsonschema:"the attempt that task.claim returned. It must be the task's current attempt, so a worker that was declared dead cannot finish a task that was claimed again"`
+	Result         Value  `json:"result,omitempty" jsonschema:"the result of the work; any JSON"`
+	Error          Value  `json:"error,omitempty" jsonschema:"why the work failed; any JSON. Unless it is null, the task becomes failed instead of completed"`
+	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
+}
+
+// CompleteTaskResult is the result of task.complete.
+type CompleteTaskResult struct {
+	ID          TaskID `json:"id"`
+	Status      string `json:"status"`
+	CompletedAt string `json:"completedAt"`
+}
+
+// CompleteManyParams are the params of task.complete_many.
+type CompleteManyParams struct {
+	Items []Value `json:"items" jsonschema:"the finished tasks, each an object with the params of task.complete"`
+}
+
+// ListTasksParams are the params of task.list.
+type ListTasksParams struct {
+	Status     string `json:"status,omitempty" jsonschema:"only tasks with this status"`
+	AssignedTo ID     `json:"assignedTo,omitempty" jsonschema:"only tasks of this instance"`
+	Priority   *int   `json:"priority,omitempty" jsonschema:"only tasks with this priority"`
+	Limit      *int   `json:"limit,omitempty" jsonschema:"the maximum number of tasks to list; default 100, over MCP 20"`
+	Offset     *int   `json:"offset,omitempty" jsonschema:"the number of tasks to skip; default 0"`
+	OrderBy    string `json:"orderBy,omitempty" jsonschema:"the field to order by; default createdAt; the task's number breaks ties"`
+	Order      string `json:"order,omitempty" jsonschema:"the direction of the order; default desc"`
+}
+
+// ListTasksResult is the result of task.list. TotalCount counts the matching tasks on all pages.
+type ListTasksResult struct {
+	Tasks      []Task  `json:"tasks"`
+	TotalCount int     `json:"totalCount"`
+	HasMore    bool    `json:"hasMore"`
+	Behind     *Behind `json:"behind,omitempty"`
+}
+
+// Behind is how far the list is behind the log. It is left out if the view has applied all events
+// that were in the log before the call.
+type Behind struct {
+	Events int64 `json:"events" jsonschema:"the maximum number of events that the list lacks"`
+	MS     int64 `json:"ms" jsonschema:"the age of the oldest of these events, in ms"`
+}
+
+// GetTaskParams are the params of task.get.
+type GetTaskParams struct {
+	ID TaskID `json:"id" jsonschema:"the task to read"`
+}
+
+// DeleteTaskParams are the params of task.delete.
+type DeleteTaskParams struct {
+	ID TaskID `json:"id" jsonschema:"the task to delete"`
+}
+
+// DeleteTaskResult is the result of task.delete.
+type DeleteTaskResult struct {
+	ID        TaskID `json:"id"`
+	Deleted   bool   `json:"deleted"`
+	DeletedAt string `json:"deletedAt"`
+}
