@@ -15,8 +15,13 @@ func traceparent(head http.Header) string {
 	if len(given) != 1 {
 		return ""
 	}
+	return Traceparent(given[0])
+}
+
+// Traceparent returns a W3C traceparent in the form of version 00, or "" if it is invalid.
+func Traceparent(given string) string {
 	var w3c propagation.TraceContext
-	ctx := w3c.Extract(context.Background(), &carrier{given[0]})
+	ctx := w3c.Extract(context.Background(), &carrier{given})
 	var valid carrier
 	w3c.Inject(ctx, &valid)
 	return valid.traceparent

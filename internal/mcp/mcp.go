@@ -84,11 +84,7 @@ func NewHandler(d httpapi.Dispatcher, methods []*command.Method, o Options) (htt
 		PageSize:     1000,
 		Capabilities: &sdk.ServerCapabilities{Tools: &sdk.ToolCapabilities{}, Resources: &sdk.ResourceCapabilities{}, Prompts: &sdk.PromptCapabilities{}},
 	})
-	var names []string
-	for _, m := range methods {
-		names = append(names, m.Name, toolName(m.Name))
-	}
-	toTools := strings.NewReplacer(names...)
+	toTools := toolNames(methods)
 	for _, m := range methods {
 		h.known[m.Name] = true
 		if m.Hidden {
@@ -107,7 +103,7 @@ func NewHandler(d httpapi.Dispatcher, methods []*command.Method, o Options) (htt
 	}
 	h.addResources(server)
 	addPrompts(server)
-	server.AddReceivingMiddleware(answerable, h.boundedLists)
+	server.AddReceivingMiddleware(answerable, traced, h.boundedLists)
 	h.protocol = sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return server }, &sdk.StreamableHTTPOptions{
 		Stateless: true, JSONResponse: true, MaxRequestBodyBytes: httpapi.MaxBody,
 		// crossorigin.Guard protects all paths and knows which hosts the operator has allowed.
@@ -116,6 +112,32 @@ func NewHandler(d httpapi.Dispatcher, methods []*command.Method, o Options) (htt
 		PropagateRequestCancellation: true,
 	})
 	return h, nil
+}
+
+// Tools returns the tools of a handler of methods. An error is a defect in the list of methods.
+func Tools(methods []*command.Method) ([]*sdk.Tool, error) {
+	var tools []*sdk.Tool
+	toTools := toolNames(methods)
+	for _, m := range methods {
+		if m.Hidden {
+			continue
+		}
+		t, err := tool(m, toTools)
+		if err != nil {
+			return nil, err
+		}
+		tools = append(tools, t)
+	}
+	return tools, nil
+}
+
+// toolNames replaces the names of methods by those of tools.
+func toolNames(methods []*command.Method) *strings.Replacer {
+	var names []string
+	for _, m := range methods {
+		names = append(names, m.Name, toolName(m.Name))
+	}
+	return strings.NewReplacer(names...)
 }
 
 // exchangeKey is the context key of the *exchange that a call belongs to.
@@ -181,6 +203,9 @@ func (h *handler) run(ctx context.Context, method string, params json.RawMessage
 	}
 	request := x.request
 	request.Method, request.Params, request.MCP = method, params, true
+	if trace, ok := ctx.Value(traceKey{}).(string); ok {
+		request.Trace = trace
+	}
 	return x.run(ctx, func(ctx context.Context) (json.RawMessage, *api.Error) {
 		return httpapi.Run(ctx, h.dispatcher, h.options.Log, request)
 	})
