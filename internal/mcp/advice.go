@@ -23,7 +23,8 @@ func next(failed *api.Error) string {
 	case api.CodeUnauthorized:
 		return "do not repeat the call: this token lacks the right. Ask the operator for what data names."
 	case api.CodeNotRegistered:
-		return "call system_register for this instance, with a larger ttlMs if its work takes long, then call again. If its task was given to another worker meanwhile, drop the work."
+		return "call system_register for this instance, with the same id, roles and metadata.sessionId as before (and a larger ttlMs if its work " +
+			"takes long). Then repeat this call unchanged. The result of finished work is accepted as long as nobody else has the task."
 	case api.CodeNotFound:
 		return "check the id. Deleted tasks, and tasks that finished long ago, are gone. task_list lists the existing tasks."
 	case api.CodeConflict:
@@ -40,12 +41,16 @@ func next(failed *api.Error) string {
 
 // conflicts maps the reason of a conflict to what the caller should do.
 var conflicts = map[string]string{
-	"ALREADY_FINISHED":       "the task is finished; leave it, and claim another with task_claim.",
-	"NOT_ASSIGNED":           "the task has no owner; claim tasks with task_claim, or assign it to an instance with task_assign.",
-	"NOT_OWNER":              "the task now belongs to assignedTo; stop the work, and claim another task with task_claim.",
-	"STALE_ATTEMPT":          "the task was claimed again after this attempt; stop the work, and claim another task with task_claim.",
+	"ALREADY_FINISHED": "the task is finished; leave it, and claim another with task_claim.",
+	"NOT_ASSIGNED": "the task is back in the queue, because its worker was silent for too long or gave it back. If you have finished its work, " +
+		"call task_assign with this taskId and your own instanceId, then repeat this call unchanged. If task_assign is unauthorized, call task_claim " +
+		"instead; if it returns this task, repeat this call with the attempt of that claim. If the work is not finished, drop it and call task_claim.",
+	"NOT_OWNER": "the task now belongs to assignedTo. If you have finished its work, call task_get: as long as status is pending, nobody has begun it again, " +
+		"so call task_unassign, then task_assign with your own instanceId, then repeat this call unchanged. Otherwise drop the work, and call task_claim.",
+	"STALE_ATTEMPT": "the task was claimed again after this attempt. If you claimed it again yourself, pass the attempt of your last claim. " +
+		"Otherwise stop the work, and claim another task with task_claim.",
 	"UNKNOWN_ATTEMPT":        "the task has not had this attempt yet; pass the attempt that task_claim returned.",
-	"ALREADY_ASSIGNED":       "the task has an owner; leave it, or call task_unassign first.",
+	"ALREADY_ASSIGNED":       "the task has an owner. If assignedTo is your own instance, go on as if this call had succeeded; else leave it, or call task_unassign first.",
 	"ROLES_MISSING":          "choose an instance that has all the roles that data names.",
 	"TOO_MANY_ROLE_SETS":     "use a set of roles that other open tasks require, or wait until some tasks are finished.",
 	"IDEMPOTENCY_KEY_REUSED": "the key was used with other arguments; choose a new one.",

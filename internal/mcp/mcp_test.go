@@ -267,7 +267,7 @@ func TestErrorsTellWhatToDoNext(t *testing.T) {
 		"may not":        {&api.Error{Code: api.CodeUnauthorized, Message: "Unauthorized", Data: "role operator"}, []string{"-32002", "role operator", "do not repeat"}},
 		"not registered": {&api.Error{Code: api.CodeNotRegistered, Message: "Instance not registered"}, []string{"-32003", "system_register"}},
 		"not found":      {&api.Error{Code: api.CodeNotFound, Message: "Not found"}, []string{"-32004", "task_list"}},
-		"not the owner":  {conflict("NOT_OWNER"), []string{"-32005", `"assignedTo":"w2"`, "stop the work"}},
+		"not the owner":  {conflict("NOT_OWNER"), []string{"-32005", `"assignedTo":"w2"`, "drop the work", "task_get"}},
 		"flush":          {conflict("FLUSH_IN_PROGRESS"), []string{"register again"}},
 		"a new reason":   {conflict("SOMETHING_NEW"), []string{"SOMETHING_NEW", "data contains the reason"}},
 		"Redis is gone":  {api.Internal(api.RedisUnavailable), []string{"Redis unavailable", "nothing has changed"}},
