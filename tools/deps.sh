@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go and does not find: redis-server (or
 # valkey-server), the PostgreSQL server's binaries, pgbouncer, a C compiler for the race
-# detector, and Node.js with npm for the conformance suite of MCP. The tests start servers of their own on private ports, so nothing here
+# detector, and Node.js with npm for the conformance suite and the clients of MCP. The tests start servers of their own on private ports, so nothing here
 # is left running, and a service that already runs is left alone.
 set -euo pipefail
 
@@ -29,7 +29,7 @@ has_cc() {
   command -v "$cc" >/dev/null
 }
 
-# npm installs the conformance suite, and with it the Node.js that runs it.
+# npm installs the conformance suite and the clients, and with them the Node.js that runs them.
 has_node() {
   local version
   command -v npm >/dev/null && version=$(node --version 2>/dev/null) || return 1

@@ -1,0 +1,135 @@
+// Package nodetest runs the programs of others that the tests use and that are written for Node.js:
+// the public conformance suite of MCP, the official MCP clients for TypeScript, and a tokenizer.
+// Only tests import it.
+//
+// package.json and package-lock.json pin all versions. The first test that needs a program installs
+// them all with npm into the user's cache, where later runs find them. Without npm, or if the first
+// run cannot reach the registry, the test fails and says why.
+package nodetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+//go:embed package.json package-lock.json client.mjs
+var files embed.FS
+
+const (
+	// oldestNode is the Node.js version that the programs require if the registry has no Node.js to
+	// install with them.
+	oldestNode = 22
+	// installTime allows for about 130 packages over a slow connection.
+	installTime = 4 * time.Minute
+)
+
+// Programs are the installed programs.
+type Programs struct {
+	// Folder contains node_modules.
+	Folder string
+	// Node is the Node.js that runs the programs: the one that was installed with them, else the
+	// machine's own.
+	Node string
+}
+
+// installing keeps two tests of one package from installing at once.
+var installing sync.Mutex
+
+// Install returns the programs, and installs them if this is the first run.
+func Install(t testing.TB) Programs {
+	t.Helper()
+	installing.Lock()
+	defer installing.Unlock()
+	if _, err := exec.LookPath("npm"); err != nil {
+		t.Fatal("npm is missing, which installs the conformance suite and the TypeScript clients of MCP: `make deps` installs it, else https://nodejs.org")
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatalf("no folder for the programs of Node.js: %v", err)
+	}
+	digest := sha256.New()
+	entries, err := files.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string][]byte{}
+	for _, e := range entries {
+		if texts[e.Name()], err = files.ReadFile(e.Name()); err != nil {
+			t.Fatal(err)
+		}
+		digest.Write(texts[e.Name()])
+	}
+	folder := filepath.Join(cache, "claudebench", "node-"+hex.EncodeToString(digest.Sum(nil))[:16])
+	if _, err := os.Stat(folder); err != nil {
+		install(t, texts, folder)
+	}
+	return Programs{folder, node(t, folder)}
+}
+
+// install installs the programs into a folder that does not exist. It uses another name first: a
+// folder with the final name is complete, even if two test binaries install at once.
+func install(t testing.TB, texts map[string][]byte, folder string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(folder), 0o755); err != nil { //nolint:gosec // a cache holds no secrets
+		t.Fatal(err)
+	}
+	fresh, err := os.MkdirTemp(filepath.Dir(folder), "installing-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(fresh) })
+	for name, text := range texts {
+		if err := os.WriteFile(filepath.Join(fresh, name), text, 0o644); err != nil { //nolint:gosec // likewise
+			t.Fatal(err)
+		}
+	}
+	if out, err := run(t, installTime, fresh, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"); err != nil {
+		t.Fatalf("npm ci could not install the programs (the first run needs the npm registry): %v\n%s", err, out)
+	}
+	if err := os.Rename(fresh, folder); err != nil && !errors.Is(err, fs.ErrExist) {
+		if _, missing := os.Stat(folder); missing != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func node(t testing.TB, folder string) string {
+	t.Helper()
+	if found, _ := filepath.Glob(filepath.Join(folder, "node_modules", "node-*", "bin", "node")); len(found) > 0 {
+		return found[0]
+	}
+	out, err := run(t, time.Minute, "", "node", "--version")
+	major, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(string(out)), "v"), ".")
+	if n, bad := strconv.Atoi(major); err != nil || bad != nil || n < oldestNode {
+		t.Fatalf("node is %s: the tests of MCP need Node.js %d or newer, see https://nodejs.org", bytes.TrimSpace(out), oldestNode)
+	}
+	return "node"
+}
+
+// Run runs a JavaScript file in Folder and returns its output. Its error is that of the process.
+func (p Programs) Run(t testing.TB, atMost time.Duration, file string, args ...string) ([]byte, error) {
+	t.Helper()
+	return run(t, atMost, p.Folder, p.Node, append([]string{file}, args...)...)
+}
+
+func run(t testing.TB, atMost time.Duration, folder, program string, args ...string) ([]byte, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), atMost)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = folder
+	return cmd.CombinedOutput()
+}
