@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go and does not find: redis-server (or
 # valkey-server), the PostgreSQL server's binaries, pgbouncer, a C compiler for the race
-# detector, and Node.js with npm for the conformance suite and the clients of MCP. The tests start servers of their own on private ports, so nothing here
-# is left running, and a service that already runs is left alone.
+# detector, and Node.js with npm for the conformance suite and the clients of MCP, and for
+# Claude Code. The tests start servers of their own on private ports, so nothing here is left
+# running, and a service that already runs is left alone.
 set -euo pipefail
 
 has_redis() { command -v redis-server >/dev/null || command -v valkey-server >/dev/null; }
@@ -29,7 +30,8 @@ has_cc() {
   command -v "$cc" >/dev/null
 }
 
-# npm installs the conformance suite and the clients, and with them the Node.js that runs them.
+# npm installs the conformance suite and the clients, and with them the Node.js that runs them,
+# and Claude Code, which brings its own.
 has_node() {
   local version
   command -v npm >/dev/null && version=$(node --version 2>/dev/null) || return 1
