@@ -66,7 +66,7 @@ func history(ctx context.Context, st *stack, namespace string) (int64, error) {
 	if err := pipeline(ctx, st, 1, func(b []byte, _ int) []byte { return append(b, register...) }); err != nil {
 		return 0, err
 	}
-	claim, err := prepare("claim_task", "", "0", "", "", worker, "1", "")
+	claim, err := prepare("claim_task", "", "0", "", "", worker, "1", "", "0")
 	if err != nil {
 		return 0, err
 	}

@@ -32,6 +32,7 @@ import (
 	"github.com/claudebench/claudebench/internal/readiness"
 	"github.com/claudebench/claudebench/internal/reassign"
 	"github.com/claudebench/claudebench/internal/taskview"
+	"github.com/claudebench/claudebench/internal/waiting"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -89,6 +90,7 @@ type Coordinator struct {
 	scripts  lua.Scripts
 	circuits *breaker.Reporter
 	flusher  *flush.Flusher
+	waiting  *waiting.Hub
 	tick     reassign.SweepOptions
 	sweeper  *reassign.Reassigner
 	probe    *readiness.Probe
@@ -123,12 +125,13 @@ func New(o Options) (*Coordinator, error) {
 	c.flusher = flush.New(flush.Options{
 		Scripts: c.scripts, Prefix: o.Keys.Prefix(), Rows: o.Rows, InstanceTTL: o.InstanceTTL, Name: o.Name, Logger: o.Logger, Dies: o.FlushDies,
 	})
+	c.waiting = waiting.New(waiting.Options{Scripts: c.scripts, Client: o.Runner.Client(), Wakeups: o.Keys.Wakeups()})
 	var err error
 	c.list, err = methods(system.Options{
 		Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
 		Writable: c.probe.Writable,
 		Started:  time.Now(), Logger: o.Logger,
-	}, task.Options{View: o.Tasks, Shares: taskview.NewShares(), Retention: o.TaskRetention})
+	}, task.Options{View: o.Tasks, Shares: taskview.NewShares(), Retention: o.TaskRetention, Waiting: c.waiting})
 	if err != nil {
 		return nil, err
 	}
@@ -192,9 +195,16 @@ func (c *Coordinator) MCPStats() callstats.Stats { return c.mcp.Snapshot("") }
 // at most once a second and returns within about a second.
 func (c *Coordinator) Writable(ctx context.Context) error { return c.probe.Writable(ctx) }
 
-// Stop ends the flushes in progress, which outlive their callers. It waits until each of them is
-// undone or left to another coordinator.
-func (c *Coordinator) Stop() { c.flusher.Stop() }
+// StopWaiting ends all calls that wait for something, as if their time were over. Later calls do not
+// wait.
+func (c *Coordinator) StopWaiting() { c.waiting.Stop() }
+
+// Stop ends the calls that wait, and the flushes in progress, which outlive their callers. It waits
+// until each flush is undone or left to another coordinator.
+func (c *Coordinator) Stop() {
+	c.waiting.Close()
+	c.flusher.Stop()
+}
 
 // Sweep is one tick of the monitor. It declares instances dead that have been silent for the
 // instance TTL, requeues the tasks of lost instances, and assigns waiting tasks to live workers. It
@@ -233,7 +243,8 @@ func (c *Coordinator) Call(ctx context.Context, request api.Request) (json.RawMe
 	if c.tracer != nil {
 		perform = c.performTraced
 	}
-	result, failed := perform(ctx, m, request)
+	result, waited, failed := perform(ctx, m, request)
+	began = began.Add(waited)
 	outcome := failed.Outcome()
 	m.Stats.Record(began, outcome)
 	if request.MCP {
@@ -242,21 +253,21 @@ func (c *Coordinator) Call(ctx context.Context, request api.Request) (json.RawMe
 	return result, failed
 }
 
-// perform authorizes and runs one command.
-func (c *Coordinator) perform(ctx context.Context, m *command.Method, request api.Request) (json.RawMessage, *api.Error) {
-	ctx, cancel := context.WithDeadlineCause(ctx, request.Received.Add(m.Timeout), command.ErrTimeout)
-	defer cancel()
+// perform authorizes and runs one command. waited is the time in which it only waited, because its
+// params asked for it.
+func (c *Coordinator) perform(ctx context.Context, m *command.Method, request api.Request) (result json.RawMessage, waited time.Duration, failed *api.Error) {
 	token, failed := c.authorize(request, m)
 	if failed != nil {
-		return nil, failed
+		return nil, 0, failed
 	}
-	result, err := m.Run(ctx, command.NewCall(request, m, token, c.scripts))
+	call := command.NewCall(request, m, token, c.scripts)
+	result, err := m.Run(ctx, call)
 	if err == nil {
-		return result, nil
+		return result, call.Waited(), nil
 	}
 	failed, known := command.APIError(err)
 	if !known {
 		c.logger.ErrorContext(ctx, "a command failed because of a bug in the coordinator; please report it", "method", request.Method, "error", err)
 	}
-	return nil, failed
+	return nil, call.Waited(), failed
 }

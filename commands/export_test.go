@@ -10,5 +10,6 @@ import (
 
 // Perform runs a command as Call does if traces are disabled.
 func (c *Coordinator) Perform(ctx context.Context, m *command.Method, request api.Request) (json.RawMessage, error) {
-	return c.perform(ctx, m, request)
+	result, _, failed := c.perform(ctx, m, request)
+	return result, failed
 }

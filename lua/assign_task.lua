@@ -6,6 +6,7 @@
 --- @include "lib/assign"
 --- @include "lib/settle"
 --- @include "lib/task_ownership"
+--- @include "lib/wakeups"
 -- Assigns a waiting task to the given instance, however many tasks the instance already holds. The
 -- instance must have every role that the task requires.
 --
@@ -37,6 +38,7 @@ if refused then return refused end
 if not fits(role_table(roles), t.roleset) then return conflict('ROLES_MISSING', '"roles":' .. t.roleset) end
 
 assign(t, instance, 'requested')
+wake_instance(instance)
 redis.call('ZREM', waiting_queue(t.roleset), id)
 settle(instance)
 return '{"taskId":"' .. t.id .. '","instanceId":' .. quote(instance) .. ',"assignedAt":"' .. at .. '"}'

@@ -3,6 +3,7 @@
 --- @include "lib/best_waiting"
 --- @include "lib/assign"
 --- @include "lib/settle"
+--- @include "lib/wakeups"
 -- Assigns waiting tasks to workers that have room, to one worker or evenly to all. The least loaded
 -- worker gets the next task, which is the best waiting one that it may take. One call assigns at
 -- most 25 tasks.
@@ -65,6 +66,8 @@ while assigned < most and #candidates > 0 do
   if found then
     local t = read_task(found[1])
     assign(t, worker.id, reason)
+    wake_instance(worker.id)
+    wake_workers(t.roleset) -- others may take it until the worker claims it
     redis.call('ZREM', found[3], t.id)
     redis.call('ZADD', prefix .. 'queue:auto:' .. worker.id, int(found[2]), t.id)
     assigned = assigned + 1

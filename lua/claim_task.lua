@@ -11,10 +11,10 @@
 --- @include "lib/settle"
 --- @include "lib/ownership"
 --- @include "lib/registered"
--- Claims tasks for an instance, so that it works on them. It claims the tasks that are assigned to
--- the instance first, then the waiting ones with the highest priority. If there are none, it takes
--- one task that was auto-assigned to another instance and that the other instance has not claimed
--- yet.
+-- Claims tasks for an instance, so that it works on them. It claims the tasks that task.assign gave
+-- to the instance first, then those with the highest priority among the ones that were auto-assigned
+-- to it and the ones that wait. If there are none, it takes one task that was auto-assigned to
+-- another instance and that the other instance has not claimed yet.
 --- @lot 4
 --
 -- KEYS[1] log
@@ -26,14 +26,18 @@
 -- ARGV[6] worker   id of the instance
 -- ARGV[7] most     how many tasks to claim, 1 to 100
 -- ARGV[8] agent    name of the calling agent's token, '' if the caller may act for all
--- Returns the method's result: {claimed, taskId?, task?, tasks?}
+-- ARGV[9] waits    1 if the call goes on to wait when there is no task, else 0. Its claim of nothing
+--                 is not remembered under its key
+-- Returns the method's result: {claimed, taskId?, task?, tasks?}. With waits, it is a list: the
+--         result, the instance's roles as JSON text ('' for an answer that is repeated) and TTL in
+--         ms, the role set of each claimed task
 -- Errors  RATE_LIMITED, NOT_REGISTERED, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS,
 --         IDEMPOTENCY_KEY_REUSED)
 -- Emits   task.claimed for each task; task.assigned (rebalanced) before it if the task was taken
 --         from another instance
 local subject, calls = ARGV[2], ARGV[3]
 local key, digest = ARGV[4], ARGV[5]
-local worker, most, agent = ARGV[6], tonumber(ARGV[7]), ARGV[8]
+local worker, most, agent, waits = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9] == '1'
 
 local refused = open_log()
 if refused then return refused end
@@ -72,7 +76,10 @@ end
 local kept
 kept, refused = recall(key, digest)
 if refused then return refused end
-if kept then return counted_answer(calls, is_whole(kept) and kept or claims_again(kept)) end
+if kept then
+  local again = counted_answer(calls, is_whole(kept) and kept or claims_again(kept))
+  return waits and { again, '', 0 } or again
+end
 
 local roles_text = registered(worker)
 if not roles_text then return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(worker) .. '}') end
@@ -88,21 +95,56 @@ local function take(t)
   bytes = bytes + #t.text + #(t.metadata or '')
 end
 
-local own = redis.call('ZRANGE', prefix .. 'queue:instance:' .. worker, 0, most - 1)
-for _, id in ipairs(own) do
-  if enough() then break end
-  take(read_pending_task(id))
-  withdraw(worker, id)
+local own, auto = prefix .. 'queue:instance:' .. worker, prefix .. 'queue:auto:' .. worker
+local assigned = redis.call('ZCARD', own)
+local auto_assigned = assigned > 0 and redis.call('ZCARD', auto) or 0
+
+-- take_given claims the tasks that task.assign gave to the instance. The tasks that were
+-- auto-assigned to it, at most maxTasks, are in the same queue.
+local function take_given()
+  local from, left = 0, assigned - auto_assigned
+  while left > 0 and not enough() do
+    local page = redis.call('ZRANGE', own, from, from + 99)
+    if not page[1] then return end
+    local scores = redis.call('ZMSCORE', auto, unpack(page))
+    for i, id in ipairs(page) do
+      if enough() then return end
+      if scores[i] then
+        from = from + 1
+      else
+        take(read_pending_task(id))
+        withdraw(worker, id)
+        left = left - 1
+      end
+    end
+  end
 end
 
+-- take_best claims the best tasks among those that were auto-assigned to the instance and those that
+-- wait.
+local function take_best(roles)
+  local mine = auto_assigned > 0 and redis.call('ZRANGE', auto, 0, most - #claimed - 1, 'WITHSCORES') or {}
+  local next_mine, next_found = 1, 1
+  local found = best_waiting(roles, most - #claimed)
+  while not enough() and (mine[next_mine] or found[next_found]) do
+    local other = found[next_found]
+    if not other or mine[next_mine] and tonumber(mine[next_mine + 1]) < other[2] then
+      take(read_pending_task(mine[next_mine]))
+      withdraw(worker, mine[next_mine])
+      next_mine = next_mine + 2
+    else
+      take(read_pending_task(other[1]))
+      dequeue(other[3], other[1])
+      next_found = next_found + 1
+    end
+  end
+end
+
+if assigned > auto_assigned then take_given() end
 local roles
 if not enough() then
   roles = role_table(roles_text)
-  for _, found in ipairs(best_waiting(roles, most - #claimed)) do
-    if enough() then break end
-    take(read_pending_task(found[1]))
-    dequeue(found[3], found[1])
-  end
+  take_best(roles)
 end
 
 -- steal takes an auto-assigned task from another instance and claims it. It looks at the ten
@@ -128,11 +170,15 @@ if #claimed == 0 then claimed[1] = steal() end
 
 if claimed[1] then settle_later(worker) end
 sign_of_life(worker)
-if key ~= '' then
+if key ~= '' and not (waits and not claimed[1]) then
   local firsts = {}
   for i, t in ipairs(claimed) do
     firsts[i] = '{"id":"' .. t.id .. '","attempt":' .. t.attempt .. ',"updatedAt":"' .. t.updatedAt .. '"}'
   end
   remember(key, digest, '{"claimed":' .. tostring(claimed[1] ~= nil) .. ',"tasks":[' .. table.concat(firsts, ',') .. ']}')
 end
-return counted_answer(calls, claims(claimed))
+local answer = counted_answer(calls, claims(claimed))
+if not waits then return answer end
+local reply = { answer, roles_text, tonumber(registration(worker)[4] or fleet_ttl or 0) }
+for i, t in ipairs(claimed) do reply[i + 3] = t.roleset or '' end
+return reply

@@ -1,5 +1,6 @@
 --- @include "lib/log"
 --- @include "lib/flush"
+--- @include "lib/wakeups"
 -- Ends a flush after its keys are deleted. The log starts again with the event system.flushed,
 -- whose seq continues the count, and the fence is lifted. A repeated call returns the same result.
 --
@@ -40,4 +41,5 @@ ended[#ended + 1] = int(clock)
 redis.call('HSET', KEYS[1], 'base', n, 'flushed', id, 'flushedKeys', keys, 'flushedTasks', tasks, 'flushedAt', at,
   'flushes', table.concat(ended, ' '))
 lift()
+wake('all')
 return { keys, tasks, at }

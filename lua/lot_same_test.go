@@ -78,7 +78,7 @@ func (p *player) play() {
 			creates = append(creates, []any{
 				pick([]string{"create:a", "create:b"}), "100", once, "d", fmt.Sprintf("text/%d.%d", round, n), p.rng.IntN(4) * 25, metadata, set, "", "",
 			})
-			claims = append(claims, []any{pick([]string{"claim:a", "claim:b"}), "100", "", "d", pick(workers), 1 + p.rng.IntN(3), ""})
+			claims = append(claims, []any{pick([]string{"claim:a", "claim:b"}), "100", "", "d", pick(workers), 1 + p.rng.IntN(3), "", "0"})
 			beats = append(beats, []any{"heartbeat:x", "200", pick(workers), 600_000, ""})
 		}
 		p.send("create_task", creates...)

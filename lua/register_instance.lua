@@ -7,6 +7,7 @@
 --- @include "lib/fit"
 --- @include "lib/settle"
 --- @include "lib/renewal"
+--- @include "lib/wakeups"
 -- Registers an instance, for the first time or again. If there is no leader, the instance becomes
 -- the leader. The registration is refused if another token has registered the same id and that
 -- instance still exists.
@@ -97,4 +98,5 @@ elseif lease_state == 'own' then
 end
 settle(id)
 redis.call('HSET', key, 'status', 'ACTIVE')
+wake_instance(id)
 return { registered, set_aside }

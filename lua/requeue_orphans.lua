@@ -4,6 +4,7 @@
 --- @include "lib/unassign"
 --- @include "lib/fit"
 --- @include "lib/settle"
+--- @include "lib/wakeups"
 -- Puts the tasks of orphan queues back into queues, the oldest orphan queue first, at most 25 tasks
 -- a call. An orphan queue holds the tasks of an instance that left or died, or that registered
 -- again with another session or without some of its roles.
@@ -45,6 +46,7 @@ for _, id in ipairs(redis.call('ZRANGE', orphans, 0, most - 1)) do
     local was_auto = redis.call('ZSCORE', auto, id) or older_auto and redis.call('ZSCORE', older_auto, id)
     if roles and fits(roles, t.roleset) and not was_auto then
       assign(t, origin.instanceId, origin.reason, origin.context)
+      wake_instance(origin.instanceId)
     else
       unassign(t, origin.reason, origin.context)
     end

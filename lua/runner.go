@@ -56,6 +56,9 @@ type Runner struct {
 // NewRunner returns a Runner on a client.
 func NewRunner(client redis.UniversalClient) *Runner { return &Runner{client: client, doubt: true} }
 
+// Client returns the client that the scripts run on.
+func (r *Runner) Client() redis.UniversalClient { return r.client }
+
 type callState int
 
 const (

@@ -88,6 +88,7 @@ if regroup and not t.completedAt then
   if not t.assignedTo then
     redis.call('ZREM', waiting_queue(t.roleset), id)
     redis.call('ZADD', waiting_queue(roleset), score(t.priority, id), id)
+    wake_workers(roleset)
   end
   release_roleset(t.roleset)
   hold_roleset(roleset, agent)

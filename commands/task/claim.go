@@ -3,14 +3,18 @@ package task
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/params"
+	"github.com/claudebench/claudebench/internal/waiting"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -18,6 +22,7 @@ type claimTaskArgs struct {
 	Key, Digest, Worker string
 	Most                int
 	Agent               string
+	Waits               bool
 }
 
 const (
@@ -26,6 +31,11 @@ const (
 	// maxClaimedInLot is the maximum number of tasks that a call may claim if it shares an EVALSHA
 	// with other calls. Larger claims have an EVALSHA of their own.
 	maxClaimedInLot = 10
+	// maxWait is the longest waitMs.
+	maxWait = 60_000
+	// maxWaitingInBatches is the maximum number of calls in JSON-RPC batches that wait at once, so
+	// that other batches keep goroutines. Further ones do not wait.
+	maxWaitingInBatches = 1024
 )
 
 var (
@@ -33,10 +43,11 @@ var (
 	claimManyTasks = claimTask.Alone()
 )
 
-func claimMethod() (*command.Method, error) {
+func (o Options) claimMethod() (*command.Method, error) {
+	batched := semaphore.NewWeighted(maxWaitingInBatches)
 	return command.New[api.ClaimTaskParams, api.ClaimTaskResult](command.Spec{
 		Name: "task.claim",
-		Description: "Take tasks to work on: those assigned to the worker first, then the queue's best. Pass the attempt of each " +
+		Description: "Take tasks to work on: those assigned to it first, then the best ones. waitMs waits for one. Pass the attempt of each " +
 			"task to task.complete; it proves the ownership.",
 		Limit:       6000,
 		Timeout:     5 * time.Second,
@@ -46,6 +57,7 @@ func claimMethod() (*command.Method, error) {
 		LongAnswers: true,
 		Refine: func(p map[string]*jsonschema.Schema) {
 			p["maxTasks"].Minimum, p["maxTasks"].Maximum = new(1.0), new(float64(maxClaimed))
+			p["waitMs"].Minimum, p["waitMs"].Maximum = new(0.0), new(float64(maxWait))
 			params.IdempotencyKey(p["idempotencyKey"])
 		},
 	}, func(ctx context.Context, c *command.Call, p *api.ClaimTaskParams) (json.RawMessage, error) {
@@ -62,8 +74,74 @@ func claimMethod() (*command.Method, error) {
 		if most > maxClaimedInLot {
 			script = claimManyTasks
 		}
-		return command.Decide(ctx, c, script, worker, claimTaskArgs{
-			Key: key, Digest: digest, Worker: worker, Most: most, Agent: c.Agent(),
-		})
+		args := claimTaskArgs{Key: key, Digest: digest, Worker: worker, Most: most, Agent: c.Agent()}
+		if p.Waits() == 0 {
+			return command.Decide(ctx, c, script, worker, args)
+		}
+		if c.Batched {
+			if !batched.TryAcquire(1) {
+				return c.Guard(ctx, func() (json.RawMessage, error) { return command.Decide(ctx, c, script, worker, args) })
+			}
+			defer batched.Release(1)
+		}
+		return o.waitForTask(ctx, c, script, p.Waits(), args)
 	})
+}
+
+// waitForTask claims tasks as soon as there is one, within a time that begins when the request
+// arrived.
+func (o Options) waitForTask(ctx context.Context, c *command.Call, script lua.Bound[claimTaskArgs], wait time.Duration, args claimTaskArgs) (json.RawMessage, error) {
+	began := time.Now()
+	working := time.Duration(0)
+	attempt := func(ctx context.Context, args claimTaskArgs) (reply any, err error) {
+		ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout(), command.ErrTimeout)
+		defer cancel()
+		attempted := time.Now()
+		defer func() { working += time.Since(attempted) }()
+		_, err = c.Guard(ctx, func() (json.RawMessage, error) {
+			reply, err = command.Run(ctx, c, script, args.Worker, args)
+			return nil, err
+		})
+		return reply, err
+	}
+	waits := args
+	waits.Waits = true
+	reply, err := o.Waiting.Claim(ctx, args.Worker, c.Received.Add(wait), func(ctx context.Context) (waiting.Reply, error) {
+		reply, err := attempt(ctx, waits)
+		if err != nil {
+			return waiting.Reply{}, err
+		}
+		return claimReply(reply)
+	})
+	defer func() { c.Wait(time.Since(began) - working) }()
+	if err != nil || reply.Final || args.Key == "" {
+		return reply.Result, err
+	}
+	// The answer is kept for the idempotency key, so the script must make it.
+	last, err := attempt(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	text, _ := last.(string)
+	return json.RawMessage(text), nil
+}
+
+// claimReply reads the reply of an attempt that waits.
+func claimReply(reply any) (waiting.Reply, error) {
+	values, ok := reply.([]any)
+	if !ok || len(values) < 3 {
+		return waiting.Reply{}, fmt.Errorf("claim_task returned %T, not a list", reply)
+	}
+	result, _ := values[0].(string)
+	r := waiting.Reply{
+		Result: json.RawMessage(result), Final: strings.HasPrefix(result, `{"claimed":true`),
+		TTL: time.Duration(lua.Integer(values[2])) * time.Millisecond, Sets: make([]string, 0, len(values)-3),
+	}
+	r.Roles, _ = values[1].(string)
+	r.Final = r.Final || r.Roles == ""
+	for _, set := range values[3:] {
+		text, _ := set.(string)
+		r.Sets = append(r.Sets, text)
+	}
+	return r, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/taskview"
+	"github.com/claudebench/claudebench/internal/waiting"
 )
 
 // Options configure the methods.
@@ -20,6 +21,8 @@ type Options struct {
 	Shares *taskview.Shares
 	// Retention is how long a finished task stays in Redis.
 	Retention time.Duration
+	// Waiting keeps claims open that wait for a task.
+	Waiting *waiting.Hub
 }
 
 // Methods returns the methods of the domain task, in the order in which they are documented.
@@ -38,7 +41,7 @@ func Methods(o Options) ([]*command.Method, error) {
 		o.updateMethod,
 		assignMethod,
 		unassignMethod,
-		claimMethod,
+		o.claimMethod,
 		command.Made(complete),
 		func() (*command.Method, error) { return o.completeManyMethod(complete) },
 		o.listMethod,

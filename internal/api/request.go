@@ -22,6 +22,8 @@ type Request struct {
 	Trace string
 	// MCP reports whether the call came over MCP. Metrics also count such calls separately.
 	MCP bool
+	// Batched is set if the call is one of several in a JSON-RPC batch.
+	Batched bool
 	// Received is when the request arrived; the method's timeout starts then. Zero means now.
 	Received time.Time
 }

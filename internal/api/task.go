@@ -1,5 +1,7 @@
 package api
 
+import "time"
+
 // CreateTaskParams are the params of task.create.
 type CreateTaskParams struct {
 	Text           string `json:"text" jsonschema:"the work to do"`
@@ -56,7 +58,16 @@ type UnassignTaskResult struct {
 type ClaimTaskParams struct {
 	WorkerID       ID     `json:"workerId" jsonschema:"the instance that will do the work"`
 	MaxTasks       *int   `json:"maxTasks,omitempty" jsonschema:"the maximum number of tasks to claim; default 1. The call claims no further task once the text and metadata of its tasks exceed 4 MiB"`
+	WaitMs         *int   `json:"waitMs,omitempty" jsonschema:"if there is no task, how long the call waits for one, in ms; default 0. The call returns as soon as there is one. Meanwhile the worker stays registered"`
 	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
+}
+
+// Waits returns how long the call waits for a task.
+func (p *ClaimTaskParams) Waits() time.Duration {
+	if p.WaitMs == nil {
+		return 0
+	}
+	return time.Duration(*p.WaitMs) * time.Millisecond
 }
 
 // ClaimTaskResult is the result of task.claim. Tasks is set only if the call asks for more than one

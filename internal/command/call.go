@@ -23,12 +23,19 @@ type Call struct {
 	scripts lua.Scripts
 	late    bool // most of the method's time was over before the call began
 	counted bool // a script has counted it for the rate limit
+	waited  time.Duration
 }
 
 // NewCall returns a Call of a method.
 func NewCall(r api.Request, m *Method, token api.Token, scripts lua.Scripts) *Call {
 	return &Call{Request: r, method: m, token: token, scripts: scripts, late: time.Since(r.Received) > m.Timeout/2}
 }
+
+// Wait notes that the call did nothing but wait for a time. Statistics leave that time out.
+func (c *Call) Wait(d time.Duration) { c.waited += d }
+
+// Waited returns how long the call did nothing but wait.
+func (c *Call) Waited() time.Duration { return c.waited }
 
 // Limit returns the method's rate limit in calls a minute; 0 is no limit.
 func (c *Call) Limit() int { return c.method.Limit }

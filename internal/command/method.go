@@ -40,7 +40,8 @@ type Method struct {
 	// LongAnswers is set if a short call that changes something returns whole tasks. The bytes of
 	// such answers have the same limit as the bytes of params, counted apart.
 	LongAnswers bool
-	// Timeout limits the duration of a call.
+	// Timeout limits the duration of a call, besides the time that it waits because its params ask
+	// for it.
 	Timeout time.Duration
 	// Breaker configures the method's circuit breaker.
 	Breaker breaker.Setting
@@ -130,14 +131,32 @@ func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMess
 			if err != nil {
 				return nil, err
 			}
-			result, err := c.method.Circuit.Do(func() (json.RawMessage, error) { return handle(ctx, c, p) },
-				func(err error) error { return c.sign(ctx, err) })
-			if errors.Is(err, breaker.ErrOpen) {
-				return nil, api.Internal(api.CircuitBreakerOpen)
+			timeout := c.method.Timeout
+			if w, ok := any(p).(Waiter); ok && w.Waits() > 0 {
+				ctx, cancel := context.WithDeadlineCause(ctx, c.Received.Add(timeout+w.Waits()), ErrTimeout)
+				defer cancel()
+				return handle(ctx, c, p)
 			}
-			return result, err
+			ctx, cancel := context.WithDeadlineCause(ctx, c.Received.Add(timeout), ErrTimeout)
+			defer cancel()
+			return c.Guard(ctx, func() (json.RawMessage, error) { return handle(ctx, c, p) })
 		},
 	}, nil
+}
+
+// Waiter is implemented by params that can ask a call to wait. Waits returns for how long, beyond
+// the method's timeout. The handler of a call that waits guards each of its attempts itself
+// (Call.Guard), so that the time between them says nothing about the infrastructure.
+type Waiter interface{ Waits() time.Duration }
+
+// Guard runs a part of a call if the method's circuit breaker lets it pass, and tells the breaker
+// the outcome.
+func (c *Call) Guard(ctx context.Context, run func() (json.RawMessage, error)) (json.RawMessage, error) {
+	result, err := c.method.Circuit.Do(run, func(err error) error { return c.sign(ctx, err) })
+	if errors.Is(err, breaker.ErrOpen) {
+		return nil, api.Internal(api.CircuitBreakerOpen)
+	}
+	return result, err
 }
 
 // alsoRequired names the params that the call must have beside those of the schema.

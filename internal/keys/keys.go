@@ -134,6 +134,9 @@ func (s Space) Orphaned() string { return "cb:" + s.tag + "queue:orphaned" }
 // Orphans is one such queue. seq is that of the event that orphaned it.
 func (s Space) Orphans(seq string) string { return "cb:" + s.tag + "queue:orphans:" + seq }
 
+// Wakeups is the stream of wake-ups for calls of task.claim that wait.
+func (s Space) Wakeups() string { return "cb:" + s.tag + "queue:wakeups" }
+
 // Batch is one of a batch's keys. part is lock, processor, progress or status.
 func (s Space) Batch(id, part string) string { return "cb:" + s.tag + "batch:" + id + ":" + part }
 

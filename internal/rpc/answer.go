@@ -51,6 +51,7 @@ func (h *handler) run(ctx context.Context, calls []call, from api.Request, room 
 		h.call(ctx, &calls[0], from, room)
 		return
 	}
+	from.Batched = true
 	var next atomic.Int64
 	work := func() {
 		for i := next.Add(1); i <= int64(len(calls)); i = next.Add(1) {

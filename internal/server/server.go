@@ -93,6 +93,7 @@ type Server struct {
 	fleet       *fleet.Member
 	runner      *projections.Runner
 	stop        context.CancelFunc // stops the background work
+	stopWaiting func()             // ends the calls that wait
 	endWork     func()             // stops what continues without its caller: a flush
 	running     sync.WaitGroup
 	failed      chan error
@@ -180,7 +181,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	if err != nil {
 		return nil, nil, err
 	}
-	s.endWork = coordinator.Stop
+	s.stopWaiting, s.endWork = coordinator.StopWaiting, coordinator.Stop
 	if err := s.checkCommands(ctx, cfg, coordinator); err != nil {
 		return nil, nil, err
 	}
@@ -261,6 +262,7 @@ func (s *Server) Failed() <-chan error { return s.failed }
 // the log up to that point, for a limited time. Then it stops the background work.
 func (s *Server) Stop(ctx context.Context) error {
 	close(s.draining)
+	s.stopWaiting()
 	ctx, cancel := context.WithTimeout(ctx, drainPatience)
 	defer cancel()
 	stopped := make(chan struct{})

@@ -3,6 +3,7 @@
 --- @include "lib/queue"
 --- @include "lib/queue_writes"
 --- @include "lib/rolesets"
+--- @include "lib/wakeups"
 -- created_object returns the task object of a task as it was created.
 local function created_object(id, created_at, text, priority, metadata)
   return '{"id":"' .. id .. '","text":' .. quote(text) .. ',"status":"pending","priority":' .. priority
@@ -29,5 +30,6 @@ local function create(text, priority, metadata, roleset, creator, agent)
   enqueue(waiting_queue(roleset), position, id)
   enqueue(prefix .. 'queue:open', position, id)
   hold_roleset(roleset, agent)
+  wake_workers(roleset)
   return object, id
 end

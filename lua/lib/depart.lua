@@ -3,6 +3,7 @@
 --- @include "lib/leader"
 --- @include "lib/orphan"
 --- @include "lib/failures"
+--- @include "lib/wakeups"
 -- held counts the tasks that are assigned to an instance or claimed by it.
 local function held(id)
   return redis.call('ZCARD', prefix .. 'queue:instance:' .. id) + redis.call('ZCARD', prefix .. 'queue:active:' .. id)
@@ -24,4 +25,5 @@ local function depart(id, reason)
   redis.call('PEXPIRE', prefix .. 'health:gossip:' .. id, 86400000) -- a day
   if reason == 'instance_failed' then note_failure(id) end
   resign(id)
+  wake_instance(id)
 end
