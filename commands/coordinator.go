@@ -125,7 +125,7 @@ func New(o Options) (*Coordinator, error) {
 	c.flusher = flush.New(flush.Options{
 		Scripts: c.scripts, Prefix: o.Keys.Prefix(), Rows: o.Rows, InstanceTTL: o.InstanceTTL, Name: o.Name, Logger: o.Logger, Dies: o.FlushDies,
 	})
-	c.waiting = waiting.New(waiting.Options{Scripts: c.scripts, Client: o.Runner.Client(), Wakeups: o.Keys.Wakeups()})
+	c.waiting = waiting.New(waiting.Options{Scripts: c.scripts, Runner: o.Runner, Wakeups: o.Keys.Wakeups()})
 	var err error
 	c.list, err = methods(system.Options{
 		Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,

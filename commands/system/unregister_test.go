@@ -17,7 +17,7 @@ func TestUnregister(t *testing.T) {
 		first := f.Create("first", "")
 		f.Register("w", `["worker","x"]`, `,"metadata":{"sessionId":"s"}`)
 		second, best := f.Create("second", ""), f.Create("best", `,"priority":90`)
-		if f.Claim("w") != first || f.Claim("w") != best {
+		if f.Claim("w") != best || f.Claim("w") != first {
 			t.Fatal("not claimed")
 		}
 		f.OK("task.assign", `{"taskId":%q,"instanceId":"w"}`, second)

@@ -159,6 +159,7 @@ func Everywhere(t *testing.T, o commands.Options, test func(t *testing.T, f *Fle
 			f := New(t, client(t), o)
 			f.Embedded = name == "embedded"
 			f.Unhurried()
+			defer func() { f.StopWaiting() }()
 			test(t, f)
 			f.Verify()
 		})

@@ -101,12 +101,8 @@ func (h *Hub) lookAll() {
 
 // lookSome is lookAll for a few groups, in turn.
 func (h *Hub) lookSome(most int) {
-	if len(h.groups) <= most {
-		h.lookAll()
-		return
-	}
 	all := slices.Sorted(maps.Keys(h.groups))
-	for range most {
+	for range min(most, len(all)) {
 		h.rotation++
 		h.deliver(wakeup{forRoles, all[h.rotation%len(all)]})
 	}

@@ -5,11 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/claudebench/claudebench/lua"
 )
@@ -17,10 +14,9 @@ import (
 // Options configure a Hub.
 type Options struct {
 	Scripts lua.Scripts
-	// Client reads the stream of wake-ups, whose key is Wakeups.
-	Client  redis.UniversalClient
+	// Runner has the client that reads the stream of wake-ups, whose key is Wakeups.
+	Runner  *lua.Runner
 	Wakeups string
-	Logger  *slog.Logger
 }
 
 // Hub holds the waiting calls of a coordinator. It is safe for concurrent use.
@@ -37,7 +33,8 @@ type Hub struct {
 	groups     map[string]*group     // by the instance's roles as JSON text
 	busy       *list.List            // of *call: those that attempt to claim
 	missed     bool                  // wake-ups may be missing
-	rotation   int                   // of the groups that look for tasks without a wake-up
+	looks      int                   // how many groups look for tasks at a tick without a wake-up
+	rotation   int                   // of these groups
 }
 
 // session is a time in which calls wait.
@@ -52,7 +49,7 @@ type session struct {
 func New(o Options) *Hub {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Hub{
-		options: o, ctx: ctx, stop: stop,
+		options: o, ctx: ctx, stop: stop, looks: looks,
 		all: map[*call]struct{}{}, byInstance: map[string]*list.List{}, groups: map[string]*group{}, busy: list.New(),
 	}
 }
@@ -75,11 +72,11 @@ func (h *Hub) Waiting() int {
 
 // Reply is the reply of an attempt to claim.
 type Reply struct {
-	Result  json.RawMessage // of the method
-	Final   bool          // the call ends with this result: it claimed a task, or repeats an answer
-	Roles   string        // of the instance, as JSON text
-	TTL     time.Duration // of the instance's registration
-	Sets    []string      // role set of each claimed task
+	Result json.RawMessage // of the method
+	Final  bool            // the call ends with this result: it claimed a task, or repeats an answer
+	Roles  string          // of the instance, as JSON text
+	TTL    time.Duration   // of the instance's registration
+	Sets   []string        // role set of each claimed task
 }
 
 // Attempt makes one attempt to claim tasks.

@@ -22,7 +22,7 @@ const (
 	keepUnused = 30
 	// renewedAtOnce is the maximum number of registrations that one script renews, in about 2 ms.
 	renewedAtOnce = 200
-	// looks is the maximum number of groups that look for tasks at a tick without a wake-up.
+	// looks is how many groups look for tasks at a tick without a wake-up.
 	looks = 4
 	// block is how long Redis holds a read of the stream open.
 	block = time.Second
@@ -104,7 +104,7 @@ func (h *Hub) tick(s *session) {
 		}
 		h.lookAll()
 	case s.seq != seq:
-		h.lookSome(looks)
+		h.lookSome(h.looks)
 	}
 }
 
@@ -190,7 +190,7 @@ func (h *Hub) follow(ctx context.Context, s *session) {
 		if after == "" { // Redis has not been there yet
 			after = "0-0"
 		}
-		streams, err := h.options.Client.XRead(ctx, &redis.XReadArgs{
+		streams, err := h.options.Runner.Client().XRead(ctx, &redis.XReadArgs{
 			Streams: []string{h.options.Wakeups, after}, Count: page, Block: block,
 		}).Result()
 		if err != nil && !errors.Is(err, redis.Nil) {
