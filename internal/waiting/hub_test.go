@@ -183,15 +183,18 @@ func flood(t *testing.T, b *bench, disturb func(context.Context)) {
 	working.Wait()
 }
 
-// work claims tasks until ctx ends. It often gives up early.
+// work claims tasks until ctx ends. After some tasks it gives a call up early, once: a worker that
+// came again and again would find a task without a wake-up.
 func (b *bench) work(ctx context.Context, h *waiting.Hub, worker string) {
 	for ctx.Err() == nil {
-		patience, cancel := ctx, context.CancelFunc(func() {})
 		if rand.IntN(4) == 0 {
-			patience, cancel = context.WithTimeout(ctx, time.Duration(1+rand.IntN(20))*time.Millisecond)
+			soon, cancel := context.WithTimeout(ctx, time.Duration(1+rand.IntN(20))*time.Millisecond)
+			_, _ = b.claim(soon, h, worker, time.Minute) // the tasks show what was claimed
+			cancel()
 		}
-		_, _ = b.claim(patience, h, worker, time.Minute) // the tasks show what was claimed
-		cancel()
+		for id := ""; id == "" && ctx.Err() == nil; {
+			id, _ = b.claim(ctx, h, worker, time.Minute)
+		}
 	}
 }
 
