@@ -114,17 +114,19 @@ func TestOneTaskMakesOneAttempt(t *testing.T) {
 // Whatever happens at the same time, a task that can be claimed reaches a call that may take it.
 func TestNoWakeupIsLost(t *testing.T) {
 	t.Parallel()
-	t.Run("undisturbed", func(t *testing.T) {
-		t.Parallel()
-		flood(t, newBench(t), func(context.Context) {})
-	})
+	for _, workersOfAKind := range []int{1, 3} {
+		t.Run(fmt.Sprint(4*workersOfAKind, " workers"), func(t *testing.T) {
+			t.Parallel()
+			flood(t, newBench(t), workersOfAKind, func(context.Context) {})
+		})
+	}
 	t.Run("connections cut", func(t *testing.T) {
 		t.Parallel()
 		own := testenv.OwnRedis(t, devstack.RedisOptions{})
 		b := &bench{Fleet: fleettest.New(t, fleettest.ClientOf(t, testenv.ClientOf(t, own)), commands.Options{})}
 		b.Unhurried()
 		killer := testenv.ClientOf(t, own)
-		flood(t, b, func(ctx context.Context) {
+		flood(t, b, 3, func(ctx context.Context) {
 			ticker := time.NewTicker(20 * time.Millisecond)
 			defer ticker.Stop()
 			for {
@@ -156,8 +158,8 @@ func cut(ctx context.Context, killer *redis.Client) {
 
 // flood creates tasks for different roles, some at a time, while workers with different roles wait
 // for them and some give up. Each task must be claimed within moments, by wake-ups alone.
-func flood(t *testing.T, b *bench, disturb func(context.Context)) {
-	const tasks, creators, workersOfAKind = 5000, 4, 10
+func flood(t *testing.T, b *bench, workersOfAKind int, disturb func(context.Context)) {
+	const tasks, creators = 5000, 4
 	ctx, cancel := context.WithCancel(t.Context())
 	hubs := []*waiting.Hub{b.hub(t), b.hub(t)}
 	var working, creating sync.WaitGroup
@@ -165,7 +167,7 @@ func flood(t *testing.T, b *bench, disturb func(context.Context)) {
 		for n := range workersOfAKind {
 			worker := fmt.Sprintf("w%d-%d", kind, n)
 			b.Register(worker, roles, `,"ttlMs":3600000`)
-			working.Go(func() { b.work(ctx, hubs[n%2], worker) })
+			working.Go(func() { b.work(ctx, hubs[(kind+n)%2], worker) })
 		}
 	}
 	working.Go(func() { disturb(ctx) })
