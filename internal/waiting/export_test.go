@@ -17,3 +17,14 @@ func (h *Hub) Idle() int {
 	}
 	return n
 }
+
+// Pending returns how many wake-ups arrived for attempts under way.
+func (h *Hub) Pending() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for c := range h.all {
+		n += len(c.pending)
+	}
+	return n
+}
