@@ -195,6 +195,9 @@ func (c *Coordinator) MCPStats() callstats.Stats { return c.mcp.Snapshot("") }
 // at most once a second and returns within about a second.
 func (c *Coordinator) Writable(ctx context.Context) error { return c.probe.Writable(ctx) }
 
+// Waiting returns how many calls wait for something: claims, for a task.
+func (c *Coordinator) Waiting() int { return c.waiting.Waiting() }
+
 // StopWaiting ends all calls that wait for something, as if their time were over. Later calls do not
 // wait.
 func (c *Coordinator) StopWaiting() { c.waiting.Stop() }

@@ -71,7 +71,7 @@ func TestClaimWaitsNoLongerThanAsked(t *testing.T) {
 		if result := f.OK("task.claim", `{"workerId":"w","waitMs":200,"idempotencyKey":"k"}`); string(result) != `{"claimed":false}` {
 			t.Errorf("repeated, it answered %s", result)
 		}
-		f.Refused(api.CodeInvalidParams, `"params.waitMs must be at most 60000"`, "task.claim", `{"workerId":"w","waitMs":60001}`)
+		f.Refused(api.CodeInvalidParams, `"waitMs parameter must be an integer from 0 to 60000"`, "task.claim", `{"workerId":"w","waitMs":60001}`)
 		f.Refused(api.CodeNotRegistered, `{"instanceId":"nobody"}`, "task.claim", `{"workerId":"nobody","waitMs":60000}`)
 	})
 }

@@ -24,6 +24,8 @@ var (
 		"Calls that this coordinator has completed, by method and outcome.", []string{"method", "outcome"}, nil)
 	durations = prometheus.NewDesc("claudebench_command_duration_seconds",
 		"Duration of the calls in this coordinator, whatever the outcome.", []string{"method"}, nil)
+	waiting = prometheus.NewDesc("claudebench_claims_waiting",
+		"Calls of task.claim that wait for a task at this coordinator.", nil, nil)
 	circuits = prometheus.NewDesc("claudebench_circuit_state",
 		"1 for the current state of the method's circuit breaker in this coordinator.", []string{"method", "state"}, nil)
 )
@@ -31,7 +33,7 @@ var (
 // callCollector collects the commands of this coordinator.
 type callCollector struct{ Commands }
 
-func (c callCollector) Describe(to chan<- *prometheus.Desc) { describe(to, calls, durations, circuits) }
+func (c callCollector) Describe(to chan<- *prometheus.Desc) { describe(to, calls, durations, circuits, waiting) }
 
 func (c callCollector) Collect(to chan<- prometheus.Metric) {
 	for _, s := range c.Stats() {
@@ -40,6 +42,7 @@ func (c callCollector) Collect(to chan<- prometheus.Metric) {
 		}
 		to <- prometheus.MustNewConstHistogram(durations, s.Latency.Count, s.Latency.Sum.Seconds(), cumulative(&s.Latency), s.Method)
 	}
+	to <- gauge(waiting, float64(c.Waiting()))
 	for _, m := range c.Methods() {
 		if m.Circuit == nil {
 			continue

@@ -48,6 +48,8 @@ type Sources struct {
 type Commands interface {
 	Methods() []*command.Method
 	Stats() []callstats.Stats
+	// Waiting returns how many claims wait for a task.
+	Waiting() int
 }
 
 // NewHandler returns the handler of /metrics. An error is a bug: two metrics have the same name.
