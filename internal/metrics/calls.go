@@ -33,7 +33,9 @@ var (
 // callCollector collects the commands of this coordinator.
 type callCollector struct{ Commands }
 
-func (c callCollector) Describe(to chan<- *prometheus.Desc) { describe(to, calls, durations, circuits, waiting) }
+func (c callCollector) Describe(to chan<- *prometheus.Desc) {
+	describe(to, calls, durations, circuits, waiting)
+}
 
 func (c callCollector) Collect(to chan<- prometheus.Metric) {
 	for _, s := range c.Stats() {
