@@ -1,0 +1,162 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
+)
+
+// call makes a call and returns its result.
+func call[R any](ctx context.Context, c *Client, method string, params any) (*R, error) {
+	result := new(R)
+	if err := c.Call(ctx, method, params, result); err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// Register calls system.register: it registers an instance, for the first time or again. To keep the
+// instance's tasks when it registers again, give Metadata a sessionId. A Worker does both.
+func (c *Client) Register(ctx context.Context, p RegisterParams) (*RegisterResult, error) {
+	return call[RegisterResult](ctx, c, "system.register", p)
+}
+
+// Heartbeat calls system.heartbeat: it renews an instance's registration. Alive is false if the
+// instance is not registered any more.
+func (c *Client) Heartbeat(ctx context.Context, instance ID) (*HeartbeatResult, error) {
+	return call[HeartbeatResult](ctx, c, "system.heartbeat", api.HeartbeatParams{InstanceID: instance})
+}
+
+// Unregister calls system.unregister. The instance's tasks return to their queues.
+func (c *Client) Unregister(ctx context.Context, p UnregisterParams) (*UnregisterResult, error) {
+	return call[UnregisterResult](ctx, c, "system.unregister", p)
+}
+
+// Health calls system.health: it reports what works.
+func (c *Client) Health(ctx context.Context) (*HealthResult, error) {
+	return call[HealthResult](ctx, c, "system.health", nil)
+}
+
+// CheckHealth calls system.check_health: it declares silent instances dead.
+func (c *Client) CheckHealth(ctx context.Context, p CheckHealthParams) (*CheckHealthResult, error) {
+	return call[CheckHealthResult](ctx, c, "system.check_health", p)
+}
+
+// Metrics calls system.metrics.
+func (c *Client) Metrics(ctx context.Context, detailed bool) (*MetricsResult, error) {
+	return call[MetricsResult](ctx, c, "system.metrics", api.MetricsParams{Detailed: detailed})
+}
+
+// GetState calls system.get_state: it reads a snapshot of tasks, instances and events.
+func (c *Client) GetState(ctx context.Context, p GetStateParams) (*GetStateResult, error) {
+	return call[GetStateResult](ctx, c, "system.get_state", p)
+}
+
+// ProcessBatch calls system.batch.process: it creates a task for each item, exactly once. Repeat it
+// until Processed is true.
+func (c *Client) ProcessBatch(ctx context.Context, p ProcessBatchParams) (*ProcessBatchResult, error) {
+	return call[ProcessBatchResult](ctx, c, "system.batch.process", p)
+}
+
+// QuorumVote calls system.quorum.vote.
+func (c *Client) QuorumVote(ctx context.Context, p VoteParams) (*VoteResult, error) {
+	return call[VoteResult](ctx, c, "system.quorum.vote", p)
+}
+
+// Discover calls system.discover: it lists the methods of a domain, or of all for "".
+func (c *Client) Discover(ctx context.Context, domain string) (*DiscoverResult, error) {
+	return call[DiscoverResult](ctx, c, "system.discover", api.DiscoverParams{Domain: domain})
+}
+
+// OpenRPC calls rpc.discover and returns the OpenRPC document of the API, as JSON text.
+func (c *Client) OpenRPC(ctx context.Context) (json.RawMessage, error) {
+	var document json.RawMessage
+	err := c.Call(ctx, "rpc.discover", nil, &document)
+	return document, err
+}
+
+// Flush calls system.flush: it deletes all data of the coordinator. Confirm must be
+// "FLUSH_ALL_DATA".
+func (c *Client) Flush(ctx context.Context, p FlushParams) (*FlushResult, error) {
+	return call[FlushResult](ctx, c, "system.flush", p)
+}
+
+// CreateTask calls task.create. It is repeated after a lost answer only if it has an IdempotencyKey.
+func (c *Client) CreateTask(ctx context.Context, p CreateTaskParams) (*Task, error) {
+	return call[Task](ctx, c, "task.create", p)
+}
+
+// CreateTasks calls task.create_many with up to 1,000 tasks. Each has an answer of its own.
+func (c *Client) CreateTasks(ctx context.Context, tasks ...CreateTaskParams) (*CreateManyResult, error) {
+	items, err := values("task.create_many", tasks)
+	if err != nil {
+		return nil, err
+	}
+	return call[CreateManyResult](ctx, c, "task.create_many", api.CreateManyParams{Tasks: items})
+}
+
+// UpdateTask calls task.update.
+func (c *Client) UpdateTask(ctx context.Context, p UpdateTaskParams) (*Task, error) {
+	return call[Task](ctx, c, "task.update", p)
+}
+
+// AssignTask calls task.assign: it assigns a waiting task to an instance.
+func (c *Client) AssignTask(ctx context.Context, p AssignTaskParams) (*AssignTaskResult, error) {
+	return call[AssignTaskResult](ctx, c, "task.assign", p)
+}
+
+// UnassignTask calls task.unassign: it takes a task from its owner, and returns it to its queue.
+func (c *Client) UnassignTask(ctx context.Context, task TaskID) (*UnassignTaskResult, error) {
+	return call[UnassignTaskResult](ctx, c, "task.unassign", api.UnassignTaskParams{TaskID: task})
+}
+
+// ClaimTask calls task.claim. It is repeated after a lost answer only if it has an IdempotencyKey.
+func (c *Client) ClaimTask(ctx context.Context, p ClaimTaskParams) (*ClaimTaskResult, error) {
+	return call[ClaimTaskResult](ctx, c, "task.claim", p)
+}
+
+// CompleteTask calls task.complete: it finishes a task, as failed if there is an Error. It is
+// repeated after a lost answer only if it has an IdempotencyKey.
+func (c *Client) CompleteTask(ctx context.Context, p CompleteTaskParams) (*CompleteTaskResult, error) {
+	return call[CompleteTaskResult](ctx, c, "task.complete", p)
+}
+
+// CompleteTasks calls task.complete_many with up to 1,000 tasks. Each has an answer of its own.
+func (c *Client) CompleteTasks(ctx context.Context, tasks ...CompleteTaskParams) (*CompleteManyResult, error) {
+	items, err := values("task.complete_many", tasks)
+	if err != nil {
+		return nil, err
+	}
+	return call[CompleteManyResult](ctx, c, "task.complete_many", api.CompleteManyParams{Items: items})
+}
+
+// ListTasks calls task.list, which needs Postgres.
+func (c *Client) ListTasks(ctx context.Context, p ListTasksParams) (*ListTasksResult, error) {
+	return call[ListTasksResult](ctx, c, "task.list", p)
+}
+
+// GetTask calls task.get.
+func (c *Client) GetTask(ctx context.Context, task TaskID) (*Task, error) {
+	return call[Task](ctx, c, "task.get", api.GetTaskParams{ID: task})
+}
+
+// DeleteTask calls task.delete.
+func (c *Client) DeleteTask(ctx context.Context, task TaskID) (*DeleteTaskResult, error) {
+	return call[DeleteTaskResult](ctx, c, "task.delete", api.DeleteTaskParams{ID: task})
+}
+
+// values encodes the items of a method that takes many.
+func values[P any](method string, items []P) ([]Value, error) {
+	list := make([]Value, len(items))
+	for i, item := range items {
+		text, err := jsontext.Marshal(item)
+		if err != nil {
+			return nil, fmt.Errorf("%s: encode item %d: %w", method, i, err)
+		}
+		list[i] = text
+	}
+	return list, nil
+}

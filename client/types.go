@@ -1,0 +1,136 @@
+package client
+
+import "github.com/claudebench/claudebench/internal/api"
+
+// The params and results are the types of the coordinator. Pointers in params are optional: new(80)
+// makes one.
+
+type (
+	// ID is an id that a user chose: 1 to 256 bytes, no control characters.
+	ID = api.ID
+	// Role is the name of a role, within the same limits as an ID.
+	Role = api.Role
+	// TaskID is t-<number>. Any other text is the id of no task: it is not found rather than invalid.
+	TaskID = api.TaskID
+	// Object is a JSON object from a user. It is kept byte for byte.
+	Object = api.Object
+	// Value is any JSON value from a user. It is kept byte for byte.
+	Value = api.Value
+	// Task is a task as every method returns it.
+	Task = api.Task
+	// CreateTaskParams are the params of task.create.
+	CreateTaskParams = api.CreateTaskParams
+	// UpdateTaskParams are the params of task.update.
+	UpdateTaskParams = api.UpdateTaskParams
+	// TaskUpdates is what task.update may change.
+	TaskUpdates = api.TaskUpdates
+	// AssignTaskParams are the params of task.assign.
+	AssignTaskParams = api.AssignTaskParams
+	// AssignTaskResult is the result of task.assign.
+	AssignTaskResult = api.AssignTaskResult
+	// UnassignTaskResult is the result of task.unassign.
+	UnassignTaskResult = api.UnassignTaskResult
+	// ClaimTaskParams are the params of task.claim.
+	ClaimTaskParams = api.ClaimTaskParams
+	// ClaimTaskResult is the result of task.claim. Tasks is set only if the call asks for more than one
+	// task and claims one.
+	ClaimTaskResult = api.ClaimTaskResult
+	// CompleteTaskParams are the params of task.complete.
+	CompleteTaskParams = api.CompleteTaskParams
+	// CompleteTaskResult is the result of task.complete.
+	CompleteTaskResult = api.CompleteTaskResult
+	// ListTasksParams are the params of task.list.
+	ListTasksParams = api.ListTasksParams
+	// ListTasksResult is the result of task.list. TotalCount counts the matching tasks on all pages.
+	ListTasksResult = api.ListTasksResult
+	// DeleteTaskResult is the result of task.delete.
+	DeleteTaskResult = api.DeleteTaskResult
+	// CreateManyResult is the result of task.create_many, with an answer for each task.
+	CreateManyResult = api.ManyResult[api.Task]
+	// CompleteManyResult is the result of task.complete_many, with an answer for each task.
+	CompleteManyResult = api.ManyResult[api.CompleteTaskResult]
+	// RegisterParams are the params of system.register.
+	RegisterParams = api.RegisterParams
+	// RegisterResult is the result of system.register.
+	RegisterResult = api.RegisterResult
+	// HeartbeatResult is the result of system.heartbeat. IsLeader and Term are set only for the leader.
+	HeartbeatResult = api.HeartbeatResult
+	// UnregisterParams are the params of system.unregister.
+	UnregisterParams = api.UnregisterParams
+	// UnregisterResult is the result of system.unregister.
+	UnregisterResult = api.UnregisterResult
+	// HealthResult is the result of system.health. Reasons is empty if the status is healthy.
+	HealthResult = api.HealthResult
+	// CheckHealthParams are the params of system.check_health.
+	CheckHealthParams = api.CheckHealthParams
+	// CheckHealthResult is the result of system.check_health.
+	CheckHealthResult = api.CheckHealthResult
+	// MetricsResult is the result of system.metrics. Numbers from the log cover the whole system, up to
+	// the last event that the metrics projection has applied. Calls, times and memory are those of the
+	// coordinator that answers.
+	MetricsResult = api.MetricsResult
+	// GetStateParams are the params of system.get_state.
+	GetStateParams = api.GetStateParams
+	// GetStateResult is the result of system.get_state. An empty list is left out.
+	GetStateResult = api.GetStateResult
+	// ProcessBatchParams are the params of system.batch.process.
+	ProcessBatchParams = api.ProcessBatchParams
+	// ProcessBatchResult is the result of system.batch.process. Processed is false while the batch is
+	// in progress: another instance holds its lock, the call's time was over, Redis became unavailable,
+	// or the next items were refused for Reason.
+	ProcessBatchResult = api.ProcessBatchResult
+	// VoteParams are the params of system.quorum.vote.
+	VoteParams = api.VoteParams
+	// VoteResult is the result of system.quorum.vote. FinalDecision is set once one value has the
+	// quorum.
+	VoteResult = api.VoteResult
+	// DiscoverResult is the result of system.discover.
+	DiscoverResult = api.DiscoverResult
+	// FlushParams are the params of system.flush.
+	FlushParams = api.FlushParams
+	// FlushResult is the result of system.flush. Postgres is set only if its rows were deleted.
+	FlushResult = api.FlushResult
+	// Behind is how far the list is behind the log. It is left out if the view has applied all events
+	// that were in the log before the call.
+	Behind = api.Behind
+	// HealthServices reports which services work.
+	HealthServices = api.HealthServices
+	// InstanceState is a live instance in a snapshot.
+	InstanceState = api.InstanceState
+	// RecentEvent is an event's envelope.
+	RecentEvent = api.RecentEvent
+	// StateTotals are the numbers of all open tasks and all live instances.
+	StateTotals = api.StateTotals
+	// MethodInfo describes a method. Its schemas are JSON Schema 2020-12.
+	MethodInfo = api.MethodInfo
+	// MethodMetadata holds a method's limits and roles, and whether its calls change stored state.
+	MethodMetadata = api.MethodMetadata
+	// FlushedRedis is what a flush deleted in Redis.
+	FlushedRedis = api.FlushedRedis
+	// FlushedPostgres is what a flush deleted in Postgres.
+	FlushedPostgres = api.FlushedPostgres
+	// CircuitMetrics are the circuit breakers of a coordinator.
+	CircuitMetrics = api.CircuitMetrics
+	// QueueMetrics are the lengths and waiting times of the queues.
+	QueueMetrics = api.QueueMetrics
+	// RoleQueue is the number of tasks that wait for a worker with certain roles.
+	RoleQueue = api.RoleQueue
+	// CallCounters count all calls of a coordinator.
+	CallCounters = api.CallCounters
+	// GlobalMetrics are the metrics of events and tasks from the log.
+	GlobalMetrics = api.GlobalMetrics
+	// ScalingMetrics are the metrics of instances from the log.
+	ScalingMetrics = api.ScalingMetrics
+	// CurrentMetrics describe the current state.
+	CurrentMetrics = api.CurrentMetrics
+	// MCPCalls count the calls over MCP.
+	MCPCalls = api.MCPCalls
+	// HealthCheck is the result of system.health and the number of instances that failed lately.
+	HealthCheck = api.HealthCheck
+	// HandlerMetrics are the statistics of the calls of one method.
+	HandlerMetrics = api.HandlerMetrics
+	// ItemAnswer is the answer to one item: a result or an error.
+	ItemAnswer[R any] = api.ItemAnswer[R]
+	// ItemError is an error of the API.
+	ItemError = api.ItemError
+)
