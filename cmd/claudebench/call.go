@@ -4,23 +4,21 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/claudebench/claudebench/client"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/terminal"
 )
 
-// callTimeout is longer than the longest timeout of a method.
-const callTimeout = 11 * time.Minute
-
 func newCall() *cobra.Command {
-	c := &client{}
+	t := &target{}
 	cmd := &cobra.Command{
 		Use:   "call METHOD [PARAMS]",
 		Short: "Make one JSON-RPC call",
@@ -58,49 +56,42 @@ it, because other users of the machine can read a program's arguments.`,
 			if params = string(text); !json.Valid(text) {
 				return usageError(fmt.Errorf("PARAMS is not JSON: %q; pass an object in single quotes, such as '{\"id\":\"t-1\"}'", params))
 			}
-			return c.call(cmd.Context(), args[0], json.RawMessage(params), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return t.call(cmd.Context(), args[0], json.RawMessage(params), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	c.bind(cmd)
+	t.bind(cmd)
 	return cmd
 }
 
-func (c *client) call(ctx context.Context, method string, params json.RawMessage, stdout, stderr io.Writer) error {
-	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+func (t *target) call(ctx context.Context, method string, params json.RawMessage, stdout, stderr io.Writer) error {
+	c, err := t.dial(client.WithRetry(0))
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.baseURL()+"/rpc", bytes.NewReader(body))
-	if err != nil {
-		return usageError(err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	_, text, err := c.send(request)
-	if err != nil {
-		return err
-	}
-	var answer struct {
-		Result json.RawMessage `json:"result"`
-		Error  json.RawMessage `json:"error"`
-	}
-	if err := json.Unmarshal(text, &answer); err != nil || answer.Error == nil && answer.Result == nil {
-		return unavailableError(fmt.Errorf("read the reply of %s: it is not a coordinator's: %.200s; check --url", c.baseURL(), text))
-	}
-	if answer.Error != nil {
-		if _, err := fmt.Fprintln(stderr, terminal.Escape(string(answer.Error))); err != nil {
+	defer c.Close()
+	var result json.RawMessage
+	err = c.Call(ctx, method, params, &result)
+	var refused *client.Error
+	if errors.As(err, &refused) {
+		text, err := jsontext.Marshal(refused)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(stderr, terminal.Escape(string(text))); err != nil {
 			return err
 		}
 		return exitError{code: exitFailed}
 	}
-	result := string(answer.Result)
+	if err != nil {
+		return t.explained(err)
+	}
+	text := string(result)
 	if terminal.Is(stdout) {
 		var indented bytes.Buffer
-		if json.Indent(&indented, answer.Result, "", "  ") == nil {
-			result = terminal.Escape(indented.String())
+		if json.Indent(&indented, result, "", "  ") == nil {
+			text = terminal.Escape(indented.String())
 		}
 	}
-	_, err = fmt.Fprintln(stdout, result)
+	_, err = fmt.Fprintln(stdout, text)
 	return err
 }

@@ -60,7 +60,7 @@ func TestBaseURL(t *testing.T) {
 		":3000": "http://localhost:3000", "0.0.0.0:3000": "http://localhost:3000", "[::]:3000": "http://localhost:3000",
 		"192.0.2.1:3000": "http://192.0.2.1:3000", "https://cb.example.com/": "https://cb.example.com",
 	} {
-		if got := (&client{url: given}).baseURL(); got != want {
+		if got := (&target{url: given}).baseURL(); got != want {
 			t.Errorf("%s is %s, want %s", given, got, want)
 		}
 	}

@@ -2,32 +2,30 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/claudebench/claudebench/client"
 	"github.com/claudebench/claudebench/internal/config"
 )
 
-// client calls a coordinator over HTTP. Its fields are flags.
-type client struct{ url, ca string }
+// target selects a coordinator. Its fields are flags.
+type target struct{ url, ca string }
 
 // bind adds the flags that select the coordinator.
-func (c *client) bind(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.url, "url", "", "the coordinator's URL (default: http:// and CB_LISTEN or 127.0.0.1:3000)")
-	cmd.Flags().StringVar(&c.ca, "ca", "", "PEM file of a private CA to trust, besides the CAs of the system")
+func (t *target) bind(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.url, "url", "", "the coordinator's URL (default: http:// and CB_LISTEN or 127.0.0.1:3000)")
+	cmd.Flags().StringVar(&t.ca, "ca", "", "PEM file of a private CA to trust, besides the CAs of the system")
 }
 
 // baseURL returns the coordinator's URL without a trailing slash.
-func (c *client) baseURL() string {
-	url := c.url
+func (t *target) baseURL() string {
+	url := t.url
 	if url == "" {
 		url = os.Getenv("CB_LISTEN")
 	}
@@ -44,44 +42,25 @@ func (c *client) baseURL() string {
 	return strings.TrimSuffix(url, "/")
 }
 
-// send makes a request and returns the status and the body of the response.
-func (c *client) send(request *http.Request) (status int, body []byte, err error) {
-	if token := strings.TrimSpace(os.Getenv(config.Token)); token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
+// dial returns a client of the coordinator, with the token of the environment.
+func (t *target) dial(options ...client.Option) (*client.Client, error) {
+	if t.ca != "" {
+		options = append(options, client.WithCA(t.ca))
 	}
-	transport, err := c.transport()
-	if err != nil {
-		return 0, nil, usageError(err)
-	}
-	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Transport: transport}).Do(request)
-	if err != nil {
-		return 0, nil, unavailableError(unreachable(request.URL.Host, err))
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err = io.ReadAll(response.Body)
-	return response.StatusCode, body, unavailableError(err)
+	c, err := client.New(t.baseURL(), os.Getenv(config.Token), options...)
+	return c, usageError(err)
 }
 
-// transport trusts the system's CAs, and the private CA if one is named.
-func (c *client) transport() (*http.Transport, error) {
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // as documented
-	if c.ca == "" {
-		return transport, nil
+// explained returns the error of a call with what a person can do, and with its exit code.
+func (t *target) explained(err error) error {
+	var lost *client.ConnectionError
+	switch {
+	case errors.As(err, &lost):
+		return unavailableError(unreachable(strings.TrimPrefix(strings.TrimPrefix(lost.URL, "http://"), "https://"), lost.Err))
+	case errors.Is(err, client.ErrNotCoordinator):
+		return unavailableError(err)
 	}
-	text, err := os.ReadFile(c.ca)
-	if err != nil {
-		return nil, fmt.Errorf("--ca: %w", err)
-	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		roots = x509.NewCertPool()
-	}
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("--ca: %s has no certificate in PEM format", c.ca)
-	}
-	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	return transport, nil
+	return err
 }
 
 // unreachable returns an error that says why a coordinator did not reply, and what to do.

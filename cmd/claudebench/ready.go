@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -13,7 +14,7 @@ import (
 )
 
 func newReady() *cobra.Command {
-	c := &client{}
+	t := &target{}
 	cmd := &cobra.Command{
 		Use:   "ready",
 		Short: "Report by exit code whether a coordinator is ready",
@@ -25,13 +26,24 @@ although it is ready, such as task.list without Postgres.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 3*time.Second)
 			defer cancel()
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.baseURL()+"/readyz", nil)
+			c, err := t.dial()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL()+"/readyz", nil)
 			if err != nil {
 				return usageError(err)
 			}
-			status, body, err := c.send(request)
+			response, err := c.Do(request)
 			if err != nil {
-				return fmt.Errorf("not ready: %w", err)
+				return fmt.Errorf("not ready: %w", t.explained(err))
+			}
+			defer func() { _ = response.Body.Close() }()
+			status := response.StatusCode
+			body, err := io.ReadAll(response.Body)
+			if err != nil {
+				return unavailableError(fmt.Errorf("not ready: %w", err))
 			}
 			if status != http.StatusOK && status != http.StatusServiceUnavailable {
 				return unavailableError(fmt.Errorf("not ready: %s returned status %d, which a coordinator never does; check --url", request.URL, status))
@@ -53,6 +65,6 @@ although it is ready, such as task.list without Postgres.`,
 			return err
 		},
 	}
-	c.bind(cmd)
+	t.bind(cmd)
 	return cmd
 }

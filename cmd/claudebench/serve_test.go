@@ -178,7 +178,7 @@ func TestServeOutlivesRedisQuietly(t *testing.T) {
 	}
 	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
 		var out bytes.Buffer
-		err := (&client{url: "http://" + addr}).call(context.Background(), "task.create", []byte(`{"text":"t"}`), &out, &out)
+		err := (&target{url: "http://" + addr}).call(context.Background(), "task.create", []byte(`{"text":"t"}`), &out, &out)
 		return err == nil, out.String()
 	})
 	c.signal(t, syscall.SIGTERM)
