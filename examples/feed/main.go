@@ -1,4 +1,4 @@
-// Command feed creates a task for each line of a text file, in JSON-RPC batches of 100 calls.
+// Command feed creates a task for each line of a text file, 100 tasks in each call.
 //
 //	go run ./examples/feed examples/feed/sample.md
 //
@@ -17,12 +17,13 @@ import (
 	"flag"
 	"fmt"
 	"log" //nolint:depguard // an example for people to read, in a terminal
-	"net/http"
 	"os"
 	"strings"
+
+	"github.com/claudebench/claudebench/client"
 )
 
-// batch is the number of calls in one request.
+// batch is the number of tasks in one call.
 const batch = 100
 
 func main() {
@@ -32,7 +33,11 @@ func main() {
 	if flag.NArg() != 1 {
 		log.Fatal("usage: feed [--url URL] [--priority N] FILE")
 	}
-	lines, tasks, err := feed(*url, flag.Arg(0), *priority)
+	c, err := client.New(*url, os.Getenv("CB_TOKEN"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	lines, tasks, err := feed(context.Background(), c, flag.Arg(0), *priority)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -43,15 +48,8 @@ func summary(lines, tasks int) string {
 	return fmt.Sprintf("%d lines, %d tasks (lines fed earlier keep their tasks)", lines, tasks)
 }
 
-type request struct {
-	Version string `json:"jsonrpc"`
-	ID      int    `json:"id"`
-	Method  string `json:"method"`
-	Params  any    `json:"params"`
-}
-
 // feed returns the number of lines in the file, and of tasks that its lines became, now or earlier.
-func feed(url, path string, priority int) (lines, tasks int, err error) {
+func feed(ctx context.Context, c *client.Client, path string, priority int) (lines, tasks int, err error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return 0, 0, err
@@ -59,12 +57,12 @@ func feed(url, path string, priority int) (lines, tasks int, err error) {
 	sum := sha256.Sum256(content)
 	file := hex.EncodeToString(sum[:8])
 
-	var requests []request
+	var waiting []client.CreateTaskParams
 	scanner := bufio.NewScanner(bytes.NewReader(content))
 	flush := func() error {
-		n, err := send(url, requests)
+		n, err := create(ctx, c, waiting)
 		tasks += n
-		requests = requests[:0]
+		waiting = waiting[:0]
 		return err
 	}
 	for scanner.Scan() {
@@ -73,11 +71,14 @@ func feed(url, path string, priority int) (lines, tasks int, err error) {
 		if text == "" {
 			continue
 		}
-		requests = append(requests, request{Version: "2.0", ID: lines, Method: "task.create", Params: map[string]any{
-			"text": text, "priority": priority, "metadata": map[string]any{"file": path, "line": lines},
-			"idempotencyKey": fmt.Sprintf("feed %s line %d", file, lines),
-		}})
-		if len(requests) == batch {
+		metadata, err := json.Marshal(map[string]any{"file": path, "line": lines})
+		if err != nil {
+			return lines, tasks, err
+		}
+		waiting = append(waiting, client.CreateTaskParams{
+			Text: text, Priority: &priority, Metadata: metadata, IdempotencyKey: fmt.Sprintf("feed %s line %d", file, lines),
+		})
+		if len(waiting) == batch {
 			if err := flush(); err != nil {
 				return lines, tasks, err
 			}
@@ -89,41 +90,19 @@ func feed(url, path string, priority int) (lines, tasks int, err error) {
 	return lines, tasks, flush()
 }
 
-// send sends a batch of calls and returns how many of them succeeded.
-func send(url string, requests []request) (created int, err error) {
-	if len(requests) == 0 {
+// create creates tasks and returns how many of them exist now.
+func create(ctx context.Context, c *client.Client, tasks []client.CreateTaskParams) (created int, err error) {
+	if len(tasks) == 0 {
 		return 0, nil
 	}
-	body, err := json.Marshal(requests)
+	result, err := c.CreateTasks(ctx, tasks...)
 	if err != nil {
 		return 0, err
 	}
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url+"/rpc", bytes.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	if token := os.Getenv("CB_TOKEN"); token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	var answers []struct {
-		ID    int             `json:"id"`
-		Error json.RawMessage `json:"error"`
-	}
-	if err := json.NewDecoder(response.Body).Decode(&answers); err != nil {
-		return 0, fmt.Errorf("read the replies: %w", err)
-	}
-	for _, a := range answers {
+	for i, a := range result.Answers {
 		if a.Error != nil {
-			err = fmt.Errorf("line %d: %s", a.ID, a.Error)
-			continue
+			err = fmt.Errorf("%s: %s %s", tasks[i].IdempotencyKey, a.Error.Message, a.Error.Data)
 		}
-		created++
 	}
-	return created, err
+	return result.Succeeded, err
 }

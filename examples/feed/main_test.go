@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/claudebench/claudebench/client"
 )
 
 // The tutorial shows what feed prints for its sample file.
@@ -15,18 +17,23 @@ func TestTutorialShowsTheNumbersOfTheSample(t *testing.T) {
 	const sample = "sample.md"
 	created := 0
 	coordinator := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var calls []struct {
-			ID int `json:"id"`
+		var call struct {
+			Params struct{ Tasks []json.RawMessage }
 		}
-		if err := json.NewDecoder(r.Body).Decode(&calls); err != nil {
+		if err := json.NewDecoder(r.Body).Decode(&call); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		created += len(calls)
-		_ = json.NewEncoder(w).Encode(calls)
+		created += len(call.Params.Tasks)
+		_, _ = fmt.Fprintf(w, `{"jsonrpc":"2.0","id":1,"result":{"succeeded":%d}}`, len(call.Params.Tasks))
 	}))
 	defer coordinator.Close()
-	lines, tasks, err := feed(coordinator.URL, sample, 50)
+	c, err := client.New(coordinator.URL, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	lines, tasks, err := feed(t.Context(), c, sample, 50)
 	if err != nil {
 		t.Fatal(err)
 	}
