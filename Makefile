@@ -58,9 +58,10 @@ check: ## Only the Go tests, with the race detector (PKG=./events/... for some)
 	@go test -race -timeout $(TEST_TIMEOUT) $(PKG)
 
 .PHONY: generate
-generate: ## Write docs/api.md, docs/events.md and docs/reference.md from the code
-	@echo '==> generate: docs/api.md, docs/events.md, docs/reference.md'
+generate: ## Write docs/api.md, docs/events.md, docs/reference.md and the TypeScript client from the code
+	@echo '==> generate: docs/api.md, docs/events.md, docs/reference.md, examples/node/src/api.ts'
 	@go test ./internal/apidoc -update
+	@go test ./examples/node -run TestTheGeneratedPartIsCurrent -update
 	@go test ./cmd/claudebench -run TestTheReferenceIsCurrent -update
 
 .PHONY: fmt

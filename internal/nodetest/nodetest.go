@@ -1,5 +1,6 @@
 // Package nodetest runs the programs of others that the tests use and that are written for Node.js:
-// the public conformance suite of MCP, the official MCP clients for TypeScript, and a tokenizer.
+// the public conformance suite of MCP, the official MCP clients for TypeScript, a tokenizer, and the
+// compiler of TypeScript.
 // Only tests import it.
 //
 // package.json and package-lock.json pin all versions. The first test that needs a program installs
@@ -49,30 +50,35 @@ type Programs struct {
 var installing sync.Mutex
 
 // Install returns the programs, and installs them if this is the first run.
-func Install(t testing.TB) Programs {
+func Install(t testing.TB) Programs { t.Helper(); return InstallFrom(t, files, "node") }
+
+// InstallFrom is like Install for the packages that a package.json and a package-lock.json pin in
+// another folder. name is the beginning of the name of their folder in the cache, which contains all
+// files of from.
+func InstallFrom(t testing.TB, from fs.FS, name string) Programs {
 	t.Helper()
 	installing.Lock()
 	defer installing.Unlock()
 	if _, err := exec.LookPath("npm"); err != nil {
-		t.Fatal("npm is missing, which installs the conformance suite and the TypeScript clients of MCP: `make deps` installs it, else https://nodejs.org")
+		t.Fatal("npm is missing, which installs the programs for Node.js that the tests use: `make deps` installs it, else https://nodejs.org")
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatalf("no folder for the programs of Node.js: %v", err)
 	}
 	digest := sha256.New()
-	entries, err := files.ReadDir(".")
+	entries, err := fs.ReadDir(from, ".")
 	if err != nil {
 		t.Fatal(err)
 	}
 	texts := map[string][]byte{}
 	for _, e := range entries {
-		if texts[e.Name()], err = files.ReadFile(e.Name()); err != nil {
+		if texts[e.Name()], err = fs.ReadFile(from, e.Name()); err != nil {
 			t.Fatal(err)
 		}
 		digest.Write(texts[e.Name()])
 	}
-	folder := filepath.Join(cache, "claudebench", "node-"+hex.EncodeToString(digest.Sum(nil))[:16])
+	folder := filepath.Join(cache, "claudebench", name+"-"+hex.EncodeToString(digest.Sum(nil))[:16])
 	if _, err := os.Stat(folder); err != nil {
 		install(t, texts, folder)
 	}
@@ -114,7 +120,7 @@ func node(t testing.TB, folder string) string {
 	out, err := run(t, time.Minute, "", "node", "--version")
 	major, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(string(out)), "v"), ".")
 	if n, bad := strconv.Atoi(major); err != nil || bad != nil || n < oldestNode {
-		t.Fatalf("node is %s: the tests of MCP need Node.js %d or newer, see https://nodejs.org", bytes.TrimSpace(out), oldestNode)
+		t.Fatalf("node is %s: the tests need Node.js %d or newer, see https://nodejs.org", bytes.TrimSpace(out), oldestNode)
 	}
 	return "node"
 }

@@ -1,0 +1,1144 @@
+// Written by generate.mjs from rpc.discover; do not edit.
+
+/**
+ * A task, as every method returns it.
+ */
+export interface Task {
+  id: string;
+  text: string;
+  status: string;
+  priority: number;
+  assignedTo: null | string;
+  attempt: number;
+  metadata: null | {
+    [k: string]: unknown;
+  };
+  result: unknown;
+  error: unknown;
+  createdAt: string;
+  updatedAt: string;
+  completedAt: null | string;
+}
+/**
+ * The params of system.register.
+ */
+export interface SystemRegisterParams {
+  /**
+   * unique identifier of the instance
+   */
+  id: string;
+  /**
+   * the instance's roles; an instance with the role worker gets tasks
+   *
+   * @maxItems 64
+   */
+  roles: string[];
+  /**
+   * maxTasks (default 10), sessionId, and any other members
+   */
+  metadata?: {
+    /**
+     * the maximum number of open tasks that the worker is assigned
+     */
+    maxTasks?: number;
+    /**
+     * the process behind the id; if it registers again with the same session, it keeps its tasks
+     */
+    sessionId?: string;
+    [k: string]: unknown;
+  };
+  /**
+   * milliseconds without a sign of life after which the instance is dead; default: --instance-ttl, over MCP ten minutes
+   */
+  ttlMs?: number;
+}
+/**
+ * The result of system.register.
+ */
+export interface SystemRegisterResult {
+  /**
+   * false only when the id belongs to a live instance of another token
+   */
+  registered: boolean;
+}
+/**
+ * The params of system.heartbeat.
+ */
+export interface SystemHeartbeatParams {
+  /**
+   * the instance that is alive
+   */
+  instanceId: string;
+}
+/**
+ * The result of system.heartbeat.
+ */
+export interface SystemHeartbeatResult {
+  alive: boolean;
+  isLeader?: boolean;
+  term?: number;
+}
+/**
+ * The params of system.unregister.
+ */
+export interface SystemUnregisterParams {
+  /**
+   * the instance that leaves
+   */
+  instanceId: string;
+  /**
+   * the session that the instance registered with; a call with another session changes nothing
+   */
+  sessionId?: string;
+  /**
+   * when the caller decided to leave; ignored, Redis's clock counts
+   */
+  timestamp?: unknown;
+}
+/**
+ * The result of system.unregister.
+ */
+export interface SystemUnregisterResult {
+  unregistered: boolean;
+  tasksReassigned: number;
+}
+/**
+ * The params of system.health.
+ */
+export interface SystemHealthParams {}
+/**
+ * The result of system.health.
+ */
+export interface SystemHealthResult {
+  /**
+   * healthy; degraded when a service other than Redis is unavailable, the task view is behind the log for more than ten seconds, or an instance failed less than five minutes ago and is not back; unhealthy when Redis accepts no commands
+   */
+  status: string;
+  services: {
+    /**
+     * Redis replies and accepts commands
+     */
+    redis: boolean;
+    /**
+     * false also if no database is configured
+     */
+    postgres: boolean;
+    mcp: boolean;
+  };
+  /**
+   * why the status is not healthy, one sentence for each reason
+   */
+  reasons?: null | string[];
+}
+/**
+ * The params of system.check_health.
+ */
+export interface SystemCheckHealthParams {
+  /**
+   * silence in ms after which an instance is declared dead; default: the instance TTL; a shorter time needs the role operator
+   */
+  timeout?: number;
+}
+/**
+ * The result of system.check_health.
+ */
+export interface SystemCheckHealthResult {
+  healthy: null | string[];
+  failed: null | string[];
+  reassigned: {
+    [k: string]: number;
+  };
+  /**
+   * true if the call ended early, for example because Redis was unavailable. There may be more dead instances and tasks to return; the monitor continues the check
+   */
+  incomplete?: boolean;
+}
+/**
+ * The params of system.metrics.
+ */
+export interface SystemMetricsParams {
+  /**
+   * add the breakdown by queue, event, method and circuit
+   */
+  detailed?: boolean;
+}
+/**
+ * The result of system.metrics.
+ */
+export interface SystemMetricsResult {
+  /**
+   * events counted from the log
+   */
+  eventsProcessed: number;
+  tasksCompleted: number;
+  tasksFailed: number;
+  /**
+   * tasks that are pending or in progress now
+   */
+  tasksOpen: number;
+  /**
+   * live instances
+   */
+  instances: number;
+  /**
+   * tasks finished within the last minute, from the counts of this and the previous calendar minute
+   */
+  throughput: number;
+  /**
+   * mean duration of this coordinator's calls, in ms
+   */
+  averageLatency: number;
+  /**
+   * calls that this coordinator has answered
+   */
+  totalCalls: number;
+  /**
+   * memory of this coordinator's process, in MB
+   */
+  memoryUsage: number;
+  /**
+   * seconds since this coordinator started
+   */
+  uptime: number;
+  /**
+   * detailed: this coordinator's circuit breakers
+   */
+  circuitBreaker?: null | {
+    /**
+     * methods whose circuit is closed
+     */
+    closed: number;
+    /**
+     * the state of the other circuits
+     */
+    notClosed: {
+      [k: string]: string;
+    };
+    /**
+     * calls rejected by an open circuit
+     */
+    rejected: number;
+  };
+  /**
+   * detailed: waiting tasks, and how long tasks waited
+   */
+  queue?: null | {
+    /**
+     * tasks that wait for any worker
+     */
+    pending: number;
+    /**
+     * tasks that wait for a worker with certain roles
+     */
+    roles:
+      | null
+      | {
+          roles: null | string[];
+          tasks: number;
+        }[];
+    /**
+     * tasks of instances that are gone and not yet returned to a queue, in the 100 oldest such queues
+     */
+    orphaned: number;
+    /**
+     * queues of instances that are gone
+     */
+    orphanQueues: number;
+    /**
+     * tasks assigned and not yet claimed, from the log
+     */
+    assigned: number;
+    /**
+     * tasks in progress, from the log
+     */
+    inProgress: number;
+    /**
+     * claims so far
+     */
+    claims: number;
+    /**
+     * mean time from queueing to claim, in ms
+     */
+    averageWaitMs: number;
+    maxWaitMs: number;
+    /**
+     * tasks that returned to a queue after a claim
+     */
+    requeued: number;
+  };
+  /**
+   * detailed: this coordinator's calls
+   */
+  counters?: null | {
+    /**
+     * calls by outcome
+     */
+    byOutcome: {
+      [k: string]: number;
+    };
+    /**
+     * 99th percentile in ms, at most an eighth too high
+     */
+    p99: number;
+  };
+  /**
+   * detailed: events and tasks, from the log
+   */
+  global?: null | {
+    /**
+     * number of events by type
+     */
+    events: {
+      [k: string]: number;
+    };
+    lastEventId?: string;
+    lastEventAt?: string;
+    tasksCreated: number;
+    tasksUpdated: number;
+    tasksDeleted: number;
+    tasksAssigned: number;
+    tasksUnassigned: number;
+    tasksClaimed: number;
+    /**
+     * mean time from the last claim to the end, in ms
+     */
+    averageRunMs: number;
+    maxRunMs: number;
+  };
+  /**
+   * detailed: instances, from the log
+   */
+  scaling?: null | {
+    /**
+     * registered instances
+     */
+    instances: number;
+    /**
+     * registered instances with the role worker
+     */
+    workers: number;
+    /**
+     * registrations
+     */
+    instancesRegistered: number;
+    /**
+     * registrations that resumed a session
+     */
+    instancesResumed: number;
+    instancesUnregistered: number;
+    instancesFailed: number;
+    leaderElections: number;
+    /**
+     * tasks taken from instances that left or failed
+     */
+    tasksReassigned: number;
+    /**
+     * open tasks per live worker; 0 without a worker
+     */
+    openTasksPerWorker: number;
+  };
+  /**
+   * detailed: the current state
+   */
+  current?: null | {
+    /**
+     * the time by Redis's clock
+     */
+    time: string;
+    /**
+     * live workers
+     */
+    workers: number;
+    leader?: string;
+    /**
+     * the term of the last leader
+     */
+    term: number;
+    /**
+     * the seq of the last event
+     */
+    lastSeq: number;
+    /**
+     * events in the log that are not counted yet
+     */
+    eventsLag: number;
+  };
+  /**
+   * detailed: this coordinator's calls over MCP
+   */
+  mcpCalls?: null | {
+    totalCalls: number;
+    successCount: number;
+    errorCount: number;
+  };
+  /**
+   * detailed: the status of system.health
+   */
+  systemHealthCheck?: null | {
+    /**
+     * healthy; degraded when a service other than Redis is unavailable, the task view is behind the log for more than ten seconds, or an instance failed less than five minutes ago and is not back; unhealthy when Redis accepts no commands
+     */
+    status: string;
+    services: {
+      /**
+       * Redis replies and accepts commands
+       */
+      redis: boolean;
+      /**
+       * false also if no database is configured
+       */
+      postgres: boolean;
+      mcp: boolean;
+    };
+    /**
+     * why the status is not healthy, one sentence for each reason
+     */
+    reasons?: null | string[];
+    /**
+     * instances that failed in the last five minutes and are not back
+     */
+    failedInstances: number;
+  };
+  /**
+   * detailed: this coordinator's calls by method
+   */
+  handlers?: {
+    [k: string]: {
+      totalCalls: number;
+      successCount: number;
+      errorCount: number;
+      /**
+       * mean duration in ms
+       */
+      avgResponseTime: number;
+      /**
+       * 99th percentile in ms, at most an eighth too high
+       */
+      p99: number;
+      /**
+       * CLOSED, OPEN or HALF_OPEN
+       */
+      circuitState: string;
+      /**
+       * calls rejected by the rate limit
+       */
+      rateLimitHits: number;
+      lastCalled?: string;
+    };
+  };
+}
+/**
+ * The params of system.get_state.
+ */
+export interface SystemGetStateParams {
+  /**
+   * maximum number of entries of each list; default 200, over MCP 10; at most 100 events
+   */
+  limit?: number;
+}
+/**
+ * The result of system.get_state.
+ */
+export interface SystemGetStateResult {
+  /**
+   * pending or in progress, the highest priority first; at most 200
+   */
+  tasks?: null | Task[];
+  /**
+   * alive, the one seen last first; at most 200
+   */
+  instances?:
+    | null
+    | {
+        id: string;
+        roles: null | string[];
+        /**
+         * ACTIVE, IDLE or BUSY
+         */
+        status: string;
+        /**
+         * ms since 1970
+         */
+        lastSeen: number;
+        lastHeartbeat: string;
+        registeredAt: string;
+        metadata: null | {
+          [k: string]: unknown;
+        };
+        isLeader: boolean;
+      }[];
+  /**
+   * the newest first; at most 100
+   */
+  recentEvents?:
+    | null
+    | {
+        id: string;
+        seq: number;
+        type: string;
+        v: number;
+        /**
+         * ms since 1970
+         */
+        timestamp: number;
+        actor: string;
+        cause: null | string;
+        trace: null | string;
+        payload: null | {
+          [k: string]: unknown;
+        };
+      }[];
+  /**
+   * the total number; only if the list was cut
+   */
+  totals?: null | {
+    tasks: number;
+    instances: number;
+  };
+}
+/**
+ * The params of system.batch.process.
+ */
+export interface SystemBatchProcessParams {
+  /**
+   * the batch's id; a call with the same id and items continues the batch
+   */
+  batchId: string;
+  /**
+   * the instance that processes it
+   */
+  instanceId: string;
+  /**
+   * an object with text is a task {text, priority, metadata}; any other value becomes metadata.item of a task
+   *
+   * @minItems 1
+   * @maxItems 10000
+   */
+  items: unknown[];
+}
+/**
+ * The result of system.batch.process.
+ */
+export interface SystemBatchProcessResult {
+  processed: boolean;
+  processorId: string;
+  itemsProcessed: number;
+  total: number;
+  /**
+   * why the next items were rejected, as in the data of a conflict; resolve it before you call again
+   */
+  reason?: string;
+}
+/**
+ * The params of system.quorum.vote.
+ */
+export interface SystemQuorumVoteParams {
+  /**
+   * the instance that votes
+   */
+  instanceId: string;
+  /**
+   * the decision's id
+   */
+  decision: string;
+  /**
+   * the value to vote for: any JSON but null, up to 1024 bytes; objects are equal whatever the order of their members
+   */
+  value:
+    | string
+    | number
+    | boolean
+    | {
+        [k: string]: unknown;
+      }
+    | unknown[];
+  /**
+   * the number of instances that vote; the first vote fixes it; default 3
+   */
+  totalInstances?: number;
+}
+/**
+ * The result of system.quorum.vote.
+ */
+export interface SystemQuorumVoteResult {
+  voted: boolean;
+  quorumReached: boolean;
+  finalDecision?: unknown;
+  voteCount: number;
+}
+/**
+ * The params of system.discover.
+ */
+export interface SystemDiscoverParams {
+  /**
+   * only the methods of this domain: system or task
+   */
+  domain?: string;
+}
+/**
+ * The result of system.discover.
+ */
+export interface SystemDiscoverResult {
+  methods:
+    | null
+    | {
+        name: string;
+        description: string;
+        inputSchema: null | {
+          [k: string]: unknown;
+        };
+        outputSchema: null | {
+          [k: string]: unknown;
+        };
+        metadata: {
+          /**
+           * whether calls change stored state
+           */
+          persist: boolean;
+          /**
+           * calls a minute for each actor; 0 for no limit
+           */
+          rateLimit: number;
+          /**
+           * calls a minute that a token may make for all its instances together; 0 for no limit
+           */
+          tokenRateLimit: number;
+          /**
+           * a token needs one of these roles
+           */
+          roles: null | string[];
+        };
+      }[];
+}
+/**
+ * The params of system.flush.
+ */
+export interface SystemFlushParams {
+  /**
+   * must be exactly FLUSH_ALL_DATA
+   */
+  confirm: "FLUSH_ALL_DATA";
+  /**
+   * also delete the rows of the task view; default true
+   */
+  includePostgres?: boolean;
+}
+/**
+ * The result of system.flush.
+ */
+export interface SystemFlushResult {
+  redis: {
+    keysDeleted: number;
+    patterns: null | string[];
+  };
+  postgres?: null | {
+    tasksDeleted: number;
+  };
+  timestamp: string;
+}
+/**
+ * The params of task.create.
+ */
+export interface TaskCreateParams {
+  /**
+   * the work to do
+   */
+  text: string;
+  /**
+   * the highest is claimed first; default 50
+   */
+  priority?: number;
+  /**
+   * any members; the member roles, an array of strings, lists the roles that a worker must have
+   */
+  metadata?: {
+    /**
+     * the roles that a worker must have
+     *
+     * @maxItems 64
+     */
+    roles?: null | string[];
+    [k: string]: unknown;
+  };
+  /**
+   * for 24 hours, a call with the same key returns the first answer
+   */
+  idempotencyKey?: string;
+}
+/**
+ * The params of task.create_many.
+ */
+export interface TaskCreateManyParams {
+  /**
+   * the tasks, each an object with the params of task.create
+   *
+   * @minItems 1
+   * @maxItems 1000
+   */
+  tasks: {
+    /**
+     * the work to do
+     */
+    text: string;
+    /**
+     * the highest is claimed first; default 50
+     */
+    priority?: number;
+    /**
+     * any members; the member roles, an array of strings, lists the roles that a worker must have
+     */
+    metadata?: {
+      /**
+       * the roles that a worker must have
+       *
+       * @maxItems 64
+       */
+      roles?: null | string[];
+      [k: string]: unknown;
+    };
+    /**
+     * for 24 hours, a call with the same key returns the first answer
+     */
+    idempotencyKey?: string;
+  }[];
+}
+/**
+ * The result of task.create_many.
+ */
+export interface TaskCreateManyResult {
+  succeeded: number;
+  failed: number;
+  /**
+   * for each item, in order: result, as the method for one item returns it, or error, with code, message and data
+   */
+  answers:
+    | null
+    | {
+        result?: Task | null;
+        error?: null | {
+          code: number;
+          message: string;
+          data?: unknown;
+        };
+      }[];
+}
+/**
+ * The params of task.update.
+ */
+export interface TaskUpdateParams {
+  /**
+   * the task to change
+   */
+  id: string;
+  /**
+   * what to change; at least one member
+   */
+  updates: {
+    /**
+     * the work to do
+     */
+    text?: string;
+    /**
+     * the new status; pending releases the task; in_progress, completed and failed need an owner
+     */
+    status?: "pending" | "in_progress" | "completed" | "failed";
+    /**
+     * the highest is claimed first
+     */
+    priority?: number;
+    /**
+     * members to add or replace; the others stay
+     */
+    metadata?: {
+      /**
+       * the roles that a worker must have
+       *
+       * @maxItems 64
+       */
+      roles?: null | string[];
+      [k: string]: unknown;
+    };
+  };
+}
+/**
+ * The params of task.assign.
+ */
+export interface TaskAssignParams {
+  /**
+   * the task to assign
+   */
+  taskId: string;
+  /**
+   * the instance that gets it
+   */
+  instanceId: string;
+}
+/**
+ * The result of task.assign.
+ */
+export interface TaskAssignResult {
+  taskId: string;
+  instanceId: string;
+  assignedAt: string;
+}
+/**
+ * The params of task.unassign.
+ */
+export interface TaskUnassignParams {
+  /**
+   * the task to take back
+   */
+  taskId: string;
+}
+/**
+ * The result of task.unassign.
+ */
+export interface TaskUnassignResult {
+  taskId: string;
+  previousAssignment: string;
+  unassignedAt: string;
+}
+/**
+ * The params of task.claim.
+ */
+export interface TaskClaimParams {
+  /**
+   * the instance that will do the work
+   */
+  workerId: string;
+  /**
+   * the maximum number of tasks to claim; default 1. The call claims no further task once the text and metadata of its tasks exceed 4 MiB
+   */
+  maxTasks?: number;
+  /**
+   * for 24 hours, a call with the same key returns the first answer
+   */
+  idempotencyKey?: string;
+}
+/**
+ * The result of task.claim.
+ */
+export interface TaskClaimResult {
+  claimed: boolean;
+  taskId?: string;
+  task?: Task | null;
+  tasks?: null | Task[];
+}
+/**
+ * The params of task.complete.
+ */
+export interface TaskCompleteParams {
+  /**
+   * the task to finish; required without taskId
+   */
+  id?: string;
+  /**
+   * another name for id
+   */
+  taskId?: string;
+  /**
+   * the instance that must own the task; if left out, any owner is accepted
+   */
+  workerId?: string;
+  /**
+   * the attempt that task.claim returned. It must be the task's current attempt, so a worker that was declared dead cannot finish a task that was claimed again
+   */
+  attempt?: number;
+  /**
+   * the result of the work; any JSON
+   */
+  result?: unknown;
+  /**
+   * why the work failed; any JSON. Unless it is null, the task becomes failed instead of completed
+   */
+  error?: unknown;
+  /**
+   * for 24 hours, a call with the same key returns the first answer
+   */
+  idempotencyKey?: string;
+}
+/**
+ * The result of task.complete.
+ */
+export interface TaskCompleteResult {
+  id: string;
+  status: string;
+  completedAt: string;
+}
+/**
+ * The params of task.complete_many.
+ */
+export interface TaskCompleteManyParams {
+  /**
+   * the finished tasks, each an object with the params of task.complete
+   *
+   * @minItems 1
+   * @maxItems 1000
+   */
+  items: {
+    /**
+     * the task to finish; required without taskId
+     */
+    id?: string;
+    /**
+     * another name for id
+     */
+    taskId?: string;
+    /**
+     * the instance that must own the task; if left out, any owner is accepted
+     */
+    workerId?: string;
+    /**
+     * the attempt that task.claim returned. It must be the task's current attempt, so a worker that was declared dead cannot finish a task that was claimed again
+     */
+    attempt?: number;
+    /**
+     * the result of the work; any JSON
+     */
+    result?: unknown;
+    /**
+     * why the work failed; any JSON. Unless it is null, the task becomes failed instead of completed
+     */
+    error?: unknown;
+    /**
+     * for 24 hours, a call with the same key returns the first answer
+     */
+    idempotencyKey?: string;
+  }[];
+}
+/**
+ * The result of task.complete_many.
+ */
+export interface TaskCompleteManyResult {
+  succeeded: number;
+  failed: number;
+  /**
+   * for each item, in order: result, as the method for one item returns it, or error, with code, message and data
+   */
+  answers:
+    | null
+    | {
+        result?: null | {
+          id: string;
+          status: string;
+          completedAt: string;
+        };
+        error?: null | {
+          code: number;
+          message: string;
+          data?: unknown;
+        };
+      }[];
+}
+/**
+ * The params of task.list.
+ */
+export interface TaskListParams {
+  /**
+   * only tasks with this status
+   */
+  status?: "pending" | "in_progress" | "completed" | "failed";
+  /**
+   * only tasks of this instance
+   */
+  assignedTo?: string;
+  /**
+   * only tasks with this priority
+   */
+  priority?: number;
+  /**
+   * the maximum number of tasks to list; default 100, over MCP 20
+   */
+  limit?: number;
+  /**
+   * the number of tasks to skip; default 0
+   */
+  offset?: number;
+  /**
+   * the field to order by; default createdAt; the task's number breaks ties
+   */
+  orderBy?: "createdAt" | "updatedAt" | "completedAt" | "priority" | "status";
+  /**
+   * the direction of the order; default desc
+   */
+  order?: "asc" | "desc";
+}
+/**
+ * The result of task.list.
+ */
+export interface TaskListResult {
+  tasks: null | Task[];
+  totalCount: number;
+  hasMore: boolean;
+  behind?: null | {
+    /**
+     * the maximum number of events that the list lacks
+     */
+    events: number;
+    /**
+     * the age of the oldest of these events, in ms
+     */
+    ms: number;
+  };
+}
+/**
+ * The params of task.get.
+ */
+export interface TaskGetParams {
+  /**
+   * the task to read
+   */
+  id: string;
+}
+/**
+ * The params of task.delete.
+ */
+export interface TaskDeleteParams {
+  /**
+   * the task to delete
+   */
+  id: string;
+}
+/**
+ * The result of task.delete.
+ */
+export interface TaskDeleteResult {
+  id: string;
+  deleted: boolean;
+  deletedAt: string;
+}
+/**
+ * The params of rpc.discover.
+ */
+export interface RpcDiscoverParams {}
+/**
+ * The result of rpc.discover.
+ */
+export interface RpcDiscoverResult {
+  [k: string]: unknown;
+}
+
+/** How the methods are called. */
+export interface Caller {
+  call<R>(method: string, params: object, timeoutMs: number): Promise<R>;
+}
+
+/** The methods of the API. */
+export abstract class Methods implements Caller {
+  abstract call<R>(method: string, params: object, timeoutMs: number): Promise<R>;
+
+  /** Register an instance, for the first time or again. If no leader is alive, it becomes the leader; waiting tasks are assigned to a worker. Without a sign of life for ttlMs the registration expires: send heartbeats, or call other methods in the instance's name. */
+  systemRegister(params: SystemRegisterParams): Promise<SystemRegisterResult> {
+    return this.call("system.register", params, 5000);
+  }
+
+  /** Renew an instance's registration, and its leadership. alive is false if it is not registered or its registration has expired. Then register again, with the same sessionId to keep the tasks that it still has. */
+  systemHeartbeat(params: SystemHeartbeatParams): Promise<SystemHeartbeatResult> {
+    return this.call("system.heartbeat", params, 2000);
+  }
+
+  /** Unregister an instance. Its tasks, also those it has claimed, return to the queue and to live workers. */
+  systemUnregister(params: SystemUnregisterParams): Promise<SystemUnregisterResult> {
+    return this.call("system.unregister", params, 5000);
+  }
+
+  /** Report whether Redis takes commands, whether Postgres and MCP answer, and whether instances have failed. It returns within about a second even if they are unavailable. */
+  systemHealth(params: SystemHealthParams = {}): Promise<SystemHealthResult> {
+    return this.call("system.health", params, 3000);
+  }
+
+  /** Declare instances dead that have been silent for too long, and return their tasks to live workers or to the queue. Lists at most 1,000 healthy ones. */
+  systemCheckHealth(params: SystemCheckHealthParams = {}): Promise<SystemCheckHealthResult> {
+    return this.call("system.check_health", params, 5000);
+  }
+
+  /** Measure the system: events and tasks counted from the log, the current queues, and the memory and the calls (since its start) of the coordinator that replies. */
+  systemMetrics(params: SystemMetricsParams = {}): Promise<SystemMetricsResult> {
+    return this.call("system.metrics", params, 3000);
+  }
+
+  /** Read a snapshot of one moment: up to 200 open tasks, up to 200 live instances, and the last 100 events, at most about half a megabyte each. Over MCP without a limit, ten of each, and at most about 5 kB. Empty lists are left out. */
+  systemGetState(params: SystemGetStateParams = {}): Promise<SystemGetStateResult> {
+    return this.call("system.get_state", params, 5000);
+  }
+
+  /** Create a task for each item, exactly once. While another instance processes the batch, processed is false, and the result has that instance's id and its progress. To continue a batch that was left, or to see whether it is finished, repeat the call. A batch is known for 7 days after its last step. */
+  systemBatchProcess(params: SystemBatchProcessParams): Promise<SystemBatchProcessResult> {
+    return this.call("system.batch.process", params, 30000);
+  }
+
+  /** Vote on a decision. A vote is final. The decision is made when more than half of totalInstances have voted for one value; voted is false if the instance has voted before, or the voting has ended. A decision is known for 7 days after its last vote. */
+  systemQuorumVote(params: SystemQuorumVoteParams): Promise<SystemQuorumVoteResult> {
+    return this.call("system.quorum.vote", params, 5000);
+  }
+
+  /** List the methods, with the JSON Schemas of their params and results and the limits in force. */
+  systemDiscover(params: SystemDiscoverParams = {}): Promise<SystemDiscoverResult> {
+    return this.call("system.discover", params, 5000);
+  }
+
+  /** DANGER: delete all data of ClaudeBench in Redis, and the task rows in Postgres unless includePostgres is false. It cannot be undone. While it runs, other commands fail with a conflict. At most once a minute for all callers together. */
+  systemFlush(params: SystemFlushParams): Promise<SystemFlushResult> {
+    return this.call("system.flush", params, 600000);
+  }
+
+  /** Create a task. It waits in a queue until it is claimed or assigned, the highest priority first. */
+  taskCreate(params: TaskCreateParams): Promise<Task> {
+    return this.call("task.create", params, 5000);
+  }
+
+  /** Create up to 1,000 tasks. Each has its own answer and counts as a call of task.create; one that is rejected does not stop the others. To repeat a call safely, give each task an idempotencyKey. */
+  taskCreateMany(params: TaskCreateManyParams): Promise<TaskCreateManyResult> {
+    return this.call("task.create_many", params, 15000);
+  }
+
+  /** Change a task's text, priority, metadata (merged) or status. The status of a finished task does not change. */
+  taskUpdate(params: TaskUpdateParams): Promise<Task> {
+    return this.call("task.update", params, 5000);
+  }
+
+  /** Assign a waiting task to an instance that has the required roles. It stays there until it is claimed or unassigned. */
+  taskAssign(params: TaskAssignParams): Promise<TaskAssignResult> {
+    return this.call("task.assign", params, 5000);
+  }
+
+  /** Take a task from its owner, claimed or not, and return it to its queue with its priority and position. */
+  taskUnassign(params: TaskUnassignParams): Promise<TaskUnassignResult> {
+    return this.call("task.unassign", params, 5000);
+  }
+
+  /** Take tasks to work on: those assigned to the worker first, then the queue's best. Pass the attempt of each task to task.complete; it proves the ownership. */
+  taskClaim(params: TaskClaimParams): Promise<TaskClaimResult> {
+    return this.call("task.claim", params, 5000);
+  }
+
+  /** Finish a task that has an owner: as failed if there is an error, else as completed. */
+  taskComplete(params: TaskCompleteParams = {}): Promise<TaskCompleteResult> {
+    return this.call("task.complete", params, 5000);
+  }
+
+  /** Finish up to 1,000 tasks. Each has its own answer and counts as a call of task.complete; one that is rejected does not stop the others. To repeat a call safely, give each item an idempotencyKey. */
+  taskCompleteMany(params: TaskCompleteManyParams): Promise<TaskCompleteManyResult> {
+    return this.call("task.complete_many", params, 15000);
+  }
+
+  /** List tasks from the view in Postgres. Pages do not overlap while the tasks do not change. behind is set if the view has not caught up with the log. A caller may run two lists at once; further lists wait, and are rejected after three seconds. */
+  taskList(params: TaskListParams = {}): Promise<TaskListResult> {
+    return this.call("task.list", params, 10000);
+  }
+
+  /** Read the current state of a task. Finished tasks are kept for a week by default; task.list keeps them for longer. */
+  taskGet(params: TaskGetParams): Promise<Task> {
+    return this.call("task.get", params, 5000);
+  }
+
+  /** Delete a task, whatever its status. Its worker learns of it when it completes the task. */
+  taskDelete(params: TaskDeleteParams): Promise<TaskDeleteResult> {
+    return this.call("task.delete", params, 5000);
+  }
+
+  /** Describe the API: this OpenRPC document. */
+  rpcDiscover(params: RpcDiscoverParams = {}): Promise<RpcDiscoverResult> {
+    return this.call("rpc.discover", params, 5000);
+  }
+}
