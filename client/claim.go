@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"strings"
 	"time"
 )
 
@@ -88,23 +87,17 @@ func (r *run) idle(ended <-chan struct{}) bool {
 	}
 }
 
-// claimParams are the params of task.claim.
-type claimParams struct {
-	ClaimTaskParams
-	WaitMs *int `json:"waitMs,omitempty"`
-}
-
 // pollPause is the minimum time between two claims that find nothing.
 const pollPause = 500 * time.Millisecond
 
 // claim claims up to n tasks. It repeats a call whose answer was lost with the same key, so that no
 // task is claimed and then forgotten.
 func (r *run) claim(ctx context.Context, n int) ([]*Task, error) {
-	p := claimParams{ClaimTaskParams: ClaimTaskParams{WorkerID: ID(r.ID), IdempotencyKey: rand.Text()}}
+	p := ClaimTaskParams{WorkerID: ID(r.ID), IdempotencyKey: rand.Text()}
 	if n > 1 {
 		p.MaxTasks = &n
 	}
-	if !r.UntilEmpty && !r.polls {
+	if !r.UntilEmpty {
 		p.WaitMs = new(int(r.Wait.Milliseconds()))
 	}
 	var result *ClaimTaskResult
@@ -112,14 +105,10 @@ func (r *run) claim(ctx context.Context, n int) ([]*Task, error) {
 	err := r.persist(ctx, "claim", func() error {
 		tries++
 		return r.registered(ctx, func() (err error) {
-			result, err = call[ClaimTaskResult](ctx, r.client, "task.claim", p)
+			result, err = r.client.ClaimTask(ctx, p)
 			return err
 		})
 	})
-	if IsInvalidParams(err) && strings.Contains(err.Error(), "waitMs") {
-		r.polls = true // the coordinator is too old for claims that wait
-		return nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}

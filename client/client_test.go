@@ -19,6 +19,7 @@ import (
 	"github.com/claudebench/claudebench/client"
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/config"
+	"golang.org/x/sync/errgroup"
 )
 
 func TestTypedCallsOfATask(t *testing.T) {
@@ -120,7 +121,7 @@ func TestWhatIsNoCoordinator(t *testing.T) {
 	}
 	nobody := dial(t, "http://"+unused(t))
 	_, err := nobody.Health(t.Context())
-	if !client.IsUnavailable(err) || client.OutcomeUnknown(err) {
+	if !client.IsUnavailable(err) || client.OutcomeUnknown(err) || !strings.Contains(err.Error(), "check the URL") {
 		t.Errorf("nobody listens: %v", err)
 	}
 }
@@ -256,5 +257,45 @@ func TestEveryMethodIsTyped(t *testing.T) {
 	slices.Sort(called)
 	if !slices.Equal(called, want) {
 		t.Errorf("the client calls\n%v, the coordinator has\n%v", called, want)
+	}
+}
+
+// One client can wait for hundreds of tasks at a time, and each answer comes when there is a task.
+func TestHundredsOfWaitingClaims(t *testing.T) {
+	t.Parallel()
+	const many = 300
+	c := dial(t, start(t, settings(t, nil)).url)
+	claimed := make(chan client.TaskID, many)
+	var waiting errgroup.Group
+	for n := range many {
+		id := client.ID(fmt.Sprint("w", n))
+		if _, err := c.Register(t.Context(), client.RegisterParams{ID: id, Roles: []client.Role{client.Role(id)}}); err != nil {
+			t.Fatal(err)
+		}
+		waiting.Go(func() error {
+			claim, err := c.ClaimTask(t.Context(), client.ClaimTaskParams{WorkerID: id, WaitMs: new(60_000)})
+			if err == nil && claim.Claimed {
+				claimed <- claim.TaskID
+			}
+			return err
+		})
+	}
+	tasks := make([]client.CreateTaskParams, many)
+	for i := range tasks {
+		tasks[i].Text = "x"
+	}
+	if _, err := c.CreateTasks(t.Context(), tasks...); err != nil {
+		t.Fatal(err)
+	}
+	if err := waiting.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	close(claimed)
+	got := map[client.TaskID]bool{}
+	for id := range claimed {
+		got[id] = true
+	}
+	if len(got) != many {
+		t.Errorf("%d tasks were claimed", len(got))
 	}
 }

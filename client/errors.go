@@ -68,7 +68,11 @@ type ConnectionError struct {
 
 // Error returns what was attempted and why it failed.
 func (e *ConnectionError) Error() string {
-	return fmt.Sprintf("%s: no answer from the coordinator at %s: %v", e.Method, e.URL, e.Err)
+	text := fmt.Sprintf("%s: no answer from the coordinator at %s: %v", e.Method, e.URL, e.Err)
+	if !e.Sent {
+		text += "; check the URL, and that the coordinator runs"
+	}
+	return text
 }
 
 // Unwrap returns the cause.

@@ -20,7 +20,6 @@ type run struct {
 	alive  context.Context // ends when the worker is stopped
 	free   chan struct{}   // has an element for each handler that may start
 	look   chan struct{}   // asks for a heartbeat now
-	polls  bool            // claims do not wait
 
 	working sync.WaitGroup // handlers and reports
 

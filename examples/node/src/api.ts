@@ -811,6 +811,10 @@ export interface TaskClaimParams {
    */
   maxTasks?: number;
   /**
+   * if there is no task, how long the call waits for one, in ms; default 0. The call returns as soon as there is one. Meanwhile the worker stays registered
+   */
+  waitMs?: number;
+  /**
    * for 24 hours, a call with the same key returns the first answer
    */
   idempotencyKey?: string;
@@ -1107,9 +1111,9 @@ export abstract class Methods implements Caller {
     return this.call("task.unassign", params, 5000);
   }
 
-  /** Take tasks to work on: those assigned to the worker first, then the queue's best. Pass the attempt of each task to task.complete; it proves the ownership. */
+  /** Take tasks to work on: those assigned to it first, then the best ones. waitMs waits for one. Pass the attempt of each task to task.complete; it proves the ownership. */
   taskClaim(params: TaskClaimParams): Promise<TaskClaimResult> {
-    return this.call("task.claim", params, 5000);
+    return this.call("task.claim", params, 5000 + (params.waitMs ?? 0));
   }
 
   /** Finish a task that has an owner: as failed if there is an error, else as completed. */

@@ -11,9 +11,9 @@ import { Client, ConnectionError, RpcError, sleep } from "./client.js";
 /** Does a task and returns its result. The signal is aborted when the task is no longer the worker's. */
 export type Handler = (task: Task, signal: AbortSignal) => Promise<unknown>;
 
-/** How long the instance lives without a sign of life, and how long it waits before it claims again. */
+/** How long the instance lives without a sign of life, and how long a claim waits for a task. */
 const ttlMs = 30_000;
-const pauseMs = 500;
+const waitMs = 30_000;
 
 /** Claims tasks one by one and does them, until the signal is aborted. */
 export async function work(url: string, id: string, handle: Handler, signal: AbortSignal, token?: string): Promise<void> {
@@ -40,12 +40,9 @@ export async function work(url: string, id: string, handle: Handler, signal: Abo
   // The answer to a claim may be lost. Repeated with its key, the claim returns the same task.
   for (let idempotencyKey = crypto.randomUUID(); !signal.aborted; ) {
     try {
-      const { task } = await claims.taskClaim({ workerId: id, idempotencyKey });
+      const { task } = await claims.taskClaim({ workerId: id, waitMs, idempotencyKey });
       idempotencyKey = crypto.randomUUID();
-      if (!task) {
-        await sleep(pauseMs, signal);
-        continue;
-      }
+      if (!task) continue;
       running = { task, lost: new AbortController() };
       await report(client, id, task, running.lost.signal, handle);
       running = undefined;
