@@ -21,11 +21,13 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/claudebench/claudebench/commands/hook"
 	"github.com/claudebench/claudebench/commands/system"
 	"github.com/claudebench/claudebench/commands/task"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/callstats"
+	"github.com/claudebench/claudebench/internal/claudehook"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/flush"
 	"github.com/claudebench/claudebench/internal/keys"
@@ -59,6 +61,9 @@ type Options struct {
 	// bytes of answers a minute that task.claim and task.update may return to it. 0 is no limit.
 	// Params and answers of up to 4 KiB do not count.
 	ByteLimit int
+	// HookContent is how much of the content of agents' hooks is stored. The default is
+	// claudehook.Names.
+	HookContent claudehook.Level
 	// Name identifies the coordinator in leases and in the circuit breaker states that it reports
 	// to Redis. The default is random.
 	Name string
@@ -131,7 +136,8 @@ func New(o Options) (*Coordinator, error) {
 		Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
 		Writable: c.probe.Writable,
 		Started:  time.Now(), Logger: o.Logger,
-	}, task.Options{View: o.Tasks, Shares: taskview.NewShares(), Retention: o.TaskRetention, Waiting: c.waiting})
+	}, task.Options{View: o.Tasks, Shares: taskview.NewShares(), Retention: o.TaskRetention, Waiting: c.waiting},
+		hook.Options{Content: cmp.Or(o.HookContent, claudehook.Names), Retention: o.TaskRetention})
 	if err != nil {
 		return nil, err
 	}

@@ -192,6 +192,7 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"system.batch.process", `{"batchId":"b","instanceId":"v","items":["x",{"text":"y"},null]}`},
 			{"system.quorum.vote", `{"instanceId":"v","decision":"d","value":"yes"}`},
 			{"system.quorum.vote", `{"instanceId":"w","decision":"d","value":"yes","totalInstances":3}`},
+			{"hook.record", `{"hook":{"hook_event_name":"Stop","session_id":"s","last_assistant_message":["any"]}}`},
 			{"system.health", `{}`},
 			{"system.check_health", `{}`},
 			{"system.unregister", `{"instanceId":"w","sessionId":"s","timestamp":1}`},

@@ -131,6 +131,7 @@ var countedCalls = map[string][]string{
 	"task.complete_many":   {`{"items":[{"id":%[2]q}]}`, `{"items":[{"id":%[1]q,"workerId":"w","attempt":9}]}`, `{"items":[{"id":%[1]q,"workerId":"w","attempt":1}]}`},
 	"task.list":            {`{}`}, // there is no view
 	"task.get":             {`{"id":%[1]q}`, `{"id":"t-0"}`},
+	"hook.record":          {`{"hook":{"session_id":"s","hook_event_name":"Stop"}}`, `{"hook":{"session_id":"s","hook_event_name":"TaskCreated","task_id":1}}`},
 	"task.delete":          {`{"id":"t-0"}`, `{"id":%[2]q}`},
 }
 

@@ -89,6 +89,7 @@ var doors = map[string][]door{
 		{params: `{"id":"{held}"}`, may: forAlice},
 		{params: `{"id":"{lent}"}`, may: forAlice},
 	},
+	"hook.record": {{params: `{"hook":{}}`, may: writing}},
 	"task.list":   {{params: `{}`, may: callers}},
 	"task.get":    {{params: `{"id":"{held}"}`, may: callers}},
 	"task.delete": {{params: `{"id":"{waiting}"}`, may: forAlice}, {params: `{"id":"{held}"}`, may: forAlice}, {params: `{"id":"{lent}"}`, may: writing}},

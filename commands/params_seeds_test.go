@@ -56,6 +56,11 @@ var lawfulParams = map[string][]string{
 	"task.list":   {`{}`, `{"status":"pending","assignedTo":"w","priority":50,"limit":1,"offset":9007199254740991,"orderBy":"priority","order":"desc"}`},
 	"task.get":    {`{"id":"t-4"}`, `{"id":"t--1"}`, `{"id":"t-1:{x}*"}`},
 	"task.delete": {`{"id":"t-4"}`, `{"id":"t-5"}`},
+	"hook.record": {
+		`{"hook":{"hook_event_name":"PreToolUse","session_id":"s","tool_name":"Bash","tool_input":{"command":"ls"},"tool_use_id":"u"}}`,
+		`{"hook":{"hook_event_name":"TaskCreated","session_id":"a:{b}:*","task_id":"1","task_subject":"\u0001\u2028😀<&>"}}`,
+		`{"hook":{"hook_event_name":"PostToolUse","session_id":"s","tool_name":"TodoWrite","tool_input":{"todos":[{"content":"a"},7,{"id":1e999}]}}}`, `{"hook":{}}`,
+	},
 }
 
 // nastyValues replace each param in turn.

@@ -8,6 +8,7 @@
 --- @include "lib/settle"
 --- @include "lib/renewal"
 --- @include "lib/wakeups"
+--- @include "lib/session"
 -- Registers an instance, for the first time or again. If there is no leader, the instance becomes
 -- the leader. The registration is refused if another token has registered the same id and that
 -- instance still exists.
@@ -48,13 +49,14 @@ local previous_roles = redis.call('HGET', prefix .. 'health:roles', id)
 local gossip = prefix .. 'health:gossip:' .. id
 local owner = token ~= '' and previous_roles and redis.call('HGET', gossip, 'owner')
 if owner and owner ~= token then return { '', 0 } end
-local resumed = previous_roles and session ~= '' and session == redis.call('HGET', gossip, 'sessionId')
+local previous_session = previous_roles and redis.call('HGET', gossip, 'sessionId')
+local resumed = session ~= '' and session == previous_session
 local lease_state, last_leader = lease(id)
 local elected = lease_state == 'free'
 
 emit('instance.registered', '{"id":' .. quote(id) .. ',"roles":' .. roles .. ',"becameLeader":' .. tostring(elected)
   .. ',"timestamp":' .. now_text .. ',"metadata":' .. raw(metadata) .. ',"sessionId":' .. quoted(session)
-  .. ',"resumed":' .. tostring(resumed and true or false) .. ',"previousRoles":' .. raw(previous_roles) .. '}')
+  .. ',"resumed":' .. tostring(resumed) .. ',"previousRoles":' .. raw(previous_roles) .. '}')
 local registered = event_id
 local set_aside = 0
 if not resumed and orphan(id, 'active', 'session_changed') then set_aside = 1 end
@@ -79,7 +81,9 @@ redis.call('HSET', prefix .. 'health:roles', id, roles)
 forget_failure(id)
 -- The registration itself must write the session and the owner. update_gossip_health writes the
 -- rest of the instance's health later.
+if not resumed then forget_session(previous_session, id) end
 if session ~= '' then
+  remember_session(session, id)
   redis.call('HSET', gossip, 'sessionId', session)
   redis.call('HSET', key, 'sessionId', session)
 else

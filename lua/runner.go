@@ -32,7 +32,7 @@ const (
 	// is written.
 	maxInFlight = 2
 	// retryFor is how long a retriable call is repeated: long enough for a restart of Redis, and
-	// shorter than the shortest timeout of a method.
+	// shorter than the timeouts of methods, except that of hook.record.
 	retryFor = 1500 * time.Millisecond
 	// reachTimeout bounds the PING that checks whether Redis can be reached.
 	reachTimeout = time.Second

@@ -24,6 +24,9 @@ type Request struct {
 	MCP bool
 	// Batched is set if the call is one of several in a JSON-RPC batch.
 	Batched bool
+	// Decided is what the policy decided about the hook of a hook.record, nil if it has no opinion.
+	// Callers cannot set it.
+	Decided *HookDecision
 	// Received is when the request arrived; the method's timeout starts then. Zero means now.
 	Received time.Time
 }

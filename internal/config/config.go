@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/claudebench/claudebench/internal/claudehook"
 )
 
 // Config is the configuration of a coordinator.
@@ -33,6 +35,8 @@ type Config struct {
 	RateLimits      RateLimits
 	TokenRateLimits RateLimits
 	ByteLimit       int
+	// HookContent is how much of the content of agents' hooks is stored.
+	HookContent claudehook.Level
 
 	// ReplaceSettings replaces the settings that all coordinators of a fleet must share with those
 	// of this coordinator.
@@ -83,6 +87,9 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 		"bytes of params a minute that a token, or an address without a token, may send to methods that change\n"+
 			"something, and bytes of results a minute that it may receive from task.claim and task.update; params and\n"+
 			"results of up to 4 KiB do not count; 0 disables the limit")
+	c.HookContent = claudehook.Names
+	flags.Var(&c.HookContent, "hook-content", "how much the log stores of the inputs and results in agents' hooks: none, names (the names and lengths of\n"+
+		"fields: no prompts, commands or files) or full (up to 16 KiB for each hook)")
 	flags.BoolVar(&c.ReplaceSettings, "replace-settings", false,
 		"start even if other coordinators of this namespace use other values (--instance-ttl, --monitor-interval,\n"+
 			"--task-retention, --topics); restart them afterwards with the new values")

@@ -40,7 +40,7 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	}
 	want := &Config{
 		Listen: "127.0.0.1:3000", InstanceTTL: 30 * time.Second, MonitorInterval: time.Second, TaskRetention: 7 * 24 * time.Hour,
-		ByteLimit: 256 << 20, DataDir: "/state/claudebench",
+		ByteLimit: 256 << 20, HookContent: "names", DataDir: "/state/claudebench",
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -57,7 +57,7 @@ func TestEveryFlagHasItsVariable(t *testing.T) {
 		"namespace": {"a", "b"}, "instance-ttl": {"1s", "2s"}, "monitor-interval": {"1ms", "2ms"}, "task-retention": {"1h0m0s", "2h0m0s"},
 		"topics":      {"none", "task.created"},
 		"rate-limits": {"task.get=1", "task.get=2"}, "replace-settings": {"true", "false"}, "allow-volatile": {"true", "false"}, "insecure": {"true", "false"},
-		"byte-limit": {"1", "2"}, "token-rate-limits": {"task.claim=1", "task.claim=2"},
+		"byte-limit": {"1", "2"}, "hook-content": {"none", "full"}, "token-rate-limits": {"task.claim=1", "task.claim=2"},
 		"data-dir": {"/a", "/b"}, "log-level": {"DEBUG", "ERROR"}, "log-format": {"json", "text"},
 		"allowed-hosts": {"[a.example,b:1]", "[c]"},
 		"auth-file":     {"/a", "/b"}, "tls-cert": {"/a", "/b"}, "tls-key": {"/a", "/b"},

@@ -28,6 +28,7 @@ var variables = map[string]string{
 	"token-rate-limits": "CB_TOKEN_RATE_LIMITS",
 	"replace-settings":  "CB_REPLACE_SETTINGS",
 	"byte-limit":        "CB_BYTE_LIMIT",
+	"hook-content":      "CB_HOOK_CONTENT",
 	"allow-volatile":    "CB_ALLOW_VOLATILE",
 	"insecure":          "CB_INSECURE",
 	"auth-file":         "CB_AUTH_FILE",

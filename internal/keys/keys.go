@@ -144,3 +144,9 @@ func (s Space) Batch(id, part string) string { return "cb:" + s.tag + "batch:" +
 func (s Space) Quorum(decision, part string) string {
 	return "cb:" + s.tag + "quorum:" + decision + ":" + part
 }
+
+// Session is the ID of the instance that registered with a session.
+func (s Space) Session(id string) string { return "cb:" + s.tag + "session:" + id }
+
+// Todos is the hash of a session's todos.
+func (s Space) Todos(session string) string { return "cb:" + s.tag + "todo:" + session }

@@ -38,6 +38,8 @@ type Sources struct {
 	Projections func() []projections.Status
 	// View reads the checkpoint of the task view from Postgres. Nil means no Postgres.
 	View func(context.Context) (events.ID, error)
+	// Hooks counts the hooks of agents.
+	Hooks Hooks
 	// Version is the program's version, "" if it is unknown.
 	Version string
 	// Logger receives the coordinator's own faults.
@@ -82,6 +84,7 @@ func newRegistry(s Sources) (*prometheus.Registry, error) {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
 		callCollector{s.Commands},
 		progressCollector{s.Projections},
+		hookCollector{s.Hooks},
 		&storeCollector{Sources: s},
 	} {
 		if err := registry.Register(c); err != nil {

@@ -39,10 +39,14 @@ func (s *store) Gauges(context.Context, string) (*Gauges, error) {
 	return &Gauges{}, s.err
 }
 
+func (s *store) Counts() map[string]uint64 { return nil }
+
+func (s *store) Decisions() map[string]uint64 { return nil }
+
 func handler(t *testing.T, s *store, log io.Writer) http.Handler {
 	t.Helper()
 	h, err := NewHandler(Sources{
-		Commands: s, Writable: func(context.Context) error { return nil }, Gauges: s.Gauges, Projections: func() []projections.Status { return nil }, Logger: slog.New(slog.NewTextHandler(log, nil)),
+		Commands: s, Writable: func(context.Context) error { return nil }, Gauges: s.Gauges, Projections: func() []projections.Status { return nil }, Hooks: s, Logger: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -288,6 +288,8 @@ func TestMetricsPage(t *testing.T) {
 		{"claudebench_queue_tasks", "queue"},
 		{"claudebench_tasks", "status"},
 		{"claudebench_circuit_state", "state"},
+		{"claudebench_hooks_total", "outcome"},
+		{"claudebench_hook_decisions_total", "decision"},
 		{"claudebench_projection_lag_events", "projection"},
 	} {
 		for _, series := range s.series()[label.metric] {

@@ -9,6 +9,7 @@ import (
 	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/auth"
+	"github.com/claudebench/claudebench/internal/hooks"
 	"github.com/claudebench/claudebench/internal/httpapi"
 	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/mcp"
@@ -32,7 +33,8 @@ func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.C
 	if err != nil {
 		return nil, fmt.Errorf("serve the methods over MCP: %w", err)
 	}
-	watched := metrics.Sources{Commands: coordinator, Writable: coordinator.Writable, Gauges: gauges, Projections: s.runner.Progress, Version: s.version, Logger: s.logger}
+	received := hooks.NewHandler(coordinator, hooks.Options{Log: s.logger, Caller: auth.Caller})
+	watched := metrics.Sources{Commands: coordinator, Writable: coordinator.Writable, Gauges: gauges, Projections: s.runner.Progress, Hooks: received, Version: s.version, Logger: s.logger}
 	if s.tasks != nil {
 		watched.View = s.tasks.Checkpoint
 	}
@@ -49,6 +51,7 @@ func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.C
 	mux.Handle("/rpc/batch", calls)
 	mux.Handle(rest.Prefix, rest.NewHandler(coordinator, names, rest.Options{Log: s.logger, Answers: room, Caller: auth.Caller}))
 	mux.Handle("/mcp", models)
+	mux.Handle(hooks.Path, received)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})

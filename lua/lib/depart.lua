@@ -4,6 +4,7 @@
 --- @include "lib/orphan"
 --- @include "lib/failures"
 --- @include "lib/wakeups"
+--- @include "lib/session"
 -- held counts the tasks that are assigned to an instance or claimed by it.
 local function held(id)
   return redis.call('ZCARD', prefix .. 'queue:instance:' .. id) + redis.call('ZCARD', prefix .. 'queue:active:' .. id)
@@ -21,6 +22,7 @@ local function depart(id, reason)
   redis.call('ZREM', prefix .. 'health:alive', id)
   redis.call('ZREM', prefix .. 'health:workers', id)
   redis.call('HDEL', prefix .. 'health:roles', id)
+  forget_session(redis.call('HGET', prefix .. 'health:gossip:' .. id, 'sessionId'), id)
   redis.call('HSET', prefix .. 'health:gossip:' .. id, 'status', 'offline')
   redis.call('PEXPIRE', prefix .. 'health:gossip:' .. id, 86400000) -- a day
   if reason == 'instance_failed' then note_failure(id) end
