@@ -99,6 +99,19 @@ func (p *player) play() {
 		}
 		p.send("complete_task", completes...)
 		p.send("instance_heartbeat", beats...)
+		var hooks [][]any
+		for n := range 24 {
+			session, change := pick([]string{"s", "t", ""}), pick([]string{"", "put", "put", "drop"})
+			if session == "" {
+				change = ""
+			}
+			hooks = append(hooks, []any{
+				pick([]string{"hook:a", "hook:b"}), "200", "hook.stopped", `"source":"p","name":"Stop","sessionId":null`, `"tool":null`,
+				pick([]string{"", `"decision":"deny"`}), session, pick([]string{"", "a"}), `"p"`, change, fmt.Sprintf(`"%d"`, p.rng.IntN(6)),
+				pick([]string{"", fmt.Sprintf(`"text %d"`, n)}), pick([]string{"", "completed"}), 0, 600_000,
+			})
+		}
+		p.send("record_hook", hooks...)
 		if round == 7 {
 			p.client.Del(p.Context(), p.space.Log()) // the next script recovers it from the stream
 		}
