@@ -79,6 +79,8 @@ func (p project) start(t *testing.T, prompt string, options ...string) *claude {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + p.home, "TMPDIR=" + p.home,
 		"ANTHROPIC_BASE_URL=" + c.model.url, "ANTHROPIC_API_KEY=none",
 		"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "DISABLE_AUTOUPDATER=1", "DISABLE_TELEMETRY=1",
+		// The first request waits until the MCP server is connected, also on a busy machine.
+		"CLAUDE_CODE_MCP_STARTUP_WAIT_MS=60000",
 	}
 	cmd.Stdout, cmd.Stderr = c.out, c.log
 	c.Child = testenv.Launch(t, cmd)
