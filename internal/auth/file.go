@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/textfile"
 )
 
 // entry is a token as the file has it.
@@ -85,28 +85,9 @@ func CheckPrefix(prefix string) error {
 // readFile reads an auth file. Its error names the line. It never repeats text that may be a token
 // or its hash.
 func readFile(path string) ([]entry, error) {
-	// Opening a pipe waits for a writer, and a later reload would wait behind it.
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
+	text, err := textfile.Read(path, maxFile, "make themselves admin")
 	if err != nil {
 		return nil, err
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return nil, fmt.Errorf("other users can write to %s (mode %#o) and could make themselves admin; run 'chmod go-w %[1]s'", path, mode)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > maxFile {
-		return nil, fmt.Errorf("%s is longer than %d bytes", path, maxFile)
 	}
 	entries, err := parse(text)
 	if err != nil {
