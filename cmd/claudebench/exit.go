@@ -9,6 +9,7 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/fleet"
+	"github.com/claudebench/claudebench/internal/hookpolicy"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -60,12 +61,13 @@ func exitCode(err error) int {
 	var newer *events.NewerLogError
 	var different *fleet.DifferentError
 	var databaseURL *pgconn.ParseConfigError
+	var policy *hookpolicy.FileError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &marked):
 		return marked.code
-	case errors.As(err, &databaseURL):
+	case errors.As(err, &databaseURL), errors.As(err, &policy):
 		return exitUsage
 	case errors.Is(err, lua.ErrUnavailable), errors.As(err, &network), errors.As(err, &postgres), errors.As(err, &newer):
 		return exitUnavailable

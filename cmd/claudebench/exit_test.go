@@ -99,6 +99,9 @@ func TestExitCodesOfCommands(t *testing.T) {
 			exitUsage:  {{"foo"}, {"new"}, {"new", "--name", "a", "--role", "king"}, {"new", "--name", "a/b", "--role", "agent"}, {"new", "surplus", "--name=a", "--role=agent"}},
 			exitFailed: {{"new", "--name", "a", "--role", "agent", "--out", existing}},
 		},
+		"policy": {
+			exitUsage: {{"foo"}, {"test"}, {"test", existing}, {"test", existing, "surplus"}, {"test", empty}},
+		},
 		"version": {exitUsage: {{"surplus"}, {"--nonsense"}}},
 	}
 	for _, c := range newRoot().Commands() {

@@ -50,7 +50,7 @@ cannot be reached or read.`,
 	for group, commands := range map[string][]*cobra.Command{
 		"run":   {newUp(), newServe()},
 		"use":   {newCall(), newTail(), newReady(), newEnv()},
-		"audit": {newReplay(), newVerify(), newRebuild(), newToken()},
+		"audit": {newReplay(), newVerify(), newRebuild(), newToken(), newPolicy()},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

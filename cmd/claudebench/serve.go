@@ -24,7 +24,8 @@ func newServe() *cobra.Command {
 		Short: "Run a coordinator on a Redis and a Postgres of your own",
 		Long: `Run a coordinator on a Redis of your own and, for the task views, a Postgres of your own. Any
 number of coordinators can use the same Redis. On SIGTERM and Ctrl-C, serve finishes the calls
-in flight and exits with 0. On SIGHUP, it reads the auth file and the certificate again.
+in flight and exits with 0. On SIGHUP, it reads the auth file, the certificate and the
+policy again.
 
 Serve needs Redis 7.0 or Valkey, with maxmemory-policy noeviction. The setting appendonly
 decides what a crash of Redis can lose. Postgres must be version 14 or newer; serve migrates

@@ -44,9 +44,11 @@ type Config struct {
 	AllowVolatile   bool
 	Insecure        bool
 	AuthFile        string
-	TLSCert         string
-	TLSKey          string
-	DataDir         string
+	// HookPolicy is the file of the policy for agents' tools.
+	HookPolicy string
+	TLSCert    string
+	TLSKey     string
+	DataDir    string
 
 	LogLevel  slog.Level
 	LogFormat LogFormat
@@ -97,6 +99,9 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 	flags.BoolVar(&c.Insecure, "insecure", false,
 		"allow connections from other machines without an auth file; everybody who can connect can run every command")
 	flags.StringVar(&c.AuthFile, "auth-file", "", "YAML file of the accepted tokens; without it, callers need no token; read again on SIGHUP")
+	flags.StringVar(&c.HookPolicy, "hook-policy", "",
+		"YAML file of the policy that answers Claude Code's hooks: which uses of tools to allow, deny or ask about;\n"+
+			"read again on SIGHUP")
 	flags.StringVar(&c.TLSCert, "tls-cert", "", "PEM file of the certificate chain for HTTPS; read again on SIGHUP")
 	flags.StringVar(&c.TLSKey, "tls-key", "", "PEM file of the certificate's key")
 }
@@ -142,7 +147,7 @@ func (c *Config) InTheClear() bool {
 }
 
 // Reloads reports whether there are files to reload on SIGHUP.
-func (c *Config) Reloads() bool { return c.AuthFile != "" || c.TLSCert != "" }
+func (c *Config) Reloads() bool { return c.AuthFile != "" || c.TLSCert != "" || c.HookPolicy != "" }
 
 func loopback(host string) bool {
 	ip := net.ParseIP(host)

@@ -32,6 +32,7 @@ var variables = map[string]string{
 	"allow-volatile":    "CB_ALLOW_VOLATILE",
 	"insecure":          "CB_INSECURE",
 	"auth-file":         "CB_AUTH_FILE",
+	"hook-policy":       "CB_HOOK_POLICY",
 	"tls-cert":          "CB_TLS_CERT",
 	"tls-key":           "CB_TLS_KEY",
 	"data-dir":          "CB_DATA_DIR",

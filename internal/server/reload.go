@@ -17,6 +17,7 @@ import (
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/crossorigin"
+	"github.com/claudebench/claudebench/internal/hookpolicy"
 )
 
 // certificate is the server's certificate. Its two files can be reloaded while connections are
@@ -66,7 +67,7 @@ func (c *certificate) names() []string {
 
 func (c *certificate) leaf() *x509.Certificate { return c.current.Load().Leaf }
 
-// protect loads the accepted tokens, the accepted host names and the certificate.
+// protect loads the accepted tokens, the accepted host names, the certificate and the policy.
 func (s *Server) protect(ctx context.Context, cfg *config.Config) error {
 	for _, host := range cfg.AllowedHosts {
 		if err := crossorigin.CheckHost(host); err != nil {
@@ -81,6 +82,11 @@ func (s *Server) protect(ctx context.Context, cfg *config.Config) error {
 	}
 	if cfg.TLSCert != "" {
 		if s.certificate, err = openCertificate(cfg.TLSCert, cfg.TLSKey); err != nil {
+			return err
+		}
+	}
+	if cfg.HookPolicy != "" {
+		if s.policy, err = hookpolicy.Open(cfg.HookPolicy); err != nil {
 			return err
 		}
 	}
@@ -122,7 +128,7 @@ func (s *Server) callers() api.Tokens {
 	return s.tokens
 }
 
-// Reload reads the auth file and the certificate again and logs the outcome. An invalid file leaves
+// Reload reads the auth file, the certificate and the policy again and logs the outcome. An invalid file leaves
 // the current one in force.
 func (s *Server) Reload(ctx context.Context) error {
 	var failed error
@@ -141,6 +147,14 @@ func (s *Server) Reload(ctx context.Context) error {
 		} else {
 			s.logger.InfoContext(ctx, "reloaded the certificate", slog.Any("names", s.certificate.names()),
 				"until", s.certificate.leaf().NotAfter)
+		}
+	}
+	if s.policy != nil {
+		if err := s.policy.Reload(); err != nil {
+			s.logger.ErrorContext(ctx, "the new policy is invalid; the current rules stay in use", "error", err)
+			failed = errors.Join(failed, err)
+		} else {
+			s.logger.InfoContext(ctx, "reloaded the policy", "rules", s.policy.Len())
 		}
 	}
 	return failed

@@ -27,6 +27,7 @@ import (
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/crossorigin"
 	"github.com/claudebench/claudebench/internal/fleet"
+	"github.com/claudebench/claudebench/internal/hookpolicy"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/metrics"
 	"github.com/claudebench/claudebench/internal/monitor"
@@ -82,8 +83,9 @@ type Server struct {
 	addr        net.Addr
 	logger      *slog.Logger
 	version     string
-	tokens      *auth.Store  // nil if authentication is disabled
-	certificate *certificate // nil without TLS
+	tokens      *auth.Store       // nil if authentication is disabled
+	certificate *certificate      // nil without TLS
+	policy      *hookpolicy.Store // nil without a policy: it then has no opinion
 	http        *http.Server
 	connections connections
 	redis       redis.UniversalClient
