@@ -19,8 +19,13 @@ type target struct{ url, ca string }
 
 // bind adds the flags that select the coordinator.
 func (t *target) bind(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&t.url, "url", "", "the coordinator's URL (default: http:// and CB_LISTEN or 127.0.0.1:3000)")
+	t.bindURL(cmd)
 	cmd.Flags().StringVar(&t.ca, "ca", "", "PEM file of a private CA to trust, besides the CAs of the system")
+}
+
+// bindURL adds the flag of the coordinator's URL.
+func (t *target) bindURL(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.url, "url", "", "the coordinator's URL (default: http:// and CB_LISTEN or 127.0.0.1:3000)")
 }
 
 // baseURL returns the coordinator's URL without a trailing slash.

@@ -102,6 +102,10 @@ func TestExitCodesOfCommands(t *testing.T) {
 		"policy": {
 			exitUsage: {{"foo"}, {"test"}, {"test", existing}, {"test", existing, "surplus"}, {"test", empty}},
 		},
+		"init": {
+			exitUsage:  {{"foo"}, {"claude-code", "surplus"}, {"claude-code", "--url=nowhere://x"}, {"claude-code", "--url=http://a:b@c"}, {"claude-code", "--roles="}},
+			exitFailed: {{"claude-code", "--write", "--dir=" + existing}},
+		},
 		"version": {exitUsage: {{"surplus"}, {"--nonsense"}}},
 	}
 	for _, c := range newRoot().Commands() {

@@ -101,6 +101,7 @@ func FuzzExpression(f *testing.F) {
 		{`\brm\s+-rf\b`, "rm -rf"},
 		{`(ab)+c`, "ababc"},
 		{`(?i)drop table`, "DROP TABLE"},
+		{`(?i)drop table`, "drop table"},
 		{`(?i:a)bc`, "Abc"},
 		{`a|b`, "b"},
 		{`(foo|food)x`, "foodx"},
