@@ -33,6 +33,7 @@ type fact struct {
 	Error      json.RawMessage    `json:"error"`
 	previously
 
+	SessionID       string   `json:"sessionId"` // "" for none
 	Roles           []string `json:"roles"`
 	PreviousRoles   []string `json:"previousRoles"`
 	Resumed         bool     `json:"resumed"`

@@ -19,6 +19,7 @@ type history struct {
 	ids       []string         // of the existing tasks
 	left      map[string]*task // the rows that flushes left in Postgres
 	instances map[string][]string
+	sessions  map[string]string // of the instances that have one
 	leader    string
 	term      int64
 }
@@ -38,6 +39,7 @@ func newHistory() *history {
 
 func (h *history) clear() {
 	h.tasks, h.ids, h.instances, h.leader, h.term = map[string]*task{}, nil, map[string][]string{}, "", 0
+	h.sessions = map[string]string{}
 }
 
 func (h *history) emit(typ events.Type, payload any) events.Envelope {
@@ -165,14 +167,19 @@ func (h *history) remove(id string) {
 	}
 }
 
-func (h *history) register(id string, roles ...string) {
+func (h *history) register(id string, roles ...string) { h.registerWith("", id, roles...) }
+
+// registerWith registers an instance with a session, "" for none.
+func (h *history) registerWith(session, id string, roles ...string) {
 	if roles == nil {
 		roles = []string{}
 	}
 	h.emit(events.TypeInstanceRegistered, events.InstanceRegistered{
 		ID: id, Roles: roles, BecameLeader: h.leader == "", Timestamp: h.now,
-		Metadata: json.RawMessage("null"), PreviousRoles: h.instances[id],
+		Metadata: json.RawMessage("null"), PreviousRoles: h.instances[id], SessionID: optional(session),
+		Resumed: session != "" && session == h.sessions[id],
 	})
+	h.sessions[id] = session
 	h.instances[id] = roles
 	if h.leader == "" {
 		h.elect(id)
@@ -189,8 +196,9 @@ func (h *history) leave(id string, failed bool) {
 	if failed {
 		h.emit(events.TypeInstanceFailed, events.InstanceFailed{ID: id, Roles: h.instances[id], TasksReassigned: 1})
 	} else {
-		h.emit(events.TypeInstanceUnregistered, events.InstanceUnregistered{ID: id, Roles: h.instances[id], TasksReassigned: 1})
+		h.emit(events.TypeInstanceUnregistered, events.InstanceUnregistered{ID: id, Roles: h.instances[id], TasksReassigned: 1, SessionID: optional(h.sessions[id])})
 	}
+	delete(h.sessions, id)
 	delete(h.instances, id)
 	if h.leader == id {
 		h.leader = ""
@@ -207,6 +215,37 @@ func (h *history) flush(postgres bool) {
 	}
 	h.emit(events.TypeSystemFlushed, flushed)
 	h.clear()
+}
+
+// hook reports a step of a session.
+func (h *history) hook(typ events.Type, session string, change func(*events.Hook)) {
+	p := events.Hook{Source: events.HookSourceClaudeCode, Name: "X", SessionID: &session, Content: json.RawMessage("null")}
+	for instance, of := range h.sessions {
+		if of == session && (p.InstanceID == nil || instance < *p.InstanceID) {
+			p.InstanceID = &instance
+		}
+	}
+	if change != nil {
+		change(&p)
+	}
+	h.emit(typ, p)
+}
+
+// use reports that a session used a tool for some ms.
+func (h *history) use(session, tool string, ms int64, outcome string) {
+	h.hook(events.TypeHookToolRequested, session, func(p *events.Hook) { p.Tool = &tool })
+	h.now += min(max(ms, 0), 10_000)
+	h.hook(events.TypeHookToolFinished, session, func(p *events.Hook) { p.Tool, p.DurationMS, p.Outcome = &tool, &ms, &outcome })
+}
+
+func (h *history) decide(session, tool, decision string) {
+	h.emit(events.TypeHookDecided, events.HookDecided{
+		Source: events.HookSourceClaudeCode, Name: "PreToolUse", SessionID: &session, Tool: &tool, Decision: decision, Rule: 1,
+	})
+}
+
+func (h *history) plan(session string, todos ...events.Todo) {
+	h.emit(events.TypeTodoUpdated, events.TodoUpdated{Source: events.HookSourceClaudeCode, SessionID: session, Todos: todos})
 }
 
 // state returns the expected global state without its last event.

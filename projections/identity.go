@@ -121,8 +121,11 @@ func (t *Tasks) adopt(ctx context.Context) error {
 		t.cfg.Logger.WarnContext(ctx, "rebuilding the task views, which followed another log", "log", t.cfg.Identity)
 		var b pgx.Batch
 		b.Queue(t.sql(`DELETE FROM {schema}tasks`))
-		b.Queue(t.sql(`UPDATE {schema}projection_checkpoints SET id = '0-0', seq = 0, at = to_timestamp(0), log = $2 WHERE name = $1`),
-			t.Name(), t.cfg.Identity)
+		for _, statement := range emptySessions {
+			b.Queue(t.sql(statement))
+		}
+		b.Queue(t.sql(resetCheckpoint), t.Name())
+		b.Queue(t.sql(setIdentity), t.Name(), t.cfg.Identity)
 		return tx.SendBatch(ctx, &b).Close()
 	})
 }

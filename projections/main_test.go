@@ -154,6 +154,28 @@ func (b *bundle) views(t testing.TB) views {
 	for id, row := range b.rows(t) {
 		all["tasks "+id] = row
 	}
+	for id, row := range b.sessionRows(t) {
+		all["sessions "+id] = row
+	}
+	return all
+}
+
+// sessionRows returns the rows of sessions and of their instances as JSON.
+func (b *bundle) sessionRows(t testing.TB) map[string]string {
+	t.Helper()
+	rows, err := b.db.Query(t.Context(), `SELECT id, row_to_json(sessions)::text FROM sessions
+		UNION ALL SELECT concat_ws(' ', instance_id, since_seq), row_to_json(session_instances)::text FROM session_instances`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	var id, row string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &row}, func() error {
+		all[id] = row
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 	return all
 }
 

@@ -38,7 +38,7 @@ func randomHistory(t *rapid.T) *history {
 		h.now += rapid.SampledFrom([]int64{0, 0, 1, 700, 61_000}).Draw(t, "later")
 		worker := rapid.SampledFrom(workers).Draw(t, "worker")
 		_, registered := h.instances[worker]
-		switch step := rapid.IntRange(0, 43).Draw(t, "step"); {
+		switch step := rapid.IntRange(0, 50).Draw(t, "step"); {
 		case step < 12:
 			h.create(rapid.StringMatching(`[a-zé<"\\]{1,12}`).Draw(t, "text"), rapid.Int64Range(0, 100).Draw(t, "priority"), metadata.Draw(t, "metadata"))
 		case step < 19:
@@ -79,6 +79,8 @@ func randomHistory(t *rapid.T) *history {
 			h.leave(worker, step == 39)
 		case step == 40:
 			h.flush(rapid.Bool().Draw(t, "postgres"))
+		case step > 43:
+			randomSession(t, h, worker, registered)
 		case step > 40:
 			n := rapid.IntRange(2, 60).Draw(t, "many")
 			h.createMany(n, metadata.Draw(t, "metadata"))
@@ -87,6 +89,34 @@ func randomHistory(t *rapid.T) *history {
 		}
 	}
 	return h
+}
+
+// randomSession draws a step of a session.
+func randomSession(t *rapid.T, h *history, worker string, registered bool) {
+	session := rapid.SampledFrom([]string{"s1", "s2", "s \"3\""}).Draw(t, "session")
+	tool := rapid.SampledFrom([]string{"Bash", "Read", "é<"}).Draw(t, "tool")
+	switch rapid.IntRange(0, 9).Draw(t, "kind") {
+	case 0, 1:
+		h.registerWith(session, worker, "worker")
+	case 2:
+		if registered {
+			h.leave(worker, rapid.Bool().Draw(t, "failed"))
+		}
+	case 3:
+		h.hook(events.TypeHookSessionStarted, session, nil)
+	case 4:
+		h.hook(events.TypeHookPromptSubmitted, session, nil)
+	case 5:
+		h.use(session, tool, rapid.Int64Range(0, 5000).Draw(t, "ms"), rapid.SampledFrom([]string{"ok", "failed"}).Draw(t, "outcome"))
+	case 6:
+		h.decide(session, tool, rapid.SampledFrom([]string{"allow", "ask", "deny"}).Draw(t, "decision"))
+	case 7:
+		h.plan(session, events.Todo{ID: "1", Text: rapid.SampledFrom([]string{"a", "<b>", ""}).Draw(t, "todo"), Status: "pending"})
+	case 8:
+		h.hook(events.TypeHookSessionEnded, session, nil)
+	default:
+		h.hook(events.TypeHookNotified, session, nil)
+	}
 }
 
 // wantedRows returns the model's tasks as their rows must be.

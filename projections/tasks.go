@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -29,8 +28,9 @@ type TasksConfig struct {
 	TakeOver bool
 }
 
-// Tasks is the projection into Postgres: a row for each task, views over them, and the queries of
-// task.list. A flush that includes Postgres empties it; any other flush leaves its rows.
+// Tasks is the projection into Postgres: a row for each task and for each session of an agent, views
+// over them, and the queries of task.list and session.*. A flush that includes Postgres empties it;
+// any other flush leaves its rows.
 type Tasks struct {
 	cfg TasksConfig
 	waiters
@@ -83,7 +83,7 @@ func (t *Tasks) Checkpoint(ctx context.Context) (events.ID, error) {
 	return id, nil
 }
 
-// Apply folds a batch to one change for each task and writes them in one transaction.
+// Apply folds a batch to one change for each task and session and writes them in one transaction.
 func (t *Tasks) Apply(ctx context.Context, batch events.Batch) error {
 	if len(batch.Entries) == 0 {
 		return nil
@@ -109,8 +109,8 @@ func (t *Tasks) Apply(ctx context.Context, batch events.Batch) error {
 	return nil
 }
 
-// Reset deletes the rows that the log can restore. It keeps tasks created before base: a flush
-// removed their events from the log but left them in Postgres.
+// Reset deletes the rows that the log can restore. It keeps tasks and sessions that began before
+// base: a flush removed their events from the log but left them in Postgres.
 func (t *Tasks) Reset(ctx context.Context, base int64) error {
 	if err := t.confirm(ctx); err != nil {
 		return fmt.Errorf("reset the task views: %w", err)
@@ -126,7 +126,10 @@ func (t *Tasks) Reset(ctx context.Context, base int64) error {
 		}
 		var b pgx.Batch
 		b.Queue(t.sql(`DELETE FROM {schema}tasks WHERE num >= $1`), base)
-		b.Queue(t.sql(setCheckpoint), t.Name(), events.ID{}.String(), 0, time.UnixMilli(0))
+		for _, statement := range resetSessions {
+			b.Queue(t.sql(statement), base)
+		}
+		b.Queue(t.sql(resetCheckpoint), t.Name())
 		return tx.SendBatch(ctx, &b).Close()
 	})
 	if err != nil {
@@ -139,6 +142,7 @@ func (t *Tasks) Reset(ctx context.Context, base int64) error {
 const (
 	insertCheckpoint = `INSERT INTO {schema}projection_checkpoints (name, id, seq, at) VALUES ($1, '0-0', 0, to_timestamp(0)) ON CONFLICT DO NOTHING`
 	setCheckpoint    = `UPDATE {schema}projection_checkpoints SET id = $2, seq = $3, at = $4 WHERE name = $1`
+	resetCheckpoint  = `UPDATE {schema}projection_checkpoints SET id = '0-0', seq = 0, at = to_timestamp(0), sessions_after = 0 WHERE name = $1`
 )
 
 // readCommitted is the isolation level that the transactions expect, whatever the database's

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/claudebench/claudebench/events"
 )
 
 // ErrRowsKept is wrapped by the error of Flush if the rows were certainly not deleted and that call
@@ -21,7 +18,7 @@ const (
 	countFlush = `UPDATE {schema}system_flushes SET tasks_deleted = $2 WHERE id = $1`
 )
 
-// Flush deletes all rows and records how many under the flush's id, in one transaction. Called
+// Flush deletes all rows and records how many tasks under the flush's id, in one transaction. Called
 // again with the same id, it returns the same count. Unless the views have applied upTo, the seq of
 // the last event, nothing is deleted, so that the count is exact.
 //
@@ -74,7 +71,10 @@ func (t *Tasks) flush(ctx context.Context, tx pgx.Tx, id string, upTo int64) (ta
 		return 0, err
 	}
 	var b pgx.Batch
-	b.Queue(t.sql(setCheckpoint), t.Name(), events.ID{}.String(), 0, time.UnixMilli(0))
+	for _, statement := range emptySessions {
+		b.Queue(t.sql(statement))
+	}
+	b.Queue(t.sql(resetCheckpoint), t.Name())
 	b.Queue(t.sql(countFlush), id, gone.RowsAffected())
 	return gone.RowsAffected(), tx.SendBatch(ctx, &b).Close()
 }

@@ -9,13 +9,15 @@ import (
 )
 
 // tasksFold is what a batch does to the rows: one change for each task, in the order of first
-// appearance.
+// appearance, and the steps of sessions.
 type tasksFold struct {
 	emptied bool // a flush deleted all rows; only what follows it is in here
 	changes map[int64]*taskChange
 	order   []*taskChange
 	deleted []int64
 	block   []taskChange // memory for further changes
+
+	sessions []sessionStep // what the batch says about sessions
 
 	replaced     int       // events with text or JSON that SQL cannot store unchanged
 	lastReplaced events.ID // the last of them
@@ -93,9 +95,19 @@ func (f *tasksFold) add(e *events.Envelope, p *fact) error {
 		if flushed.Postgres != nil {
 			*f = *newTasksFold(0)
 			f.emptied = true
+			return nil
 		}
 	}
-	return nil
+	return f.addSession(e, p)
+}
+
+// addSession collects what an event says about sessions.
+func (f *tasksFold) addSession(e *events.Envelope, p *fact) error {
+	step, ok, err := sessionStepOf(e, p)
+	if ok && err == nil {
+		f.sessions = append(f.sessions, step)
+	}
+	return err
 }
 
 // merge merges an event into the change of its task.

@@ -78,11 +78,8 @@ func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
 	if err := rows.Err(); err != nil {
 		return TaskPage{}, fmt.Errorf("list tasks: %w", err)
 	}
-	if page.At, err = events.ParseID(at); err != nil {
-		return TaskPage{}, fmt.Errorf("read the checkpoint of tasks: %w", err)
-	}
-	if applied, _ := t.progress(); !page.At.Covers(applied) {
-		t.back() // somebody rebuilds the view, or Postgres crashed and lost its last batches
+	if page.At, err = t.position(at, nil); err != nil {
+		return TaskPage{}, err
 	}
 	return page, nil
 }

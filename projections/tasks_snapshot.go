@@ -59,24 +59,45 @@ SELECT num, id, status, priority::bigint, attempt::bigint, assigned_to, text, me
        created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq
 FROM {schema}tasks WHERE num > $1 ORDER BY num LIMIT $2`
 
-// SnapshotTasks reads the task views in one read-only transaction, so that they are consistent. It
-// passes the checkpoint and the identity of the views' log to begin, then every row in order of Num
-// to row. The identity is "" if a version without identities wrote the views. An error of begin or
-// row stops it and is returned unchanged. The error wraps ErrNoTaskViews if there are no task
-// views.
-func SnapshotTasks(ctx context.Context, pool *Pool, begin func(at events.ID, log string) error, row func(TaskRow) error) error {
+// Snapshot receives the views' rows as of one moment. An error of one of its functions stops the
+// reading and is returned unchanged.
+type Snapshot struct {
+	// Begin is called first. log is the identity of the views' log, "" if a version without
+	// identities wrote them. Sessions are folded from the event after sessionsAfter; it is -1 if a
+	// version without sessions wrote the views.
+	Begin func(at events.ID, log string, sessionsAfter int64) error
+	// Task is called with each task, in the order of Num, then Session and Instance with each
+	// session and each instance that had one, in no order.
+	Task     func(TaskRow) error
+	Session  func(*Session) error
+	Instance func(*SessionInstance) error
+}
+
+// ReadSnapshot reads the views in one read-only transaction, so that they are consistent. The error
+// wraps ErrNoTaskViews if there are no views.
+func ReadSnapshot(ctx context.Context, pool *Pool, to Snapshot) error {
 	tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return fmt.Errorf("read the task views: %w", err)
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
-	checkpoint, log, err := snapshotCheckpoint(ctx, tx, pool)
+	checkpoint, log, after, err := snapshotCheckpoint(ctx, tx, pool)
 	if err != nil {
 		return fmt.Errorf("read the task views: %w", err)
 	}
-	if err := begin(checkpoint, log); err != nil {
+	if err := to.Begin(checkpoint, log, after); err != nil {
 		return err
 	}
+	if err := snapshotTasks(ctx, tx, pool, to.Task); err != nil || after < 0 {
+		return err
+	}
+	if err := snapshotSessions(ctx, tx, pool, to); err != nil {
+		return fmt.Errorf("read the sessions: %w", err)
+	}
+	return nil
+}
+
+func snapshotTasks(ctx context.Context, tx pgx.Tx, pool *Pool, row func(TaskRow) error) error {
 	for last := int64(math.MinInt64); ; {
 		rows, err := tx.Query(ctx, pool.sql(selectTaskRows), last, snapshotPage)
 		if err != nil {
@@ -98,23 +119,55 @@ func SnapshotTasks(ctx context.Context, pool *Pool, begin func(at events.ID, log
 	}
 }
 
-// snapshotCheckpoint reads the checkpoint and the log's identity in a transaction. The ID is zero
-// if there is no checkpoint.
-func snapshotCheckpoint(ctx context.Context, tx pgx.Tx, pool *Pool) (at events.ID, log string, err error) {
+// snapshotSessions reads all rows at once, because they are short: the driver does not keep them.
+func snapshotSessions(ctx context.Context, tx pgx.Tx, pool *Pool, to Snapshot) error {
+	rows, err := tx.Query(ctx, pool.sql(`SELECT `+sessionColumns+` FROM {schema}sessions`))
+	if err != nil {
+		return err
+	}
+	if err := scanSessions(rows, to.Session); err != nil {
+		return err
+	}
+	if rows, err = tx.Query(ctx, pool.sql(`SELECT `+instanceColumns+` FROM {schema}session_instances`)); err != nil {
+		return err
+	}
+	return scanInstances(rows, to.Instance)
+}
+
+// The tables of earlier versions have no column log, and none of sessions.
+const selectSnapshot = `
+SELECT id, to_jsonb(c) ->> 'log', coalesce((to_jsonb(c) ->> 'sessions_after')::bigint, -1)
+FROM {schema}projection_checkpoints c WHERE name = 'tasks'`
+
+// SessionsAfter returns the seq after which sessions are folded; see Snapshot. It is 0 if there are
+// no views.
+func (p *Pool) SessionsAfter(ctx context.Context) (after int64, err error) {
+	var id string
+	var log *string
+	err = p.queryRow(ctx, selectSnapshot, nil, &id, &log, &after)
+	if errors.Is(err, pgx.ErrNoRows) || NotMigrated(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find where sessions begin: %w", err)
+	}
+	return after, nil
+}
+
+// snapshotCheckpoint reads the checkpoint, the log's identity and where sessions begin, in a
+// transaction. The ID is zero if there is no checkpoint.
+func snapshotCheckpoint(ctx context.Context, tx pgx.Tx, pool *Pool) (at events.ID, log string, after int64, err error) {
 	var text string
 	var stored *string
-	err = tx.QueryRow(ctx, pool.sql(selectIdentity), "tasks").Scan(&text, &stored)
+	err = tx.QueryRow(ctx, pool.sql(selectSnapshot)).Scan(&text, &stored, &after)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return at, "", nil
+		return at, "", 0, nil
 	case NotMigrated(err):
-		return at, "", ErrNoTaskViews
+		return at, "", 0, ErrNoTaskViews
 	case err != nil:
-		return at, "", fmt.Errorf("read the checkpoint: %w", err)
-	}
-	if stored != nil {
-		log = *stored
+		return at, "", 0, fmt.Errorf("read the checkpoint: %w", err)
 	}
 	at, err = events.ParseID(text)
-	return at, log, err
+	return at, orEmpty(stored), after, err
 }

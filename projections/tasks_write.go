@@ -119,6 +119,9 @@ func (t *Tasks) write(ctx context.Context, tx pgx.Tx, f *tasksFold, to events.ID
 	if len(f.deleted) > 0 {
 		b.Queue(t.sql(`DELETE FROM {schema}tasks WHERE num = ANY ($1)`), f.deleted)
 	}
+	if err := t.writeSessions(ctx, tx, &b, f); err != nil {
+		return err
+	}
 	b.Queue(t.sql(setCheckpoint), t.Name(), to.String(), to.Seq, time.UnixMilli(to.MS))
 	return tx.SendBatch(ctx, &b).Close()
 }

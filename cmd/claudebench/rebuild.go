@@ -23,8 +23,8 @@ func newRebuild() *cobra.Command {
 		Use:   "rebuild PROJECTION…",
 		Short: "Build projections again from the log",
 		Long: `Delete projections and build them again from the log: state (cb:state:global), metrics
-(cb:metrics:*), tasks (Postgres), or all. Coordinators can run meanwhile. A projection is
-incomplete until its rebuild is done.`,
+(cb:metrics:*), tasks (tasks and sessions in Postgres), or all. Coordinators can run meanwhile.
+A projection is incomplete until its rebuild is done.`,
 		Example: `  claudebench rebuild tasks
   claudebench rebuild all`,
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -7,10 +7,11 @@ import (
 	"slices"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/projections"
 )
 
-// Fold is the log folded in memory, event by event: the tasks and instances, the leader, and the
-// queue of each task. It depends only on the events, so that the same events always give the same
+// Fold is the log folded in memory, event by event: the tasks and instances, the leader, the queue
+// of each task, and the sessions, which it folds as the projection does. It depends only on the events, so that the same events always give the same
 // fold. It checks each event against those before and reports violations. An invalid event is
 // folded all the same, so that its consequences are reported only once. It is not safe for
 // concurrent use.
@@ -27,6 +28,9 @@ type Fold struct {
 
 	tasks   map[int64]*Task
 	deleted map[int64]bool
+	// sessions are those of the events after sessionsAfter.
+	sessions      *projections.SessionFold
+	sessionsAfter int64
 	// flushedViews is the seq of the last flush that deleted the task views too, 0 if none did.
 	flushedViews int64
 
@@ -48,7 +52,7 @@ type Fold struct {
 // NewFold returns the fold of a log whose first event has the seq base (1 if nothing was ever
 // removed). It passes each violation to tell as one plain sentence.
 func NewFold(base int64, tell func(violation string)) *Fold {
-	f := &Fold{tell: tell, base: max(base, 1), whole: base <= 1}
+	f := &Fold{tell: tell, base: max(base, 1), whole: base <= 1, sessions: projections.NewSessionFold()}
 	f.reset()
 	return f
 }
@@ -121,6 +125,9 @@ func (f *Fold) Apply(e events.Envelope) {
 		err = with(s, s.elect)
 	case events.TypeSystemFlushed:
 		err = with(s, s.flushed)
+	}
+	if err == nil && e.Seq > f.sessionsAfter {
+		err = f.sessions.Apply(e)
 	}
 	if err != nil {
 		s.tell("it cannot be decoded: %v", err)

@@ -27,10 +27,11 @@ type Report struct {
 	Tasks      int64 `json:"tasks"`     // hashes of tasks, including deleted ones
 	Instances  int64 `json:"instances"` // hashes and indexes, including instances that left
 	Queues     int64 `json:"queues"`
-	Places     int64 `json:"places"` // entries of queues and indexes
-	Keys       int64 `json:"keys"`   // of tasks, instances and queues, all that exist
-	Rows       int64 `json:"rows"`   // in Postgres
-	State      bool  `json:"state"`  // the global state was compared
+	Places     int64 `json:"places"`   // entries of queues and indexes
+	Keys       int64 `json:"keys"`     // of tasks, instances and queues, all that exist
+	Rows       int64 `json:"rows"`     // in Postgres
+	Sessions   int64 `json:"sessions"` // in Postgres
+	State      bool  `json:"state"`    // the global state was compared
 	Postgres   bool  `json:"postgres"`
 	DurationMS int64 `json:"durationMs"`
 	// Notes say what could not be compared, and why.
@@ -91,6 +92,9 @@ func (r Report) WriteTo(w io.Writer) (int64, error) {
 	}
 	if r.Postgres {
 		fmt.Fprintf(&b, ", %s in Postgres", amount(r.Rows, "row"))
+		if r.Sessions > 0 {
+			fmt.Fprintf(&b, ", %s there", amount(r.Sessions, "session"))
+		}
 	}
 	fmt.Fprintf(&b, ", in %s.\n", (time.Duration(r.DurationMS) * time.Millisecond).Round(10*time.Millisecond))
 	if r.OK() {

@@ -82,6 +82,10 @@ func Verify(ctx context.Context, o Options) (*Report, error) {
 			return nil, fmt.Errorf("verify: %w", err)
 		}
 		report, err := verify(ctx, o)
+		if errors.Is(err, errRebuilt) {
+			fmt.Fprintln(o.Progress, "the views were rebuilt or migrated meanwhile; starting again")
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("verify: %w", err)
 		}
@@ -95,7 +99,7 @@ func Verify(ctx context.Context, o Options) (*Report, error) {
 		}
 		fmt.Fprintln(o.Progress, "a flush interrupted the comparison; starting again")
 	}
-	return nil, fmt.Errorf("verify: %w; flushes interrupted all %d attempts; try again later", ErrFlushed, maxRuns)
+	return nil, fmt.Errorf("verify: %w; flushes or rebuilds interrupted all %d attempts; try again later", ErrFlushed, maxRuns)
 }
 
 // verify makes every comparison once.
@@ -117,7 +121,7 @@ func verify(ctx context.Context, o Options) (*Report, error) {
 		{"looking for keys that are not in the log", v.strays},
 		{"comparing the global state", v.state},
 		{"comparing the identity of the metrics' log", v.metrics},
-		{"comparing the task views in Postgres", v.rows},
+		{"comparing the views in Postgres", v.rows},
 		{"checking the end of the log", v.tail.peek},
 	} {
 		v.progress(part.what)
@@ -153,6 +157,11 @@ func newVerifier(ctx context.Context, o Options) (*verifier, events.Bounds, erro
 	bounds.Seq = max(bounds.Seq, bounds.Last.Seq)
 	v.report.Start = bounds.Seq
 	v.fold = NewFold(bounds.Base, func(violation string) { v.report.violation("%s", violation) })
+	if o.Postgres != nil {
+		if v.fold.sessionsAfter, err = o.Postgres.SessionsAfter(ctx); err != nil {
+			return nil, events.Bounds{}, err
+		}
+	}
 	v.tail = &tail{reader: reader, fold: v.fold}
 	return v, bounds, nil
 }
@@ -343,4 +352,7 @@ func iso(ms int64) string {
 	return time.UnixMilli(ms).UTC().Format(events.TimeLayout)
 }
 
-var errBehind = errors.New("the projection is behind")
+var (
+	errBehind  = errors.New("the projection is behind")
+	errRebuilt = errors.New("sessions are folded from another event than before")
+)

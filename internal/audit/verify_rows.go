@@ -11,17 +11,18 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// rows compares the task views in Postgres with the log at the position that they have applied.
+// rows compares the views in Postgres with the log at the position that they have applied.
 func (v *verifier) rows(ctx context.Context) error {
 	if v.Options.Postgres == nil {
 		v.report.note("Postgres was not checked: no database URL was given.")
 		return nil
 	}
 	var merge *rowMerge
+	var sessions *sessionRows
 	foreign := ""
 	reached, err := v.await(ctx, "tasks", func() (int64, bool, error) {
 		var at events.ID
-		err := projections.SnapshotTasks(ctx, v.Options.Postgres, func(checkpoint events.ID, log string) error {
+		err := projections.ReadSnapshot(ctx, v.Options.Postgres, projections.Snapshot{Begin: func(checkpoint events.ID, log string, after int64) error {
 			if log != "" && log != v.identity {
 				foreign = log
 				return events.ErrForeignLog
@@ -29,18 +30,27 @@ func (v *verifier) rows(ctx context.Context) error {
 			if at = checkpoint; at.Seq < v.fold.last.Seq {
 				return errBehind
 			}
+			if after != v.fold.sessionsAfter {
+				return errRebuilt
+			}
 			if err := v.to(ctx, at.Seq); err != nil {
 				return err
 			}
 			if at != v.fold.last {
 				v.report.violation("projection tasks has its checkpoint at %s, but the log has %s at that position", at, v.fold.last)
 			}
-			merge = &rowMerge{verifier: v, tasks: v.fold.Tasks()}
+			merge, sessions = &rowMerge{verifier: v, tasks: v.fold.Tasks()}, newSessionRows(v, after >= 0)
 			return nil
-		}, func(row projections.TaskRow) error {
+		}, Task: func(row projections.TaskRow) error {
 			merge.add(&row)
 			return nil
-		})
+		}, Session: func(s *projections.Session) error {
+			sessions.add(s)
+			return nil
+		}, Instance: func(i *projections.SessionInstance) error {
+			sessions.addInstance(i)
+			return nil
+		}})
 		if errors.Is(err, errBehind) || errors.Is(err, projections.ErrNoTaskViews) {
 			return at.Seq, false, nil
 		}
@@ -54,6 +64,7 @@ func (v *verifier) rows(ctx context.Context) error {
 		return err
 	}
 	merge.missing(nil)
+	sessions.missing()
 	v.report.Postgres = true
 	return nil
 }
