@@ -1,5 +1,5 @@
 // Package commands runs the coordinator's methods. The methods themselves are in one package for
-// each domain, system and task; list.go lists the domains. Transports, discovery and documentation
+// each domain: system, task and session; list.go lists the domains. Transports, discovery and documentation
 // derive from that list.
 //
 // Transports call Coordinator.Call, and the monitor calls Coordinator.Sweep. A script in Redis
@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/claudebench/claudebench/commands/hook"
+	"github.com/claudebench/claudebench/commands/session"
 	"github.com/claudebench/claudebench/commands/system"
 	"github.com/claudebench/claudebench/commands/task"
 	"github.com/claudebench/claudebench/internal/api"
@@ -75,7 +76,7 @@ type Options struct {
 	BreakerOpen time.Duration
 	// Tokens holds the accepted tokens. Nil disables authentication.
 	Tokens api.Tokens
-	// Tasks is the view that task.list reads. Nil means no Postgres.
+	// Tasks is the view that task.list and session.* read. Nil means no Postgres.
 	Tasks taskview.View
 	// Rows are the rows of that view, which a flush deletes. Nil means no Postgres.
 	Rows taskview.Rows
@@ -131,12 +132,14 @@ func New(o Options) (*Coordinator, error) {
 		Scripts: c.scripts, Prefix: o.Keys.Prefix(), Rows: o.Rows, InstanceTTL: o.InstanceTTL, Name: o.Name, Logger: o.Logger, Dies: o.FlushDies,
 	})
 	c.waiting = waiting.New(waiting.Options{Scripts: c.scripts, Runner: o.Runner, Wakeups: o.Keys.Wakeups()})
+	shares := taskview.NewShares()
 	var err error
 	c.list, err = methods(system.Options{
 		Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
 		Writable: c.probe.Writable,
 		Started:  time.Now(), Logger: o.Logger,
-	}, task.Options{View: o.Tasks, Shares: taskview.NewShares(), Retention: o.TaskRetention, Waiting: c.waiting},
+	}, task.Options{View: o.Tasks, Shares: shares, Retention: o.TaskRetention, Waiting: c.waiting},
+		session.Options{View: o.Tasks, Shares: shares},
 		hook.Options{Content: cmp.Or(o.HookContent, claudehook.Names), Retention: o.TaskRetention})
 	if err != nil {
 		return nil, err

@@ -115,7 +115,7 @@ func TestDiscover(t *testing.T) {
 		if diff := cmp.Diff(all, namesOf(methods)); diff != "" {
 			t.Errorf("methods: -want +got\n%s", diff)
 		}
-		for _, domain := range []string{"system", "task", "nothing", "syste", "task.get", "."} {
+		for _, domain := range []string{"system", "task", "session", "nothing", "syste", "task.get", "."} {
 			want := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !strings.HasPrefix(name, domain+".") })
 			if domain == "task.get" || domain == "." {
 				want = []string{}
@@ -134,7 +134,7 @@ func TestDiscover(t *testing.T) {
 			switch m.Name {
 			case "task.create":
 				want.RateLimit, want.TokenRateLimit = 7, 35
-			case "task.get", "task.list", "system.health", "system.metrics", "system.get_state", "system.discover":
+			case "task.get", "task.list", "session.get", "session.list", "system.health", "system.metrics", "system.get_state", "system.discover":
 				want.Persist = false
 				if m.Name == "task.get" {
 					want.RateLimit, want.TokenRateLimit = 0, 0
@@ -157,7 +157,8 @@ func TestDiscover(t *testing.T) {
 // system.discover returns.
 func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
-		v := &fleettest.View{}
+		v := &fleettest.View{SessionList: []api.Session{fleettest.SomeSession("s").Session}, NextSession: 3,
+			SessionByID: map[string]*api.SessionDetails{"s": fleettest.SomeSession("s")}}
 		f.With(func(o *commands.Options) { o.Tasks, o.MCP = v, true })
 		schemas := discoveredSchemas(t, discoverOn(f, `{}`))
 		called := map[string]bool{}
@@ -189,6 +190,9 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"task.get", `{"id":"A"}`},
 			{"task.list", `{"status":"completed","limit":1,"offset":0,"orderBy":"priority","order":"asc"}`},
 			{"task.delete", `{"id":"C"}`},
+			{"session.list", `{"instanceId":"w","active":true,"limit":1,"cursor":"7"}`},
+			{"session.list", `{}`},
+			{"session.get", `{"id":"s"}`},
 			{"system.batch.process", `{"batchId":"b","instanceId":"v","items":["x",{"text":"y"},null]}`},
 			{"system.quorum.vote", `{"instanceId":"v","decision":"d","value":"yes"}`},
 			{"system.quorum.vote", `{"instanceId":"w","decision":"d","value":"yes","totalInstances":3}`},

@@ -133,6 +133,8 @@ var countedCalls = map[string][]string{
 	"task.get":             {`{"id":%[1]q}`, `{"id":"t-0"}`},
 	"hook.record":          {`{"hook":{"session_id":"s","hook_event_name":"Stop"}}`, `{"hook":{"session_id":"s","hook_event_name":"TaskCreated","task_id":1}}`},
 	"task.delete":          {`{"id":"t-0"}`, `{"id":%[2]q}`},
+	"session.list":         {`{}`}, // there is no view
+	"session.get":          {`{"id":"s"}`},
 }
 
 // Every call that reaches a script counts once for the actor, whatever its outcome, and is rejected

@@ -4,30 +4,35 @@ import (
 	"slices"
 
 	"github.com/claudebench/claudebench/commands/hook"
+	"github.com/claudebench/claudebench/commands/session"
 	"github.com/claudebench/claudebench/commands/system"
 	"github.com/claudebench/claudebench/commands/task"
 	"github.com/claudebench/claudebench/internal/command"
 )
 
 // methods lists the methods of all domains.
-func methods(forSystem system.Options, forTask task.Options, forHook hook.Options) ([]*command.Method, error) {
-	all, err := system.Methods(forSystem)
+func methods(forSystem system.Options, forTask task.Options, forSession session.Options, forHook hook.Options) ([]*command.Method, error) {
+	ofSystem, err := system.Methods(forSystem)
 	if err != nil {
 		return nil, err
 	}
-	tasks, err := task.Methods(forTask)
+	ofTask, err := task.Methods(forTask)
 	if err != nil {
 		return nil, err
 	}
-	hooks, err := hook.Methods(forHook)
-	return slices.Concat(all, tasks, hooks), err
+	ofSession, err := session.Methods(forSession)
+	if err != nil {
+		return nil, err
+	}
+	ofHook, err := hook.Methods(forHook)
+	return slices.Concat(ofSystem, ofTask, ofSession, ofHook), err
 }
 
 // Methods lists all methods with their documented limits, in the order in which they are
 // documented. They describe the API and cannot be called. An error means that the lists themselves
 // are faulty.
 func Methods() ([]*command.Method, error) {
-	return methods(system.Options{}, task.Options{}, hook.Options{})
+	return methods(system.Options{}, task.Options{}, session.Options{}, hook.Options{})
 }
 
 // MethodNames lists the names of all methods.

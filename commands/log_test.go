@@ -53,7 +53,7 @@ func TestFenceOfAnother(t *testing.T) {
 			"task.create": `{"text":"x"}`, "task.update": fmt.Sprintf(`{"id":%q,"updates":{"text":"z"}}`, id), "task.claim": `{"workerId":"w"}`,
 			"task.assign": fmt.Sprintf(`{"taskId":%q,"instanceId":"w"}`, other), "task.unassign": fmt.Sprintf(`{"taskId":%q}`, id),
 			"task.complete": fmt.Sprintf(`{"id":%q}`, id), "task.delete": fmt.Sprintf(`{"id":%q}`, id), "task.get": fmt.Sprintf(`{"id":%q}`, id),
-			"task.list": `{}`,
+			"task.list": `{}`, "session.list": `{}`, "session.get": `{"id":"s"}`,
 		} {
 			before := f.Snapshot()
 			f.Refused(api.CodeConflict, `{"reason":"FLUSH_IN_PROGRESS"}`, method, "%s", params)

@@ -61,6 +61,9 @@ var lawfulParams = map[string][]string{
 		`{"hook":{"hook_event_name":"TaskCreated","session_id":"a:{b}:*","task_id":"1","task_subject":"\u0001\u2028😀<&>"}}`,
 		`{"hook":{"hook_event_name":"PostToolUse","session_id":"s","tool_name":"TodoWrite","tool_input":{"todos":[{"content":"a"},7,{"id":1e999}]}}}`, `{"hook":{}}`,
 	},
+
+	"session.list": {`{}`, `{"instanceId":"w","active":true,"limit":1,"cursor":"9007199254740991"}`},
+	"session.get":  {`{"id":"s"}`, `{"id":"s:{x}*"}`},
 }
 
 // nastyValues replace each param in turn.

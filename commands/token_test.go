@@ -24,7 +24,8 @@ func TestRolesOfMethods(t *testing.T) {
 		"system.health": all, "system.metrics": all, "system.get_state": all, "system.discover": all,
 		"system.batch.process": writing, "system.quorum.vote": writing, "system.flush": {"root"},
 		"task.create": writing, "task.update": writing, "task.assign": writing, "task.unassign": writing, "task.claim": writing,
-		"task.complete": writing, "task.create_many": writing, "task.complete_many": writing, "task.delete": writing, "hook.record": writing, "task.list": all, "task.get": all,
+		"task.complete": writing, "task.create_many": writing, "task.complete_many": writing, "task.delete": writing, "task.list": all, "task.get": all,
+		"session.list": all, "session.get": all, "hook.record": writing,
 	}
 	for _, m := range f.Coordinator.Methods() {
 		if want[m.Name] == nil {

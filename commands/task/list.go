@@ -33,9 +33,6 @@ const (
 	// their copies in memory while the answer is built: rows, task objects, and the answer itself.
 	maxList    = 16<<20 + maxTask
 	listCopies = 3
-	// viewPatience is how long a list waits until the view has applied all events that were in the
-	// log before the call.
-	viewPatience = 500 * time.Millisecond
 )
 
 func (o Options) listMethod() (*command.Method, error) {
@@ -69,17 +66,6 @@ func enumOf(list []string) []any {
 }
 
 func (o Options) list(ctx context.Context, c *command.Call, p *api.ListTasksParams) (json.RawMessage, error) {
-	reply, err := command.Run(ctx, c, listTasks, "", lua.NoArgs{})
-	if err != nil {
-		return nil, err
-	}
-	if o.View == nil {
-		return nil, taskview.ErrNotConfigured
-	}
-	last, err := events.ParseID(fmt.Sprint(reply))
-	if err != nil {
-		return nil, fmt.Errorf("list_tasks: %w", err)
-	}
 	q := api.TaskQuery{
 		Status: p.Status, AssignedTo: string(p.AssignedTo), Priority: p.Priority,
 		Limit: defaultPage, OrderBy: p.OrderBy, Descending: p.Order != "asc",
@@ -94,22 +80,21 @@ func (o Options) list(ctx context.Context, c *command.Call, p *api.ListTasksPara
 		q.Offset = *p.Offset
 	}
 	q.OrderBy = cmp.Or(q.OrderBy, "createdAt")
-	leave, err := o.Shares.Enter(ctx, cmp.Or(c.Caller, c.Addr))
-	if err != nil {
-		return nil, taskview.APIError(err)
-	}
-	defer leave()
-	page, err := o.page(ctx, q, last)
-	if err != nil {
-		return nil, taskview.APIError(err)
-	}
-	behind := ""
-	if !page.At.Covers(last) {
-		lag, err := taskview.ReadLag(ctx, c.Scripts(), page.At.String())
-		if err != nil {
-			return nil, err
+	var page taskview.Page
+	reserved := false
+	behind, err := command.ReadView(ctx, c, listTasks, o.View, o.Shares, func() (events.ID, error) {
+		if !reserved {
+			if err := answers.Reserve(ctx, listCopies*int64(min(q.Limit*maxTask, maxList))); err != nil {
+				return events.ID{}, err
+			}
+			reserved = true
 		}
-		behind = fmt.Sprintf(`,"behind":{"events":%d,"ms":%d}`, lag.Events, lag.Age.Milliseconds())
+		var err error
+		page, err = o.View.List(ctx, q)
+		return page.At, err
+	})
+	if err != nil {
+		return nil, err
 	}
 	size := 64 // the text around the tasks
 	for _, t := range page.Tasks {
@@ -122,26 +107,9 @@ func (o Options) list(ctx context.Context, c *command.Call, p *api.ListTasksPara
 		}
 		out = append(out, t...)
 	}
-	return fmt.Appendf(out, `],"totalCount":%d,"hasMore":%t%s}`, page.Total, q.Offset+len(page.Tasks) < page.Total, behind), nil
-}
-
-// page reads a page once the view has applied the event last, or after viewPatience at the latest.
-// It checks the checkpoint of the page itself, because the view may be rebuilt after the wait.
-func (o Options) page(ctx context.Context, q api.TaskQuery, last events.ID) (taskview.Page, error) {
-	reserved := false
-	for deadline := time.Now().Add(viewPatience); ; {
-		if err := o.View.WaitFor(ctx, last, time.Until(deadline)); err != nil {
-			return taskview.Page{}, err
-		}
-		if !reserved {
-			if err := answers.Reserve(ctx, listCopies*int64(min(q.Limit*maxTask, maxList))); err != nil {
-				return taskview.Page{}, err
-			}
-			reserved = true
-		}
-		page, err := o.View.List(ctx, q)
-		if err != nil || page.At.Covers(last) || !time.Now().Before(deadline) {
-			return page, err
-		}
+	out = fmt.Appendf(out, `],"totalCount":%d,"hasMore":%t`, page.Total, q.Offset+len(page.Tasks) < page.Total)
+	if behind != nil {
+		out = fmt.Appendf(out, `,"behind":{"events":%d,"ms":%d}`, behind.Events, behind.MS)
 	}
+	return append(out, '}'), nil
 }

@@ -58,6 +58,32 @@ type SessionTask struct {
 	DurationMS  *int64  `json:"durationMs"`
 }
 
+// GetSessionParams are the params of session.get.
+type GetSessionParams struct {
+	ID ID `json:"id" jsonschema:"the session to read"`
+}
+
+// GetSessionResult is the result of session.get.
+type GetSessionResult struct {
+	SessionDetails
+	Behind *Behind `json:"behind,omitempty"`
+}
+
+// ListSessionsParams are the params of session.list.
+type ListSessionsParams struct {
+	InstanceID ID     `json:"instanceId,omitempty" jsonschema:"only sessions whose last instance is this one"`
+	Active     *bool  `json:"active,omitempty" jsonschema:"only sessions that have not ended, or only those that have"`
+	Limit      *int   `json:"limit,omitempty" jsonschema:"default 50, over MCP 20"`
+	Cursor     string `json:"cursor,omitempty" jsonschema:"the nextCursor of the page before"`
+}
+
+// ListSessionsResult is the result of session.list.
+type ListSessionsResult struct {
+	Sessions   []Session `json:"sessions"`
+	NextCursor string    `json:"nextCursor,omitempty" jsonschema:"left out on the last page"`
+	Behind     *Behind   `json:"behind,omitempty"`
+}
+
 // SessionQuery selects sessions, the newest activity first.
 type SessionQuery struct {
 	InstanceID string // the last instance that had it; "" does not filter

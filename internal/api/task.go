@@ -121,10 +121,10 @@ type ListTasksResult struct {
 	Behind     *Behind `json:"behind,omitempty"`
 }
 
-// Behind is how far the list is behind the log. It is left out if the view has applied all events
+// Behind is how far what was read from the view in Postgres is behind the log. It is left out if the view has applied all events
 // that were in the log before the call.
 type Behind struct {
-	Events int64 `json:"events" jsonschema:"the maximum number of events that the list lacks"`
+	Events int64 `json:"events" jsonschema:"the maximum number of events that the result lacks"`
 	MS     int64 `json:"ms" jsonschema:"the age of the oldest of these events, in ms"`
 }
 

@@ -20,9 +20,10 @@ import (
 
 // outage is a task view that can be unavailable. It counts its callers.
 type outage struct {
-	away  atomic.Bool
-	asked atomic.Int64
-	hangs chan struct{} // if set, List waits for it or for the end of the call
+	taskview.View // nil: its other methods are not called
+	away          atomic.Bool
+	asked         atomic.Int64
+	hangs         chan struct{} // if set, List waits for it or for the end of the call
 }
 
 func (o *outage) WaitFor(context.Context, events.ID, time.Duration) error { return nil }

@@ -13,14 +13,19 @@ import (
 	"github.com/claudebench/claudebench/internal/taskview"
 )
 
-// View is a TaskView that records its calls and returns what the test sets.
+// View is a taskview.View that records its calls and returns what the test sets.
 type View struct {
-	mu     sync.Mutex // guards Waited and Asked, because lists run concurrently
+	mu     sync.Mutex // guards what calls record, because lists run concurrently
 	Waited []int64    // seqs
 	Asked  []api.TaskQuery
 	Tasks  []json.RawMessage
 	Total  int
 	Wait   error
+
+	AskedSessions []api.SessionQuery
+	SessionList   []api.Session
+	NextSession   int64
+	SessionByID   map[string]*api.SessionDetails
 	// At returns the checkpoint of each page; nil is one that has everything.
 	At func() events.ID
 	// OnList is called by each List.
@@ -42,10 +47,7 @@ func (v *View) WaitFor(_ context.Context, event events.ID, atMost time.Duration)
 
 // List returns what the test sets.
 func (v *View) List(ctx context.Context, q api.TaskQuery) (taskview.Page, error) {
-	page := taskview.Page{Tasks: v.Tasks, Total: v.Total, At: events.ID{MS: math.MaxInt64, Seq: math.MaxInt64}}
-	if v.At != nil {
-		page.At = v.At()
-	}
+	page := taskview.Page{Tasks: v.Tasks, Total: v.Total, At: v.at()}
 	if v.OnList != nil {
 		v.OnList(ctx)
 		return page, v.Err
@@ -56,10 +58,48 @@ func (v *View) List(ctx context.Context, q api.TaskQuery) (taskview.Page, error)
 	return page, v.Err
 }
 
+// Sessions records the query and returns what the test sets.
+func (v *View) Sessions(_ context.Context, q api.SessionQuery) (taskview.SessionPage, error) {
+	v.mu.Lock()
+	v.AskedSessions = append(v.AskedSessions, q)
+	v.mu.Unlock()
+	return taskview.SessionPage{Sessions: v.SessionList, Next: v.NextSession, At: v.at()}, v.Err
+}
+
+// Session returns what the test sets.
+func (v *View) Session(_ context.Context, id string) (*api.SessionDetails, events.ID, error) {
+	return v.SessionByID[id], v.at(), v.Err
+}
+
+func (v *View) at() events.ID {
+	if v.At != nil {
+		return v.At()
+	}
+	return events.ID{MS: math.MaxInt64, Seq: math.MaxInt64}
+}
+
 // Checkpoint returns what the test sets.
 func (v *View) Checkpoint(ctx context.Context) (string, error) {
 	if v.OnPing == nil {
 		return "", nil
 	}
 	return "", v.OnPing(ctx)
+}
+
+// SomeSession returns a session with everything that one may have.
+func SomeSession(id string) *api.SessionDetails {
+	source, instance, ended, ms := "claude-code", "w", "2026-01-02T03:04:07.678Z", int64(7)
+	return &api.SessionDetails{
+		Session: api.Session{
+			ID: id, Source: &source, InstanceID: &instance, StartedAt: "2026-01-02T03:04:05.678Z", LastActivityAt: ended, EndedAt: &ended,
+			Events: 9, Prompts: 1,
+		},
+		Decisions: api.SessionDecisions{Allow: 1, Ask: 2, Deny: 3},
+		Tools:     []api.SessionTool{{Name: "Bash", Requested: 3, Finished: 2, Failed: 1, Denied: 1, TotalMS: 12, MaxMS: 10}},
+		Todos:     []api.Value{api.Value(`{"id":"1","text":"<é>","status":"pending"}`)},
+		Tasks: api.SessionTasks{Claimed: 2, Completed: 1, Recent: []api.SessionTask{
+			{ID: "t-2", Status: "in_progress", Attempt: 1, ClaimedAt: ended},
+			{ID: "t-1", Status: "completed", Attempt: 2, ClaimedAt: ended, CompletedAt: &ended, DurationMS: &ms},
+		}},
+	}
 }

@@ -26,7 +26,7 @@ func next(failed *api.Error) string {
 		return "call system_register for this instance, with the same id, roles and metadata.sessionId as before (and a larger ttlMs if its work " +
 			"takes long). Then repeat this call unchanged. The result of finished work is accepted as long as nobody else has the task."
 	case api.CodeNotFound:
-		return "check the id. Deleted tasks, and tasks that finished long ago, are gone. task_list lists the existing tasks."
+		return "check the id. Deleted tasks, and tasks that finished long ago, are gone. task_list and session_list list what exists."
 	case api.CodeConflict:
 		return nextOfConflict(failed.Data)
 	}

@@ -28,8 +28,8 @@ const (
 type readiness struct {
 	// Ready is set if commands are accepted.
 	Ready bool `json:"ready"`
-	// Degraded is set if commands are accepted but an operator must act: task.list does not work or
-	// returns old data, or this coordinator's settings differ from those of the others.
+	// Degraded is set if commands are accepted but an operator must act: task.list and session.* do
+	// not work or return old data, or this coordinator's settings differ from those of the others.
 	Degraded bool `json:"degraded"`
 	// Reasons says why the coordinator is not ready or is degraded, one sentence each.
 	Reasons []string `json:"reasons,omitempty"`
@@ -83,7 +83,7 @@ func (s *Server) readiness(ctx context.Context, writable func(context.Context) e
 	asked.Wait()
 	if answer.Postgres != storeOK && answer.Postgres != storeOff {
 		answer.Degraded = true
-		answer.Reasons = append(answer.Reasons, fmt.Sprintf("Postgres is %s: task.list does not work", answer.Postgres))
+		answer.Reasons = append(answer.Reasons, fmt.Sprintf("Postgres is %s: task.list and session.* do not work", answer.Postgres))
 	}
 	if lag.Stale() {
 		answer.Degraded, answer.Reasons = true, append(answer.Reasons, lag.String())

@@ -141,6 +141,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{"task.list", everybody, reads},
 		{"task.get", everybody, reads},
 		{"task.delete", writers, `{"id":"t-5"}`},
+		{"session.list", everybody, reads},
+		{"session.get", everybody, reads},
 	} {
 		unlisted = slices.DeleteFunc(unlisted, func(name string) bool { return name == m.method })
 		hidden := m.method == "task.complete_many" || m.method == "system.flush" || m.method == "hook.record"

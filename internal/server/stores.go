@@ -39,7 +39,7 @@ func (s *Server) connect(ctx context.Context, cfg *config.Config, embedded bool)
 		}
 	}
 	if cfg.DatabaseURL == "" {
-		s.logger.WarnContext(ctx, "task.list is unavailable without Postgres; pass --database-url")
+		s.logger.WarnContext(ctx, "task.list and session.* are unavailable without Postgres; pass --database-url")
 		return nil
 	}
 	s.pool, err = projections.OpenPool(ctx, cfg.DatabaseURL, cfg.Namespace)

@@ -14,7 +14,7 @@ import (
 	"github.com/claudebench/claudebench/projections"
 )
 
-// taskView is the projection of tasks as commands read it.
+// taskView is the projection of tasks and sessions as commands read it.
 type taskView struct{ tasks *projections.Tasks }
 
 func (v taskView) WaitFor(ctx context.Context, event events.ID, atMost time.Duration) error {
@@ -27,6 +27,16 @@ func (v taskView) List(ctx context.Context, q api.TaskQuery) (taskview.Page, err
 		return taskview.Page{}, taskview.ErrPageTooLarge
 	}
 	return taskview.Page{Tasks: page.Tasks, Total: int(page.Total), At: page.At}, unavailable(err)
+}
+
+func (v taskView) Sessions(ctx context.Context, q api.SessionQuery) (taskview.SessionPage, error) {
+	page, err := v.tasks.Sessions(ctx, q)
+	return taskview.SessionPage(page), unavailable(err)
+}
+
+func (v taskView) Session(ctx context.Context, id string) (*api.SessionDetails, events.ID, error) {
+	session, at, err := v.tasks.Session(ctx, id)
+	return session, at, unavailable(err)
 }
 
 // Checkpoint requires the database to be available and migrated.

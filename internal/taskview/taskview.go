@@ -1,5 +1,5 @@
-// Package taskview defines what commands need from the view of tasks in Postgres: reading it, and
-// emptying it in a flush. Commands depend only on these interfaces. The projection of tasks
+// Package taskview defines what commands need from the view of tasks and sessions in Postgres:
+// reading it, and emptying it in a flush. Commands depend only on these interfaces. The projection of tasks
 // implements them.
 package taskview
 
@@ -13,12 +13,18 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// View is a view of the tasks that is derived from the log and slightly behind it.
+// View is a view of the tasks and of agents' sessions that is derived from the log and slightly
+// behind it.
 type View interface {
 	// WaitFor waits at most atMost until the view has applied an event.
 	WaitFor(ctx context.Context, event events.ID, atMost time.Duration) error
 	// List returns a page of the matching tasks.
 	List(ctx context.Context, q api.TaskQuery) (Page, error)
+	// Sessions returns a page of the matching sessions.
+	Sessions(ctx context.Context, q api.SessionQuery) (SessionPage, error)
+	// Session returns a session, nil if the view does not have it, and the last event that the view
+	// had applied.
+	Session(ctx context.Context, id string) (*api.SessionDetails, events.ID, error)
 	// Checkpoint returns the ID of the last event that the view has applied. It fails if the view
 	// cannot be read.
 	Checkpoint(ctx context.Context) (string, error)
@@ -29,6 +35,13 @@ type Page struct {
 	Tasks []json.RawMessage // a task object each
 	Total int               // number of matches
 	At    events.ID         // the last event that the view had applied
+}
+
+// SessionPage is a page of sessions as the view had them at one moment.
+type SessionPage struct {
+	Sessions []api.Session
+	Next     int64     // continues the list as SessionQuery.Before; 0 if there are no more
+	At       events.ID // the last event that the view had applied
 }
 
 // ErrPageTooLarge is the error of View.List when the tasks of a page exceed the maximum size of an
