@@ -54,6 +54,23 @@ func BenchmarkWriteTasks(b *testing.B) {
 	}
 }
 
+// BenchmarkWriteSessions writes batches of hooks of 20 sessions. A row is an event.
+func BenchmarkWriteSessions(b *testing.B) {
+	for _, size := range []int{2, 40, 400, 2000} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			w := newWrites(b)
+			for b.Loop() {
+				w.measure(b, size, func(h *history) {
+					for i := range size / 2 { // each use has two hooks
+						h.use("session "+strconv.Itoa(i%20), "tool "+strconv.Itoa(i%12), 3, events.HookOK)
+					}
+				})
+			}
+			w.report(b)
+		})
+	}
+}
+
 func createForBench(h *history, n int) {
 	for range n {
 		h.create("some text of a usual length", h.seq%5*25, `{"source":"bench","line":17}`)
