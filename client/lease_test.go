@@ -274,7 +274,7 @@ func TestRestartsUnderAWorker(t *testing.T) {
 	cfg.Listen = first.Addr()
 	c := dial(t, first.url, client.WithRetry(patience))
 	begun, finish := make(chan *client.Task), make(chan struct{})
-	work(t, dial(t, first.url), client.WorkerOptions{ID: "w", TTL: shortTTL, Concurrency: 2}, func(ctx context.Context, task *client.Task) (any, error) {
+	w := work(t, dial(t, first.url), client.WorkerOptions{ID: "w", TTL: shortTTL, Concurrency: 2}, func(ctx context.Context, task *client.Task) (any, error) {
 		if task.Text == "long" {
 			begun <- task
 			<-finish
@@ -301,5 +301,8 @@ func TestRestartsUnderAWorker(t *testing.T) {
 			t.Errorf("%s: the task that ran over the restart took %d attempts", what, got.Attempt)
 		}
 		status(t, c, create(t, c, "after the restart").ID, "completed")
+	}
+	if err := w.end(); err != nil {
+		t.Error(err)
 	}
 }
