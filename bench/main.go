@@ -71,6 +71,7 @@ func figures() []figure {
 		{"size", "the time of a call in a large fleet against a small one", (*bench).size, both},
 		{"rebuild", "rebuild of the Postgres tasks", (*bench).rebuild, both},
 		{"lag", "lag of the task view after 30 s of batches", (*bench).lag, both},
+		{"work", "claudebench work against xargs", (*bench).work, both},
 		{"death", "an instance with 10,000 tasks dies", (*bench).death, both},
 	}
 }
