@@ -46,6 +46,10 @@ var variables = map[string]string{
 // because other users can read a program's arguments.
 const Token = "CB_TOKEN"
 
+// taskVariables are the variables of a command that `work` runs for a task. The program accepts them,
+// because such a command may run the program.
+var taskVariables = []string{"CB_TASK_ID", "CB_TASK_TEXT", "CB_ATTEMPT", "CB_INSTANCE"}
+
 // prefix is the common prefix of the program's variables.
 const prefix = "CB_"
 
@@ -89,6 +93,7 @@ func FromEnvironment(flags *pflag.FlagSet) error {
 // checkNames returns an error for a variable of this program that nothing reads.
 func checkNames(environment []string) error {
 	known := append(slices.Sorted(maps.Values(variables)), Token)
+	known = append(known, taskVariables...)
 	kubernetes := slices.ContainsFunc(environment, func(v string) bool { return strings.HasPrefix(v, "KUBERNETES_SERVICE_HOST=") })
 	for _, v := range environment {
 		name, _, _ := strings.Cut(v, "=")
