@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -63,8 +64,13 @@ type Params map[string]any
 // NewClient starts a client of a generation, which is ended with the test. It is not connected.
 func (p Programs) NewClient(t testing.TB, generation string) *Client {
 	t.Helper()
-	cmd := exec.Command(p.Node, "client.mjs", generation)
+	cmd := exec.Command(p.Node, p.client, generation)
 	cmd.Dir, cmd.Stderr = p.Folder, os.Stderr
+	for _, v := range os.Environ() { // without settings of ClaudeBench, for a server that it starts
+		if !strings.HasPrefix(v, "CB_") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -85,6 +91,15 @@ func (p Programs) NewClient(t testing.TB, generation string) *Client {
 		<-read
 	})
 	return c
+}
+
+// Kill ends the client as a crash would.
+func (c *Client) Kill(t testing.TB) {
+	t.Helper()
+	if err := c.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	c.cmd.Ended(t)
 }
 
 func (c *Client) read(r io.Reader) {

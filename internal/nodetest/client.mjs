@@ -18,7 +18,9 @@ const commands = {
     client = new Client({ name: "claudebench-test", version: "1" }, options);
     transport = url
       ? new StreamableHTTPClientTransport(new URL(url))
-      : new StdioClientTransport({ command, args, env: { ...process.env, ...env }, stderr: "inherit" });
+      : new StdioClientTransport({ command, args, env: { ...process.env, ...env }, stderr: "pipe" });
+    // A pipe, as agents use: it breaks when the agent is killed.
+    transport.stderr?.pipe(process.stderr);
     await client.connect(transport);
     return {
       server: client.getServerVersion(), instructions: client.getInstructions(), pid: transport.pid,

@@ -1,6 +1,5 @@
 // Package nodetest runs the programs of others that the tests use and that are written for Node.js:
-// the public conformance suite of MCP, the official MCP clients for TypeScript, a tokenizer, and the
-// compiler of TypeScript.
+// the public conformance suite of MCP, the official MCP clients for TypeScript, and a tokenizer.
 // Only tests import it.
 //
 // package.json and package-lock.json pin all versions. The first test that needs a program installs
@@ -26,8 +25,11 @@ import (
 	"time"
 )
 
-//go:embed package.json package-lock.json client.mjs
-var files embed.FS
+//go:embed package.json package-lock.json
+var pinned embed.FS
+
+//go:embed client.mjs
+var clientProgram []byte
 
 const (
 	// oldestNode is the Node.js version that the programs require if the registry has no Node.js to
@@ -44,45 +46,68 @@ type Programs struct {
 	// Node is the Node.js that runs the programs: the one that was installed with them, else the
 	// machine's own.
 	Node string
+
+	client string // file in Folder
 }
 
 // installing keeps two tests of one package from installing at once.
 var installing sync.Mutex
 
 // Install returns the programs, and installs them if this is the first run.
-func Install(t testing.TB) Programs { t.Helper(); return InstallFrom(t, files, "node") }
-
-// InstallFrom is like Install for the packages that a package.json and a package-lock.json pin in
-// another folder. name is the beginning of the name of their folder in the cache, which contains all
-// files of from.
-func InstallFrom(t testing.TB, from fs.FS, name string) Programs {
+func Install(t testing.TB) Programs {
 	t.Helper()
 	installing.Lock()
 	defer installing.Unlock()
 	if _, err := exec.LookPath("npm"); err != nil {
-		t.Fatal("npm is missing, which installs the programs for Node.js that the tests use: `make deps` installs it, else https://nodejs.org")
+		t.Fatal("npm is missing, which installs the conformance suite and the TypeScript clients of MCP: `make deps` installs it, else https://nodejs.org")
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatalf("no folder for the programs of Node.js: %v", err)
 	}
 	digest := sha256.New()
-	entries, err := fs.ReadDir(from, ".")
+	entries, err := pinned.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
 	}
 	texts := map[string][]byte{}
 	for _, e := range entries {
-		if texts[e.Name()], err = fs.ReadFile(from, e.Name()); err != nil {
+		if texts[e.Name()], err = pinned.ReadFile(e.Name()); err != nil {
 			t.Fatal(err)
 		}
 		digest.Write(texts[e.Name()])
 	}
-	folder := filepath.Join(cache, "claudebench", name+"-"+hex.EncodeToString(digest.Sum(nil))[:16])
+	folder := filepath.Join(cache, "claudebench", "node-"+hex.EncodeToString(digest.Sum(nil))[:16])
 	if _, err := os.Stat(folder); err != nil {
 		install(t, texts, folder)
 	}
-	return Programs{folder, node(t, folder)}
+	p := Programs{Folder: folder, Node: node(t, folder)}
+	p.client = write(t, folder, "client", clientProgram)
+	return p
+}
+
+// write writes a program of the tests into the folder of the installed ones, where it finds them,
+// and returns its name. The name changes with the text, because other test binaries may run another
+// version.
+func write(t testing.TB, folder, name string, text []byte) string {
+	t.Helper()
+	sum := sha256.Sum256(text)
+	name += "-" + hex.EncodeToString(sum[:])[:16] + ".mjs"
+	path := filepath.Join(folder, name)
+	if _, err := os.Stat(path); err == nil {
+		return name
+	}
+	fresh, err := os.CreateTemp(folder, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fresh.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(fresh.Close(), os.Rename(fresh.Name(), path)); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // install installs the programs into a folder that does not exist. It uses another name first: a
@@ -120,7 +145,7 @@ func node(t testing.TB, folder string) string {
 	out, err := run(t, time.Minute, "", "node", "--version")
 	major, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(string(out)), "v"), ".")
 	if n, bad := strconv.Atoi(major); err != nil || bad != nil || n < oldestNode {
-		t.Fatalf("node is %s: the tests need Node.js %d or newer, see https://nodejs.org", bytes.TrimSpace(out), oldestNode)
+		t.Fatalf("node is %s: the tests of MCP need Node.js %d or newer, see https://nodejs.org", bytes.TrimSpace(out), oldestNode)
 	}
 	return "node"
 }
