@@ -49,7 +49,7 @@ cannot be reached or read.`,
 	)
 	for group, commands := range map[string][]*cobra.Command{
 		"run":   {newUp(), newServe()},
-		"use":   {newWork(), newCall(), newTail(), newReady(), newEnv(), newInit()},
+		"use":   {newWork(), newMCP(), newCall(), newTail(), newReady(), newEnv(), newInit()},
 		"audit": {newReplay(), newVerify(), newRebuild(), newToken(), newPolicy()},
 	} {
 		for _, c := range commands {
