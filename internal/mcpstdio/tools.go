@@ -180,8 +180,14 @@ func (t *tools) fill(name string, arguments json.RawMessage, key string) (map[st
 	if g.params[keyParam] {
 		all[keyParam] = quote(key)
 	}
-	if name == claimTool && g.params[waitParam] && (all[waitParam] == nil || string(all[waitParam]) == "null") {
-		all[waitParam] = json.RawMessage("30000")
+	if name == claimTool && g.params[waitParam] {
+		var wait float64
+		switch v := all[waitParam]; {
+		case v == nil || string(v) == "null":
+			all[waitParam] = json.RawMessage(number(defaultWait))
+		case json.Unmarshal(v, &wait) == nil && wait > maxWait:
+			all[waitParam] = json.RawMessage(number(maxWait))
+		}
 	}
 	if g.items != "" {
 		all[g.items] = g.fillItems(all[g.items], me, key)

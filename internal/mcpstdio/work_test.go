@@ -258,6 +258,20 @@ func TestTheIDOfARequestMakesItsKey(t *testing.T) {
 	}
 }
 
+// A claim waits for as long as clients wait for a tool, if the coordinator lets claims wait.
+func TestTheTimeThatAClaimWaits(t *testing.T) {
+	t.Parallel()
+	for _, waits := range []bool{true, false} {
+		all := &tools{id: "a", given: map[string]given{"task_claim": {params: map[string]bool{"workerId": true, "waitMs": waits}}}}
+		for sent, want := range map[string]string{``: `30000`, `null`: `30000`, `{}`: `30000`, `{"waitMs":null}`: `30000`, `{"waitMs":7}`: `7`, `{"waitMs":60000}`: `50000`, `{"waitMs":"x"}`: `"x"`} {
+			arguments, _ := all.fill("task_claim", json.RawMessage(sent), "k")
+			if got := string(arguments["waitMs"]); waits && got != want || !waits && got != "" && !strings.Contains(sent, got) {
+				t.Errorf("%s, and the coordinator lets claims wait: %t: %s, want %s", sent, waits, got, want)
+			}
+		}
+	}
+}
+
 // Without an answer for long, the client gets progress notifications.
 func TestProgress(t *testing.T) {
 	t.Parallel()
