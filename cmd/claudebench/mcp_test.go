@@ -235,13 +235,13 @@ func TestMCPSilence(t *testing.T) {
 func TestMCPSession(t *testing.T) {
 	t.Parallel()
 	b := startBench(t)
-	a := startAgent(t, b, "v1", "", "--session", "project")
+	a := startAgent(t, b, "v1", "", "--session", "project", "--ttl", "2m")
 	created, _ := a.use(t, "task_create", object{"text": "long work"})
 	a.use(t, "task_claim", nil)
 	if err := syscall.Kill(a.met.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	again := startAgent(t, b, "v2", "", "--session", "project")
+	again := startAgent(t, b, "v2", "", "--session", "project", "--ttl", "2m")
 	_, notes := again.use(t, "system_health", nil)
 	if len(notes) != 1 || !strings.Contains(notes[0], fmt.Sprintf("you hold task %s since before (attempt 1)", created["id"])) {
 		t.Errorf("it is told %q", notes)
@@ -278,6 +278,23 @@ func TestMCPOverARestart(t *testing.T) {
 	}
 	if got := call[taskView](t, b, "task.get", object{"id": created["id"]}); string(got.Result) != `"done"` {
 		t.Errorf("the task: %+v", got)
+	}
+}
+
+// A claim waits for a task, and tells meanwhile that it waits.
+func TestMCPWaits(t *testing.T) {
+	t.Parallel()
+	b := startBench(t)
+	a := startAgent(t, b, "v1", "", "--id", "a")
+	p := a.Start(t, "call", nodetest.Params{"name": "task_claim", "progress": true})
+	p.Progress(t, 1)
+	id := call[struct{ ID string }](t, b, "task.create", object{"text": "at last"}).ID
+	r, err := nodetest.Into[nodetest.Called](p.Wait(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if claimed, _ := decode(t, "task_claim", r); claimed["taskId"] != id {
+		t.Errorf("claimed %v", claimed)
 	}
 }
 
