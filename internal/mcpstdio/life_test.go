@@ -237,7 +237,7 @@ func TestWithoutACoordinator(t *testing.T) {
 	}
 	startCoordinator(t, cfg)
 	testenv.Eventually(t, 20*time.Second, func() (bool, string) { return f.alive(t, "a"), a.log.String() })
-	if claimed := a.use(t, "task_claim", nil); claimed["claimed"] != false {
+	if claimed := a.use(t, "task_claim", params{"waitMs": 0}); claimed["claimed"] != false {
 		t.Errorf("claimed %v", claimed)
 	}
 }

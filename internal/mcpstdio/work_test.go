@@ -303,7 +303,7 @@ func TestProgress(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	a.use(t, "task_claim", nil) // without a token
+	a.use(t, "task_claim", params{"waitMs": 0}) // without a token
 	for len(a.progress) > 0 {
 		<-a.progress // sent before the answer
 	}
