@@ -93,37 +93,23 @@ func (o Options) claimMethod() (*command.Method, error) {
 func (o Options) waitForTask(ctx context.Context, c *command.Call, script lua.Bound[claimTaskArgs], wait time.Duration, args claimTaskArgs) (json.RawMessage, error) {
 	began := time.Now()
 	working := time.Duration(0)
-	attempt := func(ctx context.Context, args claimTaskArgs) (reply any, err error) {
+	args.Waits = true
+	reply, err := o.Waiting.Claim(ctx, args.Worker, c.Received.Add(wait), func(ctx context.Context) (r waiting.Reply, err error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout(), command.ErrTimeout)
 		defer cancel()
 		attempted := time.Now()
 		defer func() { working += time.Since(attempted) }()
 		_, err = c.Guard(ctx, func() (json.RawMessage, error) {
-			reply, err = command.Run(ctx, c, script, args.Worker, args)
+			reply, err := command.Run(ctx, c, script, args.Worker, args)
+			if err == nil {
+				r, err = claimReply(reply)
+			}
 			return nil, err
 		})
-		return reply, err
-	}
-	waits := args
-	waits.Waits = true
-	reply, err := o.Waiting.Claim(ctx, args.Worker, c.Received.Add(wait), func(ctx context.Context) (waiting.Reply, error) {
-		reply, err := attempt(ctx, waits)
-		if err != nil {
-			return waiting.Reply{}, err
-		}
-		return claimReply(reply)
+		return r, err
 	})
-	defer func() { c.Wait(time.Since(began) - working) }()
-	if err != nil || reply.Final || args.Key == "" {
-		return reply.Result, err
-	}
-	// The answer is kept for the idempotency key, so the script must make it.
-	last, err := attempt(ctx, args)
-	if err != nil {
-		return nil, err
-	}
-	text, _ := last.(string)
-	return json.RawMessage(text), nil
+	c.Wait(time.Since(began) - working)
+	return reply.Result, err
 }
 
 // claimReply reads the reply of an attempt that waits.

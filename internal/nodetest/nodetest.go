@@ -56,34 +56,42 @@ var installing sync.Mutex
 // Install returns the programs, and installs them if this is the first run.
 func Install(t testing.TB) Programs {
 	t.Helper()
+	p := InstallFrom(t, pinned, "node")
+	p.client = write(t, p.Folder, "client", clientProgram)
+	return p
+}
+
+// InstallFrom is like Install for the packages that a package.json and a package-lock.json pin in
+// another folder. name is the beginning of the name of their folder in the cache, which contains all
+// files of from.
+func InstallFrom(t testing.TB, from fs.FS, name string) Programs {
+	t.Helper()
 	installing.Lock()
 	defer installing.Unlock()
 	if _, err := exec.LookPath("npm"); err != nil {
-		t.Fatal("npm is missing, which installs the conformance suite and the TypeScript clients of MCP: `make deps` installs it, else https://nodejs.org")
+		t.Fatal("npm is missing, which installs the programs for Node.js that the tests use: `make deps` installs it, else https://nodejs.org")
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatalf("no folder for the programs of Node.js: %v", err)
 	}
 	digest := sha256.New()
-	entries, err := pinned.ReadDir(".")
+	entries, err := fs.ReadDir(from, ".")
 	if err != nil {
 		t.Fatal(err)
 	}
 	texts := map[string][]byte{}
 	for _, e := range entries {
-		if texts[e.Name()], err = pinned.ReadFile(e.Name()); err != nil {
+		if texts[e.Name()], err = fs.ReadFile(from, e.Name()); err != nil {
 			t.Fatal(err)
 		}
 		digest.Write(texts[e.Name()])
 	}
-	folder := filepath.Join(cache, "claudebench", "node-"+hex.EncodeToString(digest.Sum(nil))[:16])
+	folder := filepath.Join(cache, "claudebench", name+"-"+hex.EncodeToString(digest.Sum(nil))[:16])
 	if _, err := os.Stat(folder); err != nil {
 		install(t, texts, folder)
 	}
-	p := Programs{Folder: folder, Node: node(t, folder)}
-	p.client = write(t, folder, "client", clientProgram)
-	return p
+	return Programs{Folder: folder, Node: node(t, folder)}
 }
 
 // write writes a program of the tests into the folder of the installed ones, where it finds them,

@@ -3,12 +3,14 @@ package server
 import (
 	"context"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/hooks"
 )
@@ -96,5 +98,35 @@ func TestWhoMaySendHooks(t *testing.T) {
 		r.Method = http.MethodPut
 	}); status != http.StatusMethodNotAllowed || !strings.Contains(answer, "POST") {
 		t.Errorf("PUT: %d %s", status, answer)
+	}
+}
+
+// The policy of --hook-policy decides about tools, and each decision is an event.
+func TestHooksAreDecidedByThePolicy(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	policy := `rules: [{tool: Bash, field: command, match: '\brm\s+-rf\b', decision: deny, reason: "No deletions"}]`
+	if err := os.WriteFile(path, []byte(policy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := settings(t, func(cfg *config.Config) { cfg.HookPolicy = path })
+	c := start(t, cfg)
+	for command, want := range map[string]string{
+		"ls":       `{}`,
+		"rm -rf /": `{"hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"deny","permissionDecisionReason":"No deletions"}}`,
+	} {
+		hook := `{"session_id":"s","hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"` + command + `"},"tool_use_id":"u"}`
+		if status, answer := c.post(t, hooks.Path, hook, nil); status != http.StatusOK || answer != want {
+			t.Errorf("%s: %d %s", command, status, answer)
+		}
+	}
+	var decided []string
+	for _, e := range entries(t, cfg) {
+		if e.Type == events.TypeHookDecided {
+			decided = append(decided, string(e.Payload))
+		}
+	}
+	if len(decided) != 1 || !strings.Contains(decided[0], `"decision":"deny"`) || !strings.Contains(decided[0], `"rule":1`) {
+		t.Errorf("decided: %v", decided)
 	}
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 
@@ -33,7 +34,7 @@ func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.C
 	if err != nil {
 		return nil, fmt.Errorf("serve the methods over MCP: %w", err)
 	}
-	received := hooks.NewHandler(coordinator, hooks.Options{Log: s.logger, Caller: auth.Caller})
+	received := hooks.NewHandler(coordinator, hooks.Options{Log: s.logger, Caller: auth.Caller, Policy: s.decide})
 	watched := metrics.Sources{Commands: coordinator, Writable: coordinator.Writable, Gauges: gauges, Projections: s.runner.Progress, Hooks: received, Version: s.version, Logger: s.logger}
 	if s.tasks != nil {
 		watched.View = s.tasks.Checkpoint
@@ -78,4 +79,13 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.WriteHeader(status)
 	text, _ := jsontext.Marshal(v) // the values passed here always encode
 	_, _ = w.Write(append(text, '\n'))
+}
+
+// decide returns what the policy decides about the use of a tool, nil for nothing.
+func (s *Server) decide(tool string, input json.RawMessage) *api.HookDecision {
+	d, ok := s.policy.Decide(tool, input)
+	if !ok {
+		return nil
+	}
+	return &api.HookDecision{Decision: d.Decision, Rule: d.Rule, Reason: d.Reason}
 }

@@ -976,7 +976,7 @@ export interface TaskListResult {
   hasMore: boolean;
   behind?: null | {
     /**
-     * the maximum number of events that the list lacks
+     * the maximum number of events that the result lacks
      */
     events: number;
     /**
@@ -1010,6 +1010,190 @@ export interface TaskDeleteResult {
   id: string;
   deleted: boolean;
   deletedAt: string;
+}
+/**
+ * The params of session.list.
+ */
+export interface SessionListParams {
+  /**
+   * only sessions whose last instance is this one
+   */
+  instanceId?: string;
+  /**
+   * only sessions that have not ended, or only those that have
+   */
+  active?: boolean;
+  /**
+   * default 50, over MCP 20
+   */
+  limit?: number;
+  /**
+   * the nextCursor of the page before
+   */
+  cursor?: string;
+}
+/**
+ * The result of session.list.
+ */
+export interface SessionListResult {
+  sessions:
+    | null
+    | {
+        id: string;
+        /**
+         * the program that sent hooks, such as claude-code; null if none came
+         */
+        source: null | string;
+        /**
+         * the last instance that had the session
+         */
+        instanceId: null | string;
+        startedAt: string;
+        /**
+         * the time of its last hook, todo or registration
+         */
+        lastActivityAt: string;
+        /**
+         * null while it is active
+         */
+        endedAt: null | string;
+        /**
+         * the number of its hooks, decisions, todo lists and registrations
+         */
+        events: number;
+        /**
+         * the number of prompts that the user submitted
+         */
+        prompts: number;
+      }[];
+  /**
+   * left out on the last page
+   */
+  nextCursor?: string;
+  behind?: null | {
+    /**
+     * the maximum number of events that the result lacks
+     */
+    events: number;
+    /**
+     * the age of the oldest of these events, in ms
+     */
+    ms: number;
+  };
+}
+/**
+ * The params of session.get.
+ */
+export interface SessionGetParams {
+  /**
+   * the session to read
+   */
+  id: string;
+}
+/**
+ * The result of session.get.
+ */
+export interface SessionGetResult {
+  id: string;
+  /**
+   * the program that sent hooks, such as claude-code; null if none came
+   */
+  source: null | string;
+  /**
+   * the last instance that had the session
+   */
+  instanceId: null | string;
+  startedAt: string;
+  /**
+   * the time of its last hook, todo or registration
+   */
+  lastActivityAt: string;
+  /**
+   * null while it is active
+   */
+  endedAt: null | string;
+  /**
+   * the number of its hooks, decisions, todo lists and registrations
+   */
+  events: number;
+  /**
+   * the number of prompts that the user submitted
+   */
+  prompts: number;
+  decisions: {
+    allow: number;
+    ask: number;
+    deny: number;
+  };
+  /**
+   * in the order of their first use
+   */
+  tools:
+    | null
+    | {
+        name: string;
+        requested: number;
+        /**
+         * including failed ones
+         */
+        finished: number;
+        failed: number;
+        denied: number;
+        totalMs: number;
+        maxMs: number;
+      }[];
+  /**
+   * the last list, each with id, text and status
+   */
+  todos: null | unknown[];
+  tasks: {
+    claimed: number;
+    completed: number;
+    failed: number;
+    /**
+     * the last claimed first, at most 100
+     */
+    recent:
+      | null
+      | {
+          id: string;
+          status: string;
+          attempt: number;
+          claimedAt: string;
+          completedAt: null | string;
+          durationMs: null | number;
+        }[];
+  };
+  behind?: null | {
+    /**
+     * the maximum number of events that the result lacks
+     */
+    events: number;
+    /**
+     * the age of the oldest of these events, in ms
+     */
+    ms: number;
+  };
+}
+/**
+ * The params of hook.record.
+ */
+export interface HookRecordParams {
+  /**
+   * the hook's body as Claude Code sends it
+   */
+  hook: {
+    [k: string]: unknown;
+  };
+}
+/**
+ * The result of hook.record.
+ */
+export interface HookRecordResult {
+  /**
+   * the ID of the hook's event in the log
+   */
+  eventId: string;
 }
 /**
  * The params of rpc.discover.
@@ -1139,6 +1323,21 @@ export abstract class Methods implements Caller {
   /** Delete a task, whatever its status. Its worker learns of it when it completes the task. */
   taskDelete(params: TaskDeleteParams): Promise<TaskDeleteResult> {
     return this.call("task.delete", params, 5000);
+  }
+
+  /** List sessions of agents, the newest activity first. session.get reads one. */
+  sessionList(params: SessionListParams = {}): Promise<SessionListResult> {
+    return this.call("session.list", params, 10000);
+  }
+
+  /** Read a session of an agent: its instance, prompts, tools, todos and tasks. A session is known from its first hook, or from the registration of an instance with its sessionId. */
+  sessionGet(params: SessionGetParams): Promise<SessionGetResult> {
+    return this.call("session.get", params, 10000);
+  }
+
+  /** Record a hook of Claude Code as an event. Claude Code itself sends its hooks to POST /hooks/claude-code. --hook-content says how much of the inputs and results is stored. */
+  hookRecord(params: HookRecordParams): Promise<HookRecordResult> {
+    return this.call("hook.record", params, 100);
   }
 
   /** Describe the API: this OpenRPC document. */
