@@ -207,6 +207,9 @@ func (c *Coordinator) Writable(ctx context.Context) error { return c.probe.Writa
 // Waiting returns how many calls wait for something: claims, for a task.
 func (c *Coordinator) Waiting() int { return c.waiting.Waiting() }
 
+// ClaimAttempts returns how many attempts to claim the calls of task.claim that wait have made.
+func (c *Coordinator) ClaimAttempts() int64 { return c.waiting.Attempts() }
+
 // StopWaiting ends all calls that wait for something, as if their time were over. Later calls do not
 // wait.
 func (c *Coordinator) StopWaiting() { c.waiting.Stop() }

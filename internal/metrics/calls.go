@@ -26,6 +26,8 @@ var (
 		"Duration of the calls in this coordinator, whatever the outcome.", []string{"method"}, nil)
 	waiting = prometheus.NewDesc("claudebench_claims_waiting",
 		"Calls of task.claim that wait for a task at this coordinator.", nil, nil)
+	attempts = prometheus.NewDesc("claudebench_claim_attempts_total",
+		"Attempts to claim that this coordinator has made for calls of task.claim that wait.", nil, nil)
 	circuits = prometheus.NewDesc("claudebench_circuit_state",
 		"1 for the current state of the method's circuit breaker in this coordinator.", []string{"method", "state"}, nil)
 )
@@ -34,7 +36,7 @@ var (
 type callCollector struct{ Commands }
 
 func (c callCollector) Describe(to chan<- *prometheus.Desc) {
-	describe(to, calls, durations, circuits, waiting)
+	describe(to, calls, durations, circuits, waiting, attempts)
 }
 
 func (c callCollector) Collect(to chan<- prometheus.Metric) {
@@ -45,6 +47,7 @@ func (c callCollector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstHistogram(durations, s.Latency.Count, s.Latency.Sum.Seconds(), cumulative(&s.Latency), s.Method)
 	}
 	to <- gauge(waiting, float64(c.Waiting()))
+	to <- counter(attempts, float64(c.ClaimAttempts()))
 	for _, m := range c.Methods() {
 		if m.Circuit == nil {
 			continue

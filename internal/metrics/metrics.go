@@ -52,6 +52,8 @@ type Commands interface {
 	Stats() []callstats.Stats
 	// Waiting returns how many claims wait for a task.
 	Waiting() int
+	// ClaimAttempts returns how many attempts to claim these have made.
+	ClaimAttempts() int64
 }
 
 // NewHandler returns the handler of /metrics. An error is a bug: two metrics have the same name.

@@ -27,6 +27,7 @@ type store struct {
 func (*store) Methods() []*command.Method { return nil }
 func (*store) Stats() []callstats.Stats   { return nil }
 func (*store) Waiting() int               { return 0 }
+func (*store) ClaimAttempts() int64       { return 0 }
 
 func (s *store) Gauges(context.Context, string) (*Gauges, error) {
 	if now := s.now.Add(1); now > s.most.Load() {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,6 +69,9 @@ func TestClaimsWaitOnEveryTransport(t *testing.T) {
 		if answer := <-answers; !strings.Contains(answer, id) {
 			t.Errorf("%s answered %s, want %s", name, answer, id)
 		}
+	}
+	if _, text := c.get(t, "/metrics"); !regexp.MustCompile(`\nclaudebench_claim_attempts_total [1-9]`).MatchString(text) {
+		t.Error("/metrics counts no attempts to claim")
 	}
 }
 

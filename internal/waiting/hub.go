@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/claudebench/claudebench/lua"
@@ -25,6 +26,8 @@ type Hub struct {
 	ctx     context.Context // ends when the Hub stops
 	stop    context.CancelFunc
 	running sync.WaitGroup
+
+	attempts atomic.Int64
 
 	mu         sync.Mutex
 	session    *session // nil while no call waits
@@ -70,6 +73,9 @@ func (h *Hub) Waiting() int {
 	return len(h.all)
 }
 
+// Attempts returns how many attempts to claim the calls have made.
+func (h *Hub) Attempts() int64 { return h.attempts.Load() }
+
 // Reply is the reply of an attempt to claim.
 type Reply struct {
 	Result json.RawMessage // of the method
@@ -93,6 +99,7 @@ func (h *Hub) Claim(ctx context.Context, instance string, until time.Time, attem
 	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
 	for first := true; ; first = false {
+		h.attempts.Add(1)
 		reply, err := attempt(ctx)
 		again, over := h.attempted(c, reply, err, first)
 		if over {

@@ -107,6 +107,9 @@ func TestOneTaskMakesOneAttempt(t *testing.T) {
 	if made := b.attempts.Load() - before; made > 2*tasks {
 		t.Errorf("%d tasks made %d attempts", tasks, made)
 	}
+	if counted, made := hubs[0].Attempts()+hubs[1].Attempts(), b.attempts.Load(); counted != made {
+		t.Errorf("the Hubs counted %d attempts, want %d", counted, made)
+	}
 	cancel()
 	running.Wait()
 }
