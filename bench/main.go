@@ -72,6 +72,7 @@ func figures() []figure {
 		{"rebuild", "rebuild of the Postgres tasks", (*bench).rebuild, both},
 		{"lag", "lag of the task view after 30 s of batches", (*bench).lag, both},
 		{"work", "claudebench work against xargs", (*bench).work, both},
+		{"waits", "claims that wait for a task", (*bench).waits, both},
 		{"death", "an instance with 10,000 tasks dies", (*bench).death, both},
 	}
 }

@@ -157,8 +157,10 @@ func TestDiscover(t *testing.T) {
 // system.discover returns.
 func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
-		v := &fleettest.View{SessionList: []api.Session{fleettest.SomeSession("s").Session}, NextSession: 3,
-			SessionByID: map[string]*api.SessionDetails{"s": fleettest.SomeSession("s")}}
+		v := &fleettest.View{
+			SessionList: []api.Session{fleettest.SomeSession("s").Session}, NextSession: 3,
+			SessionByID: map[string]*api.SessionDetails{"s": fleettest.SomeSession("s")},
+		}
 		f.With(func(o *commands.Options) { o.Tasks, o.MCP = v, true })
 		schemas := discoveredSchemas(t, discoverOn(f, `{}`))
 		called := map[string]bool{}

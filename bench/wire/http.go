@@ -19,11 +19,17 @@ type HTTP struct {
 
 // DialHTTP connects to a server.
 func DialHTTP(ctx context.Context, addr string) (*HTTP, error) {
+	return DialHTTPBuffer(ctx, addr, bufferSize)
+}
+
+// DialHTTPBuffer is DialHTTP with a read buffer of this many bytes, for thousands of connections.
+// It must hold the longest line of a response's header.
+func DialHTTPBuffer(ctx context.Context, addr string, buffer int) (*HTTP, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the coordinator: %w", err)
 	}
-	return &HTTP{conn: conn, in: bufio.NewReaderSize(conn, bufferSize)}, nil
+	return &HTTP{conn: conn, in: bufio.NewReaderSize(conn, buffer)}, nil
 }
 
 // Close closes the connection.

@@ -57,6 +57,15 @@ func (c *Redis) Send(commands []byte) error {
 	return nil
 }
 
+// Line reads a reply of one line, or a message of MONITOR. It is valid until the next read.
+func (c *Redis) Line() ([]byte, error) {
+	line, err := c.in.ReadSlice('\n')
+	if err != nil {
+		return nil, fmt.Errorf("read from Redis: %w", err)
+	}
+	return line, nil
+}
+
 // Skip reads n replies. The error is the first error reply, or the connection's.
 func (c *Redis) Skip(n int) error {
 	var refused error

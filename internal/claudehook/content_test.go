@@ -92,7 +92,7 @@ func TestCut(t *testing.T) {
 	t.Parallel()
 	for name, long := range map[string]string{
 		"letters": strings.Repeat("x", 900_000), "two bytes": strings.Repeat("é", 400_000), "four bytes": strings.Repeat("😀", 200_000),
-		"odd start": "x" + strings.Repeat("😀", 200_000), "quotes": strings.Repeat(`\"`, 300_000), "controls": strings.Repeat(`\u0001`, 150_000),
+		"odd start": "x" + strings.Repeat("😀", 200_000), "odder": "xx" + strings.Repeat("😀", 200_000), "oddest": "xxx" + strings.Repeat("😀", 200_000), "escapes between": strings.Repeat(`\"😀`, 100_000), "more escapes": strings.Repeat(`\n\n\t😀é`, 50_000), "quotes": strings.Repeat(`\"`, 300_000), "controls": strings.Repeat(`\u0001`, 150_000),
 		"just too long": strings.Repeat("y", MaxContent), "separators": strings.Repeat(`\u2028`, 100_000),
 	} {
 		body := `{"session_id":"s","hook_event_name":"PostToolUse","tool_name":"Read","tool_input":{"file_path":"/p/x"},"tool_response":"` + long + `"}`

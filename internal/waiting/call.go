@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -37,7 +38,8 @@ func (c *call) heard(r Reply) {
 	if r.TTL > 0 {
 		c.ttl = r.TTL
 	}
-	c.renewal = time.Now().Add(c.ttl / 3)
+	// At different times, so that the calls that began together are not all renewed together.
+	c.renewal = time.Now().Add(c.ttl/6 + rand.N(c.ttl/6+1))
 }
 
 // takes reports whether a wake-up is for the call's instance.
