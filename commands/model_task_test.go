@@ -102,8 +102,15 @@ func (m *model) doClaim(t *rapid.T) {
 		m.call(t, "Instance not registered", "task.claim", params)
 		return
 	}
-	want := m.sorted(func(t *fleettest.FoldTask) bool { return t.Status == "pending" && t.AssignedTo == worker })
-	want = append(want, m.waiting(worker)...)
+	// Those that task.assign gave to it, then the best of those that were auto-assigned or wait.
+	want := m.sorted(func(t *fleettest.FoldTask) bool { return t.Status == "pending" && t.AssignedTo == worker && !t.Auto })
+	free := map[string]bool{}
+	for _, task := range m.waiting(worker) {
+		free[task.ID] = true
+	}
+	want = append(want, m.sorted(func(t *fleettest.FoldTask) bool {
+		return free[t.ID] || t.Status == "pending" && t.AssignedTo == worker && t.Auto
+	})...)
 	want = want[:min(most, len(want))]
 	lawful := map[string]bool{}
 	if len(want) == 0 { // a task of the instance with the most tasks that may be taken

@@ -128,6 +128,9 @@ func (f *Fleet) start(o commands.Options) {
 	if f.Coordinator, err = commands.New(o); err != nil {
 		f.T.Fatalf("new coordinator: %v", err)
 	}
+	if t, ok := f.T.(interface{ Cleanup(f func()) }); ok {
+		t.Cleanup(f.Coordinator.Stop)
+	}
 	for _, m := range f.Methods() {
 		m.Timeout = cmp.Or(timeouts[m.Name], m.Timeout)
 	}
@@ -159,7 +162,6 @@ func Everywhere(t *testing.T, o commands.Options, test func(t *testing.T, f *Fle
 			f := New(t, client(t), o)
 			f.Embedded = name == "embedded"
 			f.Unhurried()
-			defer func() { f.StopWaiting() }()
 			test(t, f)
 			f.Verify()
 		})
