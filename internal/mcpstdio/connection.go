@@ -103,6 +103,7 @@ func (c *connection) begun(message jsonrpc.Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case r.IsCall() && r.Method == "subscriptions/listen": // it is open as long as the client is there
 	case r.IsCall():
 		c.inFlight[r.ID] = true
 		if r.Method == "tools/call" {

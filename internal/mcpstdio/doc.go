@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"syscall"
 	"time"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
@@ -106,7 +107,8 @@ func Run(ctx context.Context, o Options) error {
 	leaving, done := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
 	defer done()
 	s.leave(leaving)
-	if err != nil && !errors.Is(err, io.EOF) {
+	// An agent that is gone reads no more. That is how it ends, not a failure.
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrClosedPipe) && !errors.Is(err, syscall.EPIPE) {
 		return fmt.Errorf("serve MCP over standard input and output: %w", err)
 	}
 	return nil

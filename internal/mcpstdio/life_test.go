@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -180,6 +181,8 @@ func TestCallsInFlightAreFinished(t *testing.T) {
 			id := a.use(t, "task_create", params{"text": "x"})["id"]
 			a.use(t, "task_claim", nil)
 			begun, goOn := make(chan struct{}), make(chan struct{})
+			answer := sync.OnceFunc(func() { close(goOn) })
+			t.Cleanup(answer) // the proxy does not end before
 			f.on(func(tool string, _ http.ResponseWriter, _ []byte) bool {
 				if tool == "task_complete" {
 					close(begun)
@@ -194,11 +197,15 @@ func TestCallsInFlightAreFinished(t *testing.T) {
 			}()
 			<-begun
 			end(a)
-			close(goOn)
+			answer()
+			began := time.Now()
 			if err := <-answered; err != nil && name == "signal" { // at the end of its input the SDK's client reads no more
 				t.Errorf("the call: %v\n%s", err, a.log)
 			}
 			a.wait(t)
+			if took := time.Since(began); took >= finishTime {
+				t.Errorf("its end took %s\n%s", took, a.log)
+			}
 			if f.alive(t, "a") {
 				t.Errorf("it is registered after its end\n%s", a.log)
 			}

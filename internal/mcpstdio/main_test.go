@@ -63,6 +63,19 @@ func startCoordinator(t *testing.T, cfg *config.Config) string {
 func start(t *testing.T) *fleet {
 	t.Helper()
 	f := &fleet{url: startCoordinator(t, settings(t)), calls: map[string]int{}}
+	testenv.Eventually(t, 30*time.Second, func() (bool, string) { // with Postgres
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+"/readyz", nil)
+		if err != nil {
+			return false, err.Error()
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return false, err.Error()
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		return err == nil && strings.Contains(string(text), `"degraded":false`), string(text)
+	})
 	proxy := httptest.NewServer(f)
 	t.Cleanup(proxy.Close)
 	f.via = proxy.URL

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -175,6 +176,8 @@ func TestACallGivenUpIsRepeated(t *testing.T) {
 		f.direct(t, "task.create", params{"text": "x"})
 	}
 	gaveUp := make(chan struct{})
+	answer := sync.OnceFunc(func() { close(gaveUp) })
+	t.Cleanup(answer) // the proxy does not end before
 	f.on(func(tool string, w http.ResponseWriter, _ []byte) bool {
 		if tool == "task_claim" {
 			<-gaveUp // the task is claimed, and the answer is under way
@@ -198,7 +201,7 @@ func TestACallGivenUpIsRepeated(t *testing.T) {
 	testenv.Eventually(t, 10*time.Second, func() (bool, string) { // the server has noticed
 		return strings.Contains(a.log.String(), "gave up"), a.log.String()
 	})
-	close(gaveUp)
+	answer()
 	f.on(nil)
 	again := a.use(t, "task_claim", nil)
 	if again["claimed"] != true || again["task"].(params)["attempt"] != 1.0 {
@@ -278,6 +281,8 @@ func TestProgress(t *testing.T) {
 	f := start(t)
 	a := f.agent(t, nil)
 	enough := make(chan struct{})
+	answer := sync.OnceFunc(func() { close(enough) })
+	t.Cleanup(answer) // the proxy does not end before
 	f.on(func(tool string, _ http.ResponseWriter, _ []byte) bool {
 		if tool == "task_claim" {
 			<-enough
@@ -286,7 +291,7 @@ func TestProgress(t *testing.T) {
 	})
 	ended := make(chan error, 1)
 	go func() {
-		p := &sdk.CallToolParams{Name: "task_claim"}
+		p := &sdk.CallToolParams{Name: "task_claim", Arguments: params{"waitMs": 0}}
 		p.SetProgressToken("token")
 		_, err := a.CallTool(t.Context(), p)
 		ended <- err
@@ -299,7 +304,7 @@ func TestProgress(t *testing.T) {
 		}
 		last = p.Progress
 	}
-	close(enough)
+	answer()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
