@@ -22,6 +22,9 @@ import (
 // The bounds of --ttl are those of ttlMs of system.register.
 const (
 	minTTL, maxTTL = 5 * time.Second, time.Hour
+	// claudeSession is the variable in which Claude Code gives its children the id of its session.
+	// Its hooks have the same id.
+	claudeSession = "CLAUDE_CODE_SESSION_ID"
 	// maxRoles and maxName bound --roles and --id, as system.register does.
 	maxRoles, maxName = 64, 256
 )
@@ -68,6 +71,7 @@ the server starts anyway, and tries again until one does. It logs to standard er
 			if o.Tools, err = mcp.Tools(methods); err != nil {
 				return err
 			}
+			o.AgentSession = os.Getenv(claudeSession)
 			o.Version, o.Log, o.In, o.Out = fullVersion(), newLogger(cfg), os.Stdin, keepOpen{os.Stdout}
 			return mcpstdio.Run(cmd.Context(), o)
 		},

@@ -37,12 +37,12 @@ type claude struct {
 	asked    string   // the last use
 }
 
-// project is the folder that Claude Code runs in, and its user's home.
-type project struct{ folder, home string }
+// project is the folder that Claude Code runs in, its user's home, and where it finds programs.
+type project struct{ folder, home, path string }
 
 func newProject(t *testing.T) project {
 	t.Helper()
-	return project{t.TempDir(), t.TempDir()}
+	return project{t.TempDir(), t.TempDir(), os.Getenv("PATH")}
 }
 
 // write writes a file of the project and returns its path.
@@ -59,8 +59,11 @@ func (p project) write(t *testing.T, name string, content any) string {
 	return path
 }
 
-// start runs Claude Code with a prompt and waits for its first request. It may use the tools of the
-// MCP server claudebench without asking; options are further options of its command line.
+// allowed are the tools that Claude Code may use without asking.
+const allowed = "mcp__claudebench,Bash,TaskCreate,TaskUpdate"
+
+// start runs Claude Code with a prompt and waits for its first request. options are further options
+// of its command line.
 func (p project) start(t *testing.T, prompt string, options ...string) *claude {
 	t.Helper()
 	folder := testenv.NPM(t, "agents", pinned, claudeProgram)
@@ -70,13 +73,13 @@ func (p project) start(t *testing.T, prompt string, options ...string) *claude {
 	}
 	c := &claude{t: t, model: newModel(t), out: &testenv.Screen{}, log: &testenv.Screen{}}
 	cmd := exec.Command(found[0], append([]string{
-		"-p", prompt, "--output-format", "stream-json", "--verbose", "--allowedTools", "mcp__claudebench",
+		"-p", prompt, "--output-format", "stream-json", "--verbose", "--allowedTools", allowed,
 	}, options...)...)
 	cmd.Dir = p.folder
 	// Nothing of the environment: a proxy, a token or a setting of this machine's user would change
 	// what is tested.
 	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + p.home, "TMPDIR=" + p.home,
+		"PATH=" + p.path, "HOME=" + p.home, "TMPDIR=" + p.home,
 		"ANTHROPIC_BASE_URL=" + c.model.url, "ANTHROPIC_API_KEY=none",
 		"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "DISABLE_AUTOUPDATER=1", "DISABLE_TELEMETRY=1",
 		// The first request waits until the MCP server is connected, also on a busy machine.

@@ -92,6 +92,12 @@ func call[R any](f *fleet, method string, params map[string]any) R {
 // log returns the events of a type.
 func (f *fleet) log(of events.Type) []events.Envelope {
 	f.t.Helper()
+	return slices.DeleteFunc(f.events(), func(e events.Envelope) bool { return e.Type != of })
+}
+
+// events returns the events of the log.
+func (f *fleet) events() []events.Envelope {
+	f.t.Helper()
 	entries, err := f.client.XRange(f.t.Context(), f.space.Events(), "-", "+").Result()
 	if err != nil {
 		f.t.Fatal(err)
@@ -103,9 +109,7 @@ func (f *fleet) log(of events.Type) []events.Envelope {
 		if err != nil {
 			f.t.Fatalf("entry %s: %v", entry.ID, err)
 		}
-		if e.Type == of {
-			found = append(found, e)
-		}
+		found = append(found, e)
 	}
 	return found
 }

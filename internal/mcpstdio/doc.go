@@ -44,6 +44,9 @@ type Options struct {
 	// Session identifies the agent beyond the life of this process. A server with the same ID and
 	// Session continues with the tasks that an earlier one held. "" means that nothing is continued.
 	Session string
+	// AgentSession is the agent's own id of its session, or "". Without Session the instance is
+	// registered with it, so that the coordinator knows whose hooks it receives.
+	AgentSession string
 	// TTL is how long the instance lives without a heartbeat.
 	TTL time.Duration
 	// Tools are the tools to offer until the coordinator has answered.

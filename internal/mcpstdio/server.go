@@ -1,6 +1,7 @@
 package mcpstdio
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -48,7 +49,7 @@ func newServer(o Options) *server {
 	s.tools.id = o.ID
 	s.holdings = holdings{s: s, known: map[string]*task{}, told: map[string]bool{}, look: true}
 	if s.session == "" {
-		s.session = rand.Text()
+		s.session = cmp.Or(o.AgentSession, rand.Text())
 	}
 	return s
 }
