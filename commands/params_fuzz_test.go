@@ -37,7 +37,8 @@ type fuzzWorld struct {
 
 func newFuzzWorld(t fleettest.TB, client *redis.Client) *fuzzWorld {
 	t.Helper()
-	w := &fuzzWorld{Fleet: fleettest.New(t, client, commands.Options{Tasks: &fleettest.View{}})}
+	// The world outlives the test that makes it, so it must not end with that test.
+	w := &fuzzWorld{Fleet: fleettest.New(struct{ fleettest.TB }{t}, client, commands.Options{Tasks: &fleettest.View{}})}
 	w.Unhurried()
 	w.WithRows(0)
 	w.Register("w", `["worker"]`, `,"metadata":{"sessionId":"s","maxTasks":2}`) // 1, and 2 elects it
@@ -55,6 +56,7 @@ func (w *fuzzWorld) end(t fleettest.TB) {
 	t.Helper()
 	w.T = t
 	w.Verify()
+	w.Stop()
 	if found := w.Scan(w.Keys.Prefix() + "*"); len(found) > 0 {
 		w.Put(append([]any{"UNLINK"}, anySlice(found)...))
 	}
