@@ -57,7 +57,7 @@ func (c *crew) start(ctx context.Context, p *program) (working context.Context, 
 				err = c.next(working, conn, p.addr, workerName(c.fleet, i))
 			}
 			if ctx.Err() != nil {
-				return nil // hanging up broke the call
+				return nil //nolint:nilerr // hanging up broke the call
 			}
 			return err
 		})
