@@ -64,6 +64,7 @@ func typed(c *client.Client) map[string]func(context.Context, []byte) (any, erro
 		Domain     string
 		Tasks      []client.CreateTaskParams
 		Items      []client.CompleteTaskParams
+		Hook       client.Object
 	}
 	return map[string]func(context.Context, []byte) (any, error){
 		"system.register":      with(c.Register),
@@ -88,6 +89,9 @@ func typed(c *client.Client) map[string]func(context.Context, []byte) (any, erro
 		"task.complete_many":   with(func(ctx context.Context, p id) (any, error) { return c.CompleteTasks(ctx, p.Items...) }),
 		"task.list":            with(c.ListTasks),
 		"task.get":             with(func(ctx context.Context, p id) (any, error) { return c.GetTask(ctx, p.ID) }),
+		"session.list":         with(c.ListSessions),
+		"session.get":          with(func(ctx context.Context, p id) (any, error) { return c.GetSession(ctx, client.ID(p.ID)) }),
+		"hook.record":          with(func(ctx context.Context, p id) (any, error) { return c.RecordHook(ctx, p.Hook) }),
 		"task.delete":          with(func(ctx context.Context, p id) (any, error) { return c.DeleteTask(ctx, p.ID) }),
 	}
 }

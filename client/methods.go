@@ -148,6 +148,21 @@ func (c *Client) DeleteTask(ctx context.Context, task TaskID) (*DeleteTaskResult
 	return call[DeleteTaskResult](ctx, c, "task.delete", api.DeleteTaskParams{ID: task})
 }
 
+// ListSessions calls session.list, which needs Postgres.
+func (c *Client) ListSessions(ctx context.Context, p ListSessionsParams) (*ListSessionsResult, error) {
+	return call[ListSessionsResult](ctx, c, "session.list", p)
+}
+
+// GetSession calls session.get, which needs Postgres.
+func (c *Client) GetSession(ctx context.Context, session ID) (*GetSessionResult, error) {
+	return call[GetSessionResult](ctx, c, "session.get", api.GetSessionParams{ID: session})
+}
+
+// RecordHook calls hook.record with the body of a hook of Claude Code.
+func (c *Client) RecordHook(ctx context.Context, hook Object) (*RecordHookResult, error) {
+	return call[RecordHookResult](ctx, c, "hook.record", api.RecordHookParams{Hook: hook})
+}
+
 // values encodes the items of a method that takes many.
 func values[P any](method string, items []P) ([]Value, error) {
 	list := make([]Value, len(items))

@@ -49,6 +49,9 @@ var policies = map[string]policy{
 	"task.list":            {10 * time.Second, always},
 	"task.get":             {5 * time.Second, always},
 	"task.delete":          {5 * time.Second, never},
+	"session.list":         {10 * time.Second, always},
+	"session.get":          {10 * time.Second, always},
+	"hook.record":          {100 * time.Millisecond, never},
 	"rpc.discover":         {5 * time.Second, always},
 }
 

@@ -43,6 +43,14 @@ type (
 	ListTasksParams = api.ListTasksParams
 	// ListTasksResult is the result of task.list. TotalCount counts the matching tasks on all pages.
 	ListTasksResult = api.ListTasksResult
+	// ListSessionsParams are the params of session.list.
+	ListSessionsParams = api.ListSessionsParams
+	// ListSessionsResult is the result of session.list.
+	ListSessionsResult = api.ListSessionsResult
+	// GetSessionResult is the result of session.get.
+	GetSessionResult = api.GetSessionResult
+	// RecordHookResult is the result of hook.record.
+	RecordHookResult = api.RecordHookResult
 	// DeleteTaskResult is the result of task.delete.
 	DeleteTaskResult = api.DeleteTaskResult
 	// CreateManyResult is the result of task.create_many, with an answer for each task.
