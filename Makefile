@@ -14,7 +14,7 @@ MAKEFLAGS += --no-print-directory
 # What `claudebench version` says: the tag, else the commit. Empty outside a clone.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 # How long one package's tests may take before they are stopped with a trace.
-TEST_TIMEOUT ?= 8m
+TEST_TIMEOUT ?= 20m
 # Which packages `make check` tests: make check PKG=./events/...
 PKG ?= ./...
 # How long `make fuzz` runs each target.

@@ -60,7 +60,7 @@ func TestEveryFlagHasItsVariable(t *testing.T) {
 		"byte-limit": {"1", "2"}, "hook-content": {"none", "full"}, "token-rate-limits": {"task.claim=1", "task.claim=2"},
 		"data-dir": {"/a", "/b"}, "log-level": {"DEBUG", "ERROR"}, "log-format": {"json", "text"},
 		"allowed-hosts": {"[a.example,b:1]", "[c]"},
-		"auth-file":     {"/a", "/b"}, "tls-cert": {"/a", "/b"}, "tls-key": {"/a", "/b"},
+		"auth-file":     {"/a", "/b"}, "tls-cert": {"/a", "/b"}, "tls-key": {"/a", "/b"}, "hook-policy": {"/a", "/b"},
 	}
 	_, all := bound()
 	all.VisitAll(func(f *pflag.Flag) {
