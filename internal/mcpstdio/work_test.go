@@ -88,7 +88,7 @@ func TestTools(t *testing.T) {
 				t.Errorf("%s mentions %s: %s", tool.Name, hidden, text)
 			}
 		}
-		if named := strings.Contains(text, "instanceId"); named != (tool.Name == "task_assign") {
+		if named := strings.Contains(text, "instanceId"); named != (tool.Name == "task_assign" || tool.Name == "session_list") {
 			t.Errorf("%s: %s", tool.Name, text)
 		}
 		schema := tool.InputSchema.(params)
