@@ -106,6 +106,11 @@ func TestExitCodesOfCommands(t *testing.T) {
 			exitUsage:  {{"foo"}, {"claude-code", "surplus"}, {"claude-code", "--url=nowhere://x"}, {"claude-code", "--url=http://a:b@c"}, {"claude-code", "--roles="}},
 			exitFailed: {{"claude-code", "--write", "--dir=" + existing}},
 		},
+		"work": {
+			exitUsage:       {{}, {"--nonsense", "--", "true"}, {"--concurrency=0", "--", "true"}, {"--", existing}},
+			exitUnavailable: {{noCoordinator, "--", "true"}, {"--url=" + stranger.URL, "--", "true"}},
+		},
+		"mcp":     {exitUsage: {{"surplus"}, {"--nonsense"}}},
 		"version": {exitUsage: {{"surplus"}, {"--nonsense"}}},
 	}
 	for _, c := range newRoot().Commands() {
