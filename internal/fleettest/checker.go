@@ -30,6 +30,7 @@ func NewChecker(t *testing.T) *Checker {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(c.Stop)
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
 	return &Checker{Coordinator: c, gone: gone}

@@ -58,11 +58,15 @@ func New(o Options) *Hub {
 }
 
 // Stop ends all calls that wait, as if their time were over. Later calls do not wait.
-func (h *Hub) Stop() { h.stop() }
+func (h *Hub) Stop() {
+	h.mu.Lock() // so that no session begins once the Hub has stopped
+	defer h.mu.Unlock()
+	h.stop()
+}
 
 // Close stops the Hub and waits until it no longer uses Redis.
 func (h *Hub) Close() {
-	h.stop()
+	h.Stop()
 	h.running.Wait()
 }
 
