@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/claudebench/claudebench/internal/keys"
 )
 
@@ -64,20 +66,33 @@ func workCommands(ctx context.Context, t *turn, p *program, space keys.Space, n 
 	if err := createTasks(ctx, t.st, "work", n); err != nil {
 		return err
 	}
-	before, err := t.st.client.XLen(ctx, space.Topic("task.completed")).Result()
+	before, err := completedTasks(ctx, t.st, space)
 	if err != nil {
-		return fmt.Errorf("count the completed tasks: %w", err)
+		return err
 	}
 	worker := exec.CommandContext(ctx, t.st.binary, "work", "--url", "http://"+p.addr, "--concurrency", strconv.Itoa(workConcurrency),
 		"--until-empty", "--", "true")
 	if err := timed(t, worker, n); err != nil {
 		return err
 	}
-	after, err := t.st.client.XLen(ctx, space.Topic("task.completed")).Result()
+	after, err := completedTasks(ctx, t.st, space)
 	if err == nil && after-before != int64(n) {
 		err = fmt.Errorf("%d tasks of %d are completed", after-before, n)
 	}
 	return err
+}
+
+// completedTasks returns how many events were ever added to the topic of completed tasks, which
+// keeps only the last ones.
+func completedTasks(ctx context.Context, st *stack, space keys.Space) (int64, error) {
+	topic, err := st.client.XInfoStream(ctx, space.Topic("task.completed")).Result()
+	switch {
+	case redis.HasErrorPrefix(err, "ERR no such key"):
+		return 0, nil
+	case err != nil:
+		return 0, fmt.Errorf("count the completed tasks: %w", err)
+	}
+	return topic.EntriesAdded, nil
 }
 
 // xargsCommands starts n commands.
