@@ -28,7 +28,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -61,15 +61,6 @@ type Script struct {
 	Lot *Script
 }
 
-var lotLine = regexp.MustCompile(`(?m)^--- @lot (\d+)$`)
-
-// closingLine marks a function of a library that must run at the end of an EVALSHA. The function
-// writes the changes that the calls have only collected in memory. Each such function runs once, in
-// the order of the libraries, also after a call that failed.
-var closingLine = regexp.MustCompile(`(?m)^--- @closing ([a-z_]+)$`)
-
-var includeLine = regexp.MustCompile(`(?m)^--- @include "(lib/[a-z_]+)"$`)
-
 var scripts = mustLoad(files)
 
 // Named returns the script with a name, which is its file's name without the extension. It panics
@@ -97,48 +88,118 @@ func mustLoad(fsys fs.FS) map[string]*Script {
 		panic(err)
 	}
 	loaded := make(map[string]*Script, len(entries))
-	for _, file := range entries {
-		name := strings.TrimSuffix(path.Base(file), ".lua")
-		s, err := load(fsys, name, file)
+	read := reader{fsys, map[string]*file{}}
+	for _, entry := range entries {
+		name := strings.TrimSuffix(path.Base(entry), ".lua")
+		s, err := read.script(name)
 		if err != nil {
-			panic(fmt.Sprintf("lua: %s: %v", file, err))
+			panic(fmt.Sprintf("lua: %s: %v", entry, err))
 		}
 		loaded[name] = s
 	}
 	return loaded
 }
 
-func load(fsys fs.FS, name, file string) (*Script, error) {
-	source, err := fs.ReadFile(fsys, file)
+// file is a file of scripts.
+type file struct {
+	whole    string
+	text     string   // without the lines that begin with `--- @include`
+	includes []string // names of libraries, from the lines `--- @include "lib/name"`
+	// closing are the functions that must run at the end of an EVALSHA, from the lines `--- @closing
+	// name` of a library. They write the changes that the calls have only collected in memory. Each
+	// runs once, in the order of the libraries, also after a call that failed.
+	closing []string
+	lot     int // from the line `--- @lot 16`, 0 without it
+}
+
+// reader reads files, each of them once.
+type reader struct {
+	fsys  fs.FS
+	files map[string]*file
+}
+
+func (r reader) file(name string) (*file, error) {
+	if f := r.files[name]; f != nil {
+		return f, nil
+	}
+	source, err := fs.ReadFile(r.fsys, name+".lua")
 	if err != nil {
 		return nil, err
 	}
-	var libraries strings.Builder
-	libraries.WriteString(shortcuts)
-	seen := map[string]bool{}
-	if err := include(fsys, string(source), seen, &libraries); err != nil {
+	f := &file{whole: string(source)}
+	var text strings.Builder
+	for line := range strings.Lines(f.whole) {
+		directive, found := strings.CutPrefix(line, "--- @")
+		word, value, _ := strings.Cut(strings.TrimSuffix(directive, "\n"), " ")
+		switch {
+		case !found:
+		case word == "include":
+			f.includes = append(f.includes, strings.Trim(value, `"`))
+			line = "\n" // the other lines keep their numbers
+		case word == "closing":
+			f.closing = append(f.closing, value)
+		case word == "lot":
+			if f.lot, err = strconv.Atoi(value); err != nil {
+				return nil, err
+			}
+		}
+		text.WriteString(line)
+	}
+	f.text = text.String()
+	r.files[name] = f
+	return f, nil
+}
+
+// libraries appends the libraries that a file includes to a list, each after those that it includes.
+func (r reader) libraries(f *file, list []string) ([]string, error) {
+	for _, name := range f.includes {
+		if slices.Contains(list, name) {
+			continue
+		}
+		library, err := r.file(name)
+		if err != nil {
+			return nil, err
+		}
+		if list, err = r.libraries(library, list); err != nil {
+			return nil, err
+		}
+		list = append(list, name)
+	}
+	return list, nil
+}
+
+func (r reader) script(name string) (*Script, error) {
+	f, err := r.file(name)
+	if err != nil {
 		return nil, err
 	}
-	body := includeLine.ReplaceAllString(string(source), "") + "\n"
-	command := libraries.String() + "local function command()\n" + body + "end\n"
-	var closing strings.Builder
-	for _, match := range closingLine.FindAllStringSubmatch(libraries.String(), -1) {
-		closing.WriteString(match[1] + "()\n")
+	names, err := r.libraries(f, nil)
+	if err != nil {
+		return nil, err
 	}
+	var libraries, closing strings.Builder
+	libraries.WriteString(shortcuts)
+	for _, name := range names {
+		library := r.files[name]
+		libraries.WriteString(library.text + "\n")
+		for _, function := range library.closing {
+			closing.WriteString(function + "()\n")
+		}
+	}
+	body := f.text + "\n"
+	command := libraries.String() + "local function command()\n" + body + "end\n"
 	s := newScript(name, libraries.String()+body)
 	if closing.Len() > 0 {
 		s = newScript(name, command+callCommand+closing.String()+"return reply\n")
 	}
-	h, err := readHeader(string(source))
+	h, err := readHeader(f.whole)
 	if err != nil {
 		return nil, err
 	}
 	s.Args, s.Rest = h.args, h.rest
-	s.Counts = seen["lib/guard.lua"]
-	if match := lotLine.FindStringSubmatch(body); match != nil {
-		if s.LotSize, err = strconv.Atoi(match[1]); err != nil {
-			return nil, err
-		}
+	s.Counts = slices.Contains(names, "lib/guard")
+	if f.lot > 0 {
+		s.LotSize = f.lot
 		s.Lot = newScript(name, lotArguments+command+eachOfLot+callCommand+endOfLot+closing.String()+"return replies\n")
 	}
 	return s, nil
@@ -181,24 +242,3 @@ replies[call + 1] = reply or false
 end
 `
 )
-
-// include writes the libraries that a source includes, each of them once.
-func include(fsys fs.FS, source string, seen map[string]bool, out *strings.Builder) error {
-	for _, match := range includeLine.FindAllStringSubmatch(source, -1) {
-		lib := match[1] + ".lua"
-		if seen[lib] {
-			continue
-		}
-		seen[lib] = true
-		library, err := fs.ReadFile(fsys, lib)
-		if err != nil {
-			return err
-		}
-		if err := include(fsys, string(library), seen, out); err != nil {
-			return err
-		}
-		out.WriteString(includeLine.ReplaceAllString(string(library), ""))
-		out.WriteByte('\n')
-	}
-	return nil
-}

@@ -15,7 +15,8 @@ import (
 const endTimeout = 30 * time.Second
 
 // Self returns a command that runs the test binary as another program. Its TestMain recognises by a
-// variable in env which one. Settings of that program in the environment of the test are left out.
+// variable in env which one. Settings of that program in the environment of the test are left out. The
+// program ends at once: by default, the race detector waits for a second at the end of a program.
 func Self(t testing.TB, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -23,6 +24,7 @@ func Self(t testing.TB, env []string, args ...string) *exec.Cmd {
 		t.Fatalf("find the test binary: %v", err)
 	}
 	cmd := exec.Command(self, args...)
+	cmd.Env = []string{"GORACE=atexit_sleep_ms=0"} // a GORACE of the environment comes later, and counts
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "CB_") && !strings.HasPrefix(v, "OTEL_") {
 			cmd.Env = append(cmd.Env, v)
