@@ -42,7 +42,7 @@ if anew == '1' then
       redis.call('UNLINK', hashes .. 'events:' .. string.sub(field, 8))
     end
   end
-  redis.call('UNLINK', saved_at, hashes .. 'global', hashes .. 'queues', hashes .. 'scaling')
+  redis.call('UNLINK', saved_at, hashes .. 'global', hashes .. 'queues', hashes .. 'scaling', hashes .. 'minutes')
 end
 for i = first_change, #ARGV, 4 do
   local kind, hash, field, value = ARGV[i], hashes .. ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]

@@ -12,9 +12,11 @@
 -- ARGV[2] subject   key of the rate limit, method:actor
 -- ARGV[3] calls     calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
 -- ARGV[4] ttl       of registrations, ms
--- ARGV[5] detailed  1 for all members, 0 for the first four
--- Returns JSON: {clock: ms as a string, global: counters of all events and tasks, open: number of
---         open tasks, instances: number of live instances, workers: number of live workers, seq: of
+-- ARGV[5] detailed  1 for all members, 0 for those up to instances
+-- ARGV[6] hour      1 for all of the last hour, 0 for the last two minutes
+-- Returns JSON: {clock: ms as a string, global: counters of all events and tasks, minutes: the fields
+--         of the last hour or the last two minutes, open: number of open tasks, instances: number of
+--         live instances, workers: number of live workers, seq: of
 --         the log's last event, checkpoint: of the projection, queues and scaling: their counters,
 --         pending: number of tasks in the pending queue, roles: {role set: number of tasks in its
 --         queue}, orphaned: number of tasks in the oldest 100 orphan queues, orphanQueues: number
@@ -22,11 +24,22 @@
 --         until}}. Counters are strings. A member without a value is left out
 -- Errors  RATE_LIMITED
 -- Emits   nothing
-local subject, calls, ttl, detailed = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local subject, calls, ttl, detailed, hour = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 
 -- The hash has four more fields for each instance, which are too many to read.
 local scaling_fields = { 'instances', 'workers', 'instancesRegistered', 'instancesResumed', 'instancesUnregistered',
   'instancesFailed', 'leaderElections', 'tasksReassigned' }
+
+-- last_minutes returns the fields of this and the previous minute.
+local function last_minutes(hash)
+  local minute = math.floor(clock / 60000)
+  local names = {}
+  for _, slot in ipairs({ minute % 60, (minute - 1) % 60 }) do
+    names[#names + 1] = 'completed.' .. int(slot)
+    names[#names + 1] = 'failed.' .. int(slot)
+  end
+  return fields(hash, names)
+end
 
 local refused = limit_outside_flush(subject, calls)
 if refused then return refused end
@@ -34,6 +47,7 @@ local metrics, oldest = prefix .. 'metrics:', int(clock - ttl)
 local reply = {
   clock = int(clock),
   global = all_fields(metrics .. 'global'),
+  minutes = hour == '1' and all_fields(metrics .. 'minutes') or last_minutes(metrics .. 'minutes'),
   open = redis.call('ZCARD', prefix .. 'queue:open'),
   instances = redis.call('ZCOUNT', prefix .. 'health:alive', oldest, '+inf'),
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/minutes"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -70,8 +72,16 @@ func TestMetricsFoldEveryEvent(t *testing.T) {
 		"eventsProcessed": "22", "tasksCreated": "3", "tasksUpdated": "1", "tasksDeleted": "1", "tasksAssigned": "3",
 		"tasksUnassigned": "1", "tasksClaimed": "3", "tasksCompleted": "1", "tasksFailed": "1",
 		"runCount": "2", "runTotalMs": "750", "runMaxMs": "500", "events.task.claimed": "3",
-		"finished.13": "28333333:2", "lastEvent": "leader.elected",
+		"lastEvent": "leader.elected",
 	})
+	want(t, "minutes", b.metrics(t, "minutes"), map[string]string{
+		"created.13": "28333333:3", "completed.13": "28333333:1", "failed.13": "28333333:1",
+	})
+	for what, times := range map[string][]int64{minutes.Wait: {1, 2048}, minutes.Run: {256, 512}} {
+		if got := minutes.Quantiles(b.metrics(t, "minutes"), what, 28333333, 0, 1); !slices.Equal(got, times) {
+			t.Errorf("%s from %v ms, want %v", what, got, times)
+		}
+	}
 	want(t, "queues", b.metrics(t, "queues"), map[string]string{
 		"pending": "0", "assigned": "0", "inProgress": "0", "waitCount": "3", "requeued": "1", "waitTotalMs": "1500", "waitMaxMs": "1500",
 	})
@@ -242,6 +252,9 @@ func TestOldMinutesLeaveTheRing(t *testing.T) {
 		h.now += time.Hour.Milliseconds()
 	}
 	b.apply(t, oneBatch(h.events))
-	global := b.metrics(t, "global")
-	want(t, "global", global, map[string]string{"finished.13": "28333453:1"})
+	hash := b.metrics(t, "minutes")
+	want(t, "minutes", hash, map[string]string{"created.13": "28333453:1", "completed.13": "28333453:1"})
+	if got := minutes.Quantiles(hash, minutes.Wait, 28333453-minutes.Kept, 0.5); got != nil {
+		t.Errorf("the minute an hour before has %v", got)
+	}
 }

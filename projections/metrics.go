@@ -17,7 +17,6 @@ import (
 //	  tasksCreated, tasksUpdated, tasksDeleted, tasksAssigned, tasksUnassigned, tasksClaimed,
 //	  tasksCompleted, tasksFailed                   how often that happened
 //	  runCount, runTotalMs, runMaxMs                from a task's last claim to its end
-//	  finished.<minute modulo 60>                   `<minute>:<tasks>` finished in that minute since 1970
 //	metrics:queues
 //	  pending, assigned, inProgress                 tasks now; pending includes assigned
 //	  waitCount, waitTotalMs, waitMaxMs             from queueing a task to its claim
@@ -28,6 +27,9 @@ import (
 //	  tasksReassigned                               how often that happened
 //	  assigned.<id>, claimed.<id>, completed.<id>, failed.<id>
 //	                                                tasks of each registered instance, since then
+//	metrics:minutes
+//	  created.…, completed.…, failed.…, wait….…, run….…
+//	                                                the last hour by minute, see package minutes
 //	metrics:events:<type>
 //	  count, lastId, lastAt
 type Metrics struct{ redisStore }

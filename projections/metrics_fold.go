@@ -1,30 +1,36 @@
 package projections
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/minutes"
 )
 
 // workerRole is the role of an instance that takes tasks.
 const workerRole = "worker"
 
-// ringMinutes is how many minutes of throughput are kept.
-const ringMinutes = 60
+// inMinute is what is counted in a minute, see package minutes.
+type inMinute struct {
+	minute int64
+	what   string
+}
 
 // metricsFold is what a batch adds to the metrics.
 type metricsFold struct {
-	anew     bool             // the batch contains a flush: only what follows it counts
-	last     *events.Envelope // nil: none
-	byType   map[events.Type]*typeCount
-	global   map[string]int64
-	queues   map[string]int64
-	scaling  map[string]int64
-	waitMax  int64
-	runMax   int64
-	finished map[int64]int64 // by minute since 1970
-	load     map[string]*load
+	anew    bool             // the batch contains a flush: only what follows it counts
+	last    *events.Envelope // nil: none
+	byType  map[events.Type]*typeCount
+	global  map[string]int64
+	queues  map[string]int64
+	scaling map[string]int64
+	waitMax int64
+	runMax  int64
+	minutes map[inMinute]int64
+	load    map[string]*load
 }
 
 type typeCount struct {
@@ -53,7 +59,7 @@ const (
 func newMetricsFold() *metricsFold {
 	return &metricsFold{
 		byType: map[events.Type]*typeCount{}, global: map[string]int64{}, queues: map[string]int64{},
-		scaling: map[string]int64{}, finished: map[int64]int64{}, load: map[string]*load{},
+		scaling: map[string]int64{}, minutes: map[inMinute]int64{}, load: map[string]*load{},
 	}
 }
 
@@ -74,6 +80,7 @@ func (f *metricsFold) add(e *events.Envelope, p *fact) error {
 	switch e.Type {
 	case events.TypeTaskCreated:
 		f.global["tasksCreated"]++
+		f.happened(e, minutes.Created)
 		f.queues["pending"]++
 	case events.TypeTaskUpdated:
 		f.global["tasksUpdated"]++
@@ -128,13 +135,16 @@ func (f *metricsFold) addTask(e *events.Envelope, task *fact) {
 		f.queues["waitCount"]++
 		f.queues["waitTotalMs"] += task.Waited
 		f.waitMax = max(f.waitMax, task.Waited)
+		f.happened(e, minutes.Wait+strconv.Itoa(minutes.Bucket(task.Waited)))
 		f.counters(task.WorkerID).claimed++
 	case events.TypeTaskCompleted:
 		f.global["tasksCompleted"]++
+		f.happened(e, minutes.Completed)
 		f.counters(task.WorkerID).completed++
 		f.finish(e, task)
 	case events.TypeTaskFailed:
 		f.global["tasksFailed"]++
+		f.happened(e, minutes.Failed)
 		f.counters(task.WorkerID).failed++
 		f.finish(e, task)
 	}
@@ -144,7 +154,12 @@ func (f *metricsFold) finish(e *events.Envelope, task *fact) {
 	f.global["runCount"]++
 	f.global["runTotalMs"] += task.Duration
 	f.runMax = max(f.runMax, task.Duration)
-	f.finished[e.Timestamp/60_000]++
+	f.happened(e, minutes.Run+strconv.Itoa(minutes.Bucket(task.Duration)))
+}
+
+// happened counts an event in its minute.
+func (f *metricsFold) happened(e *events.Envelope, what string) {
+	f.minutes[inMinute{minutes.Of(e.Timestamp), what}]++
 }
 
 func (f *metricsFold) addInstance(e *events.Envelope, instance *fact) {
@@ -236,8 +251,9 @@ func (f *metricsFold) changes() []any {
 		put("^", "global", "runMaxMs", number(f.runMax))
 	}
 	// Oldest first: if two minutes of the batch share a slot, the newer one must win.
-	for _, minute := range slices.Sorted(maps.Keys(f.finished)) {
-		put("@", "global", "finished."+number(minute%ringMinutes), number(minute)+":"+number(f.finished[minute]))
+	byMinute := func(a, b inMinute) int { return cmp.Or(cmp.Compare(a.minute, b.minute), cmp.Compare(a.what, b.what)) }
+	for _, m := range slices.SortedFunc(maps.Keys(f.minutes), byMinute) {
+		put("@", "minutes", minutes.Field(m.what, m.minute), minutes.Value(m.minute, f.minutes[m]))
 	}
 	for instance, l := range f.load {
 		l.before.changes(instance, put)

@@ -19,6 +19,7 @@ import (
 type getSystemMetricsArgs struct {
 	TTL      int64 // ms
 	Detailed bool
+	Hour     bool
 }
 
 var getSystemMetrics = lua.Bind[getSystemMetricsArgs]("get_system_metrics")
@@ -48,7 +49,7 @@ func (o Options) measure(ctx context.Context, c *command.Call, p *api.MetricsPar
 		asked.Go(func() { found.redis = o.Writable(ctx) })
 	}
 	reply, err := command.Run(ctx, c, getSystemMetrics, "", getSystemMetricsArgs{
-		TTL: o.InstanceTTL.Milliseconds(), Detailed: p.Detailed,
+		TTL: o.InstanceTTL.Milliseconds(), Detailed: p.Detailed, Hour: p.LastHour,
 	})
 	asked.Wait()
 	if err != nil {
@@ -71,6 +72,9 @@ func (o Options) measure(ctx context.Context, c *command.Call, p *api.MetricsPar
 		TotalCalls:      calls.Calls,
 		MemoryUsage:     megabytes(memory()),
 		Uptime:          int64(time.Since(o.Started).Seconds()),
+	}
+	if p.LastHour {
+		result.LastHour = fold.lastHour()
 	}
 	if p.Detailed {
 		fold.detail(&result)

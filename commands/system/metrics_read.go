@@ -3,13 +3,13 @@ package system
 import (
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/internal/minutes"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -17,6 +17,7 @@ import (
 type measured struct {
 	Clock     int64    `json:"clock,string"` // ms since 1970
 	Global    counters `json:"global"`
+	Minutes   counters `json:"minutes"`
 	Open      int64    `json:"open"`
 	Instances int64    `json:"instances"`
 
@@ -49,19 +50,41 @@ func (c counters) number(field string) int64 { return lua.Integer(c[field]) }
 // it counts the share that the sliding minute still covers.
 func (m *measured) throughput() float64 {
 	const minute = int64(time.Minute / time.Millisecond)
-	this := m.Clock / minute
+	this := minutes.Of(m.Clock)
 	passed := float64(m.Clock%minute) / float64(minute)
 	return rounded(float64(m.finished(this)) + float64(m.finished(this-1))*(1-passed))
 }
 
-// finished returns the number of tasks that were finished in a calendar minute, which is counted
-// since 1970. The projection keeps these numbers in a ring of 60 fields, each `<minute>:<tasks>`.
+// finished returns the number of tasks that were finished in a minute.
 func (m *measured) finished(minute int64) int64 {
-	of, count, _ := strings.Cut(m.Global["finished."+strconv.FormatInt(minute%60, 10)], ":")
-	if of != strconv.FormatInt(minute, 10) {
-		return 0
+	return minutes.Count(m.Minutes, minutes.Completed, minute) + minutes.Count(m.Minutes, minutes.Failed, minute)
+}
+
+// lastHour returns what happened in each of the last minutes, the current one last.
+func (m *measured) lastHour() []api.MinuteMetrics {
+	hour := make([]api.MinuteMetrics, minutes.Kept)
+	first := minutes.Of(m.Clock) - minutes.Kept + 1
+	for i := range hour {
+		minute := first + int64(i)
+		hour[i] = api.MinuteMetrics{
+			Time:      time.UnixMilli(minute * time.Minute.Milliseconds()).UTC().Format(events.TimeLayout),
+			Created:   minutes.Count(m.Minutes, minutes.Created, minute),
+			Completed: minutes.Count(m.Minutes, minutes.Completed, minute),
+			Failed:    minutes.Count(m.Minutes, minutes.Failed, minute),
+			Wait:      m.times(minutes.Wait, minute),
+			Run:       m.times(minutes.Run, minute),
+		}
 	}
-	return lua.Integer(count)
+	return hour
+}
+
+// times returns the median and the 95th percentile of a time in a minute, nil if there was none.
+func (m *measured) times(what string, minute int64) *api.Times {
+	found := minutes.Quantiles(m.Minutes, what, minute, 0.5, 0.95)
+	if found == nil {
+		return nil
+	}
+	return &api.Times{P50: found[0], P95: found[1]}
 }
 
 // detail sets the detailed members of the result that come from the log and the queues.

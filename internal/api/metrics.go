@@ -15,6 +15,7 @@ type MetricsResult struct {
 	MemoryUsage     float64 `json:"memoryUsage" jsonschema:"memory of this coordinator's process, in MB"`
 	Uptime          int64   `json:"uptime" jsonschema:"seconds since this coordinator started"`
 
+	LastHour          []MinuteMetrics           `json:"lastHour,omitempty" jsonschema:"lastHour: 60 minutes, counted from the log, the current one last"`
 	CircuitBreaker    *CircuitMetrics           `json:"circuitBreaker,omitempty" jsonschema:"detailed: this coordinator's circuit breakers"`
 	Queue             *QueueMetrics             `json:"queue,omitempty" jsonschema:"detailed: waiting tasks, and how long tasks waited"`
 	Counters          *CallCounters             `json:"counters,omitempty" jsonschema:"detailed: this coordinator's calls"`
@@ -24,6 +25,22 @@ type MetricsResult struct {
 	MCPCalls          *MCPCalls                 `json:"mcpCalls,omitempty" jsonschema:"detailed: this coordinator's calls over MCP"`
 	SystemHealthCheck *HealthCheck              `json:"systemHealthCheck,omitempty" jsonschema:"detailed: the status of system.health"`
 	Handlers          map[string]HandlerMetrics `json:"handlers,omitempty" jsonschema:"detailed: this coordinator's calls by method"`
+}
+
+// MinuteMetrics are what happened to tasks in a minute.
+type MinuteMetrics struct {
+	Time      string `json:"time" jsonschema:"when the minute began"`
+	Created   int64  `json:"created"`
+	Completed int64  `json:"completed"`
+	Failed    int64  `json:"failed"`
+	Wait      *Times `json:"wait,omitempty" jsonschema:"from queueing to claim, of the tasks claimed in this minute; absent if there were none"`
+	Run       *Times `json:"run,omitempty" jsonschema:"from claim to end, of the tasks finished in this minute; absent if there were none"`
+}
+
+// Times summarize times in ms.
+type Times struct {
+	P50 int64 `json:"p50" jsonschema:"median in ms, at most 42 % too high"`
+	P95 int64 `json:"p95" jsonschema:"95th percentile in ms, at most 42 % too high"`
 }
 
 // CircuitMetrics are the circuit breakers of a coordinator.

@@ -63,6 +63,7 @@ type CheckHealthParams struct {
 // MetricsParams are the params of system.metrics.
 type MetricsParams struct {
 	Detailed bool `json:"detailed,omitempty" jsonschema:"add the breakdown by queue, event, method and circuit"`
+	LastHour bool `json:"lastHour,omitempty" jsonschema:"add the last hour by minute"`
 }
 
 // GetStateParams are the params of system.get_state.

@@ -57,7 +57,7 @@ func (s Space) Topic(eventType string) string { return "cb:" + s.tag + "stream:"
 // State is the hash of the global state.
 func (s Space) State() string { return "cb:" + s.tag + "state:global" }
 
-// Metrics is one of the metrics hashes: global, queues, scaling.
+// Metrics is one of the metrics hashes: global, queues, scaling, minutes.
 func (s Space) Metrics(name string) string { return "cb:" + s.tag + "metrics:" + name }
 
 // MetricsEvents is the metrics hash of one event type.

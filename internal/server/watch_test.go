@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/testenv"
@@ -70,6 +71,50 @@ func TestHealthOfTheStores(t *testing.T) {
 	l.end()
 }
 
+// checkLastHour compares the last hour with the log, whose events are younger.
+func checkLastHour(t *testing.T, hour []api.MinuteMetrics, log []events.Envelope) {
+	t.Helper()
+	want := map[string][3]int64{}
+	for _, e := range log {
+		minute := e.Time().UTC().Truncate(time.Minute).Format(events.TimeLayout)
+		counts := want[minute]
+		switch e.Type {
+		case events.TypeTaskCreated:
+			counts[0]++
+		case events.TypeTaskCompleted:
+			counts[1]++
+		case events.TypeTaskFailed:
+			counts[2]++
+		default:
+			continue
+		}
+		want[minute] = counts
+	}
+	if len(hour) != 60 {
+		t.Fatalf("the last hour has %d minutes", len(hour))
+	}
+	got := map[string][3]int64{}
+	for i, m := range hour {
+		if at, err := time.Parse(events.TimeLayout, m.Time); err != nil || i > 0 && at.Format(events.TimeLayout) <= hour[i-1].Time {
+			t.Errorf("minute %d begins at %s after %s: %v", i, m.Time, hour[max(i-1, 0)].Time, err)
+		}
+		if counts := [3]int64{m.Created, m.Completed, m.Failed}; counts != [3]int64{} {
+			got[m.Time] = counts
+		}
+		if finished := m.Completed+m.Failed > 0; finished != (m.Run != nil) {
+			t.Errorf("%s: %d tasks were finished, and the times are %v", m.Time, m.Completed+m.Failed, m.Run)
+		}
+		for _, times := range []*api.Times{m.Wait, m.Run} {
+			if times != nil && (times.P50 < 1 || times.P95 < times.P50 || times.P95 > 60_000) {
+				t.Errorf("%s: times of %+v", m.Time, *times)
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the last hour: -log +metrics\n%s", diff)
+	}
+}
+
 // After a known run, the metrics equal what the log says and what was called.
 func TestMetricsOfARun(t *testing.T) {
 	t.Parallel()
@@ -100,11 +145,11 @@ func TestMetricsOfARun(t *testing.T) {
 	caughtUp(t, c)
 
 	got := call[api.MetricsResult](t, c, "system.metrics", params{"detailed": true})
-	events := map[string]int64{}
+	counts := map[string]int64{}
 	var waits, runs []int64
 	log := entries(t, cfg)
 	for _, e := range log {
-		events[string(e.Type)]++
+		counts[string(e.Type)]++
 		var p struct{ Waited, Duration *int64 }
 		if err := json.Unmarshal(e.Payload, &p); err != nil {
 			t.Fatal(err)
@@ -116,7 +161,7 @@ func TestMetricsOfARun(t *testing.T) {
 			runs = append(runs, *p.Duration)
 		}
 	}
-	if diff := cmp.Diff(events, got.Global.Events); diff != "" {
+	if diff := cmp.Diff(counts, got.Global.Events); diff != "" {
 		t.Errorf("events: -log +metrics\n%s", diff)
 	}
 	mean := func(list []int64) float64 {
@@ -161,6 +206,7 @@ func TestMetricsOfARun(t *testing.T) {
 	if got.Throughput <= 0 || got.Throughput > 4 {
 		t.Errorf("four tasks were finished, and the throughput is %v a minute", got.Throughput)
 	}
+	checkLastHour(t, call[api.MetricsResult](t, c, "system.metrics", params{"lastHour": true}).LastHour, log)
 	if got.AverageLatency <= 0 || got.AverageLatency*float64(got.TotalCalls) > took {
 		t.Errorf("%d calls of %v ms each within %v ms", got.TotalCalls, got.AverageLatency, took)
 	}

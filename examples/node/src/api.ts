@@ -161,6 +161,10 @@ export interface SystemMetricsParams {
    * add the breakdown by queue, event, method and circuit
    */
   detailed?: boolean;
+  /**
+   * add the last hour by minute
+   */
+  lastHour?: boolean;
 }
 /**
  * The result of system.metrics.
@@ -200,6 +204,46 @@ export interface SystemMetricsResult {
    * seconds since this coordinator started
    */
   uptime: number;
+  /**
+   * lastHour: 60 minutes, counted from the log, the current one last
+   */
+  lastHour?:
+    | null
+    | {
+        /**
+         * when the minute began
+         */
+        time: string;
+        created: number;
+        completed: number;
+        failed: number;
+        /**
+         * from queueing to claim, of the tasks claimed in this minute; absent if there were none
+         */
+        wait?: null | {
+          /**
+           * median in ms, at most 42 % too high
+           */
+          p50: number;
+          /**
+           * 95th percentile in ms, at most 42 % too high
+           */
+          p95: number;
+        };
+        /**
+         * from claim to end, of the tasks finished in this minute; absent if there were none
+         */
+        run?: null | {
+          /**
+           * median in ms, at most 42 % too high
+           */
+          p50: number;
+          /**
+           * 95th percentile in ms, at most 42 % too high
+           */
+          p95: number;
+        };
+      }[];
   /**
    * detailed: this coordinator's circuit breakers
    */
