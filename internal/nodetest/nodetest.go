@@ -20,9 +20,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/claudebench/claudebench/internal/testenv"
 )
 
 //go:embed package.json package-lock.json
@@ -31,13 +32,9 @@ var pinned embed.FS
 //go:embed client.mjs
 var clientProgram []byte
 
-const (
-	// oldestNode is the Node.js version that the programs require if the registry has no Node.js to
-	// install with them.
-	oldestNode = 22
-	// installTime allows for about 130 packages over a slow connection.
-	installTime = 4 * time.Minute
-)
+// oldestNode is the Node.js version that the programs require if the registry has no Node.js to
+// install with them.
+const oldestNode = 22
 
 // Programs are the installed programs.
 type Programs struct {
@@ -50,9 +47,6 @@ type Programs struct {
 	client string // file in Folder
 }
 
-// installing keeps two tests of one package from installing at once.
-var installing sync.Mutex
-
 // Install returns the programs, and installs them if this is the first run.
 func Install(t testing.TB) Programs {
 	t.Helper()
@@ -62,35 +56,10 @@ func Install(t testing.TB) Programs {
 }
 
 // InstallFrom is like Install for the packages that a package.json and a package-lock.json pin in
-// another folder. name is the beginning of the name of their folder in the cache, which contains all
-// files of from.
+// another folder. name is the beginning of the name of their folder in the cache.
 func InstallFrom(t testing.TB, from fs.FS, name string) Programs {
 	t.Helper()
-	installing.Lock()
-	defer installing.Unlock()
-	if _, err := exec.LookPath("npm"); err != nil {
-		t.Fatal("npm is missing, which installs the programs for Node.js that the tests use: `make deps` installs it, else https://nodejs.org")
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatalf("no folder for the programs of Node.js: %v", err)
-	}
-	digest := sha256.New()
-	entries, err := fs.ReadDir(from, ".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	texts := map[string][]byte{}
-	for _, e := range entries {
-		if texts[e.Name()], err = fs.ReadFile(from, e.Name()); err != nil {
-			t.Fatal(err)
-		}
-		digest.Write(texts[e.Name()])
-	}
-	folder := filepath.Join(cache, "claudebench", name+"-"+hex.EncodeToString(digest.Sum(nil))[:16])
-	if _, err := os.Stat(folder); err != nil {
-		install(t, texts, folder)
-	}
+	folder := testenv.NPM(t, name, from, "node_modules")
 	return Programs{Folder: folder, Node: node(t, folder)}
 }
 
@@ -116,33 +85,6 @@ func write(t testing.TB, folder, name string, text []byte) string {
 		t.Fatal(err)
 	}
 	return name
-}
-
-// install installs the programs into a folder that does not exist. It uses another name first: a
-// folder with the final name is complete, even if two test binaries install at once.
-func install(t testing.TB, texts map[string][]byte, folder string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(folder), 0o755); err != nil { //nolint:gosec // a cache holds no secrets
-		t.Fatal(err)
-	}
-	fresh, err := os.MkdirTemp(filepath.Dir(folder), "installing-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(fresh) })
-	for name, text := range texts {
-		if err := os.WriteFile(filepath.Join(fresh, name), text, 0o644); err != nil { //nolint:gosec // likewise
-			t.Fatal(err)
-		}
-	}
-	if out, err := run(t, installTime, fresh, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"); err != nil {
-		t.Fatalf("npm ci could not install the programs (the first run needs the npm registry): %v\n%s", err, out)
-	}
-	if err := os.Rename(fresh, folder); err != nil && !errors.Is(err, fs.ErrExist) {
-		if _, missing := os.Stat(folder); missing != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 func node(t testing.TB, folder string) string {
