@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,7 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/claudebench/claudebench/internal/claudehook"
 	"github.com/claudebench/claudebench/internal/hookpolicy"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/terminal"
 )
 
@@ -16,8 +19,9 @@ func newPolicy() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
 		Short: "Check a policy for agents' tools",
-		Long: `Check a policy for agents' tools. A coordinator with --hook-policy answers Claude Code's hook
-PreToolUse by the rules of that file: allow, ask or deny. docs/agents.md describes the file.`,
+		Long: `Check a policy for agents' tools. A coordinator with --hook-policy answers Claude Code's hooks
+PreToolUse and PermissionRequest by the rules of that file: allow, ask or deny. docs/agents.md
+describes the file.`,
 		Example: `  claudebench policy test policy.yaml < hook.json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -38,7 +42,8 @@ func newPolicyTest() *cobra.Command {
 		Long: `Print what a policy decides. Standard input has the body of a hook as Claude Code sends it, or
 several, one after the other. For each of them, the coordinator's answer is printed to standard
 output, and the decision, the rule and the reason to standard error. The answer {} means that
-the policy has no opinion. A policy decides only about the hook PreToolUse.
+the policy has no opinion. A policy decides only about the hooks PreToolUse and
+PermissionRequest.
 
 The exit code is 0 whatever the policy decides, and 2 if the policy or a body is invalid.`,
 		Example: `  claudebench policy test policy.yaml < hook.json
@@ -59,11 +64,7 @@ The exit code is 0 whatever the policy decides, and 2 if the policy or a body is
 func testPolicy(policy *hookpolicy.Policy, in io.Reader, stdout, stderr io.Writer) error {
 	bodies := json.NewDecoder(in)
 	for n := 1; ; n++ {
-		var body struct {
-			Event *string         `json:"hook_event_name"`
-			Tool  *string         `json:"tool_name"`
-			Input json.RawMessage `json:"tool_input"`
-		}
+		var body json.RawMessage
 		err := bodies.Decode(&body)
 		switch {
 		case errors.Is(err, io.EOF) && n > 1:
@@ -72,16 +73,28 @@ func testPolicy(policy *hookpolicy.Policy, in io.Reader, stdout, stderr io.Write
 			return usageError(errors.New("standard input is empty; pass the body of a hook: claudebench policy test FILE < hook.json"))
 		case err != nil:
 			return usageError(fmt.Errorf("body %d is not a hook of Claude Code: %w", n, err))
-		case body.Event == nil:
+		}
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, body); err != nil {
+			return usageError(err)
+		}
+		hook := claudehook.Parse(compact.Bytes())
+		switch {
+		case hook.Name == "":
 			return usageError(fmt.Errorf("body %d is not a hook of Claude Code: hook_event_name is missing", n))
-		case *body.Event == "PreToolUse" && body.Tool == nil:
+		case claudehook.Asks(hook.Type) && !hasTool(compact.Bytes()):
 			return usageError(fmt.Errorf("body %d: tool_name is missing", n))
 		}
-		answer, human := hookpolicy.NoOpinion, *body.Event+": no opinion; a policy decides only about PreToolUse"
-		if *body.Event == "PreToolUse" {
-			human = *body.Tool + ": no opinion; no rule matches"
-			if d, ok := policy.Decide(*body.Tool, body.Input); ok {
-				answer, human = string(d.Answer()), fmt.Sprintf("%s: %s by rule %d", *body.Tool, d.Decision, d.Rule)
+		answer, human := claudehook.NoOpinion, hook.Name+": no opinion; a policy decides only about PreToolUse and PermissionRequest"
+		if claudehook.Asks(hook.Type) {
+			tool, called := "", "a tool whose name is not valid" // as the coordinator sees it
+			if hook.Tool != nil {
+				tool, called = *hook.Tool, *hook.Tool
+			}
+			human = called + ": no opinion; no rule matches"
+			if d, ok := policy.Decide(tool, hook.Input); ok {
+				answer = string(claudehook.Answer(hook.Type, d.Decision, d.Reason))
+				human = fmt.Sprintf("%s: %s by rule %d", called, d.Decision, d.Rule)
 				if d.Reason != "" {
 					human += ": " + d.Reason
 				}
@@ -94,4 +107,14 @@ func testPolicy(policy *hookpolicy.Policy, in io.Reader, stdout, stderr io.Write
 			return err
 		}
 	}
+}
+
+// hasTool reports whether the body of a hook says which tool it is about.
+func hasTool(body []byte) bool {
+	for name := range jsontext.Members(body) {
+		if name == "tool_name" {
+			return true
+		}
+	}
+	return false
 }

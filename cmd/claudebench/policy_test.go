@@ -41,12 +41,17 @@ func TestPolicyTest(t *testing.T) {
 		"allow": {
 			hook("Read", `{}`), `{"hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"allow"}}` + "\n", "Read: allow by rule 2\n",
 		},
+		"permission": {
+			strings.Replace(hook("Bash", `{"command":"rm -rf /"}`), "PreToolUse", "PermissionRequest", 1),
+			`{"hookSpecificOutput":{"hookEventName":"PermissionRequest","decision":{"behavior":"deny","message":"move it to the trash"}}}` + "\n",
+			"Bash: deny by rule 1: move it to the trash\n",
+		},
 		"several": {
 			hook("Bash", `{"command":"ls"}`) + "\n" + `{"hook_event_name":"Stop"}` + "\n" + hook("Bash", `{"command":"rm -rf /"}`) + "\n", "{}\n{}\n" + deny,
-			"Bash: no opinion; no rule matches\nStop: no opinion; a policy decides only about PreToolUse\nBash: deny by rule 1: move it to the trash\n",
+			"Bash: no opinion; no rule matches\nStop: no opinion; a policy decides only about PreToolUse and PermissionRequest\nBash: deny by rule 1: move it to the trash\n",
 		},
 		"on several lines":  {strings.ReplaceAll(hook("Bash", `{"command":"rm -rf /"}`), ",", ",\n  "), deny, "Bash: deny by rule 1: move it to the trash\n"},
-		"control character": {hook("x\\u001b[2J", `{}`), "{}\n", `x\u001b[2J: no opinion; no rule matches` + "\n"},
+		"control character": {hook("x\\u001b[2J", `{}`), "{}\n", "a tool whose name is not valid: no opinion; no rule matches\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

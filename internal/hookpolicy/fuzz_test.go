@@ -75,9 +75,6 @@ func FuzzDecide(f *testing.F) {
 		if ok != (d.Rule > 0) || ok && d.Rule > p.Len() {
 			t.Fatalf("%+v, %t", d, ok)
 		}
-		if ok && !json.Valid(d.Answer()) {
-			t.Fatalf("%+v answers %s", d, d.Answer())
-		}
 		var decoded map[string]any
 		if json.Unmarshal(input, &decoded) != nil {
 			return

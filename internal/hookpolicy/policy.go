@@ -109,17 +109,3 @@ func (m *members) text(name string) ([]byte, bool) {
 	m.texts[name] = text
 	return text, err == nil
 }
-
-// Answer returns a decision as Claude Code reads it in the answer to the hook PreToolUse.
-func (d Decision) Answer() []byte {
-	type output struct {
-		Event    string `json:"hookEventName"`
-		Decision string `json:"permissionDecision"`
-		Reason   string `json:"permissionDecisionReason,omitempty"`
-	}
-	text, _ := jsontext.Marshal(map[string]output{"hookSpecificOutput": {"PreToolUse", d.Decision, d.Reason}}) // strings always encode
-	return text
-}
-
-// NoOpinion is the answer to a hook that no rule decides about.
-const NoOpinion = "{}"
