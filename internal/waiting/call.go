@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -147,5 +148,9 @@ func unclaimed(wakeups []wakeup, sets []string) []wakeup {
 	return wakeups
 }
 
-// unavailable reports whether Redis did not run an attempt.
-func unavailable(err error) bool { return errors.Is(err, lua.ErrUnavailable) }
+// unavailable reports whether Redis did not run an attempt, because it did not answer or because the
+// method's circuit breaker is open.
+func unavailable(err error) bool {
+	failed := (*api.Error)(nil)
+	return errors.Is(err, lua.ErrUnavailable) || errors.As(err, &failed) && failed.Failure() == api.CircuitBreakerOpen
+}

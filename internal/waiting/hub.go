@@ -36,6 +36,7 @@ type Hub struct {
 	groups     map[string]*group     // by the instance's roles as JSON text
 	busy       *list.List            // of *call: those that attempt to claim
 	missed     bool                  // wake-ups may be missing
+	refused    bool                  // attempts did not reach Redis, so their wake-ups are missing
 	looks      int                   // how many groups look for tasks at a tick without a wake-up
 	rotation   int                   // of these groups
 }
@@ -95,7 +96,8 @@ type Attempt func(context.Context) (Reply, error)
 // Claim attempts to claim at once, and again for each wake-up that is for this instance, until an
 // attempt claims a task. It returns the last attempt's result when the time is over or the Hub
 // stops. An error is that of an attempt, or that of ctx. If Redis is unavailable in a later attempt
-// than the first, the call goes on to wait, and returns that error if the time ends meanwhile.
+// than the first, or the method's circuit breaker is open, the call goes on to wait, and returns that
+// error if the time ends meanwhile.
 func (h *Hub) Claim(ctx context.Context, instance string, until time.Time, attempt Attempt) (Reply, error) {
 	c := newCall(instance)
 	h.enter(ctx, c)
@@ -181,8 +183,9 @@ func (h *Hub) attempted(c *call, reply Reply, err error, first bool) (again, ove
 		if first || !unavailable(err) {
 			return false, true // leave passes the wake-ups on
 		}
-		// The attempt changed nothing. Once Redis is back, the Hub looks for tasks again.
-		h.missed = true
+		// The attempt changed nothing. Once Redis is back, the Hub looks for tasks again: for this
+		// instance by its renewal.
+		h.refused, c.renewal = true, time.Time{}
 	} else {
 		c.heard(reply)
 		if reply.Final {
@@ -191,17 +194,22 @@ func (h *Hub) attempted(c *call, reply Reply, err error, first bool) (again, ove
 		}
 		h.join(c, h.groupOf(reply.Roles))
 	}
-	c.current = nil
-	foreign := c.pending[:0]
-	for _, w := range c.pending {
-		switch {
-		case c.takes(w):
-			c.current = append(c.current, w)
-		default:
+	// Roles that have changed meanwhile leave wake-ups to others: those of this attempt too, which has
+	// not looked for their tasks.
+	var current, foreign []wakeup
+	for _, w := range c.current {
+		if !c.takes(w) {
 			foreign = append(foreign, w)
 		}
 	}
-	c.pending = nil
+	for _, w := range c.pending {
+		if c.takes(w) {
+			current = append(current, w)
+		} else {
+			foreign = append(foreign, w)
+		}
+	}
+	c.current, c.pending = current, nil
 	for _, w := range foreign {
 		h.deliver(w)
 	}

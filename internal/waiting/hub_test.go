@@ -40,8 +40,18 @@ func newBench(t *testing.T) *bench {
 
 func (b *bench) hub(t *testing.T) *waiting.Hub {
 	t.Helper()
-	runner := lua.NewRunner(fleettest.ClientOf(t, b.Client))
-	h := waiting.New(waiting.Options{Scripts: runner.On(b.Keys.Log()), Runner: runner, Wakeups: b.Keys.Wakeups()})
+	return b.hubOn(t, b.runner(t).On(b.Keys.Log()))
+}
+
+func (b *bench) runner(t *testing.T) *lua.Runner {
+	t.Helper()
+	return lua.NewRunner(fleettest.ClientOf(t, b.Client))
+}
+
+// hubOn is hub with these scripts.
+func (b *bench) hubOn(t *testing.T, scripts lua.Scripts) *waiting.Hub {
+	t.Helper()
+	h := waiting.New(waiting.Options{Scripts: scripts, Runner: b.runner(t), Wakeups: b.Keys.Wakeups()})
 	h.WakeupsOnly()
 	t.Cleanup(h.Close)
 	return h

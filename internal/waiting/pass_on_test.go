@@ -6,9 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
 	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/internal/waiting"
+	"github.com/claudebench/claudebench/lua"
 )
 
 // scripted is a call whose attempts the test answers.
@@ -153,4 +155,108 @@ func TestOnlyWorkersWithTheRolesWake(t *testing.T) {
 	if err := <-second.ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// A worker may lose a role while it attempts. Its attempt then has not looked for the task.
+func TestAWakeupOutlivesTheRolesOfAnAttempt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	h := b.hub(t)
+	first := idle(t, h, "first", rolesA)
+	second := idle(t, h, "second", rolesA)
+	createFor(b, "a")
+	first.attempt() <- found(`["b"]`)
+	second.attempt() <- found(rolesA, rolesA)
+	if err := <-second.ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// A call that is refused while Redis is away, or while the circuit breaker is open, waits on, and so
+// do the calls behind it. The task is found once attempts pass again.
+func TestRefusedAttemptsWaitOn(t *testing.T) {
+	t.Parallel()
+	for name, refusal := range map[string]error{
+		"Redis is away": lua.ErrUnavailable, "the circuit is open": api.Internal(api.CircuitBreakerOpen),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			h := b.hub(t)
+			b.Register("first", rolesA, "")
+			b.Register("second", rolesA, "")
+			calls := []*scripted{idle(t, h, "first", rolesA), idle(t, h, "second", rolesA)}
+			createFor(b, "a")
+			for _, s := range calls { // at each tick another one, as long as they are refused
+				s.attempt() <- outcome{err: refusal}
+				testenv.Eventually(t, fleettest.Patience, func() (bool, string) { return h.Idle() == 2, "the call does not wait" })
+			}
+			calls[0].attempt() <- found(rolesA, rolesA)
+			if err := <-calls[0].ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// ticks is Scripts whose keep_waiting returns when the test lets it.
+type ticks struct {
+	lua.Scripts
+	held chan chan struct{} // nil until the test holds ticks
+}
+
+func (s *ticks) Run(ctx context.Context, script *lua.Script, args ...any) (any, error) {
+	reply, err := s.Scripts.Run(ctx, script, args...)
+	if script.Name == "keep_waiting" && err == nil {
+		goOn := make(chan struct{})
+		select {
+		case s.held <- goOn:
+			<-goOn
+		case <-ctx.Done():
+		}
+	}
+	return reply, err
+}
+
+// A wake-up that arrives during a tick does not look like a Redis that has lost its latest writes,
+// which would make all calls look for tasks.
+func TestAWakeupDuringATickIsNoLoss(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	s := &ticks{b.runner(t).On(b.Keys.Log()), make(chan chan struct{})}
+	h := b.hubOn(t, s)
+	tick := func() chan struct{} {
+		select {
+		case goOn := <-s.held:
+			return goOn
+		case <-time.After(fleettest.Patience):
+			t.Fatal("there is no tick")
+			return nil
+		}
+	}
+	go func() { close(<-s.held) }() // the first one, which the calls wait for
+	waits := idle(t, h, "w", rolesA)
+	idle(t, h, "other", `["c"]`)
+	goOn := tick()
+	createFor(b, "a")
+	waits.attempt() <- found(rolesA)
+	testenv.Eventually(t, fleettest.Patience, func() (bool, string) { return h.Idle() == 2, "the call does not wait" })
+	close(goOn)
+	for range 2 {
+		goOn := tick()
+		if h.Idle() != 2 {
+			t.Error("calls look for tasks")
+		}
+		close(goOn)
+	}
+	go func() { // until the end of the Hub
+		for {
+			select {
+			case goOn := <-s.held:
+				close(goOn)
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
 }

@@ -98,10 +98,13 @@ func (h *Hub) tick(s *session) {
 	defer h.mu.Unlock()
 	switch {
 	case h.missed:
-		h.missed = false
+		h.missed, h.refused = false, false
 		for c := range h.all {
 			c.renewal = time.Time{} // at the next tick: it also finds tasks that are assigned to it
 		}
+		h.lookAll()
+	case h.refused:
+		h.refused = false
 		h.lookAll()
 	case s.seq != seq:
 		h.lookSome(h.looks)
@@ -128,6 +131,9 @@ func (h *Hub) due(now time.Time) []string {
 func (h *Hub) keep(s *session, instances []string) error {
 	ctx, cancel := context.WithTimeout(h.ctx, 5*time.Second)
 	defer cancel()
+	h.mu.Lock()
+	read := s.last // wake-ups that arrive during the script are later than its reply
+	h.mu.Unlock()
 	reply, err := keepWaiting.Run(ctx, h.options.Scripts, keepWaitingArgs{Hold: hold.Milliseconds(), Workers: instances})
 	if err != nil {
 		return err
@@ -139,10 +145,11 @@ func (h *Hub) keep(s *session, instances []string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	last, _ := values[1].(string)
-	if lua.Integer(values[0]) == 1 || before(last, s.last) {
+	lost := before(last, read) // Redis has lost its latest entries, or the clock went back
+	if lua.Integer(values[0]) == 1 || lost {
 		h.missed = true
 	}
-	if s.last == "" || before(last, s.last) { // Redis has lost its latest entries, or the clock went back
+	if s.last == "" || lost {
 		s.last = last
 	}
 	if seq := lua.Integer(values[2]); seq > 0 {
