@@ -33,6 +33,9 @@ const (
 	maxClaimedInLot = 10
 	// maxWait is the longest waitMs.
 	maxWait = 60_000
+	// maxWaitOverMCP is the longest time that a call over MCP waits. Claude Code gives up a call of a
+	// tool that has no response after 60 s.
+	maxWaitOverMCP = 50 * time.Second
 	// maxWaitingInBatches is the maximum number of calls in JSON-RPC batches that wait at once, so
 	// that other batches keep goroutines. Further ones do not wait.
 	maxWaitingInBatches = 1024
@@ -84,7 +87,11 @@ func (o Options) claimMethod() (*command.Method, error) {
 			}
 			defer batched.Release(1)
 		}
-		return o.waitForTask(ctx, c, script, p.Waits(), args)
+		wait := p.Waits()
+		if c.MCP {
+			wait = min(wait, maxWaitOverMCP)
+		}
+		return o.waitForTask(ctx, c, script, wait, args)
 	})
 }
 

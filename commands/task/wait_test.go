@@ -79,6 +79,20 @@ func TestClaimWaitsNoLongerThanAsked(t *testing.T) {
 	})
 }
 
+// Over MCP, a call ends before the minute after which clients give up a tool without a response.
+func TestClaimWaitsLessOverMCP(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Register("w", `["worker"]`, "")
+		began := time.Now()
+		result, err := f.Call(t.Context(), api.Request{
+			Method: "task.claim", Params: json.RawMessage(`{"workerId":"w","waitMs":60000}`), MCP: true, Received: began.Add(-49_800 * time.Millisecond),
+		})
+		if took := time.Since(began); err != nil || string(result) != `{"claimed":false}` || took < 200*time.Millisecond || took > 9*time.Second {
+			t.Errorf("answered %s, %v after %v", result, err, took)
+		}
+	})
+}
+
 // Whoever has hung up claims nothing.
 func TestAClaimThatIsGivenUpTakesNoTask(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {

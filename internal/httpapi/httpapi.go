@@ -154,6 +154,35 @@ func beginWriting(w http.ResponseWriter, within time.Duration) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(within))
 }
 
+// Late returns a ResponseWriter that gives the caller its time to read from the moment at which the
+// response begins. It is for handlers that write responses by themselves.
+func Late(w http.ResponseWriter) http.ResponseWriter { return &late{ResponseWriter: w} }
+
+type late struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (w *late) begin() {
+	if !w.begun {
+		w.begun = true
+		beginWriting(w.ResponseWriter, WriteWithin)
+	}
+}
+
+func (w *late) WriteHeader(status int) {
+	w.begin()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *late) Write(text []byte) (int, error) {
+	w.begin()
+	return w.ResponseWriter.Write(text)
+}
+
+// Unwrap serves http.ResponseController.
+func (w *late) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
 // WriteResult writes status 200 and a result, which is JSON, unchanged.
 func WriteResult(w http.ResponseWriter, result []byte) { WriteResultWithin(w, WriteWithin, result) }
 

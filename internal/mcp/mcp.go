@@ -178,7 +178,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, newExchange(request, room)))
 	r.Body = io.NopCloser(bytes.NewReader(compact))
 	r.ContentLength = int64(len(compact))
-	h.protocol.ServeHTTP(w, r)
+	h.protocol.ServeHTTP(httpapi.Late(w), r) // a claim may wait for longer than the server's WriteTimeout
 }
 
 // refuse writes an error in the protocol's form for a request that does not reach the protocol.
