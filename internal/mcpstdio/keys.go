@@ -4,21 +4,35 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"sync"
+	"time"
 )
 
 // keys makes the idempotency keys of calls. A call that a client sends again under the same JSON-RPC
 // id has the same key. So has the next call with the same arguments after one whose answer did not
-// reach the client, because the client gave up waiting: that call is taken as its repetition.
+// reach the client, because the client gave up waiting: that call is taken as its repetition, if it
+// comes soon. A later one is meant anew.
 type keys struct {
-	process string // random
+	process string           // random
+	now     func() time.Time // time.Now, except in tests
 
 	mu         sync.Mutex
-	unanswered map[string]string // digest of the call → key
+	unanswered []unanswered // oldest first
 }
 
-// maxUnanswered is the maximum number of calls to remember.
-const maxUnanswered = 100
+// unanswered is a call whose answer did not reach the client.
+type unanswered struct {
+	digest, key string
+	until       time.Time // until when a repetition is expected
+}
+
+const (
+	// maxUnanswered is the maximum number of calls to remember.
+	maxUnanswered = 100
+	// repeatWithin is how soon a model repeats a call.
+	repeatWithin = 10 * time.Minute
+)
 
 // of returns the key of a call and the digest by which to report its end. Arguments are the same
 // whatever the order of their members, and absent ones are the same as none.
@@ -34,8 +48,14 @@ func (k *keys) of(id, tool string, arguments []byte) (key, digest string) {
 	digest = hex.EncodeToString(sum[:])
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if key, again := k.unanswered[digest]; again {
-		delete(k.unanswered, digest)
+	now := k.now()
+	k.unanswered = slices.DeleteFunc(k.unanswered, func(u unanswered) bool {
+		if u.digest == digest && u.until.After(now) {
+			key = u.key
+		}
+		return u.digest == digest || !u.until.After(now)
+	})
+	if key != "" {
 		return key, digest
 	}
 	sum = sha256.Sum256([]byte(k.process + "\x00" + id + "\x00" + digest))
@@ -46,7 +66,8 @@ func (k *keys) of(id, tool string, arguments []byte) (key, digest string) {
 func (k *keys) unheard(digest, key string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.unanswered) < maxUnanswered {
-		k.unanswered[digest] = key
+	if len(k.unanswered) >= maxUnanswered {
+		k.unanswered = slices.Delete(k.unanswered, 0, 1)
 	}
+	k.unanswered = append(k.unanswered, unanswered{digest, key, k.now().Add(repeatWithin)})
 }

@@ -44,7 +44,7 @@ func newServer(o Options) *server {
 	s := &server{
 		o: o, upstream: &upstream{o.Coordinator}, log: o.Log, session: o.Session,
 		met: make(chan struct{}), draining: make(chan struct{}),
-		keys: keys{process: rand.Text(), unanswered: map[string]string{}},
+		keys: keys{process: rand.Text(), now: time.Now},
 	}
 	s.tools.id = o.ID
 	s.holdings = holdings{s: s, known: map[string]*task{}, told: map[string]bool{}, look: true}

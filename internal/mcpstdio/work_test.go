@@ -219,7 +219,7 @@ func TestACallGivenUpIsRepeated(t *testing.T) {
 // A client that sends the same request twice gets the same answer twice.
 func TestTheSameRequestTwice(t *testing.T) {
 	t.Parallel()
-	k := keys{process: "p", unanswered: map[string]string{}}
+	k := keys{process: "p", now: time.Now}
 	one, digest := k.of("int64 7", "task_create", []byte(`{"text":"x"}`))
 	again, _ := k.of("int64 7", "task_create", []byte(`{"text":"x"}`))
 	other, _ := k.of("int64 8", "task_create", []byte(`{"text":"x"}`))
@@ -233,6 +233,40 @@ func TestTheSameRequestTwice(t *testing.T) {
 	}
 	if next, _ := k.of("int64 10", "task_create", []byte(`{"text":"x"}`)); next == one {
 		t.Error("the call after the next has the same key")
+	}
+}
+
+// A call that was given up long ago is not continued: what the model asks for now is meant anew. Of
+// many such calls, the latest are remembered.
+func TestOldCallsAreNotContinued(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	k := keys{process: "p", now: func() time.Time { return now }}
+	call := func(n int) []byte { return fmt.Appendf(nil, `{"text":"%d"}`, n) }
+	first := map[int]string{}
+	for n := range maxUnanswered + 1 {
+		key, digest := k.of(fmt.Sprint("int64 ", n), "task_create", call(n))
+		k.unheard(digest, key)
+		first[n] = key
+	}
+	now = now.Add(repeatWithin - time.Second)
+	for n, continued := range map[int]bool{0: false, 1: true, maxUnanswered: true} {
+		if again, _ := k.of("int64 1000", "task_create", call(n)); (again == first[n]) != continued {
+			t.Errorf("call %d: the key is %s after %s", n, again, first[n])
+		}
+	}
+	now = now.Add(2 * time.Second)
+	if late, _ := k.of("int64 2000", "task_create", call(2)); late == first[2] || len(k.unanswered) != 0 {
+		t.Errorf("after ten minutes the key is %s; %d calls are remembered", late, len(k.unanswered))
+	}
+}
+
+// Two calls with the same arguments are two calls, because their JSON-RPC ids differ.
+func TestEqualCallsAreTwo(t *testing.T) {
+	t.Parallel()
+	a := start(t).agent(t, nil)
+	if one, two := a.use(t, "task_create", params{"text": "x"})["id"], a.use(t, "task_create", params{"text": "x"})["id"]; one == two {
+		t.Errorf("both created %v", one)
 	}
 }
 
