@@ -11,6 +11,7 @@
 --- @include "lib/settle"
 --- @include "lib/ownership"
 --- @include "lib/registered"
+--- @include "lib/wakeups"
 -- Claims tasks for an instance, so that it works on them. It claims the tasks that task.assign gave
 -- to the instance first, then those with the highest priority among the ones that were auto-assigned
 -- to it and the ones that wait. If there are none, it takes one task that was auto-assigned to
@@ -26,9 +27,10 @@
 -- ARGV[6] worker   id of the instance
 -- ARGV[7] most     how many tasks to claim, 1 to 100
 -- ARGV[8] agent    name of the calling agent's token, '' if the caller may act for all
--- ARGV[9] waits    1 if the call goes on to wait when there is no task, else 0. Its claim of nothing
---                 is not remembered under its key
--- Returns the method's result: {claimed, taskId?, task?, tasks?}. With waits, it is a list: the
+-- ARGV[9] hold     0, or for a call that goes on to wait when there is no task: how long other scripts
+--                 then write wake-ups for its roles, ms. Its claim of nothing is not remembered
+--                 under its key
+-- Returns the method's result: {claimed, taskId?, task?, tasks?}. With hold, it is a list: the
 --         result, the instance's roles as JSON text ('' for an answer that is repeated) and TTL in
 --         ms, the role set of each claimed task
 -- Errors  RATE_LIMITED, NOT_REGISTERED, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS,
@@ -37,7 +39,8 @@
 --         from another instance
 local subject, calls = ARGV[2], ARGV[3]
 local key, digest = ARGV[4], ARGV[5]
-local worker, most, agent, waits = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9] == '1'
+local worker, most, agent, hold = ARGV[6], tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])
+local waits = hold > 0
 
 local refused = open_log()
 if refused then return refused end
@@ -168,7 +171,11 @@ local function steal()
 end
 if #claimed == 0 then claimed[1] = steal() end
 
-if claimed[1] then settle_later(worker) end
+if claimed[1] then
+  settle_later(worker)
+elseif waits then
+  await_tasks(roles_text, hold)
+end
 sign_of_life(worker)
 if key ~= '' and not (waits and not claimed[1]) then
   local firsts = {}

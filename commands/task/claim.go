@@ -22,7 +22,7 @@ type claimTaskArgs struct {
 	Key, Digest, Worker string
 	Most                int
 	Agent               string
-	Waits               bool
+	Hold                int64 // ms
 }
 
 const (
@@ -100,7 +100,7 @@ func (o Options) claimMethod() (*command.Method, error) {
 func (o Options) waitForTask(ctx context.Context, c *command.Call, script lua.Bound[claimTaskArgs], wait time.Duration, args claimTaskArgs) (json.RawMessage, error) {
 	began := time.Now()
 	working := time.Duration(0)
-	args.Waits = true
+	args.Hold = waiting.Hold.Milliseconds()
 	reply, err := o.Waiting.Claim(ctx, args.Worker, c.Received.Add(wait), func(ctx context.Context) (r waiting.Reply, err error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout(), command.ErrTimeout)
 		defer cancel()

@@ -127,7 +127,7 @@ func (f *Fleet) compare(told *Fold) {
 
 	// All existing queues, to find those that should not exist.
 	for _, key := range f.Scan(f.Keys.Prefix() + "queue:*") {
-		if key == f.Keys.RoleSets() || key == f.Keys.Wakeups() {
+		if key == f.Keys.RoleSets() || key == f.Keys.Wakeups() || key == f.Keys.Waiting() {
 			continue
 		}
 		if key == f.Keys.RoleSetOwners() {

@@ -137,6 +137,9 @@ func (s Space) Orphans(seq string) string { return "cb:" + s.tag + "queue:orphan
 // Wakeups is the stream of wake-ups for calls of task.claim that wait.
 func (s Space) Wakeups() string { return "cb:" + s.tag + "queue:wakeups" }
 
+// Waiting says for which roles such calls wait.
+func (s Space) Waiting() string { return "cb:" + s.tag + "queue:waiting" }
+
 // Batch is one of a batch's keys. part is lock, processor, progress or status.
 func (s Space) Batch(id, part string) string { return "cb:" + s.tag + "batch:" + id + ":" + part }
 

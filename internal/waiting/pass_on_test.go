@@ -13,6 +13,15 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
+// newScripted is newBench for calls whose attempts run no script, and so do not make others write
+// wake-ups.
+func newScripted(t *testing.T) *bench {
+	t.Helper()
+	b := newBench(t)
+	b.Put([]any{"HSET", b.Keys.Waiting(), "*", time.Now().Add(time.Hour).UnixMilli()})
+	return b
+}
+
 // scripted is a call whose attempts the test answers.
 type scripted struct {
 	t        *testing.T
@@ -83,7 +92,7 @@ func createFor(b *bench, role string) {
 // A task may be created after the script of an attempt has run and before its reply is there.
 func TestAWakeupDuringAnAttempt(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newScripted(t)
 	h := b.hub(t)
 	s := call(t, h, "w")
 	first := s.attempt()
@@ -105,7 +114,7 @@ func TestWakeupsArePassedOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
+			b := newScripted(t)
 			h := b.hub(t)
 			first := idle(t, h, "first", rolesAB)
 			second := idle(t, h, "second", rolesA)
@@ -123,7 +132,7 @@ func TestWakeupsArePassedOn(t *testing.T) {
 // may be an earlier one.
 func TestAPendingWakeupOutlivesAClaim(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newScripted(t)
 	h := b.hub(t)
 	first, second := call(t, h, "first"), call(t, h, "second")
 	one, other := first.attempt(), second.attempt()
@@ -146,7 +155,7 @@ func TestAPendingWakeupOutlivesAClaim(t *testing.T) {
 // A task is for the workers that have its roles.
 func TestOnlyWorkersWithTheRolesWake(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newScripted(t)
 	h := b.hub(t)
 	idle(t, h, "first", rolesA)
 	second := idle(t, h, "second", rolesAB)
@@ -160,7 +169,7 @@ func TestOnlyWorkersWithTheRolesWake(t *testing.T) {
 // A worker may lose a role while it attempts. Its attempt then has not looked for the task.
 func TestAWakeupOutlivesTheRolesOfAnAttempt(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newScripted(t)
 	h := b.hub(t)
 	first := idle(t, h, "first", rolesA)
 	second := idle(t, h, "second", rolesA)
@@ -181,7 +190,7 @@ func TestRefusedAttemptsWaitOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
+			b := newScripted(t)
 			h := b.hub(t)
 			b.Register("first", rolesA, "")
 			b.Register("second", rolesA, "")
@@ -222,7 +231,7 @@ func (s *ticks) Run(ctx context.Context, script *lua.Script, args ...any) (any, 
 // which would make all calls look for tasks.
 func TestAWakeupDuringATickIsNoLoss(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newScripted(t)
 	s := &ticks{b.runner(t).On(b.Keys.Log()), make(chan chan struct{})}
 	h := b.hubOn(t, s)
 	tick := func() chan struct{} {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,9 +18,12 @@ import (
 const (
 	// tick is the interval at which a Hub renews what it holds in Redis.
 	tick = time.Second
-	// hold is how long scripts go on to write wake-ups after a tick. It bounds how long this
-	// process may be stopped without missing any.
-	hold = 10 * time.Second
+	// Hold is how long scripts go on to write wake-ups after an attempt or a tick. It bounds how long
+	// this process may be stopped without missing any.
+	Hold = 10 * time.Second
+	// maxRoles is the maximum number of different roles for which wake-ups are written. With more, they
+	// are written for any.
+	maxRoles = 32
 	// keepUnused is the number of ticks that a Hub without calls goes on.
 	keepUnused = 30
 	// renewedAtOnce is the maximum number of registrations that one script renews, in about 2 ms.
@@ -35,6 +41,7 @@ const (
 
 type keepWaitingArgs struct {
 	Hold    int64 // ms
+	Roles   string
 	Workers []string
 }
 
@@ -42,7 +49,7 @@ var keepWaiting = lua.Bind[keepWaitingArgs]("keep_waiting")
 
 // run keeps a session until no call has waited for a while.
 func (h *Hub) run(s *session) {
-	err := h.keep(s, nil)
+	err := h.keep(s, "", nil)
 	h.mu.Lock()
 	h.missed = err != nil
 	h.mu.Unlock()
@@ -83,10 +90,10 @@ func (h *Hub) unused(s *session) bool {
 // tick keeps wake-ups coming, renews registrations, and looks for tasks that no wake-up announced.
 func (h *Hub) tick(s *session) {
 	seq := s.seq
-	due := h.due(time.Now())
-	for first := true; first || len(due) > 0; first = false {
+	due, roles := h.due(time.Now()), h.roles()
+	for first := true; first || len(due) > 0; first, roles = false, "" {
 		n := min(len(due), renewedAtOnce)
-		if err := h.keep(s, due[:n]); err != nil {
+		if err := h.keep(s, roles, due[:n]); err != nil {
 			h.mu.Lock()
 			h.missed = true
 			h.mu.Unlock()
@@ -127,14 +134,25 @@ func (h *Hub) due(now time.Time) []string {
 	return due
 }
 
-// keep renews the time until which scripts write wake-ups, and the registrations of instances.
-func (h *Hub) keep(s *session, instances []string) error {
+// roles returns the roles for which scripts are to write wake-ups.
+func (h *Hub) roles() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.groups) > maxRoles {
+		return "*"
+	}
+	return strings.Join(slices.Collect(maps.Keys(h.groups)), "\n")
+}
+
+// keep renews the time until which scripts write wake-ups for these roles, and the registrations of
+// instances.
+func (h *Hub) keep(s *session, roles string, instances []string) error {
 	ctx, cancel := context.WithTimeout(h.ctx, 5*time.Second)
 	defer cancel()
 	h.mu.Lock()
 	read := s.last // wake-ups that arrive during the script are later than its reply
 	h.mu.Unlock()
-	reply, err := keepWaiting.Run(ctx, h.options.Scripts, keepWaitingArgs{Hold: hold.Milliseconds(), Workers: instances})
+	reply, err := keepWaiting.Run(ctx, h.options.Scripts, keepWaitingArgs{Hold: Hold.Milliseconds(), Roles: roles, Workers: instances})
 	if err != nil {
 		return err
 	}
