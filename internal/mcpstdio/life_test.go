@@ -1,6 +1,7 @@
 package mcpstdio
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -103,7 +104,6 @@ func TestNews(t *testing.T) {
 	told("assigned again", id+" was taken from you and is assigned to you again")
 
 	// What the model does itself is no news.
-	a.use(t, "task_complete", params{"id": id, "attempt": 1})
 	for _, do := range []func(id string){
 		func(id string) { a.use(t, "task_unassign", params{"taskId": id}) },
 		func(id string) { a.use(t, "task_delete", params{"id": id}) },
@@ -115,6 +115,18 @@ func TestNews(t *testing.T) {
 		if _, _, notes := a.try(t, "system_health", nil); notes != nil {
 			t.Errorf("of its own doing it is told %q", notes)
 		}
+	}
+}
+
+// Coordinators of some versions complete many tasks in one call. Those that it has completed are no
+// news either.
+func TestManyCompletedTasks(t *testing.T) {
+	t.Parallel()
+	h := holdings{s: &server{o: Options{ID: "a"}}, known: map[string]*task{"t-1": {}, "t-2": {}, "t-3": {}}}
+	h.learn("task_complete_many", map[string]json.RawMessage{"items": json.RawMessage(`[{"id":"t-1"},"{\"taskId\":\"t-2\"}",{"id":"t-3"}]`)},
+		json.RawMessage(`{"answers":[{"result":{}},{"result":{}},{"error":{"code":-32001}}]}`), nil)
+	if len(h.known) != 1 || h.known["t-3"] == nil {
+		t.Errorf("it holds %v", h.known)
 	}
 }
 
@@ -210,6 +222,63 @@ func TestCallsInFlightAreFinished(t *testing.T) {
 				t.Errorf("it is registered after its end\n%s", a.log)
 			}
 		})
+	}
+}
+
+// A claim that waits when the agent ends delays nothing, and claims nothing afterwards.
+func TestAClaimThatWaitsEndsWithTheAgent(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*agent){
+		"end of input": func(a *agent) { _ = a.in.Close() },
+		"signal":       func(a *agent) { a.stop() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := start(t)
+			a := f.agent(t, nil)
+			answered := make(chan *sdk.CallToolResult, 1)
+			go func() {
+				r, _ := a.CallTool(t.Context(), &sdk.CallToolParams{Name: "task_claim", Arguments: params{"waitMs": 50_000}})
+				answered <- r
+			}()
+			waits := func(n int) {
+				t.Helper()
+				testenv.Eventually(t, 10*time.Second, func() (bool, string) {
+					text := f.metrics(t)
+					return strings.Contains(text, fmt.Sprintf("\nclaudebench_claims_waiting %d\n", n)), text
+				})
+			}
+			waits(1)
+			began := time.Now()
+			end(a)
+			a.wait(t)
+			if took := time.Since(began); took >= finishTime {
+				t.Errorf("its end took %s\n%s", took, a.log)
+			}
+			if r := <-answered; name == "signal" && (r == nil || r.StructuredContent.(params)["claimed"] != false) { // else the SDK's client reads no more
+				t.Errorf("answered %+v", r)
+			}
+			waits(0)
+			id := f.direct(t, "task.create", params{"text": "x"})["id"]
+			if got := f.direct(t, "task.get", params{"id": id}); got["status"] != "pending" || f.alive(t, "a") {
+				t.Errorf("the task is %v", got)
+			}
+		})
+	}
+}
+
+// What an agent is registered with: its TTL, and the session that its hooks name, or its own.
+func TestItsRegistration(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.agent(t, func(o *Options) { o.AgentSession, o.TTL = "hooks", 7*time.Second }).leave(t)
+	m, left := f.last(t, "system.register").Params, f.last(t, "system.unregister").Params
+	if m.TTLMs != 7000 || m.Metadata.SessionID != "hooks" || left.SessionID != "hooks" {
+		t.Errorf("registered with %+v, left with %+v", m, left)
+	}
+	f.agent(t, func(o *Options) { o.Session, o.AgentSession = "mine", "hooks" }).leave(t)
+	if m := f.last(t, "system.register").Params; m.Metadata.SessionID != "mine" {
+		t.Errorf("registered with %+v", m)
 	}
 }
 

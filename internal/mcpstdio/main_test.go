@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,6 +36,19 @@ type fleet struct {
 	mu     sync.Mutex
 	answer func(tool string, w http.ResponseWriter, response []byte) bool
 	calls  map[string]int // by tool
+	sent   []message
+}
+
+// message is what tests look at in a request.
+type message struct {
+	Method string
+	Params struct {
+		Name      string         // of a tool
+		Meta      map[string]any `json:"_meta"`
+		TTLMs     int64          // of system.register
+		SessionID string         // of system.unregister
+		Metadata  struct{ SessionID string }
+	}
 }
 
 func settings(t *testing.T) *config.Config {
@@ -110,18 +124,33 @@ func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	var message struct{ Params struct{ Name string } }
-	_ = json.Unmarshal(body, &message) // requests without a tool are passed on
+	var m message
+	_ = json.Unmarshal(body, &m) // requests without a tool are passed on
 	f.mu.Lock()
-	f.calls[message.Params.Name]++
+	f.calls[m.Params.Name]++
+	f.sent = append(f.sent, m)
 	answer := f.answer
 	f.mu.Unlock()
-	if answer != nil && message.Params.Name != "" && answer(message.Params.Name, w, text) {
+	if answer != nil && m.Params.Name != "" && answer(m.Params.Name, w, text) {
 		return
 	}
 	w.Header().Set("Content-Type", response.Header.Get("Content-Type"))
 	w.WriteHeader(response.StatusCode)
 	_, _ = w.Write(text)
+}
+
+// last returns the last request with a method, or for a tool.
+func (f *fleet) last(t *testing.T, of string) message {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range slices.Backward(f.sent) {
+		if m.Method == of || m.Params.Name == of {
+			return m
+		}
+	}
+	t.Fatalf("there is no request %s", of)
+	return message{}
 }
 
 // hangUp closes the connection without an answer.
@@ -154,6 +183,25 @@ func (f *fleet) direct(t *testing.T, method string, p params) params {
 		t.Fatalf("%s %v: %v %v", method, p, answer.Error, err)
 	}
 	return answer.Result
+}
+
+// metrics returns the coordinator's metrics.
+func (f *fleet) metrics(t *testing.T) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // alive reports whether an instance is registered.

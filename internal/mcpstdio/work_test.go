@@ -203,6 +203,10 @@ func TestACallGivenUpIsRepeated(t *testing.T) {
 	})
 	answer()
 	f.on(nil)
+	// If the model does something else first, it is told what it holds.
+	if _, _, notes := a.try(t, "system_health", nil); len(notes) != 1 || !strings.Contains(notes[0], "you hold task ") {
+		t.Errorf("it is told %q", notes)
+	}
 	again := a.use(t, "task_claim", nil)
 	if again["claimed"] != true || again["task"].(params)["attempt"] != 1.0 {
 		t.Errorf("claimed %v", again)
@@ -213,6 +217,21 @@ func TestACallGivenUpIsRepeated(t *testing.T) {
 	// The call after that is another one.
 	if next := a.use(t, "task_claim", nil); next["claimed"] != true || next["taskId"] == again["taskId"] {
 		t.Errorf("claimed %v", next)
+	}
+}
+
+// The trace of a call reaches the coordinator.
+func TestTheTraceOfACall(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	a := f.agent(t, nil)
+	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	_, err := a.CallTool(t.Context(), &sdk.CallToolParams{Name: "task_create", Meta: sdk.Meta{"traceparent": trace, "other": "x"}, Arguments: params{"text": "x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sent := f.last(t, "task_create").Params.Meta; len(sent) != 1 || sent["traceparent"] != trace {
+		t.Errorf("sent %v", sent)
 	}
 }
 
