@@ -71,7 +71,8 @@ func besideWaiters(ctx context.Context, p *program, do func(context.Context) err
 	if err != nil {
 		return err
 	}
-	if err = p.waiting(working, idleWaiters); err == nil {
+	// The projections have the registrations behind them, so the workers are idle.
+	if err = errors.Join(p.waiting(working, idleWaiters), p.settled(working)); err == nil {
 		err = do(working)
 	}
 	if err = errors.Join(err, end()); err != nil {
