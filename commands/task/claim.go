@@ -101,7 +101,7 @@ func (o Options) waitForTask(ctx context.Context, c *command.Call, script lua.Bo
 	began := time.Now()
 	working := time.Duration(0)
 	args.Hold = waiting.Hold.Milliseconds()
-	reply, err := o.Waiting.Claim(ctx, args.Worker, c.Received.Add(wait), func(ctx context.Context) (r waiting.Reply, err error) {
+	reply, err := o.Waiting.Claim(ctx, args.Worker, c.Received.Add(wait), args.Key != "", func(ctx context.Context) (r waiting.Reply, err error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout(), command.ErrTimeout)
 		defer cancel()
 		attempted := time.Now()

@@ -11,6 +11,7 @@ import (
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
+	"github.com/claudebench/claudebench/internal/testenv"
 )
 
 // started starts a call that waits. Its answer arrives in the channel.
@@ -76,6 +77,32 @@ func TestClaimWaitsNoLongerThanAsked(t *testing.T) {
 		}
 		f.Refused(api.CodeInvalidParams, `"waitMs parameter must be an integer from 0 to 60000"`, "task.claim", `{"workerId":"w","waitMs":60001}`)
 		f.Refused(api.CodeNotRegistered, `{"instanceId":"nobody"}`, "task.claim", `{"workerId":"nobody","waitMs":60000}`)
+	})
+}
+
+// Of two calls with the same key, such as one that the network has cut off and its repetition, the
+// first one may get the task. The other one returns this task too: nothing else would tell the
+// worker of it.
+func TestTheSameClaimTwiceAtOnce(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		other := f.Beside()
+		defer other.StopWaiting()
+		f.Register("w", `["worker"]`, "")
+		for i, at := range []*fleettest.Fleet{f, other} {
+			before := f.ClaimAttempts() + other.ClaimAttempts()
+			params := fmt.Sprintf(`{"workerId":"w","waitMs":2000,"idempotencyKey":"k%d"}`, i)
+			first := started(f, params)
+			testenv.Eventually(t, fleettest.Patience, func() (bool, string) { return f.Waiting() == 1, "it does not wait" })
+			again := started(at, params)
+			testenv.Eventually(t, fleettest.Patience, func() (bool, string) { return f.ClaimAttempts()+other.ClaimAttempts() == before+2, "it does not wait" })
+			id := f.Create("x", "")
+			for _, answers := range []<-chan answer{first, again} {
+				if got := (<-answers).claimed(t); got.TaskID != id {
+					t.Errorf("claimed %+v, want %s", got, id)
+				}
+			}
+			f.OK("task.complete", `{"id":%q,"workerId":"w"}`, id)
+		}
 	})
 }
 

@@ -98,7 +98,11 @@ type Attempt func(context.Context) (Reply, error)
 // stops. An error is that of an attempt, or that of ctx. If Redis is unavailable in a later attempt
 // than the first, or the method's circuit breaker is open, the call goes on to wait, and returns that
 // error if the time ends meanwhile.
-func (h *Hub) Claim(ctx context.Context, instance string, until time.Time, attempt Attempt) (Reply, error) {
+//
+// With last, the call attempts once more when the time is over. Another call with the same
+// idempotency key, whose caller may be gone, can have claimed a task meanwhile, and this call then
+// returns it. Nothing else would tell the worker of that task.
+func (h *Hub) Claim(ctx context.Context, instance string, until time.Time, last bool, attempt Attempt) (Reply, error) {
 	c := newCall(instance)
 	h.enter(ctx, c)
 	defer h.leave(c)
@@ -117,6 +121,12 @@ func (h *Hub) Claim(ctx context.Context, instance string, until time.Time, attem
 		select {
 		case <-c.woken:
 		case <-timer.C:
+			if !last {
+				return reply, err
+			}
+			h.attempts.Add(1)
+			reply, err = attempt(ctx)
+			h.claimed(c, reply)
 			return reply, err
 		case <-h.ctx.Done():
 			return reply, err
@@ -124,6 +134,13 @@ func (h *Hub) Claim(ctx context.Context, instance string, until time.Time, attem
 			return reply, fmt.Errorf("wait for a task: %w: %w", lua.ErrUnavailable, ctx.Err())
 		}
 	}
+}
+
+// claimed notes which wake-ups an attempt has used up. The others are left to be passed on.
+func (h *Hub) claimed(c *call, reply Reply) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c.current = unclaimed(c.current, reply.Sets)
 }
 
 // enter adds a call, which then attempts to claim. It returns when wake-ups are written, so that the

@@ -59,7 +59,7 @@ func (b *bench) hubOn(t *testing.T, scripts lua.Scripts) *waiting.Hub {
 
 // claim waits for a task with a Hub and returns the task's id, "" for none.
 func (b *bench) claim(ctx context.Context, h *waiting.Hub, worker string, wait time.Duration) (string, error) {
-	reply, err := h.Claim(ctx, worker, time.Now().Add(wait), func(ctx context.Context) (waiting.Reply, error) {
+	reply, err := h.Claim(ctx, worker, time.Now().Add(wait), false, func(ctx context.Context) (waiting.Reply, error) {
 		b.attempts.Add(1)
 		values, err := b.Scripts.Run(ctx, lua.Named("claim_task"), lua.EventContext(worker, "", ""), "", 0, "", "", worker, 1, "", waiting.Hold.Milliseconds())
 		if err != nil {

@@ -39,7 +39,7 @@ func call(t *testing.T, h *waiting.Hub, worker string) *scripted {
 	t.Helper()
 	s := &scripted{t, make(chan chan outcome), make(chan error, 1)}
 	go func() {
-		_, err := h.Claim(t.Context(), worker, time.Now().Add(time.Minute), func(ctx context.Context) (waiting.Reply, error) {
+		_, err := h.Claim(t.Context(), worker, time.Now().Add(time.Minute), false, func(ctx context.Context) (waiting.Reply, error) {
 			answer := make(chan outcome)
 			select {
 			case s.attempts <- answer:
@@ -268,4 +268,28 @@ func TestAWakeupDuringATickIsNoLoss(t *testing.T) {
 			}
 		}
 	}()
+}
+
+// A call with an idempotency key attempts once more when its time is over. It then returns what
+// another call with this key has claimed meanwhile.
+func TestTheLastAttempt(t *testing.T) {
+	t.Parallel()
+	b := newScripted(t)
+	h := b.hub(t)
+	for _, last := range []bool{true, false} {
+		attempts := 0
+		reply, err := h.Claim(t.Context(), "w", time.Now().Add(200*time.Millisecond), last, func(context.Context) (waiting.Reply, error) {
+			attempts++
+			if attempts == 1 {
+				return found(rolesA).reply, nil
+			}
+			return waiting.Reply{Final: true}, nil
+		})
+		if err != nil || reply.Final != last || attempts > 2 {
+			t.Errorf("%t: %+v, %v after %d attempts", last, reply, err, attempts)
+		}
+	}
+	if h.Waiting() != 0 {
+		t.Errorf("%d calls wait", h.Waiting())
+	}
 }

@@ -35,7 +35,7 @@ func gets(t *testing.T, claimed <-chan string, want string) {
 			t.Errorf("claimed %s, want %s", id, want)
 		}
 	case <-time.After(fleettest.Patience):
-		t.Errorf("nobody has claimed %s", want)
+		t.Fatalf("nobody has claimed %s", want)
 	}
 }
 
