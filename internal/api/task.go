@@ -58,7 +58,7 @@ type UnassignTaskResult struct {
 type ClaimTaskParams struct {
 	WorkerID       ID     `json:"workerId" jsonschema:"the instance that will do the work"`
 	MaxTasks       *int   `json:"maxTasks,omitempty" jsonschema:"the maximum number of tasks to claim; default 1. The call claims no further task once the text and metadata of its tasks exceed 4 MiB"`
-	WaitMs         *int   `json:"waitMs,omitempty" jsonschema:"if there is no task, how long the call waits for one, in ms; default 0. The call returns as soon as there is one. Meanwhile the worker stays registered. Over MCP, it waits 50000 at most"`
+	WaitMs         *int   `json:"waitMs,omitempty" jsonschema:"how long to wait for a task if there is none, in ms, over MCP 50000 at most; default 0. Meanwhile the worker stays registered"`
 	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
 }
 

@@ -855,7 +855,7 @@ export interface TaskClaimParams {
    */
   maxTasks?: number;
   /**
-   * if there is no task, how long the call waits for one, in ms; default 0. The call returns as soon as there is one. Meanwhile the worker stays registered. Over MCP, it waits 50000 at most
+   * how long to wait for a task if there is none, in ms, over MCP 50000 at most; default 0. Meanwhile the worker stays registered
    */
   waitMs?: number;
   /**
