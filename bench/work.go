@@ -87,7 +87,7 @@ func workCommands(ctx context.Context, t *turn, p *program, space keys.Space, n 
 func completedTasks(ctx context.Context, st *stack, space keys.Space) (int64, error) {
 	topic, err := st.client.XInfoStream(ctx, space.Topic("task.completed")).Result()
 	switch {
-	case redis.HasErrorPrefix(err, "ERR no such key"):
+	case redis.HasErrorPrefix(err, "no such key"):
 		return 0, nil
 	case err != nil:
 		return 0, fmt.Errorf("count the completed tasks: %w", err)
