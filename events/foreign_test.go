@@ -91,7 +91,7 @@ func TestForeignEntriesAreToldOnce(t *testing.T) {
 	told := map[string]int{}
 	r := log.reader(ReaderConfig{OnForeign: func(f ForeignEntry) { told[f.EntryID]++ }})
 	for range 3 {
-		if b, cursor, err := r.poll(testContext(t), after); err != nil || len(b.Entries) != 0 || cursor != "18446744073709551615-18446744073709551615" {
+		if b, cursor, err := r.poll(testContext(t), after, 10); err != nil || len(b.Entries) != 0 || cursor != "18446744073709551615-18446744073709551615" {
 			t.Fatalf("read %v up to %s, %v", b.Entries, cursor, err)
 		}
 	}

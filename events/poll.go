@@ -9,12 +9,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// poll makes one attempt to read a batch. If there are no entries, cursor is the entry after which
-// to wait.
-func (r *Reader) poll(ctx context.Context, after ID) (batch Batch, cursor string, err error) {
+// poll makes one attempt to read a batch of up to limit entries. If there are none, cursor is the
+// entry after which to wait.
+func (r *Reader) poll(ctx context.Context, after ID, limit int) (batch Batch, cursor string, err error) {
 	anchor := after.String()
-	count := int64(r.config.BatchSize) + 1
-	w := walk{batch: Batch{After: after, derived: new(derived)}, limit: r.config.BatchSize}
+	count := int64(limit) + 1
+	w := walk{batch: Batch{After: after, derived: new(derived)}, limit: limit}
 
 	var page []redis.XMessage
 	if !after.IsZero() {
@@ -38,7 +38,7 @@ func (r *Reader) poll(ctx context.Context, after ID) (batch Batch, cursor string
 			return Batch{}, "", err
 		}
 		if len(page) > 0 && page[0].ID == anchor {
-			return r.poll(ctx, after) // there after all: another server replied
+			return r.poll(ctx, after, limit) // there after all: another server replied
 		}
 		if !after.IsZero() && after.Seq >= log.base {
 			if log.length == 0 && log.seq >= after.Seq {

@@ -23,10 +23,10 @@ func (r *Reader) Bounds(ctx context.Context) (Bounds, error) {
 		return Bounds{}, fmt.Errorf("bounds of the log: %w", err)
 	}
 	b := Bounds{Base: log.base, Seq: log.seq}
-	if b.First, err = r.edge(ctx, true); err != nil {
+	if b.First, err = r.edge(ctx, true, "-", "+"); err != nil {
 		return Bounds{}, fmt.Errorf("bounds of the log: %w", err)
 	}
-	if b.Last, err = r.edge(ctx, false); err != nil {
+	if b.Last, err = r.edge(ctx, false, "-", "+"); err != nil {
 		return Bounds{}, fmt.Errorf("bounds of the log: %w", err)
 	}
 	return b, nil
@@ -35,16 +35,15 @@ func (r *Reader) Bounds(ctx context.Context) (Bounds, error) {
 // Last returns the ID of the log's last event, zero if there is none. Reading after it returns only
 // new events.
 func (r *Reader) Last(ctx context.Context) (ID, error) {
-	id, err := r.edge(ctx, false)
+	id, err := r.edge(ctx, false, "-", "+")
 	if err != nil {
 		return ID{}, fmt.Errorf("last event of the log: %w", err)
 	}
 	return id, nil
 }
 
-// edge returns the first or the last event. It skips foreign entries.
-func (r *Reader) edge(ctx context.Context, first bool) (ID, error) {
-	from, to := "-", "+"
+// edge returns the first or the last event of a range. It skips foreign entries.
+func (r *Reader) edge(ctx context.Context, first bool, from, to string) (ID, error) {
 	for count := int64(1); ; count = int64(r.config.BatchSize) {
 		var page []redis.XMessage
 		var err error

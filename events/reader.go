@@ -162,7 +162,7 @@ func (r *Reader) Read(ctx context.Context, after ID) (Batch, error) {
 		return Batch{}, err
 	}
 	for {
-		batch, cursor, err := r.poll(ctx, after)
+		batch, cursor, err := r.poll(ctx, after, r.config.BatchSize)
 		if err != nil {
 			return Batch{}, r.wrap(ctx, after, err)
 		}

@@ -33,6 +33,13 @@ func (s *Store) Require(next http.Handler, open ...string) http.Handler {
 	})
 }
 
+// Still reports whether a request that Require has let pass would pass now, with the same name.
+// Responses that last long ask it after each Reload.
+func (s *Store) Still(r *http.Request) bool {
+	name, why := s.bearer(r)
+	return why == "" && name == Name(r.Context())
+}
+
 // bearer returns the name of the request's token, or why it has none. The reason does not repeat
 // what was sent.
 func (s *Store) bearer(r *http.Request) (name, why string) {

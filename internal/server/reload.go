@@ -128,6 +128,14 @@ func (s *Server) callers() api.Tokens {
 	return s.tokens
 }
 
+// still returns the check of the tokens of streams, or nil if authentication is disabled.
+func (s *Server) still() func(*http.Request) bool {
+	if s.tokens == nil {
+		return nil
+	}
+	return s.tokens.Still
+}
+
 // Reload reads the auth file, the certificate and the policy again and logs the outcome. An invalid file leaves
 // the current one in force.
 func (s *Server) Reload(ctx context.Context) error {
@@ -137,6 +145,7 @@ func (s *Server) Reload(ctx context.Context) error {
 			s.logger.ErrorContext(ctx, "the new auth file is invalid; the current tokens stay in use", "error", err)
 			failed = err
 		} else {
+			s.streams.Recheck()
 			s.logger.InfoContext(ctx, "reloaded the auth file", "tokens", s.tokens.Len())
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/auth"
+	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/eventsource"
 	"github.com/claudebench/claudebench/internal/hooks"
 	"github.com/claudebench/claudebench/internal/httpapi"
 	"github.com/claudebench/claudebench/internal/jsontext"
@@ -21,7 +23,7 @@ import (
 )
 
 // routes returns the handler of all paths of the server.
-func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.Context, string) (*metrics.Gauges, error)) (http.Handler, error) {
+func (s *Server) routes(cfg *config.Config, coordinator *commands.Coordinator, gauges func(context.Context, string) (*metrics.Gauges, error)) (http.Handler, error) {
 	methods := coordinator.Methods()
 	document, err := openrpc.Document(methods, s.version)
 	if err != nil {
@@ -52,6 +54,7 @@ func (s *Server) routes(coordinator *commands.Coordinator, gauges func(context.C
 	mux.Handle("/rpc/batch", calls)
 	mux.Handle(rest.Prefix, rest.NewHandler(coordinator, names, rest.Options{Log: s.logger, Answers: room, Caller: auth.Caller}))
 	mux.Handle("/mcp", models)
+	mux.Handle(eventsource.Path, eventsource.NewHandler(eventsource.Options{Hub: s.streams, Still: s.still(), Source: eventsource.Source(cfg.Namespace)}))
 	mux.Handle(hooks.Path, received)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})

@@ -31,6 +31,7 @@ import (
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/metrics"
 	"github.com/claudebench/claudebench/internal/monitor"
+	"github.com/claudebench/claudebench/internal/stream"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
@@ -94,6 +95,7 @@ type Server struct {
 	scripts     lua.Scripts
 	fleet       *fleet.Member
 	runner      *projections.Runner
+	streams     *stream.Hub
 	stop        context.CancelFunc // stops the background work
 	stopWaiting func()             // ends the calls that wait
 	endWork     func()             // stops what continues without its caller: a flush
@@ -199,13 +201,16 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	if err != nil {
 		return nil, nil, err
 	}
+	if s.streams, err = stream.New(stream.Options{Client: s.redis, Namespace: cfg.Namespace, Logger: s.logger}); err != nil {
+		return nil, nil, err
+	}
 	var listen net.ListenConfig
 	listener, err := listen.Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return nil, nil, fmt.Errorf("listen on %s: %w; to use another address, pass --listen or set CB_LISTEN", cfg.Listen, err)
 	}
 	var handler http.Handler
-	if handler, err = s.routes(coordinator, func(ctx context.Context, view string) (*metrics.Gauges, error) {
+	if handler, err = s.routes(cfg, coordinator, func(ctx context.Context, view string) (*metrics.Gauges, error) {
 		return metrics.ReadGauges(ctx, s.scripts, cfg.InstanceTTL, view)
 	}); err == nil && s.tokens != nil {
 		handler = s.tokens.Require(handler, "/healthz", "/readyz")
@@ -265,6 +270,7 @@ func (s *Server) Failed() <-chan error { return s.failed }
 func (s *Server) Stop(ctx context.Context) error {
 	close(s.draining)
 	s.stopWaiting()
+	s.streams.Stop()
 	ctx, cancel := context.WithTimeout(ctx, drainPatience)
 	defer cancel()
 	stopped := make(chan struct{})
@@ -305,6 +311,9 @@ func (s *Server) close() {
 	}
 	if s.endWork != nil {
 		s.endWork() // another coordinator continues it
+	}
+	if s.streams != nil {
+		s.streams.Close()
 	}
 	s.running.Wait()
 	if s.pool != nil {
