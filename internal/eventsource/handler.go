@@ -131,7 +131,7 @@ func (h *handler) serve(r *http.Request, out *writer, client *stream.Client, sub
 			return
 		}
 		if err != nil {
-			if ctx.Err() == nil && out.late(err) {
+			if out.late(err) { // net/http has ended ctx too
 				client.Stalled()
 			}
 			return
