@@ -21,6 +21,7 @@ import (
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/callstats"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/stream"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -40,6 +41,8 @@ type Sources struct {
 	View func(context.Context) (events.ID, error)
 	// Hooks counts the hooks of agents.
 	Hooks Hooks
+	// Streams counts the streams of events.
+	Streams func() stream.Counts
 	// Version is the program's version, "" if it is unknown.
 	Version string
 	// Logger receives the coordinator's own faults.
@@ -87,6 +90,7 @@ func newRegistry(s Sources) (*prometheus.Registry, error) {
 		callCollector{s.Commands},
 		progressCollector{s.Projections},
 		hookCollector{s.Hooks},
+		streamCollector{s.Streams},
 		&storeCollector{Sources: s},
 	} {
 		if err := registry.Register(c); err != nil {

@@ -289,6 +289,8 @@ func TestMetricsPage(t *testing.T) {
 		{"claudebench_tasks", "status"},
 		{"claudebench_circuit_state", "state"},
 		{"claudebench_hooks_total", "outcome"},
+		{"claudebench_stream_subscribers", "transport"},
+		{"claudebench_streams_ended_total", "reason"},
 		{"claudebench_hook_decisions_total", "decision"},
 		{"claudebench_projection_lag_events", "projection"},
 	} {

@@ -178,7 +178,7 @@ func TestForeignPagesAreRefusedOnEveryPath(t *testing.T) {
 	t.Parallel()
 	c := start(t, settings(t, nil))
 	port := c.url[strings.LastIndexByte(c.url, ':'):]
-	for _, path := range []string{"/rpc", "/rpc/batch", "/api/task/create", "/mcp", "/healthz", "/readyz", "/metrics", "/nothing"} {
+	for _, path := range []string{"/rpc", "/rpc/batch", "/api/task/create", "/mcp", "/events", "/healthz", "/readyz", "/metrics", "/nothing"} {
 		for name, change := range map[string]func(*http.Request){
 			"foreign host":         func(r *http.Request) { r.Host = "evil.example" + port },
 			"rebound, other port":  func(r *http.Request) { r.Host = "localhost:1" },

@@ -37,7 +37,7 @@ func (s *Server) routes(cfg *config.Config, coordinator *commands.Coordinator, g
 		return nil, fmt.Errorf("serve the methods over MCP: %w", err)
 	}
 	received := hooks.NewHandler(coordinator, hooks.Options{Log: s.logger, Caller: auth.Caller, Policy: s.decide})
-	watched := metrics.Sources{Commands: coordinator, Writable: coordinator.Writable, Gauges: gauges, Projections: s.runner.Progress, Hooks: received, Version: s.version, Logger: s.logger}
+	watched := metrics.Sources{Commands: coordinator, Writable: coordinator.Writable, Gauges: gauges, Projections: s.runner.Progress, Hooks: received, Streams: s.streams.Counts, Version: s.version, Logger: s.logger}
 	if s.tasks != nil {
 		watched.View = s.tasks.Checkpoint
 	}
