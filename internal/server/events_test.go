@@ -362,7 +362,7 @@ func TestManySubscribersSomeStalled(t *testing.T) {
 
 // An idle stream costs little.
 func TestIdleStreams(t *testing.T) {
-	const streams, most = 2000, withRaceDetector * 40 << 10
+	const streams, most = 2000, withRaceDetector * 3 / 2 * 40 << 10
 	mayOpen(t, streams)
 	p := spawn(t, settings(t, nil))
 	addr := strings.TrimPrefix(p.url, "http://")
