@@ -66,7 +66,7 @@ func (f feed) follow(ctx context.Context, after ID, handle func(Batch) error) er
 		}
 		if next.batch.Skipped > 0 {
 			f.logger.Info("the log was flushed or trimmed, and some events were removed before they were read",
-				"skipped", next.batch.Skipped, "after", next.batch.After, "next", next.batch.Entries[0].ID)
+				"skipped", next.batch.Skipped, "after", next.batch.After, "next", next.batch.next())
 		}
 		if err := handle(next.batch); err != nil {
 			return err

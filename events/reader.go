@@ -31,7 +31,8 @@ type Batch struct {
 	// Skipped counts the events between After and the first entry that a flush or trim removed.
 	Skipped int64
 
-	derived *derived // nil in a batch that no Reader made
+	derived  *derived // nil in a batch that no Reader made
+	position ID       // of an HTTPReader: the last event that the coordinator looked at
 }
 
 type derived struct {
@@ -61,16 +62,28 @@ func Join(batches []Batch) Batch {
 			joined.After, joined.Skipped = b.After, b.Skipped
 		}
 		joined.Entries = append(joined.Entries, b.Entries...)
+		joined.position = b.position
 	}
 	return joined
 }
 
-// Last returns the ID to read after next: the last entry's.
+// Last returns the ID to read after next: the last entry's, unless events after it were left out.
 func (b Batch) Last() ID {
-	if len(b.Entries) == 0 {
+	switch {
+	case !b.position.IsZero():
+		return b.position
+	case len(b.Entries) == 0:
 		return b.After
 	}
 	return b.Entries[len(b.Entries)-1].ID
+}
+
+// next returns the ID of the first entry; without entries, that of the event to read after.
+func (b Batch) next() ID {
+	if len(b.Entries) == 0 {
+		return b.Last()
+	}
+	return b.Entries[0].ID
 }
 
 // ForeignEntry is an entry of the stream that is not an event: it does not decode and does not have

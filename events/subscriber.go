@@ -89,9 +89,23 @@ func (c SubscriberConfig) validate() error {
 type Subscriber struct {
 	*lifecycle
 	config SubscriberConfig
-	reader *Reader
+	open   func(topic string) (source, error)
 	active atomic.Bool // a subscription uses the name
 }
+
+// source is what a subscription reads the log from.
+type source interface {
+	BatchReader
+	Last(ctx context.Context) (ID, error)
+	// Close ends what the source keeps open. It can be used again.
+	Close()
+}
+
+// sharedSource is a Reader as the source of all subscriptions.
+type sharedSource struct{ *Reader }
+
+// Close does nothing, because a Reader keeps nothing open.
+func (sharedSource) Close() {}
 
 var _ message.Subscriber = (*Subscriber)(nil)
 
@@ -111,7 +125,8 @@ func NewSubscriber(client redis.UniversalClient, config SubscriberConfig) (*Subs
 			return nil, err
 		}
 	}
-	return &Subscriber{lifecycle: newLifecycle(), config: config, reader: reader}, nil
+	open := func(string) (source, error) { return sharedSource{reader}, nil }
+	return &Subscriber{lifecycle: newLifecycle(), config: config, open: open}, nil
 }
 
 // Subscribe starts a subscription. The topic is a list for [ParseFilter]: `*`, `task.*`,
@@ -123,27 +138,34 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if err != nil {
 		return nil, fmt.Errorf("subscribe: %w", err)
 	}
+	source, err := s.open(topic)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe: %w", err)
+	}
 	named := s.config.Name != ""
 	if named && !s.active.CompareAndSwap(false, true) {
 		return nil, fmt.Errorf("subscribe to %s: the name %q already has a subscription; create a subscriber with another name for each handler",
 			topic, s.config.Name)
 	}
-	sub := &subscription{Subscriber: s, filter: filter, out: make(chan *message.Message)}
+	sub := &subscription{Subscriber: s, source: source, filter: filter, out: make(chan *message.Message)}
 	if s.config.FromNow {
 		// FromNow means the time of Subscribe, not the time when Redis is back.
 		if err := sub.locate(ctx); err != nil {
+			source.Close()
 			s.active.Store(false)
 			return nil, fmt.Errorf("subscribe to %s: %w", topic, err)
 		}
 	}
 	err = s.start(ctx, func(ctx context.Context) {
 		defer close(sub.out)
+		defer source.Close()
 		if named {
 			defer s.active.Store(false)
 		}
 		sub.run(ctx)
 	})
 	if err != nil {
+		source.Close()
 		s.active.Store(false)
 		return nil, fmt.Errorf("subscribe to %s: %w", topic, err)
 	}

@@ -18,6 +18,7 @@ const (
 // subscription is one Subscribe of a Subscriber.
 type subscription struct {
 	*Subscriber
+	source  source
 	filter  Filter
 	out     chan *message.Message
 	located bool
@@ -38,7 +39,7 @@ func (s *subscription) locate(ctx context.Context) error {
 		}
 	}
 	if !found && s.config.FromNow {
-		last, err := s.reader.Last(ctx)
+		last, err := s.source.Last(ctx)
 		if err != nil {
 			return err
 		}
@@ -78,7 +79,7 @@ func (s *subscription) run(ctx context.Context) {
 		s.saver.save(ctx)
 	}()
 
-	feed := feed{reader: s.reader, logger: s.config.Logger}
+	feed := feed{reader: s.source, logger: s.config.Logger}
 	for {
 		err := feed.follow(ctx, s.saver.at(), func(b Batch) error { return s.deliver(ctx, b) })
 		if ctx.Err() != nil {
@@ -122,6 +123,7 @@ func (s *subscription) deliver(ctx context.Context, b Batch) error {
 			s.saver.handled(ctx)
 		}
 	}
+	s.saver.moved(b.Last()) // over events that a coordinator left out
 	return nil
 }
 

@@ -26,10 +26,7 @@ servers.`,
   psql "$CB_DATABASE_URL" -c 'SELECT * FROM tasks_by_status'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			running, err := readEndpoints(cfg.DataDir)
-			if errors.Is(err, os.ErrNotExist) {
-				return unavailableError(fmt.Errorf("'claudebench up' does not run in %s; start it, or pass the folder in which it runs with --data-dir", cfg.DataDir))
-			}
+			running, err := runningIn(cfg.DataDir)
 			if err != nil {
 				return err
 			}
@@ -38,6 +35,15 @@ servers.`,
 	}
 	cfg.BindDataDir(cmd.Flags())
 	return cmd
+}
+
+// runningIn returns the servers of the coordinator that `up` runs in a data folder.
+func runningIn(dir string) (endpoints, error) {
+	running, err := readEndpoints(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return running, unavailableError(fmt.Errorf("'claudebench up' does not run in %s; start it, or pass the folder in which it runs with --data-dir", dir))
+	}
+	return running, err
 }
 
 func printEnv(w io.Writer, e endpoints) error {

@@ -19,76 +19,146 @@ import (
 
 func newTail() *cobra.Command {
 	cfg := &config.Config{}
-	var types, after string
+	from := &target{}
+	var selected events.HTTPReaderConfig
+	var after string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "tail",
 		Short: "Watch the events as they happen",
-		Long: `Print events as they happen, one a line, until Ctrl-C. Tail resumes after an outage of Redis
-and after a flush.`,
+		Long: `Print events as they happen, one a line, until Ctrl-C. Tail resumes after an outage and after
+a flush.
+
+It follows a coordinator's stream at /events, with the token in the environment variable
+CB_TOKEN if there is one. With --redis-url, or with CB_REDIS_URL and neither --url nor CB_URL,
+it reads the log from Redis instead. With --data-dir, it follows the coordinator that
+'claudebench up' runs in that folder.`,
 		Example: `  claudebench tail
   claudebench tail --types 'task.*,instance.failed'
+  claudebench tail --url https://cb.example --task t-42
   claudebench tail --after 0 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkTypes(types); err != nil {
+			if err := checkTypes(selected.Types); err != nil {
 				return usageError(err)
 			}
-			filter, err := events.ParseFilter(types)
-			if err != nil {
+			t := &tail{logger: newLogger(cfg), out: cmd.OutOrStdout(), json: asJSON}
+			var err error
+			if t.filter, err = events.ParseFilter(selected.Types); err != nil {
 				return usageError(err)
 			}
 			at, err := parseAfter(after)
 			if err != nil {
 				return usageError(err)
 			}
-			client, space, err := openStores(cmd.Context(), cfg)
-			if err != nil {
-				return err
+			flags := cmd.Flags()
+			if flags.Changed("redis-url") || cfg.RedisURL != "" && from.url == "" && !flags.Changed("data-dir") {
+				if selected.Task != "" || selected.Instance != "" {
+					return usageError(errors.New("--task and --instance need a coordinator; leave out --redis-url, or pass --url"))
+				}
+				return explain(t.fromRedis(cmd.Context(), cfg, at), cfg.RedisURL)
 			}
-			defer func() { _ = client.Close() }()
-			logger := newLogger(cfg)
-			reader, err := events.NewReader(client, events.ReaderConfig{Namespace: cfg.Namespace, Logger: logger})
-			if err != nil {
-				return usageError(err)
+			if flags.Changed("namespace") {
+				return usageError(errors.New("--namespace needs --redis-url; a coordinator has the namespace that it was started with"))
 			}
-			if err := logExists(cmd.Context(), client, space); err != nil {
-				return err
+			if flags.Changed("data-dir") {
+				running, err := runningIn(cfg.DataDir)
+				if err != nil {
+					return err
+				}
+				from.url = running.Address
 			}
-			t := &tail{reader: reader, logger: logger, out: cmd.OutOrStdout(), filter: filter, json: asJSON}
-			return t.run(cmd.Context(), at)
+			return t.fromCoordinator(cmd.Context(), from, selected, at)
 		},
 	}
-	cmd.Flags().StringVar(&types, "types", events.All, "event types to print, such as task.*,instance.failed")
-	cmd.Flags().StringVar(&after, "after", "", "the event ID to start after; 0 starts at the beginning of the log (default: new events only)")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print each event's envelope as JSON")
-	bindStores(cmd, cfg)
-	cfg.BindLog(cmd.Flags())
+	t := cmd.Flags()
+	t.StringVar(&selected.Types, "types", events.All, "event types to print, such as task.*,instance.failed")
+	t.StringVar(&selected.Task, "task", "", "only events that concern the task with this ID")
+	t.StringVar(&selected.Instance, "instance", "", "only events that concern the instance with this ID")
+	t.StringVar(&after, "after", "", "the event ID to start after; 0 starts at the beginning of the log (default: new events only)")
+	t.BoolVar(&asJSON, "json", false, "print each event's envelope as JSON")
+	from.bind(cmd)
+	cfg.BindRedis(t)
+	cfg.BindDataDir(t)
+	cmd.MarkFlagsMutuallyExclusive("url", "redis-url", "data-dir")
+	cfg.BindLog(t)
 	return cmd
 }
 
 // tail prints the log as it grows.
 type tail struct {
-	reader *events.Reader
+	log    eventLog
 	logger *slog.Logger
 	out    io.Writer
 	filter events.Filter
 	json   bool
 }
 
-func (t *tail) run(ctx context.Context, after *events.ID) error {
-	at, err := t.start(ctx, after)
+// eventLog is the log in Redis, or a coordinator's stream of it.
+type eventLog interface {
+	events.BatchReader
+	Last(ctx context.Context) (events.ID, error)
+}
+
+// fromRedis prints the log in Redis.
+func (t *tail) fromRedis(ctx context.Context, cfg *config.Config, after *events.ID) error {
+	client, space, err := openStores(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	away := false
+	defer func() { _ = client.Close() }()
+	if t.log, err = events.NewReader(client, events.ReaderConfig{Namespace: cfg.Namespace, Logger: t.logger}); err != nil {
+		return usageError(err)
+	}
+	if err := logExists(ctx, client, space); err != nil {
+		return err
+	}
+	return t.run(ctx, after)
+}
+
+// fromCoordinator prints a coordinator's stream.
+func (t *tail) fromCoordinator(ctx context.Context, from *target, selected events.HTTPReaderConfig, after *events.ID) error {
+	c, err := from.dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	selected.Client = c // which adds the token
+	reader, err := events.NewHTTPReader(from.baseURL(), "", selected)
+	if err != nil {
+		return usageError(err)
+	}
+	defer reader.Close()
+	t.log = reader
+	err = t.run(ctx, after)
+	var refused *events.StatusError
+	if errors.As(err, &refused) && !refused.Permanent() {
+		return unavailableError(err)
+	}
+	return from.explained(err)
+}
+
+// run prints events until ctx ends. It returns an error if the log cannot be read at first, if the
+// coordinator refuses, or if the log is broken.
+func (t *tail) run(ctx context.Context, after *events.ID) error {
+	at, err := t.start(ctx, after)
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // Ctrl-C ends it normally
+	}
+	if err != nil {
+		return err
+	}
+	read, away := after == nil, false
 	for {
-		batch, err := t.reader.Read(ctx, at)
+		batch, err := t.log.Read(ctx, at)
+		var refused *events.StatusError
 		switch {
 		case ctx.Err() != nil:
 			return nil //nolint:nilerr // Ctrl-C ends it normally
 		case events.IsBroken(err):
 			return t.broken(err)
+		case err != nil && (!read || errors.As(err, &refused) && refused.Permanent()):
+			return err
 		case err != nil:
 			if !away {
 				t.logger.Warn("cannot read the log; retrying", "error", err)
@@ -102,6 +172,7 @@ func (t *tail) run(ctx context.Context, after *events.ID) error {
 			t.logger.Info("the log can be read again")
 			away = false
 		}
+		read = true
 		if batch.Skipped > 0 {
 			t.logger.Info("the log was flushed or trimmed", "events_gone", batch.Skipped)
 		}
@@ -119,7 +190,7 @@ func (t *tail) start(ctx context.Context, after *events.ID) (events.ID, error) {
 	if after != nil {
 		return *after, nil
 	}
-	last, err := t.reader.Last(ctx)
+	last, err := t.log.Last(ctx)
 	if err != nil {
 		return last, fmt.Errorf("find the log's end: %w", err)
 	}

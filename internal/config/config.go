@@ -56,10 +56,15 @@ type Config struct {
 
 // BindStores adds the flags of Redis and Postgres.
 func (c *Config) BindStores(flags *pflag.FlagSet) {
+	c.BindRedis(flags)
+	flags.StringVar(&c.DatabaseURL, "database-url", "", "Postgres: postgres://user@host/database; without it, task.list and session.* are unavailable")
+}
+
+// BindRedis adds the flags that select a fleet's Redis and the fleet in it.
+func (c *Config) BindRedis(flags *pflag.FlagSet) {
 	flags.StringVar(&c.RedisURL, "redis-url", "",
 		"Redis: redis://[user:password@]host:port[/db], rediss:// with TLS, several host:port separated by commas for a\n"+
 			"cluster, redis+sentinel://host:port,…/db?master=NAME for Sentinel")
-	flags.StringVar(&c.DatabaseURL, "database-url", "", "Postgres: postgres://user@host/database; without it, task.list and session.* are unavailable")
 	flags.StringVar(&c.Namespace, "namespace", "", "separates this fleet's data from others in the same Redis and Postgres")
 }
 

@@ -1,0 +1,408 @@
+package events
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// silence is how long a stream may send nothing. A coordinator sends a heartbeat each 15 seconds.
+	silence = 45 * time.Second
+	// connectTime is how long a coordinator may take to begin its answer.
+	connectTime = 10 * time.Second
+	// maxRefusal bounds what is read of an answer that is no stream.
+	maxRefusal = 64 << 10
+)
+
+// HTTPReaderConfig configures an [HTTPReader]. The zero value is valid.
+type HTTPReaderConfig struct {
+	// Types is a list for [ParseFilter], "" for all. Task and Instance are the ids of a task and of
+	// an instance, see [Subjects]. The coordinator sends only the events that match all of them.
+	Types, Task, Instance string
+	BatchSize             int // the most entries in a batch, default 1000
+	// Client makes the requests, for example a *http.Client. It must have no timeout for a whole
+	// answer, because a stream does not end. The default is [http.DefaultClient].
+	Client HTTPClient
+}
+
+// HTTPClient makes HTTP requests.
+type HTTPClient interface {
+	Do(request *http.Request) (*http.Response, error)
+}
+
+// HTTPReader reads the log from a coordinator, by server-sent events at /events. It needs no Redis.
+// It reads one stream, so it serves one caller at a time. Close ends the stream.
+type HTTPReader struct {
+	url, token string
+	config     HTTPReaderConfig
+
+	mu     sync.Mutex // held by Read, Last and Close
+	stream *httpStream
+}
+
+var _ BatchReader = (*HTTPReader)(nil)
+
+// StatusError is the answer of a coordinator that refuses a stream.
+type StatusError struct {
+	Status  int    // of HTTP
+	Message string // what to do about it
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("the coordinator refuses the stream: %d %s: %s", e.Status, http.StatusText(e.Status), e.Message)
+}
+
+// Permanent reports whether the same request will be refused again: the token is wrong, a value is
+// invalid, or the address is not that of a coordinator with streams.
+func (e *StatusError) Permanent() bool {
+	return e.Status < 500 && e.Status != http.StatusTooManyRequests && e.Status != http.StatusRequestTimeout
+}
+
+// NewHTTPReader returns a reader of the log of the coordinator at an address, such as
+// http://127.0.0.1:3000. token is "" for a coordinator without an auth file. It makes no request.
+func NewHTTPReader(coordinator, token string, config HTTPReaderConfig) (*HTTPReader, error) {
+	u, err := url.Parse(strings.TrimSpace(coordinator))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return nil, fmt.Errorf("new event reader: %q is not the address of a coordinator; it looks like http://127.0.0.1:3000", coordinator)
+	}
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("new event reader: the token contains white space or characters outside of ASCII")
+	}
+	if config.BatchSize < 0 {
+		return nil, fmt.Errorf("new event reader: batch size %d is negative", config.BatchSize)
+	}
+	if config.BatchSize == 0 {
+		config.BatchSize = 1000
+	}
+	query := url.Values{}
+	for _, v := range []struct{ name, value string }{{"types", config.Types}, {"task", config.Task}, {"instance", config.Instance}} {
+		if v.value != "" {
+			query.Set(v.name, v.value)
+		}
+	}
+	if config.Types != "" {
+		if _, err := ParseFilter(config.Types); err != nil {
+			return nil, fmt.Errorf("new event reader: %w", err)
+		}
+	}
+	if config.Client == nil {
+		config.Client = http.DefaultClient
+	}
+	u.Path = strings.TrimRight(u.Path, "/") + "/events"
+	u.RawQuery = query.Encode()
+	return &HTTPReader{url: u.String(), token: token, config: config}, nil
+}
+
+// Read returns events after the given one, as [Reader.Read] does. It leaves out those that the
+// configuration does not select. Batch.Last also counts these, and a batch that only moves it has no
+// entries.
+//
+// It continues the stream if the last batch ended at after, and else opens another one. When the
+// stream breaks, the error is not that of a broken log, and calling again with the same ID is safe.
+// A [*StatusError] says that the coordinator refused.
+func (r *HTTPReader) Read(ctx context.Context, after ID) (Batch, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stream == nil || r.stream.position != after {
+		r.drop()
+		if err := r.open(ctx, after.text()); err != nil {
+			return Batch{}, err
+		}
+		r.stream.position = after
+	}
+	batch, err := r.stream.read(ctx, r.config.BatchSize)
+	if err != nil && ctx.Err() == nil {
+		r.drop()
+	}
+	return batch, err
+}
+
+// Last returns the ID of the log's last event. The next Read after it continues the same stream, so
+// it misses nothing that happens after Last was called.
+func (r *HTTPReader) Last(ctx context.Context) (ID, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drop()
+	if err := r.open(ctx, ""); err != nil {
+		return ID{}, err
+	}
+	if err := r.stream.locate(ctx); err != nil {
+		r.drop()
+		return ID{}, err
+	}
+	return r.stream.position, nil
+}
+
+// Close ends the stream. The next Read opens another one.
+func (r *HTTPReader) Close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drop()
+}
+
+func (r *HTTPReader) drop() {
+	if r.stream != nil {
+		r.stream.close()
+		r.stream = nil
+	}
+}
+
+// text returns the ID as the parameter after of a stream.
+func (id ID) text() string {
+	if id.IsZero() {
+		return "0"
+	}
+	return id.String()
+}
+
+// open requests a stream. It ends the request when ctx ends before the answer has begun.
+func (r *HTTPReader) open(ctx context.Context, after string) error {
+	streaming, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, cancel)
+	late := time.AfterFunc(connectTime, cancel)
+	response, err := r.request(streaming, after)
+	inTime, wanted := late.Stop(), unhook()
+	if err == nil && !(inTime && wanted) {
+		_ = response.Body.Close()
+		err = context.Canceled
+	}
+	switch {
+	case err == nil:
+	case !wanted:
+		cancel()
+		return ctx.Err()
+	case !inTime:
+		cancel()
+		return fmt.Errorf("follow the log: the coordinator did not answer within %s", connectTime)
+	default:
+		cancel()
+		return fmt.Errorf("follow the log: %w", err)
+	}
+	r.stream = newHTTPStream(response.Body, cancel)
+	return nil
+}
+
+func (r *HTTPReader) request(ctx context.Context, after string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Accept", "text/event-stream")
+	if after != "" {
+		request.Header.Set("Last-Event-ID", after)
+	}
+	if r.token != "" {
+		request.Header.Set("Authorization", "Bearer "+r.token)
+	}
+	response, err := r.config.Client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if response.StatusCode == http.StatusOK && kind == "text/event-stream" {
+		return response, nil
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, _ := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
+	return nil, refusal(response.StatusCode, text)
+}
+
+// refusal is the error for an answer that is no stream.
+func refusal(status int, body []byte) error {
+	var answer struct {
+		Error struct {
+			Message string
+			Data    any
+		}
+	}
+	e := &StatusError{Status: status, Message: "the answer is not that of a coordinator with event streams; check the address"}
+	if json.Unmarshal(body, &answer) == nil && answer.Error.Message != "" {
+		e.Message = answer.Error.Message
+		if detail, ok := answer.Error.Data.(string); ok {
+			e.Message += ": " + detail
+		}
+	}
+	return e
+}
+
+// httpStream is an open stream. A goroutine reads it, so that a caller can stop waiting without
+// ending the stream.
+type httpStream struct {
+	position ID // of the last event that the coordinator looked at for this stream
+	ahead    *received
+	frames   chan received
+	cancel   context.CancelFunc
+	done     chan struct{} // closed when the goroutine has ended
+}
+
+// received is a frame, or the error that ended the stream.
+type received struct {
+	frame sseFrame
+	err   error
+}
+
+func newHTTPStream(body io.ReadCloser, cancel context.CancelFunc) *httpStream {
+	s := &httpStream{frames: make(chan received, 256), cancel: cancel, done: make(chan struct{})}
+	stop := make(chan struct{})
+	end := sync.OnceFunc(func() { close(stop); cancel() })
+	s.cancel = end
+	go func() {
+		defer close(s.done)
+		defer end()
+		defer func() { _ = body.Close() }()
+		watchdog := time.AfterFunc(silence, cancel)
+		defer watchdog.Stop()
+		in := newSSEReader(body)
+		for {
+			frame, err := in.next()
+			if err != nil && !watchdog.Stop() {
+				err = fmt.Errorf("the stream was silent for %s", silence)
+			}
+			select {
+			case s.frames <- received{frame, err}:
+			case <-stop:
+				return
+			}
+			if err != nil {
+				return
+			}
+			watchdog.Reset(silence)
+		}
+	}()
+	return s
+}
+
+func (s *httpStream) close() {
+	s.cancel()
+	<-s.done
+}
+
+// next returns the next frame. If wait is not set, it returns false when there is none yet.
+func (s *httpStream) next(ctx context.Context, wait bool) (received, bool) {
+	if s.ahead != nil {
+		next := *s.ahead
+		s.ahead = nil
+		return next, true
+	}
+	if !wait {
+		select {
+		case next := <-s.frames:
+			return next, true
+		default:
+			return received{}, false
+		}
+	}
+	select {
+	case next := <-s.frames:
+		return next, true
+	case <-ctx.Done():
+		return received{err: ctx.Err()}, true
+	}
+}
+
+// locate reads the first frame, which has the stream's position.
+func (s *httpStream) locate(ctx context.Context) error {
+	next, _ := s.next(ctx, true)
+	if next.err != nil {
+		return next.err
+	}
+	id, err := ParseID(next.frame.id)
+	if err != nil {
+		return fmt.Errorf("the stream does not begin with its position: %w", err)
+	}
+	if next.frame.data != nil {
+		s.ahead = &next
+	}
+	s.position = id
+	return nil
+}
+
+// read waits for a frame, and returns a batch with it and those that have arrived.
+func (s *httpStream) read(ctx context.Context, most int) (Batch, error) {
+	batch := Batch{After: s.position, derived: new(derived)}
+	for first := true; len(batch.Entries) < most; first = false {
+		next, ok := s.next(ctx, first)
+		if !ok {
+			break
+		}
+		if next.err == nil && next.frame.event != "" && next.frame.event != sseGap && next.frame.event != sseEnd {
+			batch.Entries = append(batch.Entries, next.frame.entry())
+		} else if len(batch.Entries) > 0 && (next.err != nil || next.frame.event != "") {
+			s.ahead = &next // what came before it goes first
+			break
+		} else if err := next.apply(&batch, s.position); err != nil {
+			return Batch{}, err
+		}
+		if id, err := ParseID(next.frame.id); err == nil {
+			s.position = id
+		}
+	}
+	batch.position = s.position
+	return batch, nil
+}
+
+// The events of a stream that are not events of the log.
+const (
+	sseGap = "gap"
+	sseEnd = "end"
+)
+
+// entry decodes an event of the log.
+func (f sseFrame) entry() Entry {
+	e := Entry{Raw: f.data}
+	var err error
+	if e.ID, err = ParseID(f.id); err != nil {
+		e.Err = err
+		return e
+	}
+	switch envelope, err := Decode(f.data); {
+	case err != nil:
+		e.Err = err
+	case envelope.ID != e.ID:
+		e.Err = &DecodeError{Member: "id", Reason: "does not match the entry's ID"}
+	default:
+		e.Envelope = envelope
+	}
+	return e
+}
+
+// apply applies a frame that is not an event of the log to a batch without entries. position is that
+// of the stream before the frame.
+func (r received) apply(batch *Batch, position ID) error {
+	if r.err != nil {
+		return r.err
+	}
+	switch r.frame.event {
+	case sseGap:
+		var gap struct {
+			From, To int64
+			Reason   string
+			Last     ID
+		}
+		if err := json.Unmarshal(r.frame.data, &gap); err != nil {
+			return fmt.Errorf("the stream reports a gap that does not decode: %w", err)
+		}
+		switch gap.Reason {
+		case "rolled_back":
+			return &RolledBackError{Checkpoint: position, LastInLog: gap.Last}
+		case "missing":
+			at, _ := ParseID(r.frame.id) // zero if the coordinator does not know it yet
+			return &GapError{Expected: gap.From, Got: gap.To + 1, At: at}
+		}
+		batch.Skipped += gap.To - gap.From + 1
+	case sseEnd:
+		var end struct{ Reason string }
+		_ = json.Unmarshal(r.frame.data, &end) // without a reason it has ended as well
+		return fmt.Errorf("the coordinator ended the stream (%s)", end.Reason)
+	}
+	return nil
+}
