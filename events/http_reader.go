@@ -315,9 +315,9 @@ func (s *httpStream) locate(ctx context.Context) error {
 	if next.err != nil {
 		return next.err
 	}
-	id, err := ParseID(next.frame.id)
-	if err != nil {
-		return fmt.Errorf("the stream does not begin with its position: %w", err)
+	id, ok := next.frame.position()
+	if !ok {
+		return errors.New("the stream does not begin with its position")
 	}
 	if next.frame.data != nil {
 		s.ahead = &next
@@ -342,7 +342,7 @@ func (s *httpStream) read(ctx context.Context, most int) (Batch, error) {
 		} else if err := next.apply(&batch, s.position); err != nil {
 			return Batch{}, err
 		}
-		if id, err := ParseID(next.frame.id); err == nil {
+		if id, ok := next.frame.position(); ok {
 			s.position = id
 		}
 	}
@@ -355,6 +355,15 @@ const (
 	sseGap = "gap"
 	sseEnd = "end"
 )
+
+// position returns the position that a frame moves the stream to.
+func (f sseFrame) position() (ID, bool) {
+	if f.id == "0" {
+		return ID{}, true
+	}
+	id, err := ParseID(f.id)
+	return id, err == nil
+}
 
 // entry decodes an event of the log.
 func (f sseFrame) entry() Entry {
@@ -386,16 +395,17 @@ func (r received) apply(batch *Batch, position ID) error {
 		var gap struct {
 			From, To int64
 			Reason   string
-			Last     ID
+			Last     string
 		}
 		if err := json.Unmarshal(r.frame.data, &gap); err != nil {
 			return fmt.Errorf("the stream reports a gap that does not decode: %w", err)
 		}
 		switch gap.Reason {
 		case "rolled_back":
-			return &RolledBackError{Checkpoint: position, LastInLog: gap.Last}
+			last, _ := sseFrame{id: gap.Last}.position()
+			return &RolledBackError{Checkpoint: position, LastInLog: last}
 		case "missing":
-			at, _ := ParseID(r.frame.id) // zero if the coordinator does not know it yet
+			at, _ := r.frame.position()
 			return &GapError{Expected: gap.From, Got: gap.To + 1, At: at}
 		}
 		batch.Skipped += gap.To - gap.From + 1
