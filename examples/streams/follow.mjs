@@ -1,4 +1,4 @@
-// Follow the events of a coordinator with nothing but Node (20 or newer).
+// Follow the events of a coordinator with nothing but Node (18 or newer).
 //
 //     CB_URL=http://127.0.0.1:3000 node follow.mjs 'task.*' position.txt
 //

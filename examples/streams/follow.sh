@@ -26,12 +26,13 @@ while :; do
         while IFS= read -r line; do
             case $line in
             'id: '*) next=${line#id: } ;;
-            'data: '*) printf '%s\n' "${line#data: }" ;;
+            'event: '*) event=${line#event: } ;;
+            'data: '*) [ "${event:-}" = end ] || printf '%s\n' "${line#data: }" ;;
             '') # a block ends
                 if [ -n "${next:-}" ]; then
                     printf '%s\n' "$next" >"$file.new" && mv "$file.new" "$file"
-                    next=
-                fi ;;
+                fi
+                next= event= ;;
             '{'*) printf '%s\n' "$line" >&2 ;; # not a stream: what the coordinator says is wrong
             esac
         done
