@@ -71,8 +71,8 @@ func TestExitCodesOfCommands(t *testing.T) {
 			exitFailed:      {{"task.list", "--url=" + busy.URL}},
 		},
 		"tail": {
-			exitUsage:       {{"surplus"}, {"--types", "task.foo", noRedis}, {"--after", "x", redis, typo}, {redis, typo}, {"--data-dir", empty}, {redis, "--data-dir", empty}},
-			exitUnavailable: {{noRedis}, {wrongPassword}},
+			exitUsage:       {{"surplus"}, {"--types", "task.foo", noRedis}, {"--after", "x", redis, typo}, {redis, typo}, {redis, "--data-dir", empty}, {"--namespace=x"}, {redis, "--task=t-1"}, {redis, noCoordinator}},
+			exitUnavailable: {{noRedis}, {wrongPassword}, {"--data-dir", empty}, {noCoordinator}, {"--url=" + stranger.URL}, {"--after=0", "--url=" + busy.URL}},
 		},
 		"ready": {
 			exitUsage:       {{"surplus"}, {"--nonsense"}},

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -132,7 +134,7 @@ func (t *tail) fromCoordinator(ctx context.Context, from *target, selected event
 	t.log = reader
 	err = t.run(ctx, after)
 	var refused *events.StatusError
-	if errors.As(err, &refused) && !refused.Permanent() {
+	if errors.As(err, &refused) && !slices.Contains([]int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden}, refused.Status) {
 		return unavailableError(err)
 	}
 	return from.explained(err)
