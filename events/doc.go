@@ -27,8 +27,11 @@
 //			...
 //		})
 //
-// The program in examples/follow is a complete service. There are three other readers:
+// [NewHTTPSubscriber] makes the same subscriber for a service that has no access to Redis: it follows
+// a coordinator's stream. The program in examples/follow is a complete service. There are other
+// readers:
 //
+//   - [HTTPReader] reads batches from a coordinator's stream.
 //   - [BatchSubscriber] sends one message for each batch. It is for handlers that write their
 //     results and their checkpoint in one transaction.
 //   - [GroupSubscriber] distributes the events of one type among the members of a Redis consumer
