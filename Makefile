@@ -58,8 +58,8 @@ check: ## Only the Go tests, with the race detector (PKG=./events/... for some)
 	@go test -race -timeout $(TEST_TIMEOUT) $(PKG)
 
 .PHONY: generate
-generate: ## Write docs/api.md, docs/events.md, docs/reference.md and the TypeScript client from the code
-	@echo '==> generate: docs/api.md, docs/events.md, docs/reference.md, examples/node/src/api.ts'
+generate: ## Write docs/api.md, docs/events.md, docs/asyncapi.yaml, docs/reference.md and the TypeScript client from the code
+	@echo '==> generate: docs/api.md, docs/events.md, docs/asyncapi.yaml, docs/reference.md, examples/node/src/api.ts'
 	@go test ./internal/apidoc -update
 	@go test ./examples/node -run TestTheGeneratedPartIsCurrent -update
 	@go test ./cmd/claudebench -run TestTheReferenceIsCurrent -update

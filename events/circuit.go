@@ -5,18 +5,18 @@ package events
 // it, which may be long after Timestamp. If too many openings wait to be written, only the earliest
 // ones and the last one are.
 type CircuitOpened struct {
-	Method      string `json:"method"`
-	Failures    int64  `json:"failures"`    // consecutive infrastructure failures
-	Until       int64  `json:"until"`       // when the trial call is allowed, ms
-	Coordinator string `json:"coordinator"` // a new random name at each start
-	Timestamp   int64  `json:"timestamp"`   // when it opened by the coordinator's clock, ms
+	Method      string `json:"method" jsonschema:"the method of the circuit breaker"`
+	Failures    int64  `json:"failures" jsonschema:"consecutive failures of Redis or Postgres"`
+	Until       int64  `json:"until" jsonschema:"when the trial call is allowed, ms since 1970"`
+	Coordinator string `json:"coordinator" jsonschema:"a new random name at each start"`
+	Timestamp   int64  `json:"timestamp" jsonschema:"when it opened by the coordinator's clock, ms since 1970"`
 }
 
 // CircuitClosed is the payload of circuit.closed: the trial call succeeded.
 type CircuitClosed struct {
-	Method      string `json:"method"`
-	Failures    int64  `json:"failures"`    // that had opened it
-	Until       int64  `json:"until"`       // the end of its last open time, ms
-	Coordinator string `json:"coordinator"` // a new random name at each start
-	Timestamp   int64  `json:"timestamp"`   // when it closed by the coordinator's clock, ms
+	Method      string `json:"method" jsonschema:"the method of the circuit breaker"`
+	Failures    int64  `json:"failures" jsonschema:"consecutive failures that had opened it"`
+	Until       int64  `json:"until" jsonschema:"the end of its last open time, ms since 1970"`
+	Coordinator string `json:"coordinator" jsonschema:"a new random name at each start"`
+	Timestamp   int64  `json:"timestamp" jsonschema:"when it closed by the coordinator's clock, ms since 1970"`
 }

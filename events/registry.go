@@ -49,6 +49,15 @@ func Types() []Type {
 	return types
 }
 
+// NewPayload returns a pointer to the empty payload of t's current version (*TaskCreated for
+// task.created), or nil if t is unknown.
+func NewPayload(t Type) any {
+	if d, ok := definitions[t]; ok {
+		return d.new()
+	}
+	return nil
+}
+
 // Version returns the current payload version of t, or false if t is unknown.
 func Version(t Type) (int, bool) {
 	d, ok := definitions[t]

@@ -17,6 +17,7 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/eventschema"
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
 
@@ -147,6 +148,7 @@ var eventsPreface string
 func RenderEvents(types []events.Type, example func(events.Type) (events.Envelope, error)) (string, error) {
 	var b strings.Builder
 	b.WriteString(eventsPreface)
+	described := map[string]events.Type{} // by the Go type of the payload
 	for _, t := range types {
 		envelope, err := example(t)
 		if err != nil {
@@ -156,7 +158,35 @@ func RenderEvents(types []events.Type, example func(events.Type) (events.Envelop
 		if err := json.Indent(&payload, envelope.Payload, "", "  "); err != nil {
 			return "", fmt.Errorf("example of %s: %w", t, err)
 		}
-		fmt.Fprintf(&b, "\n### %s\n\nVersion %d.\n\n```json\n%s\n```\n", t, envelope.V, payload.String())
+		fmt.Fprintf(&b, "\n### %s\n\n%s Version %d.\n\n", t, eventschema.Summary(t), envelope.V)
+		if same, ok := described[eventschema.Name(t)]; ok {
+			fmt.Fprintf(&b, "The members are those of [%s](#%s).\n", same, strings.NewReplacer(".", "").Replace(string(same)))
+		} else {
+			described[eventschema.Name(t)] = t
+			schema, err := eventschema.Payload(t)
+			if err != nil {
+				return "", err
+			}
+			b.WriteString("| member | type | meaning |\n|---|---|---|\n")
+			members(&b, "", schema)
+		}
+		fmt.Fprintf(&b, "\n```json\n%s\n```\n", payload.String())
 	}
 	return b.String(), nil
+}
+
+// members lists the members of a payload, those of objects in it with a dot.
+func members(b *strings.Builder, prefix string, s *jsonschema.Schema) {
+	for _, name := range s.PropertyOrder {
+		p := s.Properties[name]
+		meaning := p.Description
+		if !slices.Contains(s.Required, name) {
+			meaning = "optional; " + meaning
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s |\n", prefix+name, eventschema.Kind(p), meaning)
+		members(b, prefix+name+".", p)
+		if p.Items != nil {
+			members(b, prefix+name+"[].", p.Items)
+		}
+	}
 }

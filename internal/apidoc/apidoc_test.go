@@ -11,6 +11,7 @@ import (
 
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/eventschema"
 )
 
 var update = flag.Bool("update", false, "write the pages")
@@ -38,6 +39,19 @@ func TestTheEventsPageIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	current(t, "../../docs/events.md", page)
+}
+
+func TestTheAsyncAPIDocumentIsCurrent(t *testing.T) {
+	t.Parallel()
+	document, err := eventschema.AsyncAPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := eventschema.YAML(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	current(t, "../../docs/asyncapi.yaml", "# Written by `make generate` from the Go types of the events; change those, or internal/eventschema.\n"+string(text))
 }
 
 // current fails the test when a page is not what it should be.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/testenv"
@@ -152,6 +153,25 @@ func TestReadinessWithAPostgresThatHangs(t *testing.T) {
 	c.create(t, params{"text": "commands go on"})
 	if err := refused(t, c, api.CodeInternal, "task.list", params{}); err.text() != api.PostgresUnavailable {
 		t.Errorf("task.list: %v", err)
+	}
+}
+
+// The coordinator serves the AsyncAPI document, which names each type of event.
+func TestAsyncAPI(t *testing.T) {
+	t.Parallel()
+	c := start(t, settings(t, nil))
+	status, text := c.get(t, "/asyncapi.json")
+	var document struct {
+		AsyncAPI   string
+		Components struct{ Messages map[string]any }
+	}
+	if err := json.Unmarshal([]byte(text), &document); err != nil || status != http.StatusOK || document.AsyncAPI != "3.0.0" {
+		t.Fatalf("%d %.200s: %v", status, text, err)
+	}
+	for _, typ := range events.Types() {
+		if document.Components.Messages[string(typ)] == nil {
+			t.Errorf("it does not describe %s", typ)
+		}
 	}
 }
 

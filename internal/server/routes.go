@@ -11,6 +11,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/eventschema"
 	"github.com/claudebench/claudebench/internal/eventsource"
 	"github.com/claudebench/claudebench/internal/hooks"
 	"github.com/claudebench/claudebench/internal/httpapi"
@@ -56,12 +57,19 @@ func (s *Server) routes(cfg *config.Config, coordinator *commands.Coordinator, g
 	mux.Handle("/mcp", models)
 	mux.Handle(eventsource.Path, eventsource.NewHandler(eventsource.Options{Hub: s.streams, Still: s.still(), Source: eventsource.Source(cfg.Namespace)}))
 	mux.Handle(hooks.Path, received)
+	described, err := eventschema.AsyncAPI()
+	if err != nil {
+		return nil, err
+	}
+	mux.HandleFunc("GET /asyncapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, described)
+	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
 	mux.HandleFunc("GET /readyz", s.ready(coordinator.Writable))
 	mux.Handle("GET /metrics", measures)
-	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+	for _, path := range []string{"/asyncapi.json", "/healthz", "/readyz", "/metrics"} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Allow", "GET, HEAD")
 			writeJSON(w, http.StatusMethodNotAllowed, map[string]any{"error": &api.Error{
