@@ -160,7 +160,7 @@ func gap() *jsonschema.Schema {
 	return ordered(map[string]*jsonschema.Schema{
 		"from":   integer("seq of the first event that is gone"),
 		"to":     integer("seq of the last event that is gone"),
-		"reason": {Type: "string", Enum: []any{"flushed", "trimmed", "rolled_back", "missing"}},
+		"reason": {Type: "string", Enum: []any{"flushed", "trimmed", "rolled_back", "missing", "malformed"}},
 		"last":   text("rolled_back: the ID of the log's last event", false),
 	}, []string{"from", "to", "reason", "last"}, "last")
 }
