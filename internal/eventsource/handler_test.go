@@ -251,8 +251,10 @@ func TestCloudEvents(t *testing.T) {
 	_, server := serveLog(t, l, nil)
 	cause, trace := "c\u0085-1", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	id := l.Raw(func(id events.ID) string {
-		text, err := events.Envelope{ID: id, Seq: id.Seq, Type: "task.claimed", V: 1, Timestamp: id.MS, Actor: "agent/w", Cause: &cause, Trace: &trace,
-			Payload: json.RawMessage(`{"taskId":"t-1","workerId":"w","big":12345678901234567890}`)}.Encode()
+		text, err := events.Envelope{
+			ID: id, Seq: id.Seq, Type: "task.claimed", V: 1, Timestamp: id.MS, Actor: "agent/w", Cause: &cause, Trace: &trace,
+			Payload: json.RawMessage(`{"taskId":"t-1","workerId":"w","big":12345678901234567890}`),
+		}.Encode()
 		if err != nil {
 			t.Error(err)
 		}

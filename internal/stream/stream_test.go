@@ -181,7 +181,8 @@ func TestGaps(t *testing.T) {
 	}{
 		"flushed": {
 			func(l *logtest.Log, _ []events.ID, _ *subscriber) { l.Flush() },
-			seqs(11, 11), seqs(11, 11), []string{"flushed 1-10", "11"},
+			seqs(11, 11), seqs(11, 11),
+			[]string{"flushed 1-10", "11"},
 		},
 		"flushed twice": {
 			func(l *logtest.Log, _ []events.ID, live *subscriber) {
@@ -190,7 +191,9 @@ func TestGaps(t *testing.T) {
 				live.wants("11", "12", "13")
 				l.Flush()
 			},
-			[]string{"14"}, []string{"flushed 11-13", "14"}, []string{"flushed 1-13", "14"},
+			[]string{"14"},
+			[]string{"flushed 11-13", "14"},
+			[]string{"flushed 1-13", "14"},
 		},
 		"trimmed": {
 			func(l *logtest.Log, ids []events.ID, _ *subscriber) { l.Add(created, `{"id":"t"}`, 1); l.Trim(ids[5]) },
@@ -198,14 +201,18 @@ func TestGaps(t *testing.T) {
 		},
 		"missing": {
 			func(l *logtest.Log, _ []events.ID, _ *subscriber) { l.Skip(3); l.Add(created, `{"id":"t"}`, 2) },
-			[]string{"missing 11-13", "14", "15"}, []string{"missing 11-13", "14", "15"}, append(seqs(1, 10), "missing 11-13", "14", "15"),
+			[]string{"missing 11-13", "14", "15"},
+			[]string{"missing 11-13", "14", "15"},
+			append(seqs(1, 10), "missing 11-13", "14", "15"),
 		},
 		"malformed": {
 			func(l *logtest.Log, _ []events.ID, _ *subscriber) {
 				l.Raw(func(events.ID) string { return `{"` })
 				l.Add(created, `{"id":"t"}`, 1)
 			},
-			[]string{"malformed 11-11", "12"}, []string{"malformed 11-11", "12"}, append(seqs(1, 10), "malformed 11-11", "12"),
+			[]string{"malformed 11-11", "12"},
+			[]string{"malformed 11-11", "12"},
+			append(seqs(1, 10), "malformed 11-11", "12"),
 		},
 		"rolled back": {
 			func(l *logtest.Log, ids []events.ID, _ *subscriber) {
@@ -216,14 +223,18 @@ func TestGaps(t *testing.T) {
 		},
 		"rolled back, nothing since": {
 			func(l *logtest.Log, ids []events.ID, _ *subscriber) { l.RollBack(ids[6]) },
-			[]string{"rolled_back 8-10"}, []string{"rolled_back 8-10"}, seqs(1, 7),
+			[]string{"rolled_back 8-10"},
+			[]string{"rolled_back 8-10"},
+			seqs(1, 7),
 		},
 		"another log": {
 			func(l *logtest.Log, _ []events.ID, _ *subscriber) {
 				l.RollBack(events.ID{})
 				l.Add(created, `{"id":"t"}`, 2)
 			},
-			[]string{"rolled_back 1-10", "1", "2"}, []string{"rolled_back 1-10", "1", "2"}, seqs(1, 2),
+			[]string{"rolled_back 1-10", "1", "2"},
+			[]string{"rolled_back 1-10", "1", "2"},
+			seqs(1, 2),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
