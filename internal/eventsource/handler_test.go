@@ -2,6 +2,7 @@ package eventsource
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -120,7 +121,11 @@ func TestSelection(t *testing.T) {
 func TestBadRequests(t *testing.T) {
 	t.Parallel()
 	_, server := serveLog(t, logtest.New(t), nil)
-	ask := func(method, query string, head http.Header) (*http.Response, string) {
+	type answer struct {
+		StatusCode int
+		Header     http.Header
+	}
+	ask := func(method, query string, head http.Header) (answer, string) {
 		request, err := http.NewRequestWithContext(t.Context(), method, server.URL+query, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -132,7 +137,7 @@ func TestBadRequests(t *testing.T) {
 		}
 		defer response.Body.Close()
 		text, _ := io.ReadAll(response.Body)
-		return response, string(text)
+		return answer{response.StatusCode, response.Header}, string(text)
 	}
 	for query, want := range map[string]string{
 		"?from=1":                      "unknown parameter",
@@ -332,7 +337,7 @@ func TestStop(t *testing.T) {
 	if m := s.next(); m.event != "end" || m.data != `{"reason":"stopping","after":"`+last+`"}` {
 		t.Errorf("got %+v", m)
 	}
-	if _, err := s.read(); err != io.EOF {
+	if _, err := s.read(); !errors.Is(err, io.EOF) {
 		t.Errorf("then %v", err)
 	}
 	testenv.Eventually(t, patience, func() (bool, string) {

@@ -254,7 +254,7 @@ func TestStopEndsStreams(t *testing.T) {
 	if err := json.Unmarshal([]byte(b.data), &end); err != nil || b.event != "end" || end.Reason != "stopping" {
 		t.Errorf("got %+v", b)
 	}
-	if _, err := open.read(); err != io.EOF {
+	if _, err := open.read(); !errors.Is(err, io.EOF) {
 		t.Errorf("then %v", err)
 	}
 }
