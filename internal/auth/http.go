@@ -44,6 +44,9 @@ func (s *Store) Still(r *http.Request) bool {
 // what was sent.
 func (s *Store) bearer(r *http.Request) (name, why string) {
 	given := r.Header.Values("Authorization")
+	if secret, ok := subprotocol(r); ok && len(given) == 0 {
+		given = []string{"Bearer " + secret}
+	}
 	if len(given) == 0 {
 		return "", "a token is required; send the header Authorization: Bearer <token>"
 	}
@@ -56,6 +59,22 @@ func (s *Store) bearer(r *http.Request) (name, why string) {
 		return "", "a valid token is required, and the one sent is unknown; ask the operator for one"
 	}
 	return name, ""
+}
+
+// subprotocol returns the token that a WebSocket handshake carries as the subprotocol
+// bearer.<token>. A page in a browser can set no other header of a handshake.
+func subprotocol(r *http.Request) (secret string, ok bool) {
+	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		return "", false
+	}
+	for _, list := range r.Header.Values("Sec-Websocket-Protocol") {
+		for item := range strings.SplitSeq(list, ",") {
+			if secret, ok = strings.CutPrefix(strings.TrimSpace(item), "bearer."); ok {
+				return secret, true
+			}
+		}
+	}
+	return "", false
 }
 
 // nameKey is the context key of the name of a request's token.

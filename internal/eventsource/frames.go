@@ -20,6 +20,9 @@ func appendID(out []byte, id events.ID) []byte {
 	return append(out, id.String()...)
 }
 
+// Position returns a position as text, which NewQuery accepts.
+func Position(id events.ID) string { return string(appendID(nil, id)) }
+
 // appendPreface appends the beginning of a stream.
 func appendPreface(out []byte, at events.ID) []byte {
 	out = append(out, ": claudebench\nretry: 1000\nid: "...)

@@ -248,15 +248,32 @@ func read(r *http.Request) ([]byte, error) {
 	if r.ContentLength > MaxBody {
 		return nil, errTooLong
 	}
+	return readAll(r.Context(), r.Body, r.ContentLength)
+}
+
+// ReadMessage reads a message of a connection that carries many, within the limits of a body and of
+// all bodies together. It returns why the message was rejected, "" if it was not; the rest of the
+// message is then not read. The memory counts until ctx ends.
+func ReadMessage(ctx context.Context, message io.Reader) (body []byte, why string, err error) {
+	switch body, err = readAll(ctx, message, -1); {
+	case errors.Is(err, errTooLong):
+		return nil, "a message must be at most " + strconv.Itoa(MaxBody) + " bytes", nil
+	case errors.Is(err, errNoRoom):
+		return nil, "too many long messages are being received; retry after a second", nil
+	}
+	return body, "", err
+}
+
+func readAll(ctx context.Context, from io.Reader, length int64) ([]byte, error) {
 	size := 1024
-	if r.ContentLength >= 0 {
+	if length >= 0 {
 		// One more byte detects the end without growing.
-		size = min(int(r.ContentLength)+1, firstRead)
+		size = min(int(length)+1, firstRead)
 	}
 	body := make([]byte, 0, size)
-	long := reservation{from: longBodies, ctx: r.Context()}
+	long := reservation{from: longBodies, ctx: ctx}
 	for {
-		n, err := r.Body.Read(body[len(body):cap(body)])
+		n, err := from.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		if len(body) > MaxBody {
 			return body, errTooLong

@@ -21,6 +21,7 @@ import (
 	"github.com/claudebench/claudebench/internal/openrpc"
 	"github.com/claudebench/claudebench/internal/rest"
 	"github.com/claudebench/claudebench/internal/rpc"
+	"github.com/claudebench/claudebench/internal/websocket"
 )
 
 // routes returns the handler of all paths of the server.
@@ -51,6 +52,9 @@ func (s *Server) routes(cfg *config.Config, coordinator *commands.Coordinator, g
 		names[i] = m.Name
 	}
 	mux := http.NewServeMux()
+	mux.Handle(websocket.Path, websocket.NewHandler(openrpc.NewDispatcher(coordinator, document), websocket.Options{
+		Hub: s.streams, Log: s.logger, Answers: room, Known: known, Caller: auth.Caller, Still: s.still(),
+	}))
 	mux.Handle("/rpc", calls)
 	mux.Handle("/rpc/batch", calls)
 	mux.Handle(rest.Prefix, rest.NewHandler(coordinator, names, rest.Options{Log: s.logger, Answers: room, Caller: auth.Caller}))

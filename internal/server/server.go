@@ -280,6 +280,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("wait for the calls in flight: %w", errors.Join(err, s.http.Close()))
 	}
+	s.streams.Drained(ctx) // Shutdown does not know WebSockets
 	s.catchUp(ctx)
 	s.close()
 	return err

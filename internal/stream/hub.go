@@ -134,6 +134,25 @@ func (h *Hub) Close() {
 	h.running.Wait()
 }
 
+// Drained waits until all clients have gone, or until ctx ends. Stop must have been called.
+func (h *Hub) Drained(ctx context.Context) {
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		h.mu.Lock()
+		left := len(h.clients)
+		h.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // Recheck ends the streams whose token is no longer valid.
 func (h *Hub) Recheck() {
 	h.mu.Lock()
