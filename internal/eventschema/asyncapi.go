@@ -80,6 +80,13 @@ func AsyncAPI() (json.RawMessage, error) {
 		member{"end", object{
 			{"name", "end"}, {"title", "end"}, {"summary", "The coordinator ends the stream."}, {"contentType", "application/json"}, {"payload", end()},
 		}})
+	messages = append(messages, member{"notification", object{
+		{"name", "notification"},
+		{"title", "notification"},
+		{"summary", "An event of a subscription, or what happened to the subscription."},
+		{"contentType", "application/json"},
+		{"payload", notification()},
+	}})
 	stream := append(append(object{}, ofChannel...), member{"gap", reference("components/messages/gap")}, member{"end", reference("components/messages/end")})
 	document := object{
 		{"asyncapi", "3.0.0"},
@@ -101,6 +108,13 @@ func AsyncAPI() (json.RawMessage, error) {
 				{"servers", []any{reference("servers/coordinator")}},
 				{"messages", stream},
 			}},
+			{"websocket", object{
+				{"address", "/ws"},
+				{"title", "WebSocket"},
+				{"description", "JSON-RPC 2.0. After a call of events.subscribe, each event is a notification with the method event; gap, position and end are further notifications."},
+				{"servers", []any{reference("servers/coordinator")}},
+				{"messages", object{{"notification", reference("components/messages/notification")}}},
+			}},
 			{"log", object{
 				{"address", "cb:stream:events"},
 				{"title", "The Redis stream"},
@@ -111,6 +125,7 @@ func AsyncAPI() (json.RawMessage, error) {
 		}},
 		{"operations", object{
 			{"streamEvents", object{{"action", "send"}, {"channel", reference("channels/events")}, {"summary", "Send the events that a subscriber asked for."}}},
+			{"notifySubscribers", object{{"action", "send"}, {"channel", reference("channels/websocket")}, {"summary", "Send the events of the subscriptions of a connection."}}},
 			{"appendEvents", object{{"action", "send"}, {"channel", reference("channels/log")}, {"summary", "Append an event, in the step that makes the change."}}},
 		}},
 		{"components", object{{"messages", messages}, {"schemas", schemas}}},
@@ -170,6 +185,24 @@ func end() *jsonschema.Schema {
 		"reason": {Type: "string", Enum: []any{"stopping", "slow", "token"}},
 		"after":  text("the ID after which to go on", false),
 	}, []string{"reason", "after"})
+}
+
+func notification() *jsonschema.Schema {
+	params := ordered(map[string]*jsonschema.Schema{
+		"subscription": text("which subscription", false),
+		"event":        {Ref: "#/components/schemas/Envelope", Description: "event: the envelope"},
+		"position":     text("position: the ID to resume from", false),
+		"from":         integer("gap: seq of the first event that is gone"),
+		"to":           integer("gap: seq of the last event that is gone"),
+		"reason":       text("gap and end: why", false),
+		"last":         text("gap, rolled_back: the ID of the log's last event", false),
+		"after":        text("end: the ID after which to go on", false),
+	}, []string{"subscription", "event", "position", "from", "to", "reason", "last", "after"}, "event", "position", "from", "to", "reason", "last", "after")
+	return ordered(map[string]*jsonschema.Schema{
+		"jsonrpc": {Type: "string", Enum: []any{"2.0"}},
+		"method":  {Type: "string", Enum: []any{"event", "gap", "position", "end"}},
+		"params":  params,
+	}, []string{"jsonrpc", "method", "params"})
 }
 
 // YAML returns a JSON document as YAML, in the same order.
