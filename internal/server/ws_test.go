@@ -285,3 +285,22 @@ func TestStopWithWebSockets(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Params may be absent, as for every method: the subscription has all new events.
+func TestSubscribeWithoutParams(t *testing.T) {
+	t.Parallel()
+	c := start(t, settings(t, nil))
+	s := c.ws(t, nil)
+	for id, absent := range []string{``, `,"params":null`, `,"params":[]`} {
+		s.send(`{"jsonrpc":"2.0","id":%d,"method":"events.subscribe"%s}`, id, absent)
+		m := s.until(func(m wsMessage) bool { return string(m.ID) == fmt.Sprint(id) })
+		var result struct{ Subscription string }
+		if err := json.Unmarshal(m.Result, &result); err != nil || m.Error != nil {
+			t.Fatalf("%s: %+v, %v", absent, m.Error, err)
+		}
+		c.create(t, params{"text": "x"})
+		if got := s.notified(result.Subscription); got.Params.Event.Type != "task.created" {
+			t.Errorf("%s: %+v", absent, got)
+		}
+	}
+}

@@ -40,8 +40,11 @@ func (s *session) Call(ctx context.Context, req api.Request) (json.RawMessage, *
 	return s.dispatcher.Call(ctx, req)
 }
 
-// decode decodes params strictly.
+// decode decodes params strictly. Absent params are those of an empty object, as for every method.
 func decode(params json.RawMessage, into any) *api.Error {
+	if len(params) == 0 || string(params) == "null" || string(params) == "[]" {
+		params = json.RawMessage("{}")
+	}
 	d := json.NewDecoder(bytes.NewReader(params))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
