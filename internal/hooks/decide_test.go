@@ -2,10 +2,7 @@ package hooks_test
 
 import (
 	"encoding/json"
-	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -107,56 +104,6 @@ func TestDecisionsWhileRedisIsAway(t *testing.T) {
 	for _, c := range decisions {
 		if status, answer := post(t, h, c.body); status != 200 || answer != c.answer {
 			t.Errorf("%s: %d %s\nwant %s", c.body, status, answer, c.answer)
-		}
-	}
-}
-
-// A use of a tool that is too long or too deep for the policy is asked about, over a real connection:
-// the answer comes when all has been sent. Without a policy, and for other hooks, it is refused.
-func TestAToolDoesNotEvadeThePolicyByItsSize(t *testing.T) {
-	t.Parallel()
-	f := fleettest.New(t, fleettest.RealRedis(t), commands.Options{})
-	long, deep := `"`+strings.Repeat("x", 5<<20)+`"`, strings.Repeat("[", 70)+strings.Repeat("]", 70)
-	for _, policy := range []bool{false, true} {
-		o := hooks.Options{Log: slog.New(slog.DiscardHandler)}
-		if policy {
-			o.Policy = rules
-		}
-		h := hooks.NewHandler(f.Coordinator, o)
-		server := httptest.NewServer(h)
-		defer server.Close()
-		for _, c := range []struct {
-			body   string
-			status int
-			ask    bool
-		}{
-			{hookOf("PreToolUse", "Write", `{"content":`+long+`}`), http.StatusRequestEntityTooLarge, true},
-			{hookOf("PreToolUse", "Write", `{"content":`+deep+`}`), http.StatusBadRequest, true},
-			{hookOf("PostToolUse", "Write", `{"content":`+long+`}`), http.StatusRequestEntityTooLarge, false},
-			{`{"hook_event_name":7,"x":` + long + `}`, http.StatusRequestEntityTooLarge, false},
-			{`{"x":` + long + `,"hook_event_name":"PreToolUse"}`, http.StatusRequestEntityTooLarge, false},
-			{`{"hook_event_name":"PreToolUse"`, http.StatusBadRequest, true},
-		} {
-			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, strings.NewReader(c.body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			request.Header.Set("Content-Type", "application/json")
-			response, err := server.Client().Do(request)
-			if err != nil {
-				if !policy || !c.ask {
-					continue // refused while the body was being sent
-				}
-				t.Fatalf("%.50s: %v", c.body, err)
-			}
-			answer, _ := io.ReadAll(response.Body)
-			_ = response.Body.Close()
-			if asked := response.StatusCode == http.StatusOK && strings.Contains(string(answer), `"permissionDecision":"ask"`); asked != (policy && c.ask) || !asked && response.StatusCode != c.status {
-				t.Errorf("policy %t, %.50s: %d %.200s", policy, c.body, response.StatusCode, answer)
-			}
-		}
-		if asked := h.Decisions()[api.HookAsk]; policy != (asked == 3) {
-			t.Errorf("policy %t: %d decisions to ask", policy, asked)
 		}
 	}
 }

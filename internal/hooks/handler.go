@@ -11,7 +11,6 @@ package hooks
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -80,18 +79,8 @@ func (h *Handler) Counts() map[string]uint64 {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var beginning bytes.Buffer
-	if h.options.Policy != nil {
-		r.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.TeeReader(r.Body, &limited{&beginning}), r.Body}
-	}
 	body, unfit := httpapi.ReadBody(w, r)
 	if unfit != nil {
-		if unfit.Status == http.StatusRequestEntityTooLarge && h.ask(w, r, &beginning) {
-			return
-		}
 		h.refuse(w, unfit.Status, unfit.Error())
 		return
 	}
@@ -102,9 +91,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	hook, failed := read(body)
-	if failed != nil && h.ask(w, r, &beginning) {
-		return
-	}
 	if failed != nil {
 		h.refuse(w, http.StatusBadRequest, failed)
 		return
