@@ -71,6 +71,21 @@ func (p *Policy) Decide(tool string, input json.RawMessage) (Decision, bool) {
 	return Decision{}, false
 }
 
+// DecideUnread decides about a use of a tool whose input could not be read. A rule that would look
+// at the input decides to ask. tool is "" if the name is unknown too: then the first rule does.
+func (p *Policy) DecideUnread(tool string) (Decision, bool) {
+	for i, r := range p.rules {
+		if tool != "" && !r.tool.matches(tool) {
+			continue
+		}
+		if tool == "" || r.match != nil {
+			return Decision{Ask, fmt.Sprintf("the input is too long or too deep to check it by rule %d of the policy", i+1), i + 1}, true
+		}
+		return Decision{r.decision, r.reason, i + 1}, true
+	}
+	return Decision{}, false
+}
+
 // tooLong is the decision if a rule would take too long.
 func tooLong(rule int) Decision {
 	return Decision{Ask, fmt.Sprintf("the input is too long to check it by rule %d of the policy", rule), rule}

@@ -41,3 +41,11 @@ func (s *Store) Decide(tool string, input json.RawMessage) (Decision, bool) {
 	}
 	return s.current.Load().Decide(tool, input)
 }
+
+// DecideUnread returns the decision of the current policy, as Policy.DecideUnread does.
+func (s *Store) DecideUnread(tool string) (Decision, bool) {
+	if s == nil {
+		return Decision{}, false
+	}
+	return s.current.Load().DecideUnread(tool)
+}

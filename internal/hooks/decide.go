@@ -37,8 +37,12 @@ func (h *Handler) decide(hook json.RawMessage) (decided *api.HookDecision, answe
 	if decided = h.options.Policy(tool, parsed.Input); decided == nil {
 		return nil, []byte(claudehook.NoOpinion)
 	}
+	h.count(decided)
+	return decided, claudehook.Answer(parsed.Type, decided.Decision, decided.Reason)
+}
+
+func (h *Handler) count(decided *api.HookDecision) {
 	if i := slices.Index(decisionNames[:], decided.Decision); i >= 0 {
 		h.decisions[i].Add(1)
 	}
-	return decided, claudehook.Answer(parsed.Type, decided.Decision, decided.Reason)
 }

@@ -5,6 +5,8 @@
 // recorded. If Redis is unavailable or slow, a flush is under way or a rate limit is reached, the
 // answer is {} or the policy's decision, with status 200, after the method's timeout at the latest, and at once while its
 // circuit breaker is open. Claude Code takes {} as no opinion. Counts counts what was not recorded.
+// A body that is too long or too deep to be read is refused, except if the policy has a rule about the
+// tool that it asks for: then the answer is the policy's, in general to ask the user.
 // Only a request that is not a hook, or not from somebody who may send one, has another status.
 package hooks
 
@@ -36,6 +38,9 @@ type Options struct {
 	// Policy decides about the use of a tool. It returns nil if it has no opinion. A nil Policy has
 	// none about anything.
 	Policy func(tool string, input json.RawMessage) *api.HookDecision
+	// Unread decides about the use of a tool whose input is too long or too deep to be read. tool is
+	// "" if its name is unknown too. A nil Unread has no opinion.
+	Unread func(tool string) *api.HookDecision
 }
 
 // Handler receives hooks.
@@ -79,9 +84,19 @@ func (h *Handler) Counts() map[string]uint64 {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	begun := &beginning{from: r.Body}
+	if h.options.Unread != nil {
+		r.Body = begun
+	}
 	body, unfit := httpapi.ReadBody(w, r)
-	if unfit != nil {
+	if unfit != nil && unfit.Status != http.StatusRequestEntityTooLarge && unfit.Status != http.StatusServiceUnavailable {
 		h.refuse(w, unfit.Status, unfit.Error())
+		return
+	}
+	if unfit != nil {
+		if !h.unread(w, r, begun) {
+			h.refuse(w, unfit.Status, unfit.Error())
+		}
 		return
 	}
 	request := httpapi.NewRequest(r, h.options.Caller)
@@ -92,14 +107,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	hook, failed := read(body)
 	if failed != nil {
+		if h.unread(w, r, begun) {
+			return
+		}
 		h.refuse(w, http.StatusBadRequest, failed)
 		return
 	}
 	request.Params = append(append([]byte(`{"hook":`), hook...), '}')
 	decided, answer := h.decide(hook)
+	h.record(w, r, request, decided, answer)
+}
+
+// record records a hook and sends its answer.
+func (h *Handler) record(w http.ResponseWriter, r *http.Request, request api.Request, decided *api.HookDecision, answer []byte) {
 	request.Decided = decided
 	// The method's time starts now, and not with the first byte of a long body.
-	_, failed = httpapi.Run(r.Context(), h.dispatcher, h.options.Log, request)
+	_, failed := httpapi.Run(r.Context(), h.dispatcher, h.options.Log, request)
 	if failed != nil && failed.Code == api.CodeUnauthorized {
 		h.refuse(w, http.StatusForbidden, failed)
 		return

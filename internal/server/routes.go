@@ -13,6 +13,7 @@ import (
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/eventschema"
 	"github.com/claudebench/claudebench/internal/eventsource"
+	"github.com/claudebench/claudebench/internal/hookpolicy"
 	"github.com/claudebench/claudebench/internal/hooks"
 	"github.com/claudebench/claudebench/internal/httpapi"
 	"github.com/claudebench/claudebench/internal/jsontext"
@@ -38,7 +39,7 @@ func (s *Server) routes(cfg *config.Config, coordinator *commands.Coordinator, g
 	if err != nil {
 		return nil, fmt.Errorf("serve the methods over MCP: %w", err)
 	}
-	received := hooks.NewHandler(coordinator, hooks.Options{Log: s.logger, Caller: auth.Caller, Policy: s.decide})
+	received := hooks.NewHandler(coordinator, hooks.Options{Log: s.logger, Caller: auth.Caller, Policy: s.decide, Unread: s.decideUnread})
 	watched := metrics.Sources{Commands: coordinator, Writable: coordinator.Writable, Gauges: gauges, Projections: s.runner.Progress, Hooks: received, Streams: s.streams.Counts, Version: s.version, Logger: s.logger}
 	if s.tasks != nil {
 		watched.View = s.tasks.Checkpoint
@@ -98,7 +99,14 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 
 // decide returns what the policy decides about the use of a tool, nil for nothing.
 func (s *Server) decide(tool string, input json.RawMessage) *api.HookDecision {
-	d, ok := s.policy.Decide(tool, input)
+	return decisionOf(s.policy.Decide(tool, input))
+}
+
+func (s *Server) decideUnread(tool string) *api.HookDecision {
+	return decisionOf(s.policy.DecideUnread(tool))
+}
+
+func decisionOf(d hookpolicy.Decision, ok bool) *api.HookDecision {
 	if !ok {
 		return nil
 	}
