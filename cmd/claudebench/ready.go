@@ -21,7 +21,7 @@ func newReady() *cobra.Command {
 		Long: `Request a coordinator's /readyz, and exit with 0 if it can take commands, 1 if it cannot, and
 3 if no coordinator replies. Use it for health checks of containers that contain no other
 program. Ready prints the reasons why the coordinator is not ready, or what does not work
-although it is ready, such as task.list without Postgres.`,
+although it is ready, such as task.list and session.* without Postgres.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 3*time.Second)

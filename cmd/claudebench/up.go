@@ -31,8 +31,8 @@ func newUp() *cobra.Command {
 		Long: `Run a coordinator with a private Redis and a private Postgres on loopback. Up starts the
 redis-server or valkey-server and the Postgres that this machine has, and keeps their data in
 the data folder. Without redis-server and valkey-server it uses an in-memory Redis, which
-loses everything on exit. Without Postgres there are no task views, and task.list is
-unavailable.
+loses everything on exit. Without Postgres there are no task views, and task.list and session.*
+are unavailable.
 
 Ctrl-C stops everything.`,
 		Example: `  claudebench up
@@ -125,7 +125,7 @@ func (s *stack) start(ctx context.Context, on servers) error {
 	switch {
 	case errors.Is(err, devstack.ErrNotInstalled):
 		s.postgres = nil
-		s.notes = append(s.notes, "This machine has no Postgres: there are no task views, and task.list fails with Postgres unavailable.")
+		s.notes = append(s.notes, "This machine has no Postgres: there are no task views, and task.list and session.* fail with Postgres unavailable.")
 	case err != nil:
 		return err
 	default:

@@ -92,9 +92,9 @@ func (h health) result() api.HealthResult {
 	}
 	switch {
 	case errors.Is(h.postgres, taskview.ErrNotConfigured):
-		because("degraded", "no Postgres is configured, so task.list is unavailable")
+		because("degraded", "no Postgres is configured, so task.list and session.* are unavailable")
 	case h.postgres != nil:
-		because("degraded", api.PostgresUnavailable+": task.list does not work; everything else works")
+		because("degraded", api.PostgresUnavailable+": task.list and session.* do not work; everything else works")
 	}
 	if h.lag.Stale() {
 		because("degraded", h.lag.String())
