@@ -73,6 +73,7 @@ func figures() []figure {
 		{"lag", "lag of the task view after 30 s of batches", (*bench).lag, both},
 		{"work", "claudebench work against xargs", (*bench).work, both},
 		{"waits", "claims that wait for a task", (*bench).waits, both},
+		{"hooks", "hooks of agents at 100/s", (*bench).hooks, both},
 		{"death", "an instance with 10,000 tasks dies", (*bench).death, both},
 	}
 }
