@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -46,9 +47,18 @@ func wantHealth(f *fleettest.Fleet, want string) {
 	}
 }
 
+// wantReason checks that system.health gives a reason.
+func wantReason(f *fleettest.Fleet, want string) {
+	f.T.Helper()
+	if got := fleettest.Decoded[api.HealthResult](f.T, f.OK("system.health", `{}`)); !slices.Contains(got.Reasons, want) {
+		f.T.Errorf("system.health gives the reasons %q, want %q", got.Reasons, want)
+	}
+}
+
 func TestHealth(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
 		wantHealth(f, healthJSON("degraded", true, false, false))
+		wantReason(f, "no Postgres is configured, so task.list and session.* are unavailable")
 		f.With(func(o *commands.Options) { o.MCP = true })
 		wantHealth(f, healthJSON("degraded", true, false, true))
 		f.With(func(o *commands.Options) { o.Tasks = &fleettest.View{} })
@@ -57,6 +67,7 @@ func TestHealth(t *testing.T) {
 			o.Tasks = &fleettest.View{OnPing: func(context.Context) error { return errors.New("gone") }}
 		})
 		wantHealth(f, healthJSON("degraded", true, false, true))
+		wantReason(f, "Postgres unavailable: task.list and session.* do not work; everything else works")
 		f.With(func(o *commands.Options) { o.Tasks, o.MCP = &fleettest.View{}, false })
 		wantHealth(f, healthJSON("degraded", true, true, false))
 		if f.Seq() != 0 {

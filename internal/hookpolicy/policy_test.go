@@ -73,6 +73,31 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// Where a rule would look at an input that cannot be read, the user decides.
+func TestDecideUnread(t *testing.T) {
+	t.Parallel()
+	p := policyOf(t, `
+- {tool: Bash, field: command, match: '\brm\b', decision: deny, reason: "no rm"}
+- {tool: Bash, decision: allow}
+- {tool: WebFetch, decision: deny, reason: "no network"}
+- {tool: 'mcp__*', field: x, match: 'y', decision: allow}
+`)
+	for _, c := range []struct {
+		tool     string
+		rule     int // 0: no opinion
+		decision string
+	}{{"Bash", 1, Ask}, {"WebFetch", 3, Deny}, {"mcp__a__b", 4, Ask}, {"Read", 0, ""}, {"", 1, Ask}} {
+		d, ok := p.DecideUnread(c.tool)
+		if ok != (c.rule > 0) || d.Rule != c.rule || d.Decision != c.decision || d.Decision == Ask && d.Reason == "" {
+			t.Errorf("%s: %+v %v", c.tool, d, ok)
+		}
+	}
+	var none *Store
+	if d, ok := none.DecideUnread("Bash"); ok {
+		t.Errorf("no policy: %+v", d)
+	}
+}
+
 func TestGlob(t *testing.T) {
 	t.Parallel()
 	for pattern, names := range map[string]struct{ yes, no string }{

@@ -120,13 +120,18 @@ func TestHooksAreDecidedByThePolicy(t *testing.T) {
 			t.Errorf("%s: %d %s", command, status, answer)
 		}
 	}
+	long := `{"session_id":"s","hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"rm -rf /` + strings.Repeat(" ", 1<<20) + `"}}`
+	if status, answer := c.post(t, hooks.Path, long, nil); status != http.StatusOK || !strings.Contains(answer, `"permissionDecision":"ask"`) {
+		t.Errorf("a long input: %d %s", status, answer)
+	}
 	var decided []string
 	for _, e := range entries(t, cfg) {
 		if e.Type == events.TypeHookDecided {
 			decided = append(decided, string(e.Payload))
 		}
 	}
-	if len(decided) != 1 || !strings.Contains(decided[0], `"decision":"deny"`) || !strings.Contains(decided[0], `"rule":1`) {
+	if len(decided) != 2 || !strings.Contains(decided[0], `"decision":"deny"`) || !strings.Contains(decided[0], `"rule":1`) ||
+		!strings.Contains(decided[1], `"decision":"ask"`) {
 		t.Errorf("decided: %v", decided)
 	}
 }
