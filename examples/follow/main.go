@@ -57,12 +57,9 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// Recoverer turns a panic of the handler into an error. After an error the event is delivered
-	// again, after a while.
-	router.AddMiddleware(middleware.Recoverer)
+	router.AddMiddleware(middleware.Recoverer) // after a panic or an error, the event is delivered again
 	router.AddConsumerHandler("print", *types, sub, func(m *message.Message) error { return show(out, m) })
-	// The router closes the subscriber, which saves its checkpoint.
-	return errors.Join(router.Run(ctx), sub.Err())
+	return errors.Join(router.Run(ctx), sub.Err()) // the router closes the subscriber, which saves its checkpoint
 }
 
 // show prints an event. Delivery is at least once: a service that writes to a database uses the
@@ -73,11 +70,7 @@ func show(out io.Writer, m *message.Message) error {
 		return err
 	}
 	what := string(e.Payload) // also of types and versions newer than this program
-	if e.Type == events.TypeTaskCompleted {
-		p, err := events.PayloadAs[events.TaskCompleted](e)
-		if err != nil {
-			return err
-		}
+	if p, err := events.PayloadAs[events.TaskCompleted](e); err == nil && e.Type == events.TypeTaskCompleted {
 		what = fmt.Sprintf("%s by %s in %d ms: %s", p.ID, p.WorkerID, p.Duration, p.Result)
 	}
 	_, err = fmt.Fprintf(out, "%s %-21s %s\n", e.ID, e.Type, what)
