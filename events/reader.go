@@ -207,6 +207,10 @@ func (r *Reader) wrap(ctx context.Context, after ID, err error) error {
 	if IsBroken(err) {
 		return err
 	}
+	// The deadline of ctx is also that of the connection, which may notice first that it has passed.
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
 	return fmt.Errorf("read the log after %s: %w", after, err)
 }
 

@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -355,5 +356,27 @@ func TestReadWithinKeepsItsConnection(t *testing.T) {
 	}
 	if stats := c.PoolStats(); stats.Misses > 2 {
 		t.Errorf("ten reads opened %d connections", stats.Misses)
+	}
+}
+
+// late is a context whose deadline has passed without its own timer having noticed.
+type late struct{ context.Context }
+
+func (late) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
+
+// A connection may notice before the context that the deadline has passed: its error is that of the
+// context.
+func TestTheDeadlineOfAReadIsThatOfItsContext(t *testing.T) {
+	t.Parallel()
+	r := &Reader{}
+	if err := r.wrap(late{t.Context()}, ID{}, os.ErrDeadlineExceeded); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("after the deadline: %v", err)
+	}
+	gap := &GapError{Expected: 1, Got: 3}
+	if err := r.wrap(late{t.Context()}, ID{}, gap); !errors.Is(err, gap) {
+		t.Errorf("a gap: %v", err)
+	}
+	if err := r.wrap(t.Context(), ID{}, os.ErrDeadlineExceeded); errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("without a deadline: %v", err)
 	}
 }
