@@ -42,11 +42,14 @@ local alive, oldest = prefix .. 'health:alive', int(clock - ttl)
 local living = redis.call('ZCOUNT', alive, oldest, '+inf')
 for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', alive, '+inf', oldest, 'LIMIT', 0, most)) do
   if bytes >= room then break end
-  local i = redis.call('HMGET', prefix .. 'instance:' .. id, 'roles', 'status', 'lastSeen', 'lastHeartbeat', 'registeredAt', 'metadata')
+  local i = redis.call('HMGET', prefix .. 'instance:' .. id, 'roles', 'status', 'lastSeen', 'lastHeartbeat', 'registeredAt', 'metadata',
+    'ttl', 'maxTasks')
   if i[1] then
     local instance = '{"id":' .. quote(id) .. ',"roles":' .. i[1] .. ',"status":"' .. i[2] .. '","lastSeen":' .. i[3]
       .. ',"lastHeartbeat":"' .. i[4] .. '","registeredAt":"' .. i[5] .. '","metadata":' .. raw(i[6])
-      .. ',"isLeader":' .. tostring(id == leads) .. '}'
+      .. ',"isLeader":' .. tostring(id == leads) .. ',"ttlMs":' .. (i[7] or int(ttl)) .. ',"maxTasks":' .. (i[8] or 0)
+      .. ',"inProgress":' .. redis.call('ZCARD', prefix .. 'queue:active:' .. id)
+      .. ',"assigned":' .. redis.call('ZCARD', prefix .. 'queue:instance:' .. id) .. '}'
     instances[#instances + 1] = instance
     bytes = bytes + #instance
   else

@@ -89,6 +89,10 @@ type InstanceState struct {
 	RegisteredAt  string   `json:"registeredAt"`
 	Metadata      Object   `json:"metadata"`
 	IsLeader      bool     `json:"isLeader"`
+	TTL           int64    `json:"ttlMs" jsonschema:"ms after its last sign of life until it counts as dead"`
+	MaxTasks      int64    `json:"maxTasks" jsonschema:"tasks that may be assigned to it at once, with those in progress"`
+	InProgress    int64    `json:"inProgress" jsonschema:"tasks that it works on"`
+	Assigned      int64    `json:"assigned" jsonschema:"tasks that are assigned to it and that it has not claimed yet"`
 }
 
 // RecentEvent is an event's envelope.

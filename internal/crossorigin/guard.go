@@ -13,6 +13,7 @@ import (
 
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/httpapi"
+	"github.com/claudebench/claudebench/internal/ui"
 )
 
 // Guard protects all paths of next from web pages of other sites. It must be the outermost handler.
@@ -20,7 +21,8 @@ import (
 // own name resolve to this server, so neither a firewall nor a loopback address keeps it out. But
 // it cannot choose the Host, Origin and Sec-Fetch-Site headers. A request is rejected with status
 // 403 unless its Host is a name of this server, its Origin, if present, is that same host, and its
-// Sec-Fetch-Site, if present, does not name another site.
+// Sec-Fetch-Site, if present, does not name another site. A link on another site may open a page
+// of the dashboard in a tab (ui.Page), and nothing else.
 //
 // listen is the address that the server is bound to, as the listener returns it ("127.0.0.1:3000",
 // "[::]:3000"). It determines the accepted hosts:
@@ -111,12 +113,21 @@ func (g *guard) foreign(r *http.Request) string {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":
 	default:
-		return "a page of another site must not call this server (Sec-Fetch-Site)"
+		if !followsLink(r) {
+			return "a page of another site must not call this server (Sec-Fetch-Site)"
+		}
 	}
 	if origins, ok := r.Header["Origin"]; ok && (len(origins) != 1 || !g.sameOrigin(origins[0], host, scheme)) {
 		return fmt.Sprintf("Origin %.100q is not this server's own", strings.Join(origins, ", "))
 	}
 	return ""
+}
+
+// followsLink reports whether the browser opens a page of the dashboard in a tab, as it does for a
+// link on another site. Such a page can neither read the tab nor frame it.
+func followsLink(r *http.Request) bool {
+	return r.Method == http.MethodGet && ui.Page(r.URL.Path) &&
+		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
 }
 
 func (g *guard) serves(name authority, scheme string) bool {

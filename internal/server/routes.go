@@ -22,6 +22,7 @@ import (
 	"github.com/claudebench/claudebench/internal/openrpc"
 	"github.com/claudebench/claudebench/internal/rest"
 	"github.com/claudebench/claudebench/internal/rpc"
+	"github.com/claudebench/claudebench/internal/ui"
 	"github.com/claudebench/claudebench/internal/websocket"
 )
 
@@ -82,11 +83,16 @@ func (s *Server) routes(cfg *config.Config, coordinator *commands.Coordinator, g
 			}})
 		})
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	dashboard, err := ui.NewHandler()
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle(ui.Path, dashboard)
+	mux.HandleFunc("/", ui.Redirect(func(w http.ResponseWriter, r *http.Request) {
 		httpapi.WriteError(w, http.StatusNotFound, &api.Error{
 			Code: api.CodeNotFound, Message: "Not found", Data: "there is no " + r.URL.Path + "; commands go to POST /rpc",
 		})
-	})
+	}))
 	return mux, nil
 }
 

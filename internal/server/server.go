@@ -33,6 +33,7 @@ import (
 	"github.com/claudebench/claudebench/internal/monitor"
 	"github.com/claudebench/claudebench/internal/stream"
 	"github.com/claudebench/claudebench/internal/taskview"
+	"github.com/claudebench/claudebench/internal/ui"
 	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
 )
@@ -213,7 +214,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	if handler, err = s.routes(cfg, coordinator, func(ctx context.Context, view string) (*metrics.Gauges, error) {
 		return metrics.ReadGauges(ctx, s.scripts, cfg.InstanceTTL, view)
 	}); err == nil && s.tokens != nil {
-		handler = s.tokens.Require(handler, "/healthz", "/readyz")
+		handler = s.tokens.Require(handler, open)
 	}
 	if err == nil {
 		handler, err = crossorigin.Guard(handler, listener.Addr().String(), s.hosts(cfg, listener.Addr())...)
@@ -229,6 +230,9 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	s.running.Go(func() { monitor.Run(background, coordinator.Sweep, cfg.MonitorInterval, s.logger) })
 	return handler, listener, nil
 }
+
+// open reports whether a path needs no token.
+func open(path string) bool { return path == "/healthz" || path == "/readyz" || ui.Page(path) }
 
 // rateLimits returns the limits that differ from the documented ones.
 func rateLimits(flag string, r config.RateLimits) (map[string]int, error) {

@@ -510,6 +510,22 @@ export interface SystemGetStateResult {
           [k: string]: unknown;
         };
         isLeader: boolean;
+        /**
+         * ms after its last sign of life until it counts as dead
+         */
+        ttlMs: number;
+        /**
+         * tasks that may be assigned to it at once, with those in progress
+         */
+        maxTasks: number;
+        /**
+         * tasks that it works on
+         */
+        inProgress: number;
+        /**
+         * tasks that are assigned to it and that it has not claimed yet
+         */
+        assigned: number;
       }[];
   /**
    * the newest first; at most 100
