@@ -1,0 +1,140 @@
+// Makes elements. User data becomes text nodes and attribute values, never HTML: the page's policy of
+// Trusted Types lets nothing else through.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * Sets attributes. A function is a listener, named by "on" and the event; true sets an empty attribute;
+ * false, null and undefined remove one.
+ * @param {Element} element
+ * @param {Props} props
+ */
+export function set(element, props) {
+  for (const [name, value] of Object.entries(props)) {
+    if (typeof value === "function") element.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
+    else if (value === false || value === null || value === undefined) element.removeAttribute(name);
+    else {
+      const text = value === true ? "" : String(value);
+      if (element.getAttribute(name) !== text) element.setAttribute(name, text);
+    }
+  }
+}
+
+/**
+ * @template {keyof HTMLElementTagNameMap} T
+ * @param {T} tag
+ * @param {Props | null} [props]
+ * @param {...Child} children
+ * @returns {HTMLElementTagNameMap[T]}
+ */
+export function h(tag, props, ...children) {
+  const element = document.createElement(tag);
+  if (props) set(element, props);
+  element.append(...nodes(children));
+  return element;
+}
+
+/**
+ * @param {string} tag
+ * @param {Props} props
+ * @param {...Child} children
+ * @returns {SVGElement}
+ */
+export function svg(tag, props, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  set(element, props);
+  element.append(...nodes(children));
+  return /** @type {SVGElement} */ (element);
+}
+
+/** @param {Child[]} children @returns {(Node | string)[]} */
+function nodes(children) {
+  /** @type {(Node | string)[]} */
+  const list = [];
+  for (const child of children.flat()) {
+    if (child !== null && child !== undefined && child !== false) list.push(typeof child === "number" ? String(child) : child);
+  }
+  return list;
+}
+
+/** Replaces the children of an element. @param {Element} parent @param {...Child} children */
+export function fill(parent, ...children) {
+  parent.replaceChildren(...nodes(children));
+}
+
+/** Sets an element's text if it differs. @param {Node} element @param {string | number} value */
+export function text(element, value) {
+  const wanted = String(value);
+  if (element.textContent !== wanted) element.textContent = wanted;
+}
+
+/**
+ * Makes the children of parent those of the list, in order. An element whose key was there before is kept
+ * and updated, so that the focus, the selection and the place of scrolling stay.
+ * @template T
+ * @template {HTMLElement} E
+ * @param {HTMLElement} parent
+ * @param {T[]} list
+ * @param {(item: T) => string} key
+ * @param {(item: T) => E} make
+ * @param {(element: E, item: T) => void} [update]
+ */
+export function keyed(parent, list, key, make, update) {
+  /** @type {Map<string, E>} */
+  const before = new Map();
+  for (const child of /** @type {Iterable<E>} */ (/** @type {unknown} */ (parent.children))) before.set(child.dataset.key ?? "", child);
+  /** @type {Element | null} */
+  let next = parent.firstElementChild;
+  for (const item of list) {
+    const k = key(item);
+    let element = before.get(k);
+    before.delete(k);
+    if (!element) {
+      element = make(item);
+      element.dataset.key = k;
+    }
+    update?.(element, item);
+    if (element === next) next = next.nextElementSibling;
+    else parent.insertBefore(element, next);
+  }
+  for (const element of before.values()) element.remove();
+}
+
+/** A link inside the dashboard. @param {string} href @param {...Child} children */
+export function link(href, ...children) {
+  return h("a", { href }, ...children);
+}
+
+/** Whether the event is one of typing, which keys of the page must not take. @param {Event} event */
+export function typing(event) {
+  const t = event.target;
+  return t instanceof Element && t.closest("input, textarea, select, dialog, [contenteditable]") !== null;
+}
+
+/** @param {string} label @param {() => unknown} act @param {string} [style] */
+export const button = (label, act, style) => h("button", { type: "button", class: style, onclick: act }, label);
+
+/** A part of a page with a heading. @param {Child} title @param {...Child} children */
+export const card = (title, ...children) => h("section", { class: "card" }, h("h2", null, title), ...children);
+
+/** Replaces what is below the heading of a card. @param {Element} place @param {...Child} children */
+export const put = (place, ...children) => fill(place, place.firstElementChild, ...children);
+
+/** Names and values. @param {...[string, Child]} rows */
+export const pairs = (...rows) => h("dl", { class: "pairs" }, rows.flatMap(([name, value]) => [h("dt", null, name), h("dd", null, ...[value].flat())]));
+
+/** @param {string} caption @param {string[]} heads @param {Child[][]} rows */
+export const table = (caption, heads, rows) => h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, h("table", null, h("thead", null, h("tr", null, heads.map((name) => h("th", { scope: "col" }, name)))),
+  h("tbody", null, rows.map((cells) => h("tr", null, cells.map((cell) => h("td", null, ...[cell].flat())))))));
+
+/** @param {string} id @param {string} [more] */
+export const taskLink = (id, more = "") => link(`/ui/tasks/${encodeURIComponent(id)}`, id + more);
+
+/** @param {string} id */
+export const instanceLink = (id) => link(`/ui/fleet/${encodeURIComponent(id)}`, id);
+
+/** @param {number} seq @param {string} [name] */
+export const eventLink = (seq, name = String(seq)) => link(`/ui/events?seq=${seq}`, name);
+
+/** A status with its colour. @param {string} status @param {string} name */
+export const badge = (status, name) => h("span", { class: "badge", "data-status": status }, name);
