@@ -57,7 +57,7 @@ type Child = Leaf | Leaf[];
 interface Field {
   name: string;
   label: string;
-  kind?: "text" | "area" | "number" | "select";
+  kind?: "area" | "number" | "select";
   value?: string;
   hint?: string;
   required?: boolean;

@@ -15,8 +15,8 @@ import { tasks } from "./pages/tasks.js";
 
 /** @type {[string, string, Page][]} */
 const sections = [
-  ["", "Overview", overview], ["tasks", "Tasks", tasks], ["fleet", "Fleet", fleet],
-  ["events", "Events", events], ["audit", "Audit", audit], ["system", "System", system],
+	["", "Overview", overview], ["tasks", "Tasks", tasks], ["fleet", "Fleet", fleet],
+	["events", "Events", events], ["audit", "Audit", audit], ["system", "System", system],
 ];
 /** @type {Record<string, [string, Page]>} pages about one thing */
 const single = { tasks: ["task", task], fleet: ["instance", instance] };
@@ -26,44 +26,44 @@ let leave = new AbortController();
 
 /** Goes to an address inside the dashboard. @param {string} href @param {boolean} [replace] */
 export function go(href, replace = false) {
-  if (replace) history.replaceState(null, "", href);
-  else history.pushState(null, "", href);
-  show();
-  if (!replace) {
-    window.scrollTo(0, 0);
-    main.focus({ preventScroll: true });
-  }
+	if (replace) history.replaceState(null, "", href);
+	else history.pushState(null, "", href);
+	show();
+	if (!replace) {
+		window.scrollTo(0, 0);
+		main.focus({ preventScroll: true });
+	}
 }
 
 function show() {
-  leave.abort();
-  leave = new AbortController();
-  delete main.dataset.ready;
-  if (!session.info) {
-    main.dataset.page = "signin";
-    return;
-  }
-  const [section = "", ...rest] = location.pathname.slice("/ui/".length).split("/");
-  const found = sections.find(([path]) => path === section);
-  const id = decodeURIComponent(rest.join("/"));
-  const title = found ? (id || found[1]) : "Not found";
-  document.title = `${title} · ClaudeBench`;
-  for (const a of nav.querySelectorAll("a")) {
-    if (a.getAttribute("href") === `/ui/${section}`) a.setAttribute("aria-current", "page");
-    else a.removeAttribute("aria-current");
-  }
-  const root = h("div", { class: "page" });
-  fill(main, root);
-  const ready = () => { main.dataset.ready = ""; };
-  const one = id ? single[section] : undefined;
-  if (!found || (id && !one)) {
-    main.dataset.page = "notfound";
-    fill(root, h("h1", null, "There is no such page"), h("p", null, h("a", { href: "/ui/" }, "Go to the overview")));
-    ready();
-    return;
-  }
-  main.dataset.page = one ? one[0] : section || "overview";
-  (one ? one[1] : found[2])({ root, id, query: new URLSearchParams(location.search), signal: leave.signal, ready });
+	leave.abort();
+	leave = new AbortController();
+	delete main.dataset.ready;
+	if (!session.info) {
+		main.dataset.page = "signin";
+		return;
+	}
+	const [section = "", ...rest] = location.pathname.slice("/ui/".length).split("/");
+	const found = sections.find(([path]) => path === section);
+	const id = decodeURIComponent(rest.join("/"));
+	const title = found ? (id || found[1]) : "Not found";
+	document.title = `${title} · ClaudeBench`;
+	for (const a of nav.querySelectorAll("a")) {
+		if (a.getAttribute("href") === `/ui/${section}`) a.setAttribute("aria-current", "page");
+		else a.removeAttribute("aria-current");
+	}
+	const root = h("div", { class: "page" });
+	fill(main, root);
+	const ready = () => { main.dataset.ready = ""; };
+	const one = id ? single[section] : undefined;
+	if (!found || (id && !one)) {
+		main.dataset.page = "notfound";
+		fill(root, h("h1", null, "There is no such page"), h("p", null, h("a", { href: "/ui/" }, "Go to the overview")));
+		ready();
+		return;
+	}
+	main.dataset.page = one ? one[0] : section || "overview";
+	(one ? one[1] : found[2])({ root, id, query: new URLSearchParams(location.search), signal: leave.signal, ready });
 }
 
 const nav = h("nav", { "aria-label": "Pages" }, sections.map(([path, name]) => h("a", { href: `/ui/${path}` }, name)));
@@ -74,115 +74,120 @@ const banner = h("p", { class: "banner", role: "alert", hidden: true });
 
 /** @type {Record<LiveState, [string, string]>} */
 const states = {
-  connecting: ["Connecting", ""],
-  live: ["Live", ""],
-  paused: ["Paused", ""],
-  behind: ["Behind", "What you see is behind the log. It catches up by itself."],
-  offline: ["Offline", "The coordinator does not answer. What you see may be old; it becomes current as soon as the coordinator is back."],
+	connecting: ["Connecting", ""],
+	live: ["Live", ""],
+	paused: ["Paused", ""],
+	behind: ["Behind", "What you see is behind the log. It catches up by itself."],
+	offline: ["Offline", "The coordinator does not answer. What you see may be old; it becomes current as soon as the coordinator is back."],
 };
 
 function showState() {
-  const [name, explained] = states[live.state];
-  text(status, name);
-  status.dataset.state = live.state;
-  text(banner, explained);
-  banner.hidden = explained === "";
-  text(pauseButton, live.paused ? "Resume" : "Pause");
+	const [name, explained] = states[live.state];
+	text(status, name);
+	status.dataset.state = live.state;
+	text(banner, explained);
+	banner.hidden = explained === "";
+	text(pauseButton, live.paused ? "Resume" : "Pause");
 }
 live.addEventListener("state", showState);
 
 function theme() {
-  const dark = document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-  return h("button", {
-    type: "button", class: "icon theme", "aria-label": dark === "dark" ? "Use the light theme" : "Use the dark theme",
-    onclick: (/** @type {Event} */ event) => {
-      const chosen = dark === "dark" ? "light" : "dark";
-      document.documentElement.dataset.theme = chosen;
-      localStorage.setItem("theme", chosen);
-      const button = theme();
-      /** @type {Element} */ (event.currentTarget).replaceWith(button);
-      button.focus();
-    },
-  }, dark === "dark" ? "☀" : "☾");
+	const dark = document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+	return h("button", {
+		type: "button", class: "icon theme", "aria-label": dark === "dark" ? "Use the light theme" : "Use the dark theme",
+		onclick: (/** @type {Event} */ event) => {
+			const chosen = dark === "dark" ? "light" : "dark";
+			document.documentElement.dataset.theme = chosen;
+			localStorage.setItem("theme", chosen);
+			const button = theme();
+			/** @type {Element} */ (event.currentTarget).replaceWith(button);
+			button.focus();
+		},
+	}, dark === "dark" ? "☀" : "☾");
 }
 
 function showWho() {
-  const info = session.info;
-  fill(who, info?.authentication && h("span", { class: "caller" }, info.caller.name ?? "", h("small", null, info.caller.roles.join(", "))),
-    info?.authentication && h("button", { type: "button", onclick: () => { setToken(""); live.stop(); signIn(); } }, "Sign out"));
+	const info = session.info;
+	fill(who, info?.authentication && h("span", { class: "caller" }, info.caller.name ?? "", h("small", null, info.caller.roles.join(", "))),
+		info?.authentication && h("button", { type: "button", onclick: () => { setToken(""); live.stop(); signIn(); } }, "Sign out"));
 }
 
 /** Asks for a token. @param {string} [why] */
 function signIn(why = "") {
-  leave.abort();
-  session.info = null;
-  showWho();
-  main.dataset.page = "signin";
-  document.title = "Sign in · ClaudeBench";
-  const message = h("p", { class: "message", role: "alert" }, why);
-  const input = h("input", { id: "token", type: "password", autocomplete: "off", required: true, spellcheck: "false" });
-  const form = h("form", { class: "signin" }, h("h1", null, "Sign in"),
-    h("p", null, "This coordinator asks for a token. The operator of the fleet makes one with ", h("code", null, "claudebench token new"), "."),
-    h("label", { for: "token" }, "Token"), input, message, h("button", { type: "submit", class: "primary" }, "Sign in"),
-    h("p", null, h("small", null, "The token stays in this tab, and is forgotten when you close it.")));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const given = input.value.trim();
-    if (!/^[\x21-\x7e]+$/.test(given)) {
-      fill(message, "A token has only letters, digits and signs, without spaces.");
-      return;
-    }
-    setToken(given);
-    void begin();
-  });
-  fill(main, form);
-  main.dataset.ready = "";
-  input.focus();
+	leave.abort();
+	session.info = null;
+	showWho();
+	main.dataset.page = "signin";
+	document.title = "Sign in · ClaudeBench";
+	const message = h("p", { class: "message", role: "alert" }, why);
+	const input = h("input", { id: "token", type: "password", autocomplete: "off", required: true, spellcheck: "false" });
+	const form = h("form", { class: "signin" }, h("h1", null, "Sign in"),
+		h("p", null, "This coordinator asks for a token. The operator of the fleet makes one with ", h("code", null, "claudebench token new"), "."),
+		h("label", { for: "token" }, "Token"), input, message, h("button", { type: "submit", class: "primary" }, "Sign in"),
+		h("p", null, h("small", null, "The token stays in this tab, and is forgotten when you close it.")));
+	form.addEventListener("submit", (event) => {
+		event.preventDefault();
+		const given = input.value.trim();
+		if (!/^[\x21-\x7e]+$/.test(given)) {
+			fill(message, "A token has only letters, digits and signs, without spaces.");
+			return;
+		}
+		setToken(given);
+		void begin();
+	});
+	fill(main, form);
+	main.dataset.ready = "";
+	input.focus();
 }
 
 /** Finds out who the caller is, and shows the page. */
 async function begin() {
-  if (!main.firstElementChild) fill(main, loading("Connecting to the coordinator…"));
-  try {
-    await identify();
-  } catch (error) {
-    if (!(error instanceof CallError)) throw error;
-    if (error.code === -32002) return; // the sign-in is shown
-    fill(main, failure(error, "the dashboard"));
-    setTimeout(() => void begin(), 2000);
-    return;
-  }
-  showWho();
-  show();
-  live.start();
+	if (!main.firstElementChild) fill(main, loading("Connecting to the coordinator…"));
+	try {
+		await identify();
+	} catch (error) {
+		if (!(error instanceof CallError)) throw error;
+		if (error.code === -32002) return; // the sign-in is shown
+		fill(main, failure(error, "the dashboard"));
+		setTimeout(() => void begin(), 2000);
+		return;
+	}
+	showWho();
+	show();
+	live.start();
 }
 
 connection.addEventListener("signin", () => {
-  if (main.dataset.page === "signin" && !token()) return;
-  const had = token() !== "";
-  setToken("");
-  live.stop();
-  signIn(had ? "The token is not valid, or no longer." : "");
+	if (main.dataset.page === "signin" && !token()) return;
+	const had = token() !== "";
+	setToken("");
+	live.stop();
+	signIn(had ? "The token is not valid, or no longer." : "");
 });
 
 document.addEventListener("click", (event) => {
-  if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-  const a = event.target instanceof Element ? event.target.closest("a") : null;
-  const href = a?.getAttribute("href");
-  if (!a || a.target || a.hasAttribute("download") || !href?.startsWith("/ui/")) return;
-  event.preventDefault();
-  go(href);
+	if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+	const a = event.target instanceof Element ? event.target.closest("a") : null;
+	const href = a?.getAttribute("href");
+	if (!a || a.target || a.hasAttribute("download") || !href?.startsWith("/ui/")) return;
+	event.preventDefault();
+	go(href);
 });
 document.addEventListener("keydown", (event) => {
-  if (typing(event) || event.metaKey || event.ctrlKey || event.altKey) return;
-  const n = Number(event.key);
-  const section = sections[n - 1];
-  if (section) go(`/ui/${section[0]}`);
+	if (typing(event) || event.metaKey || event.ctrlKey || event.altKey) return;
+	const n = Number(event.key);
+	const section = sections[n - 1], search = /** @type {HTMLInputElement | null} */ (main.querySelector("form input"));
+	if (section) go(`/ui/${section[0]}`);
+	else if (event.key === "p") live.setPaused(!live.paused);
+	else if (event.key === "/" && search) {
+		event.preventDefault();
+		search.focus();
+	}
 });
 addEventListener("popstate", show);
 
 fill(/** @type {HTMLElement} */ (document.getElementById("head")),
-  h("a", { class: "brand", href: "/ui/" }, "ClaudeBench"), nav, h("div", { class: "tools" }, status, pauseButton, theme(), who));
+	h("a", { class: "brand", href: "/ui/" }, "ClaudeBench"), nav, h("div", { class: "tools" }, status, pauseButton, theme(), who));
 document.getElementById("main")?.before(banner);
 showState();
 void begin();

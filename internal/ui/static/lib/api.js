@@ -4,20 +4,19 @@ import { parse, write } from "./json.js";
 
 /** An error that a method returned, or "offline" if there was no response. */
 export class CallError extends Error {
-  /** @param {string} message @param {number} code @param {any} [data] */
-  constructor(message, code, data) {
-    super(message);
-    this.code = code;
-    this.data = data;
-  }
-  /** Why, for people. */
-  get reason() {
-    if (this.code === OFFLINE) return "The coordinator does not answer.";
-    if (this.code === -32000) return `Too many calls. Try again in ${Math.ceil((this.data?.retryAfterMs ?? 1000) / 1000)} s.`;
-    if (typeof this.data === "string") return `${this.message}: ${this.data}`;
-    const reason = this.data?.reason;
-    return reason ? `${this.message}: ${reasons[reason] ?? reason}` : this.message;
-  }
+	constructor(message, code, data) {
+		super(message);
+		this.code = code;
+		this.data = data;
+	}
+	/** Why, for people. */
+	get reason() {
+		if (this.code === OFFLINE) return "The coordinator does not answer.";
+		if (this.code === -32000) return `Too many calls. Try again in ${Math.ceil((this.data?.retryAfterMs ?? 1000) / 1000)} s.`;
+		if (typeof this.data === "string") return `${this.message}: ${this.data}`;
+		const reason = this.data?.reason;
+		return reason ? `${this.message}: ${reasons[reason] ?? reason}` : this.message;
+	}
 }
 
 export const OFFLINE = 0;
@@ -26,13 +25,13 @@ export const NOT_FOUND = -32004;
 
 /** @type {Record<string, string>} */
 const reasons = {
-  ALREADY_FINISHED: "the task is finished.",
-  NOT_ASSIGNED: "the task has no owner. Only a task with an owner can be finished.",
-  NOT_OWNER: "the task has another owner now.",
-  STALE_ATTEMPT: "the task has been claimed again since.",
-  ALREADY_ASSIGNED: "the task has an owner. Release it first.",
-  ROLES_MISSING: "the instance lacks a role that the task requires.",
-  FLUSH_IN_PROGRESS: "a flush is running.",
+	ALREADY_FINISHED: "the task is finished.",
+	NOT_ASSIGNED: "the task has no owner. Only a task with an owner can be finished.",
+	NOT_OWNER: "the task has another owner now.",
+	STALE_ATTEMPT: "the task has been claimed again since.",
+	ALREADY_ASSIGNED: "the task has an owner. Release it first.",
+	ROLES_MISSING: "the instance lacks a role that the task requires.",
+	FLUSH_IN_PROGRESS: "a flush is running.",
 };
 
 
@@ -43,25 +42,25 @@ export const connection = new EventTarget();
 
 /** Who the caller is. */
 export const session = {
-  /** @type {Info | null} */ info: null,
-  /** @type {MethodInfo[]} */ methods: [],
+	/** @type {Info | null} */ info: null,
+	/** @type {MethodInfo[]} */ methods: [],
 };
 
 export function token() {
-  return sessionStorage.getItem(TOKEN) ?? "";
+	return sessionStorage.getItem(TOKEN) ?? "";
 }
 
 /** Keeps the token for this tab only; "" forgets it. @param {string} value */
 export function setToken(value) {
-  if (value) sessionStorage.setItem(TOKEN, value);
-  else sessionStorage.removeItem(TOKEN);
-  session.info = null;
+	if (value) sessionStorage.setItem(TOKEN, value);
+	else sessionStorage.removeItem(TOKEN);
+	session.info = null;
 }
 
 /** The headers of every request. @param {Record<string, string>} [more] @returns {Record<string, string>} */
 export function headers(more = {}) {
-  const secret = token();
-  return secret ? { ...more, Authorization: `Bearer ${secret}` } : more;
+	const secret = token();
+	return secret ? { ...more, Authorization: `Bearer ${secret}` } : more;
 }
 
 /**
@@ -71,20 +70,20 @@ export function headers(more = {}) {
  * @returns {Promise<Response>}
  */
 export async function request(path, init = {}) {
-  /** @type {Response} */
-  let response;
-  try {
-    response = await fetch(path, { ...init, cache: "no-store", headers: headers(/** @type {Record<string, string>} */ (init.headers ?? {})) });
-  } catch (error) {
-    if (!init.signal?.aborted) connection.dispatchEvent(new Event("lost"));
-    throw new CallError(error instanceof Error ? error.message : "no response", OFFLINE);
-  }
-  connection.dispatchEvent(new Event("reached"));
-  if (response.status === 401) {
-    connection.dispatchEvent(new Event("signin"));
-    throw new CallError("A token is required", UNAUTHORIZED);
-  }
-  return response;
+	/** @type {Response} */
+	let response;
+	try {
+		response = await fetch(path, { ...init, cache: "no-store", headers: headers(/** @type {Record<string, string>} */ (init.headers ?? {})) });
+	} catch (error) {
+		if (!init.signal?.aborted) connection.dispatchEvent(new Event("lost"));
+		throw new CallError(error instanceof Error ? error.message : "no response", OFFLINE);
+	}
+	connection.dispatchEvent(new Event("reached"));
+	if (response.status === 401) {
+		connection.dispatchEvent(new Event("signin"));
+		throw new CallError("A token is required", UNAUTHORIZED);
+	}
+	return response;
 }
 
 let lastID = 0;
@@ -97,49 +96,49 @@ let lastID = 0;
  * @returns {Promise<any>}
  */
 export async function call(method, params = {}, signal) {
-  const [answer] = await calls([[method, params]], signal);
-  if (answer instanceof CallError) throw answer;
-  return answer;
+	const [answer] = await calls([[method, params]], signal);
+	if (answer instanceof CallError) throw answer;
+	return answer;
 }
 
 /**
  * Calls methods in one request. Each has its own answer: the result, or a CallError.
- * @param {[string, object][]} list
+ * @param {any[][]} list
  * @param {AbortSignal} [signal]
  * @returns {Promise<any[]>}
  */
 export async function calls(list, signal) {
-  const first = lastID + 1;
-  const body = list.map(([method, params]) => ({ jsonrpc: "2.0", id: ++lastID, method, params }));
-  const response = await request("/rpc", {
-    method: "POST", signal, body: write(body), headers: { "Content-Type": "application/json" },
-  });
-  /** @type {any} */
-  let answers;
-  try {
-    answers = parse(await response.text());
-  } catch {
-    throw new CallError(`the answer is no JSON, with status ${response.status}`, OFFLINE);
-  }
-  if (!Array.isArray(answers)) throw new CallError(answers.error?.message ?? "Internal error", answers.error?.code ?? -32603, answers.error?.data);
-  /** @type {any[]} */
-  const inOrder = [];
-  for (const a of answers) inOrder[a.id - first] = a.error ? new CallError(a.error.message, a.error.code, a.error.data) : a.result;
-  return inOrder;
+	const first = lastID + 1;
+	const body = list.map(([method, params]) => ({ jsonrpc: "2.0", id: ++lastID, method, params }));
+	const response = await request("/rpc", {
+		method: "POST", signal, body: write(body), headers: { "Content-Type": "application/json" },
+	});
+	/** @type {any} */
+	let answers;
+	try {
+		answers = parse(await response.text());
+	} catch {
+		throw new CallError(`the answer is no JSON, with status ${response.status}`, OFFLINE);
+	}
+	if (!Array.isArray(answers)) throw new CallError(answers.error?.message ?? "Internal error", answers.error?.code ?? -32603, answers.error?.data);
+	/** @type {any[]} */
+	const inOrder = [];
+	for (const a of answers) inOrder[a.id - first] = a.error ? new CallError(a.error.message, a.error.code, a.error.data) : a.result;
+	return inOrder;
 }
 
 /** Asks who the caller is and which methods there are. */
 export async function identify() {
-  const [info, discovered] = await calls([["system.info", {}], ["system.discover", {}]]);
-  if (discovered instanceof CallError) throw discovered;
-  session.methods = discovered.methods;
-  session.info = info instanceof CallError ? { version: "", authentication: token() !== "", caller: { roles: [] } } : info;
+	const [info, discovered] = await calls([["system.info", {}], ["system.discover", {}]]);
+	if (discovered instanceof CallError) throw discovered;
+	session.methods = discovered.methods;
+	session.info = info instanceof CallError ? { version: "", authentication: token() !== "", caller: { roles: [] } } : info;
 }
 
 /** Whether there is a method, and the caller has a role for it. @param {string} method */
 export function may(method) {
-  const m = session.methods.find((known) => known.name === method);
-  return m !== undefined && (session.info?.authentication === false || m.metadata.roles.some((r) => session.info?.caller.roles.includes(r)));
+	const m = session.methods.find((known) => known.name === method);
+	return m !== undefined && (session.info?.authentication === false || m.metadata.roles.some((r) => session.info?.caller.roles.includes(r)));
 }
 
 /** Whether the coordinator has the method. @param {string} method */

@@ -10,14 +10,14 @@ const SVG = "http://www.w3.org/2000/svg";
  * @param {Props} props
  */
 export function set(element, props) {
-  for (const [name, value] of Object.entries(props)) {
-    if (typeof value === "function") element.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
-    else if (value === false || value === null || value === undefined) element.removeAttribute(name);
-    else {
-      const text = value === true ? "" : String(value);
-      if (element.getAttribute(name) !== text) element.setAttribute(name, text);
-    }
-  }
+	for (const [name, value] of Object.entries(props)) {
+		if (typeof value === "function") element.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
+		else if (value === false || value === null || value === undefined) element.removeAttribute(name);
+		else {
+			const text = value === true ? "" : String(value);
+			if (element.getAttribute(name) !== text) element.setAttribute(name, text);
+		}
+	}
 }
 
 /**
@@ -28,10 +28,10 @@ export function set(element, props) {
  * @returns {HTMLElementTagNameMap[T]}
  */
 export function h(tag, props, ...children) {
-  const element = document.createElement(tag);
-  if (props) set(element, props);
-  element.append(...nodes(children));
-  return element;
+	const element = document.createElement(tag);
+	if (props) set(element, props);
+	element.append(...nodes(children));
+	return element;
 }
 
 /**
@@ -41,31 +41,38 @@ export function h(tag, props, ...children) {
  * @returns {SVGElement}
  */
 export function svg(tag, props, ...children) {
-  const element = document.createElementNS(SVG, tag);
-  set(element, props);
-  element.append(...nodes(children));
-  return /** @type {SVGElement} */ (element);
+	const element = document.createElementNS(SVG, tag);
+	set(element, props);
+	element.append(...nodes(children));
+	return /** @type {SVGElement} */ (element);
 }
 
 /** @param {Child[]} children @returns {(Node | string)[]} */
 function nodes(children) {
-  /** @type {(Node | string)[]} */
-  const list = [];
-  for (const child of children.flat()) {
-    if (child !== null && child !== undefined && child !== false) list.push(typeof child === "number" ? String(child) : child);
-  }
-  return list;
+	/** @type {(Node | string)[]} */
+	const list = [];
+	for (const child of children.flat()) {
+		if (child !== null && child !== undefined && child !== false) list.push(typeof child === "number" ? String(child) : child);
+	}
+	return list;
 }
 
 /** Replaces the children of an element. @param {Element} parent @param {...Child} children */
 export function fill(parent, ...children) {
-  parent.replaceChildren(...nodes(children));
+	parent.replaceChildren(...nodes(children));
+}
+
+/** The element that a selector finds, which must be there. @param {ParentNode} parent @param {string} selector @returns {HTMLElement} */
+export function find(parent, selector) {
+	const found = parent.querySelector(selector);
+	if (!found) throw new Error(`no ${selector}`);
+	return /** @type {HTMLElement} */ (found);
 }
 
 /** Sets an element's text if it differs. @param {Node} element @param {string | number} value */
 export function text(element, value) {
-  const wanted = String(value);
-  if (element.textContent !== wanted) element.textContent = wanted;
+	const wanted = String(value);
+	if (element.textContent !== wanted) element.textContent = wanted;
 }
 
 /**
@@ -80,35 +87,35 @@ export function text(element, value) {
  * @param {(element: E, item: T) => void} [update]
  */
 export function keyed(parent, list, key, make, update) {
-  /** @type {Map<string, E>} */
-  const before = new Map();
-  for (const child of /** @type {Iterable<E>} */ (/** @type {unknown} */ (parent.children))) before.set(child.dataset.key ?? "", child);
-  /** @type {Element | null} */
-  let next = parent.firstElementChild;
-  for (const item of list) {
-    const k = key(item);
-    let element = before.get(k);
-    before.delete(k);
-    if (!element) {
-      element = make(item);
-      element.dataset.key = k;
-    }
-    update?.(element, item);
-    if (element === next) next = next.nextElementSibling;
-    else parent.insertBefore(element, next);
-  }
-  for (const element of before.values()) element.remove();
+	/** @type {Map<string, E>} */
+	const before = new Map();
+	for (const child of /** @type {any} */ (parent.children)) before.set(child.dataset.key, child);
+	/** @type {Element | null} */
+	let next = parent.firstElementChild;
+	for (const item of list) {
+		const k = key(item);
+		let element = before.get(k);
+		before.delete(k);
+		if (!element) {
+			element = make(item);
+			element.dataset.key = k;
+		}
+		update?.(element, item);
+		if (element === next) next = next.nextElementSibling;
+		else parent.insertBefore(element, next);
+	}
+	for (const element of before.values()) element.remove();
 }
 
 /** A link inside the dashboard. @param {string} href @param {...Child} children */
 export function link(href, ...children) {
-  return h("a", { href }, ...children);
+	return h("a", { href }, ...children);
 }
 
 /** Whether the event is one of typing, which keys of the page must not take. @param {Event} event */
 export function typing(event) {
-  const t = event.target;
-  return t instanceof Element && t.closest("input, textarea, select, dialog, [contenteditable]") !== null;
+	const t = event.target;
+	return t instanceof Element && t.closest("input, textarea, select, dialog, [contenteditable]") !== null;
 }
 
 /** @param {string} label @param {() => unknown} act @param {string} [style] */
@@ -120,12 +127,12 @@ export const card = (title, ...children) => h("section", { class: "card" }, h("h
 /** Replaces what is below the heading of a card. @param {Element} place @param {...Child} children */
 export const put = (place, ...children) => fill(place, place.firstElementChild, ...children);
 
-/** Names and values. @param {...[string, Child]} rows */
-export const pairs = (...rows) => h("dl", { class: "pairs" }, rows.flatMap(([name, value]) => [h("dt", null, name), h("dd", null, ...[value].flat())]));
+/** Names and values. @param {...any[]} rows */
+export const pairs = (...rows) => h("dl", { class: "pairs" }, rows.flatMap(([name, value]) => [h("dt", null, name), h("dd", null, value)]));
 
 /** @param {string} caption @param {string[]} heads @param {Child[][]} rows */
 export const table = (caption, heads, rows) => h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, h("table", null, h("thead", null, h("tr", null, heads.map((name) => h("th", { scope: "col" }, name)))),
-  h("tbody", null, rows.map((cells) => h("tr", null, cells.map((cell) => h("td", null, ...[cell].flat())))))));
+	h("tbody", null, rows.map((cells) => h("tr", null, cells.map((cell) => h("td", null, ...[cell].flat())))))));
 
 /** @param {string} id @param {string} [more] */
 export const taskLink = (id, more = "") => link(`/ui/tasks/${encodeURIComponent(id)}`, id + more);

@@ -16,44 +16,44 @@ export const count = (n, one, many = one + "s") => `${whole.format(n)} ${n === 1
 
 /** A duration. @param {number | undefined | null} ms */
 export function duration(ms) {
-  if (ms === undefined || ms === null || Number.isNaN(ms)) return "–";
-  if (ms < 1) return ms === 0 ? "0 ms" : "< 1 ms";
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  const s = ms / 1000;
-  if (s < 60) return `${s < 10 ? s.toFixed(1) : Math.round(s)} s`;
-  const m = Math.floor(s / 60);
-  if (m < 60) return `${m} min ${Math.floor(s % 60)} s`;
-  const hours = Math.floor(m / 60);
-  return hours < 48 ? `${hours} h ${m % 60} min` : `${Math.floor(hours / 24)} days`;
+	if (ms === undefined || ms === null || Number.isNaN(ms)) return "–";
+	if (ms < 1) return ms === 0 ? "0 ms" : "< 1 ms";
+	if (ms < 1000) return `${Math.round(ms)} ms`;
+	const s = ms / 1000;
+	if (s < 60) return `${s < 10 ? s.toFixed(1) : Math.round(s)} s`;
+	const m = Math.floor(s / 60);
+	if (m < 60) return `${m} min ${Math.floor(s % 60)} s`;
+	const hours = Math.floor(m / 60);
+	return hours < 48 ? `${hours} h ${m % 60} min` : `${Math.floor(hours / 24)} days`;
 }
 
 /** The time of day, with the date if it is not today. @param {number | string} time */
 export function clock(time) {
-  const t = new Date(time);
-  if (Number.isNaN(t.getTime())) return "–";
-  const hms = t.toLocaleTimeString("en-GB");
-  return t.toDateString() === new Date().toDateString() ? hms : `${day.format(t)}, ${hms}`;
+	const t = new Date(time);
+	if (Number.isNaN(t.getTime())) return "–";
+	const hms = t.toLocaleTimeString("en-GB");
+	return t.toDateString() === new Date().toDateString() ? hms : `${day.format(t)}, ${hms}`;
 }
 
 /** The date and the time. @param {number | string} time */
 export function moment(time) {
-  const t = new Date(time);
-  return Number.isNaN(t.getTime()) ? "–" : full.format(t);
+	const t = new Date(time);
+	return Number.isNaN(t.getTime()) ? "–" : full.format(t);
 }
 
 /** How long ago. @param {number | string} time @param {number} [now] */
 export function ago(time, now = Date.now()) {
-  const ms = now - new Date(time).getTime();
-  return ms < 1000 ? "now" : `${duration(ms).replace(/ \d+ s$/, "")} ago`;
+	const ms = now - new Date(time).getTime();
+	return ms < 1000 ? "now" : `${ms < 60000 ? `${Math.floor(ms / 1000)} s` : duration(ms).replace(/ \d+ s$/, "")} ago`;
 }
 
 /** Bytes. @param {number | undefined} n */
 export function bytes(n) {
-  if (n === undefined) return "–";
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let i = 0;
-  for (; n >= 1024 && i < units.length - 1; i++) n /= 1024;
-  return `${n < 10 && i > 0 ? n.toFixed(1) : Math.round(n)} ${units[i]}`;
+	if (n === undefined) return "–";
+	const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+	let i = 0;
+	for (; n >= 1024 && i < units.length - 1; i++) n /= 1024;
+	return `${n < 10 && i > 0 ? n.toFixed(1) : Math.round(n)} ${units[i]}`;
 }
 
 /** @type {Record<string, string>} */

@@ -9,102 +9,101 @@ const HIDDEN = 30000;
 const CATCH_UP = 120000;
 
 class Live extends EventTarget {
-  paused = false;
-  connected = false;
-  lost = false;
-  behindMs = 0;
-  stoppedAt = 0;
-  /** A page follows the log by itself. */
-  suspended = false;
-  /** @type {Stream} */
-  stream;
-  /** @type {Set<{events: (batch: Envelope[]) => void, reload: () => void}>} */
-  listeners = new Set();
+	paused = false;
+	connected = false;
+	lost = false;
+	behindMs = 0;
+	stoppedAt = 0;
+	/** A page follows the log by itself. */
+	suspended = false;
+	/** @type {Stream} */
+	stream;
+	/** @type {Set<{events: (batch: Envelope[]) => void, reload: () => void}>} */
+	listeners = new Set();
 
-  constructor() {
-    super();
-    this.stream = this.newStream();
-    connection.addEventListener("lost", () => this.change({ lost: true }));
-    connection.addEventListener("reached", () => {
-      if (!this.lost) return;
-      this.change({ lost: false });
-      this.dispatchEvent(new Event("back"));
-    });
-    let hidden = 0;
-    document.addEventListener("visibilitychange", () => {
-      clearTimeout(hidden);
-      if (document.hidden) hidden = window.setTimeout(() => this.stop(), HIDDEN);
-      else if (!this.paused) this.start();
-    });
-  }
+	constructor() {
+		super();
+		this.stream = this.newStream();
+		connection.addEventListener("lost", () => this.change({ lost: true }));
+		connection.addEventListener("reached", () => {
+			if (!this.lost) return;
+			this.change({ lost: false });
+			this.dispatchEvent(new Event("back"));
+		});
+		let hidden = 0;
+		document.addEventListener("visibilitychange", () => {
+			clearTimeout(hidden);
+			if (document.hidden) hidden = window.setTimeout(() => this.stop(), HIDDEN);
+			else if (!this.paused) this.start();
+		});
+	}
 
-  newStream() {
-    return new Stream({ types: "instance.*,leader.*,task.*,system.*,batch.*,quorum.*" }, {
-      events: (batch) => { for (const l of this.listeners) l.events(batch); },
-      gap: () => { for (const l of this.listeners) l.reload(); },
-      state: (state) => this.change({ connected: state === "open" }),
-    });
-  }
+	newStream() {
+		return new Stream({ types: "instance.*,leader.*,task.*,system.*,batch.*,quorum.*" }, {
+			events: (batch) => { for (const l of this.listeners) l.events(batch); },
+			gap: () => { for (const l of this.listeners) l.reload(); },
+			state: (state) => this.change({ connected: state === "open" }),
+		});
+	}
 
-  /** @returns {LiveState} */
-  get state() {
-    if (this.paused) return "paused";
-    if (this.lost) return "offline";
-    if (!this.connected) return "connecting";
-    return this.behindMs > 2000 ? "behind" : "live";
-  }
+	/** @returns {LiveState} */
+	get state() {
+		if (this.paused) return "paused";
+		if (this.lost) return "offline";
+		if (!this.connected) return "connecting";
+		return this.behindMs > 2000 ? "behind" : "live";
+	}
 
-  /** @param {{connected?: boolean, lost?: boolean, paused?: boolean, behindMs?: number}} what */
-  change(what) {
-    const before = this.state;
-    Object.assign(this, what);
-    if (this.state !== before) this.dispatchEvent(new Event("state"));
-  }
+	/** @param {{connected?: boolean, lost?: boolean, paused?: boolean, behindMs?: number}} what */
+	change(what) {
+		const before = this.state;
+		Object.assign(this, what);
+		if (this.state !== before) this.dispatchEvent(new Event("state"));
+	}
 
-  /** Begins to follow the log; or again, after a stop, where it was stopped. */
-  start() {
-    if (this.paused || this.suspended || document.hidden) return;
-    const skip = this.stoppedAt > 0 && Date.now() - this.stoppedAt > CATCH_UP;
-    this.stoppedAt = 0;
-    if (skip) {
-      this.stream = this.newStream();
-      for (const l of this.listeners) l.reload();
-    }
-    this.stream.start();
-  }
+	/** Begins to follow the log; or again, after a stop, where it was stopped. */
+	start() {
+		if (this.paused || this.suspended || document.hidden) return;
+		const skip = this.stoppedAt > 0 && Date.now() - this.stoppedAt > CATCH_UP;
+		this.stoppedAt = 0;
+		if (skip) {
+			this.stream = this.newStream();
+			for (const l of this.listeners) l.reload();
+		}
+		this.stream.start();
+	}
 
-  stop() {
-    if (!this.stream.running) return;
-    this.stream.stop();
-    this.stoppedAt = Date.now();
-    this.change({ connected: false });
-  }
+	stop() {
+		if (!this.stream.running) return;
+		this.stream.stop();
+		this.stoppedAt = Date.now();
+		this.change({ connected: false });
+	}
 
-  /** @param {boolean} paused */
-  setPaused(paused) {
-    this.change({ paused });
-    if (paused) this.stop();
-    else {
-      this.start();
-      this.dispatchEvent(new Event("back"));
-    }
-  }
+	setPaused(paused) {
+		this.change({ paused });
+		if (paused) this.stop();
+		else {
+			this.start();
+			this.dispatchEvent(new Event("back"));
+		}
+	}
 
-  /** Says how far what was read is behind the log. @param {number} [ms] */
-  setBehind(ms = 0) {
-    this.change({ behindMs: ms });
-  }
+	/** Says how far what was read is behind the log. @param {number} [ms] */
+	setBehind(ms = 0) {
+		this.change({ behindMs: ms });
+	}
 
-  /**
-   * Passes on events until the signal. reload is called when events are missing: what was read must be
-   * read again.
-   * @param {AbortSignal} signal
-   * @param {{events: (batch: Envelope[]) => void, reload: () => void}} listener
-   */
-  listen(signal, listener) {
-    this.listeners.add(listener);
-    signal.addEventListener("abort", () => this.listeners.delete(listener));
-  }
+	/**
+	 * Passes on events until the signal. reload is called when events are missing: what was read must be
+	 * read again.
+	 * @param {AbortSignal} signal
+	 * @param {{events: (batch: Envelope[]) => void, reload: () => void}} listener
+	 */
+	listen(signal, listener) {
+		this.listeners.add(listener);
+		signal.addEventListener("abort", () => this.listeners.delete(listener));
+	}
 }
 
 export const live = new Live();
@@ -120,42 +119,42 @@ export const live = new Live();
  * @returns {() => void}
  */
 export function poll(ms, signal, read, failed) {
-  let wake = () => {};
-  let asked = false;
-  const soon = () => {
-    asked = true;
-    wake();
-  };
-  const wait = async (/** @type {number} */ time) => {
-    const woken = new AbortController();
-    wake = () => woken.abort();
-    if (asked) wake();
-    await pause(time, AbortSignal.any([signal, woken.signal]));
-  };
-  const run = async () => {
-    for (let first = true; !signal.aborted; first = false) {
-      if (!first && (live.paused || document.hidden)) {
-        await wait(ms);
-        if (!asked) continue;
-      }
-      asked = false;
-      let next = ms;
-      try {
-        await read();
-      } catch (error) {
-        if (signal.aborted) return;
-        const known = error instanceof CallError ? error : new CallError(String(error), -32603);
-        if (!(error instanceof CallError)) console.error(error);
-        next = known.code === OFFLINE ? Math.min(ms, 2000) : Math.max(ms, known.data?.retryAfterMs ?? 0);
-        failed?.(known);
-      }
-      if (!signal.aborted) await wait(next);
-    }
-  };
-  live.addEventListener("back", soon, { signal });
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && !live.paused) soon(); }, { signal });
-  if (session.info) void run();
-  return soon;
+	let wake = () => {};
+	let asked = false;
+	const soon = () => {
+		asked = true;
+		wake();
+	};
+	const wait = async (/** @type {number} */ time) => {
+		const woken = new AbortController();
+		wake = () => woken.abort();
+		if (asked) wake();
+		await pause(time, AbortSignal.any([signal, woken.signal]));
+	};
+	const run = async () => {
+		for (let first = true; !signal.aborted; first = false) {
+			if (!first && (live.paused || document.hidden)) {
+				await wait(ms);
+				if (!asked) continue;
+			}
+			asked = false;
+			let next = ms;
+			try {
+				await read();
+			} catch (error) {
+				if (signal.aborted) return;
+				const known = error instanceof CallError ? error : new CallError(String(error), -32603);
+				if (!(error instanceof CallError)) console.error(error);
+				next = known.code === OFFLINE ? Math.min(ms, 2000) : Math.max(ms, known.data?.retryAfterMs ?? 0);
+				failed?.(known);
+			}
+			if (!signal.aborted) await wait(next);
+		}
+	};
+	live.addEventListener("back", soon, { signal });
+	document.addEventListener("visibilitychange", () => { if (!document.hidden && !live.paused) soon(); }, { signal });
+	if (session.info) void run();
+	return soon;
 }
 
 /**
@@ -166,23 +165,23 @@ export function poll(ms, signal, read, failed) {
  * @param {() => Promise<void>} read
  */
 export function throttled(ms, signal, read) {
-  let wanted = false, running = false;
-  return async () => {
-    wanted = true;
-    if (running) return;
-    running = true;
-    while (wanted && !signal.aborted && !live.paused) {
-      wanted = false;
-      const began = performance.now();
-      await read();
-      await pause(Math.max(ms, 5 * (performance.now() - began)), signal);
-    }
-    running = false;
-  };
+	let wanted = false, running = false;
+	return async () => {
+		wanted = true;
+		if (running) return;
+		running = true;
+		while (wanted && !signal.aborted && !live.paused) {
+			wanted = false;
+			const began = performance.now();
+			await read();
+			await pause(Math.max(ms, 5 * (performance.now() - began)), signal);
+		}
+		running = false;
+	};
 }
 
 /** Calls fn each second with the time, until the signal. @param {AbortSignal} signal @param {(now: number) => void} fn */
 export function eachSecond(signal, fn) {
-  const timer = setInterval(() => { if (!document.hidden) fn(Date.now()); }, 1000);
-  signal.addEventListener("abort", () => clearInterval(timer));
+	const timer = setInterval(() => { if (!document.hidden) fn(Date.now()); }, 1000);
+	signal.addEventListener("abort", () => clearInterval(timer));
 }

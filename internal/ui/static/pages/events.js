@@ -1,14 +1,14 @@
 // The log, live: filters in the address, a pause without a loss, one event by its sequence number, export.
 
 import { CallError, call, known } from "../lib/api.js";
-import { button, eventLink, fill, h, keyed, link, text, typing } from "../lib/dom.js";
+import { button, eventLink, fill, find, h, keyed, link, text } from "../lib/dom.js";
 import { count, number } from "../lib/format.js";
 import { live } from "../lib/live.js";
 import { Stream } from "../lib/stream.js";
 import { ask } from "../parts/dialog.js";
 import { details, line } from "../parts/event-line.js";
+import { filters } from "../parts/filters.js";
 import { failure, loading, notice, toast } from "../parts/notice.js";
-import { go } from "../app.js";
 
 /** How many events the page keeps, and how many of them are drawn. */
 const KEPT = 2000, DRAWN = 200;
@@ -19,208 +19,179 @@ const SILENT = 16000;
 
 /** @type {Record<string, string>} */
 const reasons = {
-  flushed: "were deleted by a flush", trimmed: "were removed from the beginning of the log", missing: "are missing from the log. Run verify",
-  rolled_back: "were lost by Redis; others have their numbers now", malformed: "cannot be read",
+	flushed: "were deleted by a flush", trimmed: "were removed from the beginning of the log", missing: "are missing from the log. Run verify",
+	rolled_back: "were lost by Redis; others have their numbers now", malformed: "cannot be read",
 };
 
 /** @param {Place} place */
 export function events({ root, query, signal, ready }) {
-  const seq = query.get("seq");
-  if (seq) {
-    one(root, seq, signal, ready);
-    return;
-  }
-  /** @type {Record<string, string>} */
-  const filter = {};
-  for (const name of ["types", "task", "instance"]) {
-    const value = query.get(name);
-    if (value) filter[name] = value;
-  }
-  const state = h("span", { role: "status" });
-  const list = h("ol", { class: "lines log" });
-  const more = h("p", { class: "more" });
-  /** @param {string} name @param {string} label @param {string} [hint] */
-  const field = (name, label, hint) => h("label", null, label, h("input", { name, type: "search", value: filter[name] ?? "", placeholder: hint, autocomplete: "off" }));
-  const form = h("form", { class: "filters", role: "search" }, field("types", "Types", "task.*, instance.failed"), field("task", "Task", "t-6"), field("instance", "Instance"),
-    h("button", { type: "submit" }, "Filter"), Object.keys(filter).length > 0 && link("/ui/events", "Clear"));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const next = new URLSearchParams();
-    for (const [name, value] of new FormData(form)) if (String(value).trim()) next.set(name, String(value).trim().replaceAll(" ", ""));
-    const q = next.toString();
-    go(`/ui/events${q ? "?" + q : ""}`);
-  });
-  form.addEventListener("search", () => form.requestSubmit());
-  const pauseButton = button("Pause", () => setPaused(!paused));
-  fill(root, h("div", { class: "title" }, h("h1", null, "Events"), state, pauseButton,
-    button("Export…", () => exportLines(filter, signal))), form, h("div", { class: "content" }, loading("Waiting for events…")), more);
-  const content = /** @type {HTMLElement} */ (root.querySelector(".content"));
+	const seq = query.get("seq");
+	if (seq) {
+		one(root, seq, signal, ready);
+		return;
+	}
+	/** @type {Record<string, string>} */
+	const filter = {};
+	for (const name of ["types", "task", "instance"]) {
+		const value = query.get(name);
+		if (value) filter[name] = name === "types" ? value.replaceAll(" ", "") : value;
+	}
+	const state = h("span", { role: "status" });
+	const list = h("ol", { class: "lines log" });
+	const more = h("p", { class: "more" });
+	const form = filters("/ui/events", query, [["types", "Types", "task.*, instance.failed"], ["task", "Task", "t-6"], ["instance", "Instance"]]);
+	fill(root, h("div", { class: "title" }, h("h1", null, "Events"), state, button("Export…", () => exportLines(filter, signal))), form, h("div", { class: "content" }, loading("Waiting for events…")), more);
+	const content = find(root, ".content");
 
-  /** @type {(Envelope | Missing)[]} newest first */
-  let kept = [];
-  let seen = 0, limit = DRAWN, paused = false, recent = false;
+	/** @type {(Envelope | Missing)[]} newest first */
+	let kept = [];
+	let seen = 0, limit = DRAWN, recent = false;
 
-  const draw = () => {
-    if (kept.length === 0) {
-      fill(content, notice("empty", "No events yet.", recent ? "New events appear here as they happen." : ""));
-      return;
-    }
-    keyed(list, kept.slice(0, limit), (e) => ("gap" in e ? e.id : String(e.seq)), make);
-    if (!content.contains(list)) fill(content, list);
-    text(state, seen > 0 ? `${count(seen, "new event")}` : "");
-    fill(more, kept.length > limit && button(`Show ${number(Math.min(DRAWN, kept.length - limit))} older events`, () => { limit += DRAWN; draw(); }),
-      seen > KEPT && h("small", null, `The page keeps the newest ${number(KEPT)}.`));
-  };
-  /** @param {Envelope | Missing} e */
-  const make = (e) => {
-    if ("gap" in e) {
-      return h("li", { class: "line gap", role: "listitem" }, `Events ${number(e.gap.from)} to ${number(e.gap.to)} ${reasons[e.gap.reason] ?? e.gap.reason}.`);
-    }
-    const item = line(e);
-    const id = `e${e.seq}`;
-    const toggle = h("button", { type: "button", class: "icon", "aria-expanded": "false", "aria-controls": id, "aria-label": `Payload of event ${e.seq}`, onclick: () => {
-      const shown = item.querySelector(".details");
-      if (shown) shown.remove();
-      else {
-        const d = details(e);
-        d.id = id;
-        item.append(d);
-      }
-      toggle.setAttribute("aria-expanded", String(!shown));
-    } }, String(e.seq));
-    item.prepend(toggle);
-    return item;
-  };
-  /** @param {(Envelope | Missing)[]} newest newest first */
-  const add = (newest) => {
-    kept = [...newest, ...kept].slice(0, KEPT);
-    draw();
-  };
+	const draw = () => {
+		if (kept.length === 0) {
+			fill(content, notice("empty", "No events yet.", recent ? "New events appear here as they happen." : ""));
+			return;
+		}
+		keyed(list, kept.slice(0, limit), (e) => ("gap" in e ? e.id : String(e.seq)), make);
+		if (!content.contains(list)) fill(content, list);
+		text(state, seen > 0 ? `${count(seen, "new event")}` : "");
+		fill(more, kept.length > limit && button(`Show ${number(Math.min(DRAWN, kept.length - limit))} older events`, () => { limit += DRAWN; draw(); }),
+			seen > KEPT && h("small", null, `The page keeps the newest ${number(KEPT)}.`));
+	};
+	/** @param {Envelope | Missing} e */
+	const make = (e) => {
+		if ("gap" in e) {
+			return h("li", { class: "line gap", role: "listitem" }, `Events ${number(e.gap.from)} to ${number(e.gap.to)} ${reasons[e.gap.reason] ?? e.gap.reason}.`);
+		}
+		const item = line(e);
+		const id = `e${e.seq}`;
+		const toggle = h("button", { type: "button", class: "icon", "aria-expanded": "false", "aria-controls": id, "aria-label": `Payload of event ${e.seq}`, onclick: () => {
+			const shown = item.querySelector(".details");
+			if (shown) shown.remove();
+			else {
+				const d = details(e);
+				d.id = id;
+				item.append(d);
+			}
+			toggle.setAttribute("aria-expanded", String(!shown));
+		} }, String(e.seq));
+		item.prepend(toggle);
+		return item;
+	};
+	/** @param {(Envelope | Missing)[]} newest newest first */
+	const add = (newest) => {
+		kept = [...newest, ...kept].slice(0, KEPT);
+		draw();
+	};
 
-  const stream = new Stream(filter, {
-    events: (batch) => {
-      // The events that were read at the start may come again.
-      const last = kept.find((e) => "seq" in e);
-      const fresh = batch.filter((e) => !last || !("seq" in last) || e.seq > last.seq || e.type === "system.flushed");
-      seen += fresh.length;
-      if (fresh.length > 0) add(fresh.reverse());
-    },
-    gap: (gap) => add([{ gap, id: `gap${gap.from}-${gap.to}-${Date.now()}` }]),
-    state: (now, why) => {
-      live.change({ connected: now === "open" });
-      if (now === "refused") fill(content, notice("error", "The events cannot be followed.", why));
-    },
-  });
+	const stream = new Stream(filter, {
+		events: (batch) => {
+			// The events that were read at the start may come again.
+			const last = kept.find((e) => "seq" in e);
+			const fresh = batch.filter((e) => !last || !("seq" in last) || e.seq > last.seq || e.type === "system.flushed");
+			seen += fresh.length;
+			if (fresh.length > 0) add(fresh.reverse());
+		},
+		gap: (gap) => add([{ gap, id: `gap${gap.from}-${gap.to}-${Date.now()}` }]),
+		state: (now, why) => {
+			live.change({ connected: now === "open" });
+			if (now === "refused") fill(content, notice("error", "The events cannot be followed.", why));
+		},
+	});
 
-  /** @param {boolean} wanted */
-  function setPaused(wanted) {
-    paused = wanted;
-    if (paused) stream.stop();
-    else if (!live.paused) stream.start();
-    text(pauseButton, paused ? "Resume" : "Pause");
-  }
+	// The page's own stream takes the place of the tab's: a browser has few connections.
+	live.stop();
+	live.suspended = true;
+	signal.addEventListener("abort", () => {
+		stream.stop();
+		live.suspended = false;
+		live.start();
+	});
+	live.addEventListener("state", () => {
+		if (live.paused) stream.stop();
+		else stream.start();
+	}, { signal });
 
-  // The page's own stream takes the place of the tab's: a browser has few connections.
-  live.stop();
-  live.suspended = true;
-  signal.addEventListener("abort", () => {
-    stream.stop();
-    live.suspended = false;
-    live.start();
-  });
-  live.addEventListener("state", () => {
-    if (live.paused) stream.stop();
-    else if (!paused) stream.start();
-  }, { signal });
-
-  void (async () => {
-    if (!live.paused) stream.start();
-    try {
-      // What happened just before, so that the page is not empty.
-      if (Object.keys(filter).length === 0) {
-        const before = (await call("system.get_state", { limit: 100 }, signal)).recentEvents ?? [];
-        const have = new Set(kept.map((e) => ("seq" in e ? e.seq : 0)));
-        kept = [...kept, ...before.filter((/** @type {Envelope} */ e) => !have.has(e.seq))];
-      } else if (filter.task && known("task.history") || filter.instance && known("instance.history")) {
-        const page = await call(filter.task ? "task.history" : "instance.history", { id: filter.task ?? filter.instance, limit: 100, order: "desc" }, signal);
-        const have = new Set(kept.map((e) => ("seq" in e ? e.seq : 0)));
-        const patterns = (filter.types ?? "").split(",").filter((p) => p !== "");
-        kept = [...kept, ...page.events.filter((e) => !have.has(e.seq) && (patterns.length === 0 || patterns.some((p) => p.endsWith("*") ? e.type.startsWith(p.slice(0, -1)) : e.type === p)))
-          ];
-      }
-    } catch (error) {
-      if (!(error instanceof CallError)) throw error;
-    }
-    if (signal.aborted) return;
-    recent = true;
-    draw();
-    ready();
-  })();
-
-  document.addEventListener("keydown", (event) => {
-    if (typing(event) || event.metaKey || event.ctrlKey || event.altKey) return;
-    if (event.key === "/") /** @type {HTMLElement | null} */ (form.querySelector("input"))?.focus();
-    else if (event.key === "p") setPaused(!paused);
-    else return;
-    event.preventDefault();
-  }, { signal });
+	void (async () => {
+		if (!live.paused) stream.start();
+		try {
+			// What happened just before, so that the page is not empty.
+			if (Object.keys(filter).length === 0) {
+				const before = (await call("system.get_state", { limit: 100 }, signal)).recentEvents ?? [];
+				const have = new Set(kept.map((e) => ("seq" in e ? e.seq : 0)));
+				kept = [...kept, ...before.filter((/** @type {Envelope} */ e) => !have.has(e.seq))];
+			} else if (filter.task && known("task.history") || filter.instance && known("instance.history")) {
+				const page = await call(filter.task ? "task.history" : "instance.history", { id: filter.task ?? filter.instance, limit: 100, order: "desc" }, signal);
+				const have = new Set(kept.map((e) => ("seq" in e ? e.seq : 0)));
+				const patterns = (filter.types ?? "").split(",").filter((p) => p !== "");
+				kept = [...kept, ...page.events.filter((e) => !have.has(e.seq) && (patterns.length === 0 || patterns.some((p) => p.endsWith("*") ? e.type.startsWith(p.slice(0, -1)) : e.type === p)))
+					];
+			}
+		} catch (error) {
+			if (!(error instanceof CallError)) throw error;
+		}
+		if (signal.aborted) return;
+		recent = true;
+		draw();
+		ready();
+	})();
 }
 
 /** Shows one event. @param {HTMLElement} root @param {string} seq @param {AbortSignal} signal @param {() => void} ready */
 async function one(root, seq, signal, ready) {
-  const place = h("section", { class: "card" }, loading());
-  fill(root, h("p", { class: "crumbs" }, link("/ui/events", "Events")), h("h1", null, `Event ${seq}`), place);
-  try {
-    const e = await call("event.get", { seq: Number(seq) }, signal);
-    const n = Number(seq);
-    fill(place, h("p", { class: "title" }, h("strong", { class: "type" }, e.type)), h("ol", { class: "lines" }, line(e)), details(e));
-    root.append(h("nav", { class: "pages", "aria-label": "Neighbours" }, n > 1 && eventLink(n - 1, "Previous event"), eventLink(n + 1, "Next event")));
-  } catch (error) {
-    if (signal.aborted || !(error instanceof CallError)) return;
-    fill(place, error.code === -32004 ? notice("empty", "The log has no such event.", "It has not happened yet, or it was removed.") : failure(error, "the event"));
-  }
-  ready();
+	const place = h("section", { class: "card" }, loading());
+	fill(root, h("p", { class: "crumbs" }, link("/ui/events", "Events")), h("h1", null, `Event ${seq}`), place);
+	try {
+		const e = await call("event.get", { seq: Number(seq) }, signal);
+		const n = Number(seq);
+		fill(place, h("p", { class: "title" }, h("strong", { class: "type" }, e.type)), h("ol", { class: "lines" }, line(e)), details(e));
+		root.append(h("nav", { class: "pages", "aria-label": "Neighbours" }, n > 1 && eventLink(n - 1, "Previous event"), eventLink(n + 1, "Next event")));
+	} catch (error) {
+		if (signal.aborted || !(error instanceof CallError)) return;
+		fill(place, error.code === -32004 ? notice("empty", "The log has no such event.", "It has not happened yet, or it was removed.") : failure(error, "the event"));
+	}
+	ready();
 }
 
 /** Saves the log, with the filter, as JSON Lines. @param {Record<string, string>} filter @param {AbortSignal} signal */
 async function exportLines(filter, signal) {
-  const state = await call("system.metrics", { detailed: true }, signal).catch(() => undefined);
-  const last = state?.current.lastSeq ?? Infinity;
-  ask({
-    title: "Export events as JSON Lines", action: "Export", text: `One event a line, the oldest first, with the filter of the page, at most ${number(EXPORTED)}.`,
-    fields: [{ name: "since", label: "From", kind: "select", value: "60", options: [["5", "the last 5 minutes"], ["60", "the last hour"], ["1440", "the last day"], ["0", "the beginning of the log"]] }],
-    async run(v) {
-      const minutes = Number(v.since);
-      /** @type {string[]} */
-      const lines = [];
-      const began = Date.now();
-      await new Promise((/** @type {(value?: unknown) => void} */ resolve, reject) => {
-        let quiet = 0;
-        const end = () => {
-          clearTimeout(quiet);
-          stream.stop();
-          resolve();
-        };
-        const wait = (/** @type {number} */ ms) => {
-          clearTimeout(quiet);
-          quiet = window.setTimeout(end, ms);
-        };
-        const stream = new Stream({ ...filter, after: minutes === 0 ? "0" : `${began - minutes * 60000}-0` }, {
-          events: (batch, texts) => {
-            texts.forEach((line, i) => { if (lines.length < EXPORTED && (batch[i]?.seq ?? 0) <= last) lines.push(line + "\n"); });
-            if (lines.length >= EXPORTED || (batch.at(-1)?.seq ?? 0) >= last) end();
-            else wait(SILENT);
-          },
-          state: (now, why) => { if (now === "refused") reject(new Error(why)); },
-        });
-        signal.addEventListener("abort", end);
-        stream.start();
-        wait(SILENT);
-      });
-      const a = h("a", { href: URL.createObjectURL(new Blob(lines, { type: "application/jsonl" })), download: `claudebench-events-${new Date(began).toISOString().slice(0, 19).replaceAll(":", "")}.jsonl` });
-      a.click();
-      setTimeout(() => URL.revokeObjectURL(a.href), 60000);
-      toast(`${count(lines.length, "event")} exported${lines.length >= EXPORTED ? `: the first ${number(EXPORTED)}` : ""}.`);
-    },
-  });
+	const state = await call("system.metrics", { detailed: true }, signal).catch(() => undefined);
+	const last = state?.current.lastSeq ?? Infinity;
+	ask({
+		title: "Export events as JSON Lines", action: "Export", text: `One event a line, the oldest first, with the filter of the page, at most ${number(EXPORTED)}.`,
+		fields: [{ name: "since", label: "From", kind: "select", value: "60", options: [["5", "the last 5 minutes"], ["60", "the last hour"], ["1440", "the last day"], ["0", "the beginning of the log"]] }],
+		async run(v) {
+			const minutes = Number(v.since);
+			/** @type {string[]} */
+			const lines = [];
+			const began = Date.now();
+			await new Promise((/** @type {(value?: unknown) => void} */ resolve, reject) => {
+				let quiet = 0;
+				const end = () => {
+					clearTimeout(quiet);
+					stream.stop();
+					resolve();
+				};
+				const wait = (/** @type {number} */ ms) => {
+					clearTimeout(quiet);
+					quiet = window.setTimeout(end, ms);
+				};
+				const stream = new Stream({ ...filter, after: minutes === 0 ? "0" : `${began - minutes * 60000}-0` }, {
+					events: (batch, texts) => {
+						texts.forEach((line, i) => { if (lines.length < EXPORTED && batch[i].seq <= last) lines.push(line + "\n"); });
+						if (lines.length >= EXPORTED || (batch.at(-1)?.seq ?? 0) >= last) end();
+						else wait(SILENT);
+					},
+					state: (now, why) => { if (now === "refused") reject(new Error(why)); },
+				});
+				signal.addEventListener("abort", end);
+				stream.start();
+				wait(SILENT);
+			});
+			const a = h("a", { href: URL.createObjectURL(new Blob(lines, { type: "application/jsonl" })), download: `claudebench-events-${new Date(began).toISOString().slice(0, 19).replaceAll(":", "")}.jsonl` });
+			a.click();
+			setTimeout(() => URL.revokeObjectURL(a.href), 60000);
+			toast(`${count(lines.length, "event")} exported${lines.length >= EXPORTED ? `: the first ${number(EXPORTED)}` : ""}.`);
+		},
+	});
 }

@@ -1,7 +1,7 @@
 // One instance: its state, its tasks and its history.
 
 import { call, may } from "../lib/api.js";
-import { badge, button, card, put, fill, h, link, pairs, taskLink } from "../lib/dom.js";
+import { badge, button, card, fill, h, link, pairs, put, taskLink } from "../lib/dom.js";
 import { ago, moment, statusName } from "../lib/format.js";
 import { eachSecond, live, poll } from "../lib/live.js";
 import { instancesOf } from "../lib/stream.js";
@@ -12,40 +12,40 @@ import { load, remaining, unregister } from "./fleet.js";
 
 /** @param {Place} place */
 export function instance({ root, id, signal, ready }) {
-  const head = h("div", { class: "title" }, h("h1", null, id)), state = card("State", loading()), tasks = card("Tasks", loading()), history = card("History", loading());
-  fill(root, h("p", { class: "crumbs" }, link("/ui/fleet", "Fleet")), head, state, tasks, history);
-  /** @type {((now: number) => void) | undefined} */
-  let tick;
+	const head = h("div", { class: "title" }, h("h1", null, id)), state = card("State", loading()), tasks = card("Tasks", loading()), history = card("History", loading());
+	fill(root, h("p", { class: "crumbs" }, link("/ui/fleet", "Fleet")), head, state, tasks, history);
+	/** @type {((now: number) => void) | undefined} */
+	let tick;
 
-  const soon = poll(5000, signal, async () => {
-    const answer = await call("system.get_state", {}, signal);
-    const i = (answer.instances ?? []).find((x) => x.id === id);
-    tick = undefined;
-    if (i) {
-      const left = remaining(i);
-      tick = left.show;
-      fill(head, h("h1", null, id), badge(i.status.toLowerCase(), i.status === "BUSY" ? "Busy" : "Idle"), i.isLeader && h("span", null, "★ leader"),
-        may("system.unregister") && button("Unregister…", () => unregister(id, soon), "danger"));
-      put(state, pairs(["Roles", i.roles.join(", ") || "none"], ["Registered", moment(i.registeredAt)], ["Last seen", ago(i.lastSeen)],
-        ["Time left", left.element], ["Load", load(i)]), i.metadata && jsonView(i.metadata, "Metadata"));
-    } else {
-      fill(head, h("h1", null, id));
-      put(state, notice("empty", "Not alive.", answer.totals ? "Or it is not among the 200 instances that were seen last." : "It is not registered, or was silent for too long."));
-    }
-    ready();
-  }, (error) => {
-    put(state, failure(error, "the instance"));
-    ready();
-  });
-  const tasksSoon = poll(10000, signal, async () => {
-    const page = await call("task.list", { assignedTo: id, orderBy: "updatedAt", limit: 20 }, signal);
-    put(tasks, page.tasks.length === 0 ? h("p", null, "It has, and had, no task.") : h("ul", { class: "plain" }, page.tasks.map((t) => h("li", null,
-      taskLink(t.id), " ", badge(t.status, statusName(t.status)), " ", t.text))), page.hasMore && link(`/ui/tasks?owner=${encodeURIComponent(id)}`, `All ${page.totalCount}`));
-  }, (error) => put(tasks, failure(error, "the tasks")));
-  const historySoon = poll(30000, signal, () => showHistory(history, "instance.history", async () => [
-    h("p", null, h("small", null, "The newest first. ", link(`/ui/events?instance=${encodeURIComponent(id)}`, "Follow its events"))), await newest(id, signal)]));
-  eachSecond(signal, (now) => tick?.(now));
-  live.listen(signal, { reload: soon, events: (batch) => {
-    if (batch.some((e) => instancesOf(e).includes(id))) for (const again of [soon, tasksSoon, historySoon]) again();
-  } });
+	const soon = poll(5000, signal, async () => {
+		const answer = await call("system.get_state", {}, signal);
+		const i = (answer.instances ?? []).find((x) => x.id === id);
+		tick = undefined;
+		if (i) {
+			const left = remaining(i);
+			tick = left.show;
+			fill(head, h("h1", null, id), badge(i.status.toLowerCase(), i.status === "BUSY" ? "Busy" : "Idle"), i.isLeader && h("span", null, "★ leader"),
+				may("system.unregister") && button("Unregister…", () => unregister(id, soon), "danger"));
+			put(state, pairs(["Roles", i.roles.join(", ") || "none"], ["Registered", moment(i.registeredAt)], ["Last seen", ago(i.lastSeen)],
+				["Time left", left.element], ["Load", load(i)]), i.metadata && jsonView(i.metadata, "Metadata"));
+		} else {
+			fill(head, h("h1", null, id));
+			put(state, notice("empty", "Not alive.", answer.totals ? "Or it is not among the 200 instances that were seen last." : "It is not registered, or was silent for too long."));
+		}
+		ready();
+	}, (error) => {
+		put(state, failure(error, "the instance"));
+		ready();
+	});
+	const tasksSoon = poll(10000, signal, async () => {
+		const page = await call("task.list", { assignedTo: id, orderBy: "updatedAt", limit: 20 }, signal);
+		put(tasks, page.tasks.length === 0 ? h("p", null, "It has, and had, no task.") : h("ul", { class: "plain" }, page.tasks.map((t) => h("li", null,
+			taskLink(t.id), " ", badge(t.status, statusName(t.status)), " ", t.text))), page.hasMore && link(`/ui/tasks?owner=${encodeURIComponent(id)}`, `All ${page.totalCount}`));
+	}, (error) => put(tasks, failure(error, "the tasks")));
+	const historySoon = poll(30000, signal, () => showHistory(history, "instance.history", async () => [
+		h("p", null, h("small", null, "The newest first. ", link(`/ui/events?instance=${encodeURIComponent(id)}`, "Follow its events"))), await newest(id, signal)]));
+	eachSecond(signal, (now) => tick?.(now));
+	live.listen(signal, { reload: soon, events: (batch) => {
+		if (batch.some((e) => instancesOf(e).includes(id))) for (const again of [soon, tasksSoon, historySoon]) again();
+	} });
 }

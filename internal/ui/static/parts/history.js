@@ -10,23 +10,23 @@ import { failure, notice } from "./notice.js";
  * @param {HTMLElement} place @param {string} method @param {() => Promise<Child[]>} read
  */
 export async function showHistory(place, method, read) {
-  /** @type {Child[]} */
-  let shown;
-  if (!known(method)) shown = [notice("empty", "This coordinator keeps no history.")];
-  else {
-    try {
-      shown = await read();
-    } catch (error) {
-      if (!(error instanceof CallError)) throw error;
-      shown = [error.code === NOT_FOUND ? notice("empty", "No events are known.") : failure(error, "the history")];
-    }
-  }
-  put(place, ...shown);
+	/** @type {Child[]} */
+	let shown;
+	if (!known(method)) shown = [notice("empty", "This coordinator keeps no history.")];
+	else {
+		try {
+			shown = await read();
+		} catch (error) {
+			if (!(error instanceof CallError)) throw error;
+			shown = [error.code === NOT_FOUND ? notice("empty", "No events are known.") : failure(error, "the history")];
+		}
+	}
+	put(place, ...shown);
 }
 
 /** The newest events of an instance. @param {string} id @param {AbortSignal} signal */
 export async function newest(id, signal) {
-  /** @type {Envelope[]} */
-  const list = (await call("instance.history", { id, limit: 100, order: "desc" }, signal)).events;
-  return list.length === 0 ? h("p", null, "No events are known.") : h("ol", { class: "lines" }, list.map(line));
+	/** @type {Envelope[]} */
+	const list = (await call("instance.history", { id, limit: 100, order: "desc" }, signal)).events;
+	return list.length === 0 ? h("p", null, "No events are known.") : h("ol", { class: "lines" }, list.map(line));
 }

@@ -9,8 +9,8 @@ import { h } from "../lib/dom.js";
  * @param {...(Node | string)} more
  */
 export function notice(kind, title, ...more) {
-  return h("div", { class: `notice ${kind}`, role: kind === "error" ? "alert" : null }, h("strong", null, title),
-    more.length > 0 && h("p", null, ...more));
+	return h("div", { class: `notice ${kind}`, role: kind === "error" ? "alert" : null }, h("strong", null, title),
+		more.length > 0 && h("p", null, ...more));
 }
 
 /** @param {string} [what] */
@@ -18,8 +18,8 @@ export const loading = (what = "Loading…") => notice("loading", what);
 
 /** A block for a failed call. @param {CallError} error @param {string} what what could not be read */
 export function failure(error, what) {
-  if (error.code === -32002) return notice("forbidden", `You may not see ${what}.`, error.reason);
-  return notice("error", `${what[0]?.toUpperCase()}${what.slice(1)} cannot be read.`, error.reason);
+	if (error.code === -32002) return notice("forbidden", `You may not see ${what}.`, error.reason);
+	return notice("error", `${what[0]?.toUpperCase()}${what.slice(1)} cannot be read.`, error.reason);
 }
 
 const toasts = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
@@ -27,8 +27,8 @@ document.body.append(toasts);
 
 /** Reports what was done, for some seconds. @param {string} message @param {boolean} [bad] */
 export function toast(message, bad = false) {
-  const element = h("div", { class: bad ? "toast bad" : "toast" }, message,
-    h("button", { class: "icon", type: "button", "aria-label": "Close the message", onclick: () => element.remove() }, "×"));
-  toasts.append(element);
-  setTimeout(() => element.remove(), bad ? 12000 : 6000);
+	const element = h("div", { class: bad ? "toast bad" : "toast" }, message,
+		h("button", { class: "icon", type: "button", "aria-label": "Close the message", onclick: () => element.remove() }, "×"));
+	toasts.append(element);
+	setTimeout(() => element.remove(), bad ? 12000 : 6000);
 }
