@@ -16,7 +16,6 @@ import (
 	"os"
 	"os/exec"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
@@ -33,22 +32,9 @@ var places = []string{
 	"/Applications/Chromium.app/Contents/MacOS/Chromium", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 }
 
-// shared is the Chromium of the test binary.
-var shared struct {
-	once sync.Once
-	ctx  context.Context
-	err  error
-}
-
-// start starts Chromium, and returns the context that tabs derive from.
-func start(t testing.TB) context.Context {
-	t.Helper()
-	shared.once.Do(func() { shared.ctx, shared.err = launch() })
-	if shared.err != nil {
-		t.Fatalf("start Chromium for the tests: %v", shared.err)
-	}
-	return shared.ctx
-}
+// shared is the Chromium of the test binary: the context that tabs derive from. The first call starts
+// it.
+var shared = sync.OnceValues(launch)
 
 func launch() (context.Context, error) {
 	program, err := find()

@@ -40,8 +40,12 @@ type Tab struct {
 // Open opens an empty tab for the pages of a server, whose address is url.
 func Open(t testing.TB, url string) *Tab {
 	t.Helper()
+	chromium, err := shared()
+	if err != nil {
+		t.Fatalf("start Chromium for the tests: %v", err)
+	}
 	tab := &Tab{t: t, url: strings.TrimSuffix(url, "/")}
-	ctx, cancel := chromedp.NewContext(start(t), chromedp.WithNewBrowserContext(), chromedp.WithListener(tab.listen))
+	ctx, cancel := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext(), chromedp.WithListener(tab.listen))
 	tab.ctx = ctx
 	t.Cleanup(func() {
 		tab.mu.Lock()
