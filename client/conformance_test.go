@@ -65,6 +65,7 @@ func typed(c *client.Client) map[string]func(context.Context, []byte) (any, erro
 		Tasks      []client.CreateTaskParams
 		Items      []client.CompleteTaskParams
 		Hook       client.Object
+		Seq        int64
 	}
 	return map[string]func(context.Context, []byte) (any, error){
 		"system.register":      with(c.Register),
@@ -91,6 +92,7 @@ func typed(c *client.Client) map[string]func(context.Context, []byte) (any, erro
 		"task.get":             with(func(ctx context.Context, p id) (any, error) { return c.GetTask(ctx, p.ID) }),
 		"session.list":         with(c.ListSessions),
 		"session.get":          with(func(ctx context.Context, p id) (any, error) { return c.GetSession(ctx, client.ID(p.ID)) }),
+		"event.get":            with(func(ctx context.Context, p id) (any, error) { return c.GetEvent(ctx, p.Seq) }),
 		"hook.record":          with(func(ctx context.Context, p id) (any, error) { return c.RecordHook(ctx, p.Hook) }),
 		"task.delete":          with(func(ctx context.Context, p id) (any, error) { return c.DeleteTask(ctx, p.ID) }),
 	}

@@ -153,6 +153,11 @@ func (c *Client) ListSessions(ctx context.Context, p ListSessionsParams) (*ListS
 	return call[ListSessionsResult](ctx, c, "session.list", p)
 }
 
+// GetEvent calls event.get.
+func (c *Client) GetEvent(ctx context.Context, seq int64) (*RecentEvent, error) {
+	return call[RecentEvent](ctx, c, "event.get", api.GetEventParams{Seq: seq})
+}
+
 // GetSession calls session.get, which needs Postgres.
 func (c *Client) GetSession(ctx context.Context, session ID) (*GetSessionResult, error) {
 	return call[GetSessionResult](ctx, c, "session.get", api.GetSessionParams{ID: session})

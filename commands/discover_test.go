@@ -134,7 +134,7 @@ func TestDiscover(t *testing.T) {
 			switch m.Name {
 			case "task.create":
 				want.RateLimit, want.TokenRateLimit = 7, 35
-			case "task.get", "task.list", "session.get", "session.list", "system.health", "system.metrics", "system.get_state", "system.discover":
+			case "task.get", "task.list", "session.get", "session.list", "event.get", "system.health", "system.metrics", "system.get_state", "system.discover":
 				want.Persist = false
 				if m.Name == "task.get" {
 					want.RateLimit, want.TokenRateLimit = 0, 0
@@ -195,6 +195,7 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"session.list", `{"instanceId":"w","active":true,"limit":1,"cursor":"7"}`},
 			{"session.list", `{}`},
 			{"session.get", `{"id":"s"}`},
+			{"event.get", `{"seq":1}`},
 			{"system.batch.process", `{"batchId":"b","instanceId":"v","items":["x",{"text":"y"},null]}`},
 			{"system.quorum.vote", `{"instanceId":"v","decision":"d","value":"yes"}`},
 			{"system.quorum.vote", `{"instanceId":"w","decision":"d","value":"yes","totalInstances":3}`},

@@ -3,6 +3,7 @@ package commands
 import (
 	"slices"
 
+	"github.com/claudebench/claudebench/commands/event"
 	"github.com/claudebench/claudebench/commands/hook"
 	"github.com/claudebench/claudebench/commands/session"
 	"github.com/claudebench/claudebench/commands/system"
@@ -24,8 +25,12 @@ func methods(forSystem system.Options, forTask task.Options, forSession session.
 	if err != nil {
 		return nil, err
 	}
+	ofEvent, err := event.Methods()
+	if err != nil {
+		return nil, err
+	}
 	ofHook, err := hook.Methods(forHook)
-	return slices.Concat(ofSystem, ofTask, ofSession, ofHook), err
+	return slices.Concat(ofSystem, ofTask, ofSession, ofEvent, ofHook), err
 }
 
 // Methods lists all methods with their documented limits, in the order in which they are

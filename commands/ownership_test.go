@@ -96,6 +96,7 @@ var doors = map[string][]door{
 
 	"session.list": {{params: `{}`, may: callers}},
 	"session.get":  {{params: `{"id":"s"}`, may: callers}},
+	"event.get":    {{params: `{"seq":1}`, may: callers}},
 }
 
 func TestWhoIsLetIn(t *testing.T) {

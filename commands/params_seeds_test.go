@@ -64,6 +64,7 @@ var lawfulParams = map[string][]string{
 
 	"session.list": {`{}`, `{"instanceId":"w","active":true,"limit":1,"cursor":"9007199254740991"}`},
 	"session.get":  {`{"id":"s"}`, `{"id":"s:{x}*"}`},
+	"event.get":    {`{"seq":1}`, `{"seq":9007199254740991}`},
 }
 
 // nastyValues replace each param in turn.

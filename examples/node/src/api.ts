@@ -1236,6 +1236,34 @@ export interface SessionGetResult {
   };
 }
 /**
+ * The params of event.get.
+ */
+export interface EventGetParams {
+  /**
+   * the event's number in the log
+   */
+  seq: number;
+}
+/**
+ * The result of event.get.
+ */
+export interface EventGetResult {
+  id: string;
+  seq: number;
+  type: string;
+  v: number;
+  /**
+   * ms since 1970
+   */
+  timestamp: number;
+  actor: string;
+  cause: null | string;
+  trace: null | string;
+  payload: null | {
+    [k: string]: unknown;
+  };
+}
+/**
  * The params of hook.record.
  */
 export interface HookRecordParams {
@@ -1393,6 +1421,11 @@ export abstract class Methods implements Caller {
   /** Read a session of an agent: its instance, prompts, tools, todos and tasks. A session is known from its first hook, or from the registration of an instance with its sessionId. */
   sessionGet(params: SessionGetParams): Promise<SessionGetResult> {
     return this.call("session.get", params, 10000);
+  }
+
+  /** Read an event of the log by its seq. */
+  eventGet(params: EventGetParams): Promise<EventGetResult> {
+    return this.call("event.get", params, 5000);
   }
 
   /** Record a hook of Claude Code as an event. Claude Code itself sends its hooks to POST /hooks/claude-code. --hook-content says how much of the inputs and results is stored. */

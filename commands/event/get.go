@@ -1,0 +1,44 @@
+package event
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/answers"
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/lua"
+)
+
+type getEventArgs struct{ Seq int64 }
+
+var getEvent = lua.Bind[getEventArgs]("get_event")
+
+// maxEvent is the maximum size of an event in bytes: the longest body of a request, with every
+// character escaped, and the envelope.
+const maxEvent = 8 << 20
+
+func getMethod() (*command.Method, error) {
+	return command.New[api.GetEventParams, api.RecentEvent](command.Spec{
+		Name:        "event.get",
+		Description: "Read an event of the log by its seq.",
+		Limit:       600,
+		Timeout:     5 * time.Second,
+		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:       command.Readers,
+		Hidden:      true,
+		Effect:      command.Reads,
+		Refine: func(p map[string]*jsonschema.Schema) {
+			p["seq"].Minimum, p["seq"].Maximum = new(1.0), new(9007199254740991.0)
+		},
+	}, func(ctx context.Context, c *command.Call, p *api.GetEventParams) (json.RawMessage, error) {
+		if err := answers.Reserve(ctx, maxEvent); err != nil {
+			return nil, err
+		}
+		return command.Decide(ctx, c, getEvent, "", getEventArgs{Seq: p.Seq})
+	})
+}
