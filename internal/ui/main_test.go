@@ -227,14 +227,14 @@ var living = []string{"build-1", "build-2", "docs-1", "review-1"}
 // states, t-1 completed and t-2 failed; a batch, a vote that is decided and one that is open.
 func (f *fleet) live() *fleet {
 	f.t.Helper()
+	f.create("Fix the race in the queue of waiting claims", object{"priority": 90, "metadata": object{"roles": list{"go"}, "issue": 412, "branch": "fix/queue-race"}})
+	f.create("Upgrade the Postgres driver and run the upgrade test", object{"priority": 80, "metadata": object{"roles": list{"go"}}})
 	f.register("build-1", "worker", "go")
+	f.claim("build-1")
+	f.call("task.complete", `{"id":"t-1","workerId":"build-1","result":{"commit":"9f2c1e7","tests":{"passed":1284,"failed":0},"seconds":0.10,"lines":12345678901234567890}}`)
 	f.register("build-2", "worker", "go")
 	f.register("docs-1", "worker", "docs")
 	f.register("review-1", "worker", "review")
-	f.create("Fix the race in the queue of waiting claims", object{"priority": 90, "metadata": object{"roles": list{"go"}, "issue": 412, "branch": "fix/queue-race"}})
-	f.create("Upgrade the Postgres driver and run the upgrade test", object{"priority": 80, "metadata": object{"roles": list{"go"}}})
-	f.claim("build-1")
-	f.call("task.complete", `{"id":"t-1","workerId":"build-1","result":{"commit":"9f2c1e7","tests":{"passed":1284,"failed":0},"seconds":0.10,"lines":12345678901234567890}}`)
 	f.claim("build-2")
 	f.call("task.complete", object{"id": "t-2", "workerId": "build-2", "error": object{"exitCode": 1, "stderr": "TestUpgrade: relation \"events\" already exists"}})
 	for _, task := range []struct {
