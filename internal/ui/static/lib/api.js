@@ -65,8 +65,7 @@ export function headers(more = {}) {
 
 /**
  * Sends a request. Rejects with a CallError if there is no response, or none with a right to it.
- * @param {string} path
- * @param {RequestInit} [init]
+ * @param {string} path @param {RequestInit} [init]
  * @returns {Promise<Response>}
  */
 export async function request(path, init = {}) {
@@ -88,13 +87,7 @@ export async function request(path, init = {}) {
 
 let lastID = 0;
 
-/**
- * Calls a method.
- * @param {string} method
- * @param {object} [params]
- * @param {AbortSignal} [signal]
- * @returns {Promise<any>}
- */
+/** Calls a method. @param {string} method @param {object} [params] @param {AbortSignal} [signal] @returns {Promise<any>} */
 export async function call(method, params = {}, signal) {
 	const [answer] = await calls([[method, params]], signal);
 	if (answer instanceof CallError) throw answer;
@@ -103,8 +96,7 @@ export async function call(method, params = {}, signal) {
 
 /**
  * Calls methods in one request. Each has its own answer: the result, or a CallError.
- * @param {any[][]} list
- * @param {AbortSignal} [signal]
+ * @param {any[][]} list @param {AbortSignal} [signal]
  * @returns {Promise<any[]>}
  */
 export async function calls(list, signal) {
@@ -140,6 +132,3 @@ export function may(method) {
 	const m = session.methods.find((known) => known.name === method);
 	return m !== undefined && (session.info?.authentication === false || m.metadata.roles.some((r) => session.info?.caller.roles.includes(r)));
 }
-
-/** Whether the coordinator has the method. @param {string} method */
-export const known = (method) => session.methods.some((m) => m.name === method);

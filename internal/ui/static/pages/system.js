@@ -1,19 +1,19 @@
 // The system: health, stores, methods, projections, subscribers, batches and votes, and the flush.
 
-import { CallError, call, known, may, request, session } from "../lib/api.js";
+import { CallError, call, may, session } from "../lib/api.js";
 import { button, card, fill, h, instanceLink, pairs, put, table } from "../lib/dom.js";
 import { ago, bytes, clock, count, cut, duration, number } from "../lib/format.js";
-import { parse, write } from "../lib/json.js";
+import { write } from "../lib/json.js";
 import { live, poll } from "../lib/live.js";
 import { ask } from "../parts/dialog.js";
 import { failure, loading, toast } from "../parts/notice.js";
-import { lag } from "./overview.js";
+import { projections } from "../parts/projections.js";
 
 /** @param {Place} place */
 export function system({ root, signal, ready }) {
-	const health = card("Health", loading()), stores = card("Stores", loading()), projections = card("Projections", loading()), subscribers = card("Subscribers", loading()),
+	const health = card("Health", loading()), stores = card("Stores", loading()), subscribers = card("Subscribers", loading()),
 		methods = card("Methods", loading()), batches = card("Batches", loading()), votes = card("Votes", loading());
-	fill(root, h("div", { class: "title" }, h("h1", null, "System"), h("small", null, session.info?.version ?? "")), h("div", { class: "columns" }, health, projections), stores, subscribers, methods,
+	fill(root, h("div", { class: "title" }, h("h1", null, "System"), h("small", null, session.info?.version ?? "")), h("div", { class: "columns" }, health, projections(signal)), stores, subscribers, methods,
 		h("div", { class: "columns" }, batches, votes),
 		may("system.flush") && card("Flush", h("p", null, "Deletes all tasks, instances, events and views of this fleet. It cannot be undone."), button("Flush everything…", flush, "danger")));
 
@@ -32,15 +32,7 @@ export function system({ root, signal, ready }) {
 		ready();
 	});
 
-	poll(5000, signal, async () => {
-		const a = parse(await (await request("/readyz", { signal })).text());
-		/** @type {any[]} */
-		const list = a.projections ?? [];
-		put(projections, list.length === 0 ? h("p", null, "This caller does not see them.") : table("Projections", ["Name", "Lag", "Applied here", "Rebuilds"], list.map((p) => [p.name, lag(p), number(p.applied), number(p.rebuilds)])));
-	}, failed(projections, "the projections"));
-
-	if (!known("system.info")) put(stores, h("p", null, "This coordinator does not tell."));
-	else poll(15000, signal, async () => {
+	poll(15000, signal, async () => {
 		const info = await call("system.info", {}, signal);
 		put(stores, h("div", { class: "columns" }, Object.entries(info.stores ?? {}).map(([name, s]) => store(name, s))));
 	}, failed(stores, "the stores"));
@@ -56,16 +48,14 @@ export function system({ root, signal, ready }) {
 			})));
 	}, failed(methods, "the methods"));
 
-	if (!known("system.subscribers")) put(subscribers, h("p", null, "This coordinator does not tell."));
-	else poll(10000, signal, async () => {
+	poll(10000, signal, async () => {
 		const a = await call("system.subscribers", {}, signal);
 		put(subscribers, a.subscribers.length === 0 ? h("p", null, "None has a checkpoint or a consumer group.") : table("Subscribers", ["Name", "Kind", "Stream", "Position", "Lag", "Unacknowledged", "Parked", "Last moved"],
 			a.subscribers.map((s) => [s.name, s.kind, s.stream ?? "", h("code", null, s.position ?? ""), s.lag === undefined || s.lag === null ? "unknown" : count(s.lag, "event"), number(s.pending ?? 0), number(s.parked ?? 0), s.updatedAt ? ago(s.updatedAt) : "–"])),
 		a.parked > 0 && h("p", { class: "bad" }, `${count(a.parked, "event")} parked: `, h("code", null, "claudebench parked list")));
 	}, failed(subscribers, "the subscribers"));
 
-	if (!known("event.list")) for (const place of [batches, votes]) put(place, h("p", null, "This coordinator keeps no index of events."));
-	const eventsSoon = !known("event.list") ? () => {} : poll(30000, signal, async () => {
+	const eventsSoon = poll(30000, signal, async () => {
 		const [b, v] = await Promise.all(["batch.*", "quorum.*"].map((type) => call("event.list", { types: [type], limit: 200 }, signal)));
 		/** @type {Map<string, any>} */
 		const byBatch = new Map(), byVote = new Map();
