@@ -7,6 +7,7 @@
 package ui
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -15,6 +16,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/httpapi"
@@ -74,7 +76,9 @@ func NewHandler() (http.Handler, error) {
 
 // Page reports whether a person's browser may open a path without a token, and by a link on another
 // site: the dashboard's files, and the redirect to them.
-func Page(path string) bool { return path == "/" || strings.HasPrefix(path, Path) }
+func Page(path string) bool {
+	return path == "/" || path == "/ui" || strings.HasPrefix(path, Path)
+}
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -100,12 +104,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The browser keeps the files and asks whether they have changed.
 	head.Set("Cache-Control", "no-cache")
 	head.Set("ETag", f.tag)
-	if r.Header.Get("If-None-Match") == f.tag {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
 	head.Set("Content-Type", f.contentType)
-	_, _ = w.Write(f.body)
+	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(f.body)) // also what the request is conditional on
 }
 
 // Redirect sends a browser from / to the dashboard, and other callers to next.
