@@ -122,13 +122,13 @@ export async function calls(list, signal) {
 /** Asks who the caller is and which methods there are. */
 export async function identify() {
 	const [info, discovered] = await calls([["system.info", {}], ["system.discover", {}]]);
-	if (discovered instanceof CallError) throw discovered;
+	for (const answer of [info, discovered]) if (answer instanceof CallError) throw answer;
 	session.methods = discovered.methods;
-	session.info = info instanceof CallError ? { version: "", authentication: token() !== "", caller: { roles: [] } } : info;
+	session.info = info;
 }
 
 /** Whether there is a method, and the caller has a role for it. @param {string} method */
 export function may(method) {
 	const m = session.methods.find((known) => known.name === method);
-	return m !== undefined && (session.info?.authentication === false || m.metadata.roles.some((r) => session.info?.caller.roles.includes(r)));
+	return m !== undefined && (m.metadata.roles.some((r) => session.info?.caller.roles.includes(r)));
 }

@@ -33,8 +33,11 @@ export function system({ root, signal, ready }) {
 	});
 
 	poll(15000, signal, async () => {
-		const info = await call("system.info", {}, signal);
-		put(stores, h("div", { class: "columns" }, Object.entries(info.stores ?? {}).map(([name, s]) => store(name, s))));
+		const { coordinators, stores: { redis: r, postgres: p } } = await call("system.info", {}, signal);
+		put(stores, h("div", { class: "columns" }, store(r.product, r, [["Mode", `${r.mode}, ${r.role}`], ["Memory", `${bytes(r.memoryUsed)} of ${r.maxMemory ? bytes(r.maxMemory) : "no limit"}`],
+			["When full", r.policy], ["Append-only file", `${r.persistence.aof}, fsync ${r.persistence.fsync}`], ["Last write", `file ${r.persistence.lastAofWrite}, snapshot ${r.persistence.lastSnapshotWrite}`]]),
+		p ? store("Postgres", p, [["fsync", p.fsync], ["Commit", p.synchronousCommit], ["Full pages", p.fullPageWrites]]) : h("p", null, "There is no Postgres: tasks are not listed, and nothing has a history."),
+		h("p", null, count(coordinators, "coordinator"), " of this fleet")));
 	}, failed(stores, "the stores"));
 
 	poll(15000, signal, async () => {
@@ -77,27 +80,9 @@ export function system({ root, signal, ready }) {
 	live.listen(signal, { reload: eventsSoon, events: (batch) => { if (batch.some((e) => /^(batch|quorum|system)\./.test(e.type))) eventsSoon(); } });
 }
 
-/** @param {string} name */
-function store(name, s) {
-	/** @type {[string, string][]} */
-	const rows = [];
-	for (const [key, value] of Object.entries(s)) {
-		if (key === "warnings" || value === null) continue;
-		if (typeof value === "object") for (const [k, v] of Object.entries(value)) rows.push([`${words(key)}, ${words(k)}`, shown(k, v)]);
-		else rows.push([words(key), shown(key, value)]);
-	}
-	return h("div", null, h("h3", null, name === "redis" ? "Redis" : name === "postgres" ? "Postgres" : name), pairs(...rows),
-		(s.warnings ?? []).map((/** @type {string} */ w) => h("p", { class: "warning" }, "⚠ ", w)));
-}
-
-/** maxMemory as "Max memory". @param {string} s */
-const words = (s) => {
-	const spaced = s.replace(/([a-z])([A-Z])/g, (_, a, b) => `${a} ${b.toLowerCase()}`);
-	return spaced[0].toUpperCase() + spaced.slice(1);
-};
-
-/** @param {string} key @param {unknown} v */
-const shown = (key, v) => (typeof v === "number" && /memory|bytes|size/i.test(key) ? (v === 0 && /max/i.test(key) ? "no limit" : bytes(v)) : typeof v === "boolean" ? (v ? "yes" : "no") : String(v));
+/** @param {string} name @param {any[][]} settings */
+const store = (name, s, settings) => h("div", null, h("h3", null, `${name} ${s.version}`), pairs(["Status", h("span", { class: s.status === "ok" ? "good" : "bad" }, s.status)], ...settings),
+	s.warnings.map((/** @type {string} */ w) => h("p", { class: "warning" }, "⚠ ", w)));
 
 function flush() {
 	ask({
