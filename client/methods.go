@@ -55,6 +55,11 @@ func (c *Client) GetState(ctx context.Context, p GetStateParams) (*GetStateResul
 	return call[GetStateResult](ctx, c, "system.get_state", p)
 }
 
+// Info calls system.info: it describes the coordinator, its stores and the caller.
+func (c *Client) Info(ctx context.Context) (*InfoResult, error) {
+	return call[InfoResult](ctx, c, "system.info", api.InfoParams{})
+}
+
 // ProcessBatch calls system.batch.process: it creates a task for each item, exactly once. Repeat it
 // until Processed is true.
 func (c *Client) ProcessBatch(ctx context.Context, p ProcessBatchParams) (*ProcessBatchResult, error) {

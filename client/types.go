@@ -81,6 +81,18 @@ type (
 	GetStateParams = api.GetStateParams
 	// GetStateResult is the result of system.get_state. An empty list is left out.
 	GetStateResult = api.GetStateResult
+	// InfoResult is the result of system.info.
+	InfoResult = api.InfoResult
+	// InfoCaller is what the coordinator knows about the caller.
+	InfoCaller = api.InfoCaller
+	// InfoStores describes the stores. Postgres is left out if none is configured.
+	InfoStores = api.InfoStores
+	// RedisInfo describes Redis as it was at most five seconds ago.
+	RedisInfo = api.RedisInfo
+	// RedisPersistence says how Redis keeps its data.
+	RedisPersistence = api.RedisPersistence
+	// PostgresInfo describes Postgres as it was at most five seconds ago.
+	PostgresInfo = api.PostgresInfo
 	// ProcessBatchParams are the params of system.batch.process.
 	ProcessBatchParams = api.ProcessBatchParams
 	// ProcessBatchResult is the result of system.batch.process. Processed is false while the batch is

@@ -82,6 +82,11 @@ type Options struct {
 	Rows taskview.Rows
 	// MCP is set if the MCP endpoint is served. system.health reports it.
 	MCP bool
+	// Version is the program's version, TraceURL the template of links to traces, and Stores
+	// describes the stores. system.info reports them. Nil Stores are unknown.
+	Version  string
+	TraceURL string
+	Stores   system.Stores
 	// Traces creates the spans of commands and their scripts. Nil disables traces.
 	Traces trace.TracerProvider
 	// Logger receives the coordinator's own faults. The default is slog.Default().
@@ -136,8 +141,10 @@ func New(o Options) (*Coordinator, error) {
 	var err error
 	c.list, err = methods(system.Options{
 		Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
-		Writable: c.probe.Writable,
-		Started:  time.Now(), Logger: o.Logger,
+		Writable: c.probe.Writable, Info: system.Info{
+			Version: o.Version, Namespace: o.Keys.Namespace(), TraceURL: o.TraceURL, Authentication: o.Tokens != nil, Stores: o.Stores,
+		},
+		Started: time.Now(), Logger: o.Logger,
 	}, task.Options{View: o.Tasks, Shares: shares, Retention: o.TaskRetention, Waiting: c.waiting},
 		session.Options{View: o.Tasks, Shares: shares},
 		hook.Options{Content: cmp.Or(o.HookContent, claudehook.Names), Retention: o.TaskRetention})

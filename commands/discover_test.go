@@ -134,7 +134,7 @@ func TestDiscover(t *testing.T) {
 			switch m.Name {
 			case "task.create":
 				want.RateLimit, want.TokenRateLimit = 7, 35
-			case "task.get", "task.list", "session.get", "session.list", "event.get", "system.health", "system.metrics", "system.get_state", "system.discover":
+			case "task.get", "task.list", "session.get", "session.list", "event.get", "system.health", "system.metrics", "system.get_state", "system.info", "system.discover":
 				want.Persist = false
 				if m.Name == "task.get" {
 					want.RateLimit, want.TokenRateLimit = 0, 0
@@ -167,6 +167,7 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 		for _, step := range []struct{ method, params string }{
 			{"system.get_state", `{}`},
 			{"system.metrics", `{}`},
+			{"system.info", `{}`},
 			{"system.register", `{"id":"w","roles":["worker","go"],"metadata":{"maxTasks":0,"sessionId":"s","more":[1.5,null]}}`},
 			{"system.register", `{"id":"v","roles":[]}`},
 			{"system.heartbeat", `{"instanceId":"w"}`},

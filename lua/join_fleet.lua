@@ -1,10 +1,11 @@
 --- @include "lib/space"
+--- @include "lib/clock"
 -- Records what all coordinators of a namespace must have in common: the log's format, which stays
 -- for good, and the settings, which expire with a lease. If a higher format or other settings are
--- recorded, the script changes nothing.
+-- recorded, the script changes nothing. It also notes that the coordinator is alive, for system.info.
 --
--- A flush does not delete these records. The format is in the log's hash, and the key of the
--- settings belongs to none of the families that a flush deletes.
+-- A flush does not delete these records. The format is in the log's hash, and the keys of the
+-- settings and of the coordinators belong to none of the families that a flush deletes.
 --
 -- KEYS[1] log
 -- ARGV[1] lease      how long the settings stay recorded, ms
@@ -12,13 +13,14 @@
 -- ARGV[3] format     of the log that the program writes
 -- ARGV[4] program    the program's version
 -- ARGV[5] ttl        of registrations without a TTL of their own, ms
--- ARGV[6…] settings  name, value, …
+-- ARGV[6] name       of the coordinator
+-- ARGV[7…] settings  name, value, …
 -- Returns {the recorded format, version of the first program that recorded it, how long the
 --         recorded settings last, ms; name, recorded value, … of each setting that differs}
 -- Errors  none
 -- Emits   nothing
-local lease, replace, format, program, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local first_setting = 6
+local lease, replace, format, program, ttl, name = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local first_setting = 7
 local note = prefix .. 'fleet:settings'
 
 local noted = redis.call('HMGET', KEYS[1], 'format', 'program')
@@ -39,6 +41,11 @@ for i = first_setting, #ARGV, 2 do
   redis.call('HSET', note, ARGV[i], ARGV[i + 1])
 end
 redis.call('PEXPIRE', note, lease)
+
+local alive = prefix .. 'fleet:coordinators'
+redis.call('ZADD', alive, int(clock), name)
+redis.call('ZREMRANGEBYSCORE', alive, '-inf', int(clock - lease))
+redis.call('PEXPIRE', alive, lease)
 
 -- lib/log reads the TTL and the topics from the log's hash. recover_log needs the topic of
 -- leader.elected.

@@ -33,6 +33,8 @@ type Options struct {
 	Flusher    *flush.Flusher
 	// Writable returns nil if Redis accepts commands, else the reason why it does not.
 	Writable func(context.Context) error
+	// Info is what system.info reports.
+	Info Info
 	// Started is when the coordinator started.
 	Started time.Time
 	Logger  *slog.Logger
@@ -56,6 +58,7 @@ func Methods(o Options) ([]*command.Method, error) {
 		o.checkHealthMethod,
 		o.metricsMethod,
 		o.getStateMethod,
+		o.infoMethod,
 		batchProcessMethod,
 		quorumVoteMethod,
 		o.discoverMethod,

@@ -37,6 +37,9 @@ func (c *Call) Wait(d time.Duration) { c.waited += d }
 // Waited returns how long the call did nothing but wait.
 func (c *Call) Waited() time.Duration { return c.waited }
 
+// Token returns the caller's token. It is zero if authentication is disabled.
+func (c *Call) Token() api.Token { return c.token }
+
 // Limit returns the method's rate limit in calls a minute; 0 is no limit.
 func (c *Call) Limit() int { return c.method.Limit }
 

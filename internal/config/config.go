@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -49,6 +50,9 @@ type Config struct {
 	TLSCert    string
 	TLSKey     string
 	DataDir    string
+
+	// TraceURL is the template of links from an event to its trace.
+	TraceURL string
 
 	LogLevel  slog.Level
 	LogFormat LogFormat
@@ -107,6 +111,9 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 	flags.StringVar(&c.HookPolicy, "hook-policy", "",
 		"YAML file of the policy that answers Claude Code's hooks: which uses of tools to allow, deny or ask about;\n"+
 			"read again on SIGHUP")
+	flags.StringVar(&c.TraceURL, "trace-url", "",
+		"the address of a trace in Jaeger, Tempo or another viewer, for links from events to their traces; {trace} stands\n"+
+			"for the trace's id, as in https://jaeger.example/trace/{trace}")
 	flags.StringVar(&c.TLSCert, "tls-cert", "", "PEM file of the certificate chain for HTTPS; read again on SIGHUP")
 	flags.StringVar(&c.TLSKey, "tls-key", "", "PEM file of the certificate's key")
 }
@@ -130,6 +137,9 @@ func (c *Config) Check() error {
 	if c.ByteLimit < 0 {
 		return fmt.Errorf("--byte-limit must not be negative, but is %d", c.ByteLimit)
 	}
+	if err := c.checkTraceURL(); err != nil {
+		return err
+	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		return fmt.Errorf("--listen must be host:port, but is %q", c.Listen)
@@ -141,6 +151,35 @@ func (c *Config) Check() error {
 		return fmt.Errorf("--listen %s accepts connections from other machines, and everybody who can connect could run every command; "+
 			"restrict access with --auth-file ('claudebench token new' makes an entry), listen on 127.0.0.1, "+
 			"or pass --insecure to allow this", c.Listen)
+	}
+	return nil
+}
+
+// tracePlace is what the trace's ID replaces in --trace-url.
+const tracePlace = "{trace}"
+
+// checkTraceURL returns an error for a template that makes no link to a trace. Pages show its links,
+// so a scheme that runs a script is refused.
+func (c *Config) checkTraceURL() error {
+	if c.TraceURL == "" {
+		return nil
+	}
+	const example = "; write it as in https://jaeger.example/trace/{trace}"
+	if strings.Count(c.TraceURL, tracePlace) != 1 {
+		return fmt.Errorf("--trace-url must contain {trace} once, but is %q%s", c.TraceURL, example)
+	}
+	u, err := url.Parse(strings.Replace(c.TraceURL, tracePlace, strings.Repeat("0", 32), 1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("--trace-url is not a URL: %w%s", err, example)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("--trace-url must begin with http:// or https://, but is %q%s", c.TraceURL, example)
+	case u.Host == "" || strings.Contains(u.Host, "00000000000000000000000000000000"):
+		return fmt.Errorf("--trace-url must name a host, and contain {trace} after it, but is %q%s", c.TraceURL, example)
+	case u.User != nil:
+		return fmt.Errorf("--trace-url must not contain a user or a password, because every caller may read it")
+	case strings.ContainsFunc(c.TraceURL, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("\"<>\\^`|", r) }):
+		return fmt.Errorf("--trace-url contains a character that is not allowed in a URL: %q%s", c.TraceURL, example)
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ var variables = map[string]string{
 	"insecure":          "CB_INSECURE",
 	"auth-file":         "CB_AUTH_FILE",
 	"hook-policy":       "CB_HOOK_POLICY",
+	"trace-url":         "CB_TRACE_URL",
 	"tls-cert":          "CB_TLS_CERT",
 	"tls-key":           "CB_TLS_KEY",
 	"data-dir":          "CB_DATA_DIR",

@@ -11,6 +11,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +28,7 @@ import (
 
 const (
 	// lease is how long the settings outlive the last coordinator, and so how long a start with
-	// other settings may wait.
+	// other settings may wait. It is also how long a coordinator counts as alive.
 	lease = 4 * time.Second
 	// renewEvery leaves time for a short outage of Redis.
 	renewEvery = time.Second
@@ -41,6 +42,7 @@ type joinFleetArgs struct {
 	Format   int
 	Program  string
 	TTL      int64 // ms
+	Name     string
 	Settings []string
 }
 
@@ -77,6 +79,7 @@ func (e *DifferentError) Error() string {
 // Member is one coordinator of a namespace's fleet. It is safe for concurrent use.
 type Member struct {
 	scripts  lua.Scripts
+	name     string
 	program  string
 	settings Settings
 	ttl      time.Duration
@@ -88,7 +91,7 @@ type Member struct {
 
 // New returns a member of the namespace of scripts. program is its version.
 func New(scripts lua.Scripts, program string, cfg *config.Config, logger *slog.Logger) *Member {
-	return &Member{scripts: scripts, program: program, settings: shared(cfg), ttl: cfg.InstanceTTL, logger: logger}
+	return &Member{scripts: scripts, name: rand.Text(), program: program, settings: shared(cfg), ttl: cfg.InstanceTTL, logger: logger}
 }
 
 // Join stores the log's format and the settings, or compares them with the stored ones. Settings
@@ -163,7 +166,7 @@ func (m *Member) Err() error {
 // note renews the settings. If it cannot, it returns the conflict, and how long the other settings
 // will last.
 func (m *Member) note(ctx context.Context, replace bool) (left time.Duration, problem, err error) {
-	args := joinFleetArgs{Lease: lease.Milliseconds(), Replace: replace, Format: events.Format, Program: m.program, TTL: m.ttl.Milliseconds()}
+	args := joinFleetArgs{Lease: lease.Milliseconds(), Replace: replace, Format: events.Format, Program: m.program, TTL: m.ttl.Milliseconds(), Name: m.name}
 	for _, name := range slices.Sorted(maps.Keys(m.settings)) {
 		args.Settings = append(args.Settings, name, m.settings[name])
 	}

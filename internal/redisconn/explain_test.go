@@ -78,7 +78,7 @@ func TestExplainTellsTheProtocolApart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = Check(t.Context(), client, false)
+		_, err = NewInspector(client, "").Check(t.Context(), false)
 		_ = client.Close()
 		if explained := Explain(err, url); err == nil || !strings.Contains(explained.Error(), want) {
 			t.Errorf("%s: %v, want %q", url, explained, want)

@@ -151,16 +151,16 @@ func TestCheckRefusesARedisThatEvicts(t *testing.T) {
 	server := testenv.OwnRedis(t, devstack.RedisOptions{})
 	client := testenv.ClientOf(t, server)
 	ctx := context.Background()
-	if warning, err := Check(ctx, client, false); err != nil || strings.Contains(warning, "evict") {
+	if warning, err := NewInspector(client, "").Check(ctx, false); err != nil || strings.Contains(warning, "evict") {
 		t.Fatalf("a Redis that does not evict: %q, %v", warning, err)
 	}
 	if err := client.ConfigSet(ctx, "maxmemory-policy", "allkeys-lru").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Check(ctx, client, false); !errors.Is(err, ErrVolatile) || !strings.Contains(err.Error(), "--allow-volatile") {
+	if _, err := NewInspector(client, "").Check(ctx, false); !errors.Is(err, ErrVolatile) || !strings.Contains(err.Error(), "--allow-volatile") {
 		t.Fatalf("a Redis that evicts: %v", err)
 	}
-	if warning, err := Check(ctx, client, true); err != nil || !strings.Contains(warning, "evict") {
+	if warning, err := NewInspector(client, "").Check(ctx, true); err != nil || !strings.Contains(warning, "evict") {
 		t.Fatalf("a Redis that evicts, allowed: %q, %v", warning, err)
 	}
 }
@@ -181,7 +181,7 @@ func TestCheckSaysWhatACrashCanLose(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		warning, err := Check(ctx, client, false)
+		warning, err := NewInspector(client, "").Check(ctx, false)
 		if err != nil || !strings.Contains(warning, c.want) || c.want == "" && warning != "" {
 			t.Errorf("appendonly %s, appendfsync %s: %q, %v; want %q", c.appendonly, c.fsync, warning, err, c.want)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
@@ -18,10 +19,10 @@ import (
 
 // States of a store in /readyz. "unavailable" is followed by the cause, if it is known.
 const (
-	storeOK          = "ok"
+	storeOK          = api.StoreOK
 	storeOff         = "off"
-	storeUnavailable = "unavailable"
-	storeNotMigrated = "not migrated yet"
+	storeUnavailable = api.StoreUnavailable
+	storeNotMigrated = api.StoreNotMigrated
 )
 
 // readiness is the response of /readyz.

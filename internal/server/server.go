@@ -31,6 +31,7 @@ import (
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/metrics"
 	"github.com/claudebench/claudebench/internal/monitor"
+	"github.com/claudebench/claudebench/internal/redisconn"
 	"github.com/claudebench/claudebench/internal/stream"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/internal/ui"
@@ -91,6 +92,8 @@ type Server struct {
 	http        *http.Server
 	connections connections
 	redis       redis.UniversalClient
+	inspector   *redisconn.Inspector
+	embedded    bool               // Redis is the one inside this process
 	pool        *projections.Pool  // nil without Postgres
 	tasks       *projections.Tasks // nil without Postgres
 	scripts     lua.Scripts
@@ -110,7 +113,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (*Server, error) 
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	s := &Server{logger: o.Logger, version: o.Version, failed: make(chan error, 1), draining: make(chan struct{})}
+	s := &Server{logger: o.Logger, version: o.Version, embedded: o.Embedded, failed: make(chan error, 1), draining: make(chan struct{})}
 	if err := s.protect(ctx, cfg); err != nil {
 		return nil, err
 	}
@@ -181,6 +184,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	coordinator, err := commands.New(commands.Options{
 		Runner: runner, Keys: space, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
 		TaskRetention: cfg.TaskRetention, RateLimits: limits, TokenRateLimits: tokenLimits, ByteLimit: cfg.ByteLimit, HookContent: cfg.HookContent, Tasks: view, Rows: rows, Logger: s.logger, MCP: true,
+		Version: s.version, TraceURL: cfg.TraceURL, Stores: s.describe(),
 		Tokens: s.callers(), BreakerOpen: o.BreakerOpen, Traces: o.Traces,
 	})
 	if err != nil {

@@ -33,6 +33,11 @@ func (s *Server) connect(ctx context.Context, cfg *config.Config, embedded bool)
 	if s.redis, err = redisconn.Open(cfg.RedisURL, cfg.Namespace); err != nil {
 		return err
 	}
+	space, err := keys.New(cfg.Namespace)
+	if err != nil {
+		return err
+	}
+	s.inspector = redisconn.NewInspector(s.redis, space.Log())
 	if !embedded {
 		if err := s.checkRedis(ctx, cfg); err != nil {
 			return err
@@ -54,7 +59,7 @@ func (s *Server) checkRedis(ctx context.Context, cfg *config.Config) error {
 	defer retry.Stop()
 	var last error
 	for {
-		warning, err := redisconn.Check(patience, s.redis, cfg.AllowVolatile)
+		warning, err := s.inspector.Check(patience, cfg.AllowVolatile)
 		if err == nil {
 			if warning != "" {
 				s.logger.InfoContext(ctx, warning)

@@ -121,3 +121,4 @@ interface Missing {
   gap: Gap;
   id: string;
 }
+type Read = () => Promise<void>;

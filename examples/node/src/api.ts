@@ -557,6 +557,124 @@ export interface SystemGetStateResult {
   };
 }
 /**
+ * The params of system.info.
+ */
+export interface SystemInfoParams {}
+/**
+ * The result of system.info.
+ */
+export interface SystemInfoResult {
+  /**
+   * of the coordinator that replies
+   */
+  version: string;
+  /**
+   * empty for the default namespace
+   */
+  namespace: string;
+  /**
+   * whether callers need a token
+   */
+  authentication: boolean;
+  caller: {
+    /**
+     * of the token
+     */
+    name?: string;
+    /**
+     * all roles if authentication is disabled
+     */
+    roles: null | string[];
+    /**
+     * the token may use only instances whose ids begin with it
+     */
+    instancePrefix?: string;
+  };
+  /**
+   * coordinators of this namespace that were alive within the last four seconds; 0 if Redis does not reply
+   */
+  coordinators: number;
+  /**
+   * --trace-url: the address of a trace, with {trace} in the place of its id, which is the second part of an event's trace
+   */
+  traceUrl?: string;
+  stores: {
+    redis: {
+      /**
+       * ok, or unavailable with the cause if it is known
+       */
+      status: string;
+      /**
+       * Redis, Valkey, or in-memory for the one that up uses without either
+       */
+      product: string;
+      /**
+       * like all settings: unknown if Redis does not tell it
+       */
+      version: string;
+      /**
+       * standalone, cluster or sentinel
+       */
+      mode: string;
+      /**
+       * master or slave
+       */
+      role: string;
+      /**
+       * in bytes
+       */
+      memoryUsed?: null | number;
+      /**
+       * in bytes; 0 is no limit
+       */
+      maxMemory?: null | number;
+      /**
+       * maxmemory-policy; any other than noeviction can lose data
+       */
+      policy: string;
+      persistence: {
+        /**
+         * on or off: the append-only file
+         */
+        aof: string;
+        /**
+         * appendfsync: always, everysec or no
+         */
+        fsync: string;
+        /**
+         * ok or err
+         */
+        lastAofWrite: string;
+        /**
+         * ok or err
+         */
+        lastSnapshotWrite: string;
+      };
+      /**
+       * settings that can lose data, a sentence each, with what to do
+       */
+      warnings: null | string[];
+    };
+    postgres?: null | {
+      /**
+       * ok, not migrated yet, or unavailable with the cause if it is known
+       */
+      status: string;
+      /**
+       * like all settings: unknown if Postgres does not reply
+       */
+      version: string;
+      fsync: string;
+      synchronousCommit: string;
+      fullPageWrites: string;
+      /**
+       * settings that can lose or stop the task view, a sentence each, with what to do
+       */
+      warnings: null | string[];
+    };
+  };
+}
+/**
  * The params of system.batch.process.
  */
 export interface SystemBatchProcessParams {
@@ -1336,6 +1454,11 @@ export abstract class Methods implements Caller {
   /** Read a snapshot of one moment: up to 200 open tasks, up to 200 live instances, and the last 100 events, at most about half a megabyte each. Over MCP without a limit, ten of each, and at most about 5 kB. Empty lists are left out. */
   systemGetState(params: SystemGetStateParams = {}): Promise<SystemGetStateResult> {
     return this.call("system.get_state", params, 5000);
+  }
+
+  /** Describe the coordinator and its stores, and what the caller may do: versions, roles, and settings of the stores that can lose data. It returns within about a second even if Redis or Postgres is unavailable. */
+  systemInfo(params: SystemInfoParams = {}): Promise<SystemInfoResult> {
+    return this.call("system.info", params, 3000);
   }
 
   /** Create a task for each item, exactly once. While another instance processes the batch, processed is false, and the result has that instance's id and its progress. To continue a batch that was left, or to see whether it is finished, repeat the call. A batch is known for 7 days after its last step. */

@@ -1,7 +1,7 @@
 // The shell: the header, the sign-in, and which page an address shows.
 
 import { CallError, connection, identify, session, setToken, token } from "./lib/api.js";
-import { fill, h, text, typing } from "./lib/dom.js";
+import { button, fill, h, link, text, typing } from "./lib/dom.js";
 import { live } from "./lib/live.js";
 import { failure, loading } from "./parts/notice.js";
 import { audit } from "./pages/audit.js";
@@ -24,30 +24,23 @@ const single = { tasks: ["task", task], fleet: ["instance", instance] };
 const main = /** @type {HTMLElement} */ (document.getElementById("main"));
 let leave = new AbortController();
 
-/** Goes to an address inside the dashboard. @param {string} href @param {boolean} [replace] */
-export function go(href, replace = false) {
-	if (replace) history.replaceState(null, "", href);
-	else history.pushState(null, "", href);
+/** Goes to an address inside the dashboard. @param {string} href */
+export function go(href) {
+	history.pushState(null, "", href);
 	show();
-	if (!replace) {
-		window.scrollTo(0, 0);
-		main.focus({ preventScroll: true });
-	}
+	scrollTo(0, 0);
+	main.focus({ preventScroll: true });
 }
 
 function show() {
 	leave.abort();
 	leave = new AbortController();
 	delete main.dataset.ready;
-	if (!session.info) {
-		main.dataset.page = "signin";
-		return;
-	}
-	const [section = "", ...rest] = location.pathname.slice("/ui/".length).split("/");
-	const found = sections.find(([path]) => path === section);
-	const id = decodeURIComponent(rest.join("/"));
-	const title = found ? (id || found[1]) : "Not found";
-	document.title = `${title} · ClaudeBench`;
+	if (!session.info) return; // the sign-in is shown
+	const [section, ...rest] = location.pathname.slice("/ui/".length).split("/");
+	const id = unescaped(rest.join("/"));
+	const found = id === undefined ? undefined : sections.find(([path]) => path === section);
+	document.title = `${found ? id || found[1] : "Not found"} · ClaudeBench`;
 	for (const a of nav.querySelectorAll("a")) {
 		if (a.getAttribute("href") === `/ui/${section}`) a.setAttribute("aria-current", "page");
 		else a.removeAttribute("aria-current");
@@ -58,17 +51,26 @@ function show() {
 	const one = id ? single[section] : undefined;
 	if (!found || (id && !one)) {
 		main.dataset.page = "notfound";
-		fill(root, h("h1", null, "There is no such page"), h("p", null, h("a", { href: "/ui/" }, "Go to the overview")));
+		fill(root, h("h1", null, "There is no such page"), link("/ui/", "Go to the overview"));
 		ready();
 		return;
 	}
 	main.dataset.page = one ? one[0] : section || "overview";
-	(one ? one[1] : found[2])({ root, id, query: new URLSearchParams(location.search), signal: leave.signal, ready });
+	(one ? one[1] : found[2])({ root, id: id ?? "", query: new URLSearchParams(location.search), signal: leave.signal, ready });
 }
 
-const nav = h("nav", { "aria-label": "Pages" }, sections.map(([path, name]) => h("a", { href: `/ui/${path}` }, name)));
+/** @param {string} s */
+function unescaped(s) {
+	try {
+		return decodeURIComponent(s);
+	} catch {
+		return undefined;
+	}
+}
+
+const nav = h("nav", { "aria-label": "Pages" }, sections.map(([path, name]) => link(`/ui/${path}`, name)));
 const status = h("span", { class: "state", role: "status" });
-const pauseButton = h("button", { type: "button", class: "pause", onclick: () => live.setPaused(!live.paused) });
+const pauseButton = button("Pause", () => live.setPaused(!live.paused));
 const who = h("div", { class: "who" });
 const banner = h("p", { class: "banner", role: "alert", hidden: true });
 
@@ -91,25 +93,24 @@ function showState() {
 }
 live.addEventListener("state", showState);
 
-function theme() {
-	const dark = document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-	return h("button", {
-		type: "button", class: "icon theme", "aria-label": dark === "dark" ? "Use the light theme" : "Use the dark theme",
-		onclick: (/** @type {Event} */ event) => {
-			const chosen = dark === "dark" ? "light" : "dark";
-			document.documentElement.dataset.theme = chosen;
-			localStorage.setItem("theme", chosen);
-			const button = theme();
-			/** @type {Element} */ (event.currentTarget).replaceWith(button);
-			button.focus();
-		},
-	}, dark === "dark" ? "☀" : "☾");
+const themeButton = h("button", { type: "button", class: "icon", onclick: () => {
+	document.documentElement.dataset.theme = localStorage.theme = isDark() ? "light" : "dark";
+	showTheme();
+} });
+const isDark = () => (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+function showTheme() {
+	text(themeButton, isDark() ? "☀" : "☾");
+	themeButton.setAttribute("aria-label", isDark() ? "Use the light theme" : "Use the dark theme");
 }
 
 function showWho() {
 	const info = session.info;
 	fill(who, info?.authentication && h("span", { class: "caller" }, info.caller.name ?? "", h("small", null, info.caller.roles.join(", "))),
-		info?.authentication && h("button", { type: "button", onclick: () => { setToken(""); live.stop(); signIn(); } }, "Sign out"));
+		info?.authentication && button("Sign out", () => {
+		setToken("");
+		live.stop();
+		signIn();
+	}));
 }
 
 /** Asks for a token. @param {string} [why] */
@@ -174,20 +175,16 @@ document.addEventListener("click", (event) => {
 	go(href);
 });
 document.addEventListener("keydown", (event) => {
-	if (typing(event) || event.metaKey || event.ctrlKey || event.altKey) return;
-	const n = Number(event.key);
-	const section = sections[n - 1], search = /** @type {HTMLInputElement | null} */ (main.querySelector("form input"));
-	if (section) go(`/ui/${section[0]}`);
-	else if (event.key === "p") live.setPaused(!live.paused);
-	else if (event.key === "/" && search) {
-		event.preventDefault();
-		search.focus();
-	}
+	const search = /** @type {HTMLInputElement | null} */ (main.querySelector("form input"));
+	if (event.key !== "/" || !search || typing(event) || event.metaKey || event.ctrlKey || event.altKey) return;
+	event.preventDefault();
+	search.focus();
 });
 addEventListener("popstate", show);
 
 fill(/** @type {HTMLElement} */ (document.getElementById("head")),
-	h("a", { class: "brand", href: "/ui/" }, "ClaudeBench"), nav, h("div", { class: "tools" }, status, pauseButton, theme(), who));
-document.getElementById("main")?.before(banner);
+	h("a", { class: "brand", href: "/ui/" }, "ClaudeBench"), nav, h("div", { class: "tools" }, status, pauseButton, themeButton, who));
+main.before(banner);
 showState();
+showTheme();
 void begin();

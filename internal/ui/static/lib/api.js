@@ -65,8 +65,7 @@ export function headers(more = {}) {
 
 /**
  * Sends a request. Rejects with a CallError if there is no response, or none with a right to it.
- * @param {string} path
- * @param {RequestInit} [init]
+ * @param {string} path @param {RequestInit} [init]
  * @returns {Promise<Response>}
  */
 export async function request(path, init = {}) {
@@ -88,13 +87,7 @@ export async function request(path, init = {}) {
 
 let lastID = 0;
 
-/**
- * Calls a method.
- * @param {string} method
- * @param {object} [params]
- * @param {AbortSignal} [signal]
- * @returns {Promise<any>}
- */
+/** Calls a method. @param {string} method @param {object} [params] @param {AbortSignal} [signal] @returns {Promise<any>} */
 export async function call(method, params = {}, signal) {
 	const [answer] = await calls([[method, params]], signal);
 	if (answer instanceof CallError) throw answer;
@@ -103,8 +96,7 @@ export async function call(method, params = {}, signal) {
 
 /**
  * Calls methods in one request. Each has its own answer: the result, or a CallError.
- * @param {any[][]} list
- * @param {AbortSignal} [signal]
+ * @param {any[][]} list @param {AbortSignal} [signal]
  * @returns {Promise<any[]>}
  */
 export async function calls(list, signal) {
@@ -130,16 +122,13 @@ export async function calls(list, signal) {
 /** Asks who the caller is and which methods there are. */
 export async function identify() {
 	const [info, discovered] = await calls([["system.info", {}], ["system.discover", {}]]);
-	if (discovered instanceof CallError) throw discovered;
+	for (const answer of [info, discovered]) if (answer instanceof CallError) throw answer;
 	session.methods = discovered.methods;
-	session.info = info instanceof CallError ? { version: "", authentication: token() !== "", caller: { roles: [] } } : info;
+	session.info = info;
 }
 
 /** Whether there is a method, and the caller has a role for it. @param {string} method */
 export function may(method) {
 	const m = session.methods.find((known) => known.name === method);
-	return m !== undefined && (session.info?.authentication === false || m.metadata.roles.some((r) => session.info?.caller.roles.includes(r)));
+	return m !== undefined && (m.metadata.roles.some((r) => session.info?.caller.roles.includes(r)));
 }
-
-/** Whether the coordinator has the method. @param {string} method */
-export const known = (method) => session.methods.some((m) => m.name === method);

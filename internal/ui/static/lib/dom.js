@@ -6,8 +6,7 @@ const SVG = "http://www.w3.org/2000/svg";
 /**
  * Sets attributes. A function is a listener, named by "on" and the event; true sets an empty attribute;
  * false, null and undefined remove one.
- * @param {Element} element
- * @param {Props} props
+ * @param {Element} element @param {Props} props
  */
 export function set(element, props) {
 	for (const [name, value] of Object.entries(props)) {
@@ -22,9 +21,7 @@ export function set(element, props) {
 
 /**
  * @template {keyof HTMLElementTagNameMap} T
- * @param {T} tag
- * @param {Props | null} [props]
- * @param {...Child} children
+ * @param {T} tag @param {Props | null} [props] @param {...Child} children
  * @returns {HTMLElementTagNameMap[T]}
  */
 export function h(tag, props, ...children) {
@@ -34,12 +31,7 @@ export function h(tag, props, ...children) {
 	return element;
 }
 
-/**
- * @param {string} tag
- * @param {Props} props
- * @param {...Child} children
- * @returns {SVGElement}
- */
+/** @param {string} tag @param {Props} props @param {...Child} children @returns {SVGElement} */
 export function svg(tag, props, ...children) {
 	const element = document.createElementNS(SVG, tag);
 	set(element, props);
@@ -80,10 +72,7 @@ export function text(element, value) {
  * and updated, so that the focus, the selection and the place of scrolling stay.
  * @template T
  * @template {HTMLElement} E
- * @param {HTMLElement} parent
- * @param {T[]} list
- * @param {(item: T) => string} key
- * @param {(item: T) => E} make
+ * @param {HTMLElement} parent @param {T[]} list @param {(item: T) => string} key @param {(item: T) => E} make
  * @param {(element: E, item: T) => void} [update]
  */
 export function keyed(parent, list, key, make, update) {

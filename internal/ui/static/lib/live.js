@@ -18,7 +18,7 @@ class Live extends EventTarget {
 	suspended = false;
 	/** @type {Stream} */
 	stream;
-	/** @type {Set<{events: (batch: Envelope[]) => void, reload: () => void}>} */
+	/** @type {Set<Listener>} */
 	listeners = new Set();
 
 	constructor() {
@@ -94,12 +94,7 @@ class Live extends EventTarget {
 		this.change({ behindMs: ms });
 	}
 
-	/**
-	 * Passes on events until the signal. reload is called when events are missing: what was read must be
-	 * read again.
-	 * @param {AbortSignal} signal
-	 * @param {{events: (batch: Envelope[]) => void, reload: () => void}} listener
-	 */
+	/** Passes on events until the signal. @param {AbortSignal} signal @param {Listener} listener */
 	listen(signal, listener) {
 		this.listeners.add(listener);
 		signal.addEventListener("abort", () => this.listeners.delete(listener));
@@ -111,34 +106,22 @@ export const live = new Live();
 /**
  * Runs read now, and again `ms` after each end, until the signal. It waits while the page is hidden or paused, as
  * long as a rate limit says, and less long while the coordinator does not answer. Returns a function that
- * makes it run soon.
- * @param {number} ms
- * @param {AbortSignal} signal
- * @param {() => Promise<void>} read
+ * makes it run soon, but at most three times in `ms`.
+ * @param {number} ms @param {AbortSignal} signal @param {Read} read
  * @param {(error: CallError) => void} [failed]
- * @returns {() => void}
  */
 export function poll(ms, signal, read, failed) {
-	let wake = () => {};
-	let asked = false;
-	const soon = () => {
-		asked = true;
-		wake();
-	};
-	const wait = async (/** @type {number} */ time) => {
-		const woken = new AbortController();
-		wake = () => woken.abort();
-		if (asked) wake();
-		await pause(time, AbortSignal.any([signal, woken.signal]));
-	};
+	let woken = new AbortController();
+	const soon = () => woken.abort();
 	const run = async () => {
 		for (let first = true; !signal.aborted; first = false) {
-			if (!first && (live.paused || document.hidden)) {
-				await wait(ms);
-				if (!asked) continue;
-			}
-			asked = false;
+			const asked = woken.signal.aborted;
+			woken = new AbortController();
 			let next = ms;
+			if (!first && !asked && (live.paused || document.hidden)) {
+				await pause(ms, AbortSignal.any([signal, woken.signal]));
+				continue;
+			}
 			try {
 				await read();
 			} catch (error) {
@@ -148,7 +131,8 @@ export function poll(ms, signal, read, failed) {
 				next = known.code === OFFLINE ? Math.min(ms, 2000) : Math.max(ms, known.data?.retryAfterMs ?? 0);
 				failed?.(known);
 			}
-			if (!signal.aborted) await wait(next);
+			await pause(Math.min(ms / 3, next), signal);
+			await pause(next - ms / 3, AbortSignal.any([signal, woken.signal]));
 		}
 	};
 	live.addEventListener("back", soon, { signal });
@@ -160,9 +144,7 @@ export function poll(ms, signal, read, failed) {
 /**
  * Returns a function that runs `read` soon, but not more often than each `ms`, and never twice at once. A slow
  * read is repeated less often.
- * @param {number} ms
- * @param {AbortSignal} signal
- * @param {() => Promise<void>} read
+ * @param {number} ms @param {AbortSignal} signal @param {Read} read
  */
 export function throttled(ms, signal, read) {
 	let wanted = false, running = false;
@@ -170,7 +152,7 @@ export function throttled(ms, signal, read) {
 		wanted = true;
 		if (running) return;
 		running = true;
-		while (wanted && !signal.aborted && !live.paused) {
+		while (wanted && !signal.aborted) {
 			wanted = false;
 			const began = performance.now();
 			await read();

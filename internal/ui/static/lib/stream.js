@@ -10,8 +10,7 @@ const SILENCE = 40000;
 
 export class Stream {
 	/**
-	 * @param {{types?: string, task?: string, instance?: string, after?: string}} filter
-	 * @param {Handlers} handlers
+	 * @param {{types?: string, task?: string, instance?: string, after?: string}} filter @param {Handlers} handlers
 	 */
 	constructor(filter, handlers) {
 		this.filter = filter;
@@ -134,6 +133,7 @@ export class Stream {
 /** @param {number} ms @param {AbortSignal} signal @returns {Promise<void>} */
 export function pause(ms, signal) {
 	return new Promise((resolve) => {
+		if (signal.aborted) return resolve();
 		const done = () => {
 			clearTimeout(timer);
 			signal.removeEventListener("abort", done);

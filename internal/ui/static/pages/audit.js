@@ -1,6 +1,6 @@
 // The audit: what the log holds, what is missing, and whether everything stored equals it.
 
-import { call, known, may } from "../lib/api.js";
+import { call, may } from "../lib/api.js";
 import { button, card, eventLink, fill, h, pairs, put } from "../lib/dom.js";
 import { ago, count, duration, moment, number } from "../lib/format.js";
 import { live, poll } from "../lib/live.js";
@@ -13,12 +13,6 @@ export function audit({ root, signal, ready }) {
 	const start = button("Verify now", verify, "primary");
 	fill(root, h("div", { class: "title" }, h("h1", null, "Audit"), may("audit.verify") && start),
 		h("p", null, "A verification reads the whole log and compares it with everything stored in Redis and Postgres. Commands go on meanwhile."), run, last, log, gaps);
-	if (!known("audit.status")) {
-		fill(root, h("h1", null, "Audit"), notice("empty", "This coordinator has no audit over the API.", "Run ", h("code", null, "claudebench verify"), "."));
-		ready();
-		return;
-	}
-
 	let was = false;
 	const soon = poll(2000, signal, async () => {
 		const s = await call("audit.status", {}, signal);

@@ -1,6 +1,6 @@
 // The log, live: filters in the address, a pause without a loss, one event by its sequence number, export.
 
-import { CallError, call, known } from "../lib/api.js";
+import { CallError, call } from "../lib/api.js";
 import { button, eventLink, fill, find, h, keyed, link, text } from "../lib/dom.js";
 import { count, number } from "../lib/format.js";
 import { live } from "../lib/live.js";
@@ -116,18 +116,14 @@ export function events({ root, query, signal, ready }) {
 		if (!live.paused) stream.start();
 		try {
 			// What happened just before, so that the page is not empty.
-			if (Object.keys(filter).length === 0) {
-				const before = (await call("system.get_state", { limit: 100 }, signal)).recentEvents ?? [];
-				const have = new Set(kept.map((e) => ("seq" in e ? e.seq : 0)));
-				kept = [...kept, ...before.filter((/** @type {Envelope} */ e) => !have.has(e.seq))];
-			} else if (filter.task && known("task.history") || filter.instance && known("instance.history")) {
-				const page = await call(filter.task ? "task.history" : "instance.history", { id: filter.task ?? filter.instance, limit: 100, order: "desc" }, signal);
-				const have = new Set(kept.map((e) => ("seq" in e ? e.seq : 0)));
-				const patterns = (filter.types ?? "").split(",").filter((p) => p !== "");
-				kept = [...kept, ...page.events.filter((e) => !have.has(e.seq) && (patterns.length === 0 || patterns.some((p) => p.endsWith("*") ? e.type.startsWith(p.slice(0, -1)) : e.type === p)))
-					];
-			}
-		} catch (error) {
+			const one = filter.types ? "" : filter.task ? "task" : filter.instance ? "instance" : "";
+			/** @type {Envelope[]} */
+			let before = [];
+			if (one) before = (await call(`${one}.history`, { id: filter[one], limit: 100, order: "desc" }, signal)).events;
+			else if (!query.size) before = (await call("system.get_state", { limit: 100 }, signal)).recentEvents ?? [];
+			const have = new Set(kept.map((e) => ("seq" in e ? e.seq : 0)));
+			kept = [...kept, ...before.filter((e) => !have.has(e.seq))];
+	} catch (error) {
 			if (!(error instanceof CallError)) throw error;
 		}
 		if (signal.aborted) return;

@@ -1,6 +1,6 @@
 // The fleet: who is alive, what each instance does, and who died in the last hour.
 
-import { CallError, call, calls, known, may } from "../lib/api.js";
+import { CallError, call, calls, may } from "../lib/api.js";
 import { badge, button, card, fill, find, h, instanceLink, keyed, put, taskLink, text } from "../lib/dom.js";
 import { ago, clock, count, cut, duration, statusName } from "../lib/format.js";
 import { eachSecond, live, poll } from "../lib/live.js";
@@ -35,7 +35,7 @@ export function remaining(i) {
 }
 
 /** */
-export const load = (i) => `${i.inProgress} in progress, ${i.assigned} assigned${i.maxTasks > 0 ? `, at most ${i.maxTasks}` : ""}`;
+export const load = (i) => `${i.inProgress} in progress, ${i.assigned} assigned${i.maxTasks > 0 ? `, of ${i.maxTasks}` : ""}`;
 
 /** @param {Place} place */
 export function fleet({ root, signal, ready }) {
@@ -94,10 +94,9 @@ export function fleet({ root, signal, ready }) {
 	});
 
 	const deadSoon = poll(60000, signal, async () => {
-		/** @type {Envelope[] | undefined} */
-		const deaths = known("event.list") ? (await call("event.list", { types: ["instance.failed"], since: new Date(Date.now() - HOUR).toISOString(), limit: 50 }, signal)).events : undefined;
-		put(dead, !deaths ? notice("empty", "This coordinator keeps no index of events.")
-			: deaths.length === 0 ? h("p", null, "None.") : h("ul", { class: "plain" }, deaths.map(death)));
+		/** @type {Envelope[]} */
+		const deaths = (await call("event.list", { types: ["instance.failed"], since: new Date(Date.now() - HOUR).toISOString(), limit: 50 }, signal)).events;
+		put(dead, deaths.length === 0 ? h("p", null, "None.") : h("ul", { class: "plain" }, deaths.map(death)));
 	}, (error) => put(dead, failure(error, "the deaths")));
 
 	function death(e) {

@@ -5,7 +5,8 @@ import { badge, button, card, fill, h, link, pairs, put, taskLink } from "../lib
 import { ago, moment, statusName } from "../lib/format.js";
 import { eachSecond, live, poll } from "../lib/live.js";
 import { instancesOf } from "../lib/stream.js";
-import { newest, showHistory } from "../parts/history.js";
+import { line } from "../parts/event-line.js";
+import { showHistory } from "../parts/history.js";
 import { jsonView } from "../parts/json-view.js";
 import { failure, loading, notice } from "../parts/notice.js";
 import { load, remaining, unregister } from "./fleet.js";
@@ -42,8 +43,12 @@ export function instance({ root, id, signal, ready }) {
 		put(tasks, page.tasks.length === 0 ? h("p", null, "It has, and had, no task.") : h("ul", { class: "plain" }, page.tasks.map((t) => h("li", null,
 			taskLink(t.id), " ", badge(t.status, statusName(t.status)), " ", t.text))), page.hasMore && link(`/ui/tasks?owner=${encodeURIComponent(id)}`, `All ${page.totalCount}`));
 	}, (error) => put(tasks, failure(error, "the tasks")));
-	const historySoon = poll(30000, signal, () => showHistory(history, "instance.history", async () => [
-		h("p", null, h("small", null, "The newest first. ", link(`/ui/events?instance=${encodeURIComponent(id)}`, "Follow its events"))), await newest(id, signal)]));
+	const historySoon = poll(30000, signal, () => showHistory(history, async () => {
+		/** @type {Envelope[]} */
+		const list = (await call("instance.history", { id, limit: 100, order: "desc" }, signal)).events;
+		return [h("p", null, h("small", null, "The newest first. ", link(`/ui/events?instance=${encodeURIComponent(id)}`, "Follow its events"))),
+			list.length === 0 ? h("p", null, "No events are known.") : h("ol", { class: "lines" }, list.map(line))];
+	}));
 	eachSecond(signal, (now) => tick?.(now));
 	live.listen(signal, { reload: soon, events: (batch) => {
 		if (batch.some((e) => instancesOf(e).includes(id))) for (const again of [soon, tasksSoon, historySoon]) again();

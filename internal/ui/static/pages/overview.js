@@ -1,81 +1,67 @@
 // The overview: what the fleet does now, and did in the last hour.
 
-import { call, request } from "../lib/api.js";
-import { card, fill, h, keyed, link, pairs, put, text } from "../lib/dom.js";
+import { call } from "../lib/api.js";
+import { card, fill, find, h, keyed, link, pairs, put, set, text } from "../lib/dom.js";
 import { ago, clock, compact, count, duration, number } from "../lib/format.js";
-import { parse } from "../lib/json.js";
 import { eachSecond, live, poll } from "../lib/live.js";
 import { Chart } from "../parts/chart.js";
 import { line } from "../parts/event-line.js";
-import { failure, loading, notice } from "../parts/notice.js";
+import { failure, loading } from "../parts/notice.js";
+import { projections } from "../parts/projections.js";
 
 /** @param {Place} place */
 export function overview({ root, signal, ready }) {
-	const health = h("div", { class: "health" });
-	const tiles = h("div", { class: "tiles" });
-	const charts = h("div", { class: "charts" });
-	const queues = card("Waiting tasks, by what they wait for"), warnings = card("Circuits and limits"), projections = card("Projections"), last = card("Last events");
-	const recent = h("ol", { class: "lines" });
-	const read = h("small", { class: "read" });
-	fill(root, h("div", { class: "title" }, h("h1", null, "Overview"), read), health, tiles, loading());
+	const health = h("div"), tiles = h("div", { class: "tiles" }), charts = h("div", { class: "charts" }), recent = h("ol", { class: "lines" }), read = h("small");
+	const queues = card("Waiting tasks, by what they wait for"), warnings = card("Circuits and limits"),
+		last = card("Last events", recent, link("/ui/events", "All events"));
+	const head = h("div", { class: "title" }, h("h1", null, "Overview"), read);
+	fill(root, head, loading());
 
 	/** @type {any} */
 	let m;
 	let asOf = 0;
-	const done = () => {
-		if (root.contains(charts)) return;
-		fill(root, h("div", { class: "title" }, h("h1", null, "Overview"), read), health, tiles, charts,
-			h("div", { class: "columns" }, queues, warnings, projections),
-			last);
-		put(last, recent, link("/ui/events", "All events"));
-		ready();
-	};
-
 	/** The tiles, from the last answer and the events since. */
 	const showTiles = () => {
 		const pending = m.tasksOpen - m.queue.inProgress;
-		/** @type {[string, string, string, string?][]} */
+		/** The times of the last minute that has some. @param {"wait" | "run"} what */
+		const times = (what) => {
+			const t = m.lastHour.findLast((/** @type {any} */ x) => x[what])?.[what];
+			return t ? `${duration(t.p50)} · ${duration(t.p95)}` : "–";
+		};
+		/** @type {[string, string, string?, string?][]} */
 		const list = [
 			["Pending", compact(Math.max(0, pending)), "/ui/tasks?status=pending"],
 			["In progress", compact(m.queue.inProgress), "/ui/tasks?status=in_progress"],
 			["Completed", compact(m.tasksCompleted), "/ui/tasks?status=completed"],
-			["Failed", compact(m.tasksFailed), "/ui/tasks?status=failed", m.tasksFailed > 0 ? "bad" : ""],
-			["Finished per min", number(Math.round(m.throughput)), ""],
-			["Waiting, mean", duration(m.queue.averageWaitMs), ""],
-			["Running, mean", duration(m.global.averageRunMs), ""],
+			["Failed", compact(m.tasksFailed), "/ui/tasks?status=failed", m.tasksFailed > 0 ? "bad" : undefined],
+			["Finished/min", number(Math.round(m.throughput))],
+			["Waiting p50 · p95", times("wait")],
+			["Running p50 · p95", times("run")],
 			["Live instances", compact(m.instances), "/ui/fleet"],
-			["Leader", m.current.leader ?? "none", m.current.leader ? `/ui/fleet/${encodeURIComponent(m.current.leader)}` : ""],
+			["Leader", m.current.leader ?? "none", m.current.leader && `/ui/fleet/${encodeURIComponent(m.current.leader)}`],
 		];
-		keyed(tiles, list, ([name]) => name, ([name, , href]) => {
-			const tile = h(href ? "a" : "div", { class: "tile" }, h("span", { class: "name" }, name), h("span", { class: "value" }));
-			return /** @type {HTMLElement} */ (tile);
-		}, (tile, [, value, href, tone]) => {
-			if (href) tile.setAttribute("href", href);
-			tile.dataset.tone = tone ?? "";
-			text(/** @type {Element} */ (tile.lastElementChild), value);
-			tile.title = value;
+		keyed(tiles, list, ([name]) => name, ([name]) => h("a", { class: "tile" }, h("span", { class: "name" }, name), h("span", { class: "value" })), (tile, [, value, href, tone]) => {
+			set(tile, { href, "data-tone": tone, title: value });
+			text(find(tile, ".value"), value);
 		});
 	};
 
 	const showCharts = () => {
 		/** @type {any[]} */
 		const hour = m.lastHour ?? [];
-		const times = hour.map((x) => x.time);
-		/** @param {string} name @param {string} title @param {"bars" | "lines"} kind @param {Series[]} series @param {(n: number) => string} show */
-		const chart = (name, title, kind, series, show) => ({ name, title, data: { label: `${title}, the last hour by minute`, kind, times, series, show } });
+		/** @type {["bars" | "lines", string, (n: number) => string, ...[string, 1 | 2 | 3 | 4, (minute: any) => number | undefined][]][]} */
 		const list = [
-			chart("finished", "Finished", "bars", [
-				{ name: "completed", colour: 1, values: hour.map((x) => x.completed) }, { name: "failed", colour: 4, values: hour.map((x) => x.failed) }], number),
-			chart("created", "Created", "bars", [{ name: "created", colour: 2, values: hour.map((x) => x.created) }], number),
-			chart("wait", "Waiting", "lines", [
-				{ name: "p50", colour: 1, values: hour.map((x) => x.wait?.p50) }, { name: "p95", colour: 3, values: hour.map((x) => x.wait?.p95) }], duration),
-			chart("run", "Running", "lines", [
-				{ name: "p50", colour: 1, values: hour.map((x) => x.run?.p50) }, { name: "p95", colour: 3, values: hour.map((x) => x.run?.p95) }], duration),
+			["bars", "Finished", number, ["completed", 1, (x) => x.completed], ["failed", 4, (x) => x.failed]],
+			["bars", "Created", number, ["created", 2, (x) => x.created]],
+			["lines", "Waiting", duration, ["p50", 1, (x) => x.wait?.p50], ["p95", 3, (x) => x.wait?.p95]],
+			["lines", "Running", duration, ["p50", 1, (x) => x.run?.p50], ["p95", 3, (x) => x.run?.p95]],
 		];
-		keyed(charts, list, (c) => c.name, (c) => h("section", { class: "card" }, h("div", { class: "title" }, h("h2", null, c.title),
-			h("span", { class: "legend" }, c.data.series.map((s) => h("span", { class: `c${s.colour}` }, s.name)))), document.createElement("cb-chart"),
-		h("div", { class: "scale", "aria-hidden": "true" }, h("span", null, "an hour ago"), h("span", null, "now"))),
-		(card, c) => { /** @type {Chart} */ (card.querySelector("cb-chart")).data = c.data; });
+		keyed(charts, list, ([, title]) => title, ([, title, , ...series]) => h("section", { class: "card" }, h("div", { class: "title" }, h("h2", null, title),
+			h("span", { class: "legend" }, series.map(([name, colour]) => h("span", { class: `c${colour}` }, name)))), new Chart(),
+		h("div", { class: "scale", "aria-hidden": "true" }, h("span", null, "an hour ago"), h("span", null, "now"))), (card, [kind, title, show, ...series]) => {
+			/** @type {Chart} */ (find(card, "cb-chart")).data = { label: `${title}, the last hour by minute`, kind, show, times: hour.map((x) => x.time),
+				series: series.map(([name, colour, value]) => ({ name, colour, values: hour.map(value) })) };
+		});
 	};
 
 	const showQueues = () => {
@@ -95,7 +81,7 @@ export function overview({ root, signal, ready }) {
 			h("p", null, h("small", null, "Since this coordinator started, ", duration(m.uptime * 1000), " ago. ", link("/ui/system", "All methods"))));
 	};
 
-	const soon = poll(15000, signal, async () => {
+	const soon = poll(10000, signal, async () => {
 		m = await call("system.metrics", { detailed: true, lastHour: true }, signal);
 		asOf = Date.now();
 		const check = m.systemHealthCheck;
@@ -105,21 +91,14 @@ export function overview({ root, signal, ready }) {
 		showCharts();
 		showQueues();
 		showWarnings();
-		done();
+		if (!root.contains(tiles)) fill(root, head, health, tiles, charts, h("div", { class: "columns" }, queues, warnings, projections(signal)), last);
+		ready();
 	}, (error) => {
 		if (!m) {
 			fill(root, h("h1", null, "Overview"), failure(error, "the metrics"));
 			ready();
 		}
 	});
-
-	poll(5000, signal, async () => {
-		const answer = parse(await (await request("/readyz", { signal })).text());
-		/** @type {any[]} */
-		const list = answer.projections ?? [];
-		put(projections, list.length === 0 ? notice("empty", "This caller does not see them.")
-			: pairs(...list.map((p) => ([p.name, h("span", { class: p.failingSince ? "bad" : "" }, lag(p))]))));
-	}, (error) => put(projections, failure(error, "the projections")));
 
 	/** @type {Envelope[]} */
 	let latest = [];
@@ -152,11 +131,4 @@ export function overview({ root, signal, ready }) {
 		},
 	});
 	eachSecond(signal, (now) => { if (asOf > 0) text(read, now - asOf > 30000 ? `as of ${clock(asOf)}, ${ago(asOf, now)}` : ""); });
-}
-
-/** @param {any} p a projection as /readyz has it @returns {string} */
-export function lag(p) {
-	if (p.error) return p.error;
-	if (p.lag === 0) return "has every event";
-	return p.lag > 0 ? `${count(p.lag, "event")} behind` : "unknown";
 }

@@ -1,19 +1,19 @@
 // The system: health, stores, methods, projections, subscribers, batches and votes, and the flush.
 
-import { CallError, call, known, may, request, session } from "../lib/api.js";
+import { CallError, call, may, session } from "../lib/api.js";
 import { button, card, fill, h, instanceLink, pairs, put, table } from "../lib/dom.js";
 import { ago, bytes, clock, count, cut, duration, number } from "../lib/format.js";
-import { parse, write } from "../lib/json.js";
+import { write } from "../lib/json.js";
 import { live, poll } from "../lib/live.js";
 import { ask } from "../parts/dialog.js";
 import { failure, loading, toast } from "../parts/notice.js";
-import { lag } from "./overview.js";
+import { projections } from "../parts/projections.js";
 
 /** @param {Place} place */
 export function system({ root, signal, ready }) {
-	const health = card("Health", loading()), stores = card("Stores", loading()), projections = card("Projections", loading()), subscribers = card("Subscribers", loading()),
+	const health = card("Health", loading()), stores = card("Stores", loading()), subscribers = card("Subscribers", loading()),
 		methods = card("Methods", loading()), batches = card("Batches", loading()), votes = card("Votes", loading());
-	fill(root, h("div", { class: "title" }, h("h1", null, "System"), h("small", null, session.info?.version ?? "")), h("div", { class: "columns" }, health, projections), stores, subscribers, methods,
+	fill(root, h("div", { class: "title" }, h("h1", null, "System"), h("small", null, session.info?.version ?? "")), h("div", { class: "columns" }, health, projections(signal)), stores, subscribers, methods,
 		h("div", { class: "columns" }, batches, votes),
 		may("system.flush") && card("Flush", h("p", null, "Deletes all tasks, instances, events and views of this fleet. It cannot be undone."), button("Flush everything…", flush, "danger")));
 
@@ -32,17 +32,12 @@ export function system({ root, signal, ready }) {
 		ready();
 	});
 
-	poll(5000, signal, async () => {
-		const a = parse(await (await request("/readyz", { signal })).text());
-		/** @type {any[]} */
-		const list = a.projections ?? [];
-		put(projections, list.length === 0 ? h("p", null, "This caller does not see them.") : table("Projections", ["Name", "Lag", "Applied here", "Rebuilds"], list.map((p) => [p.name, lag(p), number(p.applied), number(p.rebuilds)])));
-	}, failed(projections, "the projections"));
-
-	if (!known("system.info")) put(stores, h("p", null, "This coordinator does not tell."));
-	else poll(15000, signal, async () => {
-		const info = await call("system.info", {}, signal);
-		put(stores, h("div", { class: "columns" }, Object.entries(info.stores ?? {}).map(([name, s]) => store(name, s))));
+	poll(15000, signal, async () => {
+		const { coordinators, stores: { redis: r, postgres: p } } = await call("system.info", {}, signal);
+		put(stores, h("div", { class: "columns" }, store(r.product, r, [["Mode", `${r.mode}, ${r.role}`], ["Memory", `${bytes(r.memoryUsed)} of ${r.maxMemory ? bytes(r.maxMemory) : "no limit"}`],
+			["When full", r.policy], ["Append-only file", `${r.persistence.aof}, fsync ${r.persistence.fsync}`], ["Last write", `file ${r.persistence.lastAofWrite}, snapshot ${r.persistence.lastSnapshotWrite}`]]),
+		p ? store("Postgres", p, [["fsync", p.fsync], ["Commit", p.synchronousCommit], ["Full pages", p.fullPageWrites]]) : h("p", null, "There is no Postgres: tasks are not listed, and nothing has a history."),
+		h("p", null, count(coordinators, "coordinator"), " of this fleet")));
 	}, failed(stores, "the stores"));
 
 	poll(15000, signal, async () => {
@@ -56,16 +51,14 @@ export function system({ root, signal, ready }) {
 			})));
 	}, failed(methods, "the methods"));
 
-	if (!known("system.subscribers")) put(subscribers, h("p", null, "This coordinator does not tell."));
-	else poll(10000, signal, async () => {
+	poll(10000, signal, async () => {
 		const a = await call("system.subscribers", {}, signal);
 		put(subscribers, a.subscribers.length === 0 ? h("p", null, "None has a checkpoint or a consumer group.") : table("Subscribers", ["Name", "Kind", "Stream", "Position", "Lag", "Unacknowledged", "Parked", "Last moved"],
 			a.subscribers.map((s) => [s.name, s.kind, s.stream ?? "", h("code", null, s.position ?? ""), s.lag === undefined || s.lag === null ? "unknown" : count(s.lag, "event"), number(s.pending ?? 0), number(s.parked ?? 0), s.updatedAt ? ago(s.updatedAt) : "–"])),
 		a.parked > 0 && h("p", { class: "bad" }, `${count(a.parked, "event")} parked: `, h("code", null, "claudebench parked list")));
 	}, failed(subscribers, "the subscribers"));
 
-	if (!known("event.list")) for (const place of [batches, votes]) put(place, h("p", null, "This coordinator keeps no index of events."));
-	const eventsSoon = !known("event.list") ? () => {} : poll(30000, signal, async () => {
+	const eventsSoon = poll(30000, signal, async () => {
 		const [b, v] = await Promise.all(["batch.*", "quorum.*"].map((type) => call("event.list", { types: [type], limit: 200 }, signal)));
 		/** @type {Map<string, any>} */
 		const byBatch = new Map(), byVote = new Map();
@@ -87,27 +80,9 @@ export function system({ root, signal, ready }) {
 	live.listen(signal, { reload: eventsSoon, events: (batch) => { if (batch.some((e) => /^(batch|quorum|system)\./.test(e.type))) eventsSoon(); } });
 }
 
-/** @param {string} name */
-function store(name, s) {
-	/** @type {[string, string][]} */
-	const rows = [];
-	for (const [key, value] of Object.entries(s)) {
-		if (key === "warnings" || value === null) continue;
-		if (typeof value === "object") for (const [k, v] of Object.entries(value)) rows.push([`${words(key)}, ${words(k)}`, shown(k, v)]);
-		else rows.push([words(key), shown(key, value)]);
-	}
-	return h("div", null, h("h3", null, name === "redis" ? "Redis" : name === "postgres" ? "Postgres" : name), pairs(...rows),
-		(s.warnings ?? []).map((/** @type {string} */ w) => h("p", { class: "warning" }, "⚠ ", w)));
-}
-
-/** maxMemory as "Max memory". @param {string} s */
-const words = (s) => {
-	const spaced = s.replace(/([a-z])([A-Z])/g, (_, a, b) => `${a} ${b.toLowerCase()}`);
-	return spaced[0].toUpperCase() + spaced.slice(1);
-};
-
-/** @param {string} key @param {unknown} v */
-const shown = (key, v) => (typeof v === "number" && /memory|bytes|size/i.test(key) ? (v === 0 && /max/i.test(key) ? "no limit" : bytes(v)) : typeof v === "boolean" ? (v ? "yes" : "no") : String(v));
+/** @param {string} name @param {any[][]} settings */
+const store = (name, s, settings) => h("div", null, h("h3", null, `${name} ${s.version}`), pairs(["Status", h("span", { class: s.status === "ok" ? "good" : "bad" }, s.status)], ...settings),
+	s.warnings.map((/** @type {string} */ w) => h("p", { class: "warning" }, "⚠ ", w)));
 
 function flush() {
 	ask({

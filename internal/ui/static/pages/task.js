@@ -74,7 +74,7 @@ export function task({ root, id, signal, ready }) {
 	let events = [];
 	let next = "";
 	// Events are only added, so the last page is enough after the first time.
-	const history = () => showHistory(timeline, "task.history", async () => {
+	const history = () => showHistory(timeline, async () => {
 		const page = await call("task.history", { id, limit: 200, ...(next && { cursor: next }) }, signal);
 		events = events.concat(page.events.filter((/** @type {Envelope} */ e) => e.seq > (events.at(-1)?.seq ?? 0)));
 		next = page.nextCursor ?? next;

@@ -1,0 +1,46 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+)
+
+// Settings are what a Postgres says about itself.
+type Settings struct {
+	Version           string
+	Fsync             string // on or off
+	SynchronousCommit string
+	FullPageWrites    string // on or off
+	ReadOnly          bool   // new transactions cannot write
+	Recovering        bool   // it is a standby, or recovers from a crash
+}
+
+// Settings asks Postgres for its settings.
+func (p *Pool) Settings(ctx context.Context) (s Settings, err error) {
+	err = p.queryRow(ctx, `SELECT current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit'),
+       current_setting('full_page_writes'), current_setting('default_transaction_read_only') = 'on', pg_is_in_recovery()`, nil,
+		&s.Version, &s.Fsync, &s.SynchronousCommit, &s.FullPageWrites, &s.ReadOnly, &s.Recovering)
+	if err != nil {
+		return s, fmt.Errorf("ask Postgres for its settings: %w", err)
+	}
+	return s, nil
+}
+
+// Warnings returns the settings that can lose the task view or stop it, a sentence each, with what
+// to do. A lost commit (synchronous_commit off) is no loss: the checkpoint is lost with it, and the
+// projection applies the events again.
+func (s Settings) Warnings() []string {
+	list := []string{}
+	if s.Fsync == "off" || s.FullPageWrites == "off" {
+		list = append(list, "Postgres does not protect its files from a crash of its machine (fsync "+s.Fsync+", full_page_writes "+s.FullPageWrites+
+			"): the task view can be damaged then; set both to on. 'claudebench rebuild tasks' makes the view again from the log.")
+	}
+	if s.ReadOnly {
+		list = append(list, "Postgres accepts no writes (default_transaction_read_only on), so the task view does not advance; set it to off. "+
+			"Managed services set it when the disk is full.")
+	}
+	if s.Recovering {
+		list = append(list, "Postgres is a read-only standby, so the task view does not advance; pass the primary with --database-url.")
+	}
+	return list
+}
