@@ -36,8 +36,8 @@ export function system({ root, signal, ready }) {
 		const { coordinators, stores: { redis: r, postgres: p } } = await call("system.info", {}, signal);
 		put(stores, h("div", { class: "columns" }, store(r.product, r, [["Mode", `${r.mode}, ${r.role}`], ["Memory", `${bytes(r.memoryUsed)} of ${r.maxMemory ? bytes(r.maxMemory) : "no limit"}`],
 			["When full", r.policy], ["Append-only file", `${r.persistence.aof}, fsync ${r.persistence.fsync}`], ["Last write", `file ${r.persistence.lastAofWrite}, snapshot ${r.persistence.lastSnapshotWrite}`]]),
-		p ? store("Postgres", p, [["fsync", p.fsync], ["Commit", p.synchronousCommit], ["Full pages", p.fullPageWrites]]) : h("p", null, "There is no Postgres: tasks are not listed, and nothing has a history."),
-		h("p", null, count(coordinators, "coordinator"), " of this fleet")));
+		p ? store("Postgres", p, [["fsync", p.fsync], ["Commit", p.synchronousCommit], ["Full pages", p.fullPageWrites]]) : h("p", null, "There is no Postgres: tasks are not listed, and nothing has a history.")),
+		h("p", null, `The fleet has ${count(coordinators, "coordinator")}.`));
 	}, failed(stores, "the stores"));
 
 	poll(15000, signal, async () => {
