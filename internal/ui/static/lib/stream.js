@@ -72,6 +72,7 @@ export class Stream {
 		const attempt = new AbortController();
 		const abort = () => attempt.abort();
 		signal.addEventListener("abort", abort, { once: true });
+		addEventListener("pagehide", abort); // a page that the browser keeps for its back button would keep the connection too
 		let silent = window.setTimeout(abort, SILENCE);
 		try {
 			const response = await request(`/events?${query}`, { signal: attempt.signal, headers: { Accept: "text/event-stream" } });
@@ -95,6 +96,7 @@ export class Stream {
 		} finally {
 			clearTimeout(silent);
 			signal.removeEventListener("abort", abort);
+			removeEventListener("pagehide", abort);
 			attempt.abort();
 		}
 	}
