@@ -67,7 +67,7 @@ export function system({ root, signal, ready }) {
 			e.payload.batchId, `${number(e.payload.itemsProcessed)} of ${number(e.payload.total)}`, instanceLink(e.payload.processorId), clock(e.timestamp)])));
 		for (const e of v.events) {
 			const d = byVote.get(e.payload.decision) ?? { last: e };
-			if (e.type === "quorum.decision_made") d.made = e;
+			if (e.type === "quorum.decision.made") d.made = e;
 			byVote.set(e.payload.decision, d);
 		}
 		put(votes, byVote.size === 0 ? h("p", null, "None yet.") : table("Votes", ["Decision", "Votes", "Outcome", "When"], [...byVote.entries()].slice(0, 20).map(([name, d]) => [
