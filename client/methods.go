@@ -173,6 +173,17 @@ func (c *Client) RecordHook(ctx context.Context, hook Object) (*RecordHookResult
 	return call[RecordHookResult](ctx, c, "hook.record", api.RecordHookParams{Hook: hook})
 }
 
+// VerifyLog calls audit.verify: it begins to verify in the background that everything stored agrees
+// with the log. AuditStatus has the result.
+func (c *Client) VerifyLog(ctx context.Context) (*VerifyResult, error) {
+	return call[VerifyResult](ctx, c, "audit.verify", api.VerifyParams{})
+}
+
+// AuditStatus calls audit.status.
+func (c *Client) AuditStatus(ctx context.Context) (*AuditStatusResult, error) {
+	return call[AuditStatusResult](ctx, c, "audit.status", api.AuditStatusParams{})
+}
+
 // values encodes the items of a method that takes many.
 func values[P any](method string, items []P) ([]Value, error) {
 	list := make([]Value, len(items))

@@ -53,6 +53,8 @@ var policies = map[string]policy{
 	"session.list":         {10 * time.Second, always},
 	"session.get":          {10 * time.Second, always},
 	"event.get":            {5 * time.Second, always},
+	"audit.verify":         {5 * time.Second, always},
+	"audit.status":         {3 * time.Second, always},
 	"hook.record":          {100 * time.Millisecond, never},
 	"rpc.discover":         {5 * time.Second, always},
 }

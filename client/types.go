@@ -51,6 +51,18 @@ type (
 	GetSessionResult = api.GetSessionResult
 	// RecordHookResult is the result of hook.record.
 	RecordHookResult = api.RecordHookResult
+	// VerifyResult is the result of audit.verify.
+	VerifyResult = api.VerifyResult
+	// AuditRun is a verification that runs.
+	AuditRun = api.AuditRun
+	// AuditStatusResult is the result of audit.status.
+	AuditStatusResult = api.AuditStatusResult
+	// AuditLog is what the log in Redis holds now.
+	AuditLog = api.AuditLog
+	// AuditGap is a range of events, by seq, that the log does not have.
+	AuditGap = api.AuditGap
+	// AuditResult is the result of a verification.
+	AuditResult = api.AuditResult
 	// DeleteTaskResult is the result of task.delete.
 	DeleteTaskResult = api.DeleteTaskResult
 	// CreateManyResult is the result of task.create_many, with an answer for each task.

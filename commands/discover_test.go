@@ -115,7 +115,7 @@ func TestDiscover(t *testing.T) {
 		if diff := cmp.Diff(all, namesOf(methods)); diff != "" {
 			t.Errorf("methods: -want +got\n%s", diff)
 		}
-		for _, domain := range []string{"system", "task", "session", "nothing", "syste", "task.get", "."} {
+		for _, domain := range []string{"system", "task", "session", "audit", "nothing", "syste", "task.get", "."} {
 			want := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !strings.HasPrefix(name, domain+".") })
 			if domain == "task.get" || domain == "." {
 				want = []string{}
@@ -134,7 +134,7 @@ func TestDiscover(t *testing.T) {
 			switch m.Name {
 			case "task.create":
 				want.RateLimit, want.TokenRateLimit = 7, 35
-			case "task.get", "task.list", "session.get", "session.list", "event.get", "system.health", "system.metrics", "system.get_state", "system.info", "system.discover":
+			case "task.get", "task.list", "session.get", "session.list", "event.get", "system.health", "system.metrics", "system.get_state", "system.info", "audit.status", "system.discover":
 				want.Persist = false
 				if m.Name == "task.get" {
 					want.RateLimit, want.TokenRateLimit = 0, 0
@@ -168,6 +168,10 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"system.get_state", `{}`},
 			{"system.metrics", `{}`},
 			{"system.info", `{}`},
+			{"audit.status", `{}`},
+			{"audit.verify", `{}`},
+			{"audit.verify", `{}`},
+			{"audit.status", `{}`},
 			{"system.register", `{"id":"w","roles":["worker","go"],"metadata":{"maxTasks":0,"sessionId":"s","more":[1.5,null]}}`},
 			{"system.register", `{"id":"v","roles":[]}`},
 			{"system.heartbeat", `{"instanceId":"w"}`},

@@ -3,6 +3,7 @@ package commands
 import (
 	"slices"
 
+	"github.com/claudebench/claudebench/commands/audit"
 	"github.com/claudebench/claudebench/commands/event"
 	"github.com/claudebench/claudebench/commands/hook"
 	"github.com/claudebench/claudebench/commands/session"
@@ -12,7 +13,7 @@ import (
 )
 
 // methods lists the methods of all domains.
-func methods(forSystem system.Options, forTask task.Options, forSession session.Options, forHook hook.Options) ([]*command.Method, error) {
+func methods(forSystem system.Options, forTask task.Options, forSession session.Options, forHook hook.Options, forAudit audit.Options) ([]*command.Method, error) {
 	ofSystem, err := system.Methods(forSystem)
 	if err != nil {
 		return nil, err
@@ -30,14 +31,18 @@ func methods(forSystem system.Options, forTask task.Options, forSession session.
 		return nil, err
 	}
 	ofHook, err := hook.Methods(forHook)
-	return slices.Concat(ofSystem, ofTask, ofSession, ofEvent, ofHook), err
+	if err != nil {
+		return nil, err
+	}
+	ofAudit, err := audit.Methods(forAudit)
+	return slices.Concat(ofSystem, ofTask, ofSession, ofEvent, ofHook, ofAudit), err
 }
 
 // Methods lists all methods with their documented limits, in the order in which they are
 // documented. They describe the API and cannot be called. An error means that the lists themselves
 // are faulty.
 func Methods() ([]*command.Method, error) {
-	return methods(system.Options{}, task.Options{}, session.Options{}, hook.Options{})
+	return methods(system.Options{}, task.Options{}, session.Options{}, hook.Options{}, audit.Options{})
 }
 
 // MethodNames lists the names of all methods.

@@ -184,7 +184,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	coordinator, err := commands.New(commands.Options{
 		Runner: runner, Keys: space, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
 		TaskRetention: cfg.TaskRetention, RateLimits: limits, TokenRateLimits: tokenLimits, ByteLimit: cfg.ByteLimit, HookContent: cfg.HookContent, Tasks: view, Rows: rows, Logger: s.logger, MCP: true,
-		Version: s.version, TraceURL: cfg.TraceURL, Stores: s.describe(),
+		Version: s.version, TraceURL: cfg.TraceURL, Stores: s.describe(), Verify: s.verify(cfg, space),
 		Tokens: s.callers(), BreakerOpen: o.BreakerOpen, Traces: o.Traces,
 	})
 	if err != nil {

@@ -749,7 +749,7 @@ export interface SystemQuorumVoteResult {
  */
 export interface SystemDiscoverParams {
   /**
-   * only the methods of this domain: system or task
+   * only the methods of this domain: system, task, session, hook or audit
    */
   domain?: string;
 }
@@ -1402,6 +1402,184 @@ export interface HookRecordResult {
   eventId: string;
 }
 /**
+ * The params of audit.verify.
+ */
+export interface AuditVerifyParams {}
+/**
+ * The result of audit.verify.
+ */
+export interface AuditVerifyResult {
+  /**
+   * false if a verification was already running
+   */
+  started: boolean;
+  running: {
+    startedAt: string;
+    /**
+     * the token's name, or anonymous
+     */
+    startedBy: string;
+    /**
+     * the coordinator that runs it
+     */
+    coordinator: string;
+    /**
+     * what it does now, in words; empty at the beginning
+     */
+    doing: string;
+    /**
+     * events that it has read so far
+     */
+    events: number;
+    /**
+     * events in the log when it began; 0 until it has counted them
+     */
+    total: number;
+  };
+}
+/**
+ * The params of audit.status.
+ */
+export interface AuditStatusParams {}
+/**
+ * The result of audit.status.
+ */
+export interface AuditStatusResult {
+  log: {
+    /**
+     * absent until a coordinator has stored one
+     */
+    identity?: string;
+    /**
+     * seq of the first event that the log should hold; higher than 1 after a flush or a trim
+     */
+    base: number;
+    /**
+     * 0 if the log is empty
+     */
+    firstSeq: number;
+    firstId?: string;
+    /**
+     * seq of the last event
+     */
+    lastSeq: number;
+    lastId?: string;
+    /**
+     * entries in the log
+     */
+    events: number;
+  };
+  /**
+   * events that the log does not have: those before its first one, and those that the last verification missed
+   */
+  gaps:
+    | null
+    | {
+        from: number;
+        to: number;
+        /**
+         * flushed: system.flush removed them; trimmed: an operator removed them; missing: nothing explains it
+         */
+        reason: string;
+      }[];
+  /**
+   * absent if none runs
+   */
+  running?: null | {
+    startedAt: string;
+    /**
+     * the token's name, or anonymous
+     */
+    startedBy: string;
+    /**
+     * the coordinator that runs it
+     */
+    coordinator: string;
+    /**
+     * what it does now, in words; empty at the beginning
+     */
+    doing: string;
+    /**
+     * events that it has read so far
+     */
+    events: number;
+    /**
+     * events in the log when it began; 0 until it has counted them
+     */
+    total: number;
+  };
+  /**
+   * the last one that ended; absent if there was none
+   */
+  last?: null | {
+    startedAt: string;
+    finishedAt: string;
+    startedBy: string;
+    coordinator: string;
+    /**
+     * everything was compared, and agrees
+     */
+    ok: boolean;
+    /**
+     * seq of the first event that it read
+     */
+    base: number;
+    /**
+     * seq of the last event that it read
+     */
+    lastSeq: number;
+    /**
+     * events that it read
+     */
+    events: number;
+    /**
+     * tasks in Redis that it compared
+     */
+    tasks: number;
+    /**
+     * instances that it compared
+     */
+    instances: number;
+    /**
+     * rows of tasks in Postgres that it compared
+     */
+    rows: number;
+    /**
+     * whether the views in Postgres were compared
+     */
+    postgres: boolean;
+    /**
+     * what does not agree with the log, a sentence each; at most 100
+     */
+    damages: null | string[];
+    /**
+     * the number of all damages
+     */
+    damagesTotal: number;
+    /**
+     * missing events that nothing explains; at most 100
+     */
+    gaps:
+      | null
+      | {
+          from: number;
+          to: number;
+          /**
+           * flushed: system.flush removed them; trimmed: an operator removed them; missing: nothing explains it
+           */
+          reason: string;
+        }[];
+    /**
+     * what could not be compared, and why
+     */
+    notes: null | string[];
+    /**
+     * why it ended early; it then proves nothing either way. It begins with interrupted if its coordinator ended
+     */
+    error?: string;
+  };
+}
+/**
  * The params of rpc.discover.
  */
 export interface RpcDiscoverParams {}
@@ -1554,6 +1732,16 @@ export abstract class Methods implements Caller {
   /** Record a hook of Claude Code as an event. Claude Code itself sends its hooks to POST /hooks/claude-code. --hook-content says how much of the inputs and results is stored. */
   hookRecord(params: HookRecordParams): Promise<HookRecordResult> {
     return this.call("hook.record", params, 100);
+  }
+
+  /** Begin to verify in the background that everything stored agrees with the log, as `claudebench verify` does. At most one verification runs in a fleet; if one runs, the result describes it. audit.status has the progress and the result. */
+  auditVerify(params: AuditVerifyParams = {}): Promise<AuditVerifyResult> {
+    return this.call("audit.verify", params, 5000);
+  }
+
+  /** Read what the log holds and which events it does not have, and how far a verification is, or what the last one found. It costs the same however long the log is. */
+  auditStatus(params: AuditStatusParams = {}): Promise<AuditStatusResult> {
+    return this.call("audit.status", params, 3000);
   }
 
   /** Describe the API: this OpenRPC document. */
