@@ -49,8 +49,11 @@ var policies = map[string]policy{
 	"task.list":            {10 * time.Second, always},
 	"task.get":             {5 * time.Second, always},
 	"task.delete":          {5 * time.Second, never},
+	"task.history":         {10 * time.Second, always},
 	"session.list":         {10 * time.Second, always},
 	"session.get":          {10 * time.Second, always},
+	"instance.history":     {10 * time.Second, always},
+	"event.list":           {10 * time.Second, always},
 	"hook.record":          {100 * time.Millisecond, never},
 	"rpc.discover":         {5 * time.Second, always},
 }

@@ -135,6 +135,9 @@ var countedCalls = map[string][]string{
 	"task.delete":          {`{"id":"t-0"}`, `{"id":%[2]q}`},
 	"session.list":         {`{}`}, // there is no view
 	"session.get":          {`{"id":"s"}`},
+	"task.history":         {`{"id":"t-1"}`},
+	"instance.history":     {`{"id":"w"}`},
+	"event.list":           {`{}`},
 }
 
 // Every call that reaches a script counts once for the actor, whatever its outcome, and is rejected

@@ -96,6 +96,10 @@ var doors = map[string][]door{
 
 	"session.list": {{params: `{}`, may: callers}},
 	"session.get":  {{params: `{"id":"s"}`, may: callers}},
+
+	"task.history":     {{params: `{"id":"t-1"}`, may: callers}},
+	"instance.history": {{params: `{"id":"w"}`, may: callers}},
+	"event.list":       {{params: `{}`, may: callers}},
 }
 
 func TestWhoIsLetIn(t *testing.T) {

@@ -143,9 +143,13 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{"task.delete", writers, `{"id":"t-5"}`},
 		{"session.list", everybody, reads},
 		{"session.get", everybody, reads},
+		{"task.history", everybody, reads},
+		{"instance.history", everybody, reads},
+		{"event.list", everybody, reads},
 	} {
 		unlisted = slices.DeleteFunc(unlisted, func(name string) bool { return name == m.method })
-		hidden := m.method == "task.complete_many" || m.method == "system.flush" || m.method == "hook.record"
+		hidden := m.method == "task.complete_many" || m.method == "system.flush" || m.method == "hook.record" ||
+			m.method == "task.history" || m.method == "instance.history" || m.method == "event.list"
 		for path, call := range transports {
 			for _, role := range everybody {
 				// An unknown param: an authorised call is rejected for it, so nothing happens.
