@@ -49,6 +49,16 @@ type (
 	ListSessionsResult = api.ListSessionsResult
 	// GetSessionResult is the result of session.get.
 	GetSessionResult = api.GetSessionResult
+	// Event is an event of the index of events.
+	Event = api.Event
+	// TaskHistoryParams are the params of task.history.
+	TaskHistoryParams = api.TaskHistoryParams
+	// InstanceHistoryParams are the params of instance.history.
+	InstanceHistoryParams = api.InstanceHistoryParams
+	// ListEventsParams are the params of event.list.
+	ListEventsParams = api.ListEventsParams
+	// EventsResult is the result of task.history, instance.history and event.list.
+	EventsResult = api.EventsResult
 	// RecordHookResult is the result of hook.record.
 	RecordHookResult = api.RecordHookResult
 	// VerifyResult is the result of audit.verify.

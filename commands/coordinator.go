@@ -1,6 +1,6 @@
 // Package commands runs the coordinator's methods. The methods themselves are in one package for
-// each domain: system, task, session, hook and audit; list.go lists the domains. Transports, discovery and documentation
-// derive from that list.
+// each domain; list.go lists the domains. Transports, discovery and documentation derive from that
+// list.
 //
 // Transports call Coordinator.Call, and the monitor calls Coordinator.Sweep. A script in Redis
 // decides every command, so any number of coordinators work side by side. The process itself keeps
@@ -22,7 +22,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/claudebench/claudebench/commands/audit"
+	"github.com/claudebench/claudebench/commands/event"
 	"github.com/claudebench/claudebench/commands/hook"
+	"github.com/claudebench/claudebench/commands/instance"
 	"github.com/claudebench/claudebench/commands/session"
 	"github.com/claudebench/claudebench/commands/system"
 	"github.com/claudebench/claudebench/commands/task"
@@ -80,6 +82,9 @@ type Options struct {
 	Tokens api.Tokens
 	// Tasks is the view that task.list and session.* read. Nil means no Postgres.
 	Tasks taskview.View
+	// Index is the index of events that task.history, instance.history and event.list read. Nil means
+	// no Postgres; taskview.NoIndex means that there is none.
+	Index taskview.EventIndex
 	// Rows are the rows of that view, which a flush deletes. Nil means no Postgres.
 	Rows taskview.Rows
 	// Verify verifies the log for audit.verify. Nil means that the coordinator cannot.
@@ -145,16 +150,21 @@ func New(o Options) (*Coordinator, error) {
 	c.waiting = waiting.New(waiting.Options{Scripts: c.scripts, Runner: o.Runner, Wakeups: o.Keys.Wakeups()})
 	shares := taskview.NewShares()
 	var err error
-	c.list, err = methods(system.Options{
-		Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
-		Writable: c.probe.Writable, Info: system.Info{
-			Version: o.Version, Namespace: o.Keys.Namespace(), TraceURL: o.TraceURL, Authentication: o.Tokens != nil, Stores: o.Stores,
+	c.list, err = methods(options{
+		system: system.Options{
+			Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
+			Writable: c.probe.Writable, Info: system.Info{
+				Version: o.Version, Namespace: o.Keys.Namespace(), TraceURL: o.TraceURL, Authentication: o.Tokens != nil, Stores: o.Stores,
+			},
+			Started: time.Now(), Logger: o.Logger,
 		},
-		Started: time.Now(), Logger: o.Logger,
-	}, task.Options{View: o.Tasks, Shares: shares, Retention: o.TaskRetention, Waiting: c.waiting},
-		session.Options{View: o.Tasks, Shares: shares},
-		hook.Options{Content: cmp.Or(o.HookContent, claudehook.Names), Retention: o.TaskRetention},
-		audit.Options{Verifier: c.verifier})
+		task:     task.Options{View: o.Tasks, Index: o.Index, Shares: shares, Retention: o.TaskRetention, Waiting: c.waiting},
+		session:  session.Options{View: o.Tasks, Shares: shares},
+		instance: instance.Options{Index: o.Index, Shares: shares},
+		event:    event.Options{Index: o.Index, Shares: shares},
+		hook:     hook.Options{Content: cmp.Or(o.HookContent, claudehook.Names), Retention: o.TaskRetention},
+		audit:    audit.Options{Verifier: c.verifier},
+	})
 	if err != nil {
 		return nil, err
 	}

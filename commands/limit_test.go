@@ -139,6 +139,9 @@ var countedCalls = map[string][]string{
 	"session.list":         {`{}`}, // there is no view
 	"session.get":          {`{"id":"s"}`},
 	"event.get":            {`{"seq":1}`},
+	"task.history":         {`{"id":"t-1"}`},
+	"instance.history":     {`{"id":"w"}`},
+	"event.list":           {`{}`},
 }
 
 // Every call that reaches a script counts once for the actor, whatever its outcome, and is rejected

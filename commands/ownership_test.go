@@ -100,6 +100,10 @@ var doors = map[string][]door{
 	"session.list": {{params: `{}`, may: callers}},
 	"session.get":  {{params: `{"id":"s"}`, may: callers}},
 	"event.get":    {{params: `{"seq":1}`, may: callers}},
+
+	"task.history":     {{params: `{"id":"t-1"}`, may: callers}},
+	"instance.history": {{params: `{"id":"w"}`, may: callers}},
+	"event.list":       {{params: `{}`, may: callers}},
 }
 
 func TestWhoIsLetIn(t *testing.T) {

@@ -1173,6 +1173,86 @@ export interface TaskGetParams {
   id: string;
 }
 /**
+ * The params of task.history.
+ */
+export interface TaskHistoryParams {
+  /**
+   * the task, which may be deleted
+   */
+  id: string;
+  /**
+   * default 100; a page with more than 16 MiB is shorter
+   */
+  limit?: number;
+  /**
+   * the nextCursor of the page before
+   */
+  cursor?: string;
+  /**
+   * asc (default): the oldest first
+   */
+  order?: "asc" | "desc";
+}
+/**
+ * The result of task.history.
+ */
+export interface TaskHistoryResult {
+  events:
+    | null
+    | {
+        /**
+         * its number; rises by one with each event of the log
+         */
+        seq: number;
+        /**
+         * the ID of its entry in the log: <ms>-<seq>
+         */
+        id: string;
+        type: string;
+        /**
+         * the version of the payload
+         */
+        v: number;
+        /**
+         * ms since 1970
+         */
+        timestamp: number;
+        /**
+         * of the task, if the payload has it
+         */
+        attempt?: null | number;
+        actor: string;
+        /**
+         * the request or event that caused it
+         */
+        cause?: null | string;
+        /**
+         * W3C traceparent
+         */
+        trace?: null | string;
+        /**
+         * docs/events.md describes it by type
+         */
+        payload: null | {
+          [k: string]: unknown;
+        };
+      }[];
+  /**
+   * left out on the last page
+   */
+  nextCursor?: string;
+  behind?: null | {
+    /**
+     * the maximum number of events that the result lacks
+     */
+    events: number;
+    /**
+     * the age of the oldest of these events, in ms
+     */
+    ms: number;
+  };
+}
+/**
  * The params of task.delete.
  */
 export interface TaskDeleteParams {
@@ -1354,6 +1434,86 @@ export interface SessionGetResult {
   };
 }
 /**
+ * The params of instance.history.
+ */
+export interface InstanceHistoryParams {
+  /**
+   * the instance, which may have left
+   */
+  id: string;
+  /**
+   * default 100; a page with more than 16 MiB is shorter
+   */
+  limit?: number;
+  /**
+   * the nextCursor of the page before
+   */
+  cursor?: string;
+  /**
+   * asc (default): the oldest first
+   */
+  order?: "asc" | "desc";
+}
+/**
+ * The result of instance.history.
+ */
+export interface InstanceHistoryResult {
+  events:
+    | null
+    | {
+        /**
+         * its number; rises by one with each event of the log
+         */
+        seq: number;
+        /**
+         * the ID of its entry in the log: <ms>-<seq>
+         */
+        id: string;
+        type: string;
+        /**
+         * the version of the payload
+         */
+        v: number;
+        /**
+         * ms since 1970
+         */
+        timestamp: number;
+        /**
+         * of the task, if the payload has it
+         */
+        attempt?: null | number;
+        actor: string;
+        /**
+         * the request or event that caused it
+         */
+        cause?: null | string;
+        /**
+         * W3C traceparent
+         */
+        trace?: null | string;
+        /**
+         * docs/events.md describes it by type
+         */
+        payload: null | {
+          [k: string]: unknown;
+        };
+      }[];
+  /**
+   * left out on the last page
+   */
+  nextCursor?: string;
+  behind?: null | {
+    /**
+     * the maximum number of events that the result lacks
+     */
+    events: number;
+    /**
+     * the age of the oldest of these events, in ms
+     */
+    ms: number;
+  };
+}
+/**
  * The params of event.get.
  */
 export interface EventGetParams {
@@ -1379,6 +1539,90 @@ export interface EventGetResult {
   trace: null | string;
   payload: null | {
     [k: string]: unknown;
+  };
+}
+/**
+ * The params of event.list.
+ */
+export interface EventListParams {
+  /**
+   * types and patterns, separated by commas: instance.*,quorum.voted; none of task.* and hook.*; default all events
+   */
+  types?: string;
+  /**
+   * only events at or after this time, ISO 8601
+   */
+  since?: string;
+  /**
+   * default 100; a page with more than 16 MiB is shorter
+   */
+  limit?: number;
+  /**
+   * the nextCursor of the page before
+   */
+  cursor?: string;
+  /**
+   * desc (default): the newest first
+   */
+  order?: "asc" | "desc";
+}
+/**
+ * The result of event.list.
+ */
+export interface EventListResult {
+  events:
+    | null
+    | {
+        /**
+         * its number; rises by one with each event of the log
+         */
+        seq: number;
+        /**
+         * the ID of its entry in the log: <ms>-<seq>
+         */
+        id: string;
+        type: string;
+        /**
+         * the version of the payload
+         */
+        v: number;
+        /**
+         * ms since 1970
+         */
+        timestamp: number;
+        /**
+         * of the task, if the payload has it
+         */
+        attempt?: null | number;
+        actor: string;
+        /**
+         * the request or event that caused it
+         */
+        cause?: null | string;
+        /**
+         * W3C traceparent
+         */
+        trace?: null | string;
+        /**
+         * docs/events.md describes it by type
+         */
+        payload: null | {
+          [k: string]: unknown;
+        };
+      }[];
+  /**
+   * left out on the last page
+   */
+  nextCursor?: string;
+  behind?: null | {
+    /**
+     * the maximum number of events that the result lacks
+     */
+    events: number;
+    /**
+     * the age of the oldest of these events, in ms
+     */
+    ms: number;
   };
 }
 /**
@@ -1709,6 +1953,11 @@ export abstract class Methods implements Caller {
     return this.call("task.get", params, 5000);
   }
 
+  /** List the events of a task, with actor and cause, from the index in Postgres: also of a deleted task, and after its events were trimmed from the log. A task without events has an empty list. */
+  taskHistory(params: TaskHistoryParams): Promise<TaskHistoryResult> {
+    return this.call("task.history", params, 10000);
+  }
+
   /** Delete a task, whatever its status. Its worker learns of it when it completes the task. */
   taskDelete(params: TaskDeleteParams): Promise<TaskDeleteResult> {
     return this.call("task.delete", params, 5000);
@@ -1724,9 +1973,19 @@ export abstract class Methods implements Caller {
     return this.call("session.get", params, 10000);
   }
 
+  /** List the events that concern an instance, with actor and cause, from the index in Postgres: its registrations, what became of the tasks that it had, its batches, votes and hooks, and how it left. An instance without events has an empty list. */
+  instanceHistory(params: InstanceHistoryParams): Promise<InstanceHistoryResult> {
+    return this.call("instance.history", params, 10000);
+  }
+
   /** Read an event of the log by its seq. */
   eventGet(params: EventGetParams): Promise<EventGetResult> {
     return this.call("event.get", params, 5000);
+  }
+
+  /** List events from the index in Postgres, the newest first: all, or those of some types, such as instance.*, leader.elected, batch.* and quorum.*. Events of tasks and hooks have no index by type; use task.history, instance.history or GET /events for them. */
+  eventList(params: EventListParams = {}): Promise<EventListResult> {
+    return this.call("event.list", params, 10000);
   }
 
   /** Record a hook of Claude Code as an event. Claude Code itself sends its hooks to POST /hooks/claude-code. --hook-content says how much of the inputs and results is stored. */

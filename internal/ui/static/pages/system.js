@@ -59,7 +59,7 @@ export function system({ root, signal, ready }) {
 	}, failed(subscribers, "the subscribers"));
 
 	const eventsSoon = poll(30000, signal, async () => {
-		const [b, v] = await Promise.all(["batch.*", "quorum.*"].map((type) => call("event.list", { types: [type], limit: 200 }, signal)));
+		const [b, v] = await Promise.all(["batch.*", "quorum.*"].map((types) => call("event.list", { types, limit: 200 }, signal)));
 		/** @type {Map<string, any>} */
 		const byBatch = new Map(), byVote = new Map();
 		for (const e of b.events) if (!byBatch.has(e.payload.batchId)) byBatch.set(e.payload.batchId, e);
