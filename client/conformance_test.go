@@ -91,10 +91,15 @@ func typed(c *client.Client) map[string]func(context.Context, []byte) (any, erro
 		"task.complete_many":   with(func(ctx context.Context, p id) (any, error) { return c.CompleteTasks(ctx, p.Items...) }),
 		"task.list":            with(c.ListTasks),
 		"task.get":             with(func(ctx context.Context, p id) (any, error) { return c.GetTask(ctx, p.ID) }),
+		"task.history":         with(c.TaskHistory),
+		"instance.history":     with(c.InstanceHistory),
+		"event.list":           with(c.ListEvents),
 		"session.list":         with(c.ListSessions),
 		"session.get":          with(func(ctx context.Context, p id) (any, error) { return c.GetSession(ctx, client.ID(p.ID)) }),
 		"event.get":            with(func(ctx context.Context, p id) (any, error) { return c.GetEvent(ctx, p.Seq) }),
 		"hook.record":          with(func(ctx context.Context, p id) (any, error) { return c.RecordHook(ctx, p.Hook) }),
+		"audit.verify":         with(func(ctx context.Context, _ id) (any, error) { return c.VerifyLog(ctx) }),
+		"audit.status":         with(func(ctx context.Context, _ id) (any, error) { return c.AuditStatus(ctx) }),
 		"task.delete":          with(func(ctx context.Context, p id) (any, error) { return c.DeleteTask(ctx, p.ID) }),
 	}
 }

@@ -168,9 +168,35 @@ func (c *Client) GetSession(ctx context.Context, session ID) (*GetSessionResult,
 	return call[GetSessionResult](ctx, c, "session.get", api.GetSessionParams{ID: session})
 }
 
+// TaskHistory calls task.history, which needs Postgres and the index of events.
+func (c *Client) TaskHistory(ctx context.Context, p TaskHistoryParams) (*EventsResult, error) {
+	return call[EventsResult](ctx, c, "task.history", p)
+}
+
+// InstanceHistory calls instance.history, which needs Postgres and the index of events.
+func (c *Client) InstanceHistory(ctx context.Context, p InstanceHistoryParams) (*EventsResult, error) {
+	return call[EventsResult](ctx, c, "instance.history", p)
+}
+
+// ListEvents calls event.list, which needs Postgres and the index of events.
+func (c *Client) ListEvents(ctx context.Context, p ListEventsParams) (*EventsResult, error) {
+	return call[EventsResult](ctx, c, "event.list", p)
+}
+
 // RecordHook calls hook.record with the body of a hook of Claude Code.
 func (c *Client) RecordHook(ctx context.Context, hook Object) (*RecordHookResult, error) {
 	return call[RecordHookResult](ctx, c, "hook.record", api.RecordHookParams{Hook: hook})
+}
+
+// VerifyLog calls audit.verify: it begins to verify in the background that everything stored agrees
+// with the log. AuditStatus has the result.
+func (c *Client) VerifyLog(ctx context.Context) (*VerifyResult, error) {
+	return call[VerifyResult](ctx, c, "audit.verify", api.VerifyParams{})
+}
+
+// AuditStatus calls audit.status.
+func (c *Client) AuditStatus(ctx context.Context) (*AuditStatusResult, error) {
+	return call[AuditStatusResult](ctx, c, "audit.status", api.AuditStatusParams{})
 }
 
 // values encodes the items of a method that takes many.

@@ -49,8 +49,30 @@ type (
 	ListSessionsResult = api.ListSessionsResult
 	// GetSessionResult is the result of session.get.
 	GetSessionResult = api.GetSessionResult
+	// Event is an event of the index of events.
+	Event = api.Event
+	// TaskHistoryParams are the params of task.history.
+	TaskHistoryParams = api.TaskHistoryParams
+	// InstanceHistoryParams are the params of instance.history.
+	InstanceHistoryParams = api.InstanceHistoryParams
+	// ListEventsParams are the params of event.list.
+	ListEventsParams = api.ListEventsParams
+	// EventsResult is the result of task.history, instance.history and event.list.
+	EventsResult = api.EventsResult
 	// RecordHookResult is the result of hook.record.
 	RecordHookResult = api.RecordHookResult
+	// VerifyResult is the result of audit.verify.
+	VerifyResult = api.VerifyResult
+	// AuditRun is a verification that runs.
+	AuditRun = api.AuditRun
+	// AuditStatusResult is the result of audit.status.
+	AuditStatusResult = api.AuditStatusResult
+	// AuditLog is what the log in Redis holds now.
+	AuditLog = api.AuditLog
+	// AuditGap is a range of events, by seq, that the log does not have.
+	AuditGap = api.AuditGap
+	// AuditResult is the result of a verification.
+	AuditResult = api.AuditResult
 	// DeleteTaskResult is the result of task.delete.
 	DeleteTaskResult = api.DeleteTaskResult
 	// CreateManyResult is the result of task.create_many, with an answer for each task.

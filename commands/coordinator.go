@@ -1,6 +1,6 @@
 // Package commands runs the coordinator's methods. The methods themselves are in one package for
-// each domain: system, task and session; list.go lists the domains. Transports, discovery and documentation
-// derive from that list.
+// each domain; list.go lists the domains. Transports, discovery and documentation derive from that
+// list.
 //
 // Transports call Coordinator.Call, and the monitor calls Coordinator.Sweep. A script in Redis
 // decides every command, so any number of coordinators work side by side. The process itself keeps
@@ -21,7 +21,10 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/claudebench/claudebench/commands/audit"
+	"github.com/claudebench/claudebench/commands/event"
 	"github.com/claudebench/claudebench/commands/hook"
+	"github.com/claudebench/claudebench/commands/instance"
 	"github.com/claudebench/claudebench/commands/session"
 	"github.com/claudebench/claudebench/commands/system"
 	"github.com/claudebench/claudebench/commands/task"
@@ -35,6 +38,7 @@ import (
 	"github.com/claudebench/claudebench/internal/readiness"
 	"github.com/claudebench/claudebench/internal/reassign"
 	"github.com/claudebench/claudebench/internal/taskview"
+	"github.com/claudebench/claudebench/internal/verification"
 	"github.com/claudebench/claudebench/internal/waiting"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -78,8 +82,13 @@ type Options struct {
 	Tokens api.Tokens
 	// Tasks is the view that task.list and session.* read. Nil means no Postgres.
 	Tasks taskview.View
+	// Index is the index of events that task.history, instance.history and event.list read. Nil means
+	// no Postgres; taskview.NoIndex means that there is none.
+	Index taskview.EventIndex
 	// Rows are the rows of that view, which a flush deletes. Nil means no Postgres.
 	Rows taskview.Rows
+	// Verify verifies the log for audit.verify. Nil means that the coordinator cannot.
+	Verify verification.Func
 	// MCP is set if the MCP endpoint is served. system.health reports it.
 	MCP bool
 	// Version is the program's version, TraceURL the template of links to traces, and Stores
@@ -101,6 +110,7 @@ type Coordinator struct {
 	scripts  lua.Scripts
 	circuits *breaker.Reporter
 	flusher  *flush.Flusher
+	verifier *verification.Verifier
 	waiting  *waiting.Hub
 	tick     reassign.SweepOptions
 	sweeper  *reassign.Reassigner
@@ -136,18 +146,25 @@ func New(o Options) (*Coordinator, error) {
 	c.flusher = flush.New(flush.Options{
 		Scripts: c.scripts, Prefix: o.Keys.Prefix(), Rows: o.Rows, InstanceTTL: o.InstanceTTL, Name: o.Name, Logger: o.Logger, Dies: o.FlushDies,
 	})
+	c.verifier = verification.New(verification.Options{Scripts: c.scripts, Name: o.Name, Logger: o.Logger, Verify: o.Verify})
 	c.waiting = waiting.New(waiting.Options{Scripts: c.scripts, Runner: o.Runner, Wakeups: o.Keys.Wakeups()})
 	shares := taskview.NewShares()
 	var err error
-	c.list, err = methods(system.Options{
-		Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
-		Writable: c.probe.Writable, Info: system.Info{
-			Version: o.Version, Namespace: o.Keys.Namespace(), TraceURL: o.TraceURL, Authentication: o.Tokens != nil, Stores: o.Stores,
+	c.list, err = methods(options{
+		system: system.Options{
+			Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
+			Writable: c.probe.Writable, Info: system.Info{
+				Version: o.Version, Namespace: o.Keys.Namespace(), TraceURL: o.TraceURL, Authentication: o.Tokens != nil, Stores: o.Stores,
+			},
+			Started: time.Now(), Logger: o.Logger,
 		},
-		Started: time.Now(), Logger: o.Logger,
-	}, task.Options{View: o.Tasks, Shares: shares, Retention: o.TaskRetention, Waiting: c.waiting},
-		session.Options{View: o.Tasks, Shares: shares},
-		hook.Options{Content: cmp.Or(o.HookContent, claudehook.Names), Retention: o.TaskRetention})
+		task:     task.Options{View: o.Tasks, Index: o.Index, Shares: shares, Retention: o.TaskRetention, Waiting: c.waiting},
+		session:  session.Options{View: o.Tasks, Shares: shares},
+		instance: instance.Options{Index: o.Index, Shares: shares},
+		event:    event.Options{Index: o.Index, Shares: shares},
+		hook:     hook.Options{Content: cmp.Or(o.HookContent, claudehook.Names), Retention: o.TaskRetention},
+		audit:    audit.Options{Verifier: c.verifier},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -221,10 +238,11 @@ func (c *Coordinator) ClaimAttempts() int64 { return c.waiting.Attempts() }
 // wait.
 func (c *Coordinator) StopWaiting() { c.waiting.Stop() }
 
-// Stop ends the calls that wait, and the flushes in progress, which outlive their callers. It waits
-// until each flush is undone or left to another coordinator.
+// Stop ends the calls that wait, and what outlives its callers: a verification, which ends as
+// interrupted, and a flush. It waits until a flush is undone or left to another coordinator.
 func (c *Coordinator) Stop() {
 	c.waiting.Close()
+	c.verifier.Stop()
 	c.flusher.Stop()
 }
 

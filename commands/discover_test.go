@@ -32,10 +32,11 @@ func (d discovered) accepts(params string) bool {
 const unreadable = " must not contain U+0000 or an unpaired surrogate, which SQL cannot read"
 
 // beyondSchema reports whether a sentence is about a rule that a schema cannot express: a length in
-// bytes, a rule between params, or that an item of a batch is a task if it has a text.
+// bytes, a rule between params, that an item of a batch is a task if it has a text, or which text names
+// types of events or a time.
 func beyondSchema(sentence string) bool {
 	return strings.HasPrefix(sentence, "items parameter is not valid: item ") || strings.HasSuffix(sentence, "bytes long") || strings.HasSuffix(sentence, unreadable) || strings.Contains(sentence, "(taskId is another name for it)") ||
-		strings.HasPrefix(sentence, "taskId parameter must equal id")
+		strings.HasPrefix(sentence, "taskId parameter must equal id") || strings.HasPrefix(sentence, "types parameter: ") || strings.HasPrefix(sentence, "since parameter: ")
 }
 
 // infos returns what system.discover would return, without a call of Redis.
@@ -115,7 +116,7 @@ func TestDiscover(t *testing.T) {
 		if diff := cmp.Diff(all, namesOf(methods)); diff != "" {
 			t.Errorf("methods: -want +got\n%s", diff)
 		}
-		for _, domain := range []string{"system", "task", "session", "nothing", "syste", "task.get", "."} {
+		for _, domain := range []string{"system", "task", "session", "instance", "event", "audit", "nothing", "syste", "task.get", "."} {
 			want := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !strings.HasPrefix(name, domain+".") })
 			if domain == "task.get" || domain == "." {
 				want = []string{}
@@ -134,7 +135,7 @@ func TestDiscover(t *testing.T) {
 			switch m.Name {
 			case "task.create":
 				want.RateLimit, want.TokenRateLimit = 7, 35
-			case "task.get", "task.list", "session.get", "session.list", "event.get", "system.health", "system.metrics", "system.get_state", "system.info", "system.discover":
+			case "task.get", "task.list", "session.get", "session.list", "event.get", "event.list", "task.history", "instance.history", "system.health", "system.metrics", "system.get_state", "system.info", "audit.status", "system.discover":
 				want.Persist = false
 				if m.Name == "task.get" {
 					want.RateLimit, want.TokenRateLimit = 0, 0
@@ -160,14 +161,22 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 		v := &fleettest.View{
 			SessionList: []api.Session{fleettest.SomeSession("s").Session}, NextSession: 3,
 			SessionByID: map[string]*api.SessionDetails{"s": fleettest.SomeSession("s")},
+			EventList: []json.RawMessage{
+				json.RawMessage(`{"seq":7,"id":"1700000000000-7","type":"task.claimed","v":1,"timestamp":1700000000000,"attempt":1,"actor":"w","cause":"c","trace":"t","data":{"a":[1.50]}}`),
+				json.RawMessage(`{"seq":8,"id":"1700000000000-8","type":"leader.elected","v":1,"timestamp":1700000000000,"actor":"w","data":{}}`),
+			}, NextEvent: 8,
 		}
-		f.With(func(o *commands.Options) { o.Tasks, o.MCP = v, true })
+		f.With(func(o *commands.Options) { o.Tasks, o.Index, o.MCP = v, v, true })
 		schemas := discoveredSchemas(t, discoverOn(f, `{}`))
 		called := map[string]bool{}
 		for _, step := range []struct{ method, params string }{
 			{"system.get_state", `{}`},
 			{"system.metrics", `{}`},
 			{"system.info", `{}`},
+			{"audit.status", `{}`},
+			{"audit.verify", `{}`},
+			{"audit.verify", `{}`},
+			{"audit.status", `{}`},
 			{"system.register", `{"id":"w","roles":["worker","go"],"metadata":{"maxTasks":0,"sessionId":"s","more":[1.5,null]}}`},
 			{"system.register", `{"id":"v","roles":[]}`},
 			{"system.heartbeat", `{"instanceId":"w"}`},
@@ -197,6 +206,12 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"session.list", `{}`},
 			{"session.get", `{"id":"s"}`},
 			{"event.get", `{"seq":1}`},
+			{"task.history", `{"id":"A","limit":1,"cursor":"1","order":"desc"}`},
+			{"task.history", `{"id":"A"}`},
+			{"instance.history", `{"id":"w","limit":1,"cursor":"1","order":"desc"}`},
+			{"instance.history", `{"id":"w"}`},
+			{"event.list", `{"types":"instance.*,quorum.voted","since":"2026-01-02T03:04:05Z","limit":1,"cursor":"7","order":"asc"}`},
+			{"event.list", `{}`},
 			{"system.batch.process", `{"batchId":"b","instanceId":"v","items":["x",{"text":"y"},null]}`},
 			{"system.quorum.vote", `{"instanceId":"v","decision":"d","value":"yes"}`},
 			{"system.quorum.vote", `{"instanceId":"w","decision":"d","value":"yes","totalInstances":3}`},

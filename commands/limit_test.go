@@ -119,6 +119,8 @@ var countedCalls = map[string][]string{
 	"system.metrics":       {`{}`, `{"detailed":true}`},
 	"system.get_state":     {`{}`},
 	"system.info":          {`{}`},
+	"audit.verify":         {`{}`, `{}`},
+	"audit.status":         {`{}`},
 	"system.batch.process": {`{"batchId":"b","instanceId":"w","items":[1,2]}`, `{"batchId":"b","instanceId":"w","items":[1,2]}`, `{"batchId":"b","instanceId":"w","items":[3]}`, `{"batchId":"b","instanceId":"nobody","items":[1]}`, `{"batchId":"many","instanceId":"w","items":[` + strings.Repeat("0,", 149) + `0]}`},
 	"system.quorum.vote":   {`{"instanceId":"w","decision":"d","value":1}`, `{"instanceId":"w","decision":"d","value":1}`, `{"instanceId":"w","decision":"d","value":1,"totalInstances":9}`, `{"instanceId":"nobody","decision":"d","value":1}`},
 	"system.discover":      {`{}`, `{"domain":"task"}`},
@@ -137,6 +139,9 @@ var countedCalls = map[string][]string{
 	"session.list":         {`{}`}, // there is no view
 	"session.get":          {`{"id":"s"}`},
 	"event.get":            {`{"seq":1}`},
+	"task.history":         {`{"id":"t-1"}`},
+	"instance.history":     {`{"id":"w"}`},
+	"event.list":           {`{}`},
 }
 
 // Every call that reaches a script counts once for the actor, whatever its outcome, and is rejected

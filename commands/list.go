@@ -3,41 +3,62 @@ package commands
 import (
 	"slices"
 
+	"github.com/claudebench/claudebench/commands/audit"
 	"github.com/claudebench/claudebench/commands/event"
 	"github.com/claudebench/claudebench/commands/hook"
+	"github.com/claudebench/claudebench/commands/instance"
 	"github.com/claudebench/claudebench/commands/session"
 	"github.com/claudebench/claudebench/commands/system"
 	"github.com/claudebench/claudebench/commands/task"
 	"github.com/claudebench/claudebench/internal/command"
 )
 
+// options are those of all domains.
+type options struct {
+	system   system.Options
+	task     task.Options
+	session  session.Options
+	instance instance.Options
+	event    event.Options
+	hook     hook.Options
+	audit    audit.Options
+}
+
 // methods lists the methods of all domains.
-func methods(forSystem system.Options, forTask task.Options, forSession session.Options, forHook hook.Options) ([]*command.Method, error) {
-	ofSystem, err := system.Methods(forSystem)
+func methods(o options) ([]*command.Method, error) {
+	ofSystem, err := system.Methods(o.system)
 	if err != nil {
 		return nil, err
 	}
-	ofTask, err := task.Methods(forTask)
+	ofTask, err := task.Methods(o.task)
 	if err != nil {
 		return nil, err
 	}
-	ofSession, err := session.Methods(forSession)
+	ofSession, err := session.Methods(o.session)
 	if err != nil {
 		return nil, err
 	}
-	ofEvent, err := event.Methods()
+	ofInstance, err := instance.Methods(o.instance)
 	if err != nil {
 		return nil, err
 	}
-	ofHook, err := hook.Methods(forHook)
-	return slices.Concat(ofSystem, ofTask, ofSession, ofEvent, ofHook), err
+	ofEvent, err := event.Methods(o.event)
+	if err != nil {
+		return nil, err
+	}
+	ofHook, err := hook.Methods(o.hook)
+	if err != nil {
+		return nil, err
+	}
+	ofAudit, err := audit.Methods(o.audit)
+	return slices.Concat(ofSystem, ofTask, ofSession, ofInstance, ofEvent, ofHook, ofAudit), err
 }
 
 // Methods lists all methods with their documented limits, in the order in which they are
 // documented. They describe the API and cannot be called. An error means that the lists themselves
 // are faulty.
 func Methods() ([]*command.Method, error) {
-	return methods(system.Options{}, task.Options{}, session.Options{}, hook.Options{})
+	return methods(options{})
 }
 
 // MethodNames lists the names of all methods.

@@ -43,7 +43,7 @@ func TestLogHashLost(t *testing.T) {
 // A fence of another program, for example a newer coordinator, stops commands and the monitor too.
 func TestFenceOfAnother(t *testing.T) {
 	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
-		f.With(func(o *commands.Options) { o.Tasks = &fleettest.View{} })
+		f.With(func(o *commands.Options) { o.Tasks, o.Index = &fleettest.View{}, &fleettest.View{} })
 		f.Register("w", `["worker"]`, "")
 		id, other := f.Create("x", ""), f.Create("y", "")
 		f.Claim("w")
@@ -54,6 +54,7 @@ func TestFenceOfAnother(t *testing.T) {
 			"task.assign": fmt.Sprintf(`{"taskId":%q,"instanceId":"w"}`, other), "task.unassign": fmt.Sprintf(`{"taskId":%q}`, id),
 			"task.complete": fmt.Sprintf(`{"id":%q}`, id), "task.delete": fmt.Sprintf(`{"id":%q}`, id), "task.get": fmt.Sprintf(`{"id":%q}`, id),
 			"task.list": `{}`, "session.list": `{}`, "session.get": `{"id":"s"}`,
+			"task.history": `{"id":"t-1"}`, "instance.history": `{"id":"w"}`, "event.list": `{}`,
 		} {
 			before := f.Snapshot()
 			f.Refused(api.CodeConflict, `{"reason":"FLUSH_IN_PROGRESS"}`, method, "%s", params)

@@ -49,6 +49,8 @@ var doors = map[string][]door{
 	"system.metrics":   {{params: `{"detailed":true}`, may: callers}},
 	"system.get_state": {{params: `{}`, may: callers}},
 	"system.info":      {{params: `{}`, may: callers}},
+	"audit.verify":     {{params: `{}`, may: []string{"ops", "root", "audit"}}},
+	"audit.status":     {{params: `{}`, may: callers}},
 	"system.batch.process": {
 		{params: `{"batchId":"hers","instanceId":"w","items":[1]}`, may: forAlice},
 		{params: `{"batchId":"hers","instanceId":"w2","items":[1]}`, may: forAlice},
@@ -98,6 +100,10 @@ var doors = map[string][]door{
 	"session.list": {{params: `{}`, may: callers}},
 	"session.get":  {{params: `{"id":"s"}`, may: callers}},
 	"event.get":    {{params: `{"seq":1}`, may: callers}},
+
+	"task.history":     {{params: `{"id":"t-1"}`, may: callers}},
+	"instance.history": {{params: `{"id":"w"}`, may: callers}},
+	"event.list":       {{params: `{}`, may: callers}},
 }
 
 func TestWhoIsLetIn(t *testing.T) {

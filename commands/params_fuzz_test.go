@@ -38,7 +38,7 @@ type fuzzWorld struct {
 func newFuzzWorld(t fleettest.TB, client *redis.Client) *fuzzWorld {
 	t.Helper()
 	// The world outlives the test that makes it, so it must not end with that test.
-	w := &fuzzWorld{Fleet: fleettest.New(struct{ fleettest.TB }{t}, client, commands.Options{Tasks: &fleettest.View{}})}
+	w := &fuzzWorld{Fleet: fleettest.New(struct{ fleettest.TB }{t}, client, commands.Options{Tasks: &fleettest.View{}, Index: &fleettest.View{}})}
 	w.Unhurried()
 	w.WithRows(0)
 	w.Register("w", `["worker"]`, `,"metadata":{"sessionId":"s","maxTasks":2}`) // 1, and 2 elects it

@@ -26,6 +26,8 @@ var lawfulParams = map[string][]string{
 	"system.metrics":      {`{}`, `{"detailed":true}`},
 	"system.get_state":    {`{}`},
 	"system.info":         {`{}`},
+	"audit.verify":        {`{}`},
+	"audit.status":        {`{}`},
 	"system.batch.process": {
 		`{"batchId":"b","instanceId":"w","items":[1,"two",{"text":"three","priority":99},null,[],{}]}`,
 		`{"batchId":"a:{b}:*","instanceId":"w","items":[{"text":"\u0001"},{"txet":7},{"text":"x","metadata":{"roles":["gpu"]}},1e999]}`,
@@ -66,6 +68,10 @@ var lawfulParams = map[string][]string{
 	"session.list": {`{}`, `{"instanceId":"w","active":true,"limit":1,"cursor":"9007199254740991"}`},
 	"session.get":  {`{"id":"s"}`, `{"id":"s:{x}*"}`},
 	"event.get":    {`{"seq":1}`, `{"seq":9007199254740991}`},
+
+	"task.history":     {`{"id":"t-4"}`, `{"id":"t-4","limit":1000,"cursor":"9007199254740991","order":"desc"}`, `{"id":"t--1"}`},
+	"instance.history": {`{"id":"w"}`, `{"id":"w:{x}*","limit":1,"cursor":"7","order":"asc"}`},
+	"event.list":       {`{}`, `{"types":"instance.*, quorum.voted","since":"2026-01-02T03:04:05.678+01:00","limit":1,"cursor":"7","order":"asc"}`},
 }
 
 // nastyValues replace each param in turn.

@@ -198,6 +198,9 @@ func TestParamsAgreeWithTheirSchema(t *testing.T) {
 				if strings.HasSuffix(refused, unreadable) {
 					return // a rule about text that SQL cannot read
 				}
+				if strings.HasPrefix(refused, "types parameter: ") || strings.HasPrefix(refused, "since parameter: ") {
+					return // a rule about types of events or times
+				}
 				if (valid == nil) != (refused == "") {
 					t.Fatalf("%.300s\nthe schema says %v\nthe method says %q", params, valid, refused)
 				}

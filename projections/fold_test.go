@@ -215,6 +215,9 @@ func TestAnEventThatCannotBeFoldedStopsTheBatch(t *testing.T) {
 		bad.claim("t-1", "w1")
 		wrong.change(&bad.events[0])
 		for _, p := range b.all {
+			if p == b.events && name == "payload" {
+				continue // it stores the payload and does not need it
+			}
 			if err := p.Apply(t.Context(), oneBatch(append(list, bad.events[0]))); !errors.Is(err, wrong.want) {
 				t.Errorf("%s says %v to a bad %s, want %v", p.Name(), err, name, wrong.want)
 			}

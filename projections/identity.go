@@ -41,102 +41,101 @@ const (
 
 // compare returns an error that wraps events.ErrForeignLog if the rows belong to another log than
 // this projection's.
-func (t *Tasks) compare(stored *string) error {
-	if t.cfg.Identity == "" || stored == nil || *stored == t.cfg.Identity {
+func (s *postgresStore) compare(stored *string) error {
+	if s.cfg.Identity == "" || stored == nil || *stored == s.cfg.Identity {
 		return nil
 	}
-	return foreign(*stored, t.cfg.Identity)
+	return s.foreign(*stored, s.cfg.Identity)
 }
 
 // confirm checks that Redis still has the projection's log. Redis may have been replaced, or have
 // come back empty, while this process ran.
-func (t *Tasks) confirm(ctx context.Context) error {
-	if t.cfg.Log == nil || t.cfg.Identity == "" || t.cfg.TakeOver {
+func (s *postgresStore) confirm(ctx context.Context) error {
+	if s.cfg.Log == nil || s.cfg.Identity == "" || s.cfg.TakeOver {
 		return nil
 	}
-	identity, err := t.cfg.Log.Identity(ctx)
-	if err != nil || identity == t.cfg.Identity {
+	identity, err := s.cfg.Log.Identity(ctx)
+	if err != nil || identity == s.cfg.Identity {
 		return err
 	}
 	if identity == "" {
 		identity = "without an identity (it was replaced or has lost its data)"
 	}
-	return foreign(t.cfg.Identity, identity)
+	return s.foreign(s.cfg.Identity, identity)
 }
 
-func foreign(stored, identity string) error {
-	return fmt.Errorf("the task views follow the log %s, but this Redis holds the log %s: %w; nothing was changed; "+
+func (s *postgresStore) foreign(stored, identity string) error {
+	return fmt.Errorf("%s follow the log %s, but this Redis holds the log %s: %w; nothing was changed; "+
 		"use another --database-url or --namespace for each fleet; if this log replaces the other, for example because Redis lost its data, "+
-		"run 'claudebench rebuild tasks --take-over', which deletes the rows of the other log", stored, identity, events.ErrForeignLog)
+		"run 'claudebench rebuild %s --take-over', which deletes the rows of the other log", s.what, stored, identity, events.ErrForeignLog, s.name)
 }
 
 // Identify compares the identity stored with the checkpoint, so that a coordinator refuses to start
 // on another fleet's rows. It creates nothing. A database that is not migrated yet passes.
-func (t *Tasks) Identify(ctx context.Context) error {
+func (s *postgresStore) Identify(ctx context.Context) error {
 	var text string
 	var stored *string
-	err := t.cfg.Pool.queryRow(ctx, selectIdentity, []any{t.Name()}, &text, &stored)
+	err := s.cfg.Pool.queryRow(ctx, selectIdentity, []any{s.name}, &text, &stored)
 	if errors.Is(err, pgx.ErrNoRows) || NotMigrated(err) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read the identity of the task views' log: %w", err)
+		return fmt.Errorf("read the identity of the log of %s: %w", s.what, err)
 	}
-	if t.cfg.TakeOver {
+	if s.cfg.TakeOver {
 		return nil // Prepare migrates it
 	}
-	return t.compare(stored)
+	return s.compare(stored)
 }
 
 // adopt writes the identity next to the checkpoint. Rows of a version without identities are
 // adopted if their checkpoint fits the log.
-func (t *Tasks) adopt(ctx context.Context) error {
-	if t.cfg.Identity == "" {
+func (s *postgresStore) adopt(ctx context.Context) error {
+	if s.cfg.Identity == "" {
 		return nil
 	}
-	return pgx.BeginTxFunc(ctx, t.cfg.Pool, readCommitted, func(tx pgx.Tx) error {
+	return pgx.BeginTxFunc(ctx, s.cfg.Pool, readCommitted, func(tx pgx.Tx) error {
 		var text string
 		var stored *string
-		if err := tx.QueryRow(ctx, t.sql(lockIdentity), t.Name()).Scan(&text, &stored); err != nil {
-			return fmt.Errorf("read the identity of the task views' log: %w", err)
+		if err := tx.QueryRow(ctx, s.sql(lockIdentity), s.name).Scan(&text, &stored); err != nil {
+			return fmt.Errorf("read the identity of the log of %s: %w", s.what, err)
 		}
-		if stored != nil && *stored == t.cfg.Identity {
+		if stored != nil && *stored == s.cfg.Identity {
 			return nil
 		}
 		if stored == nil {
-			fits, err := t.fits(ctx, text)
+			fits, err := s.fits(ctx, text)
 			switch {
 			case err != nil:
 				return err
-			case !fits && !t.cfg.TakeOver:
-				return foreign("without an identity, at "+text, t.cfg.Identity)
+			case !fits && !s.cfg.TakeOver:
+				return s.foreign("without an identity, at "+text, s.cfg.Identity)
 			case fits:
-				_, err := tx.Exec(ctx, t.sql(setIdentity), t.Name(), t.cfg.Identity)
+				_, err := tx.Exec(ctx, s.sql(setIdentity), s.name, s.cfg.Identity)
 				return err
 			}
 		}
-		if !t.cfg.TakeOver {
-			return t.compare(stored)
+		if !s.cfg.TakeOver {
+			return s.compare(stored)
 		}
-		t.cfg.Logger.WarnContext(ctx, "rebuilding the task views, which followed another log", "log", t.cfg.Identity)
+		s.cfg.Logger.WarnContext(ctx, "rebuilding "+s.what+", which followed another log", "log", s.cfg.Identity)
+		if err := s.empty(ctx, tx); err != nil {
+			return err
+		}
 		var b pgx.Batch
-		b.Queue(t.sql(`DELETE FROM {schema}tasks`))
-		for _, statement := range emptySessions {
-			b.Queue(t.sql(statement))
-		}
-		b.Queue(t.sql(resetCheckpoint), t.Name())
-		b.Queue(t.sql(setIdentity), t.Name(), t.cfg.Identity)
+		b.Queue(s.sql(resetCheckpoint), s.name)
+		b.Queue(s.sql(setIdentity), s.name, s.cfg.Identity)
 		return tx.SendBatch(ctx, &b).Close()
 	})
 }
 
-func (t *Tasks) fits(ctx context.Context, checkpoint string) (bool, error) {
-	at, err := events.ParseID(checkpoint)
+func (s *postgresStore) fits(ctx context.Context, checkpoint string) (bool, error) {
+	at, err := s.parse(checkpoint)
 	if err != nil {
-		return false, fmt.Errorf("read the checkpoint of tasks: %w", err)
+		return false, err
 	}
-	if t.cfg.Log == nil {
+	if s.cfg.Log == nil {
 		return at.IsZero(), nil
 	}
-	return t.cfg.Log.Fits(ctx, at)
+	return s.cfg.Log.Fits(ctx, at)
 }

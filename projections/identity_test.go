@@ -20,7 +20,7 @@ func TestEveryStoreKeepsTheLogsIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.tasks = projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet, Identity: first})
+	b.tasks = projections.NewTasks(projections.PostgresConfig{Pool: b.pool, Logger: quiet, Identity: first})
 	b.all[2] = b.tasks
 	b.prepare(t)
 	h := newHistory()
@@ -56,7 +56,7 @@ func TestEveryStoreKeepsTheLogsIdentity(t *testing.T) {
 	h.create("another log's", 1, "null")
 	batch := batches(rest[len(rest)-1].ID, h.events[len(rest):], func() int { return 1 })[0]
 	for _, p := range []projections.Projection{
-		b.all[0], b.all[1], projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet, Identity: second}),
+		b.all[0], b.all[1], projections.NewTasks(projections.PostgresConfig{Pool: b.pool, Logger: quiet, Identity: second}),
 	} {
 		err := p.Apply(t.Context(), batch)
 		if !errors.Is(err, events.ErrForeignLog) || !strings.Contains(err.Error(), first) || !strings.Contains(err.Error(), second) {
@@ -85,7 +85,7 @@ func TestAnotherLogsTasksAreNotListed(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	of := func(identity string) *projections.Tasks {
-		return projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet, Identity: identity})
+		return projections.NewTasks(projections.PostgresConfig{Pool: b.pool, Logger: quiet, Identity: identity})
 	}
 	mine := of("MINE")
 	if err := mine.Prepare(t.Context()); err != nil {
@@ -111,7 +111,7 @@ func TestAnotherLogsTasksAreNotListed(t *testing.T) {
 func TestRowsOfTheVersionBeforeAreListedBeforeTheMigration(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	tasks := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet, Identity: "MINE"})
+	tasks := projections.NewTasks(projections.PostgresConfig{Pool: b.pool, Logger: quiet, Identity: "MINE"})
 	if err := tasks.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}

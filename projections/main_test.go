@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
-// bundle is the environment of a test: its own namespace with all three projections.
+// bundle is the environment of a test: its own namespace with all projections.
 type bundle struct {
 	namespace string
 	space     keys.Space
@@ -30,6 +30,7 @@ type bundle struct {
 	pool      *projections.Pool
 	db        *pgxpool.Pool // for the tests' own SQL
 	tasks     *projections.Tasks
+	events    *projections.Events
 	all       []projections.Projection
 }
 
@@ -51,8 +52,9 @@ func bundleOn(t testing.TB, client redis.UniversalClient, database, namespace st
 	t.Cleanup(pool.Close)
 	b := &bundle{namespace: namespace, space: space, client: client, scripts: lua.NewRunner(client).On(space.Log()), pool: pool, db: testenv.SQL(t, database, migrations.Schema(namespace))}
 	cfg := projections.RedisConfig{Client: client, Scripts: b.scripts, Keys: space}
-	b.tasks = projections.NewTasks(projections.TasksConfig{Pool: pool, Logger: quiet})
-	b.all = []projections.Projection{projections.NewState(cfg), projections.NewMetrics(cfg), b.tasks}
+	b.tasks = projections.NewTasks(projections.PostgresConfig{Pool: pool, Logger: quiet})
+	b.events = projections.NewEvents(projections.PostgresConfig{Pool: pool, Logger: quiet})
+	b.all = []projections.Projection{projections.NewState(cfg), projections.NewMetrics(cfg), b.tasks, b.events}
 	return b
 }
 
@@ -157,26 +159,41 @@ func (b *bundle) views(t testing.TB) views {
 	for id, row := range b.sessionRows(t) {
 		all["sessions "+id] = row
 	}
+	for seq, row := range b.eventRows(t) {
+		all["events "+seq] = row
+	}
 	return all
 }
 
 // sessionRows returns the rows of sessions and of their instances as JSON.
 func (b *bundle) sessionRows(t testing.TB) map[string]string {
 	t.Helper()
-	rows, err := b.db.Query(t.Context(), `SELECT id, row_to_json(sessions)::text FROM sessions
+	return b.rowsOf(t, `SELECT id, row_to_json(sessions)::text FROM sessions
 		UNION ALL SELECT concat_ws(' ', instance_id, since_seq), row_to_json(session_instances)::text FROM session_instances`)
+}
+
+// rowsOf returns what a statement selects: a key and a row.
+func (b *bundle) rowsOf(t testing.TB, statement string) map[string]string {
+	t.Helper()
+	rows, err := b.db.Query(t.Context(), statement)
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := map[string]string{}
-	var id, row string
-	if _, err := pgx.ForEachRow(rows, []any{&id, &row}, func() error {
-		all[id] = row
+	var key, row string
+	if _, err := pgx.ForEachRow(rows, []any{&key, &row}, func() error {
+		all[key] = row
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// eventRows returns the rows of the index of events as JSON by seq.
+func (b *bundle) eventRows(t testing.TB) map[string]string {
+	t.Helper()
+	return b.rowsOf(t, `SELECT seq::text, row_to_json(events)::text FROM events`)
 }
 
 // keys returns the namespace's keys that match a pattern.
@@ -196,19 +213,7 @@ func (b *bundle) keys(t testing.TB, pattern string) []string {
 // rows returns the task rows as JSON by id.
 func (b *bundle) rows(t testing.TB) map[string]string {
 	t.Helper()
-	rows, err := b.db.Query(t.Context(), `SELECT id, row_to_json(tasks)::text FROM tasks`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := map[string]string{}
-	var id, row string
-	if _, err := pgx.ForEachRow(rows, []any{&id, &row}, func() error {
-		all[id] = row
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return all
+	return b.rowsOf(t, `SELECT id, row_to_json(tasks)::text FROM tasks`)
 }
 
 func (b *bundle) state(t testing.TB) map[string]string {

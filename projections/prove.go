@@ -13,9 +13,12 @@ import (
 var ErrIncompleteLog = errors.New("the log is incomplete; the data built from it is kept")
 
 // prove reads the whole log and returns an error if a fold of it would not restore everything. The
-// log must begin with the first event ever or with a flush, have no gap up to the last seq given,
-// and hold only events that this program knows.
-func prove(ctx context.Context, reader *events.Reader) (events.Bounds, error) {
+// log must have no gap up to the last seq given, and hold only events that this program knows. It
+// must begin with the first event ever or with a flush, unless the projection keeps what a trimmed
+// log cannot restore.
+func prove(ctx context.Context, reader *events.Reader, p Projection) (events.Bounds, error) {
+	keeper, keeps := p.(interface{ keepsTrimmed() bool })
+	keeps = keeps && keeper.keepsTrimmed()
 	bounds, err := reader.Bounds(ctx)
 	if err != nil {
 		return bounds, err
@@ -27,7 +30,7 @@ func prove(ctx context.Context, reader *events.Reader) (events.Bounds, error) {
 			return bounds, fmt.Errorf("%w: %w", ErrIncompleteLog, err)
 		case err != nil:
 			return bounds, err
-		case entry.ID.Seq == next && next == bounds.Base && next > 1 && entry.Envelope.Type != events.TypeSystemFlushed:
+		case !keeps && entry.ID.Seq == next && next == bounds.Base && next > 1 && entry.Envelope.Type != events.TypeSystemFlushed:
 			return bounds, fmt.Errorf("%w: its first event is %s, which does not have seq 1 and is not system.flushed", ErrIncompleteLog, entry.ID)
 		}
 		if entry.Err == nil {

@@ -44,6 +44,9 @@ func TestARebuildLooksBeforeItDeletes(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, p := range b.all {
+				if p == b.events && name == "trimmed, and the log's hash agrees" {
+					continue // it keeps what the log no longer has
+				}
 				if err := r.Rebuild(t.Context(), p.Name()); !errors.Is(err, projections.ErrIncompleteLog) {
 					t.Errorf("rebuild %s: %v, want ErrIncompleteLog", p.Name(), err)
 				}

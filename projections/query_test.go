@@ -142,7 +142,7 @@ func TestWaitForTheView(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	b.prepare(t)
-	other := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet})
+	other := projections.NewTasks(projections.PostgresConfig{Pool: b.pool, Logger: quiet})
 	h := newHistory()
 	h.create("x", 50, "null")
 	if err := b.tasks.WaitFor(t.Context(), events.ID{Seq: 1}, time.Millisecond); err != nil {
@@ -190,7 +190,7 @@ func TestAPageTellsHowFarTheViewIs(t *testing.T) {
 	if got := at(); got != last {
 		t.Errorf("the page is of %s, want %s", got, last)
 	}
-	other := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet})
+	other := projections.NewTasks(projections.PostgresConfig{Pool: b.pool, Logger: quiet})
 	if err := other.Reset(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestAWaitForAConnectionIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	tasks := projections.NewTasks(projections.TasksConfig{Pool: pool, Logger: quiet})
+	tasks := projections.NewTasks(projections.PostgresConfig{Pool: pool, Logger: quiet})
 	if err := tasks.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -173,7 +173,7 @@ func (r *Runner) rebuild(ctx context.Context, p Projection) error {
 	if flushing {
 		return errors.New("a flush is running; try again when it has ended")
 	}
-	bounds, err := prove(ctx, r.reader)
+	bounds, err := prove(ctx, r.reader, p)
 	if err != nil {
 		return err
 	}

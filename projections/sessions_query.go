@@ -68,22 +68,6 @@ func (t *Tasks) Sessions(ctx context.Context, q api.SessionQuery) (SessionPage, 
 	return page, nil
 }
 
-// position returns the checkpoint that a query read, and compares the log's identity. Nil was
-// compared before.
-func (t *Tasks) position(at string, log *string) (events.ID, error) {
-	if err := t.compare(log); err != nil {
-		return events.ID{}, err
-	}
-	id, err := events.ParseID(at)
-	if err != nil {
-		return events.ID{}, fmt.Errorf("read the checkpoint of tasks: %w", err)
-	}
-	if applied, _ := t.progress(); !id.Covers(applied) {
-		t.back() // somebody rebuilds the view, or Postgres crashed and lost its last batches
-	}
-	return id, nil
-}
-
 // sessionsSQL returns a statement for one session more than the page has.
 func sessionsSQL(q api.SessionQuery) (string, []any) {
 	var args []any

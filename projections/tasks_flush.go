@@ -70,6 +70,9 @@ func (t *Tasks) flush(ctx context.Context, tx pgx.Tx, id string, upTo int64) (ta
 	if err != nil {
 		return 0, err
 	}
+	if err := t.cfg.Pool.flushEvents(ctx, tx); err != nil {
+		return 0, err
+	}
 	var b pgx.Batch
 	for _, statement := range emptySessions {
 		b.Queue(t.sql(statement))

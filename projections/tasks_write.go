@@ -122,7 +122,8 @@ func (t *Tasks) write(ctx context.Context, tx pgx.Tx, f *tasksFold, to events.ID
 	if err := t.writeSessions(ctx, tx, &b, f); err != nil {
 		return err
 	}
-	b.Queue(t.sql(setCheckpoint), t.Name(), to.String(), to.Seq, time.UnixMilli(to.MS))
+	statement, args := t.save(to)
+	b.Queue(statement, args...)
 	return tx.SendBatch(ctx, &b).Close()
 }
 

@@ -64,6 +64,7 @@ func TestSpansOfEventsOfNow(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
+		"apply events 2 in 2", "apply events 5 in 3",
 		"apply metrics 2 in 2", "apply metrics 5 in 3", "apply state 2 in 2", "apply state 5 in 3", "apply tasks 2 in 2", "apply tasks 5 in 3",
 	}
 	if !slices.Equal(got, want) {

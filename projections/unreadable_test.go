@@ -16,7 +16,7 @@ func TestALogWithWhatSQLCannotReadIsFolded(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	var log bytes.Buffer
-	b.tasks = projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	b.tasks = projections.NewTasks(projections.PostgresConfig{Pool: b.pool, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	b.all[2] = b.tasks
 	text, err := os.ReadFile("testdata/unreadable.jsonl")
 	if err != nil {

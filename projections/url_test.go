@@ -64,7 +64,7 @@ func TestASchemaThatIsNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	err = projections.NewTasks(projections.TasksConfig{Pool: pool, Logger: quiet}).Prepare(t.Context())
+	err = projections.NewTasks(projections.PostgresConfig{Pool: pool, Logger: quiet}).Prepare(t.Context())
 	if err == nil || !strings.Contains(err.Error(), `"mistyped"`) {
 		t.Errorf("Prepare: %v", err)
 	}

@@ -23,8 +23,9 @@ func newRebuild() *cobra.Command {
 		Use:   "rebuild PROJECTION…",
 		Short: "Build projections again from the log",
 		Long: `Delete projections and build them again from the log: state (cb:state:global), metrics
-(cb:metrics:*), tasks (tasks and sessions in Postgres), or all. Coordinators can run meanwhile.
-A projection is incomplete until its rebuild is done.`,
+(cb:metrics:*), tasks (tasks and sessions in Postgres), events (the index of events in Postgres),
+or all. Coordinators can run meanwhile. A projection is incomplete until its rebuild is done.
+Events that were trimmed from the log stay in the index.`,
 		Example: `  claudebench rebuild tasks
   claudebench rebuild all`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -33,14 +34,14 @@ A projection is incomplete until its rebuild is done.`,
 			}
 			return nil
 		},
-		ValidArgs: []string{"state", "metrics", "tasks", "all"},
+		ValidArgs: []string{"state", "metrics", "tasks", "events", "all"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return rebuild(cmd.Context(), cfg, args, takeOver, func(format string, a ...any) {
 				fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", a...)
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&takeOver, "take-over", false, "delete the task rows of another log and build them from the log in this Redis")
+	cmd.Flags().BoolVar(&takeOver, "take-over", false, "delete the rows of another log in Postgres and build them from the log in this Redis")
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd
@@ -53,8 +54,9 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 	}
 	defer func() { _ = client.Close() }()
 	store := projections.RedisConfig{Client: client, Scripts: lua.NewRunner(client).On(space.Log()), Keys: space}
-	if slices.Contains(names, "tasks") && cfg.DatabaseURL == "" {
-		return usageError(errors.New("rebuild tasks needs Postgres: pass --database-url or set CB_DATABASE_URL"))
+	inPostgres := func(name string) bool { return name == "tasks" || name == "events" }
+	if i := slices.IndexFunc(names, inPostgres); i >= 0 && cfg.DatabaseURL == "" {
+		return usageError(fmt.Errorf("rebuild %s needs Postgres: pass --database-url or set CB_DATABASE_URL", names[i]))
 	}
 	noLog := logExists(ctx, client, space)
 	if noLog != nil && (!takeOver || cfg.DatabaseURL == "") {
@@ -78,14 +80,21 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 				return noLog
 			}
 		}
-		tasks, err := tasksOf(ctx, store, pool, cfg.Namespace, takeOver)
+		postgres, err := postgresOf(ctx, store, pool, cfg.Namespace, takeOver)
 		if err != nil {
 			return err
 		}
-		all = append(all, tasks)
+		tasks, index := projections.NewTasks(postgres), projections.NewEvents(postgres)
+		all = append(all, tasks, index)
+		if takeOver && slices.Contains(names, "tasks") {
+			// A coordinator would refuse the rows of the index, which are of the same log.
+			if err := index.Prepare(ctx); err != nil {
+				return err
+			}
+		}
 	}
-	if takeOver && !slices.Contains(names, "tasks") && !slices.Contains(names, "all") {
-		return usageError(errors.New("--take-over works only with rebuild tasks or all"))
+	if takeOver && !slices.ContainsFunc(names, inPostgres) && !slices.Contains(names, "all") {
+		return usageError(errors.New("--take-over works only with rebuild tasks, events or all"))
 	}
 	if slices.Contains(names, "all") {
 		names = nil
@@ -110,15 +119,15 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 	return nil
 }
 
-// tasksOf returns the task views of the log in Redis.
-func tasksOf(ctx context.Context, store projections.RedisConfig, pool *projections.Pool, namespace string, takeOver bool) (*projections.Tasks, error) {
+// postgresOf returns the configuration of the projections of the log in Redis.
+func postgresOf(ctx context.Context, store projections.RedisConfig, pool *projections.Pool, namespace string, takeOver bool) (projections.PostgresConfig, error) {
 	reader, err := events.NewReader(store.Client, events.ReaderConfig{Namespace: namespace})
 	if err != nil {
-		return nil, err
+		return projections.PostgresConfig{}, err
 	}
 	identity, err := projections.OpenLog(ctx, store)
 	if err != nil {
-		return nil, err
+		return projections.PostgresConfig{}, err
 	}
-	return projections.NewTasks(projections.TasksConfig{Pool: pool, Identity: identity, Log: reader, TakeOver: takeOver}), nil
+	return projections.PostgresConfig{Pool: pool, Identity: identity, Log: reader, TakeOver: takeOver}, nil
 }

@@ -2,7 +2,7 @@
 // method's params, result, limits and script. Package commands lists its Methods.
 //
 // The methods return the errors of their scripts. If Redis is unavailable, every method fails. If
-// Postgres is unavailable, only task.list fails.
+// Postgres is unavailable, only task.list and task.history fail.
 package task
 
 import (
@@ -17,6 +17,8 @@ import (
 type Options struct {
 	// View is the view that task.list reads. Nil means no Postgres.
 	View taskview.View
+	// Index is the index of events that task.history reads. Nil means no Postgres.
+	Index taskview.EventIndex
 	// Shares limits the concurrent lists of each caller.
 	Shares *taskview.Shares
 	// Retention is how long a finished task stays in Redis.
@@ -46,6 +48,7 @@ func Methods(o Options) ([]*command.Method, error) {
 		func() (*command.Method, error) { return o.completeManyMethod(complete) },
 		o.listMethod,
 		getMethod,
+		o.historyMethod,
 		deleteMethod,
 	)
 }

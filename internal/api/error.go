@@ -27,6 +27,7 @@ const (
 	PostgresUnavailable = "Postgres unavailable"
 	OutcomeUnknown      = "Outcome unknown"
 	CircuitBreakerOpen  = "Circuit breaker open"
+	EventIndexOff       = "Event index off"
 )
 
 // Error is an error that the API returns. Data is any value that encodes to JSON.
@@ -71,12 +72,12 @@ func InternalBecause(what, cause string) *Error {
 }
 
 // Failure returns the cause that an internal error names: RedisUnavailable, PostgresUnavailable,
-// OutcomeUnknown or CircuitBreakerOpen. It returns "" for any other error.
+// OutcomeUnknown, CircuitBreakerOpen or EventIndexOff. It returns "" for any other error.
 func (e *Error) Failure() string {
 	text, _ := e.Data.(string)
 	what, _, _ := strings.Cut(text, ": ")
 	switch what {
-	case RedisUnavailable, PostgresUnavailable, OutcomeUnknown, CircuitBreakerOpen:
+	case RedisUnavailable, PostgresUnavailable, OutcomeUnknown, CircuitBreakerOpen, EventIndexOff:
 		if e.Code == CodeInternal {
 			return what
 		}

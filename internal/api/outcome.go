@@ -54,6 +54,8 @@ func (e *Error) Outcome() Outcome {
 		return OutcomeCircuitOpen
 	case RedisUnavailable, PostgresUnavailable:
 		return OutcomeUnavailable
+	case EventIndexOff:
+		return OutcomeRefused
 	case OutcomeUnknown:
 		return OutcomeLost
 	}

@@ -151,7 +151,7 @@ type VoteResult struct {
 
 // DiscoverParams are the params of system.discover.
 type DiscoverParams struct {
-	Domain string `json:"domain,omitempty" jsonschema:"only the methods of this domain: system or task"`
+	Domain string `json:"domain,omitempty" jsonschema:"only the methods of this domain: system, task, session, hook or audit"`
 }
 
 // DiscoverResult is the result of system.discover.

@@ -31,7 +31,7 @@ type flushing struct {
 func newFlushing(t *testing.T) *flushing {
 	t.Helper()
 	f := &flushing{day: newDay(t, true)}
-	f.views = projections.NewTasks(projections.TasksConfig{Pool: f.pool, Logger: quiet})
+	f.views = projections.NewTasks(projections.PostgresConfig{Pool: f.pool, Logger: quiet})
 	f.again(t, func(o *commands.Options) { o.Rows = flushedRows{f.views} })
 	return f
 }
@@ -184,7 +184,7 @@ func TestVerifyGoesOnBehindAFlush(t *testing.T) {
 func TestVerifyDuringFlushesIsNeverWrong(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, true)
-	views := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet})
+	views := projections.NewTasks(projections.PostgresConfig{Pool: b.pool, Logger: quiet})
 	if err := views.Prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,10 @@ type Fold struct {
 	last     events.ID
 	lastType events.Type
 	count    int64 // events folded
+	gaps     []Gap // the first ones
+
+	bytes   int64 // about what the tasks hold
+	touched *Task // the task that the current event changed
 
 	tasks   map[int64]*Task
 	deleted map[int64]bool
@@ -59,7 +63,7 @@ func NewFold(base int64, tell func(violation string)) *Fold {
 
 // reset removes every object, as a flush does.
 func (f *Fold) reset() {
-	f.tasks, f.deleted = map[int64]*Task{}, map[int64]bool{}
+	f.tasks, f.deleted, f.bytes = map[int64]*Task{}, map[int64]bool{}, 0
 	f.instances, f.roles, f.living = map[string]*Instance{}, map[string]int64{}, 0
 	f.leader, f.elected = "", ""
 	f.byStatus, f.owned = map[string]int64{}, 0
@@ -69,6 +73,12 @@ func (f *Fold) reset() {
 
 // Events returns how many events were folded.
 func (f *Fold) Events() int64 { return f.count }
+
+// Bytes estimates how much memory the fold holds.
+func (f *Fold) Bytes() int64 {
+	const deleted, instance, session = 40, 1 << 10, 4 << 10
+	return f.bytes + deleted*int64(len(f.deleted)) + instance*int64(len(f.instances)) + session*int64(len(f.sessions.Sessions()))
+}
 
 // Leader returns the leader and its term. id is "" if the leader has left and nobody followed.
 func (f *Fold) Leader() (id string, term int64) { return f.leader, f.term }
@@ -126,6 +136,11 @@ func (f *Fold) Apply(e events.Envelope) {
 	case events.TypeSystemFlushed:
 		err = with(s, s.flushed)
 	}
+	if t := f.touched; t != nil {
+		f.touched = nil
+		f.bytes += t.size() - t.bytes
+		t.bytes = t.size()
+	}
 	if err == nil && e.Seq > f.sessionsAfter {
 		err = f.sessions.Apply(e)
 	}
@@ -150,6 +165,9 @@ func (f *Fold) place(e events.Envelope) {
 	}
 	switch {
 	case e.Seq > expected && e.Type != events.TypeSystemFlushed:
+		if len(f.gaps) < maxViolations {
+			f.gaps = append(f.gaps, Gap{From: expected, To: e.Seq - 1})
+		}
 		f.tell(fmt.Sprintf("events with seq %d to %d are missing: found %s instead of seq %d", expected, e.Seq-1, e.ID, expected))
 	case e.Seq < expected:
 		f.tell(fmt.Sprintf("event %s is found instead of seq %d: its seq does not rise", e.ID, expected))

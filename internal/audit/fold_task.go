@@ -39,6 +39,8 @@ type Task struct {
 	holder         *Instance // if in is assigned or active
 	set            *orphans  // if in is orphaned
 	orphanPriority int64     // its priority when it was set aside
+
+	bytes int64 // what Fold.bytes counts for it
 }
 
 // ID returns the task's id.
@@ -106,7 +108,13 @@ func document(raw json.RawMessage) string {
 }
 
 // touch records that an event changed the task.
-func (s step) touch(t *Task) { t.Seq, t.UpdatedAt = s.e.Seq, s.e.Timestamp }
+func (s step) touch(t *Task) { t.Seq, t.UpdatedAt, s.touched = s.e.Seq, s.e.Timestamp, t }
+
+// size estimates how much memory a task holds.
+func (t *Task) size() int64 {
+	const itself = 450 // with its places in the maps of the fold
+	return itself + int64(len(t.Text)+len(t.Metadata)+len(t.Result)+len(t.Error)+len(t.Roleset))
+}
 
 // was compares an event's previous status with the task's.
 func (s step) was(t *Task, status string) {
@@ -210,6 +218,7 @@ func (s step) drop(t *Task) {
 	s.take(t)
 	s.tally(t, -1)
 	delete(s.tasks, t.Num)
+	s.bytes -= t.bytes
 }
 
 func orNobody(id string) string {

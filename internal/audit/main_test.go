@@ -56,7 +56,7 @@ func newBundle(t testing.TB, postgres bool, options ...func(*commands.Options)) 
 		}
 		b.db = testenv.SQL(t, database, migrations.Schema(b.namespace))
 		t.Cleanup(b.pool.Close)
-		all = append(all, projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet}))
+		all = append(all, projections.NewTasks(projections.PostgresConfig{Pool: b.pool, Logger: quiet}))
 	}
 	b.runner, err = projections.NewRunner(projections.RunnerConfig{
 		Client: b.client, Scripts: scripts, Keys: b.space, Projections: all, Logger: quiet,

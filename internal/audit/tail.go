@@ -15,7 +15,8 @@ type tail struct {
 	fold   *Fold
 	next   func() (events.Entry, error, bool)
 	stop   func()
-	held   *events.Entry // read, but after the requested seq
+	held   *events.Entry               // read, but after the requested seq
+	step   func(context.Context) error // runs after each event
 }
 
 // to folds up to seq. It returns false if the log ends before.
@@ -34,6 +35,9 @@ func (t *tail) to(ctx context.Context, seq int64) (bool, error) {
 			return t.fold.last.Seq == seq, nil
 		}
 		t.apply(entry)
+		if err := t.step(ctx); err != nil {
+			return false, err
+		}
 	}
 	return true, nil
 }

@@ -26,11 +26,29 @@ type Options struct {
 	// Wait is how long Verify waits for a projection that is behind, and for a flush without
 	// progress. The default is 10 s.
 	Wait time.Duration
+	// Step, if it is set, is called after at most a few hundred events or objects. It may wait, so
+	// that a run takes less of the processor and of the stores, and its error ends the run.
+	Step func(context.Context, Position) error
+	// MaxBytes is about how much memory the fold may hold, besides what Step's caller has; 0 is no
+	// limit. Beyond it, Verify returns ErrTooLarge.
+	MaxBytes int64
 	// Progress receives one line for each step. Nil discards them.
 	Progress io.Writer
 }
 
+// Position is how far a run is.
+type Position struct {
+	Doing         string // what it does now
+	Events, Total int64  // events that it has read, and those of the log when it began
+}
+
+// ErrTooLarge is wrapped by the error of Verify if the tasks of the log need more memory than
+// Options.MaxBytes.
+var ErrTooLarge = errors.New("the tasks of the log need too much memory")
+
 const (
+	// stepEvery is how many events or rows are read between two calls of Step.
+	stepEvery   = 500
 	defaultWait = 10 * time.Second
 	// pollEvery is how often a projection that is behind is checked.
 	pollEvery = 20 * time.Millisecond
@@ -58,6 +76,9 @@ type verifier struct {
 	fold     *Fold
 	tail     *tail
 	report   *Report
+	doing    string
+	total    int64 // events of the log at the start
+	steps    int64 // events and rows that were read
 
 	truncated bool            // the violation that the log ends too early was reported
 	rolesets  map[string]bool // role sets that Redis or the log has
@@ -125,11 +146,15 @@ func verify(ctx context.Context, o Options) (*Report, error) {
 		{"checking the end of the log", v.tail.peek},
 	} {
 		v.progress(part.what)
+		if err := v.step(ctx); err != nil {
+			return nil, err
+		}
 		if err := part.do(ctx); err != nil {
 			return nil, fmt.Errorf("%s: %w", part.what, err)
 		}
 	}
 	v.report.Base, v.report.Events, v.report.Last = v.fold.base, v.fold.count, v.fold.last
+	v.report.Gaps = append(v.report.Gaps, v.fold.gaps...)
 	if !v.fold.whole {
 		v.report.note("The log begins at seq %d. Older objects were compared only as far as the log contains them, and counts were not compared.", v.fold.base)
 	}
@@ -139,7 +164,7 @@ func verify(ctx context.Context, o Options) (*Report, error) {
 func newVerifier(ctx context.Context, o Options) (*verifier, events.Bounds, error) {
 	v := &verifier{
 		Options: o, keys: o.Keys, scripts: lua.NewRunner(o.Redis).On(o.Keys.Log()), rolesets: map[string]bool{}, orphaned: map[string]bool{},
-		report: &Report{Namespace: o.Keys.Namespace(), Notes: []string{}, Violations: []string{}},
+		report: &Report{Namespace: o.Keys.Namespace(), Gaps: []Gap{}, Notes: []string{}, Violations: []string{}},
 	}
 	reader, err := events.NewReader(o.Redis, events.ReaderConfig{
 		Namespace: o.Keys.Namespace(), Logger: slog.New(slog.DiscardHandler), OnForeign: v.foreign,
@@ -162,7 +187,8 @@ func newVerifier(ctx context.Context, o Options) (*verifier, events.Bounds, erro
 			return nil, events.Bounds{}, err
 		}
 	}
-	v.tail = &tail{reader: reader, fold: v.fold}
+	v.tail = &tail{reader: reader, fold: v.fold, step: v.sometimes}
+	v.total = max(bounds.Seq-max(bounds.Base, 1)+1, 0)
 	return v, bounds, nil
 }
 
@@ -180,7 +206,28 @@ func (v *verifier) foreign(f events.ForeignEntry) {
 	v.report.violation("log entry %s is not an event: %v", f.EntryID, f.Reason)
 }
 
+// sometimes calls step once for many events or rows.
+func (v *verifier) sometimes(ctx context.Context) error {
+	if v.steps++; v.steps%stepEvery != 0 {
+		return nil
+	}
+	return v.step(ctx)
+}
+
+// step tells the caller how far the run is.
+func (v *verifier) step(ctx context.Context) error {
+	if v.MaxBytes > 0 && v.fold.Bytes() > v.MaxBytes {
+		return fmt.Errorf("%w: more than %d MiB after %d of %d events; run 'claudebench verify' on a machine with enough memory",
+			ErrTooLarge, v.MaxBytes>>20, v.fold.count, v.total)
+	}
+	if v.Step == nil {
+		return nil
+	}
+	return v.Step(ctx, Position{Doing: v.doing, Events: v.fold.count, Total: v.total})
+}
+
 func (v *verifier) progress(what string) {
+	v.doing = what
 	fmt.Fprintf(v.Progress, "%s\n", what)
 }
 
@@ -233,6 +280,9 @@ func (v *verifier) lots(ctx context.Context, script *lua.Script, args [][]any, c
 			return err
 		}
 		lot++
+		if err := v.step(ctx); err != nil {
+			return err
+		}
 	}
 	return ctx.Err()
 }

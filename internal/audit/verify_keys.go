@@ -13,6 +13,9 @@ const keyPage = 1000
 func (v *verifier) strays(ctx context.Context) error {
 	told := map[string]bool{} // SCAN may return a key twice
 	for cursor := "0"; ; {
+		if err := v.step(ctx); err != nil {
+			return err
+		}
 		reply, err := v.run(ctx, readKeys, cursor, keyPage)
 		if err != nil {
 			return err

@@ -52,6 +52,9 @@ func (v *verifier) queues(ctx context.Context) error {
 func (v *verifier) walk(ctx context.Context, list []*queue) error {
 	v.report.Queues += int64(len(list))
 	for len(list) > 0 {
+		if err := v.step(ctx); err != nil {
+			return err
+		}
 		lot := list[:min(len(list), queueLot)]
 		length := queuePage / len(lot)
 		args := []any{length}

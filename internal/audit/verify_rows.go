@@ -43,10 +43,10 @@ func (v *verifier) rows(ctx context.Context) error {
 			return nil
 		}, Task: func(row projections.TaskRow) error {
 			merge.add(&row)
-			return nil
+			return v.sometimes(ctx)
 		}, Session: func(s *projections.Session) error {
 			sessions.add(s)
-			return nil
+			return v.sometimes(ctx)
 		}, Instance: func(i *projections.SessionInstance) error {
 			sessions.addInstance(i)
 			return nil

@@ -267,7 +267,7 @@ func TestAFlushIsNoViolation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBundle(t, true)
-			views := projections.NewTasks(projections.TasksConfig{Pool: b.pool, Logger: quiet})
+			views := projections.NewTasks(projections.PostgresConfig{Pool: b.pool, Logger: quiet})
 			b.again(t, func(o *commands.Options) { o.Rows = flushedRows{views} })
 			b.follow(t)
 			w := newWorkload(b).with(5)

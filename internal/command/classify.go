@@ -40,6 +40,8 @@ func APIError(err error) (failed *api.Error, known bool) {
 		return api.InternalBecause(api.RedisUnavailable, lua.Cause(err)), true
 	case errors.Is(err, taskview.ErrNotConfigured):
 		return api.Internal(api.PostgresUnavailable), true
+	case errors.Is(err, taskview.ErrIndexOff):
+		return api.InternalBecause(api.EventIndexOff, "this coordinator runs with --no-event-index; ask another one, or restart it without the flag"), true
 	}
 	return api.Internal(""), false
 }

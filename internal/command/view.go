@@ -16,12 +16,17 @@ import (
 // before the call.
 const viewPatience = 500 * time.Millisecond
 
-// ReadView is the handler of a method that reads the view in Postgres. script counts the call and
+// Awaited is a view in Postgres that can be waited for: a taskview.View or a taskview.EventIndex.
+type Awaited interface {
+	WaitFor(ctx context.Context, event events.ID, atMost time.Duration) error
+}
+
+// ReadView is the handler of a method that reads a view in Postgres. Nil means no Postgres. script counts the call and
 // returns the ID of the log's last event. read is called once the view has applied that event, or
 // after half a second, and returns the checkpoint of what it has read. It is called again if the
 // view has moved back since the wait, because it may be rebuilt at any time. The result says how far
 // behind the log that is; nil if it has everything.
-func ReadView(ctx context.Context, c *Call, script lua.Bound[lua.NoArgs], view taskview.View, shares *taskview.Shares,
+func ReadView(ctx context.Context, c *Call, script lua.Bound[lua.NoArgs], view Awaited, shares *taskview.Shares,
 	read func() (at events.ID, err error),
 ) (*api.Behind, error) {
 	reply, err := Run(ctx, c, script, "", lua.NoArgs{})
@@ -54,7 +59,7 @@ func ReadView(ctx context.Context, c *Call, script lua.Bound[lua.NoArgs], view t
 	return &api.Behind{Events: lag.Events, MS: lag.Age.Milliseconds()}, nil
 }
 
-func readCurrent(ctx context.Context, view taskview.View, last events.ID, read func() (events.ID, error)) (events.ID, error) {
+func readCurrent(ctx context.Context, view Awaited, last events.ID, read func() (events.ID, error)) (events.ID, error) {
 	for deadline := time.Now().Add(viewPatience); ; {
 		if err := view.WaitFor(ctx, last, time.Until(deadline)); err != nil {
 			return events.ID{}, err

@@ -28,6 +28,8 @@ type Config struct {
 	RedisURL    string
 	DatabaseURL string
 	Namespace   string
+	// NoEventIndex leaves out the index of events in Postgres.
+	NoEventIndex bool
 
 	InstanceTTL     time.Duration
 	MonitorInterval time.Duration
@@ -101,6 +103,9 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 	c.HookContent = claudehook.Names
 	flags.Var(&c.HookContent, "hook-content", "how much the log stores of the inputs and results in agents' hooks: none, names (the names and lengths of\n"+
 		"fields: no prompts, commands or files) or full (up to 16 KiB for each hook)")
+	flags.BoolVar(&c.NoEventIndex, "no-event-index", false,
+		"keep no index of events in Postgres; task.history, instance.history and event.list are then unavailable on this\n"+
+			"coordinator")
 	flags.BoolVar(&c.ReplaceSettings, "replace-settings", false,
 		"start even if other coordinators of this namespace use other values (--instance-ttl, --monitor-interval,\n"+
 			"--task-retention, --topics); restart them afterwards with the new values")

@@ -56,7 +56,7 @@ func TestEveryFlagHasItsVariable(t *testing.T) {
 		"listen": {"127.0.0.1:1", "127.0.0.1:2"}, "redis-url": {"redis://a", "redis://b"}, "database-url": {"postgres://a", "postgres://b"},
 		"namespace": {"a", "b"}, "instance-ttl": {"1s", "2s"}, "monitor-interval": {"1ms", "2ms"}, "task-retention": {"1h0m0s", "2h0m0s"},
 		"topics":      {"none", "task.created"},
-		"rate-limits": {"task.get=1", "task.get=2"}, "replace-settings": {"true", "false"}, "allow-volatile": {"true", "false"}, "insecure": {"true", "false"},
+		"rate-limits": {"task.get=1", "task.get=2"}, "replace-settings": {"true", "false"}, "no-event-index": {"true", "false"}, "allow-volatile": {"true", "false"}, "insecure": {"true", "false"},
 		"byte-limit": {"1", "2"}, "hook-content": {"none", "full"}, "token-rate-limits": {"task.claim=1", "task.claim=2"},
 		"data-dir": {"/a", "/b"}, "log-level": {"DEBUG", "ERROR"}, "log-format": {"json", "text"},
 		"allowed-hosts": {"[a.example,b:1]", "[c]"},

@@ -26,6 +26,7 @@ var variables = map[string]string{
 	"topics":            "CB_TOPICS",
 	"rate-limits":       "CB_RATE_LIMITS",
 	"token-rate-limits": "CB_TOKEN_RATE_LIMITS",
+	"no-event-index":    "CB_NO_EVENT_INDEX",
 	"replace-settings":  "CB_REPLACE_SETTINGS",
 	"byte-limit":        "CB_BYTE_LIMIT",
 	"hook-content":      "CB_HOOK_CONTENT",

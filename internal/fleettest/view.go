@@ -13,7 +13,7 @@ import (
 	"github.com/claudebench/claudebench/internal/taskview"
 )
 
-// View is a taskview.View that records its calls and returns what the test sets.
+// View is a taskview.View and a taskview.EventIndex that records its calls and returns what the test sets.
 type View struct {
 	mu     sync.Mutex // guards what calls record, because lists run concurrently
 	Waited []int64    // seqs
@@ -26,6 +26,9 @@ type View struct {
 	SessionList   []api.Session
 	NextSession   int64
 	SessionByID   map[string]*api.SessionDetails
+	AskedEvents   []api.EventQuery
+	EventList     []json.RawMessage
+	NextEvent     int64
 	// At returns the checkpoint of each page; nil is one that has everything.
 	At func() events.ID
 	// OnList is called by each List.
@@ -69,6 +72,14 @@ func (v *View) Sessions(_ context.Context, q api.SessionQuery) (taskview.Session
 // Session returns what the test sets.
 func (v *View) Session(_ context.Context, id string) (*api.SessionDetails, events.ID, error) {
 	return v.SessionByID[id], v.at(), v.Err
+}
+
+// Events records the query and returns what the test sets. It makes a View a taskview.EventIndex too.
+func (v *View) Events(_ context.Context, q api.EventQuery) (taskview.EventPage, error) {
+	v.mu.Lock()
+	v.AskedEvents = append(v.AskedEvents, q)
+	v.mu.Unlock()
+	return taskview.EventPage{Events: v.EventList, Next: v.NextEvent, At: v.at()}, v.Err
 }
 
 func (v *View) at() events.ID {

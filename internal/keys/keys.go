@@ -140,6 +140,10 @@ func (s Space) Wakeups() string { return "cb:" + s.tag + "queue:wakeups" }
 // Waiting says for which roles such calls wait.
 func (s Space) Waiting() string { return "cb:" + s.tag + "queue:waiting" }
 
+// Verification is the hash of the verification of the log that runs, and of the result of the last
+// one. A flush keeps it.
+func (s Space) Verification() string { return "cb:" + s.tag + "audit:verification" }
+
 // Batch is one of a batch's keys. part is lock, processor, progress or status.
 func (s Space) Batch(id, part string) string { return "cb:" + s.tag + "batch:" + id + ":" + part }
 

@@ -126,6 +126,8 @@ func Status(failed *api.Error) int {
 	switch failed.Failure() {
 	case api.RedisUnavailable, api.PostgresUnavailable, api.CircuitBreakerOpen:
 		return http.StatusServiceUnavailable
+	case api.EventIndexOff:
+		return http.StatusNotImplemented
 	}
 	return http.StatusInternalServerError
 }

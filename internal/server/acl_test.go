@@ -76,6 +76,8 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 		{"system.metrics", params{"detailed": true}},
 		{"system.get_state", params{}},
 		{"system.discover", params{}},
+		{"system.info", params{}},
+		{"audit.status", params{}},
 		{"system.batch.process", params{"batchId": "b", "instanceId": "w", "items": []any{1, 2}}},
 		{"system.quorum.vote", params{"instanceId": "w", "decision": "d", "value": true, "totalInstances": 1}},
 		{"task.update", params{"id": id, "updates": params{"priority": 1, "metadata": params{"k": 1}}}},
@@ -101,6 +103,9 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 		}
 	}
 	verify()
+	if last := verifies(t, c, c); !last.OK {
+		t.Errorf("audit.verify by the coordinator: %+v", last)
+	}
 	if done, err := audit.Replay(t.Context(), io.Discard, audit.ReplayOptions{Redis: auditor, Namespace: cfg.Namespace}); err != nil || done.Printed < 200 {
 		t.Errorf("replay: %+v, %v", done, err)
 	}

@@ -61,7 +61,7 @@ func TestTwoLogsAndOneDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	tasks := projections.NewTasks(projections.TasksConfig{Pool: pool, Logger: quiet, Identity: identity(second)})
+	tasks := projections.NewTasks(projections.PostgresConfig{Pool: pool, Logger: quiet, Identity: identity(second)})
 	_, read := tasks.Checkpoint(t.Context())
 	_, flush := tasks.Flush(t.Context(), "a flush", 0)
 	for what, err := range map[string]error{
@@ -95,7 +95,7 @@ func TestRowsWithoutAnIdentity(t *testing.T) {
 	if err != nil || identity == "" {
 		t.Fatal(identity, err)
 	}
-	tasks := projections.NewTasks(projections.TasksConfig{Pool: pool, Logger: quiet, Identity: identity, Log: reader})
+	tasks := projections.NewTasks(projections.PostgresConfig{Pool: pool, Logger: quiet, Identity: identity, Log: reader})
 	table := `"cb_` + cfg.Namespace + `".projection_checkpoints`
 	forget := func(id string) error {
 		t.Helper()

@@ -86,7 +86,7 @@ func TestRedisIsPaused(t *testing.T) {
 	if err := server.Pause(); err != nil {
 		t.Fatal(err)
 	}
-	reads := []string{"task.get", "task.list", "session.get", "session.list", "event.get", "system.metrics", "system.get_state", "system.discover"}
+	reads := []string{"task.get", "task.list", "session.get", "session.list", "task.history", "instance.history", "event.list", "event.get", "system.metrics", "system.get_state", "system.discover"}
 	var asked sync.WaitGroup
 	for method, p := range map[string]params{
 		"system.register":     {"id": "j", "roles": []string{}},
@@ -110,6 +110,9 @@ func TestRedisIsPaused(t *testing.T) {
 		"session.list":        {},
 		"session.get":         {"id": "s"},
 		"event.get":           {"seq": 1},
+		"task.history":        {"id": "t-3"},
+		"instance.history":    {"id": "i"},
+		"event.list":          {},
 	} {
 		asked.Go(func() {
 			_, err := inTime(t, c, method, p)

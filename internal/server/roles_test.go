@@ -126,6 +126,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{"system.metrics", everybody, reads},
 		{"system.get_state", everybody, reads},
 		{"system.info", everybody, reads},
+		{"audit.status", everybody, reads},
+		{"audit.verify", []string{api.RoleAuditor, api.RoleOperator, api.RoleAdmin}, reads},
 		{"system.batch.process", writers, `{"batchId":"b","instanceId":"w","items":[1]}`},
 		{"system.quorum.vote", writers, `{"decision":"d","instanceId":"w","value":1}`},
 		{"system.discover", everybody, reads},
@@ -145,9 +147,15 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{"session.list", everybody, reads},
 		{"session.get", everybody, reads},
 		{"event.get", everybody, reads},
+		{"task.history", everybody, reads},
+		{"instance.history", everybody, reads},
+		{"event.list", everybody, reads},
 	} {
 		unlisted = slices.DeleteFunc(unlisted, func(name string) bool { return name == m.method })
-		hidden := m.method == "system.info" || m.method == "task.complete_many" || m.method == "system.flush" || m.method == "hook.record" || m.method == "event.get"
+		hidden := slices.Contains([]string{
+			"system.info", "system.flush", "task.complete_many", "task.history", "instance.history", "event.list", "event.get",
+			"hook.record", "audit.verify", "audit.status",
+		}, m.method)
 		for path, call := range transports {
 			for _, role := range everybody {
 				// An unknown param: an authorised call is rejected for it, so nothing happens.

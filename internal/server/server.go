@@ -93,9 +93,10 @@ type Server struct {
 	connections connections
 	redis       redis.UniversalClient
 	inspector   *redisconn.Inspector
-	embedded    bool               // Redis is the one inside this process
-	pool        *projections.Pool  // nil without Postgres
-	tasks       *projections.Tasks // nil without Postgres
+	embedded    bool                // Redis is the one inside this process
+	pool        *projections.Pool   // nil without Postgres
+	tasks       *projections.Tasks  // nil without Postgres
+	events      *projections.Events // nil without Postgres, or if the index is off
 	scripts     lua.Scripts
 	fleet       *fleet.Member
 	runner      *projections.Runner
@@ -151,6 +152,10 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (*Server, error) 
 func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (http.Handler, net.Listener, error) {
 	var view taskview.View
 	var rows taskview.Rows
+	var index taskview.EventIndex
+	if cfg.NoEventIndex {
+		index = taskview.NoIndex{}
+	}
 	space, err := keys.New(cfg.Namespace)
 	if err != nil {
 		return nil, nil, err
@@ -167,11 +172,15 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 		return nil, nil, err
 	}
 	if s.pool != nil {
-		if s.tasks, err = s.openTasks(ctx, cfg, identity, o.OwnStores); err != nil {
+		if err := s.openViews(ctx, cfg, identity, o.OwnStores); err != nil {
 			return nil, nil, err
 		}
 		folds = append(folds, s.tasks)
 		view, rows = taskView{s.tasks}, taskView{s.tasks}
+		if s.events != nil {
+			folds = append(folds, s.events)
+			index = eventIndex{s.events}
+		}
 	}
 	limits, err := rateLimits("--rate-limits", cfg.RateLimits)
 	if err != nil {
@@ -183,8 +192,8 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	}
 	coordinator, err := commands.New(commands.Options{
 		Runner: runner, Keys: space, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
-		TaskRetention: cfg.TaskRetention, RateLimits: limits, TokenRateLimits: tokenLimits, ByteLimit: cfg.ByteLimit, HookContent: cfg.HookContent, Tasks: view, Rows: rows, Logger: s.logger, MCP: true,
-		Version: s.version, TraceURL: cfg.TraceURL, Stores: s.describe(),
+		TaskRetention: cfg.TaskRetention, RateLimits: limits, TokenRateLimits: tokenLimits, ByteLimit: cfg.ByteLimit, HookContent: cfg.HookContent, Tasks: view, Index: index, Rows: rows, Logger: s.logger, MCP: true,
+		Version: s.version, TraceURL: cfg.TraceURL, Stores: s.describe(), Verify: s.verify(cfg, space),
 		Tokens: s.callers(), BreakerOpen: o.BreakerOpen, Traces: o.Traces,
 	})
 	if err != nil {

@@ -153,19 +153,27 @@ func (s *Server) openLog(ctx context.Context, redisConfig projections.RedisConfi
 	return identity, err
 }
 
-// openTasks returns the task views of this Redis's log. It refuses a database that follows another
-// log. If the database is unavailable, the identities are compared when it is back, before anything
-// is read or written.
-func (s *Server) openTasks(ctx context.Context, cfg *config.Config, identity string, takeOver bool) (*projections.Tasks, error) {
+// openViews sets the task views and the event index of this Redis's log, unless the index is off. It
+// refuses a database that follows another log. If the database is unavailable, the identities are
+// compared when it is back, before anything is read or written.
+func (s *Server) openViews(ctx context.Context, cfg *config.Config, identity string, takeOver bool) error {
 	reader, err := events.NewReader(s.redis, events.ReaderConfig{Namespace: cfg.Namespace, Logger: s.logger})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	tasks := projections.NewTasks(projections.TasksConfig{Pool: s.pool, Logger: s.logger, Identity: identity, Log: reader, TakeOver: takeOver})
+	postgres := projections.PostgresConfig{Pool: s.pool, Logger: s.logger, Identity: identity, Log: reader, TakeOver: takeOver}
 	ctx, cancel := context.WithTimeout(ctx, identifyPatience)
 	defer cancel()
-	if err := tasks.Identify(ctx); errors.Is(err, events.ErrForeignLog) {
-		return nil, err
+	s.tasks = projections.NewTasks(postgres)
+	if err := s.tasks.Identify(ctx); errors.Is(err, events.ErrForeignLog) {
+		return err
 	}
-	return tasks, nil
+	if cfg.NoEventIndex {
+		return nil
+	}
+	s.events = projections.NewEvents(postgres)
+	if err := s.events.Identify(ctx); errors.Is(err, events.ErrForeignLog) {
+		return err
+	}
+	return nil
 }

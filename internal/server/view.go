@@ -45,6 +45,18 @@ func (v taskView) Checkpoint(ctx context.Context) (string, error) {
 	return at.String(), unavailable(err)
 }
 
+// eventIndex is the projection of events as commands read it.
+type eventIndex struct{ events *projections.Events }
+
+func (v eventIndex) WaitFor(ctx context.Context, event events.ID, atMost time.Duration) error {
+	return unavailable(v.events.WaitFor(ctx, event, atMost))
+}
+
+func (v eventIndex) Events(ctx context.Context, q api.EventQuery) (taskview.EventPage, error) {
+	page, err := v.events.List(ctx, q)
+	return taskview.EventPage(page), unavailable(err)
+}
+
 // Position, Flush and Decide implement taskview.Rows.
 func (v taskView) Position(ctx context.Context) (seq, at int64, err error) {
 	id, err := v.tasks.Checkpoint(ctx)

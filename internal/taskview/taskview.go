@@ -1,5 +1,5 @@
-// Package taskview defines what commands need from the view of tasks and sessions in Postgres:
-// reading it, and emptying it in a flush. Commands depend only on these interfaces. The projection of tasks
+// Package taskview defines what commands need from the view of tasks and sessions and from the index
+// of events in Postgres: reading them, and emptying them in a flush. Commands depend only on these interfaces. The projection of tasks
 // implements them.
 package taskview
 
@@ -54,6 +54,35 @@ var ErrBusy = errors.New("all connections to the task view are in use")
 
 // ErrUnavailable is the error of a View whose store cannot be reached.
 var ErrUnavailable = errors.New("task view unavailable")
+
+// EventIndex is the index of events that is derived from the log and slightly behind it.
+type EventIndex interface {
+	// WaitFor waits at most atMost until the index has applied an event.
+	WaitFor(ctx context.Context, event events.ID, atMost time.Duration) error
+	// Events returns a page of the matching events.
+	Events(ctx context.Context, q api.EventQuery) (EventPage, error)
+}
+
+// EventPage is a page of events as the index had them at one moment.
+type EventPage struct {
+	Events []json.RawMessage // an event object each
+	Next   int64             // continues the list as EventQuery.Cursor; 0 if there are no more
+	At     events.ID         // the last event that the index had applied
+}
+
+// ErrIndexOff is the error of NoIndex. Callers get "Event index off".
+var ErrIndexOff = errors.New("the event index is off")
+
+// NoIndex is the EventIndex of a coordinator that keeps none.
+type NoIndex struct{}
+
+// WaitFor returns ErrIndexOff.
+func (NoIndex) WaitFor(context.Context, events.ID, time.Duration) error { return ErrIndexOff }
+
+// Events returns ErrIndexOff.
+func (NoIndex) Events(context.Context, api.EventQuery) (EventPage, error) {
+	return EventPage{}, ErrIndexOff
+}
 
 // Rows are the rows of the task view, for a flush. Errors wrap ErrUnavailable if the store cannot
 // be reached.

@@ -749,7 +749,7 @@ export interface SystemQuorumVoteResult {
  */
 export interface SystemDiscoverParams {
   /**
-   * only the methods of this domain: system or task
+   * only the methods of this domain: system, task, session, hook or audit
    */
   domain?: string;
 }
@@ -1173,6 +1173,86 @@ export interface TaskGetParams {
   id: string;
 }
 /**
+ * The params of task.history.
+ */
+export interface TaskHistoryParams {
+  /**
+   * the task, which may be deleted
+   */
+  id: string;
+  /**
+   * default 100; a page with more than 16 MiB is shorter
+   */
+  limit?: number;
+  /**
+   * the nextCursor of the page before
+   */
+  cursor?: string;
+  /**
+   * asc (default): the oldest first
+   */
+  order?: "asc" | "desc";
+}
+/**
+ * The result of task.history.
+ */
+export interface TaskHistoryResult {
+  events:
+    | null
+    | {
+        /**
+         * its number; rises by one with each event of the log
+         */
+        seq: number;
+        /**
+         * the ID of its entry in the log: <ms>-<seq>
+         */
+        id: string;
+        type: string;
+        /**
+         * the version of the payload
+         */
+        v: number;
+        /**
+         * ms since 1970
+         */
+        timestamp: number;
+        /**
+         * of the task, if the payload has it
+         */
+        attempt?: null | number;
+        actor: string;
+        /**
+         * the request or event that caused it
+         */
+        cause?: null | string;
+        /**
+         * W3C traceparent
+         */
+        trace?: null | string;
+        /**
+         * docs/events.md describes it by type
+         */
+        payload: null | {
+          [k: string]: unknown;
+        };
+      }[];
+  /**
+   * left out on the last page
+   */
+  nextCursor?: string;
+  behind?: null | {
+    /**
+     * the maximum number of events that the result lacks
+     */
+    events: number;
+    /**
+     * the age of the oldest of these events, in ms
+     */
+    ms: number;
+  };
+}
+/**
  * The params of task.delete.
  */
 export interface TaskDeleteParams {
@@ -1354,6 +1434,86 @@ export interface SessionGetResult {
   };
 }
 /**
+ * The params of instance.history.
+ */
+export interface InstanceHistoryParams {
+  /**
+   * the instance, which may have left
+   */
+  id: string;
+  /**
+   * default 100; a page with more than 16 MiB is shorter
+   */
+  limit?: number;
+  /**
+   * the nextCursor of the page before
+   */
+  cursor?: string;
+  /**
+   * asc (default): the oldest first
+   */
+  order?: "asc" | "desc";
+}
+/**
+ * The result of instance.history.
+ */
+export interface InstanceHistoryResult {
+  events:
+    | null
+    | {
+        /**
+         * its number; rises by one with each event of the log
+         */
+        seq: number;
+        /**
+         * the ID of its entry in the log: <ms>-<seq>
+         */
+        id: string;
+        type: string;
+        /**
+         * the version of the payload
+         */
+        v: number;
+        /**
+         * ms since 1970
+         */
+        timestamp: number;
+        /**
+         * of the task, if the payload has it
+         */
+        attempt?: null | number;
+        actor: string;
+        /**
+         * the request or event that caused it
+         */
+        cause?: null | string;
+        /**
+         * W3C traceparent
+         */
+        trace?: null | string;
+        /**
+         * docs/events.md describes it by type
+         */
+        payload: null | {
+          [k: string]: unknown;
+        };
+      }[];
+  /**
+   * left out on the last page
+   */
+  nextCursor?: string;
+  behind?: null | {
+    /**
+     * the maximum number of events that the result lacks
+     */
+    events: number;
+    /**
+     * the age of the oldest of these events, in ms
+     */
+    ms: number;
+  };
+}
+/**
  * The params of event.get.
  */
 export interface EventGetParams {
@@ -1382,6 +1542,90 @@ export interface EventGetResult {
   };
 }
 /**
+ * The params of event.list.
+ */
+export interface EventListParams {
+  /**
+   * types and patterns, separated by commas: instance.*,quorum.voted; none of task.* and hook.*; default all events
+   */
+  types?: string;
+  /**
+   * only events at or after this time, ISO 8601
+   */
+  since?: string;
+  /**
+   * default 100; a page with more than 16 MiB is shorter
+   */
+  limit?: number;
+  /**
+   * the nextCursor of the page before
+   */
+  cursor?: string;
+  /**
+   * desc (default): the newest first
+   */
+  order?: "asc" | "desc";
+}
+/**
+ * The result of event.list.
+ */
+export interface EventListResult {
+  events:
+    | null
+    | {
+        /**
+         * its number; rises by one with each event of the log
+         */
+        seq: number;
+        /**
+         * the ID of its entry in the log: <ms>-<seq>
+         */
+        id: string;
+        type: string;
+        /**
+         * the version of the payload
+         */
+        v: number;
+        /**
+         * ms since 1970
+         */
+        timestamp: number;
+        /**
+         * of the task, if the payload has it
+         */
+        attempt?: null | number;
+        actor: string;
+        /**
+         * the request or event that caused it
+         */
+        cause?: null | string;
+        /**
+         * W3C traceparent
+         */
+        trace?: null | string;
+        /**
+         * docs/events.md describes it by type
+         */
+        payload: null | {
+          [k: string]: unknown;
+        };
+      }[];
+  /**
+   * left out on the last page
+   */
+  nextCursor?: string;
+  behind?: null | {
+    /**
+     * the maximum number of events that the result lacks
+     */
+    events: number;
+    /**
+     * the age of the oldest of these events, in ms
+     */
+    ms: number;
+  };
+}
+/**
  * The params of hook.record.
  */
 export interface HookRecordParams {
@@ -1400,6 +1644,184 @@ export interface HookRecordResult {
    * the ID of the hook's event in the log
    */
   eventId: string;
+}
+/**
+ * The params of audit.verify.
+ */
+export interface AuditVerifyParams {}
+/**
+ * The result of audit.verify.
+ */
+export interface AuditVerifyResult {
+  /**
+   * false if a verification was already running
+   */
+  started: boolean;
+  running: {
+    startedAt: string;
+    /**
+     * the token's name, or anonymous
+     */
+    startedBy: string;
+    /**
+     * the coordinator that runs it
+     */
+    coordinator: string;
+    /**
+     * what it does now, in words; empty at the beginning
+     */
+    doing: string;
+    /**
+     * events that it has read so far
+     */
+    events: number;
+    /**
+     * events in the log when it began; 0 until it has counted them
+     */
+    total: number;
+  };
+}
+/**
+ * The params of audit.status.
+ */
+export interface AuditStatusParams {}
+/**
+ * The result of audit.status.
+ */
+export interface AuditStatusResult {
+  log: {
+    /**
+     * absent until a coordinator has stored one
+     */
+    identity?: string;
+    /**
+     * seq of the first event that the log should hold; higher than 1 after a flush or a trim
+     */
+    base: number;
+    /**
+     * 0 if the log is empty
+     */
+    firstSeq: number;
+    firstId?: string;
+    /**
+     * seq of the last event
+     */
+    lastSeq: number;
+    lastId?: string;
+    /**
+     * entries in the log
+     */
+    events: number;
+  };
+  /**
+   * events that the log does not have: those before its first one, and those that the last verification missed
+   */
+  gaps:
+    | null
+    | {
+        from: number;
+        to: number;
+        /**
+         * flushed: system.flush removed them; trimmed: an operator removed them; missing: nothing explains it
+         */
+        reason: string;
+      }[];
+  /**
+   * absent if none runs
+   */
+  running?: null | {
+    startedAt: string;
+    /**
+     * the token's name, or anonymous
+     */
+    startedBy: string;
+    /**
+     * the coordinator that runs it
+     */
+    coordinator: string;
+    /**
+     * what it does now, in words; empty at the beginning
+     */
+    doing: string;
+    /**
+     * events that it has read so far
+     */
+    events: number;
+    /**
+     * events in the log when it began; 0 until it has counted them
+     */
+    total: number;
+  };
+  /**
+   * the last one that ended; absent if there was none
+   */
+  last?: null | {
+    startedAt: string;
+    finishedAt: string;
+    startedBy: string;
+    coordinator: string;
+    /**
+     * everything was compared, and agrees
+     */
+    ok: boolean;
+    /**
+     * seq of the first event that it read
+     */
+    base: number;
+    /**
+     * seq of the last event that it read
+     */
+    lastSeq: number;
+    /**
+     * events that it read
+     */
+    events: number;
+    /**
+     * tasks in Redis that it compared
+     */
+    tasks: number;
+    /**
+     * instances that it compared
+     */
+    instances: number;
+    /**
+     * rows of tasks in Postgres that it compared
+     */
+    rows: number;
+    /**
+     * whether the views in Postgres were compared
+     */
+    postgres: boolean;
+    /**
+     * what does not agree with the log, a sentence each; at most 100
+     */
+    damages: null | string[];
+    /**
+     * the number of all damages
+     */
+    damagesTotal: number;
+    /**
+     * missing events that nothing explains; at most 100
+     */
+    gaps:
+      | null
+      | {
+          from: number;
+          to: number;
+          /**
+           * flushed: system.flush removed them; trimmed: an operator removed them; missing: nothing explains it
+           */
+          reason: string;
+        }[];
+    /**
+     * what could not be compared, and why
+     */
+    notes: null | string[];
+    /**
+     * why it ended early; it then proves nothing either way. It begins with interrupted if its coordinator ended
+     */
+    error?: string;
+  };
 }
 /**
  * The params of rpc.discover.
@@ -1531,6 +1953,11 @@ export abstract class Methods implements Caller {
     return this.call("task.get", params, 5000);
   }
 
+  /** List the events of a task, with actor and cause, from the index in Postgres: also of a deleted task, and after its events were trimmed from the log. A task without events has an empty list. */
+  taskHistory(params: TaskHistoryParams): Promise<TaskHistoryResult> {
+    return this.call("task.history", params, 10000);
+  }
+
   /** Delete a task, whatever its status. Its worker learns of it when it completes the task. */
   taskDelete(params: TaskDeleteParams): Promise<TaskDeleteResult> {
     return this.call("task.delete", params, 5000);
@@ -1546,14 +1973,34 @@ export abstract class Methods implements Caller {
     return this.call("session.get", params, 10000);
   }
 
+  /** List the events that concern an instance, with actor and cause, from the index in Postgres: its registrations, what became of the tasks that it had, its batches, votes and hooks, and how it left. An instance without events has an empty list. */
+  instanceHistory(params: InstanceHistoryParams): Promise<InstanceHistoryResult> {
+    return this.call("instance.history", params, 10000);
+  }
+
   /** Read an event of the log by its seq. */
   eventGet(params: EventGetParams): Promise<EventGetResult> {
     return this.call("event.get", params, 5000);
   }
 
+  /** List events from the index in Postgres, the newest first: all, or those of some types, such as instance.*, leader.elected, batch.* and quorum.*. Events of tasks and hooks have no index by type; use task.history, instance.history or GET /events for them. */
+  eventList(params: EventListParams = {}): Promise<EventListResult> {
+    return this.call("event.list", params, 10000);
+  }
+
   /** Record a hook of Claude Code as an event. Claude Code itself sends its hooks to POST /hooks/claude-code. --hook-content says how much of the inputs and results is stored. */
   hookRecord(params: HookRecordParams): Promise<HookRecordResult> {
     return this.call("hook.record", params, 100);
+  }
+
+  /** Begin to verify in the background that everything stored agrees with the log, as `claudebench verify` does. At most one verification runs in a fleet; if one runs, the result describes it. audit.status has the progress and the result. */
+  auditVerify(params: AuditVerifyParams = {}): Promise<AuditVerifyResult> {
+    return this.call("audit.verify", params, 5000);
+  }
+
+  /** Read what the log holds and which events it does not have, and how far a verification is, or what the last one found. It costs the same however long the log is. */
+  auditStatus(params: AuditStatusParams = {}): Promise<AuditStatusResult> {
+    return this.call("audit.status", params, 3000);
   }
 
   /** Describe the API: this OpenRPC document. */

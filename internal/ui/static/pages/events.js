@@ -140,7 +140,7 @@ async function one(root, seq, signal, ready) {
 	try {
 		const e = await call("event.get", { seq: Number(seq) }, signal);
 		const n = Number(seq);
-		fill(place, h("p", { class: "title" }, h("strong", { class: "type" }, e.type)), h("ol", { class: "lines" }, line(e)), details(e));
+		fill(place, h("ol", { class: "lines" }, line(e)), details(e));
 		root.append(h("nav", { class: "pages", "aria-label": "Neighbours" }, n > 1 && eventLink(n - 1, "Previous event"), eventLink(n + 1, "Next event")));
 	} catch (error) {
 		if (signal.aborted || !(error instanceof CallError)) return;

@@ -95,7 +95,7 @@ export function fleet({ root, signal, ready }) {
 
 	const deadSoon = poll(60000, signal, async () => {
 		/** @type {Envelope[]} */
-		const deaths = (await call("event.list", { types: ["instance.failed"], since: new Date(Date.now() - HOUR).toISOString(), limit: 50 }, signal)).events;
+		const deaths = (await call("event.list", { types: "instance.failed", since: new Date(Date.now() - HOUR).toISOString(), limit: 50 }, signal)).events;
 		put(dead, deaths.length === 0 ? h("p", null, "None.") : h("ul", { class: "plain" }, deaths.map(death)));
 	}, (error) => put(dead, failure(error, "the deaths")));
 

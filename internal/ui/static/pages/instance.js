@@ -28,7 +28,7 @@ export function instance({ root, id, signal, ready }) {
 			fill(head, h("h1", null, id), badge(i.status.toLowerCase(), i.status === "BUSY" ? "Busy" : "Idle"), i.isLeader && h("span", null, "★ leader"),
 				may("system.unregister") && button("Unregister…", () => unregister(id, soon), "danger"));
 			put(state, pairs(["Roles", i.roles.join(", ") || "none"], ["Registered", moment(i.registeredAt)], ["Last seen", ago(i.lastSeen)],
-				["Time left", left.element], ["Load", load(i)]), i.metadata && jsonView(i.metadata, "Metadata"));
+				["Time left", left.element], ["Load", load(i)]), i.metadata && h("h3", null, "Metadata"), i.metadata && jsonView(i.metadata, "Metadata"));
 		} else {
 			fill(head, h("h1", null, id));
 			put(state, notice("empty", "Not alive.", answer.totals ? "Or it is not among the 200 instances that were seen last." : "It is not registered, or was silent for too long."));

@@ -23,11 +23,8 @@ export function overview({ root, signal, ready }) {
 	/** The tiles, from the last answer and the events since. */
 	const showTiles = () => {
 		const pending = m.tasksOpen - m.queue.inProgress;
-		/** The times of the last minute that has some. @param {"wait" | "run"} what */
-		const times = (what) => {
-			const t = m.lastHour.findLast((/** @type {any} */ x) => x[what])?.[what];
-			return t ? `${duration(t.p50)} · ${duration(t.p95)}` : "–";
-		};
+		/** The 95th percentile in the last minute that has one. @param {"wait" | "run"} what */
+		const p95 = (what) => duration(m.lastHour.findLast((/** @type {any} */ x) => x[what])?.[what].p95);
 		/** @type {[string, string, string?, string?][]} */
 		const list = [
 			["Pending", compact(Math.max(0, pending)), "/ui/tasks?status=pending"],
@@ -35,8 +32,8 @@ export function overview({ root, signal, ready }) {
 			["Completed", compact(m.tasksCompleted), "/ui/tasks?status=completed"],
 			["Failed", compact(m.tasksFailed), "/ui/tasks?status=failed", m.tasksFailed > 0 ? "bad" : undefined],
 			["Finished/min", number(Math.round(m.throughput))],
-			["Waiting p50 · p95", times("wait")],
-			["Running p50 · p95", times("run")],
+			["Waiting, p95", p95("wait")],
+			["Running, p95", p95("run")],
 			["Live instances", compact(m.instances), "/ui/fleet"],
 			["Leader", m.current.leader ?? "none", m.current.leader && `/ui/fleet/${encodeURIComponent(m.current.leader)}`],
 		];

@@ -36,8 +36,8 @@ export function system({ root, signal, ready }) {
 		const { coordinators, stores: { redis: r, postgres: p } } = await call("system.info", {}, signal);
 		put(stores, h("div", { class: "columns" }, store(r.product, r, [["Mode", `${r.mode}, ${r.role}`], ["Memory", `${bytes(r.memoryUsed)} of ${r.maxMemory ? bytes(r.maxMemory) : "no limit"}`],
 			["When full", r.policy], ["Append-only file", `${r.persistence.aof}, fsync ${r.persistence.fsync}`], ["Last write", `file ${r.persistence.lastAofWrite}, snapshot ${r.persistence.lastSnapshotWrite}`]]),
-		p ? store("Postgres", p, [["fsync", p.fsync], ["Commit", p.synchronousCommit], ["Full pages", p.fullPageWrites]]) : h("p", null, "There is no Postgres: tasks are not listed, and nothing has a history."),
-		h("p", null, count(coordinators, "coordinator"), " of this fleet")));
+		p ? store("Postgres", p, [["fsync", p.fsync], ["Commit", p.synchronousCommit], ["Full pages", p.fullPageWrites]]) : h("p", null, "There is no Postgres: tasks are not listed, and nothing has a history.")),
+		h("p", null, `The fleet has ${count(coordinators, "coordinator")}.`));
 	}, failed(stores, "the stores"));
 
 	poll(15000, signal, async () => {
@@ -59,7 +59,7 @@ export function system({ root, signal, ready }) {
 	}, failed(subscribers, "the subscribers"));
 
 	const eventsSoon = poll(30000, signal, async () => {
-		const [b, v] = await Promise.all(["batch.*", "quorum.*"].map((type) => call("event.list", { types: [type], limit: 200 }, signal)));
+		const [b, v] = await Promise.all(["batch.*", "quorum.*"].map((types) => call("event.list", { types, limit: 200 }, signal)));
 		/** @type {Map<string, any>} */
 		const byBatch = new Map(), byVote = new Map();
 		for (const e of b.events) if (!byBatch.has(e.payload.batchId)) byBatch.set(e.payload.batchId, e);
@@ -67,7 +67,7 @@ export function system({ root, signal, ready }) {
 			e.payload.batchId, `${number(e.payload.itemsProcessed)} of ${number(e.payload.total)}`, instanceLink(e.payload.processorId), clock(e.timestamp)])));
 		for (const e of v.events) {
 			const d = byVote.get(e.payload.decision) ?? { last: e };
-			if (e.type === "quorum.decision_made") d.made = e;
+			if (e.type === "quorum.decision.made") d.made = e;
 			byVote.set(e.payload.decision, d);
 		}
 		put(votes, byVote.size === 0 ? h("p", null, "None yet.") : table("Votes", ["Decision", "Votes", "Outcome", "When"], [...byVote.entries()].slice(0, 20).map(([name, d]) => [

@@ -29,7 +29,7 @@ const stories = {
 	"instance.failed": (p) => `died; tasks that went to others: ${number(p.tasksReassigned)}`,
 	"leader.elected": (p) => `became the leader, term ${p.term}`,
 	"quorum.voted": (p) => `voted on ${p.decision}: ${cut(write(p.value), 80)}`,
-	"quorum.decision_made": (p) => `decided ${p.decision}: ${p.value === null ? "no majority" : cut(write(p.value), 80)}`,
+	"quorum.decision.made": (p) => `decided ${p.decision}: ${p.value === null ? "no majority" : cut(write(p.value), 80)}`,
 	"system.flushed": () => "all data was deleted",
 };
 

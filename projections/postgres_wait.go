@@ -33,20 +33,20 @@ func (w *waiters) wait(more int) {
 	w.waiting += more
 }
 
-// WaitFor waits for at most limit until the view has applied an event. Another process or a crash of
-// Postgres may still move the view back. TaskPage.At says how far it is. The error is Postgres's or
+// WaitFor waits for at most limit until the projection has applied an event. Another process or a crash of
+// Postgres may still move it back. The At of a page says how far it is. The error is Postgres's or
 // the context's.
-func (t *Tasks) WaitFor(ctx context.Context, event events.ID, limit time.Duration) error {
-	t.wait(1)
-	defer t.wait(-1)
+func (s *postgresStore) WaitFor(ctx context.Context, event events.ID, limit time.Duration) error {
+	s.wait(1)
+	defer s.wait(-1)
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	for {
-		applied, changed := t.progress()
+		applied, changed := s.progress()
 		if applied.Covers(event) {
 			return nil
 		}
-		checkpoint, err := t.Checkpoint(ctx)
+		checkpoint, err := s.Checkpoint(ctx)
 		if err != nil {
 			return err
 		}
