@@ -183,7 +183,7 @@ func (r *listedEvent) json() json.RawMessage {
 	if r.trace != nil {
 		text(`,"trace":`, *r.trace)
 	}
-	b.WriteString(`,"data":` + *r.payload + `}`)
+	b.WriteString(`,"payload":` + *r.payload + `}`)
 	return b.Bytes()
 }
 

@@ -6,27 +6,31 @@ import { ago, count, duration, moment, number } from "../lib/format.js";
 import { live, poll } from "../lib/live.js";
 import { failure, loading, notice, toast } from "../parts/notice.js";
 
+/** @type {Record<string, string>} */
+const reasons = { flushed: "deleted by a flush", trimmed: "removed by an operator", missing: "missing, and nothing explains it" };
+
 /** @param {Place} place */
 export function audit({ root, signal, ready }) {
-	const log = card("The log", loading()), last = card("Last verification", loading()), gaps = card("Gaps", loading());
-	const run = h("div", { class: "running", role: "status" });
+	const log = card("The log", loading()), last = card("Last verification", loading()), gaps = card("Gaps", loading()), run = h("div", { class: "running", role: "status" });
 	const start = button("Verify now", verify, "primary");
 	fill(root, h("div", { class: "title" }, h("h1", null, "Audit"), may("audit.verify") && start),
 		h("p", null, "A verification reads the whole log and compares it with everything stored in Redis and Postgres. Commands go on meanwhile."), run, last, log, gaps);
-	let was = false;
+
+	/** @param {any[]} list */
+	const items = (list) => list.length > 0 && h("ul", { class: "plain" }, list.map((item) => h("li", null, item)));
+	/** @type {any} */
+	let was;
 	const soon = poll(2000, signal, async () => {
-		const s = await call("audit.status", {}, signal);
-		put(log, pairs(
-			["Events", s.log.first ? [eventLink(s.log.first), " to ", eventLink(s.log.last)] : "none"],
-			["Begins after", s.log.base > 0 ? `event ${number(s.log.base)}: the events before were flushed or trimmed` : "nothing: the log is whole"],
-			["In Redis", count(s.log.events ?? 0, "event")], ["Identity", h("code", null, s.log.identity)]));
-		put(gaps, (s.gaps ?? []).length === 0 ? h("p", null, s.last ? "None was found: the numbers of the events follow one another." : "Unknown until the first verification.")
-			: h("ul", null, s.gaps.map((g) => h("li", null, `Events ${number(g.from)} to ${number(g.to)}: ${g.reason}`))));
-		fill(run, s.running && [h("progress", { max: Math.max(1, s.running.total), value: s.running.events, "aria-label": "Events verified" }),
-			h("span", null, ` ${number(s.running.events)} of ${number(s.running.total)} events, begun ${ago(s.running.startedAt)} by ${s.running.startedBy || "somebody"}`)]);
-		start.disabled = Boolean(s.running);
-		if (was && !s.running && s.last) toast(s.last.ok ? "Everything stored equals the log." : "The verification found damage.", !s.last.ok);
-		was = Boolean(s.running);
+		const s = await call("audit.status", {}, signal), r = s.running, l = s.log;
+		put(log, pairs(["Events", l.firstSeq ? [eventLink(l.firstSeq), " to ", eventLink(l.lastSeq), `, ${number(l.events)} in Redis`] : "none"],
+			["Begins with", l.base > 1 ? `event ${number(l.base)}: the events before were flushed or trimmed` : "event 1: the log is whole"], ["Identity", h("code", null, l.identity)]));
+		put(gaps, items(s.gaps.map((/** @type {Gap} */ g) => `Events ${number(g.from)} to ${number(g.to)}: ${reasons[g.reason] ?? g.reason}`))
+			|| h("p", null, s.last ? "None was found: the numbers of the events follow one another." : "None is known before the first verification."));
+		fill(run, r && h("progress", { max: Math.max(1, r.total), value: r.events, "aria-label": "Events verified" }),
+			r && `${number(r.events)} of ${r.total ? number(r.total) : "…"} events. ${r.doing} Begun ${ago(r.startedAt)} by ${r.startedBy}.`);
+		start.disabled = Boolean(r);
+		if (was && !r && s.last) toast(s.last.ok ? "Everything stored equals the log." : "The verification did not succeed.", !s.last.ok);
+		was = r;
 		showLast(s.last);
 		ready();
 	}, (error) => {
@@ -34,24 +38,22 @@ export function audit({ root, signal, ready }) {
 		ready();
 	});
 
+	/** @param {any} v */
 	function showLast(v) {
 		if (!v) {
-			put(last, h("p", null, "None has run since the last flush."));
+			put(last, h("p", null, "None has run yet."));
 			return;
 		}
-		const took = Date.parse(v.finishedAt) - Date.parse(v.startedAt);
-		put(last,
-			v.error ? notice("error", "It was not finished.", v.error)
-				: v.ok ? h("p", { class: "good" }, "✓ Everything stored equals the log.") : h("p", { class: "bad" }, `✗ ${count(v.damagesTotal ?? v.damages.length, "difference")} between the log and what is stored.`),
-			(v.damages ?? []).length > 0 && h("ul", { class: "plain" }, v.damages.map((/** @type {string} */ d) => h("li", null, d))),
-			h("p", null, h("small", null, `${moment(v.finishedAt)}, ${count(v.events ?? 0, "event")} in ${duration(took)}, asked for by ${v.startedBy || "somebody"}`)));
+		put(last, v.error ? notice("error", "It ended early, and proves nothing.", v.error)
+			: h("p", { class: v.ok ? "good" : "bad" }, v.ok ? "✓ Everything stored equals the log." : `✗ ${count(v.damagesTotal, "difference")} between the log and what is stored.`),
+		items(v.damages), items(v.notes), h("p", null, h("small", null, `${moment(v.finishedAt)}: events ${number(v.base)} to ${number(v.lastSeq)}, ${count(v.tasks, "task")}, ${count(v.instances, "instance")} and `,
+			`${count(v.rows, "row")} of Postgres in ${duration(Date.parse(v.finishedAt) - Date.parse(v.startedAt))}, for ${v.startedBy}`)));
 	}
 
 	async function verify() {
 		start.disabled = true;
 		try {
-			await call("audit.verify");
-			was = true;
+			was = await call("audit.verify");
 		} catch (error) {
 			toast(/** @type {CallError} */ (error).reason, true);
 		}
