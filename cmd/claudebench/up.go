@@ -177,6 +177,7 @@ func (s *stack) stop() error {
 func greeting(url string, cfg *config.Config, s *stack) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "\nClaudeBench is up at %s\n", url)
+	fmt.Fprintf(&text, "  Dashboard %s/ui/\n", url)
 	fmt.Fprintf(&text, "  Redis %s\n", where(s.redis != nil, filepath.Join(s.dir, "redis"), "in this process"))
 	fmt.Fprintf(&text, "  Postgres %s\n", where(s.postgres != nil, filepath.Join(s.dir, "postgres"), "off"))
 	for _, note := range s.notes {

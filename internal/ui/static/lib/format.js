@@ -1,15 +1,11 @@
 // Numbers, times and words as people read them.
 
 const whole = new Intl.NumberFormat("en");
-const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const full = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 /** @param {number | undefined | null} n */
 export const number = (n) => (n === undefined || n === null ? "–" : whole.format(n));
-
-/** @param {number | undefined | null} n */
-export const compact = (n) => (n === undefined || n === null ? "–" : n < 100000 ? whole.format(n) : short.format(n));
 
 /** @param {number} n @param {string} one @param {string} [many] */
 export const count = (n, one, many = one + "s") => `${whole.format(n)} ${n === 1 ? one : many}`;

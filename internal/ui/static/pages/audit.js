@@ -47,7 +47,7 @@ export function audit({ root, signal, ready }) {
 		put(last, v.error ? notice("error", "It ended early, and proves nothing.", v.error)
 			: h("p", { class: v.ok ? "good" : "bad" }, v.ok ? "✓ Everything stored equals the log." : `✗ ${count(v.damagesTotal, "difference")} between the log and what is stored.`),
 		items(v.damages), items(v.notes), h("p", null, h("small", null, `${moment(v.finishedAt)}: events ${number(v.base)} to ${number(v.lastSeq)}, ${count(v.tasks, "task")}, ${count(v.instances, "instance")} and `,
-			`${count(v.rows, "row")} of Postgres in ${duration(Date.parse(v.finishedAt) - Date.parse(v.startedAt))}, for ${v.startedBy}`)));
+			`${count(v.rows, "row")} of Postgres in ${duration(Date.parse(v.finishedAt) - Date.parse(v.startedAt))}, asked for by ${v.startedBy}`)));
 	}
 
 	async function verify() {

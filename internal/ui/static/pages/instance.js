@@ -40,7 +40,7 @@ export function instance({ root, id, signal, ready }) {
 	});
 	const tasksSoon = poll(10000, signal, async () => {
 		const page = await call("task.list", { assignedTo: id, orderBy: "updatedAt", limit: 20 }, signal);
-		put(tasks, page.tasks.length === 0 ? h("p", null, "It has, and had, no task.") : h("ul", { class: "plain" }, page.tasks.map((t) => h("li", null,
+		put(tasks, page.tasks.length === 0 ? h("p", null, "It owns no task.") : h("ul", { class: "plain" }, page.tasks.map((t) => h("li", null,
 			taskLink(t.id), " ", badge(t.status, statusName(t.status)), " ", t.text))), page.hasMore && link(`/ui/tasks?owner=${encodeURIComponent(id)}`, `All ${page.totalCount}`));
 	}, (error) => put(tasks, failure(error, "the tasks")));
 	const historySoon = poll(30000, signal, () => showHistory(history, async () => {

@@ -2,7 +2,7 @@
 
 import { call } from "../lib/api.js";
 import { card, fill, find, h, keyed, link, pairs, put, set, text } from "../lib/dom.js";
-import { ago, clock, compact, count, duration, number } from "../lib/format.js";
+import { ago, clock, count, duration, number } from "../lib/format.js";
 import { eachSecond, live, poll } from "../lib/live.js";
 import { Chart } from "../parts/chart.js";
 import { line } from "../parts/event-line.js";
@@ -27,14 +27,14 @@ export function overview({ root, signal, ready }) {
 		const p95 = (what) => duration(m.lastHour.findLast((/** @type {any} */ x) => x[what])?.[what].p95);
 		/** @type {[string, string, string?, string?][]} */
 		const list = [
-			["Pending", compact(Math.max(0, pending)), "/ui/tasks?status=pending"],
-			["In progress", compact(m.queue.inProgress), "/ui/tasks?status=in_progress"],
-			["Completed", compact(m.tasksCompleted), "/ui/tasks?status=completed"],
-			["Failed", compact(m.tasksFailed), "/ui/tasks?status=failed", m.tasksFailed > 0 ? "bad" : undefined],
+			["Pending", number(Math.max(0, pending)), "/ui/tasks?status=pending"],
+			["In progress", number(m.queue.inProgress), "/ui/tasks?status=in_progress"],
+			["Completed", number(m.tasksCompleted), "/ui/tasks?status=completed"],
+			["Failed", number(m.tasksFailed), "/ui/tasks?status=failed", m.tasksFailed > 0 ? "bad" : undefined],
 			["Finished/min", number(Math.round(m.throughput))],
 			["Waiting, p95", p95("wait")],
 			["Running, p95", p95("run")],
-			["Live instances", compact(m.instances), "/ui/fleet"],
+			["Live instances", number(m.instances), "/ui/fleet"],
 			["Leader", m.current.leader ?? "none", m.current.leader && `/ui/fleet/${encodeURIComponent(m.current.leader)}`],
 		];
 		keyed(tiles, list, ([name]) => name, ([name]) => h("a", { class: "tile" }, h("span", { class: "name" }, name), h("span", { class: "value" })), (tile, [, value, href, tone]) => {
