@@ -44,7 +44,7 @@ func launch() (context.Context, error) {
 	// chromedp talks to it through a pipe, so it opens no port. It adds --no-sandbox only for root, and
 	// kills Chromium when this process dies.
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program),
-		chromedp.WindowSize(1280, 800), chromedp.Flag("hide-scrollbars", false), chromedp.Flag("force-prefers-reduced-motion", true),
+		chromedp.WindowSize(1280, 800), chromedp.Flag("force-prefers-reduced-motion", true),
 		chromedp.Flag("lang", "en-US"), chromedp.Env("LANGUAGE=en_US", "TZ=UTC"))
 	allocator, release := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(allocator)

@@ -66,7 +66,7 @@ func (l Locator) all(ctx context.Context) ([]runtime.RemoteObjectID, error) {
 		}
 		root = roots[0]
 	} else {
-		body, err := chromedp.Call(ctx, runtime.Evaluate, runtime.EvaluateParams{Expression: "document.body"})
+		body, err := chromedp.Call(ctx, runtime.Evaluate, runtime.EvaluateParams{Expression: "document"})
 		if err != nil {
 			return nil, err
 		}

@@ -12,10 +12,12 @@ import (
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/claudebench/claudebench/internal/testenv"
 )
@@ -187,7 +189,16 @@ func (b *Tab) Path() string {
 // Press presses a key, such as "j" or kb.Enter.
 func (b *Tab) Press(key string) {
 	b.t.Helper()
-	b.do(chromedp.KeyEvent(key))
+	for _, r := range key {
+		// One event, as a keyboard causes it. chromedp.KeyEvent types the character even if the page
+		// has prevented it.
+		all := kb.Encode(r)
+		down, up := all[0], all[len(all)-1]
+		if len(all) > 2 {
+			down.Text, down.UnmodifiedText = all[1].Text, all[1].UnmodifiedText
+		}
+		b.do(chromedp.Steps(run(input.DispatchKeyEvent, *down), run(input.DispatchKeyEvent, *up)))
+	}
 }
 
 // Text returns the text of the page that is shown, header included.

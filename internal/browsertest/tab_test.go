@@ -99,3 +99,19 @@ func TestATabReportsWhatIsWrong(t *testing.T) {
 		t.Errorf("the test has failed with %q, want the error that it does not expect", all)
 	}
 }
+
+// What a modal dialog covers is not there for a person, and the dialog is.
+func TestATabLooksIntoDialogs(t *testing.T) {
+	t.Parallel()
+	tab := browsertest.Open(t, serve(t, `<button>Greet</button><dialog aria-labelledby="x"><h2 id="x">Sure?</h2><button>Yes</button></dialog>`))
+	tab.Go("/")
+	dialog := tab.Find("dialog", "Sure?")
+	if dialog.Count() != 0 || tab.Find("button", "Greet").Count() != 1 {
+		t.Error("a closed dialog is there")
+	}
+	browsertest.Eval[any](tab, `document.querySelector("dialog").showModal()`)
+	dialog.Find("button", "Yes").Click()
+	if tab.Find("button", "Greet").Count() != 0 || dialog.Find("button", "Greet").Count() != 0 {
+		t.Error("a button below the dialog is there")
+	}
+}
