@@ -162,10 +162,13 @@ func (b *Tab) Theme(theme string) {
 	b.do(run(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}}))
 }
 
-// Go opens an address of the server, such as "/ui/tasks", as if it were typed.
+// Go opens an address, such as "/ui/tasks" of the server or "about:blank", as if it were typed.
 func (b *Tab) Go(path string) {
 	b.t.Helper()
-	b.do(chromedp.Navigate(b.url + path))
+	if strings.HasPrefix(path, "/") {
+		path = b.url + path
+	}
+	b.do(chromedp.Navigate(path))
 }
 
 // Reload loads the page again.

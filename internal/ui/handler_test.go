@@ -34,17 +34,19 @@ func TestTheFilesAreServed(t *testing.T) {
 	t.Parallel()
 	f, all := start(t, nil), files(t)
 	for path, want := range map[string]struct{ contentType, file string }{
-		"/ui/":                    {"text/html; charset=utf-8", "index.html"},
-		"/ui/index.html":          {"text/html; charset=utf-8", "index.html"},
-		"/ui/app.css":             {"text/css; charset=utf-8", "app.css"},
-		"/ui/app.js":              {"text/javascript; charset=utf-8", "app.js"},
-		"/ui/lib/json.js":         {"text/javascript; charset=utf-8", "lib/json.js"},
-		"/ui/icon.svg":            {"image/svg+xml", "icon.svg"},
-		"/ui/tasks":               {"text/html; charset=utf-8", "index.html"},
-		"/ui/tasks/t-6":           {"text/html; charset=utf-8", "index.html"},
-		"/ui/tasks?status=failed": {"text/html; charset=utf-8", "index.html"},
-		"/ui/fleet/agent.2":       {"text/html; charset=utf-8", "index.html"},
-		"/ui/nothing":             {"text/html; charset=utf-8", "index.html"},
+		"/ui/":                      {"text/html; charset=utf-8", "index.html"},
+		"/ui/index.html":            {"text/html; charset=utf-8", "index.html"},
+		"/ui/app.css":               {"text/css; charset=utf-8", "app.css"},
+		"/ui/app.js":                {"text/javascript; charset=utf-8", "app.js"},
+		"/ui/lib/json.js":           {"text/javascript; charset=utf-8", "lib/json.js"},
+		"/ui/icon.svg":              {"image/svg+xml", "icon.svg"},
+		"/ui/tasks":                 {"text/html; charset=utf-8", "index.html"},
+		"/ui/tasks/t-6":             {"text/html; charset=utf-8", "index.html"},
+		"/ui/tasks?status=failed":   {"text/html; charset=utf-8", "index.html"},
+		"/ui/fleet/host.example.js": {"text/html; charset=utf-8", "index.html"},
+		"/ui/fleet/a/b.css":         {"text/html; charset=utf-8", "index.html"},
+		"/ui/fleet/agent.2":         {"text/html; charset=utf-8", "index.html"},
+		"/ui/nothing":               {"text/html; charset=utf-8", "index.html"},
 	} {
 		response, body := f.get(t, http.MethodGet, path, nil)
 		tag := response.Header.Get("ETag")
@@ -97,7 +99,7 @@ func TestTheFilesAreProtected(t *testing.T) {
 func TestWhatTheDashboardRefuses(t *testing.T) {
 	t.Parallel()
 	f := start(t, nil)
-	for _, path := range []string{"/ui/nothing.js", "/ui/lib/nothing.css", "/ui/fleet/app.js", "/ui/static/app.js", "/ui/x.svg"} {
+	for _, path := range []string{"/ui/nothing.js", "/ui/lib/nothing.css", "/ui/fleet.js", "/ui/static/app.js", "/ui/x.svg"} {
 		if response, body := f.get(t, http.MethodGet, path, nil); response.StatusCode != http.StatusNotFound || !json.Valid([]byte(body)) || strings.Contains(body, "<html") {
 			t.Errorf("GET %s: %d %s", path, response.StatusCode, body)
 		}
