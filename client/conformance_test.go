@@ -74,6 +74,7 @@ func typed(c *client.Client) map[string]func(context.Context, []byte) (any, erro
 		"system.check_health":  with(c.CheckHealth),
 		"system.metrics":       with(func(ctx context.Context, p id) (any, error) { return c.Metrics(ctx, p.Detailed) }),
 		"system.get_state":     with(c.GetState),
+		"system.subscribers":   with(func(ctx context.Context, _ id) (any, error) { return c.Subscribers(ctx) }),
 		"system.batch.process": with(c.ProcessBatch),
 		"system.quorum.vote":   with(c.QuorumVote),
 		"system.discover":      with(func(ctx context.Context, p id) (any, error) { return c.Discover(ctx, p.Domain) }),

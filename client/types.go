@@ -81,6 +81,10 @@ type (
 	GetStateParams = api.GetStateParams
 	// GetStateResult is the result of system.get_state. An empty list is left out.
 	GetStateResult = api.GetStateResult
+	// SubscribersResult is the result of system.subscribers.
+	SubscribersResult = api.SubscribersResult
+	// SubscriberInfo is one reader of the log or of a topic.
+	SubscriberInfo = api.SubscriberInfo
 	// ProcessBatchParams are the params of system.batch.process.
 	ProcessBatchParams = api.ProcessBatchParams
 	// ProcessBatchResult is the result of system.batch.process. Processed is false while the batch is

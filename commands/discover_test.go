@@ -134,7 +134,7 @@ func TestDiscover(t *testing.T) {
 			switch m.Name {
 			case "task.create":
 				want.RateLimit, want.TokenRateLimit = 7, 35
-			case "task.get", "task.list", "session.get", "session.list", "system.health", "system.metrics", "system.get_state", "system.discover":
+			case "task.get", "task.list", "session.get", "session.list", "system.health", "system.metrics", "system.get_state", "system.subscribers", "system.discover":
 				want.Persist = false
 				if m.Name == "task.get" {
 					want.RateLimit, want.TokenRateLimit = 0, 0
@@ -166,6 +166,7 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 		called := map[string]bool{}
 		for _, step := range []struct{ method, params string }{
 			{"system.get_state", `{}`},
+			{"system.subscribers", `{}`},
 			{"system.metrics", `{}`},
 			{"system.register", `{"id":"w","roles":["worker","go"],"metadata":{"maxTasks":0,"sessionId":"s","more":[1.5,null]}}`},
 			{"system.register", `{"id":"v","roles":[]}`},

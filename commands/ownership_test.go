@@ -48,6 +48,7 @@ var doors = map[string][]door{
 	},
 	"system.metrics":   {{params: `{"detailed":true}`, may: callers}},
 	"system.get_state": {{params: `{}`, may: callers}},
+	"system.subscribers": {{params: `{}`, may: callers}},
 	"system.batch.process": {
 		{params: `{"batchId":"hers","instanceId":"w","items":[1]}`, may: forAlice},
 		{params: `{"batchId":"hers","instanceId":"w2","items":[1]}`, may: forAlice},

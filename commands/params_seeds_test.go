@@ -25,6 +25,7 @@ var lawfulParams = map[string][]string{
 	"system.check_health": {`{}`, `{"timeout":30000}`, `{"timeout":9007199254740991}`},
 	"system.metrics":      {`{}`, `{"detailed":true}`},
 	"system.get_state":    {`{}`},
+	"system.subscribers":  {`{}`},
 	"system.batch.process": {
 		`{"batchId":"b","instanceId":"w","items":[1,"two",{"text":"three","priority":99},null,[],{}]}`,
 		`{"batchId":"a:{b}:*","instanceId":"w","items":[{"text":"\u0001"},{"txet":7},{"text":"x","metadata":{"roles":["gpu"]}},1e999]}`,

@@ -56,6 +56,7 @@ func Methods(o Options) ([]*command.Method, error) {
 		o.checkHealthMethod,
 		o.metricsMethod,
 		o.getStateMethod,
+		o.subscribersMethod,
 		batchProcessMethod,
 		quorumVoteMethod,
 		o.discoverMethod,

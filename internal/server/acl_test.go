@@ -75,6 +75,7 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 		{"system.check_health", params{}},
 		{"system.metrics", params{"detailed": true}},
 		{"system.get_state", params{}},
+		{"system.subscribers", params{}},
 		{"system.discover", params{}},
 		{"system.batch.process", params{"batchId": "b", "instanceId": "w", "items": []any{1, 2}}},
 		{"system.quorum.vote", params{"instanceId": "w", "decision": "d", "value": true, "totalInstances": 1}},

@@ -125,6 +125,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{"system.check_health", writers, `{"timeout":0}`},
 		{"system.metrics", everybody, reads},
 		{"system.get_state", everybody, reads},
+		{"system.subscribers", everybody, reads},
 		{"system.batch.process", writers, `{"batchId":"b","instanceId":"w","items":[1]}`},
 		{"system.quorum.vote", writers, `{"decision":"d","instanceId":"w","value":1}`},
 		{"system.discover", everybody, reads},

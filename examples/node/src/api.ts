@@ -541,6 +541,70 @@ export interface SystemGetStateResult {
   };
 }
 /**
+ * The params of system.subscribers.
+ */
+export interface SystemSubscribersParams {}
+/**
+ * The result of system.subscribers.
+ */
+export interface SystemSubscribersResult {
+  /**
+   * the projections, then the checkpoints that moved last, then the consumer groups; at most 200
+   */
+  subscribers:
+    | null
+    | {
+        /**
+         * the name of the checkpoint, of the consumer group or of the projection
+         */
+        name: string;
+        /**
+         * checkpoint, group or projection
+         */
+        kind: string;
+        /**
+         * events for the log, or the event type of a topic
+         */
+        stream: string;
+        /**
+         * the ID of the last event that it has read; absent if it has read none, or if Postgres does not reply
+         */
+        position?: string;
+        /**
+         * the seq of position
+         */
+        seq?: null | number;
+        /**
+         * events that it has not read; absent if unknown
+         */
+        lag?: null | number;
+        /**
+         * age of the first of them in ms
+         */
+        lagMs?: null | number;
+        /**
+         * of a group: events that were delivered and not acknowledged
+         */
+        pending?: null | number;
+        /**
+         * of a group of a topic: events that it has parked
+         */
+        parked?: null | number;
+        /**
+         * of a checkpoint: when it moved last, by the clock of its service
+         */
+        updatedAt?: string;
+      }[];
+  /**
+   * the number of events that consumer groups have parked
+   */
+  parked: number;
+  /**
+   * the number of all subscribers; only if the list was cut
+   */
+  total?: number;
+}
+/**
  * The params of system.batch.process.
  */
 export interface SystemBatchProcessParams {
@@ -1292,6 +1356,11 @@ export abstract class Methods implements Caller {
   /** Read a snapshot of one moment: up to 200 open tasks, up to 200 live instances, and the last 100 events, at most about half a megabyte each. Over MCP without a limit, ten of each, and at most about 5 kB. Empty lists are left out. */
   systemGetState(params: SystemGetStateParams = {}): Promise<SystemGetStateResult> {
     return this.call("system.get_state", params, 5000);
+  }
+
+  /** List up to 200 readers of the log and its topics with their position and lag: the projections, services with a checkpoint in Redis, and consumer groups. Also count the parked events. */
+  systemSubscribers(params: SystemSubscribersParams = {}): Promise<SystemSubscribersResult> {
+    return this.call("system.subscribers", params, 3000);
   }
 
   /** Create a task for each item, exactly once. While another instance processes the batch, processed is false, and the result has that instance's id and its progress. To continue a batch that was left, or to see whether it is finished, repeat the call. A batch is known for 7 days after its last step. */
