@@ -28,6 +28,7 @@ var lawfulParams = map[string][]string{
 	"system.info":         {`{}`},
 	"audit.verify":        {`{}`},
 	"audit.status":        {`{}`},
+	"system.subscribers":  {`{}`},
 	"system.batch.process": {
 		`{"batchId":"b","instanceId":"w","items":[1,"two",{"text":"three","priority":99},null,[],{}]}`,
 		`{"batchId":"a:{b}:*","instanceId":"w","items":[{"text":"\u0001"},{"txet":7},{"text":"x","metadata":{"roles":["gpu"]}},1e999]}`,
