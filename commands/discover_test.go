@@ -201,7 +201,7 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"task.complete", `{"id":"A","workerId":"w","attempt":1,"result":[1]}`},
 			{"task.complete", `{"taskId":"B","error":"bad"}`},
 			{"task.get", `{"id":"A"}`},
-			{"task.list", `{"status":"completed","limit":1,"offset":0,"orderBy":"priority","order":"asc"}`},
+			{"task.list", `{"status":"completed","role":"go","text":"A","limit":1,"offset":0,"orderBy":"priority","order":"asc"}`},
 			{"task.delete", `{"id":"C"}`},
 			{"session.list", `{"instanceId":"w","active":true,"limit":1,"cursor":"7"}`},
 			{"session.list", `{}`},

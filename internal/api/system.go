@@ -175,7 +175,7 @@ type VoteResult struct {
 
 // DiscoverParams are the params of system.discover.
 type DiscoverParams struct {
-	Domain string `json:"domain,omitempty" jsonschema:"only the methods of this domain: system, task, session, hook or audit"`
+	Domain string `json:"domain,omitempty" jsonschema:"only the methods of this domain, such as task"`
 }
 
 // DiscoverResult is the result of system.discover.

@@ -813,7 +813,7 @@ export interface SystemQuorumVoteResult {
  */
 export interface SystemDiscoverParams {
   /**
-   * only the methods of this domain: system, task, session, hook or audit
+   * only the methods of this domain, such as task
    */
   domain?: string;
 }
@@ -1192,6 +1192,14 @@ export interface TaskListParams {
    * only tasks with this priority
    */
   priority?: number;
+  /**
+   * only tasks that require this role
+   */
+  role?: string;
+  /**
+   * only tasks whose text contains this, in upper or lower case; every character stands for itself
+   */
+  text?: string;
   /**
    * the maximum number of tasks to list; default 100, over MCP 20
    */
