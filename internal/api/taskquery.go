@@ -7,8 +7,8 @@ type TaskQuery struct {
 	Priority           *int
 	Role               string // one that the task requires
 	Text               string // a part of its text, in any case; every character stands for itself
-	Limit              int // at least 1
-	Offset             int // from 0
+	Limit              int    // at least 1
+	Offset             int    // from 0
 	// OrderBy is one of TaskOrders; "" means createdAt. Ties are in order of creation.
 	OrderBy    string
 	Descending bool
