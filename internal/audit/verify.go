@@ -122,6 +122,7 @@ func verify(ctx context.Context, o Options) (*Report, error) {
 		{"comparing the global state", v.state},
 		{"comparing the identity of the metrics' log", v.metrics},
 		{"comparing the views in Postgres", v.rows},
+		{"comparing the event index in Postgres", v.events},
 		{"checking the end of the log", v.tail.peek},
 	} {
 		v.progress(part.what)
@@ -163,6 +164,9 @@ func newVerifier(ctx context.Context, o Options) (*verifier, events.Bounds, erro
 		}
 	}
 	v.tail = &tail{reader: reader, fold: v.fold}
+	if o.Postgres != nil {
+		v.tail.sums = newEventSums()
+	}
 	return v, bounds, nil
 }
 
@@ -354,5 +358,5 @@ func iso(ms int64) string {
 
 var (
 	errBehind  = errors.New("the projection is behind")
-	errRebuilt = errors.New("sessions are folded from another event than before")
+	errRebuilt = errors.New("a projection was rebuilt")
 )
