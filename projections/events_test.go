@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
@@ -96,8 +97,10 @@ func lives() *history {
 		case 0:
 			h.finish(id, `{"ok":true}`, "")
 		case 1:
+			next := fmt.Sprintf("w%d", (i+1)%5)
 			h.unassign(id)
-			h.claim(id, fmt.Sprintf("w%d", (i+1)%5))
+			h.assign(id, next) // names the last owner too
+			h.claim(id, next)
 			h.finish(id, "null", `"bad"`)
 		case 2:
 			h.remove(id)
@@ -408,5 +411,48 @@ func TestAPageOfLargeEvents(t *testing.T) {
 	}
 	if got := seqs(b.list(t, api.EventQuery{Limit: 24, Descending: true})); len(got) != 24 {
 		t.Errorf("%v", got)
+	}
+}
+
+// Each kind of page reads its own index, and reads nothing of the table in the order of a sort: the
+// conditions must be those of the partial indexes.
+func TestPagesOfEventsReadTheirIndex(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.prepare(t)
+	b.apply(t, oneBatch(lives().events))
+	tx, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing was written
+	for _, statement := range []string{"SET LOCAL enable_seqscan = off", "SET LOCAL enable_bitmapscan = off", "SET LOCAL enable_sort = off"} {
+		if _, err := tx.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for indexes, q := range map[string]api.EventQuery{
+		"events_task":                  {Task: 7},
+		"events_instance events_other": {Instance: "w1"},
+		"events_rare":                  {Types: []string{"instance.failed", "quorum.voted"}, Since: 1},
+		"events_pkey":                  {Since: 1},
+	} {
+		for _, descending := range []bool{false, true} {
+			q.Limit, q.Descending = 10, descending
+			sql, args := b.events.EventsSQL(q)
+			rows, err := tx.Query(t.Context(), "EXPLAIN "+sql, args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				t.Fatal(err)
+			}
+			for index := range strings.FieldsSeq(indexes) {
+				if plan := strings.Join(lines, "\n"); !strings.Contains(plan, "using "+index+" on") && !strings.Contains(plan, "Backward using "+index) {
+					t.Errorf("%+v does not read %s:\n%s", q, index, plan)
+				}
+			}
+		}
 	}
 }
