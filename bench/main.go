@@ -74,6 +74,7 @@ func figures() []figure {
 		{"work", "claudebench work against xargs", (*bench).work, both},
 		{"waits", "claims that wait for a task", (*bench).waits, both},
 		{"hooks", "hooks of agents at 100/s", (*bench).hooks, both},
+		{"streams", "who follows the log, in Go and over HTTP", (*bench).streams, both},
 		{"death", "an instance with 10,000 tasks dies", (*bench).death, both},
 	}
 }

@@ -76,6 +76,7 @@ func typed(c *client.Client) map[string]func(context.Context, []byte) (any, erro
 		"system.metrics":       with(func(ctx context.Context, p id) (any, error) { return c.Metrics(ctx, p.Detailed) }),
 		"system.get_state":     with(c.GetState),
 		"system.info":          with(func(ctx context.Context, _ id) (any, error) { return c.Info(ctx) }),
+		"system.subscribers":   with(func(ctx context.Context, _ id) (any, error) { return c.Subscribers(ctx) }),
 		"system.batch.process": with(c.ProcessBatch),
 		"system.quorum.vote":   with(c.QuorumVote),
 		"system.discover":      with(func(ctx context.Context, p id) (any, error) { return c.Discover(ctx, p.Domain) }),

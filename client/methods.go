@@ -60,6 +60,11 @@ func (c *Client) Info(ctx context.Context) (*InfoResult, error) {
 	return call[InfoResult](ctx, c, "system.info", api.InfoParams{})
 }
 
+// Subscribers calls system.subscribers: it lists who reads the log and its topics, with their lag.
+func (c *Client) Subscribers(ctx context.Context) (*SubscribersResult, error) {
+	return call[SubscribersResult](ctx, c, "system.subscribers", nil)
+}
+
 // ProcessBatch calls system.batch.process: it creates a task for each item, exactly once. Repeat it
 // until Processed is true.
 func (c *Client) ProcessBatch(ctx context.Context, p ProcessBatchParams) (*ProcessBatchResult, error) {

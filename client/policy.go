@@ -35,6 +35,7 @@ var policies = map[string]policy{
 	"system.metrics":       {3 * time.Second, always},
 	"system.get_state":     {5 * time.Second, always},
 	"system.info":          {3 * time.Second, always},
+	"system.subscribers":   {3 * time.Second, always},
 	"system.batch.process": {30 * time.Second, always},
 	"system.quorum.vote":   {5 * time.Second, never},
 	"system.discover":      {5 * time.Second, always},

@@ -115,6 +115,10 @@ type (
 	RedisPersistence = api.RedisPersistence
 	// PostgresInfo describes Postgres as it was at most five seconds ago.
 	PostgresInfo = api.PostgresInfo
+	// SubscribersResult is the result of system.subscribers.
+	SubscribersResult = api.SubscribersResult
+	// SubscriberInfo is one reader of the log or of a topic.
+	SubscriberInfo = api.SubscriberInfo
 	// ProcessBatchParams are the params of system.batch.process.
 	ProcessBatchParams = api.ProcessBatchParams
 	// ProcessBatchResult is the result of system.batch.process. Processed is false while the batch is

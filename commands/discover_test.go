@@ -135,7 +135,7 @@ func TestDiscover(t *testing.T) {
 			switch m.Name {
 			case "task.create":
 				want.RateLimit, want.TokenRateLimit = 7, 35
-			case "task.get", "task.list", "session.get", "session.list", "event.get", "event.list", "task.history", "instance.history", "system.health", "system.metrics", "system.get_state", "system.info", "audit.status", "system.discover":
+			case "task.get", "task.list", "session.get", "session.list", "event.get", "event.list", "task.history", "instance.history", "system.health", "system.metrics", "system.get_state", "system.info", "system.subscribers", "audit.status", "system.discover":
 				want.Persist = false
 				if m.Name == "task.get" {
 					want.RateLimit, want.TokenRateLimit = 0, 0
@@ -171,6 +171,7 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 		called := map[string]bool{}
 		for _, step := range []struct{ method, params string }{
 			{"system.get_state", `{}`},
+			{"system.subscribers", `{}`},
 			{"system.metrics", `{}`},
 			{"system.info", `{}`},
 			{"audit.status", `{}`},
@@ -200,7 +201,7 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"task.complete", `{"id":"A","workerId":"w","attempt":1,"result":[1]}`},
 			{"task.complete", `{"taskId":"B","error":"bad"}`},
 			{"task.get", `{"id":"A"}`},
-			{"task.list", `{"status":"completed","limit":1,"offset":0,"orderBy":"priority","order":"asc"}`},
+			{"task.list", `{"status":"completed","role":"go","text":"A","limit":1,"offset":0,"orderBy":"priority","order":"asc"}`},
 			{"task.delete", `{"id":"C"}`},
 			{"session.list", `{"instanceId":"w","active":true,"limit":1,"cursor":"7"}`},
 			{"session.list", `{}`},

@@ -121,6 +121,7 @@ var countedCalls = map[string][]string{
 	"system.info":          {`{}`},
 	"audit.verify":         {`{}`, `{}`},
 	"audit.status":         {`{}`},
+	"system.subscribers":   {`{}`},
 	"system.batch.process": {`{"batchId":"b","instanceId":"w","items":[1,2]}`, `{"batchId":"b","instanceId":"w","items":[1,2]}`, `{"batchId":"b","instanceId":"w","items":[3]}`, `{"batchId":"b","instanceId":"nobody","items":[1]}`, `{"batchId":"many","instanceId":"w","items":[` + strings.Repeat("0,", 149) + `0]}`},
 	"system.quorum.vote":   {`{"instanceId":"w","decision":"d","value":1}`, `{"instanceId":"w","decision":"d","value":1}`, `{"instanceId":"w","decision":"d","value":1,"totalInstances":9}`, `{"instanceId":"nobody","decision":"d","value":1}`},
 	"system.discover":      {`{}`, `{"domain":"task"}`},

@@ -28,6 +28,7 @@ var lawfulParams = map[string][]string{
 	"system.info":         {`{}`},
 	"audit.verify":        {`{}`},
 	"audit.status":        {`{}`},
+	"system.subscribers":  {`{}`},
 	"system.batch.process": {
 		`{"batchId":"b","instanceId":"w","items":[1,"two",{"text":"three","priority":99},null,[],{}]}`,
 		`{"batchId":"a:{b}:*","instanceId":"w","items":[{"text":"\u0001"},{"txet":7},{"text":"x","metadata":{"roles":["gpu"]}},1e999]}`,
@@ -56,7 +57,7 @@ var lawfulParams = map[string][]string{
 		`{"id":"t-5","workerId":"w","attempt":1,"result":{"a":[1e999,-0.0,"\ud83d\ude00"]},"idempotencyKey":"k"}`,
 		`{"taskId":"t-6","error":"no luck"}`, `{"id":"t-7","error":null,"result":null}`,
 	},
-	"task.list":   {`{}`, `{"status":"pending","assignedTo":"w","priority":50,"limit":1,"offset":9007199254740991,"orderBy":"priority","order":"desc"}`},
+	"task.list":   {`{}`, `{"status":"pending","assignedTo":"w","priority":50,"role":"go","text":"x","limit":1,"offset":9007199254740991,"orderBy":"priority","order":"desc"}`},
 	"task.get":    {`{"id":"t-4"}`, `{"id":"t--1"}`, `{"id":"t-1:{x}*"}`},
 	"task.delete": {`{"id":"t-4"}`, `{"id":"t-5"}`},
 	"hook.record": {

@@ -94,3 +94,12 @@ func TestSubjectsOfAnyPayload(t *testing.T) {
 		}
 	}
 }
+
+// The index of events has two columns for instances.
+func TestAnEventConcernsTwoInstancesAtMost(t *testing.T) {
+	for typ, refs := range referencesOf {
+		if len(refs.instances) > 2 {
+			t.Errorf("%s concerns %v: the index of events has room for two", typ, refs.instances)
+		}
+	}
+}

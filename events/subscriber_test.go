@@ -9,6 +9,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/claudebench/claudebench/internal/testenv"
@@ -340,4 +341,38 @@ func TestSubscriberStartsWhileRedisIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.take(ids...)
+}
+
+// A save also enters the name in the index, unless the Redis user may not.
+func TestCheckpointsAreListed(t *testing.T) {
+	t.Parallel()
+	log := newTestLog(t)
+	server := testenv.OwnRedis(t, devstack.RedisOptions{})
+	admin := testenv.ClientOf(t, server)
+	key, index := log.space.Subscriber("a"), log.space.Checkpoints()
+	rules := []any{"ACL", "SETUSER", "unlisted", "on", ">sesame", "~" + key, "-@all", "+@connection", "+@transaction", "+get", "+set"}
+	if err := admin.Do(testContext(t), rules...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	unlisted := redis.NewClient(&redis.Options{Addr: server.Addr(), Username: "unlisted", Password: "sesame"})
+	t.Cleanup(func() { _ = unlisted.Close() })
+	for i, client := range []redis.UniversalClient{unlisted, admin} {
+		c, err := NewRedisCheckpoints(client, log.ns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range int64(2) {
+			want := ID{MS: 1, Seq: n + 1}
+			if err := c.Save(testContext(t), "a", want); err != nil {
+				t.Fatal(err)
+			}
+			if got, ok, err := c.Load(testContext(t), "a"); got != want || !ok || err != nil {
+				t.Errorf("loaded %v, %t, %v", got, ok, err)
+			}
+		}
+		listed, err := admin.ZRangeWithScores(testContext(t), index, 0, -1).Result()
+		if err != nil || len(listed) != i || i == 1 && time.Since(time.UnixMilli(int64(listed[0].Score))) > time.Minute {
+			t.Errorf("listed %v, %v", listed, err)
+		}
+	}
 }

@@ -2,6 +2,7 @@
 --- @include "lib/depths"
 --- @include "lib/last_seq"
 --- @include "lib/fields"
+--- @include "lib/behind"
 -- Reads the values of a namespace for /metrics: how many instances, tasks and events there are, how
 -- far the projections are behind the log, and what they have counted. The cost does not depend on
 -- the number of tasks or instances.
@@ -27,17 +28,13 @@
 local ttl, view = ARGV[1], ARGV[2]
 local first_type = 3
 
-local stream, metrics, oldest = prefix .. 'stream:events', prefix .. 'metrics:', int(clock - ttl)
-local last, kept = last_seq(), redis.call('XLEN', stream)
+local metrics, oldest = prefix .. 'metrics:', int(clock - ttl)
+local last, kept = last_seq(), redis.call('XLEN', prefix .. 'stream:events')
 
--- behind returns the number of events after a checkpoint, and the age of the first one in ms.
-local function behind(checkpoint)
-  local done = string.match(checkpoint or '', '^%d+%-(%d+)$')
-  local first = redis.call('XRANGE', stream, done and '(' .. checkpoint or '-', '+', 'COUNT', 1)[1]
-  if not first then return { events = 0, ms = 0 } end
-  local since = tonumber(string.match(first[1], '^(%d+)'))
-  -- At most as many events as the log holds: a flush deletes the earlier ones.
-  return { events = math.min(math.max(last - (done or 0), 1), kept), ms = math.max(clock - since, 0) }
+-- lag returns how far a projection is behind.
+local function lag(checkpoint)
+  local n, ms = behind(checkpoint, last, kept)
+  return { events = n, ms = ms }
 end
 
 local waiting, sets = 0, role_queues()
@@ -70,8 +67,8 @@ return cjson.encode({
     events = fields(metrics .. 'global', types),
   },
   lags = {
-    state = behind(state and state.checkpoint),
-    metrics = behind(counted),
-    tasks = view ~= '' and behind(view) or nil,
+    state = lag(state and state.checkpoint),
+    metrics = lag(counted),
+    tasks = view ~= '' and lag(view) or nil,
   },
 })

@@ -235,26 +235,26 @@ const (
 // building is what the log was told about a build of the index, which takes minutes for a long log.
 type building struct {
 	told time.Time // zero unless the index is far behind
+	end  int64     // seq of the log's end then
 }
 
 // tell logs how far the index is, if it is far behind. Only one batch is applied at a time.
 func (x *Events) tell(ctx context.Context, batch events.Batch) {
-	begun := !x.building.told.IsZero()
-	if x.cfg.Log == nil || begun && time.Since(x.building.told) < tellEvery || !begun && len(batch.Entries) < batchSize {
+	begun, at := !x.building.told.IsZero(), batch.Last()
+	if x.cfg.Log == nil || begun && at.Seq < x.building.end && time.Since(x.building.told) < tellEvery || !begun && len(batch.Entries) < batchSize {
 		return
 	}
 	last, err := x.cfg.Log.Last(ctx)
 	if err != nil {
 		return // the next batch asks again
 	}
-	at := batch.Last()
 	switch behind := last.Seq - at.Seq; {
 	case behind > farBehind:
-		x.building.told = time.Now()
+		x.building.told, x.building.end = time.Now(), last.Seq
 		x.cfg.Logger.InfoContext(ctx, "building the event index from the log; commands and the task view do not wait for it",
 			"seq", at.Seq, "of", last.Seq)
 	case begun:
-		x.building.told = time.Time{}
+		x.building = building{}
 		x.cfg.Logger.InfoContext(ctx, "the event index has caught up with the log", "seq", at.Seq)
 	}
 }

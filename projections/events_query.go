@@ -136,7 +136,7 @@ func (s *eventSelection) source() string {
 		return "SELECT * FROM (" + part("e.instance = "+instance) + " UNION ALL " + part("e.other = "+instance) + ") i"
 	case s.query.Types != nil:
 		return "SELECT l.* FROM unnest(" + s.arg(s.query.Types) + "::text[]) AS t (type), LATERAL " +
-			part(`e.type = t.type AND e.type NOT LIKE 'task.%%' AND e.type NOT LIKE 'hook.%%'`) + " l"
+			part(`e.type = t.type AND e.type NOT LIKE 'task.%' AND e.type NOT LIKE 'hook.%'`) + " l"
 	}
 	return "SELECT * FROM " + part("true") + " a"
 }

@@ -189,6 +189,13 @@ func TestAFlushStartsAnew(t *testing.T) {
 		if rows := b.rows(t); len(rows) != wanted {
 			t.Errorf("flush with Postgres %v leaves %d rows, want %d", postgres, len(rows), wanted)
 		}
+		indexed := len(h.events)
+		if postgres { // system.flushed, and what follows it
+			indexed = 4
+		}
+		if rows := b.eventRows(t); len(rows) != indexed {
+			t.Errorf("flush with Postgres %v leaves %d rows of the event index, want %d", postgres, len(rows), indexed)
+		}
 	}
 }
 

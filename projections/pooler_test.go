@@ -55,6 +55,9 @@ func followed(t *testing.T, through, database, namespace, schema string) {
 					q.Status = "completed"
 				}
 				_, err := b.tasks.List(query, q)
+				if err == nil {
+					_, err = b.events.List(query, api.EventQuery{Instance: "w1", Limit: 1 + n, Descending: n%2 == 0})
+				}
 				if err != nil && query.Err() == nil && !errors.Is(err, context.DeadlineExceeded) && !projections.NotMigrated(err) {
 					t.Errorf("List: %v", err)
 				}

@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/claudebench/claudebench/events"
@@ -107,4 +108,25 @@ func (s *sharedReader) forget(old reading) {
 			return
 		}
 	}
+}
+
+// follower is the reader of one projection. At the log's end it shares what it reads. Further back it
+// reads by itself, so that a projection that is built from a long log does not push out the batches
+// that the others share.
+type follower struct {
+	shared, own events.BatchReader
+	back        atomic.Bool // the last batch was full, so that the next one is there already
+}
+
+// Read returns the batch after an event.
+func (f *follower) Read(ctx context.Context, after events.ID) (events.Batch, error) {
+	reader := f.shared
+	if f.back.Load() {
+		reader = f.own
+	}
+	batch, err := reader.Read(ctx, after)
+	if err == nil {
+		f.back.Store(len(batch.Entries) >= batchSize)
+	}
+	return batch, err
 }

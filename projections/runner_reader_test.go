@@ -88,3 +88,30 @@ func TestAReaderThatStopsOrFailsDoesNotFailTheOthers(t *testing.T) {
 		t.Errorf("an error was given again: %v", err)
 	}
 }
+
+// sized is a log whose batches have a size, and which counts its reads.
+type sized struct {
+	size  int
+	reads int
+}
+
+func (s *sized) Read(_ context.Context, after events.ID) (events.Batch, error) {
+	s.reads++
+	return events.Batch{After: after, Entries: make([]events.Entry, s.size)}, nil
+}
+
+// A projection that is far behind leaves the shared batches to the others until it has caught up.
+func TestAProjectionFarBehindReadsByItself(t *testing.T) {
+	t.Parallel()
+	shared, own := &sized{size: batchSize}, &sized{size: batchSize}
+	f := &follower{shared: shared, own: own}
+	for _, step := range []struct{ size, shared, own int }{{batchSize, 1, 0}, {batchSize, 1, 1}, {batchSize - 1, 1, 2}, {batchSize - 1, 2, 2}} {
+		shared.size, own.size = step.size, step.size
+		if _, err := f.Read(t.Context(), events.ID{}); err != nil {
+			t.Fatal(err)
+		}
+		if shared.reads != step.shared || own.reads != step.own {
+			t.Errorf("%d shared reads and %d own, want %+v", shared.reads, own.reads, step)
+		}
+	}
+}

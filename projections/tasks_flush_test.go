@@ -57,6 +57,13 @@ func TestFlushOfTheTaskViews(t *testing.T) {
 	if n := len(b.rows(t)); n != 0 {
 		t.Errorf("%d rows are left", n)
 	}
+	// The event index is emptied too, by whoever flushes: perhaps nobody keeps it any more.
+	if n := len(b.eventRows(t)); n != 0 {
+		t.Errorf("%d rows of the event index are left", n)
+	}
+	if at, err := b.events.Checkpoint(t.Context()); err != nil || at != (events.ID{}) {
+		t.Errorf("the checkpoint of the event index is %s, %v", at, err)
+	}
 	// If Redis forgets the flush, the log restores the rows.
 	if at, err := b.tasks.Checkpoint(t.Context()); err != nil || at != (events.ID{}) {
 		t.Errorf("the checkpoint is %s, %v", at, err)

@@ -84,6 +84,15 @@ func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
 	return page, nil
 }
 
+// requiresRole is the condition that metadata.roles contains a role. It reads JSON as text, and never
+// as jsonb, because a number in a user's metadata may be too large for jsonb, which would fail the
+// whole list. Most rows are excluded without parsing their JSON: a role that is in it, and not
+// spelled with escapes, is in its text.
+const requiresRole = `(strpos(metadata::text, $%[1]d) > 0 OR strpos(metadata::text, E'\\') > 0) AND EXISTS (
+  SELECT FROM (SELECT metadata -> 'roles' AS list OFFSET 0) roles,
+              json_array_elements(CASE WHEN json_typeof(list) = 'array' THEN list ELSE '[]' END) r
+  WHERE json_typeof(r) = 'string' AND r #>> '{}' = $%[1]d)`
+
 // listSQL returns one statement for the total and the page, because one statement sees one
 // snapshot.
 func listSQL(q api.TaskQuery) (string, []any, error) {
@@ -121,6 +130,14 @@ func listSQL(q api.TaskQuery) (string, []any, error) {
 	}
 	if q.Priority != nil {
 		filter("priority", *q.Priority)
+	}
+	if q.Role != "" {
+		args = append(args, q.Role)
+		conditions = append(conditions, fmt.Sprintf(requiresRole, len(args)))
+	}
+	if q.Text != "" {
+		args = append(args, q.Text)
+		conditions = append(conditions, fmt.Sprintf("strpos(lower(text), lower($%d)) > 0", len(args)))
 	}
 	where := ""
 	if len(conditions) > 0 {

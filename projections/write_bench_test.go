@@ -12,6 +12,7 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/testenv"
+	"github.com/claudebench/claudebench/projections"
 )
 
 // BenchmarkWriteTasks writes batches into the task view: tasks that the batch creates, or tasks
@@ -71,6 +72,28 @@ func BenchmarkWriteSessions(b *testing.B) {
 	}
 }
 
+// BenchmarkWriteEvents writes batches of the lives of tasks, each created, claimed and completed, into
+// the event index, and the same batches into the task view. A row is an event.
+func BenchmarkWriteEvents(b *testing.B) {
+	for _, size := range []int{3, 99, 1998, 19_998} {
+		for _, name := range []string{"tasks", "events"} {
+			b.Run(fmt.Sprintf("%s/%d", name, size), func(b *testing.B) {
+				w := newWrites(b)
+				if name == "events" {
+					w.into = w.events
+				}
+				for b.Loop() {
+					w.measure(b, size, func(h *history) {
+						createForBench(h, size/3)
+						finishForBench(h, size/3)
+					})
+				}
+				w.report(b)
+			})
+		}
+	}
+}
+
 func createForBench(h *history, n int) {
 	for range n {
 		h.create("some text of a usual length", h.seq%5*25, `{"source":"bench","line":17}`)
@@ -91,6 +114,7 @@ func finishForBench(h *history, n int) {
 // writes measures writes through the only connection of its bundle.
 type writes struct {
 	*bundle
+	into          projections.Projection
 	process       int // of Postgres
 	history       *history
 	last          events.ID
@@ -103,6 +127,7 @@ func newWrites(b *testing.B) *writes {
 	w := &writes{history: newHistory()}
 	w.bundle = bundleOn(b, testenv.Client(b), testenv.Postgres(b)+"&pool_max_conns=1", testenv.Namespace(b))
 	w.prepare(b)
+	w.into = w.tasks
 	if err := w.pool.QueryRow(b.Context(), `SELECT pg_backend_pid()`).Scan(&w.process); err != nil {
 		b.Fatal(err)
 	}
@@ -120,7 +145,7 @@ func (w *writes) batch(add func(*history)) events.Batch {
 
 func (w *writes) apply(b *testing.B, batch events.Batch) {
 	b.Helper()
-	if err := w.tasks.Apply(b.Context(), batch); err != nil {
+	if err := w.into.Apply(b.Context(), batch); err != nil {
 		b.Fatal(err)
 	}
 }

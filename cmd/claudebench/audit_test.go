@@ -9,6 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/claudebench/claudebench/client"
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/testenv"
@@ -67,6 +71,7 @@ func TestReplayVerifyAndRebuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkpointsOf(t, stores, namespace)
 	if err := testenv.Client(t).HSet(t.Context(), space.State(), "tasks.completed", 7).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -141,5 +146,40 @@ func TestTakeOver(t *testing.T) {
 	}
 	if r := execute(t, stores, "verify"); r.code != 0 {
 		t.Errorf("verify after the take-over: %+v", r)
+	}
+}
+
+// checkpointsOf lists the subscribers of a fleet whose log has five events, and deletes a checkpoint.
+func checkpointsOf(t *testing.T, stores []string, namespace string) {
+	t.Helper()
+	saved, err := events.NewRedisCheckpoints(testenv.Client(t), namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := saved.Save(t.Context(), "mine\tand\x1b", events.ID{MS: 1, Seq: 1}); err != nil {
+		t.Fatal(err)
+	}
+	var list client.SubscribersResult
+	r := execute(t, stores, "checkpoints", "--format", "json")
+	if err := json.Unmarshal([]byte(r.out), &list); err != nil || r.code != 0 {
+		t.Fatalf("checkpoints: %+v, %v", r, err)
+	}
+	lags := map[string]int64{}
+	for _, s := range list.Subscribers {
+		lags[s.Kind+" "+s.Name] = *s.Lag
+	}
+	if diff := cmp.Diff(map[string]int64{"projection state": 0, "projection metrics": 0, "projection tasks": 0, "checkpoint mine\tand\x1b": 4}, lags); diff != "" {
+		t.Errorf("checkpoints: %s", diff)
+	}
+	if r := execute(t, stores, "checkpoints"); r.code != 0 || len(strings.Split(strings.TrimSpace(r.out), "\n")) != 5 || strings.Contains(r.out, "\x1b") {
+		t.Errorf("checkpoints: %+v", r)
+	}
+	for _, want := range []int{0, exitFailed} {
+		if r := execute(t, stores, "checkpoints", "delete", "mine\tand\x1b"); r.code != want {
+			t.Errorf("checkpoints delete: %+v, want %d", r, want)
+		}
+	}
+	if r := execute(t, stores, "checkpoints"); strings.Contains(r.out, "mine") {
+		t.Errorf("checkpoints after delete: %+v", r)
 	}
 }

@@ -95,6 +95,10 @@ func TestExitCodesOfCommands(t *testing.T) {
 			exitUsage:       {{}, {"foo"}, {"state", redis, typo}, {"tasks", redis, typo}, {"state", redis, "--namespace=a b"}},
 			exitUnavailable: {{"state", noRedis}, {"state", wrongPassword}},
 		},
+		"checkpoints": {
+			exitUsage:       {{"foo"}, {"--format=xml", noRedis}, {redis, typo}, {"delete", redis}, {"delete", "x", redis, typo}},
+			exitUnavailable: {{noRedis}, {wrongPassword}, {"delete", "x", noRedis}},
+		},
 		"token": {
 			exitUsage:  {{"foo"}, {"new"}, {"new", "--name", "a", "--role", "king"}, {"new", "--name", "a/b", "--role", "agent"}, {"new", "surplus", "--name=a", "--role=agent"}},
 			exitFailed: {{"new", "--name", "a", "--role", "agent", "--out", existing}},

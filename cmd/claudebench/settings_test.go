@@ -33,6 +33,8 @@ func TestHelpTeaches(t *testing.T) {
 		"replay":  {"--redis-url", "--namespace", "--data-dir", "--log-level"},
 		"verify":  {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level"},
 		"rebuild": {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level"},
+
+		"checkpoints": {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level", "--format"},
 	}
 	root, err := inProcess(t.Context(), "--help")
 	if err != nil {

@@ -19,6 +19,16 @@ import (
 // bindStores adds the flags of a command that reads the stores directly.
 func bindStores(cmd *cobra.Command, cfg *config.Config) {
 	cfg.BindStores(cmd.Flags())
+	bindData(cmd, cfg)
+}
+
+// bindRedis adds the flags of a command that needs only Redis.
+func bindRedis(cmd *cobra.Command, cfg *config.Config) {
+	cfg.BindRedis(cmd.Flags())
+	bindData(cmd, cfg)
+}
+
+func bindData(cmd *cobra.Command, cfg *config.Config) {
 	cfg.BindDataDir(cmd.Flags())
 	// With --redis-url the data folder would be ignored.
 	cmd.MarkFlagsMutuallyExclusive("redis-url", "data-dir")

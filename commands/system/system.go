@@ -59,6 +59,7 @@ func Methods(o Options) ([]*command.Method, error) {
 		o.metricsMethod,
 		o.getStateMethod,
 		o.infoMethod,
+		o.subscribersMethod,
 		batchProcessMethod,
 		quorumVoteMethod,
 		o.discoverMethod,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,6 +27,8 @@ const (
 	defaultPage = 100
 	mcpPage     = 20 // over MCP, where a model reads it
 	maxPage     = 1000
+	// maxSearch is the maximum length of a text to search for, in characters. No task has a longer one.
+	maxSearch = 500
 	// maxTask is the maximum size of a task object in bytes: metadata of 1 MiB, and a result and an
 	// error that arrived in one request body.
 	maxTask = 2<<20 + 8<<10
@@ -45,9 +48,12 @@ func (o Options) listMethod() (*command.Method, error) {
 		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
 		Roles:   command.Readers,
 		Effect:  command.Reads,
+		// People search; models would read their descriptions in each session.
+		MCPHidden: []string{"role", "text"},
 		Refine: func(p map[string]*jsonschema.Schema) {
 			p["status"].Enum = statuses
 			params.Priority(p["priority"])
+			p["text"].MaxLength = new(maxSearch)
 			p["limit"].Minimum, p["limit"].Maximum = new(1.0), new(float64(maxPage))
 			p["offset"].Minimum, p["offset"].Maximum = new(0.0), new(float64(jsontext.MaxInteger))
 			p["orderBy"].Enum = enumOf(api.TaskOrders)
@@ -65,9 +71,29 @@ func enumOf(list []string) []any {
 	return all
 }
 
+// search reads a page. A search for a role or a text reads every task that the other filters leave,
+// so it may take long. It gets less time than the call, so that a search that takes too long does
+// not look like an outage of Postgres, which would open the circuit breaker for all callers.
+func search(ctx context.Context, view taskview.View, q api.TaskQuery, timeout time.Duration) (taskview.Page, error) {
+	if q.Role == "" && q.Text == "" {
+		return view.List(ctx, q)
+	}
+	brief, cancel := context.WithTimeout(ctx, timeout*4/5)
+	defer cancel()
+	page, err := view.List(brief, q)
+	if err != nil && brief.Err() != nil && ctx.Err() == nil && !errors.Is(err, taskview.ErrBusy) {
+		param := "text"
+		if q.Text == "" {
+			param = "role"
+		}
+		return page, api.InvalidParams(fmt.Sprintf("%s parameter: the search took longer than %s; add status, assignedTo or priority", param, timeout*4/5))
+	}
+	return page, err
+}
+
 func (o Options) list(ctx context.Context, c *command.Call, p *api.ListTasksParams) (json.RawMessage, error) {
 	q := api.TaskQuery{
-		Status: p.Status, AssignedTo: string(p.AssignedTo), Priority: p.Priority,
+		Status: p.Status, AssignedTo: string(p.AssignedTo), Priority: p.Priority, Role: string(p.Role), Text: p.Text,
 		Limit: defaultPage, OrderBy: p.OrderBy, Descending: p.Order != "asc",
 	}
 	switch {
@@ -90,7 +116,7 @@ func (o Options) list(ctx context.Context, c *command.Call, p *api.ListTasksPara
 			reserved = true
 		}
 		var err error
-		page, err = o.View.List(ctx, q)
+		page, err = search(ctx, o.View, q, c.Timeout())
 		return page.At, err
 	})
 	if err != nil {

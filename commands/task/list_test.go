@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/events"
@@ -29,7 +30,7 @@ func TestList(t *testing.T) {
 		for range 2 {
 			v.Tasks = append(v.Tasks, f.OK("task.create", `{"text":"x"}`))
 		}
-		f.OK("task.list", `{"status":"failed","assignedTo":"w","priority":0,"limit":5,"offset":5,"orderBy":"priority","order":"asc"}`)
+		f.OK("task.list", `{"status":"failed","assignedTo":"w","priority":0,"role":"go","text":"%%_\\'é","limit":5,"offset":5,"orderBy":"priority","order":"asc"}`)
 		if got := fleettest.Decoded[api.ListTasksResult](t, dropTasks(t, f.OK("task.list", `{"offset":5}`))); got.HasMore || got.TotalCount != 7 {
 			t.Errorf("the last page: %+v", got)
 		}
@@ -42,7 +43,7 @@ func TestList(t *testing.T) {
 		zero := 0
 		for i, want := range []api.TaskQuery{
 			{Limit: 100, OrderBy: "createdAt", Descending: true},
-			{Status: "failed", AssignedTo: "w", Priority: &zero, Limit: 5, Offset: 5, OrderBy: "priority"},
+			{Status: "failed", AssignedTo: "w", Priority: &zero, Role: "go", Text: "%_\\'é", Limit: 5, Offset: 5, OrderBy: "priority"},
 			{Limit: 100, Offset: 5, OrderBy: "createdAt", Descending: true},
 			{Limit: 20, OrderBy: "createdAt", Descending: true},
 		} {
@@ -94,6 +95,26 @@ func dropTasks(t *testing.T, result json.RawMessage) json.RawMessage {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// A search that takes too long is the caller's error: it opens no circuit breaker, and tells what to
+// do.
+func TestASearchThatTakesTooLong(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		v := &fleettest.View{Err: fmt.Errorf("list: %w: %w", taskview.ErrUnavailable, context.DeadlineExceeded), OnList: func(ctx context.Context) { <-ctx.Done() }}
+		f.With(func(o *commands.Options) { o.Tasks = v })
+		f.Method("task.list").Timeout = time.Second
+		for range 3 {
+			for param, params := range map[string]string{"role": `{"role":"go"}`, "text": `{"text":"x","role":"go"}`} {
+				_, err := f.Do("task.list", params)
+				if known := (*api.Error)(nil); !errors.As(err, &known) || known.Code != api.CodeInvalidParams || !strings.Contains(err.Error(), param+" parameter: the search took longer than 800ms") {
+					t.Fatalf("%s: %v", params, err)
+				}
+			}
+		}
+		v.OnList, v.Err = nil, nil
+		f.OK("task.list", `{"text":"x"}`)
+	})
 }
 
 func TestListWithoutPostgres(t *testing.T) {

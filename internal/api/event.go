@@ -11,7 +11,7 @@ type Event struct {
 	Actor     string  `json:"actor"`
 	Cause     *string `json:"cause,omitempty" jsonschema:"the request or event that caused it"`
 	Trace     *string `json:"trace,omitempty" jsonschema:"W3C traceparent"`
-	Data      Object  `json:"payload" jsonschema:"docs/events.md describes it by type"`
+	Payload   Object  `json:"payload" jsonschema:"docs/events.md describes it by type"`
 }
 
 // EventsResult is the result of task.history, instance.history and event.list.

@@ -114,6 +114,30 @@ type StateTotals struct {
 	Instances int `json:"instances"`
 }
 
+// SubscribersParams are the params of system.subscribers: none.
+type SubscribersParams struct{}
+
+// SubscribersResult is the result of system.subscribers.
+type SubscribersResult struct {
+	Subscribers []SubscriberInfo `json:"subscribers" jsonschema:"the projections, then the checkpoints that moved last, then the consumer groups; at most 200"`
+	Parked      int64            `json:"parked" jsonschema:"the number of events that consumer groups have parked"`
+	Total       int64            `json:"total,omitempty" jsonschema:"the number of all subscribers; only if the list was cut"`
+}
+
+// SubscriberInfo is one reader of the log or of a topic.
+type SubscriberInfo struct {
+	Name      string `json:"name" jsonschema:"the name of the checkpoint, of the consumer group or of the projection"`
+	Kind      string `json:"kind" jsonschema:"checkpoint, group or projection"`
+	Stream    string `json:"stream" jsonschema:"events for the log, or the event type of a topic"`
+	Position  string `json:"position,omitempty" jsonschema:"the ID of the last event that it has read; absent if it has read none, or if Postgres does not reply"`
+	Seq       *int64 `json:"seq,omitempty" jsonschema:"the seq of position"`
+	Lag       *int64 `json:"lag,omitempty" jsonschema:"events that it has not read; absent if unknown"`
+	LagMs     *int64 `json:"lagMs,omitempty" jsonschema:"age of the first of them in ms"`
+	Pending   *int64 `json:"pending,omitempty" jsonschema:"of a group: events that were delivered and not acknowledged"`
+	Parked    *int64 `json:"parked,omitempty" jsonschema:"of a group of a topic: events that it has parked"`
+	UpdatedAt string `json:"updatedAt,omitempty" jsonschema:"of a checkpoint: when it moved last, by the clock of its service"`
+}
+
 // ProcessBatchParams are the params of system.batch.process.
 type ProcessBatchParams struct {
 	BatchID    ID      `json:"batchId" jsonschema:"the batch's id; a call with the same id and items continues the batch"`
@@ -151,7 +175,7 @@ type VoteResult struct {
 
 // DiscoverParams are the params of system.discover.
 type DiscoverParams struct {
-	Domain string `json:"domain,omitempty" jsonschema:"only the methods of this domain: system, task, session, hook or audit"`
+	Domain string `json:"domain,omitempty" jsonschema:"only the methods of this domain, such as task"`
 }
 
 // DiscoverResult is the result of system.discover.

@@ -107,6 +107,8 @@ type ListTasksParams struct {
 	Status     string `json:"status,omitempty" jsonschema:"only tasks with this status"`
 	AssignedTo ID     `json:"assignedTo,omitempty" jsonschema:"only tasks of this instance"`
 	Priority   *int   `json:"priority,omitempty" jsonschema:"only tasks with this priority"`
+	Role       Role   `json:"role,omitempty" jsonschema:"only tasks that require this role"`
+	Text       string `json:"text,omitempty" jsonschema:"only tasks whose text contains this, in upper or lower case; every character stands for itself"`
 	Limit      *int   `json:"limit,omitempty" jsonschema:"the maximum number of tasks to list; default 100, over MCP 20"`
 	Offset     *int   `json:"offset,omitempty" jsonschema:"the number of tasks to skip; default 0"`
 	OrderBy    string `json:"orderBy,omitempty" jsonschema:"the field to order by; default createdAt; the task's number breaks ties"`

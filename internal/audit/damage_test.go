@@ -311,7 +311,7 @@ func TestPostgresDamageIsNamed(t *testing.T) {
 		"row missing":      {`DELETE FROM tasks WHERE num = %d`, []string{"it is missing, but the log says that the task is pending"}},
 		"row extra":        {`INSERT INTO tasks SELECT (t).* FROM (SELECT jsonb_populate_record(t, '{"num":9999,"id":"t-9999"}') AS t FROM tasks t WHERE num = %d) x`, []string{"row t-9999", "does not contain this task"}},
 		"row of a deleted": {`UPDATE tasks SET num = 5, id = 't-5' WHERE num = %d`, nil},
-		"checkpoint":       {`UPDATE projection_checkpoints SET id = '1-1', seq = 1 WHERE %d > 0`, []string{"projection tasks is stuck at seq 1"}},
+		"checkpoint":       {`UPDATE projection_checkpoints SET id = '1-1', seq = 1 WHERE name = 'tasks' AND %d > 0`, []string{"projection tasks is stuck at seq 1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

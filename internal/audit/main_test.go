@@ -56,7 +56,8 @@ func newBundle(t testing.TB, postgres bool, options ...func(*commands.Options)) 
 		}
 		b.db = testenv.SQL(t, database, migrations.Schema(b.namespace))
 		t.Cleanup(b.pool.Close)
-		all = append(all, projections.NewTasks(projections.PostgresConfig{Pool: b.pool, Logger: quiet}))
+		postgres := projections.PostgresConfig{Pool: b.pool, Logger: quiet}
+		all = append(all, projections.NewTasks(postgres), projections.NewEvents(postgres))
 	}
 	b.runner, err = projections.NewRunner(projections.RunnerConfig{
 		Client: b.client, Scripts: scripts, Keys: b.space, Projections: all, Logger: quiet,
@@ -91,7 +92,7 @@ func (b *bundle) project(t testing.TB) {
 	t.Helper()
 	names := []string{"state"}
 	if b.pool != nil {
-		names = append(names, "tasks")
+		names = append(names, "tasks", "events")
 	}
 	for _, name := range names {
 		if err := b.runner.Rebuild(t.Context(), name); err != nil {

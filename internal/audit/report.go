@@ -27,11 +27,13 @@ type Report struct {
 	Tasks      int64 `json:"tasks"`     // hashes of tasks, including deleted ones
 	Instances  int64 `json:"instances"` // hashes and indexes, including instances that left
 	Queues     int64 `json:"queues"`
-	Places     int64 `json:"places"`   // entries of queues and indexes
-	Keys       int64 `json:"keys"`     // of tasks, instances and queues, all that exist
-	Rows       int64 `json:"rows"`     // in Postgres
-	Sessions   int64 `json:"sessions"` // in Postgres
-	State      bool  `json:"state"`    // the global state was compared
+	Places     int64 `json:"places"`    // entries of queues and indexes
+	Keys       int64 `json:"keys"`      // of tasks, instances and queues, all that exist
+	Rows       int64 `json:"rows"`      // in Postgres
+	Sessions   int64 `json:"sessions"`  // in Postgres
+	EventRows  int64 `json:"eventRows"` // of the event index in Postgres
+	Index      bool  `json:"index"`     // the event index was compared
+	State      bool  `json:"state"`     // the global state was compared
 	Postgres   bool  `json:"postgres"`
 	DurationMS int64 `json:"durationMs"`
 	// Gaps are missing events that nothing explains, at most a hundred. Violations name them too.
@@ -102,6 +104,9 @@ func (r Report) WriteTo(w io.Writer) (int64, error) {
 		fmt.Fprintf(&b, ", %s in Postgres", amount(r.Rows, "row"))
 		if r.Sessions > 0 {
 			fmt.Fprintf(&b, ", %s there", amount(r.Sessions, "session"))
+		}
+		if r.Index {
+			fmt.Fprintf(&b, ", %s in the event index", amount(r.EventRows, "row"))
 		}
 	}
 	fmt.Fprintf(&b, ", in %s.\n", (time.Duration(r.DurationMS) * time.Millisecond).Round(10*time.Millisecond))

@@ -13,6 +13,7 @@ import (
 type tail struct {
 	reader *events.Reader
 	fold   *Fold
+	sums   *eventSums // nil without Postgres
 	next   func() (events.Entry, error, bool)
 	stop   func()
 	held   *events.Entry               // read, but after the requested seq
@@ -63,7 +64,15 @@ func (t *tail) apply(entry *events.Entry) {
 	case entry.Err != nil:
 		t.fold.Unreadable(entry.ID, entry.Err)
 	default:
+		flushed := t.fold.flushedViews
 		t.fold.Apply(entry.Envelope)
+		if t.sums == nil {
+			return
+		}
+		if t.fold.flushedViews != flushed {
+			clear(t.sums.chunks) // the flush deleted the rows before it
+		}
+		t.sums.add(&entry.Envelope)
 	}
 }
 

@@ -143,6 +143,7 @@ func verify(ctx context.Context, o Options) (*Report, error) {
 		{"comparing the global state", v.state},
 		{"comparing the identity of the metrics' log", v.metrics},
 		{"comparing the views in Postgres", v.rows},
+		{"comparing the event index in Postgres", v.events},
 		{"checking the end of the log", v.tail.peek},
 	} {
 		v.progress(part.what)
@@ -189,6 +190,9 @@ func newVerifier(ctx context.Context, o Options) (*verifier, events.Bounds, erro
 	}
 	v.tail = &tail{reader: reader, fold: v.fold, step: v.sometimes}
 	v.total = max(bounds.Seq-max(bounds.Base, 1)+1, 0)
+	if o.Postgres != nil {
+		v.tail.sums = newEventSums()
+	}
 	return v, bounds, nil
 }
 
@@ -404,5 +408,5 @@ func iso(ms int64) string {
 
 var (
 	errBehind  = errors.New("the projection is behind")
-	errRebuilt = errors.New("sessions are folded from another event than before")
+	errRebuilt = errors.New("a projection was rebuilt")
 )

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -51,6 +52,8 @@ type Method struct {
 	Hidden bool
 	// MCPRequired are params that are required over MCP.
 	MCPRequired []string
+	// MCPHidden are params that are not offered to models over MCP. A call may have them all the same.
+	MCPHidden []string
 	// Effect is the effect of a call.
 	Effect Effect
 	// Params and Result are the schemas of the params and the result.
@@ -97,6 +100,7 @@ type Spec struct {
 	Roles       []string
 	Hidden      bool
 	MCPRequired []string
+	MCPHidden   []string
 	Effect      Effect
 	LongAnswers bool // see Method
 	// Refine adds to the schema of the params what their Go type cannot express.
@@ -110,9 +114,9 @@ func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMess
 	if err != nil {
 		return nil, fmt.Errorf("method %s: %w", s.Name, err)
 	}
-	for _, name := range s.MCPRequired {
+	for _, name := range slices.Concat(s.MCPRequired, s.MCPHidden) {
 		if decoder.Schema.Properties[name] == nil {
-			return nil, fmt.Errorf("method %s: MCPRequired names %s, which is not a param", s.Name, name)
+			return nil, fmt.Errorf("method %s: MCPRequired or MCPHidden names %s, which is not a param", s.Name, name)
 		}
 	}
 	result, err := params.SchemaOf[R](nil)
@@ -125,7 +129,7 @@ func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMess
 	}
 	return &Method{
 		Name: s.Name, CountsAs: countsAs, Description: s.Description, Limit: s.Limit, TokenLimit: TokenShare * s.Limit, Timeout: s.Timeout, Breaker: s.Breaker, Roles: s.Roles,
-		Hidden: s.Hidden, MCPRequired: s.MCPRequired, Effect: s.Effect, LongAnswers: s.LongAnswers, Params: decoder.Schema, Result: result, Stats: new(callstats.Counter),
+		Hidden: s.Hidden, MCPRequired: s.MCPRequired, MCPHidden: s.MCPHidden, Effect: s.Effect, LongAnswers: s.LongAnswers, Params: decoder.Schema, Result: result, Stats: new(callstats.Counter),
 		Run: func(ctx context.Context, c *Call) (json.RawMessage, error) {
 			p, err := decoder.Decode(c.Params, c.alsoRequired()...)
 			if err != nil {

@@ -23,7 +23,7 @@ func TestFence(t *testing.T) {
 				f.Populate()
 				f.Crashed(step, fleettest.Confirmed)
 				f.Snapshotted(t, func() {
-					answered := map[string]bool{"system.health": true, "system.metrics": true, "system.discover": true, "system.info": true, "audit.status": true, "system.heartbeat": true}
+					answered := map[string]bool{"system.health": true, "system.metrics": true, "system.discover": true, "system.info": true, "system.subscribers": true, "audit.status": true, "system.heartbeat": true}
 					for method, params := range examples(t, f) {
 						result, err := f.Do(method, params)
 						var known *api.Error

@@ -70,6 +70,24 @@ func (s Space) Checkpoint(projection string) string {
 	return "cb:" + s.tag + "service:checkpoint:" + projection
 }
 
+// Subscriber is the checkpoint of a service that follows the log.
+func (s Space) Subscriber(name string) string { return s.Checkpoint("sub:" + name) }
+
+// Checkpoints is the index of these services, by the time (ms) of the last move of their checkpoint.
+func (s Space) Checkpoints() string { return "cb:" + s.tag + "service:checkpoints" }
+
+// Parked is the stream of the events that consumer groups have given up.
+func (s Space) Parked() string { return "cb:" + s.tag + "stream:parked" }
+
+// ParkedCounts is the hash of the number of parked events of each group: type:group.
+func (s Space) ParkedCounts() string { return "cb:" + s.tag + "service:parked" }
+
+// GroupStream is the stream of the events that only one consumer group of a topic gets, because they
+// are no longer in the topic or are to be delivered again.
+func (s Space) GroupStream(eventType, group string) string {
+	return "cb:" + s.tag + "stream:group:" + eventType + ":" + group
+}
+
 // Lease is the lease of the coordinator that runs a projection.
 func (s Space) Lease(projection string) string { return "cb:" + s.tag + "service:lease:" + projection }
 

@@ -234,6 +234,10 @@ func toolName(method string) string { return strings.ReplaceAll(method, ".", "_"
 func tool(m *command.Method, toTools *strings.Replacer) (*sdk.Tool, error) {
 	input, output := strict(m.Params, toTools), plain(m.Result, toTools)
 	input.Required = append(slices.Clone(input.Required), m.MCPRequired...)
+	for _, name := range m.MCPHidden {
+		delete(input.Properties, name)
+	}
+	input.PropertyOrder = slices.DeleteFunc(input.PropertyOrder, func(name string) bool { return slices.Contains(m.MCPHidden, name) })
 	for what, schema := range map[string]string{"params": input.Type, "result": output.Type} {
 		if schema != "object" {
 			return nil, fmt.Errorf("method %s: its %s are %q, but MCP requires objects", m.Name, what, schema)

@@ -75,6 +75,7 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 		{"system.check_health", params{}},
 		{"system.metrics", params{"detailed": true}},
 		{"system.get_state", params{}},
+		{"system.subscribers", params{}},
 		{"system.discover", params{}},
 		{"system.info", params{}},
 		{"audit.status", params{}},

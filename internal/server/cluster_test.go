@@ -177,7 +177,7 @@ func work(t *testing.T, c *client) {
 	}
 	call[object](t, c, "task.claim", params{"workerId": "w3", "maxTasks": 3})
 	call[object](t, c, "system.unregister", params{"instanceId": "w3"})
-	for _, method := range []string{"system.health", "system.metrics", "system.get_state", "system.check_health"} {
+	for _, method := range []string{"system.health", "system.metrics", "system.get_state", "system.subscribers", "system.check_health"} {
 		call[object](t, c, method, params{})
 	}
 }

@@ -29,8 +29,8 @@ const (
 type readiness struct {
 	// Ready is set if commands are accepted.
 	Ready bool `json:"ready"`
-	// Degraded is set if commands are accepted but an operator must act: task.list and session.* do
-	// not work or return old data, or this coordinator's settings differ from those of the others.
+	// Degraded is set if commands are accepted but something else does not work: task.list, session.*
+	// or the histories return old data or none, or this coordinator's settings differ from those of the others.
 	Degraded bool `json:"degraded"`
 	// Reasons says why the coordinator is not ready or is degraded, one sentence each.
 	Reasons []string `json:"reasons,omitempty"`
@@ -65,7 +65,7 @@ func (s *Server) ready(writable func(context.Context) error) http.HandlerFunc {
 // costs no query: callers without a token must not keep the stores busy.
 func (s *Server) readiness(ctx context.Context, writable func(context.Context) error, details bool) readiness {
 	answer := readiness{Ready: true, Redis: storeOK, Postgres: storeOff}
-	var lag taskview.Lag
+	var lag, indexLag taskview.Lag
 	// Concurrently, so that a store that hangs does not use up the time of the other.
 	var asked sync.WaitGroup
 	if details {
@@ -73,6 +73,13 @@ func (s *Server) readiness(ctx context.Context, writable func(context.Context) e
 	}
 	if details && s.tasks != nil {
 		asked.Go(func() { answer.Postgres, lag = s.postgres(ctx) })
+	}
+	if details && s.events != nil {
+		asked.Go(func() {
+			if at, err := s.events.Checkpoint(ctx); err == nil { // an error is that of Postgres
+				indexLag, _ = taskview.ReadLag(ctx, s.scripts, at.String())
+			}
+		})
 	}
 	if err := writable(ctx); err != nil {
 		answer.Redis = storeUnavailable
@@ -88,6 +95,11 @@ func (s *Server) readiness(ctx context.Context, writable func(context.Context) e
 	}
 	if lag.Stale() {
 		answer.Degraded, answer.Reasons = true, append(answer.Reasons, lag.String())
+	}
+	if indexLag.Stale() {
+		answer.Degraded = true
+		answer.Reasons = append(answer.Reasons, fmt.Sprintf("the event index is %d events behind the log, for %s: task.history, instance.history and event.list are incomplete",
+			indexLag.Events, indexLag.Age.Round(time.Second)))
 	}
 	if err := s.fleet.Err(); details && err != nil {
 		answer.Degraded, answer.Reasons = true, append(answer.Reasons, err.Error())

@@ -128,6 +128,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{"system.info", everybody, reads},
 		{"audit.status", everybody, reads},
 		{"audit.verify", []string{api.RoleAuditor, api.RoleOperator, api.RoleAdmin}, reads},
+		{"system.subscribers", everybody, reads},
 		{"system.batch.process", writers, `{"batchId":"b","instanceId":"w","items":[1]}`},
 		{"system.quorum.vote", writers, `{"decision":"d","instanceId":"w","value":1}`},
 		{"system.discover", everybody, reads},
@@ -153,7 +154,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 	} {
 		unlisted = slices.DeleteFunc(unlisted, func(name string) bool { return name == m.method })
 		hidden := slices.Contains([]string{
-			"system.info", "system.flush", "task.complete_many", "task.history", "instance.history", "event.list", "event.get",
+			"system.info", "system.subscribers", "system.flush", "task.complete_many", "task.history", "instance.history", "event.list", "event.get",
 			"hook.record", "audit.verify", "audit.status",
 		}, m.method)
 		for path, call := range transports {

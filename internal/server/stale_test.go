@@ -49,7 +49,7 @@ func TestAStaleViewIsTold(t *testing.T) {
 		got := health(t, c)
 		_, r := c.readyz(t)
 		return got.Status == "degraded" && got.Services.Postgres && len(got.Reasons) == 1 && strings.Contains(got.Reasons[0], "behind the log") &&
-			r.Ready && r.Degraded && len(r.Reasons) == 1, fmt.Sprintf("system.health: %+v, /readyz: %+v", got, r)
+			r.Ready && r.Degraded && len(r.Reasons) == 2 && strings.Contains(r.Reasons[1], "the event index is "), fmt.Sprintf("system.health: %+v, /readyz: %+v", got, r)
 	})
 	if lag := c.scrape(t).values("claudebench_projection_lag_seconds"); len(lag) == 0 {
 		t.Error("/metrics has no lag")

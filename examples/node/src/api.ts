@@ -675,6 +675,70 @@ export interface SystemInfoResult {
   };
 }
 /**
+ * The params of system.subscribers.
+ */
+export interface SystemSubscribersParams {}
+/**
+ * The result of system.subscribers.
+ */
+export interface SystemSubscribersResult {
+  /**
+   * the projections, then the checkpoints that moved last, then the consumer groups; at most 200
+   */
+  subscribers:
+    | null
+    | {
+        /**
+         * the name of the checkpoint, of the consumer group or of the projection
+         */
+        name: string;
+        /**
+         * checkpoint, group or projection
+         */
+        kind: string;
+        /**
+         * events for the log, or the event type of a topic
+         */
+        stream: string;
+        /**
+         * the ID of the last event that it has read; absent if it has read none, or if Postgres does not reply
+         */
+        position?: string;
+        /**
+         * the seq of position
+         */
+        seq?: null | number;
+        /**
+         * events that it has not read; absent if unknown
+         */
+        lag?: null | number;
+        /**
+         * age of the first of them in ms
+         */
+        lagMs?: null | number;
+        /**
+         * of a group: events that were delivered and not acknowledged
+         */
+        pending?: null | number;
+        /**
+         * of a group of a topic: events that it has parked
+         */
+        parked?: null | number;
+        /**
+         * of a checkpoint: when it moved last, by the clock of its service
+         */
+        updatedAt?: string;
+      }[];
+  /**
+   * the number of events that consumer groups have parked
+   */
+  parked: number;
+  /**
+   * the number of all subscribers; only if the list was cut
+   */
+  total?: number;
+}
+/**
  * The params of system.batch.process.
  */
 export interface SystemBatchProcessParams {
@@ -749,7 +813,7 @@ export interface SystemQuorumVoteResult {
  */
 export interface SystemDiscoverParams {
   /**
-   * only the methods of this domain: system, task, session, hook or audit
+   * only the methods of this domain, such as task
    */
   domain?: string;
 }
@@ -1128,6 +1192,14 @@ export interface TaskListParams {
    * only tasks with this priority
    */
   priority?: number;
+  /**
+   * only tasks that require this role
+   */
+  role?: string;
+  /**
+   * only tasks whose text contains this, in upper or lower case; every character stands for itself
+   */
+  text?: string;
   /**
    * the maximum number of tasks to list; default 100, over MCP 20
    */
@@ -1881,6 +1953,11 @@ export abstract class Methods implements Caller {
   /** Describe the coordinator and its stores, and what the caller may do: versions, roles, and settings of the stores that can lose data. It returns within about a second even if Redis or Postgres is unavailable. */
   systemInfo(params: SystemInfoParams = {}): Promise<SystemInfoResult> {
     return this.call("system.info", params, 3000);
+  }
+
+  /** List up to 200 readers of the log and its topics with their position and lag: the projections, services with a checkpoint in Redis, and consumer groups. Also count the parked events. */
+  systemSubscribers(params: SystemSubscribersParams = {}): Promise<SystemSubscribersResult> {
+    return this.call("system.subscribers", params, 3000);
   }
 
   /** Create a task for each item, exactly once. While another instance processes the batch, processed is false, and the result has that instance's id and its progress. To continue a batch that was left, or to see whether it is finished, repeat the call. A batch is known for 7 days after its last step. */

@@ -1,0 +1,124 @@
+// Package subscribers lists who reads the log and its topics: projections, services with a checkpoint
+// in Redis, and consumer groups. Its callers are the method system.subscribers and the commands
+// checkpoints and parked of the program. The errors are those of lua.Runner.Run.
+package subscribers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/lua"
+)
+
+// Most is the maximum number of subscribers in a list.
+const Most = 200
+
+// The kinds of subscribers.
+const (
+	Projection = "projection"
+	Checkpoint = "checkpoint"
+	Group      = "group"
+)
+
+// Args are the arguments of Script.
+type Args struct {
+	View  string // the checkpoint of the task view, "" if unknown
+	Most  int
+	Types []string
+}
+
+// Script reads the list.
+var Script = lua.Bind[Args]("list_subscribers")
+
+// ArgsFor returns the arguments of Script. view is the checkpoint of the task view, "" if unknown.
+func ArgsFor(view string) Args {
+	args := Args{View: view, Most: Most}
+	for _, t := range events.Types() {
+		args.Types = append(args.Types, string(t))
+	}
+	return args
+}
+
+// List returns the subscribers of a log, without a rate limit. hasView says that the fleet has a task
+// view, and view is its checkpoint.
+func List(ctx context.Context, scripts lua.Scripts, hasView bool, view string) (*api.SubscribersResult, error) {
+	reply, err := Script.RunCommand(ctx, scripts, "", "", "0", ArgsFor(view))
+	if err != nil {
+		return nil, err
+	}
+	return Result(reply, hasView)
+}
+
+// Result returns the result of system.subscribers for a reply of Script. hasView says that the fleet
+// has a task view, whose checkpoint may be unknown.
+func Result(reply any, hasView bool) (*api.SubscribersResult, error) {
+	values, ok := reply.([]any)
+	if !ok || len(values) != 4 {
+		return nil, fmt.Errorf("list_subscribers returned %T, not four values", reply)
+	}
+	counts, err := lua.Integers(values[:3], 3)
+	if err != nil {
+		return nil, fmt.Errorf("list_subscribers: %w", err)
+	}
+	byKind := map[string][]api.SubscriberInfo{}
+	rows, _ := values[3].([]any)
+	for _, row := range rows {
+		s, err := subscriber(row)
+		if err != nil {
+			return nil, err
+		}
+		byKind[s.Kind] = append(byKind[s.Kind], s)
+	}
+	if hasView && len(byKind[Projection]) < 3 {
+		byKind[Projection] = append(byKind[Projection], api.SubscriberInfo{Name: "tasks", Kind: Projection, Stream: "events"})
+	}
+	list := byKind[Projection]
+	total := int64(len(list)) + counts[1] + counts[2]
+	// Neither kind displaces the other: each has at least half of the room.
+	room := Most - len(list)
+	checkpoints, groups := byKind[Checkpoint], byKind[Group]
+	checkpoints = checkpoints[:min(len(checkpoints), max(room-len(groups), room/2))]
+	groups = groups[:min(len(groups), room-len(checkpoints))]
+	list = append(append(list, checkpoints...), groups...)
+	result := &api.SubscribersResult{Subscribers: list, Parked: counts[0]}
+	if total > int64(len(list)) {
+		result.Total = total
+	}
+	return result, nil
+}
+
+// subscriber reads a row of the reply.
+func subscriber(row any) (api.SubscriberInfo, error) {
+	values, _ := row.([]any)
+	if len(values) != 9 {
+		return api.SubscriberInfo{}, fmt.Errorf("list_subscribers returned a row of %d values", len(values))
+	}
+	text := make([]string, len(values))
+	for i, v := range values {
+		text[i], _ = v.(string)
+	}
+	s := api.SubscriberInfo{
+		Kind: text[0], Name: text[1], Stream: text[2], Lag: number(text[4]), LagMs: number(text[5]),
+		Pending: number(text[6]), Parked: number(text[7]),
+	}
+	// A group that has read nothing is at 0-0.
+	if id, err := events.ParseID(text[3]); err == nil && !id.IsZero() {
+		s.Position, s.Seq = text[3], &id.Seq
+	}
+	if at := number(text[8]); at != nil {
+		s.UpdatedAt = time.UnixMilli(*at).UTC().Format(events.TimeLayout)
+	}
+	return s, nil
+}
+
+// number returns a decimal, nil for "".
+func number(text string) *int64 {
+	if text == "" {
+		return nil
+	}
+	n := lua.Integer(text)
+	return &n
+}
