@@ -21,7 +21,7 @@ type story struct {
 		Attempt *int64
 		Actor   string
 		Cause   *string
-		Data    object
+		Payload object
 	}
 	NextCursor string
 	Behind     *struct{ Events, MS int64 }
