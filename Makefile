@@ -82,8 +82,8 @@ fuzz: ## Fuzz every target for FUZZ_TIME=10m each (PKG=./events/... for some)
 test: deps fmt-check vet lint vuln tidy-check compose-check check ## Everything CI checks; installs what is missing
 
 .PHONY: deps
-deps: ## Install redis-server, PostgreSQL, a C compiler and Node.js where they are missing
-	@echo '==> deps: redis-server, PostgreSQL, a C compiler, Node.js'
+deps: ## Install redis-server, PostgreSQL, a C compiler, Node.js and Chromium where they are missing
+	@echo '==> deps: redis-server, PostgreSQL, a C compiler, Node.js, Chromium'
 	@tools/deps.sh
 
 .PHONY: fmt-check

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go and does not find: redis-server (or
 # valkey-server), the PostgreSQL server's binaries, pgbouncer, a C compiler for the race
-# detector, and Node.js with npm for the conformance suite and the clients of MCP, and for
-# Claude Code. The tests start servers of their own on private ports, so nothing here is left
-# running, and a service that already runs is left alone.
+# detector, Node.js with npm for the conformance suite and the clients of MCP, and for
+# Claude Code, and Chromium (or Chrome) for the dashboard. The tests start servers of their own on
+# private ports, so nothing here is left running, and a service that already runs is left alone.
 set -euo pipefail
 
 has_redis() { command -v redis-server >/dev/null || command -v valkey-server >/dev/null; }
@@ -39,21 +39,32 @@ has_node() {
   [ "${version%%.*}" -ge 18 ]
 }
 
+# The places are those of internal/browsertest. On Ubuntu, chromium-browser only asks for a snap.
+has_chromium() {
+  local program
+  for program in chromium google-chrome google-chrome-stable; do
+    command -v "$program" >/dev/null && return
+  done
+  [ -x '/Applications/Chromium.app/Contents/MacOS/Chromium' ] || [ -x '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome' ]
+}
+
 missing() {
   has_redis || echo redis-server
   has_postgres || echo PostgreSQL
   has_cc || echo 'a C compiler'
   has_node || echo 'Node.js 18 or newer with npm (https://nodejs.org)'
   has_pgbouncer || echo pgbouncer
+  has_chromium || echo 'Chromium or Google Chrome'
 }
 
-# Packages to install; $1 to $5 are what each of the five is called.
+# Packages to install; $1 to $6 are what each of the six is called.
 packages() {
   has_redis || echo "$1"
   has_postgres || echo "$2"
   has_cc || echo "$3"
   has_node || echo "$4"
   has_pgbouncer || echo "$5"
+  has_chromium || echo "$6"
 }
 
 as_root() {
@@ -80,7 +91,7 @@ forbid_services() {
 
 with_apt() {
   local names
-  names=$(packages redis-server postgresql 'gcc libc6-dev' 'nodejs npm' pgbouncer | xargs)
+  names=$(packages redis-server postgresql 'gcc libc6-dev' 'nodejs npm' pgbouncer chromium | xargs)
   echo "installing by apt-get: $names"
   # shellcheck disable=SC2086 # several words on purpose
   forbid_services &&
@@ -90,7 +101,7 @@ with_apt() {
 
 with_brew() {
   local names
-  names=$(packages redis postgresql@17 '' node pgbouncer | xargs)
+  names=$(packages redis postgresql@17 '' node pgbouncer chromium | xargs)
   echo "installing by brew: $names"
   # shellcheck disable=SC2086 # several words on purpose
   quietly brew install $names

@@ -159,6 +159,77 @@ func TestGuardHeedsFetchMetadata(t *testing.T) {
 	}
 }
 
+// A link on another site may open a page of the dashboard in a tab. Nothing else passes that a page of
+// another site can make a browser send.
+func TestGuardLetsLinksOpenTheDashboard(t *testing.T) {
+	g, err := crossorigin.Guard(answering, "127.0.0.1:3000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const get, post = http.MethodGet, http.MethodPost
+	for _, tc := range []struct {
+		method, path, mode, dest, origin string
+		pass                             bool
+	}{
+		{get, "/ui/", "navigate", "document", "", true},
+		{get, "/ui", "navigate", "document", "", true},
+		{get, "/ui/tasks?status=failed", "navigate", "document", "", true},
+		{get, "/ui/tasks/t-6", "navigate", "document", "", true},
+		{get, "/", "navigate", "document", "", true},
+		{get, "/ui/", "navigate", "iframe", "", false},
+		{get, "/ui/", "navigate", "frame", "", false},
+		{get, "/ui/", "navigate", "object", "", false},
+		{get, "/ui/", "navigate", "embed", "", false},
+		{get, "/ui/", "nested-navigate", "document", "", false},
+		{get, "/ui/", "navigate", "", "", false},
+		{get, "/ui/", "", "document", "", false},
+		{get, "/ui/", "", "", "", false},
+		{get, "/ui/", "cors", "empty", "", false},
+		{get, "/ui/", "no-cors", "empty", "", false},
+		{get, "/ui/app.js", "no-cors", "script", "", false},
+		{get, "/ui/app.js", "cors", "script", "http://evil.example", false},
+		{get, "/ui/app.css", "no-cors", "style", "", false},
+		{get, "/ui/icon.svg", "no-cors", "image", "", false},
+		{get, "/ui/", "navigate", "document", "http://evil.example", false},
+		{get, "/ui/", "navigate", "document", "null", false},
+		{post, "/ui/", "navigate", "document", "http://evil.example", false},
+		{post, "/ui/", "navigate", "document", "", false},
+		{http.MethodHead, "/ui/", "navigate", "document", "", false},
+		{get, "/rpc", "navigate", "document", "", false},
+		{get, "/events", "navigate", "document", "", false},
+		{get, "/metrics", "navigate", "document", "", false},
+		{get, "/healthz", "navigate", "document", "", false},
+		{get, "/api/task/list", "navigate", "document", "", false},
+		{get, "/asyncapi.json", "navigate", "document", "", false},
+		{get, "/uix", "navigate", "document", "", false},
+		{get, "/uix/", "navigate", "document", "", false},
+		{get, "//ui/", "navigate", "document", "", false},
+	} {
+		for _, site := range []string{"cross-site", "same-site"} {
+			r := httptest.NewRequestWithContext(t.Context(), tc.method, tc.path, nil)
+			r.Host = "localhost:3000"
+			for name, value := range map[string]string{"Sec-Fetch-Site": site, "Sec-Fetch-Mode": tc.mode, "Sec-Fetch-Dest": tc.dest, "Origin": tc.origin} {
+				if value != "" {
+					r.Header.Set(name, value)
+				}
+			}
+			w := httptest.NewRecorder()
+			if g.ServeHTTP(w, r); (w.Code == http.StatusOK) != tc.pass {
+				t.Errorf("%s %s %+v: status %d", site, tc.path, tc, w.Code)
+			}
+		}
+	}
+	// A link does not make a foreign name for this server good.
+	r := httptest.NewRequestWithContext(t.Context(), get, "/ui/", nil)
+	r.Host = "evil.example:3000"
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Dest", "document")
+	w := httptest.NewRecorder()
+	if g.ServeHTTP(w, r); w.Code != http.StatusForbidden {
+		t.Errorf("a foreign Host: status %d", w.Code)
+	}
+}
+
 func TestGuardKeepsPagesFromEmbedding(t *testing.T) {
 	g, err := crossorigin.Guard(http.NotFoundHandler(), "127.0.0.1:3000")
 	if err != nil {

@@ -35,7 +35,7 @@ func Main(m *testing.M, options ...goleak.Option) {
 	inMain.Store(true)
 	redis.SetLogger(unheard{})
 	code := m.Run()
-	if err := stopAll(); err != nil {
+	if err := errors.Join(runEndings(), stopAll()); err != nil {
 		fmt.Fprintln(os.Stderr, "testenv:", err)
 		code = max(code, 1)
 	}
@@ -47,6 +47,30 @@ func Main(m *testing.M, options ...goleak.Option) {
 		}
 	}
 	os.Exit(code)
+}
+
+// endings are what AtEnd has collected.
+var endings struct {
+	sync.Mutex
+	stop []func() error
+}
+
+// AtEnd makes [Main] call stop after the tests, before it looks for goroutines. An error of stop
+// makes the test binary fail. It is for programs that the tests of a package share.
+func AtEnd(stop func() error) {
+	endings.Lock()
+	defer endings.Unlock()
+	endings.stop = append(endings.stop, stop)
+}
+
+func runEndings() error {
+	endings.Lock()
+	defer endings.Unlock()
+	var errs []error
+	for _, stop := range endings.stop {
+		errs = append(errs, stop())
+	}
+	return errors.Join(errs...)
 }
 
 // unheard discards the Redis client's own messages, one for each attempt to connect. Tests stop

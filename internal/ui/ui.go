@@ -87,10 +87,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := strings.TrimPrefix(r.URL.Path, Path)
-	if path.Ext(name) == "" || types[path.Ext(name)] == "" { // an id in an address may contain dots
-		name = "index.html"
-	}
 	f, ok := h.files[name]
+	section, id, _ := strings.Cut(name, "/")
+	if !ok && (types[path.Ext(name)] == "" || id != "" && (section == "tasks" || section == "fleet")) { // an id may end like a file
+		name = "index.html"
+		f, ok = h.files[name]
+	}
 	if !ok {
 		httpapi.WriteError(w, http.StatusNotFound, &api.Error{
 			Code: api.CodeNotFound, Message: "Not found", Data: "there is no " + r.URL.Path + "; the dashboard is at " + Path,

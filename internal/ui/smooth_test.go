@@ -1,0 +1,142 @@
+package ui_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/browsertest"
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+// longTask is how long a task of the page's main thread may take.
+const longTask = 50 * time.Millisecond
+
+// program starts the coordinator as a program of its own, without the race detector, which would make
+// it too slow for what is measured here: the browser.
+func program(t testing.TB) *fleet {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "claudebench")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "../../cmd/claudebench").CombinedOutput(); err != nil {
+		t.Fatalf("build the program: %v\n%s", err, out)
+	}
+	log := &testenv.Screen{}
+	cmd := exec.Command(binary, "serve", "--listen", "127.0.0.1:0", "--rate-limits", "off", "--token-rate-limits", "off", "--byte-limit", "0", "--namespace", testenv.Namespace(t),
+		"--redis-url", testenv.Redis(t).URL(), "--database-url", testenv.Postgres(t), "--log-format", "json")
+	cmd.Stderr = log
+	testenv.Launch(t, cmd)
+	transport := &http.Transport{MaxIdleConnsPerHost: 8}
+	t.Cleanup(transport.CloseIdleConnections)
+	f := &fleet{t: t, http: &http.Client{Transport: transport, Timeout: 30 * time.Second}}
+	listening := regexp.MustCompile(`"msg":"listening","address":"(http://[^"]+)"`)
+	testenv.Eventually(t, browsertest.Patience, func() (bool, string) {
+		found := listening.FindStringSubmatch(log.String())
+		if found == nil {
+			return false, log.String()
+		}
+		f.url = found[1]
+		return true, ""
+	})
+	return f
+}
+
+// watched makes a page record the long tasks of its main thread from now on.
+func watched(tab *browsertest.Tab) {
+	browsertest.Eval[any](tab, `(() => { window.long = []; new PerformanceObserver((list) => { for (const e of list.getEntries()) long.push(e.duration); }).observe({ type: "longtask" }); })()`)
+}
+
+func long(tab *browsertest.Tab) []float64 {
+	return browsertest.Eval[[]float64](tab, "window.long")
+}
+
+// Ten thousand tasks and a thousand events a second leave each page smooth.
+func TestThePagesStaySmooth(t *testing.T) {
+	f := program(t)
+	for i := range 4 {
+		f.register(fmt.Sprintf("worker-%d", i), "worker")
+	}
+	tasks := func(n int) string {
+		list := make([]object, n)
+		for i := range list {
+			list[i] = object{"text": fmt.Sprintf("one of many, number %d", i), "priority": i % 100}
+		}
+		text, _ := json.Marshal(object{"tasks": list})
+		return string(text)
+	}
+	many := tasks(100)
+	for range 100 {
+		f.call("task.create_many", many)
+	}
+	f.caughtUp()
+
+	// The load: 20 requests a second that make 50 events each.
+	events, stop, done := atomic.Int64{}, make(chan struct{}), make(chan struct{})
+	began := time.Now()
+	go func() {
+		defer close(done)
+		body := fmt.Appendf(nil, `{"jsonrpc":"2.0","id":1,"method":"task.create_many","params":%s}`, tasks(50))
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+			response, err := f.http.Post(f.url+"/rpc", "application/json", bytes.NewReader(body)) //nolint:noctx // ends with the coordinator
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			response.Body.Close()
+			events.Add(50)
+		}
+	}()
+	for _, page := range []struct{ path, name string }{{"/ui/events", "events"}, {"/ui/tasks", "tasks"}, {"/ui/", "overview"}, {"/ui/fleet", "fleet"}} {
+		tab := f.at(t, page.path, page.name)
+		status(tab, "Live")
+		watched(tab)
+		from, until := events.Load(), events.Load()+6000
+		testenv.Eventually(t, 2*browsertest.Patience, func() (bool, string) { return events.Load() >= until, fmt.Sprint(events.Load(), " events") })
+		tasks := long(tab)
+		slices.Sort(tasks)
+		worst := 0.0
+		if len(tasks) > 0 {
+			worst = tasks[len(tasks)-1]
+		}
+		t.Logf("%s: %d tasks over %v in %d events, the longest %.0f ms", page.path, len(tasks), longTask, events.Load()-from, worst)
+		if len(tasks) > 0 {
+			t.Errorf("%s: tasks of the main thread took %.0f ms", page.path, tasks)
+		}
+		tab.Go("about:blank")
+	}
+	close(stop)
+	<-done
+	t.Logf("%.0f events/s", float64(events.Load())/time.Since(began).Seconds())
+}
+
+// BenchmarkFirstView measures from the click on a link to the page with its first data, in a browser
+// that has never seen the dashboard.
+func BenchmarkFirstView(b *testing.B) {
+	f := program(b)
+	f.live()
+	var all []float64
+	for b.Loop() {
+		tab := f.open(b)
+		tab.Go("/ui/")
+		ready(tab, "overview")
+		// When the attribute was set is in no timing, so the last paint before is taken: the largest text.
+		all = append(all, browsertest.Eval[float64](tab, `new Promise((done) => new PerformanceObserver((list) => done(list.getEntries().at(-1).startTime)).observe({ type: "largest-contentful-paint", buffered: true }))`))
+	}
+	slices.Sort(all)
+	b.ReportMetric(all[len(all)/2], "ms/view")
+	b.ReportMetric(all[len(all)-1], "ms/worst")
+}
