@@ -106,13 +106,13 @@ func decodes(t *testing.T, e Entry) {
 // shared checks what a member of a consumer group receives: events unchanged, and anything else
 // marked as bad.
 func shared(t *testing.T, m redis.XMessage) {
-	got, err := groupUnmarshaller{}.Unmarshal(m.Values)
+	got, err := Unmarshaller{}.Unmarshal(m.Values)
 	if err != nil {
 		t.Fatalf("an error ends the subscription: %v", err)
 	}
 	data, _ := m.Values["data"].(string)
 	_, wrong := Decode([]byte(data))
-	if bad := got.Metadata.Get(metadataBad) != ""; bad != (wrong != nil) {
+	if bad := got.Metadata.Get(MetadataError) != ""; bad != (wrong != nil) {
 		t.Fatalf("%q is marked bad: %t, but decodes: %v", data, bad, wrong)
 	}
 	if !bytes.Equal(got.Payload, []byte(data)) {

@@ -32,7 +32,7 @@ type listed struct {
 	Actor     string
 	Cause     *string
 	Trace     *string
-	Data      json.RawMessage
+	Payload   json.RawMessage
 }
 
 // list returns all pages of a query.
@@ -168,7 +168,7 @@ func TestListedEvents(t *testing.T) {
 		in := h.events[i]
 		want := listed{
 			Seq: in.Seq, ID: in.ID.String(), Type: string(in.Type), V: in.V, Timestamp: in.Timestamp, Actor: in.Actor,
-			Cause: in.Cause, Trace: in.Trace, Data: in.Payload, Attempt: e.Attempt,
+			Cause: in.Cause, Trace: in.Trace, Payload: in.Payload, Attempt: e.Attempt,
 		}
 		if diff := cmp.Diff(want, e); diff != "" {
 			t.Fatalf("event %s: -want +got\n%s", in.ID, diff)
@@ -386,7 +386,7 @@ func TestEventsThatSQLCannotStore(t *testing.T) {
 	}
 	got := b.list(t, api.EventQuery{Instance: "w\ufffd", Limit: 1})
 	if len(got) != 1 || got[0].Actor != "a\ufffd\ufffd" || *got[0].Cause != "c\ufffd" ||
-		string(got[0].Data) != `{"id":"t-1","assignedTo":"w\ufffd","text":"\ufffd \\u0000 \u00e9"}` {
+		string(got[0].Payload) != `{"id":"t-1","assignedTo":"w\ufffd","text":"\ufffd \\u0000 \u00e9"}` {
 		t.Errorf("%+v", got)
 	}
 	var text string

@@ -103,7 +103,7 @@ func (h health) result() api.HealthResult {
 		because("degraded", "MCP is disabled")
 	}
 	if h.failed > 0 {
-		because("degraded", fmt.Sprintf("%d instances failed less than five minutes ago and are not back", h.failed))
+		because("degraded", fmt.Sprintf("instances that failed less than five minutes ago and are not back: %d", h.failed))
 	}
 	if h.redis != nil {
 		because("unhealthy", api.InternalBecause(api.RedisUnavailable, lua.Cause(h.redis)).Data.(string))

@@ -21,7 +21,7 @@ type story struct {
 		Attempt *int64
 		Actor   string
 		Cause   *string
-		Data    object
+		Payload object
 	}
 	NextCursor string
 	Behind     *struct{ Events, MS int64 }
@@ -82,7 +82,7 @@ func TestStoriesOfATaskThatChangesHands(t *testing.T) {
 			!strings.HasSuffix(ofTask, " task.claimed(2) task.completed(2)") || !strings.Contains(ofTask, "task.unassigned ") {
 			t.Errorf("coordinator %d: %s", i, got.types())
 		}
-		if last := got.Events[len(got.Events)-1]; last.Actor != "w2" || last.Cause == nil || last.Data["workerId"] != "w2" {
+		if last := got.Events[len(got.Events)-1]; last.Actor != "w2" || last.Cause == nil || last.Payload["workerId"] != "w2" {
 			t.Errorf("coordinator %d: %+v", i, last)
 		}
 		first := settledStory(t, c, "instance.history", params{"id": "w1"})
@@ -94,7 +94,7 @@ func TestStoriesOfATaskThatChangesHands(t *testing.T) {
 			t.Errorf("coordinator %d: w1: %s", i, first.types())
 		}
 		died := settledStory(t, c, "event.list", params{"types": "instance.failed", "since": time.Now().Add(-time.Hour).Format(time.RFC3339)})
-		if died.types() != "instance.failed" || died.Events[0].Data["id"] != "w1" {
+		if died.types() != "instance.failed" || died.Events[0].Payload["id"] != "w1" {
 			t.Errorf("coordinator %d: died: %+v", i, died)
 		}
 		if later := settledStory(t, c, "event.list", params{"since": time.Now().Add(time.Hour).Format(time.RFC3339)}); len(later.Events) != 0 {

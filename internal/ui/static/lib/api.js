@@ -1,5 +1,6 @@
 // Calls methods of the coordinator's API, and knows who the caller is and what it may do.
 
+import { keepTime } from "./format.js";
 import { parse, write } from "./json.js";
 
 /** An error that a method returned, or "offline" if there was no response. */
@@ -78,6 +79,7 @@ export async function request(path, init = {}) {
 		throw new CallError(error instanceof Error ? error.message : "no response", OFFLINE);
 	}
 	connection.dispatchEvent(new Event("reached"));
+	keepTime(response.headers.get("Date"));
 	if (response.status === 401) {
 		connection.dispatchEvent(new Event("signin"));
 		throw new CallError("A token is required", UNAUTHORIZED);
@@ -131,4 +133,10 @@ export async function identify() {
 export function may(method) {
 	const m = session.methods.find((known) => known.name === method);
 	return m !== undefined && (m.metadata.roles.some((r) => session.info?.caller.roles.includes(r)));
+}
+
+/** Whether the caller may call a method for an instance, or for a task that it owns. @param {string} method @param {string} instance */
+export function mayFor(method, instance) {
+	const { roles = [], instancePrefix } = session.info?.caller ?? {};
+	return may(method) && (roles.includes("operator") || roles.includes("admin") || Boolean(instancePrefix && instance.startsWith(instancePrefix)));
 }

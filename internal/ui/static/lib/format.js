@@ -37,9 +37,19 @@ export function moment(time) {
 	return Number.isNaN(t.getTime()) ? "–" : full.format(t);
 }
 
-/** How long ago. @param {number | string} time @param {number} [now] */
-export function ago(time, now = Date.now()) {
-	const ms = now - new Date(time).getTime();
+let skew = 0;
+/** The time by the coordinator's clock. */
+export const now = () => Date.now() + skew;
+
+/** Compares the clock with a header, which has whole seconds. @param {string | null} date */
+export function keepTime(date) {
+	const ahead = Date.parse(date ?? "") - Date.now();
+	skew = Math.abs(ahead) > 2000 ? ahead : 0;
+}
+
+/** How long ago. @param {number | string} time */
+export function ago(time) {
+	const ms = now() - new Date(time).getTime();
 	return ms < 1000 ? "now" : `${ms < 60000 ? `${Math.floor(ms / 1000)} s` : duration(ms).replace(/ \d+ s$/, "")} ago`;
 }
 

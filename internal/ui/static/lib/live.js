@@ -89,7 +89,7 @@ class Live extends EventTarget {
 		}
 	}
 
-	/** Says how far what was read is behind the log. @param {number} [ms] */
+	/** How far is what was read behind the log? @param {number} [ms] */
 	setBehind(ms = 0) {
 		this.change({ behindMs: ms });
 	}
@@ -162,8 +162,8 @@ export function throttled(ms, signal, read) {
 	};
 }
 
-/** Calls fn each second with the time, until the signal. @param {AbortSignal} signal @param {(now: number) => void} fn */
+/** Calls fn each second until the signal. @param {AbortSignal} signal @param {() => void} fn */
 export function eachSecond(signal, fn) {
-	const timer = setInterval(() => { if (!document.hidden) fn(Date.now()); }, 1000);
+	const timer = setInterval(() => { if (!document.hidden) fn(); }, 1000);
 	signal.addEventListener("abort", () => clearInterval(timer));
 }

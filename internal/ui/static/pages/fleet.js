@@ -1,8 +1,8 @@
 // The fleet: who is alive, what each instance does, and who died in the last hour.
 
-import { CallError, call, calls, may } from "../lib/api.js";
+import { CallError, call, calls, may, mayFor } from "../lib/api.js";
 import { badge, button, card, fill, find, h, instanceLink, keyed, put, taskLink, text } from "../lib/dom.js";
-import { ago, clock, count, cut, duration, statusName } from "../lib/format.js";
+import { ago, clock, count, cut, duration, now, statusName } from "../lib/format.js";
 import { eachSecond, live, poll } from "../lib/live.js";
 import { ask } from "../parts/dialog.js";
 import { failure, loading, notice, toast } from "../parts/notice.js";
@@ -25,12 +25,12 @@ export function unregister(id, then) {
 /** The time that an instance has left, as a text and a meter. */
 export function remaining(i) {
 	const label = h("span"), meter = h("meter", { min: 0, max: i.ttlMs, low: i.ttlMs / 4, optimum: i.ttlMs, "aria-label": "Time left until it counts as dead" });
-	const show = (/** @type {number} */ now) => {
-		const left = Math.max(0, i.lastSeen + i.ttlMs - now);
+	const show = () => {
+		const left = Math.max(0, i.lastSeen + i.ttlMs - now());
 		meter.value = left;
 		text(label, left === 0 ? "silent for too long" : `${duration(left)} left`);
 	};
-	show(Date.now());
+	show();
 	return { element: h("div", { class: "ttl" }, meter, label), show };
 }
 
@@ -71,7 +71,7 @@ export function fleet({ root, signal, ready }) {
 	});
 
 	const make = (i) => h("tr", null, h("td", null, instanceLink(i.id), " ", h("span", { class: "leader" })), ["roles", "status", "load", "work", "seen", "left"].map((name) => h("td", { class: name })),
-		removes && h("td", null, h("button", { type: "button", "aria-label": `Unregister ${i.id}`, onclick: () => unregister(i.id, soon) }, "Unregister…")));
+		removes && h("td", null, mayFor("system.unregister", i.id) && h("button", { type: "button", "aria-label": `Unregister ${i.id}`, onclick: () => unregister(i.id, soon) }, "Unregister…")));
 	const update = (row, i) => {
 		const cell = (name) => find(row, `.${name}`);
 		text(cell("leader"), i.isLeader ? "★ leader" : "");
@@ -80,22 +80,22 @@ export function fleet({ root, signal, ready }) {
 		text(cell("load"), load(i));
 		const tasks = work.get(i.id) ?? [], few = tasks.slice(0, 3);
 		fill(cell("work"), few.flatMap((t, n) => [n > 0 ? ", " : "", taskLink(t.id, ` ${cut(t.text, 40)}`)]), i.inProgress > few.length && few.length > 0 ? ` and ${i.inProgress - few.length} more` : "");
-		show(row, i, Date.now());
+		show(row, i);
 	};
-	const show = (row, i, now) => {
-		text(find(row, ".seen"), ago(i.lastSeen, now));
+	const show = (row, i) => {
+		text(find(row, ".seen"), ago(i.lastSeen));
 		fill(find(row, ".left"), remaining(i).element);
 	};
-	eachSecond(signal, (now) => {
+	eachSecond(signal, () => {
 		for (const row of body.rows) {
 			const i = instances.get(row.dataset.key ?? "");
-			if (i) show(row, i, now);
+			if (i) show(row, i);
 		}
 	});
 
 	const deadSoon = poll(60000, signal, async () => {
 		/** @type {Envelope[]} */
-		const deaths = (await call("event.list", { types: "instance.failed", since: new Date(Date.now() - HOUR).toISOString(), limit: 50 }, signal)).events;
+		const deaths = (await call("event.list", { types: "instance.failed", since: new Date(now() - HOUR).toISOString(), limit: 50 }, signal)).events;
 		put(dead, deaths.length === 0 ? h("p", null, "None.") : h("ul", { class: "plain" }, deaths.map(death)));
 	}, (error) => put(dead, failure(error, "the deaths")));
 

@@ -1,21 +1,20 @@
 // One instance: its state, its tasks and its history.
 
-import { call, may } from "../lib/api.js";
+import { call, mayFor } from "../lib/api.js";
 import { badge, button, card, fill, h, link, pairs, put, taskLink } from "../lib/dom.js";
 import { ago, moment, statusName } from "../lib/format.js";
 import { eachSecond, live, poll } from "../lib/live.js";
 import { instancesOf } from "../lib/stream.js";
 import { line } from "../parts/event-line.js";
-import { showHistory } from "../parts/history.js";
 import { jsonView } from "../parts/json-view.js";
-import { failure, loading, notice } from "../parts/notice.js";
+import { failure, loading, notice, showHistory } from "../parts/notice.js";
 import { load, remaining, unregister } from "./fleet.js";
 
 /** @param {Place} place */
 export function instance({ root, id, signal, ready }) {
 	const head = h("div", { class: "title" }, h("h1", null, id)), state = card("State", loading()), tasks = card("Tasks", loading()), history = card("History", loading());
 	fill(root, h("p", { class: "crumbs" }, link("/ui/fleet", "Fleet")), head, state, tasks, history);
-	/** @type {((now: number) => void) | undefined} */
+	/** @type {(() => void) | undefined} */
 	let tick;
 
 	const soon = poll(5000, signal, async () => {
@@ -26,7 +25,7 @@ export function instance({ root, id, signal, ready }) {
 			const left = remaining(i);
 			tick = left.show;
 			fill(head, h("h1", null, id), badge(i.status.toLowerCase(), i.status === "BUSY" ? "Busy" : "Idle"), i.isLeader && h("span", null, "★ leader"),
-				may("system.unregister") && button("Unregister…", () => unregister(id, soon), "danger"));
+				mayFor("system.unregister", id) && button("Unregister…", () => unregister(id, soon), "danger"));
 			put(state, pairs(["Roles", i.roles.join(", ") || "none"], ["Registered", moment(i.registeredAt)], ["Last seen", ago(i.lastSeen)],
 				["Time left", left.element], ["Load", load(i)]), i.metadata && h("h3", null, "Metadata"), i.metadata && jsonView(i.metadata, "Metadata"));
 		} else {
@@ -49,7 +48,7 @@ export function instance({ root, id, signal, ready }) {
 		return [h("p", null, h("small", null, "The newest first. ", link(`/ui/events?instance=${encodeURIComponent(id)}`, "Follow its events"))),
 			list.length === 0 ? h("p", null, "No events are known.") : h("ol", { class: "lines" }, list.map(line))];
 	}));
-	eachSecond(signal, (now) => tick?.(now));
+	eachSecond(signal, () => tick?.());
 	live.listen(signal, { reload: soon, events: (batch) => {
 		if (batch.some((e) => instancesOf(e).includes(id))) for (const again of [soon, tasksSoon, historySoon]) again();
 	} });

@@ -2,7 +2,7 @@
 
 import { call } from "../lib/api.js";
 import { card, fill, find, h, keyed, link, pairs, put, set, text } from "../lib/dom.js";
-import { ago, clock, count, duration, number } from "../lib/format.js";
+import { ago, clock, count, duration, now, number } from "../lib/format.js";
 import { eachSecond, live, poll } from "../lib/live.js";
 import { Chart } from "../parts/chart.js";
 import { line } from "../parts/event-line.js";
@@ -80,7 +80,7 @@ export function overview({ root, signal, ready }) {
 
 	const soon = poll(10000, signal, async () => {
 		m = await call("system.metrics", { detailed: true, lastHour: true }, signal);
-		asOf = Date.now();
+		asOf = now();
 		const check = m.systemHealthCheck;
 		fill(health, check.status !== "healthy" && h("div", { class: "notice", role: "status" }, h("strong", null, check.status === "degraded" ? "Degraded" : "Unhealthy"),
 			(check.reasons ?? []).map((/** @type {string} */ r) => h("p", null, r))));
@@ -108,6 +108,7 @@ export function overview({ root, signal, ready }) {
 	live.listen(signal, {
 		reload: soon,
 		events: (batch) => {
+			if (batch.some((e) => e.type === "system.flushed")) latest = [];
 			latest = [...batch.slice(-12).reverse(), ...latest].slice(0, 12);
 			showRecent();
 			if (!m) return;
@@ -127,5 +128,5 @@ export function overview({ root, signal, ready }) {
 			showTiles();
 		},
 	});
-	eachSecond(signal, (now) => { if (asOf > 0) text(read, now - asOf > 30000 ? `as of ${clock(asOf)}, ${ago(asOf, now)}` : ""); });
+	eachSecond(signal, () => { if (asOf > 0) text(read, now() - asOf > 30000 ? `as of ${clock(asOf)}, ${ago(asOf)}` : ""); });
 }

@@ -1,15 +1,14 @@
 // One task: its fields, its history by attempt, and what can be done with it.
 
-import { CallError, NOT_FOUND, call, may, token } from "../lib/api.js";
+import { CallError, NOT_FOUND, call, may, mayFor, token } from "../lib/api.js";
 import { badge, button, card, eventLink, fill, h, instanceLink, link, pairs } from "../lib/dom.js";
 import { ago, clock, duration, moment, statusName } from "../lib/format.js";
 import { write } from "../lib/json.js";
 import { live, poll, throttled } from "../lib/live.js";
 import { taskOf } from "../lib/stream.js";
 import { story, traceLink } from "../parts/event-line.js";
-import { showHistory } from "../parts/history.js";
 import { jsonView } from "../parts/json-view.js";
-import { failure, loading, notice, toast } from "../parts/notice.js";
+import { failure, loading, notice, showHistory, toast } from "../parts/notice.js";
 import * as actions from "../parts/task-actions.js";
 import { go } from "../app.js";
 
@@ -37,7 +36,7 @@ export function task({ root, id, signal, ready }) {
 		const finished = t.status === "completed" || t.status === "failed";
 		/** @param {string} label @param {() => void} act @param {boolean} fits @param {string} method @param {string} [style] */
 		const action = (label, act, fits, method, style) => may(method) && fits && button(label, act, style);
-		const owned = t.assignedTo && !finished;
+		const owned = t.assignedTo && !finished && mayFor("task.complete", t.assignedTo);
 		fill(buttons,
 			action("Complete…", () => actions.finish(t, false, refresh), owned, "task.complete", "primary"),
 			action("Fail…", () => actions.finish(t, true, refresh), owned, "task.complete"),

@@ -98,7 +98,6 @@ export function tasks({ root, query, signal, ready }) {
 	};
 	const updateRow = (row, t) => {
 		const cell = (name) => find(row, `td.${name}`);
-		const changed = row.dataset.at !== undefined && row.dataset.at !== t.updatedAt;
 		if (row.dataset.at === t.updatedAt && row.dataset.status === t.status) return;
 		row.dataset.at = t.updatedAt;
 		row.dataset.status = t.status;
@@ -109,11 +108,6 @@ export function tasks({ root, query, signal, ready }) {
 		text(cell("claims"), t.attempt);
 		fill(cell("created"), h("time", { datetime: t.createdAt, title: moment(t.createdAt) }, clock(t.createdAt)));
 		fill(cell("updated"), h("time", { datetime: t.updatedAt, title: moment(t.updatedAt) }, ago(t.updatedAt)));
-		if (changed) {
-			row.classList.remove("changed");
-			void row.offsetWidth; // so that the animation begins again
-			row.classList.add("changed");
-		}
 	};
 
 	const refresh = throttled(700, signal, async () => {
@@ -157,8 +151,8 @@ export function tasks({ root, query, signal, ready }) {
 	poll(10000, signal, refresh);
 	live.listen(signal, { reload: refresh, events: (batch) => { if (batch.some((e) => taskOf(e) !== "" || e.type === "system.flushed")) void refresh(); } });
 	poll(30000, signal, async () => { instances = ((await call("system.get_state", {}, signal)).instances ?? []).map((i) => i.id); });
-	eachSecond(signal, (now) => {
-		for (const time of /** @type {NodeListOf<HTMLTimeElement>} */ (body.querySelectorAll("td.updated time"))) text(time, ago(time.dateTime, now));
+	eachSecond(signal, () => {
+		for (const time of /** @type {NodeListOf<HTMLTimeElement>} */ (body.querySelectorAll("td.updated time"))) text(time, ago(time.dateTime));
 	});
 
 	document.addEventListener("keydown", (event) => {

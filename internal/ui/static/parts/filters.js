@@ -24,6 +24,6 @@ export function filters(path, query, fields) {
 		for (const [name, value] of new FormData(form)) if (String(value).trim()) next.set(name, String(value).trim());
 		go(`${path}?${next}`.replace(/\?$/, ""));
 	});
-	form.addEventListener("search", () => form.requestSubmit());
+	form.addEventListener("search", () => form.isConnected && form.requestSubmit());
 	return form;
 }

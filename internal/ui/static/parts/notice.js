@@ -1,6 +1,7 @@
 // Messages: what a page says in place of data, and short reports of what was done.
 
-import { h } from "../lib/dom.js";
+import { CallError, NOT_FOUND } from "../lib/api.js";
+import { h, put } from "../lib/dom.js";
 
 /**
  * A block that stands where data would: nothing there yet, no right, an error.
@@ -20,6 +21,16 @@ export const loading = (what = "Loading…") => notice("loading", what);
 export function failure(error, what) {
 	if (error.code === -32002) return notice("forbidden", `You may not see ${what}.`, error.reason);
 	return notice("error", `${what[0]?.toUpperCase()}${what.slice(1)} cannot be read.`, error.reason);
+}
+
+/** Shows what read returns, or why there is nothing. @param {HTMLElement} place @param {() => Promise<Child[]>} read */
+export async function showHistory(place, read) {
+	try {
+		put(place, ...await read());
+	} catch (error) {
+		if (!(error instanceof CallError)) throw error;
+		put(place, error.code === NOT_FOUND ? notice("empty", "No events are known.") : failure(error, "the history"));
+	}
 }
 
 const toasts = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
