@@ -103,6 +103,33 @@ const maxTools = 16 << 10
 
 // Every visible method is a tool, with its schemas and its effect. All tools together leave the
 // model room to think.
+// What MCP hides of a method, other transports describe: the tools leave the methods' schemas alone.
+func TestToolsLeaveTheMethodsAlone(t *testing.T) {
+	t.Parallel()
+	methods, err := commands.Methods()
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemas := func() string {
+		var all strings.Builder
+		for _, m := range methods {
+			for _, schema := range []any{m.Params, m.Result} {
+				text, err := json.Marshal(schema)
+				if err != nil {
+					t.Errorf("%s: %v", m.Name, err)
+				}
+				all.Write(text)
+			}
+		}
+		return all.String()
+	}
+	before := schemas()
+	handler(t, nil, methods, nil)
+	if after := schemas(); after != before {
+		t.Errorf("the schemas were\n%s\nand are\n%s", before, after)
+	}
+}
+
 func TestTools(t *testing.T) {
 	t.Parallel()
 	list, err := commands.Methods()
