@@ -237,7 +237,7 @@ func tool(m *command.Method, toTools *strings.Replacer) (*sdk.Tool, error) {
 	for _, name := range m.MCPHidden {
 		delete(input.Properties, name)
 	}
-	input.PropertyOrder = slices.DeleteFunc(input.PropertyOrder, func(name string) bool { return slices.Contains(m.MCPHidden, name) })
+	input.PropertyOrder = slices.DeleteFunc(slices.Clone(input.PropertyOrder), func(name string) bool { return slices.Contains(m.MCPHidden, name) })
 	for what, schema := range map[string]string{"params": input.Type, "result": output.Type} {
 		if schema != "object" {
 			return nil, fmt.Errorf("method %s: its %s are %q, but MCP requires objects", m.Name, what, schema)
