@@ -15,6 +15,9 @@ MAKEFLAGS += --no-print-directory
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 # How long one package's tests may take before they are stopped with a trace.
 TEST_TIMEOUT ?= 20m
+# CI keeps the pictures that tests take, below bin/_artifacts. Elsewhere the flag would only make every
+# test run again.
+ARTIFACTS ?= $(if $(CI),-artifacts -outputdir '$(CURDIR)/bin')
 # Which packages `make check` tests: make check PKG=./events/...
 PKG ?= ./...
 # How long `make fuzz` runs each target.
@@ -54,8 +57,9 @@ build: ## Build bin/claudebench
 
 .PHONY: check
 check: ## Only the Go tests, with the race detector (PKG=./events/... for some)
+	@mkdir -p bin
 	@echo '==> go test -race $(PKG)'
-	@go test -race -timeout $(TEST_TIMEOUT) $(PKG)
+	@go test -race -timeout $(TEST_TIMEOUT) $(ARTIFACTS) $(PKG)
 
 .PHONY: generate
 generate: ## Write docs/api.md, docs/events.md, docs/asyncapi.yaml, docs/reference.md and the TypeScript client from the code

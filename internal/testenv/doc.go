@@ -11,6 +11,8 @@
 //
 // [Self], [Launch] and [Screen] run the test binary itself as a program that can be killed.
 //
+// [AtEnd] ends another program that the tests of a package share.
+//
 // A test whose server is missing or does not start fails. No test is skipped. The servers end with
 // the test binary, even if it panics or times out.
 package testenv

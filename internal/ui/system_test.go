@@ -39,7 +39,7 @@ func TestSystem(t *testing.T) {
 	dialog := tab.Find("dialog", "Flush everything?")
 	field, do := dialog.Find("textbox", "Type FLUSH_ALL_DATA to confirm"), dialog.Find("button", "Delete all data")
 	do.Click()
-	dialog.Says("Type FLUSH_ALL_DATA")
+	dialog.Says("Type FLUSH_ALL_DATA to confirm.")
 	field.Fill("flush_all_data")
 	do.Click()
 	if total := f.call("task.list", object{})["totalCount"]; total != 12.0 {
