@@ -35,9 +35,12 @@
 //   - [BatchSubscriber] sends one message for each batch. It is for handlers that write their
 //     results and their checkpoint in one transaction.
 //   - [GroupSubscriber] distributes the events of one type among the members of a Redis consumer
-//     group. The events lose their order.
+//     group, and parks those that they cannot handle. The events lose their order.
 //   - [Reader] is the basis of [Subscriber] and [BatchSubscriber]. It reads batches after an ID,
 //     and ranges for replays.
+//
+// [Unmarshaller] makes the subscriber of watermill-redisstream read the log, and [Marshaler] lets
+// Watermill's event processors handle events.
 //
 // # Versions
 //
@@ -50,8 +53,9 @@
 //
 //   - Redis is unavailable: subscribers wait and continue by themselves, and log the outage once. A
 //     Reader returns the error and may be called again.
-//   - The log was flushed or trimmed: reading continues with the first event kept, and the batch
-//     says how many were skipped. After a flush that event is system.flushed.
+//   - The log was flushed or trimmed: reading continues with the first event kept. The batch says
+//     how many were skipped ([Batch.Gaps]), and a subscriber calls OnGap. After a flush that event is
+//     system.flushed.
 //   - The log was rolled back (an older file, or a failover that lost its tail): reading starts at
 //     the last event that was read, inclusive, and finds that it is gone. The error is
 //     [RolledBackError].

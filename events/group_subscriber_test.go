@@ -12,7 +12,7 @@ func (l *testLog) group(t *testing.T, topic string, config GroupSubscriberConfig
 	t.Helper()
 	config.Namespace, config.Logger = l.ns, quiet
 	config.Block = 20 * time.Millisecond
-	config.NackDelay = time.Millisecond
+	config.NackDelay, config.NackDelayMax = time.Millisecond, time.Millisecond
 	sub, err := NewGroupSubscriber(l.client, config)
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +78,13 @@ func TestGroupSubscriberBadEntries(t *testing.T) {
 			t.Errorf("passed over because of %v, want %q", err, want)
 		}
 	}
+	for i, want := range []string{"", "{", "", sample} {
+		p := log.parked(4)[i]
+		if p["reason"] != "malformed" || p["detail"] == "" || p["deliveries"] != "1" || i != 2 && p["data"] != want {
+			t.Errorf("parked %v", p)
+		}
+	}
+	log.nothingPending("task.created", "g")
 }
 
 func TestGroupSubscriberSurvivesFlush(t *testing.T) {
@@ -103,29 +110,6 @@ func TestGroupSubscriberSurvivesFlush(t *testing.T) {
 			}
 			s.take(id)
 		}
-	}
-}
-
-func TestGroupSubscriberKeepsConsumers(t *testing.T) {
-	t.Parallel()
-	log := newTestLog(t)
-	client := newGroupClient(testContext(t), log.client, quiet)
-	ctx := testContext(t)
-	if err := client.XGroupCreateMkStream(ctx, "x"+log.ns, "g", "0").Err(); err != nil {
-		t.Fatal(err)
-	}
-	if err := client.XGroupCreateConsumer(ctx, "x"+log.ns, "g", "c").Err(); err != nil {
-		t.Fatal(err)
-	}
-	if err := client.XGroupDelConsumer(ctx, "x"+log.ns, "g", "c").Err(); err != nil {
-		t.Fatal(err)
-	}
-	if err := client.Close(); err != nil {
-		t.Fatal(err)
-	}
-	consumers, err := log.client.XInfoConsumers(ctx, "x"+log.ns, "g").Result()
-	if err != nil || len(consumers) != 1 {
-		t.Errorf("got %v, %v: the consumer must stay and the client be open", consumers, err)
 	}
 }
 

@@ -409,6 +409,7 @@ func (r received) apply(batch *Batch, position ID) error {
 			return &GapError{Expected: gap.From, Got: gap.To + 1, At: at}
 		}
 		batch.Skipped += gap.To - gap.From + 1
+		batch.gaps = append(batch.gaps, Gap{gap.From, gap.To, GapReason(gap.Reason)})
 	case sseEnd:
 		var end struct{ Reason string }
 		_ = json.Unmarshal(r.frame.data, &end) // without a reason it has ended as well

@@ -32,6 +32,7 @@ type Batch struct {
 	Skipped int64
 
 	derived  *derived // nil in a batch that no Reader made
+	gaps     []Gap    // of an HTTPReader
 	position ID       // of an HTTPReader: the last event that the coordinator looked at
 }
 
@@ -62,6 +63,7 @@ func Join(batches []Batch) Batch {
 			joined.After, joined.Skipped = b.After, b.Skipped
 		}
 		joined.Entries = append(joined.Entries, b.Entries...)
+		joined.gaps = append(joined.gaps, b.gaps...)
 		joined.position = b.position
 	}
 	return joined

@@ -47,6 +47,9 @@ type SubscriberConfig struct {
 	// continues at the first event kept. By default, or if it fails, the subscription ends; see
 	// Err.
 	OnRollback func(*RolledBackError) (ID, error)
+	// OnGap is called when events are gone that this subscriber has not read, before the event behind
+	// them. If it fails, it is called again as after a nack. The default logs the gap.
+	OnGap func(context.Context, Gap) error
 	// OnBadEvent is called for an event that does not decode, of whatever type it was. If it fails,
 	// it is called again as after a nack. The default logs and skips the event.
 	OnBadEvent func(context.Context, Entry) error

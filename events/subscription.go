@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -106,6 +107,11 @@ func (s *subscription) run(ctx context.Context) {
 
 // deliver sends a batch's events one after the other.
 func (s *subscription) deliver(ctx context.Context, b Batch) error {
+	for _, gap := range b.Gaps() {
+		if err := s.gap(ctx, gap); err != nil {
+			return err
+		}
+	}
 	for _, e := range b.Entries {
 		switch {
 		case e.Err != nil:
@@ -125,6 +131,17 @@ func (s *subscription) deliver(ctx context.Context, b Batch) error {
 	}
 	s.saver.moved(b.Last()) // over events that a coordinator left out
 	return nil
+}
+
+// gap reports a gap to the handler. feed has logged it.
+func (s *subscription) gap(ctx context.Context, gap Gap) error {
+	if s.config.OnGap == nil {
+		return nil
+	}
+	retry := backoff{first: s.config.NackDelay, last: s.config.NackDelayMax}
+	return gap.told(ctx, s.config.OnGap, func(err error) {
+		s.config.Logger.Error("cannot handle a gap; retrying", "from", gap.From, "to", gap.To, "error", err)
+	}, retry.wait)
 }
 
 func (s *subscription) bad(ctx context.Context, e Entry) error {
@@ -159,6 +176,9 @@ func (s *subscription) send(ctx context.Context, e Entry) error {
 	}
 }
 
+// errNotSent is wrapped by the error of offer if ctx ended before the message was sent.
+var errNotSent = errors.New("the message was not sent")
+
 // offer sends a message and reports whether it was acked or nacked.
 func offer(ctx context.Context, out chan<- *message.Message, m *message.Message) (acked bool, err error) {
 	// The message's own context is the parent, because it carries the batch.
@@ -170,7 +190,7 @@ func offer(ctx context.Context, out chan<- *message.Message, m *message.Message)
 	select {
 	case out <- m:
 	case <-ctx.Done():
-		return false, ctx.Err()
+		return false, fmt.Errorf("%w: %w", errNotSent, ctx.Err())
 	}
 	select {
 	case <-m.Acked():

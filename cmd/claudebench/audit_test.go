@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/internal/subscribers"
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
@@ -72,6 +74,7 @@ func TestReplayVerifyAndRebuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkpointsOf(t, stores, namespace)
+	parkedOf(t, stores, namespace)
 	if err := testenv.Client(t).HSet(t.Context(), space.State(), "tasks.completed", 7).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -181,5 +184,59 @@ func checkpointsOf(t *testing.T, stores []string, namespace string) {
 	}
 	if r := execute(t, stores, "checkpoints"); strings.Contains(r.out, "mine") {
 		t.Errorf("checkpoints after delete: %+v", r)
+	}
+}
+
+// parkedOf parks the only task.created of a fleet twice, and retries and drops it.
+func parkedOf(t *testing.T, stores []string, namespace string) {
+	t.Helper()
+	sub, err := events.NewGroupSubscriber(testenv.Client(t), events.GroupSubscriberConfig{
+		Namespace: namespace, Group: "mail", MaxDeliveries: 1, Block: 20 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := sub.Subscribe(t.Context(), "task.created")
+	if err != nil {
+		t.Fatal(err)
+	}
+	park := func() string {
+		t.Helper()
+		(<-messages).Nack()
+		var list []subscribers.Parked
+		testenv.Eventually(t, time.Minute, func() (bool, string) {
+			r := execute(t, stores, "parked", "list", "--format", "json", "--group", "mail")
+			if err := json.Unmarshal([]byte(r.out), &list); err != nil || r.code != 0 {
+				t.Fatalf("parked list: %+v, %v", r, err)
+			}
+			return len(list) == 1, r.out
+		})
+		if p := list[0]; p.Type != "task.created" || p.Reason != "nacked" || p.Deliveries != 1 || !strings.Contains(p.Data, `"text":"one"`) {
+			t.Errorf("parked %+v", p)
+		}
+		return list[0].ID
+	}
+	first := park()
+	if r := execute(t, stores, "parked", "list"); r.code != 0 || !strings.Contains(r.out, first) {
+		t.Errorf("parked list: %+v", r)
+	}
+	if r := execute(t, stores, "checkpoints"); r.code != 0 || !strings.Contains(r.out, "1 parked event(s)") {
+		t.Errorf("checkpoints: %+v", r)
+	}
+	if r := execute(t, stores, "parked", "retry", first); r.code != 0 || r.out != "retried 1\n" {
+		t.Errorf("parked retry: %+v", r)
+	}
+	second := park()
+	if r := execute(t, stores, "parked", "drop", first, second); r.code != exitFailed || r.out != "dropped 1\n" || !strings.Contains(r.log, "1 left: not parked") {
+		t.Errorf("parked drop: %+v", r)
+	}
+	if r := execute(t, stores, "parked", "drop", "--all"); r.code != 0 || r.out != "dropped 0\n" {
+		t.Errorf("parked drop: %+v", r)
+	}
+	if r := execute(t, stores, "parked", "list", "--format", "json"); r.code != 0 || r.out != "[]\n" {
+		t.Errorf("parked list: %+v", r)
+	}
+	if err := sub.Close(); err != nil {
+		t.Error(err)
 	}
 }

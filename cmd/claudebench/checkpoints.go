@@ -169,7 +169,7 @@ func writeSubscribers(w io.Writer, list *api.SubscribersResult) error {
 		_, err = fmt.Fprintf(w, "%d more\n", list.Total-int64(len(list.Subscribers)))
 	}
 	if err == nil && list.Parked > 0 {
-		_, err = fmt.Fprintf(w, "%d parked events; see 'claudebench parked list'\n", list.Parked)
+		_, err = fmt.Fprintf(w, "%d parked event(s); see 'claudebench parked list'\n", list.Parked)
 	}
 	return err
 }

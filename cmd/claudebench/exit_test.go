@@ -99,6 +99,20 @@ func TestExitCodesOfCommands(t *testing.T) {
 			exitUsage:       {{"foo"}, {"--format=xml", noRedis}, {redis, typo}, {"delete", redis}, {"delete", "x", redis, typo}},
 			exitUnavailable: {{noRedis}, {wrongPassword}, {"delete", "x", noRedis}},
 		},
+		"parked": {
+			exitUsage: {
+				{"foo"},
+				{"list", "surplus"},
+				{"list", "--format=xml", noRedis},
+				{"list", redis, typo},
+				{"retry", redis},
+				{"drop", redis, "--all", "1-1"},
+				{"drop", redis, "x"},
+				{"retry", redis, "--all", "--group=g"},
+				{"retry", redis, typo, "--all"},
+			},
+			exitUnavailable: {{"list", noRedis}, {"list", wrongPassword}, {"retry", "--all", noRedis}, {"drop", "1-1", noRedis}},
+		},
 		"token": {
 			exitUsage:  {{"foo"}, {"new"}, {"new", "--name", "a", "--role", "king"}, {"new", "--name", "a/b", "--role", "agent"}, {"new", "surplus", "--name=a", "--role=agent"}},
 			exitFailed: {{"new", "--name", "a", "--role", "agent", "--out", existing}},

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -17,7 +18,9 @@ import (
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/claudebench/claudebench/internal/redisconn"
+	"github.com/claudebench/claudebench/internal/subscribers"
 	"github.com/claudebench/claudebench/internal/testenv"
+	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -47,7 +50,7 @@ func makeUsers(t *testing.T, server *devstack.Redis, namespace string) map[strin
 		u.User = url.UserPassword(line[1], "sesame")
 		urls[line[1]] = u.String()
 	}
-	if len(urls) != 3 {
+	if len(urls) != 4 {
 		t.Fatalf("docs/operations.md has users %v", urls)
 	}
 	return urls
@@ -102,6 +105,18 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 		}
 	}
 	verify()
+	if err := testenv.ClientOf(t, server).XTrimMaxLen(t.Context(), keysOf(t, cfg).Topic("task.created"), 1).Err(); err != nil {
+		t.Fatal(err)
+	}
+	parkAsGroup(t, users["cb-group"], cfg.Namespace)
+	if parked, err := subscribers.ListParked(t.Context(), auditor, keysOf(t, cfg), "mail"); err != nil || len(parked) != 1 {
+		t.Errorf("parked %+v, %v", parked, err)
+	}
+	verify() // with parked events
+	auditing := lua.NewRunner(auditor).On(keysOf(t, cfg).Log())
+	if list, err := subscribers.List(t.Context(), auditing, false, ""); err != nil || len(list.Subscribers) != 3 || list.Parked != 1 {
+		t.Errorf("subscribers: %+v, %v", list, err)
+	}
 	if done, err := audit.Replay(t.Context(), io.Discard, audit.ReplayOptions{Redis: auditor, Namespace: cfg.Namespace}); err != nil || done.Printed < 200 {
 		t.Errorf("replay: %+v, %v", done, err)
 	}
@@ -121,7 +136,7 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 			t.Errorf("Redis has refused %s to %s", e.Object, e.Username)
 		}
 	}
-	for _, user := range []string{"cb-service", "cb-auditor"} {
+	for _, user := range []string{"cb-service", "cb-group", "cb-auditor"} {
 		refuseWrites(t, openAs(t, users[user], cfg.Namespace), user, cfg.Namespace)
 	}
 	coordinator := openAs(t, users["cb-coordinator"], cfg.Namespace)
@@ -172,6 +187,29 @@ func followAsService(t *testing.T, url, namespace string) (more func()) {
 			}
 			at = batch.Last()
 		}
+	}
+}
+
+// parkAsGroup reads a topic as a member of a consumer group: it takes an event that was trimmed from
+// the topic, and fails until it is parked.
+func parkAsGroup(t *testing.T, url, namespace string) {
+	t.Helper()
+	sub, err := events.NewGroupSubscriber(openAs(t, url, namespace), events.GroupSubscriberConfig{
+		Namespace: namespace, Group: "mail", MaxDeliveries: 2, NackDelay: time.Millisecond, Block: 50 * time.Millisecond, ClaimEvery: time.Millisecond, Logger: quiet,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := sub.Subscribe(t.Context(), "task.created")
+	if err != nil {
+		t.Fatalf("a member of a group: %v", err)
+	}
+	for range 2 {
+		(<-messages).Nack()
+	}
+	(<-messages).Ack()
+	if err := sub.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
