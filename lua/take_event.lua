@@ -37,9 +37,10 @@ if handled ~= '' then
 end
 if more == '0' then return { 'none', '', '' } end
 
+-- parts returns the two numbers of an ID. The embedded Redis leaves out a second one that is 0.
 local function parts(id)
-  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-  return tonumber(ms), tonumber(seq)
+  local ms, seq = string.match(id, '^(%d+)-?(%d*)$')
+  return tonumber(ms), tonumber(seq) or 0
 end
 
 -- before compares two IDs.
@@ -138,7 +139,7 @@ local function missing(at)
   local stream, about = redis.call('XINFO', 'STREAM', topic), {}
   for i = 1, #stream, 2 do about[stream[i]] = stream[i + 1] end
   local added, has_read = about['entries-added'], found['entries-read']
-  if at == '0-0' then has_read = 0 end
+  if before(at, '0-1') then has_read = 0 end
   if not added or not has_read then return true end
   return has_read < added - about.length
 end

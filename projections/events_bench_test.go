@@ -12,7 +12,7 @@ import (
 )
 
 // BenchmarkStories reads histories from an index of ten million events, and reports the median and
-// the 99th percentile. It fills the index once, which takes some minutes and 5 GB:
+// the 99th percentile. It fills the index once, which takes a minute or more and 5 GB:
 //
 //	go test -run xxx -bench Stories -benchtime 1x -timeout 30m ./projections
 //

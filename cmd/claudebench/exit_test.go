@@ -101,8 +101,15 @@ func TestExitCodesOfCommands(t *testing.T) {
 		},
 		"parked": {
 			exitUsage: {
-				{"foo"}, {"list", "surplus"}, {"list", "--format=xml", noRedis}, {"list", redis, typo}, {"retry", redis}, {"drop", redis, "--all", "1-1"},
-				{"drop", redis, "x"}, {"retry", redis, "--all", "--group=g"}, {"retry", redis, typo, "--all"},
+				{"foo"},
+				{"list", "surplus"},
+				{"list", "--format=xml", noRedis},
+				{"list", redis, typo},
+				{"retry", redis},
+				{"drop", redis, "--all", "1-1"},
+				{"drop", redis, "x"},
+				{"retry", redis, "--all", "--group=g"},
+				{"retry", redis, typo, "--all"},
 			},
 			exitUnavailable: {{"list", noRedis}, {"list", wrongPassword}, {"retry", "--all", noRedis}, {"drop", "1-1", noRedis}},
 		},

@@ -29,8 +29,9 @@ func TestVerifyComparesTheLogs(t *testing.T) {
 	if len(report.Violations) != 4 {
 		t.Errorf("%q", report.Violations)
 	}
-	for i, want := range [][]string{{"OTHERSTATE", "rebuild state"}, {"OTHERMETRICS", "rebuild metrics"}, {"OTHERROWS", "rebuild tasks --take-over"},
-		{"OTHERROWS", "rebuild events --take-over"}} {
+	for i, want := range [][]string{
+		{"OTHERSTATE", "rebuild state"}, {"OTHERMETRICS", "rebuild metrics"}, {"OTHERROWS", "rebuild tasks --take-over"}, {"OTHERROWS", "rebuild events --take-over"},
+	} {
 		for _, text := range append(want, identity) {
 			if i >= len(report.Violations) || !strings.Contains(report.Violations[i], text) {
 				t.Errorf("%s is not named in %q", text, report.Violations)

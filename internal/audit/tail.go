@@ -64,15 +64,10 @@ func (t *tail) apply(entry *events.Entry) {
 	case entry.Err != nil:
 		t.fold.Unreadable(entry.ID, entry.Err)
 	default:
-		flushed := t.fold.flushedViews
 		t.fold.Apply(entry.Envelope)
-		if t.sums == nil {
-			return
+		if t.sums != nil {
+			t.sums.add(&entry.Envelope)
 		}
-		if t.fold.flushedViews != flushed {
-			clear(t.sums.chunks) // the flush deleted the rows before it
-		}
-		t.sums.add(&entry.Envelope)
 	}
 }
 

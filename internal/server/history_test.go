@@ -126,14 +126,18 @@ func TestPagesOfStories(t *testing.T) {
 		t.Errorf("by pages of two: %s", pages)
 	}
 	for _, other := range []string{"t-x", "t-99", "t-01", "nothing"} {
-		if status, answer := c.post(t, "/api/task/history", fmt.Sprintf(`{"id":%q}`, other), nil); status != 200 || !strings.HasPrefix(string(answer), `{"events":[]`) {
+		if status, answer := c.post(t, "/api/task/history", fmt.Sprintf(`{"id":%q}`, other), nil); status != 200 || !strings.HasPrefix(answer, `{"events":[]`) {
 			t.Errorf("of the task %s: %d %s", other, status, answer)
 		}
 	}
 	for _, types := range []string{"task.*", "hook.stopped", "instance.*,task.created", "nothing.*", "a b"} {
-		refused(t, c, api.CodeInvalidParams, "event.list", params{"types": types})
+		if refuse := refused(t, c, api.CodeInvalidParams, "event.list", params{"types": types}); !strings.HasPrefix(refuse.text(), "types parameter: ") {
+			t.Errorf("%s: %+v", types, refuse)
+		}
 	}
-	refused(t, c, api.CodeInvalidParams, "event.list", params{"since": "yesterday"})
+	if refuse := refused(t, c, api.CodeInvalidParams, "event.list", params{"since": "yesterday"}); !strings.HasPrefix(refuse.text(), "since parameter: ") {
+		t.Errorf("yesterday: %+v", refuse)
+	}
 	if all := settledStory(t, c, "event.list", params{"types": "*", "limit": 1000, "order": "asc"}); all.Events[0].Seq != 1 || int64(len(all.Events)) != redisSeq(t, cfg) {
 		t.Errorf("all: %s", all.types())
 	}
@@ -196,5 +200,7 @@ func TestWithoutTheEventIndex(t *testing.T) {
 	if got := settledStory(t, start(t, &on), "task.history", params{"id": id}); got.types() != "task.created(0)" {
 		t.Errorf("at another one: %s", got.types())
 	}
-	refused(t, off, api.CodeInternal, "task.history", params{"id": id})
+	if refuse := refused(t, off, api.CodeInternal, "task.history", params{"id": id}); !strings.HasPrefix(refuse.text(), "Event index off: ") {
+		t.Errorf("it answers for another one: %+v", refuse)
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/fleettest"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/logtest"
 	"github.com/claudebench/claudebench/internal/subscribers"
@@ -32,9 +33,11 @@ type fixture struct {
 	scripts lua.Scripts
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t *testing.T) *fixture { return fixtureOn(t, fleettest.RealRedis(t)) }
+
+func fixtureOn(t *testing.T, client redis.UniversalClient) *fixture {
 	t.Helper()
-	log := logtest.New(t)
+	log := logtest.On(t, client)
 	space, err := keys.New(log.Namespace)
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +141,16 @@ func ids(list []subscribers.Parked) (ids []string) {
 // A retry delivers a parked event to its group alone, also if the topic and the log no longer have it.
 func TestRetryAndDrop(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	for name, client := range map[string]func(testing.TB) *redis.Client{"redis": fleettest.RealRedis, "embedded": fleettest.EmbeddedRedis} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			retryAndDrop(t, fixtureOn(t, client(t)))
+		})
+	}
+}
+
+func retryAndDrop(t *testing.T, f *fixture) {
+	t.Helper()
 	broken := make(chan struct{})
 	fails := func(string) bool {
 		select {

@@ -123,12 +123,12 @@ export function events({ root, query, signal, ready }) {
 			else if (!query.size) before = (await call("system.get_state", { limit: 100 }, signal)).recentEvents ?? [];
 			const have = new Set(kept.map((e) => ("seq" in e ? e.seq : 0)));
 			kept = [...kept, ...before.filter((e) => !have.has(e.seq))];
-	} catch (error) {
-			if (!(error instanceof CallError)) throw error;
+			recent = true;
+			draw();
+		} catch (error) {
+			if (signal.aborted || !(error instanceof CallError)) return;
+			if (kept.length === 0) fill(content, failure(error, "the latest events"));
 		}
-		if (signal.aborted) return;
-		recent = true;
-		draw();
 		ready();
 	})();
 }
