@@ -58,7 +58,7 @@ func TestTasksFiltersAreInTheAddress(t *testing.T) {
 
 	tab.Go("/ui/tasks?role=go&orderBy=priority&order=asc")
 	rows(tab, "t-20", "t-18", "t-15", "t-2", "t-1")
-	tab.Find("link", "Priority").Click()
+	tab.FindLike("link", "Priority").Click()
 	rows(tab, "t-1", "t-2", "t-15", "t-18", "t-20")
 	tab.Go("/ui/tasks?priority=40")
 	rows(tab, "t-20", "t-19")
