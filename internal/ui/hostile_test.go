@@ -100,7 +100,7 @@ func TestHostileTexts(t *testing.T) {
 		tab.Go("/ui/tasks/" + id)
 		check("task", text, `"n": 12345678901234567890`, `"e": 1e400`, `"x": 0.10`, `"z": -0`, "1E+2", `"__proto__"`)
 	}
-	for _, id := range accepted {
+	for _, id := range accepted[:5] {
 		tab.Go("/ui/fleet/" + url.PathEscape(id))
 		check("instance", id, "Time left")
 	}

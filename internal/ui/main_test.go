@@ -51,7 +51,7 @@ func start(t testing.TB, change func(*config.Config)) *fleet {
 	transport := &http.Transport{MaxIdleConnsPerHost: 8}
 	t.Cleanup(transport.CloseIdleConnections)
 	f := &fleet{t: t, http: &http.Client{Transport: transport, Timeout: 30 * time.Second}, cfg: &config.Config{
-		Listen: "127.0.0.1:0", Namespace: testenv.Namespace(t), InstanceTTL: 2 * time.Minute, MonitorInterval: 200 * time.Millisecond,
+		Listen: "127.0.0.1:0", Namespace: testenv.Namespace(t), InstanceTTL: 10 * time.Minute, MonitorInterval: 200 * time.Millisecond,
 		TaskRetention: time.Hour, RateLimits: config.RateLimits{Off: true}, TokenRateLimits: config.RateLimits{Off: true},
 	}}
 	if change != nil {
@@ -205,7 +205,7 @@ func (f *fleet) dies(id string, others ...string) {
 		for _, other := range others {
 			f.call("system.heartbeat", object{"instanceId": other})
 		}
-		checked := f.call("system.check_health", object{"timeout": 250})
+		checked := f.call("system.check_health", object{"timeout": 1000})
 		failed, _ := checked["failed"].([]any)
 		return slices.Contains(failed, any(id)), fmt.Sprint(checked)
 	})

@@ -48,6 +48,10 @@ func TestSystem(t *testing.T) {
 	field.Fill("FLUSH_ALL_DATA")
 	do.Click()
 	tab.Sees("Flushed:")
+	// The wrong word has not even been sent.
+	if calls := f.call("system.metrics", object{"detailed": true})["handlers"].(object)["system.flush"].(object)["totalCalls"]; calls != 1.0 {
+		t.Errorf("system.flush was called %v times", calls)
+	}
 	if total := f.call("task.list", object{})["totalCount"]; total != 0.0 {
 		t.Errorf("%v tasks are left", total)
 	}
