@@ -9,7 +9,7 @@ import (
 )
 
 // get sends a request without following redirects, and returns the response and its body.
-func (f *fleet) get(t *testing.T, method, path string, header map[string]string) (*http.Response, string) {
+func (f *fleet) get(t *testing.T, method, path string, header map[string]string) (answer, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, f.url+path, nil)
 	if err != nil {
@@ -27,7 +27,14 @@ func (f *fleet) get(t *testing.T, method, path string, header map[string]string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return response, string(body)
+	return answer{response.StatusCode, response.ContentLength, response.Header}, string(body)
+}
+
+// answer is a response without its body.
+type answer struct {
+	StatusCode    int
+	ContentLength int64
+	Header        http.Header
 }
 
 func TestTheFilesAreServed(t *testing.T) {
