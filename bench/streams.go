@@ -35,8 +35,10 @@ func (b *bench) streams(ctx context.Context) error {
 		name    string
 		measure func(*bench, context.Context, *stack) error
 	}{
-		{"streams-read", (*bench).readLog}, {"streams-late", (*bench).lateness},
-		{"streams-many", (*bench).manyStreams}, {"streams-idle", (*bench).idleStreams},
+		{"streams-read", (*bench).readLog},
+		{"streams-late", (*bench).lateness},
+		{"streams-many", (*bench).manyStreams},
+		{"streams-idle", (*bench).idleStreams},
 	} {
 		if err := b.with(ctx, part.name, func(st *stack) error { return part.measure(b, ctx, st) }); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)

@@ -227,32 +227,6 @@ func boolean(t *testing.T, path string, schema json.RawMessage) string {
 	return ""
 }
 
-// What a tool leaves out stays in the method's own schema.
-func TestToolsLeaveTheMethodsAlone(t *testing.T) {
-	t.Parallel()
-	list, err := commands.Methods()
-	if err != nil {
-		t.Fatal(err)
-	}
-	schemas := func() (all []string) {
-		for _, m := range list {
-			text, err := json.Marshal(m.Params)
-			if err != nil {
-				t.Errorf("%s: %v", m.Name, err)
-			}
-			all = append(all, string(text))
-		}
-		return all
-	}
-	before := schemas()
-	if _, err := mcp.NewHandler(nil, list, mcp.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(before, schemas()); diff != "" {
-		t.Errorf("the schemas changed: -before +after\n%s", diff)
-	}
-}
-
 func TestHiddenMethodsCannotBeCalled(t *testing.T) {
 	t.Parallel()
 	h := handler(t, func(_ context.Context, r api.Request) (json.RawMessage, *api.Error) {

@@ -125,8 +125,13 @@ func TestTheRootLeadsBrowsersToTheDashboard(t *testing.T) {
 		t.Errorf("/ui: %d %v", response.StatusCode, response.Header)
 	}
 	for _, tc := range []struct{ method, path, accept string }{
-		{http.MethodGet, "/", ""}, {http.MethodGet, "/", "*/*"}, {http.MethodGet, "/", "application/json"},
-		{http.MethodPost, "/", browserAccepts}, {http.MethodGet, "/nothing", browserAccepts}, {http.MethodGet, "/uix", browserAccepts}, {http.MethodGet, "/uix/", browserAccepts},
+		{http.MethodGet, "/", ""},
+		{http.MethodGet, "/", "*/*"},
+		{http.MethodGet, "/", "application/json"},
+		{http.MethodPost, "/", browserAccepts},
+		{http.MethodGet, "/nothing", browserAccepts},
+		{http.MethodGet, "/uix", browserAccepts},
+		{http.MethodGet, "/uix/", browserAccepts},
 	} {
 		if response, body := f.get(t, tc.method, tc.path, map[string]string{"Accept": tc.accept}); response.StatusCode != http.StatusNotFound || !json.Valid([]byte(body)) {
 			t.Errorf("%s %s with Accept %s: %d %s", tc.method, tc.path, tc.accept, response.StatusCode, body)

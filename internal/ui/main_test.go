@@ -205,7 +205,7 @@ func (f *fleet) dies(id string, others ...string) {
 		for _, other := range others {
 			f.call("system.heartbeat", object{"instanceId": other})
 		}
-		checked := f.call("system.check_health", object{"timeout": 1000})
+		checked := f.call("system.check_health", object{"timeout": 3000})
 		failed, _ := checked["failed"].([]any)
 		return slices.Contains(failed, any(id)), fmt.Sprint(checked)
 	})
