@@ -8,8 +8,15 @@ import (
 	"testing"
 )
 
+// answer is a response whose body has been read.
+type answer struct {
+	StatusCode    int
+	Header        http.Header
+	ContentLength int64
+}
+
 // get sends a request without following redirects, and returns the response and its body.
-func (f *fleet) get(t *testing.T, method, path string, header map[string]string) (*http.Response, string) {
+func (f *fleet) get(t *testing.T, method, path string, header map[string]string) (answer, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, f.url+path, nil)
 	if err != nil {
@@ -27,7 +34,7 @@ func (f *fleet) get(t *testing.T, method, path string, header map[string]string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return response, string(body)
+	return answer{response.StatusCode, response.Header, response.ContentLength}, string(body)
 }
 
 func TestTheFilesAreServed(t *testing.T) {
