@@ -162,8 +162,8 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			SessionList: []api.Session{fleettest.SomeSession("s").Session}, NextSession: 3,
 			SessionByID: map[string]*api.SessionDetails{"s": fleettest.SomeSession("s")},
 			EventList: []json.RawMessage{
-				json.RawMessage(`{"seq":7,"id":"1700000000000-7","type":"task.claimed","v":1,"timestamp":1700000000000,"attempt":1,"actor":"w","cause":"c","trace":"t","data":{"a":[1.50]}}`),
-				json.RawMessage(`{"seq":8,"id":"1700000000000-8","type":"leader.elected","v":1,"timestamp":1700000000000,"actor":"w","data":{}}`),
+				json.RawMessage(`{"seq":7,"id":"1700000000000-7","type":"task.claimed","v":1,"timestamp":1700000000000,"attempt":1,"actor":"w","cause":"c","trace":"t","payload":{"a":[1.50]}}`),
+				json.RawMessage(`{"seq":8,"id":"1700000000000-8","type":"leader.elected","v":1,"timestamp":1700000000000,"actor":"w","payload":{}}`),
 			}, NextEvent: 8,
 		}
 		f.With(func(o *commands.Options) { o.Tasks, o.Index, o.MCP = v, v, true })

@@ -172,7 +172,7 @@ func TestTyposAreNamed(t *testing.T) {
 	t.Parallel()
 	redis := "--redis-url=" + testenv.Redis(t).URL()
 	for want, args := range map[string][]string{
-		"state, metrics, tasks, all":         {"rebuild", "foo"},
+		"state, metrics, tasks, events, all": {"rebuild", "foo"},
 		"task.created":                       {"replay", "--types", "task.foo"},
 		"task.deleted":                       {"tail", "--types", "task.foo"},
 		"unknown command":                    {"token", "foo"},

@@ -95,7 +95,7 @@ func (s *traced) logged(t *testing.T) map[string][]string {
 
 // below returns the paths of the projections' spans for an event of a command.
 func below(command string) []string {
-	return []string{command + "/apply state", command + "/apply metrics", command + "/apply tasks"}
+	return []string{command + "/apply state", command + "/apply metrics", command + "/apply tasks", command + "/apply events"}
 }
 
 // The command, its scripts and the projections of its events are in the caller's trace, each below

@@ -8,6 +8,13 @@ import (
 	"testing"
 )
 
+// answer is a response whose body has been read.
+type answer struct {
+	StatusCode    int
+	Header        http.Header
+	ContentLength int64
+}
+
 // get sends a request without following redirects, and returns the response and its body.
 func (f *fleet) get(t *testing.T, method, path string, header map[string]string) (answer, string) {
 	t.Helper()
@@ -27,14 +34,7 @@ func (f *fleet) get(t *testing.T, method, path string, header map[string]string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer{response.StatusCode, response.ContentLength, response.Header}, string(body)
-}
-
-// answer is a response without its body.
-type answer struct {
-	StatusCode    int
-	ContentLength int64
-	Header        http.Header
+	return answer{response.StatusCode, response.Header, response.ContentLength}, string(body)
 }
 
 func TestTheFilesAreServed(t *testing.T) {

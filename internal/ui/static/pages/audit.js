@@ -34,7 +34,7 @@ export function audit({ root, signal, ready }) {
 		showLast(s.last);
 		ready();
 	}, (error) => {
-		put(log, failure(error, "the log's state"));
+		for (const place of [log, last, gaps]) put(place, failure(error, "the audit"));
 		ready();
 	});
 

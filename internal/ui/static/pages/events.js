@@ -11,7 +11,7 @@ import { filters } from "../parts/filters.js";
 import { failure, loading, notice, toast } from "../parts/notice.js";
 
 /** How many events the page keeps, and how many of them are drawn. */
-const KEPT = 2000, DRAWN = 200;
+const KEPT = 2000, DRAWN = 100;
 /** How many events an export has at most. */
 const EXPORTED = 200000;
 /** After how long a silence an export is whole: the coordinator sends a sign of life each 15 s. */
