@@ -155,7 +155,7 @@ func TestTracesByEveryPath(t *testing.T) {
 	for i, path := range []string{"/rpc", "/rpc/batch"} {
 		trace := fmt.Sprintf("%032d", i+11)
 		s.post(t, path, "00-"+trace+"-"+callersSpan+"-01", "["+request("task.create", `{"text":"d"}`)+","+request("task.complete", `{"id":"t-999"}`)+"]")
-		spans := c.tree(t, trace, callersSpan, append(created, "task.complete", "task.complete/complete_task")...)
+		spans := c.tree(t, trace, callersSpan, slices.Concat(created, []string{"task.complete", "task.complete/complete_task"})...)
 		refused := named(t, spans, "task.complete")
 		refused.has(t, map[string]string{"rpc.response.status_code": "-32004", "error.type": "refused"})
 		if refused.status != tracepb.Status_STATUS_CODE_UNSET {
@@ -188,7 +188,7 @@ func TestTracesHeedTheCallersSampling(t *testing.T) {
 			t.Fatalf("the events' traces are %v", got)
 		}
 		own = got[1][3:35]
-		return len(c.of(own)) == 5, fmt.Sprintf("the trace has %+v", c.of(own))
+		return len(c.of(own)) == 6, fmt.Sprintf("the trace has %+v", c.of(own))
 	})
 	c.tree(t, own, "", append(below("task.create"), "task.create", "task.create/create_task")...)
 	// Spans are exported in the order in which they ended, so those of the first call would be here

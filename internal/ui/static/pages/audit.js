@@ -34,7 +34,7 @@ export function audit({ root, signal, ready }) {
 		showLast(s.last);
 		ready();
 	}, (error) => {
-		for (const place of [log, last, gaps]) put(place, failure(error, "the audit"));
+		for (const c of [log, last, gaps]) put(c, failure(error, "it"));
 		ready();
 	});
 

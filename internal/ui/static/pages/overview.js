@@ -20,7 +20,6 @@ export function overview({ root, signal, ready }) {
 	/** @type {any} */
 	let m;
 	let asOf = 0;
-	/** The tiles, from the last answer and the events since. */
 	const showTiles = () => {
 		const pending = m.tasksOpen - m.queue.inProgress;
 		/** The 95th percentile in the last minute that has one. @param {"wait" | "run"} what */
