@@ -61,6 +61,7 @@ func TestEveryFlagHasItsVariable(t *testing.T) {
 		"data-dir": {"/a", "/b"}, "log-level": {"DEBUG", "ERROR"}, "log-format": {"json", "text"},
 		"allowed-hosts": {"[a.example,b:1]", "[c]"},
 		"auth-file":     {"/a", "/b"}, "tls-cert": {"/a", "/b"}, "tls-key": {"/a", "/b"}, "hook-policy": {"/a", "/b"},
+		"trace-url": {"https://a/{trace}", "https://b/{trace}"},
 	}
 	_, all := bound()
 	all.VisitAll(func(f *pflag.Flag) {
