@@ -163,7 +163,7 @@ func TestRequire(t *testing.T) {
 	s := open(t, "- {name: a, token: '%s', roles: [agent]}\n", hash)
 	h := s.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s|%s", Caller(r), Name(r.Context()))
-	}), func(path string) bool { return path == "/healthz" })
+	}), func(r *http.Request) bool { return r.URL.Path == "/healthz" })
 	for name, wire := range map[string]struct {
 		path      string
 		header    []string

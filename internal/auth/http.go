@@ -10,16 +10,16 @@ import (
 )
 
 // Require passes requests to next if they carry a valid token. It rejects others with status 401 on
-// every path, so that they cannot find out which paths exist. Requests for paths that open accepts
-// pass in any case; Name returns "" for those without a token. Require does not check roles:
+// every path, so that they cannot find out which paths exist. Requests that open accepts pass in any
+// case; Name returns "" for those without a token. Require does not check roles:
 // commands.Coordinator does, by the name.
-func (s *Store) Require(next http.Handler, open func(path string) bool) http.Handler {
+func (s *Store) Require(next http.Handler, open func(*http.Request) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, why := s.bearer(r)
 		switch {
 		case why == "":
 			r = r.WithContext(context.WithValue(r.Context(), nameKey{}, name))
-		case !open(r.URL.Path):
+		case !open(r):
 			challenge := `Bearer realm="claudebench"`
 			if r.Header.Get("Authorization") != "" {
 				challenge += `, error="invalid_token"` // RFC 6750, section 3

@@ -125,10 +125,10 @@ func TestHealthAndReadiness(t *testing.T) {
 				}
 			}
 		}
-		return cmp.Equal(holders, map[string]int{"state": 1, "metrics": 1, "tasks": 1}), fmt.Sprintf("%+v", all)
+		return cmp.Equal(holders, map[string]int{"state": 1, "metrics": 1, "tasks": 1, "events": 1}), fmt.Sprintf("%+v", all)
 	})
 	_, r := first.readyz(t)
-	if r.Redis != "ok" || r.Postgres != "ok" || len(r.Projections) != 3 {
+	if r.Redis != "ok" || r.Postgres != "ok" || len(r.Projections) != 4 {
 		t.Errorf("ready with %+v", r)
 	}
 }

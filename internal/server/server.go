@@ -244,8 +244,11 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	return handler, listener, nil
 }
 
-// open reports whether a path needs no token.
-func open(path string) bool { return path == "/healthz" || path == "/readyz" || ui.Page(path) }
+// open reports whether a request needs no token.
+func open(r *http.Request) bool {
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	return r.URL.Path == "/healthz" || r.URL.Path == "/readyz" || reads && ui.Page(r.URL.Path)
+}
 
 // rateLimits returns the limits that differ from the documented ones.
 func rateLimits(flag string, r config.RateLimits) (map[string]int, error) {

@@ -162,7 +162,7 @@ func TestFilesNeedNoToken(t *testing.T) {
 			t.Errorf("GET %s: %d %s, want %d", path, response.StatusCode, body, want)
 		}
 	}
-	if response, _ := f.get(t, http.MethodPost, "/ui/", nil); response.StatusCode != http.StatusMethodNotAllowed {
+	if response, _ := f.get(t, http.MethodPost, "/ui/", nil); response.StatusCode != http.StatusUnauthorized {
 		t.Errorf("POST /ui/: %d", response.StatusCode)
 	}
 }

@@ -132,7 +132,7 @@ func TestHostileTexts(t *testing.T) {
 		tab.Expect("400")
 		tab.Go(path)
 		tab.Until("shows something", func() bool {
-			return browsertest.Eval[bool](tab, "document.getElementById('main').dataset.ready !== undefined")
+			return browsertest.Eval[bool](tab, "document.getElementById('main')?.dataset.ready !== undefined")
 		})
 		tab.SeesNot("Loading…", "undefined", "NaN")
 	}

@@ -128,7 +128,7 @@ export function poll(ms, signal, read, failed) {
 				if (signal.aborted) return;
 				const known = error instanceof CallError ? error : new CallError(String(error), -32603);
 				if (!(error instanceof CallError)) console.error(error);
-				next = known.code === OFFLINE ? Math.min(ms, 2000) : Math.max(ms, known.data?.retryAfterMs ?? 0);
+				next = known.code === OFFLINE ? Math.min(ms, 2000) : Math.max(Math.min(ms, 5000), known.data?.retryAfterMs ?? 0);
 				failed?.(known);
 			}
 			await pause(Math.min(ms / 3, next), signal);
