@@ -21,6 +21,7 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/internal/redisconn"
 )
 
 const (
@@ -107,8 +108,12 @@ func (b *bench) readLog(ctx context.Context, st *stack) error {
 			return consume(ctx, t, sub, "*", readEvents)
 		}},
 		side{"stock watermill-redisstream, consumer group", func(ctx context.Context, t *turn, _ time.Duration) error {
+			client, err := redisconn.Open(st.server.URL(), "") // of its own, because Close closes it
+			if err != nil {
+				return err
+			}
 			sub, err := redisstream.NewSubscriber(redisstream.SubscriberConfig{
-				Client: st.client, ConsumerGroup: "bench-" + strconv.FormatInt(time.Now().UnixNano(), 36),
+				Client: client, ConsumerGroup: "bench-" + strconv.FormatInt(time.Now().UnixNano(), 36),
 			}, watermill.NopLogger{})
 			if err != nil {
 				return err
@@ -131,7 +136,11 @@ func (b *bench) stockStream(ctx context.Context, st *stack, space keys.Space) er
 	if err != nil {
 		return err
 	}
-	pub, err := redisstream.NewPublisher(redisstream.PublisherConfig{Client: st.client}, watermill.NopLogger{})
+	client, err := redisconn.Open(st.server.URL(), "") // of its own, because Close closes it
+	if err != nil {
+		return err
+	}
+	pub, err := redisstream.NewPublisher(redisstream.PublisherConfig{Client: client}, watermill.NopLogger{})
 	if err != nil {
 		return err
 	}
