@@ -23,9 +23,9 @@ const (
 // hookBodies are what an agent sends for one use of a tool.
 var hookBodies = [...]string{
 	`{"session_id":"bench","cwd":"/work","permission_mode":"default","hook_event_name":"PreToolUse","tool_name":"Read",` +
-		`"tool_input":{"file_path":"/work/notes.txt"},"tool_use_id":"toolu_1"}`,
+		`"tool_input":{"file_path":"/home/dev/notes.txt"},"tool_use_id":"toolu_1"}`,
 	`{"session_id":"bench","cwd":"/work","permission_mode":"default","hook_event_name":"PostToolUse","tool_name":"Read",` +
-		`"tool_input":{"file_path":"/work/notes.txt"},"tool_response":{"type":"text","file":{"content":"` + strings.Repeat("0123456789abcde ", 128) +
+		`"tool_input":{"file_path":"/home/dev/notes.txt"},"tool_response":{"type":"text","file":{"content":"` + strings.Repeat("0123456789abcde ", 128) +
 		`"}},"tool_use_id":"toolu_1","duration_ms":12}`,
 }
 

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -14,20 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill"
-	"github.com/ThreeDotsLabs/watermill-redisstream/pkg/redisstream"
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/redis/go-redis/v9"
-
-	"github.com/claudebench/claudebench/events"
-	"github.com/claudebench/claudebench/internal/keys"
-	"github.com/claudebench/claudebench/internal/redisconn"
-)
-
-const (
-	readEvents = 500_000
-	// stockMessages are fewer, because the stock subscriber takes a round trip or two for each.
-	stockMessages = 20_000
 )
 
 // streams measures who follows the log: readers in Go, and subscribers over HTTP.
@@ -48,145 +33,15 @@ func (b *bench) streams(ctx context.Context) error {
 	return nil
 }
 
-// readLog compares the readers of package events with XREAD and with the stock Watermill subscriber.
-func (b *bench) readLog(ctx context.Context, st *stack) error {
-	const namespace = "read"
-	space, err := keys.New(namespace)
-	if err != nil {
-		return err
-	}
-	if err := createTasks(ctx, st, namespace, readEvents); err != nil {
-		return err
-	}
-	read, err := b.alternate(ctx, st, nil,
-		side{"events.Reader", func(ctx context.Context, t *turn, _ time.Duration) error {
-			r, err := events.NewReader(st.client, events.ReaderConfig{Namespace: namespace})
-			if err != nil {
-				return err
-			}
-			t.start()
-			n := 0
-			for after := (events.ID{}); n < readEvents; {
-				batch, err := r.Read(ctx, after)
-				if err != nil {
-					return err
-				}
-				n, after = n+len(batch.Entries), batch.Last()
-			}
-			t.stop(n)
-			return nil
-		}},
-		side{"XREAD COUNT 1000", func(ctx context.Context, t *turn, _ time.Duration) error {
-			t.start()
-			n := 0
-			for after := "0"; n < readEvents; {
-				reply, err := st.client.XRead(ctx, &redis.XReadArgs{Streams: []string{space.Events(), after}, Count: 1000, Block: -1}).Result()
-				if err != nil {
-					return err
-				}
-				page := reply[0].Messages
-				n, after = n+len(page), page[len(page)-1].ID
-			}
-			t.stop(n)
-			return nil
-		}},
-	)
-	if err != nil {
-		return err
-	}
-	b.rate("reading 500,000 events, envelopes decoded / XREAD COUNT 1000", compare(read, 0, 1), 0.5)
-
-	if err := b.stockStream(ctx, st, space); err != nil {
-		return err
-	}
-	watermillTurns, err := b.alternate(ctx, st, nil,
-		side{"events.Subscriber", func(ctx context.Context, t *turn, _ time.Duration) error {
-			sub, err := events.NewSubscriber(st.client, events.SubscriberConfig{ReaderConfig: events.ReaderConfig{Namespace: namespace}})
-			if err != nil {
-				return err
-			}
-			return consume(ctx, t, sub, "*", readEvents)
-		}},
-		side{"stock watermill-redisstream, consumer group", func(ctx context.Context, t *turn, _ time.Duration) error {
-			client, err := redisconn.Open(st.server.URL(), "") // of its own, because Close closes it
-			if err != nil {
-				return err
-			}
-			sub, err := redisstream.NewSubscriber(redisstream.SubscriberConfig{
-				Client: client, ConsumerGroup: "bench-" + strconv.FormatInt(time.Now().UnixNano(), 36),
-			}, watermill.NopLogger{})
-			if err != nil {
-				return err
-			}
-			return consume(ctx, t, sub, stockStream, stockMessages)
-		}},
-	)
-	if err != nil {
-		return err
-	}
-	b.rate("the Watermill subscriber, one message an event / stock watermill-redisstream", compare(watermillTurns, 0, 1), 25)
-	return nil
-}
-
-const stockStream = "stock"
-
-// stockStream copies events into a stream that the stock subscriber understands.
-func (b *bench) stockStream(ctx context.Context, st *stack, space keys.Space) error {
-	entries, err := st.client.XRangeN(ctx, space.Events(), "-", "+", stockMessages).Result()
-	if err != nil {
-		return err
-	}
-	client, err := redisconn.Open(st.server.URL(), "") // of its own, because Close closes it
-	if err != nil {
-		return err
-	}
-	pub, err := redisstream.NewPublisher(redisstream.PublisherConfig{Client: client}, watermill.NopLogger{})
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		data, _ := e.Values["data"].(string)
-		if err := pub.Publish(stockStream, message.NewMessage(e.ID, []byte(data))); err != nil {
-			return err
-		}
-	}
-	return pub.Close()
-}
-
-// consume receives and acknowledges n messages.
-func consume(ctx context.Context, t *turn, sub message.Subscriber, topic string, n int) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	t.start()
-	messages, err := sub.Subscribe(ctx, topic)
-	if err != nil {
-		return err
-	}
-	for got := 0; got < n; got++ {
-		select {
-		case m, ok := <-messages:
-			if !ok {
-				return errors.New("the subscription ended")
-			}
-			m.Ack()
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	t.stop(n)
-	return sub.Close()
-}
-
 const (
-	lateSubscribers  = 100
-	slowRate         = 100 // events a second
-	fastRate         = 1000
-	leastDeliveries  = 500 // events of a turn, so that a p99 is more than the slowest few
-	manySubscribers  = 1000
-	manyRate         = 500
-	manyFor          = 10 * time.Second
-	idleSubscribers  = 5000
-	subscriberBuffer = 16 << 10
+	lateSubscribers = 100
+	slowRate        = 100 // events a second
+	fastRate        = 1000
+	leastDeliveries = 500 // events of a turn, so that a p99 is more than the slowest few
+	manySubscribers = 1000
+	manyRate        = 500
+	manyFor         = 10 * time.Second
+	idleSubscribers = 5000
 )
 
 var eventLabel = []byte(`"text":"event `)
@@ -427,84 +282,4 @@ func (b *bench) idleStreams(ctx context.Context, st *stack) error {
 	}
 	b.rate("commands beside 5,000 idle subscribers / without them", compare(rows, 0, 1), 1/1.1)
 	return nil
-}
-
-// subscribers are streams of a coordinator's events over HTTP.
-type subscribers struct {
-	conns  []net.Conn
-	over   atomic.Bool
-	failed atomic.Pointer[error]
-	done   sync.WaitGroup
-}
-
-// subscribe opens n streams and returns when all have begun. took gets each line of each stream.
-func subscribe(ctx context.Context, p *program, n int, query string, took func(i int, line []byte)) (*subscribers, error) {
-	s := &subscribers{conns: make([]net.Conn, n)}
-	began := make(chan struct{}, n)
-	err := each(ctx, n, func(ctx context.Context, i int) error {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.addr)
-		if err != nil {
-			return err
-		}
-		s.conns[i] = conn
-		_, err = fmt.Fprintf(conn, "GET /events?%s HTTP/1.1\r\nHost: %s\r\n\r\n", query, p.addr)
-		return err
-	})
-	if err != nil {
-		s.close()
-		return nil, err
-	}
-	for i, conn := range s.conns {
-		s.done.Go(func() { s.follow(i, conn, began, took) })
-	}
-	for range n {
-		select {
-		case <-began:
-		case <-time.After(patience):
-			s.close()
-			return nil, errors.Join(errors.New("not all streams began"), s.err())
-		case <-ctx.Done():
-			s.close()
-			return nil, ctx.Err()
-		}
-	}
-	return s, nil
-}
-
-// follow reads a stream until it is closed. A line that is longer than the buffer comes in parts.
-func (s *subscribers) follow(i int, conn net.Conn, began chan<- struct{}, took func(int, []byte)) {
-	in := bufio.NewReaderSize(conn, subscriberBuffer)
-	for first := true; ; {
-		line, err := in.ReadSlice('\n')
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			if !s.over.Load() {
-				err = fmt.Errorf("stream %d ended: %w", i, err)
-				s.failed.CompareAndSwap(nil, &err)
-			}
-			return
-		}
-		if first && bytes.HasPrefix(line, []byte(": claudebench")) {
-			first = false
-			began <- struct{}{}
-		}
-		took(i, line)
-	}
-}
-
-// err returns why a stream has ended by itself.
-func (s *subscribers) err() error {
-	if err := s.failed.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-
-func (s *subscribers) close() {
-	s.over.Store(true)
-	for _, conn := range s.conns {
-		if conn != nil {
-			_ = conn.Close()
-		}
-	}
-	s.done.Wait()
 }

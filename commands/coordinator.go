@@ -152,7 +152,7 @@ func New(o Options) (*Coordinator, error) {
 	var err error
 	c.list, err = methods(options{
 		system: system.Options{
-			Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
+			Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, Index: o.Index, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
 			Writable: c.probe.Writable, Info: system.Info{
 				Version: o.Version, Namespace: o.Keys.Namespace(), TraceURL: o.TraceURL, Authentication: o.Tokens != nil, Stores: o.Stores,
 			},

@@ -12,16 +12,17 @@
 -- ARGV[2] subject   key of the rate limit, method:actor
 -- ARGV[3] calls     calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
 -- ARGV[4] view      checkpoint of the task view, '' to leave the view out
--- ARGV[5] most      maximum number of checkpoints, and of consumer groups
--- ARGV[6…] types    event types whose topics may have consumer groups
+-- ARGV[5] index     checkpoint of the index of events, '' to leave it out
+-- ARGV[6] most      maximum number of checkpoints, and of consumer groups
+-- ARGV[7…] types    event types whose topics may have consumer groups
 -- Returns {number of parked events, number of checkpoints, number of groups, {{kind, name, stream:
 --         events or the type of a topic, position, lag in events, lag in ms, pending, parked, time of
 --         the last move in ms}, …}}: the projections, the checkpoints that moved last, the groups. A
 --         value that is unknown, or that the kind does not have, is ''
 -- Errors  RATE_LIMITED
 -- Emits   nothing
-local subject, calls, view, most = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local first_type = 6
+local subject, calls, view, index, most = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local first_type = 7
 
 local refused = limit_outside_flush(subject, calls)
 if refused then return refused end
@@ -36,9 +37,10 @@ end
 add('projection', 'state', redis.call('HGET', prefix .. 'state:global', 'checkpoint') or '', '')
 add('projection', 'metrics', redis.call('GET', prefix .. 'service:checkpoint:metrics') or '', '')
 if view ~= '' then add('projection', 'tasks', view, '') end
+if index ~= '' then add('projection', 'events', index, '') end
 
-local index = prefix .. 'service:checkpoints'
-local moved = redis.call('ZREVRANGE', index, 0, most - 1, 'WITHSCORES')
+local names = prefix .. 'service:checkpoints'
+local moved = redis.call('ZREVRANGE', names, 0, most - 1, 'WITHSCORES')
 for i = 1, #moved, 2 do
   add('checkpoint', moved[i], redis.call('GET', prefix .. 'service:checkpoint:sub:' .. moved[i]) or '', int(moved[i + 1]))
 end
@@ -79,4 +81,4 @@ local all = groups(prefix .. 'stream:events', '')
 for i = first_type, #ARGV do
   all = all + groups(prefix .. 'stream:' .. ARGV[i], ARGV[i])
 end
-return { redis.call('XLEN', prefix .. 'stream:parked'), redis.call('ZCARD', index), all, rows }
+return { redis.call('XLEN', prefix .. 'stream:parked'), redis.call('ZCARD', names), all, rows }

@@ -14,7 +14,8 @@
 -- KEYS[1] log
 -- ARGV[1] ttl     of registrations, ms
 -- ARGV[2] view    checkpoint of the task view, '' if unknown
--- ARGV[3…] types  event types whose counts are read
+-- ARGV[3] index   checkpoint of the index of events, '' if unknown
+-- ARGV[4…] types  event types whose counts are read
 -- Returns JSON: {seq: of the last event, kept: number of entries in the log, fenced: whether a
 --         flush fences commands off, instances and workers: number of live ones, failed: number of
 --         instances that failed recently, open: number of open tasks, pending: number of tasks in
@@ -25,8 +26,8 @@
 --         is left out
 -- Errors  none
 -- Emits   nothing
-local ttl, view = ARGV[1], ARGV[2]
-local first_type = 3
+local ttl, view, index = ARGV[1], ARGV[2], ARGV[3]
+local first_type = 4
 
 local metrics, oldest = prefix .. 'metrics:', int(clock - ttl)
 local last, kept = last_seq(), redis.call('XLEN', prefix .. 'stream:events')
@@ -70,5 +71,6 @@ return cjson.encode({
     state = lag(state and state.checkpoint),
     metrics = lag(counted),
     tasks = view ~= '' and lag(view) or nil,
+    events = index ~= '' and lag(index) or nil,
   },
 })

@@ -226,8 +226,8 @@ func (p *Pool) flushEvents(ctx context.Context, tx pgx.Tx) error {
 }
 
 const (
-	// farBehind is how many events the index is behind when its progress is logged.
-	farBehind = 20_000
+	// toldBehind is how many events the index is behind when its progress is logged.
+	toldBehind = 20_000
 	// tellEvery is how often.
 	tellEvery = 10 * time.Second
 )
@@ -249,7 +249,7 @@ func (x *Events) tell(ctx context.Context, batch events.Batch) {
 		return // the next batch asks again
 	}
 	switch behind := last.Seq - at.Seq; {
-	case behind > farBehind:
+	case behind > toldBehind:
 		x.building.told, x.building.end = time.Now(), last.Seq
 		x.cfg.Logger.InfoContext(ctx, "building the event index from the log; commands and the task view do not wait for it",
 			"seq", at.Seq, "of", last.Seq)

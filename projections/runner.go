@@ -113,7 +113,7 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 	together := &sharedReader{reader: reader}
 	for _, p := range cfg.Projections {
 		r.loops = append(r.loops, &loop{
-			projection: p, cfg: cfg, reader: reader, batches: batchesFor(p, &follower{shared: together, own: reader}),
+			projection: p, cfg: cfg, reader: reader, batches: batchesFor(p, together),
 			log:    cfg.Logger.With("projection", p.Name()),
 			tracer: newTracer(cfg.Traces, p.Name()),
 			lease:  lease{scripts: cfg.Scripts, name: p.Name(), holder: cfg.Holder, reader: reader},

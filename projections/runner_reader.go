@@ -3,7 +3,6 @@ package projections
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/claudebench/claudebench/events"
@@ -12,13 +11,17 @@ import (
 const (
 	// batchesKept bounds the memory of a sharedReader to some megabytes.
 	batchesKept = 4
+	// farBehind is how many events behind the others a projection no longer finds what they read.
+	farBehind = batchesKept * batchSize
 	// batchesFresh is how long a batch is reused. It is what a separate reader would have read a
 	// moment ago; if the log was rolled back since, the next read finds out.
 	batchesFresh = time.Second
 )
 
 // sharedReader lets the projections of a coordinator share reads of the log: they follow it at the
-// same pace, and each batch is fetched and decoded once. Projections must not change a batch.
+// same pace, and each batch is fetched and decoded once. One that is far behind the others, because it
+// is built anew, reads by itself, so that it does not push out what they share. Projections must not
+// change a batch.
 type sharedReader struct {
 	reader events.BatchReader
 
@@ -65,16 +68,21 @@ func (s *sharedReader) Read(ctx context.Context, after events.ID) (events.Batch,
 	}
 }
 
-// join returns a reading that can be shared, or begins one.
+// join returns a reading that can be shared, or begins one. That of a projection far behind is not kept.
 func (s *sharedReader) join(after events.ID) (r reading, mine bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	ahead := false
 	for _, r := range s.recent {
 		if r.after == after && !r.stale() {
 			return r, false
 		}
+		ahead = ahead || r.after.Seq-after.Seq > farBehind
 	}
 	r = reading{after: after, done: make(chan struct{}), outcome: &outcome{}}
+	if ahead {
+		return r, true
+	}
 	if len(s.recent) == batchesKept {
 		s.recent = append(s.recent[:0], s.recent[1:]...)
 	}
@@ -108,25 +116,4 @@ func (s *sharedReader) forget(old reading) {
 			return
 		}
 	}
-}
-
-// follower is the reader of one projection. At the log's end it shares what it reads. Further back it
-// reads by itself, so that a projection that is built from a long log does not push out the batches
-// that the others share.
-type follower struct {
-	shared, own events.BatchReader
-	back        atomic.Bool // the last batch was full, so that the next one is there already
-}
-
-// Read returns the batch after an event.
-func (f *follower) Read(ctx context.Context, after events.ID) (events.Batch, error) {
-	reader := f.shared
-	if f.back.Load() {
-		reader = f.own
-	}
-	batch, err := reader.Read(ctx, after)
-	if err == nil {
-		f.back.Store(len(batch.Entries) >= batchSize)
-	}
-	return batch, err
 }

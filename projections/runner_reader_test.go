@@ -89,29 +89,39 @@ func TestAReaderThatStopsOrFailsDoesNotFailTheOthers(t *testing.T) {
 	}
 }
 
-// sized is a log whose batches have a size, and which counts its reads.
-type sized struct {
-	size  int
-	reads int
+// counted is a log that counts its reads.
+type counted struct{ reads int }
+
+func (c *counted) Read(_ context.Context, after events.ID) (events.Batch, error) {
+	c.reads++
+	return events.Batch{After: after, Entries: make([]events.Entry, 1)}, nil
 }
 
-func (s *sized) Read(_ context.Context, after events.ID) (events.Batch, error) {
-	s.reads++
-	return events.Batch{After: after, Entries: make([]events.Entry, s.size)}, nil
-}
-
-// A projection that is far behind leaves the shared batches to the others until it has caught up.
+// A projection that is far behind the others reads by itself and pushes out nothing that they share.
+// One that is a little behind shares, however full the batches are.
 func TestAProjectionFarBehindReadsByItself(t *testing.T) {
 	t.Parallel()
-	shared, own := &sized{size: batchSize}, &sized{size: batchSize}
-	f := &follower{shared: shared, own: own}
-	for _, step := range []struct{ size, shared, own int }{{batchSize, 1, 0}, {batchSize, 1, 1}, {batchSize - 1, 1, 2}, {batchSize - 1, 2, 2}} {
-		shared.size, own.size = step.size, step.size
-		if _, err := f.Read(t.Context(), events.ID{}); err != nil {
+	log := &counted{}
+	s := &sharedReader{reader: log}
+	at := func(seq int64) events.ID { return events.ID{MS: 1, Seq: seq} }
+	for _, step := range []struct{ seq, reads int64 }{
+		{100_000, 1},
+		{100_000, 1}, // shared
+		{100_000 - farBehind, 2},
+		{100_000 - farBehind, 2}, // near enough to be shared
+		{1, 3},
+		{2, 4},
+		{3, 5},
+		{4, 6},
+		{5, 7},
+		{5, 8},       // not kept
+		{100_000, 8}, // still there
+	} {
+		if _, err := s.Read(t.Context(), at(step.seq)); err != nil {
 			t.Fatal(err)
 		}
-		if shared.reads != step.shared || own.reads != step.own {
-			t.Errorf("%d shared reads and %d own, want %+v", shared.reads, own.reads, step)
+		if int64(log.reads) != step.reads {
+			t.Errorf("after the read at %d, the log was read %d times, want %d", step.seq, log.reads, step.reads)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/subscribers"
+	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/internal/terminal"
 	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
@@ -56,7 +57,8 @@ is listed after it has been upgraded and its checkpoint has moved.`,
 			if err := logExists(cmd.Context(), client, space); err != nil {
 				return err
 			}
-			list, err := subscribers.List(cmd.Context(), lua.NewRunner(client).On(space.Log()), cfg.DatabaseURL != "", viewCheckpoint(cmd.Context(), cfg))
+			at, inPostgres := postgresCheckpoints(cmd.Context(), cfg)
+			list, err := subscribers.List(cmd.Context(), lua.NewRunner(client).On(space.Log()), at, inPostgres...)
 			if err != nil {
 				return err
 			}
@@ -122,24 +124,28 @@ func checkFormat(format string) error {
 	return nil
 }
 
-// viewCheckpoint returns the checkpoint of the task view, "" without a database or if it does not
-// reply.
-func viewCheckpoint(ctx context.Context, cfg *config.Config) string {
+// postgresCheckpoints returns the checkpoints in Postgres, and the names of the projections there: none
+// without a database, and no index of events if none was ever kept.
+func postgresCheckpoints(ctx context.Context, cfg *config.Config) (at taskview.Checkpoints, inPostgres []string) {
 	if cfg.DatabaseURL == "" {
-		return ""
+		return at, nil
 	}
+	inPostgres = []string{"tasks"}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	pool, err := projections.OpenPool(ctx, cfg.DatabaseURL, cfg.Namespace)
 	if err != nil {
-		return ""
+		return at, inPostgres
 	}
 	defer pool.Close()
-	at, err := projections.NewTasks(projections.PostgresConfig{Pool: pool}).Checkpoint(ctx)
-	if err != nil {
-		return ""
+	postgres := projections.PostgresConfig{Pool: pool}
+	if id, err := projections.NewTasks(postgres).Checkpoint(ctx); err == nil {
+		at.Tasks = id.String()
 	}
-	return at.String()
+	if id, err := projections.NewEvents(postgres).Checkpoint(ctx); err == nil && !id.IsZero() {
+		at.Events = id.String()
+	}
+	return at, inPostgres
 }
 
 func writeJSON(w io.Writer, v any) error {

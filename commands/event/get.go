@@ -18,10 +18,6 @@ type getEventArgs struct{ Seq int64 }
 
 var getEvent = lua.Bind[getEventArgs]("get_event")
 
-// maxEvent is the maximum size of an event in bytes: the longest body of a request, with every
-// character escaped, and the envelope.
-const maxEvent = 8 << 20
-
 func getMethod() (*command.Method, error) {
 	return command.New[api.GetEventParams, api.RecentEvent](command.Spec{
 		Name:        "event.get",
@@ -36,7 +32,7 @@ func getMethod() (*command.Method, error) {
 			p["seq"].Minimum, p["seq"].Maximum = new(1.0), new(9007199254740991.0)
 		},
 	}, func(ctx context.Context, c *command.Call, p *api.GetEventParams) (json.RawMessage, error) {
-		if err := answers.Reserve(ctx, maxEvent); err != nil {
+		if err := answers.Reserve(ctx, command.MaxEvent); err != nil {
 			return nil, err
 		}
 		return command.Decide(ctx, c, getEvent, "", getEventArgs{Seq: p.Seq})

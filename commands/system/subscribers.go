@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/claudebench/claudebench/internal/api"
@@ -10,6 +11,7 @@ import (
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/subscribers"
+	"github.com/claudebench/claudebench/internal/taskview"
 )
 
 func (o Options) subscribersMethod() (*command.Method, error) {
@@ -27,19 +29,26 @@ func (o Options) subscribersMethod() (*command.Method, error) {
 }
 
 func (o Options) subscribers(ctx context.Context, c *command.Call, _ *api.SubscribersParams) (json.RawMessage, error) {
-	view := ""
+	var at taskview.Checkpoints
+	var inPostgres []string
+	// An error leaves the checkpoint unknown.
+	asking, cancel := context.WithTimeout(ctx, healthPatience)
+	defer cancel()
 	if o.View != nil {
-		asking, cancel := context.WithTimeout(ctx, healthPatience)
-		defer cancel()
-		if at, err := o.View.Checkpoint(asking); err == nil {
-			view = at
+		inPostgres = append(inPostgres, "tasks")
+		at.Tasks, _ = o.View.Checkpoint(asking)
+	}
+	if o.Index != nil {
+		var err error
+		if at.Events, err = o.Index.Checkpoint(asking); !errors.Is(err, taskview.ErrIndexOff) {
+			inPostgres = append(inPostgres, "events")
 		}
 	}
-	reply, err := command.Run(ctx, c, subscribers.Script, "", subscribers.ArgsFor(view))
+	reply, err := command.Run(ctx, c, subscribers.Script, "", subscribers.ArgsFor(at))
 	if err != nil {
 		return nil, err
 	}
-	result, err := subscribers.Result(reply, o.View != nil)
+	result, err := subscribers.Result(reply, inPostgres...)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
+	"github.com/claudebench/claudebench/internal/taskview"
 )
 
 func readSubscribers(f *fleettest.Fleet) api.SubscribersResult {
@@ -104,9 +105,17 @@ func TestSubscribers(t *testing.T) {
 				t.Errorf("%v: %s", who, diff)
 			}
 		}
-		f.With(func(o *commands.Options) { o.Tasks = &fleettest.View{} })
-		if got := rowOf(t, readSubscribers(f), "projection", "tasks"); got != "events seq - lag - pending - parked - moved false" {
-			t.Errorf("a view that does not reply: %s", got)
+		f.With(func(o *commands.Options) { o.Tasks, o.Index = &fleettest.View{}, &fleettest.View{} })
+		for _, name := range []string{"tasks", "events"} {
+			if got := rowOf(t, readSubscribers(f), "projection", name); got != "events seq - lag - pending - parked - moved false" {
+				t.Errorf("%s, which does not reply: %s", name, got)
+			}
+		}
+		f.With(func(o *commands.Options) { o.Index = taskview.NoIndex{} })
+		for _, s := range readSubscribers(f).Subscribers {
+			if s.Kind == "projection" && s.Name == "events" {
+				t.Errorf("an index that is off is listed: %+v", s)
+			}
 		}
 		if err := f.Client.Del(ctx, f.Keys.GroupStream("task.created", "mail")).Err(); err != nil {
 			t.Fatal(err)

@@ -27,6 +27,8 @@ type Options struct {
 	InstanceTTL time.Duration
 	// View is the task view. Nil means no Postgres.
 	View taskview.View
+	// Index is the index of events, for system.subscribers. Nil means no Postgres.
+	Index taskview.EventIndex
 	// MCP is set if the MCP endpoint is served.
 	MCP        bool
 	Reassigner *reassign.Reassigner

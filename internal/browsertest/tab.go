@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/tracing"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -37,6 +38,7 @@ type Tab struct {
 	mu       sync.Mutex
 	problems []string
 	expected []*regexp.Regexp
+	trace    *trace // the one that runs, nil if none does
 }
 
 // Open opens an empty tab for the pages of a server, whose address is url.
@@ -100,8 +102,19 @@ func (b *Tab) do(action chromedp.Action[chromedp.Void]) {
 // listen collects what is wrong. It runs on the goroutine that receives the events, so it calls
 // nothing.
 func (b *Tab) listen(event any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	problem := ""
 	switch e := event.(type) {
+	case *tracing.EventDataCollected:
+		if b.trace != nil {
+			b.trace.add(e)
+		}
+	case *tracing.EventTracingComplete:
+		if b.trace != nil {
+			b.trace.lost = e.DataLossOccurred
+			close(b.trace.done)
+		}
 	case *log.EventEntryAdded:
 		if e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning {
 			problem = fmt.Sprintf("%s: %s %s", e.Entry.Source, e.Entry.Text, e.Entry.URL)
@@ -125,8 +138,6 @@ func (b *Tab) listen(event any) {
 	if problem == "" {
 		return
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	for _, expected := range b.expected {
 		if expected.MatchString(problem) {
 			return

@@ -15,14 +15,15 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
+// MaxEvent is the maximum size of an event in bytes: its payload came in one request body.
+const MaxEvent = 2 << 20
+
 const (
 	defaultEvents = 100
 	maxEvents     = 1000
-	// maxEvent is the maximum size of an event in bytes: its payload came in one request body.
-	maxEvent = 2 << 20
 	// maxEventPage is the maximum size of the events of a page in bytes. eventCopies is the number of
 	// their copies in memory while the answer is built: rows, event objects, and the answer itself.
-	maxEventPage = 16<<20 + maxEvent
+	maxEventPage = 16<<20 + MaxEvent
 	eventCopies  = 3
 )
 
@@ -54,7 +55,7 @@ func ReadEvents(ctx context.Context, c *Call, script lua.Bound[lua.NoArgs], inde
 	reserved := false
 	behind, err := ReadView(ctx, c, script, index, shares, func() (events.ID, error) {
 		if !reserved {
-			if err := answers.Reserve(ctx, eventCopies*int64(min(q.Limit*maxEvent, maxEventPage))); err != nil {
+			if err := answers.Reserve(ctx, eventCopies*int64(min(q.Limit*MaxEvent, maxEventPage))); err != nil {
 				return events.ID{}, err
 			}
 			reserved = true

@@ -21,11 +21,11 @@ type Awaited interface {
 	WaitFor(ctx context.Context, event events.ID, atMost time.Duration) error
 }
 
-// ReadView is the handler of a method that reads a view in Postgres. Nil means no Postgres. script counts the call and
-// returns the ID of the log's last event. read is called once the view has applied that event, or
-// after half a second, and returns the checkpoint of what it has read. It is called again if the
-// view has moved back since the wait, because it may be rebuilt at any time. The result says how far
-// behind the log that is; nil if it has everything.
+// ReadView is the handler of a method that reads a view in Postgres. Nil means no Postgres. script
+// counts the call and returns the ID of the log's last event. read is called once the view has
+// applied that event, or after half a second, and returns the checkpoint of what it has read. It is
+// called again if the view has moved back since the wait, because it may be rebuilt at any time. The
+// result says how far behind the log that is; nil if it has everything.
 func ReadView(ctx context.Context, c *Call, script lua.Bound[lua.NoArgs], view Awaited, shares *taskview.Shares,
 	read func() (at events.ID, err error),
 ) (*api.Behind, error) {

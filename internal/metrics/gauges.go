@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -50,19 +51,18 @@ type Lag struct {
 }
 
 type readGaugesArgs struct {
-	TTL   int64 // ms
-	View  string
-	Types []string
+	TTL         int64 // ms
+	View, Index string
+	Types       []string
 }
 
 var readGauges = lua.Bind[readGaugesArgs]("read_gauges")
 
-// ReadGauges reads the values in one round trip. It is not a command, so it is not counted. view is
-// the checkpoint of the task view, "" if it is unknown. The error is lua.ErrUnavailable if Redis
-// does not reply in time.
-func ReadGauges(ctx context.Context, scripts lua.Scripts, ttl time.Duration, view string) (*Gauges, error) {
+// ReadGauges reads the values in one round trip. It is not a command, so it is not counted. at has the
+// checkpoints in Postgres. The error is lua.ErrUnavailable if Redis does not reply in time.
+func ReadGauges(ctx context.Context, scripts lua.Scripts, ttl time.Duration, at taskview.Checkpoints) (*Gauges, error) {
 	types := events.Types()
-	args := readGaugesArgs{TTL: ttl.Milliseconds(), View: view}
+	args := readGaugesArgs{TTL: ttl.Milliseconds(), View: at.Tasks, Index: at.Events}
 	for _, t := range types {
 		args.Types = append(args.Types, string(t))
 	}

@@ -14,13 +14,14 @@ import (
 	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/claudebench/claudebench/internal/fleettest"
 	"github.com/claudebench/claudebench/internal/metrics"
+	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/lua"
 )
 
 func gaugesOf(f *fleettest.Fleet, view string) *metrics.Gauges {
 	f.T.Helper()
-	g, err := metrics.ReadGauges(context.Background(), f.Scripts, f.Options.InstanceTTL, view)
+	g, err := metrics.ReadGauges(context.Background(), f.Scripts, f.Options.InstanceTTL, taskview.Checkpoints{Tasks: view, Events: view})
 	if err != nil {
 		f.T.Fatalf("read the gauges: %v", err)
 	}
@@ -69,7 +70,7 @@ func TestGaugesWithoutProjections(t *testing.T) {
 			}
 			want := &metrics.Gauges{
 				Seq: seq, Kept: seq, Instances: 2, Workers: 1, Open: 5, Pending: 2, Waiting: 2, RoleSets: 2,
-				Lags: map[string]metrics.Lag{"state": {Events: seq}, "metrics": {Events: seq}, "tasks": {Events: 2}},
+				Lags: map[string]metrics.Lag{"state": {Events: seq}, "metrics": {Events: seq}, "tasks": {Events: 2}, "events": {Events: 2}},
 			}
 			if diff := cmp.Diff(want, g); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
@@ -120,7 +121,7 @@ func TestGaugesOfALogThatWasCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		g := gaugesOf(f, "1-1")
-		if g.Seq != 5 || g.Kept != kept || len(g.Lags) != 3 {
+		if g.Seq != 5 || g.Kept != kept || len(g.Lags) != 4 {
 			t.Errorf("%+v", g)
 		}
 		for name, lag := range g.Lags {
@@ -156,7 +157,7 @@ func TestGaugesOfARedisThatHangs(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if g, err := metrics.ReadGauges(ctx, f.Scripts, f.Options.InstanceTTL, ""); !errors.Is(err, lua.ErrUnavailable) {
+	if g, err := metrics.ReadGauges(ctx, f.Scripts, f.Options.InstanceTTL, taskview.Checkpoints{}); !errors.Is(err, lua.ErrUnavailable) {
 		t.Errorf("%+v, %v", g, err)
 	}
 	if err := server.Resume(); err != nil {

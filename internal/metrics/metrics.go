@@ -18,10 +18,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/callstats"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/stream"
+	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -31,14 +31,14 @@ type Sources struct {
 	Commands Commands
 	// Writable returns nil if Redis accepts commands.
 	Writable func(context.Context) error
-	// Gauges reads the namespace's values from Redis (ReadGauges). view is the checkpoint of the
-	// task view, "" if it is unknown.
-	Gauges func(ctx context.Context, view string) (*Gauges, error)
+	// Gauges reads the namespace's values from Redis (ReadGauges). at has the checkpoints in
+	// Postgres.
+	Gauges func(ctx context.Context, at taskview.Checkpoints) (*Gauges, error)
 	// Projections returns what this coordinator knows about its projections, without asking a
 	// store.
 	Projections func() []projections.Status
-	// View reads the checkpoint of the task view from Postgres. Nil means no Postgres.
-	View func(context.Context) (events.ID, error)
+	// Checkpoints reads the checkpoints in Postgres. Nil means no Postgres.
+	Checkpoints func(context.Context) (taskview.Checkpoints, error)
 	// Hooks counts the hooks of agents.
 	Hooks Hooks
 	// Streams counts the streams of events.

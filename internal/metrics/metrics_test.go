@@ -14,6 +14,7 @@ import (
 
 	"github.com/claudebench/claudebench/internal/callstats"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -29,7 +30,7 @@ func (*store) Stats() []callstats.Stats   { return nil }
 func (*store) Waiting() int               { return 0 }
 func (*store) ClaimAttempts() int64       { return 0 }
 
-func (s *store) Gauges(context.Context, string) (*Gauges, error) {
+func (s *store) Gauges(context.Context, taskview.Checkpoints) (*Gauges, error) {
 	if now := s.now.Add(1); now > s.most.Load() {
 		s.most.Store(now)
 	}

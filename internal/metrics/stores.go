@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -66,11 +67,11 @@ func (c *storeCollector) Describe(to chan<- *prometheus.Desc) {
 }
 
 func (c *storeCollector) Collect(to chan<- prometheus.Metric) {
-	// Postgres first: Redis then computes the view's lag behind the log, which grows meanwhile.
-	view := c.view(to)
+	// Postgres first: Redis then computes their lag behind the log, which grows meanwhile.
+	at := c.checkpoints(to)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	g, err := c.Gauges(ctx, view)
+	g, err := c.Gauges(ctx, at)
 	to <- gauge(redisUp, flag(!errors.Is(err, lua.ErrUnavailable) && c.Writable(ctx) == nil))
 	switch {
 	case err == nil:
@@ -80,19 +81,16 @@ func (c *storeCollector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// view reads the checkpoint of the task view, "" if it is unknown.
-func (c *storeCollector) view(to chan<- prometheus.Metric) string {
-	if c.View == nil {
-		return ""
+// checkpoints reads the checkpoints in Postgres.
+func (c *storeCollector) checkpoints(to chan<- prometheus.Metric) taskview.Checkpoints {
+	if c.Checkpoints == nil {
+		return taskview.Checkpoints{}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	id, err := c.View(ctx)
+	at, err := c.Checkpoints(ctx)
 	to <- gauge(postgresUp, flag(err == nil))
-	if err != nil {
-		return ""
-	}
-	return id.String()
+	return at
 }
 
 func collectGauges(to chan<- prometheus.Metric, g *Gauges) {

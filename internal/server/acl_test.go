@@ -19,6 +19,7 @@ import (
 	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/claudebench/claudebench/internal/redisconn"
 	"github.com/claudebench/claudebench/internal/subscribers"
+	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
@@ -119,7 +120,7 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 	}
 	verify() // with parked events
 	auditing := lua.NewRunner(auditor).On(keysOf(t, cfg).Log())
-	if list, err := subscribers.List(t.Context(), auditing, false, ""); err != nil || len(list.Subscribers) != 3 || list.Parked != 1 {
+	if list, err := subscribers.List(t.Context(), auditing, taskview.Checkpoints{}); err != nil || len(list.Subscribers) != 3 || list.Parked != 1 {
 		t.Errorf("subscribers: %+v, %v", list, err)
 	}
 	if done, err := audit.Replay(t.Context(), io.Discard, audit.ReplayOptions{Redis: auditor, Namespace: cfg.Namespace}); err != nil || done.Printed < 200 {

@@ -44,7 +44,7 @@ func follow(t *testing.T, cfg *config.Config) *follower {
 // next returns the next event.
 func (f *follower) next(t *testing.T) events.Envelope {
 	t.Helper()
-	timeout := time.NewTimer(20 * time.Second)
+	timeout := time.NewTimer(time.Minute)
 	defer timeout.Stop()
 	select {
 	case m, ok := <-f.messages:

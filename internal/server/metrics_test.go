@@ -325,7 +325,7 @@ func TestMetricsWithoutPostgres(t *testing.T) {
 	c := newClient(t, s.Addr())
 	c.ready(t)
 	call[object](t, c, "task.list", params{})
-	if s := c.scrape(t); s.values("claudebench_postgres_up")[""] != 1 || len(s.values("claudebench_projection_lag_events")) != 3 ||
+	if s := c.scrape(t); s.values("claudebench_postgres_up")[""] != 1 || len(s.values("claudebench_projection_lag_events")) != 4 ||
 		s.values("claudebench_build_info")["v1.2.3-test"] != 1 {
 		t.Errorf("with Postgres: %s", s.text)
 	}

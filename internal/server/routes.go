@@ -22,12 +22,13 @@ import (
 	"github.com/claudebench/claudebench/internal/openrpc"
 	"github.com/claudebench/claudebench/internal/rest"
 	"github.com/claudebench/claudebench/internal/rpc"
+	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/internal/ui"
 	"github.com/claudebench/claudebench/internal/websocket"
 )
 
 // routes returns the handler of all paths of the server.
-func (s *Server) routes(cfg *config.Config, coordinator *commands.Coordinator, gauges func(context.Context, string) (*metrics.Gauges, error)) (http.Handler, error) {
+func (s *Server) routes(cfg *config.Config, coordinator *commands.Coordinator, gauges func(context.Context, taskview.Checkpoints) (*metrics.Gauges, error)) (http.Handler, error) {
 	methods := coordinator.Methods()
 	document, err := openrpc.Document(methods, s.version)
 	if err != nil {
@@ -43,7 +44,7 @@ func (s *Server) routes(cfg *config.Config, coordinator *commands.Coordinator, g
 	received := hooks.NewHandler(coordinator, hooks.Options{Log: s.logger, Caller: auth.Caller, Policy: s.decide, Unread: s.decideUnread})
 	watched := metrics.Sources{Commands: coordinator, Writable: coordinator.Writable, Gauges: gauges, Projections: s.runner.Progress, Hooks: received, Streams: s.streams.Counts, Version: s.version, Logger: s.logger}
 	if s.tasks != nil {
-		watched.View = s.tasks.Checkpoint
+		watched.Checkpoints = s.checkpoints
 	}
 	measures, err := metrics.NewHandler(watched)
 	if err != nil {

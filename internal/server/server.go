@@ -224,8 +224,8 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 		return nil, nil, fmt.Errorf("listen on %s: %w; to use another address, pass --listen or set CB_LISTEN", cfg.Listen, err)
 	}
 	var handler http.Handler
-	if handler, err = s.routes(cfg, coordinator, func(ctx context.Context, view string) (*metrics.Gauges, error) {
-		return metrics.ReadGauges(ctx, s.scripts, cfg.InstanceTTL, view)
+	if handler, err = s.routes(cfg, coordinator, func(ctx context.Context, at taskview.Checkpoints) (*metrics.Gauges, error) {
+		return metrics.ReadGauges(ctx, s.scripts, cfg.InstanceTTL, at)
 	}); err == nil && s.tokens != nil {
 		handler = s.tokens.Require(handler, open)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/claudebench/claudebench/internal/fleet"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/redisconn"
+	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
 )
@@ -176,4 +177,22 @@ func (s *Server) openViews(ctx context.Context, cfg *config.Config, identity str
 		return err
 	}
 	return nil
+}
+
+// checkpoints reads the checkpoints of the projections into Postgres.
+func (s *Server) checkpoints(ctx context.Context) (at taskview.Checkpoints, err error) {
+	tasks, err := s.tasks.Checkpoint(ctx)
+	if err != nil {
+		return taskview.Checkpoints{}, err
+	}
+	at.Tasks = tasks.String()
+	if s.events == nil {
+		return at, nil
+	}
+	index, err := s.events.Checkpoint(ctx)
+	if err != nil {
+		return taskview.Checkpoints{}, err
+	}
+	at.Events = index.String()
+	return at, nil
 }

@@ -52,6 +52,11 @@ func (v eventIndex) WaitFor(ctx context.Context, event events.ID, atMost time.Du
 	return unavailable(v.events.WaitFor(ctx, event, atMost))
 }
 
+func (v eventIndex) Checkpoint(ctx context.Context) (string, error) {
+	at, err := v.events.Checkpoint(ctx)
+	return at.String(), unavailable(err)
+}
+
 func (v eventIndex) Events(ctx context.Context, q api.EventQuery) (taskview.EventPage, error) {
 	page, err := v.events.List(ctx, q)
 	return taskview.EventPage(page), unavailable(err)

@@ -6,10 +6,12 @@ package subscribers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -25,36 +27,36 @@ const (
 
 // Args are the arguments of Script.
 type Args struct {
-	View  string // the checkpoint of the task view, "" if unknown
-	Most  int
-	Types []string
+	View, Index string // checkpoints in Postgres, "" if unknown
+	Most        int
+	Types       []string
 }
 
 // Script reads the list.
 var Script = lua.Bind[Args]("list_subscribers")
 
-// ArgsFor returns the arguments of Script. view is the checkpoint of the task view, "" if unknown.
-func ArgsFor(view string) Args {
-	args := Args{View: view, Most: Most}
+// ArgsFor returns the arguments of Script. at has the checkpoints in Postgres.
+func ArgsFor(at taskview.Checkpoints) Args {
+	args := Args{View: at.Tasks, Index: at.Events, Most: Most}
 	for _, t := range events.Types() {
 		args.Types = append(args.Types, string(t))
 	}
 	return args
 }
 
-// List returns the subscribers of a log, without a rate limit. hasView says that the fleet has a task
-// view, and view is its checkpoint.
-func List(ctx context.Context, scripts lua.Scripts, hasView bool, view string) (*api.SubscribersResult, error) {
-	reply, err := Script.RunCommand(ctx, scripts, "", "", "0", ArgsFor(view))
+// List returns the subscribers of a log, without a rate limit. at has the checkpoints in Postgres, and
+// inPostgres the names of the projections there, also of those whose checkpoint is unknown.
+func List(ctx context.Context, scripts lua.Scripts, at taskview.Checkpoints, inPostgres ...string) (*api.SubscribersResult, error) {
+	reply, err := Script.RunCommand(ctx, scripts, "", "", "0", ArgsFor(at))
 	if err != nil {
 		return nil, err
 	}
-	return Result(reply, hasView)
+	return Result(reply, inPostgres...)
 }
 
-// Result returns the result of system.subscribers for a reply of Script. hasView says that the fleet
-// has a task view, whose checkpoint may be unknown.
-func Result(reply any, hasView bool) (*api.SubscribersResult, error) {
+// Result returns the result of system.subscribers for a reply of Script. inPostgres has the names of
+// the projections there; a position is left out of one whose checkpoint is unknown.
+func Result(reply any, inPostgres ...string) (*api.SubscribersResult, error) {
 	values, ok := reply.([]any)
 	if !ok || len(values) != 4 {
 		return nil, fmt.Errorf("list_subscribers returned %T, not four values", reply)
@@ -72,8 +74,10 @@ func Result(reply any, hasView bool) (*api.SubscribersResult, error) {
 		}
 		byKind[s.Kind] = append(byKind[s.Kind], s)
 	}
-	if hasView && len(byKind[Projection]) < 3 {
-		byKind[Projection] = append(byKind[Projection], api.SubscriberInfo{Name: "tasks", Kind: Projection, Stream: "events"})
+	for _, name := range inPostgres {
+		if !slices.ContainsFunc(byKind[Projection], func(s api.SubscriberInfo) bool { return s.Name == name }) {
+			byKind[Projection] = append(byKind[Projection], api.SubscriberInfo{Name: name, Kind: Projection, Stream: "events"})
+		}
 	}
 	list := byKind[Projection]
 	total := int64(len(list)) + counts[1] + counts[2]

@@ -1,6 +1,6 @@
 // Package taskview defines what commands need from the view of tasks and sessions and from the index
-// of events in Postgres: reading them, and emptying them in a flush. Commands depend only on these interfaces. The projection of tasks
-// implements them.
+// of events in Postgres: reading them, and emptying them in a flush. Commands depend only on these
+// interfaces. The projections into Postgres implement them.
 package taskview
 
 import (
@@ -61,7 +61,14 @@ type EventIndex interface {
 	WaitFor(ctx context.Context, event events.ID, atMost time.Duration) error
 	// Events returns a page of the matching events.
 	Events(ctx context.Context, q api.EventQuery) (EventPage, error)
+	// Checkpoint returns the ID of the last event that the index has applied. It fails if the index
+	// cannot be read.
+	Checkpoint(ctx context.Context) (string, error)
 }
+
+// Checkpoints are the IDs of the last events that the task view and the index of events have applied.
+// "" means that it is unknown, or that there is no such projection.
+type Checkpoints struct{ Tasks, Events string }
 
 // EventPage is a page of events as the index had them at one moment.
 type EventPage struct {
@@ -83,6 +90,9 @@ func (NoIndex) WaitFor(context.Context, events.ID, time.Duration) error { return
 func (NoIndex) Events(context.Context, api.EventQuery) (EventPage, error) {
 	return EventPage{}, ErrIndexOff
 }
+
+// Checkpoint returns ErrIndexOff.
+func (NoIndex) Checkpoint(context.Context) (string, error) { return "", ErrIndexOff }
 
 // Rows are the rows of the task view, for a flush. Errors wrap ErrUnavailable if the store cannot
 // be reached.

@@ -49,26 +49,27 @@ func TestEventsAreLive(t *testing.T) {
 	consecutive(t, tab, f.last())
 	tab.Sees("instance.failed", "quorum.decision.made", "batch.completed", "claimed by build-1, attempt 2")
 	mark(tab)
-	for i := range 30 {
+	for i := range 40 {
 		f.create(fmt.Sprintf("event number %d", i), nil)
 	}
 	consecutive(t, tab, f.last())
-	tab.Sees("event number 29")
+	tab.Sees("event number 39")
 
 	// A pause, and on without a loss.
 	tab.Find("button", "Pause").Click()
 	status(tab, "Paused")
-	for i := range 30 {
+	for i := range 40 {
 		f.create(fmt.Sprintf("paused number %d", i), nil)
 	}
 	f.caughtUp()
 	tab.SeesNot("paused number")
 	tab.Find("button", "Resume").Click()
 	consecutive(t, tab, f.last())
-	tab.Sees("paused number 0", "paused number 29")
+	tab.Sees("paused number 0", "paused number 39")
 	unmoved(tab)
 
-	// The payload of one, exactly, and its address.
+	// Of what is long ago only the newest hundred are drawn. The payload of one, exactly, and its address.
+	tab.Find("button", "Show older events").Click()
 	tab.Find("button", "Payload of event 8").Click()
 	tab.Sees(`"seconds": 0.10`, `"lines": 12345678901234567890`, "Entry ID", "Actor")
 	tab.Find("link", "8").Click()

@@ -60,6 +60,12 @@ func TestTheFilesAreServed(t *testing.T) {
 		if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != want.contentType || body != all[want.file] || tag == "" {
 			t.Errorf("GET %s: %d, %v, %d bytes", path, response.StatusCode, response.Header, len(body))
 		}
+		for name := range all { // the page lets the browser load all modules at once
+			module := want.file == "index.html" && strings.HasSuffix(name, ".js") && name != "theme.js"
+			if strings.Contains(response.Header.Get("Link"), "</ui/"+name+">; rel=modulepreload") != module {
+				t.Errorf("GET %s: the header Link and %s: %s", path, name, response.Header.Get("Link"))
+			}
+		}
 		head, none := f.get(t, http.MethodHead, path, nil)
 		if head.StatusCode != http.StatusOK || none != "" || head.Header.Get("ETag") != tag || head.ContentLength != int64(len(body)) || head.Header.Get("Content-Type") != want.contentType {
 			t.Errorf("HEAD %s: %d, %v, %d bytes", path, head.StatusCode, head.Header, head.ContentLength)

@@ -10,8 +10,9 @@ import (
 	"github.com/claudebench/claudebench/internal/testenv"
 )
 
-// offline are the messages of a browser whose requests fail.
-const offline = "ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|network error"
+// offline are the messages of a browser whose requests fail, or whose coordinator is just stopping or
+// starting.
+const offline = "ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|network error|503 .*/readyz"
 
 // A coordinator that is away is told, and when it is back the pages catch up without a reload. The
 // page of events has every event, once.

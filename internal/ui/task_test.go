@@ -30,7 +30,7 @@ func TestATask(t *testing.T) {
 	tab.Go("/ui/tasks/t-2")
 	tab.Sees("Failed", "TestUpgrade: relation")
 	tab.Go("/ui/tasks/t-987654")
-	tab.Sees("There is no such task any more.")
+	tab.Sees("There is no such task.")
 }
 
 func TestATaskIsLive(t *testing.T) {

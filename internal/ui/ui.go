@@ -13,8 +13,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +51,9 @@ type file struct {
 
 type handler struct {
 	files map[string]file // by path below Path
+	// modules is the header Link of the page. It makes the browser load all modules at once, and not
+	// one after the other as they import each other.
+	modules string
 }
 
 // NewHandler serves the dashboard by GET below Path. A path that names no file is an address inside
@@ -71,6 +76,13 @@ func NewHandler() (http.Handler, error) {
 		h.files[strings.TrimPrefix(name, "static/")] = file{contentType, `"` + hex.EncodeToString(sum[:8]) + `"`, body}
 		return nil
 	})
+	var links []string
+	for _, name := range slices.Sorted(maps.Keys(h.files)) {
+		if path.Ext(name) == ".js" && name != "theme.js" { // a script, not a module
+			links = append(links, "<"+Path+name+">; rel=modulepreload")
+		}
+	}
+	h.modules = strings.Join(links, ", ")
 	return h, err
 }
 
@@ -107,6 +119,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head.Set("Cache-Control", "no-cache")
 	head.Set("ETag", f.tag)
 	head.Set("Content-Type", f.contentType)
+	if name == "index.html" {
+		head.Set("Link", h.modules)
+	}
 	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(f.body)) // also what the request is conditional on
 }
 

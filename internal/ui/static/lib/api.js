@@ -58,12 +58,6 @@ export function setToken(value) {
 	session.info = null;
 }
 
-/** The headers of every request. @param {Record<string, string>} [more] @returns {Record<string, string>} */
-export function headers(more = {}) {
-	const secret = token();
-	return secret ? { ...more, Authorization: `Bearer ${secret}` } : more;
-}
-
 /**
  * Sends a request. Rejects with a CallError if there is no response, or none with a right to it.
  * @param {string} path @param {RequestInit} [init]
@@ -73,7 +67,7 @@ export async function request(path, init = {}) {
 	/** @type {Response} */
 	let response;
 	try {
-		response = await fetch(path, { ...init, cache: "no-store", headers: headers(/** @type {Record<string, string>} */ (init.headers ?? {})) });
+		response = await fetch(path, { ...init, cache: "no-store", headers: { ...init.headers, ...(token() && { Authorization: `Bearer ${token()}` }) } });
 	} catch (error) {
 		if (!init.signal?.aborted) connection.dispatchEvent(new Event("lost"));
 		throw new CallError(error instanceof Error ? error.message : "no response", OFFLINE);

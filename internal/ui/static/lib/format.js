@@ -2,6 +2,7 @@
 
 const whole = new Intl.NumberFormat("en");
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const hms = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const full = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 /** @param {number | undefined | null} n */
@@ -27,8 +28,7 @@ export function duration(ms) {
 export function clock(time) {
 	const t = new Date(time);
 	if (Number.isNaN(t.getTime())) return "–";
-	const hms = t.toLocaleTimeString("en-GB");
-	return t.toDateString() === new Date().toDateString() ? hms : `${day.format(t)}, ${hms}`;
+	return `${t.toDateString() === new Date().toDateString() ? "" : `${day.format(t)}, `}${hms.format(t)}`;
 }
 
 /** The date and the time. @param {number | string} time */

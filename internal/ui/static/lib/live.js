@@ -30,12 +30,7 @@ class Live extends EventTarget {
 			this.change({ lost: false });
 			this.dispatchEvent(new Event("back"));
 		});
-		let hidden = 0;
-		document.addEventListener("visibilitychange", () => {
-			clearTimeout(hidden);
-			if (document.hidden) hidden = window.setTimeout(() => this.stop(), HIDDEN);
-			else if (!this.paused) this.start();
-		});
+		whileSeen(() => this.start(), () => this.stop());
 	}
 
 	newStream() {
@@ -99,6 +94,16 @@ class Live extends EventTarget {
 		this.listeners.add(listener);
 		signal.addEventListener("abort", () => this.listeners.delete(listener));
 	}
+}
+
+/** Runs stop when the page has been hidden for a while, start when it is seen. @param {() => void} start @param {() => void} stop @param {AbortSignal} [signal] */
+export function whileSeen(start, stop, signal) {
+	let hidden = 0;
+	document.addEventListener("visibilitychange", () => {
+		clearTimeout(hidden);
+		if (document.hidden) hidden = window.setTimeout(stop, HIDDEN);
+		else start();
+	}, { signal });
 }
 
 export const live = new Live();

@@ -75,7 +75,7 @@ export class Stream {
 		addEventListener("pagehide", abort); // a page that the browser keeps for its back button would keep the connection too
 		let silent = window.setTimeout(abort, SILENCE);
 		try {
-			const response = await request(`/events?${query}`, { signal: attempt.signal, headers: { Accept: "text/event-stream" } });
+			const response = await request(`/events?${query}`, { signal: attempt.signal });
 			if (!response.ok || !response.body) {
 				const failed = await response.json().catch(() => ({}));
 				// Only a wrong question stays wrong.

@@ -3,7 +3,7 @@
 import { CallError, call } from "../lib/api.js";
 import { button, eventLink, fill, find, h, keyed, link, text } from "../lib/dom.js";
 import { count, number } from "../lib/format.js";
-import { live } from "../lib/live.js";
+import { live, whileSeen } from "../lib/live.js";
 import { Stream } from "../lib/stream.js";
 import { ask } from "../parts/dialog.js";
 import { details, line } from "../parts/event-line.js";
@@ -55,7 +55,7 @@ export function events({ root, query, signal, ready }) {
 		keyed(list, kept.slice(0, limit), (e) => ("gap" in e ? e.id : String(e.seq)), make);
 		if (!content.contains(list)) fill(content, list);
 		text(state, seen > 0 ? `${count(seen, "new event")}` : "");
-		fill(more, kept.length > limit && button(`Show ${number(Math.min(DRAWN, kept.length - limit))} older events`, () => { limit += DRAWN; draw(); }),
+		fill(more, kept.length > limit && button("Show older events", () => { limit += DRAWN; draw(); }),
 			seen > KEPT && h("small", null, `The page keeps the newest ${number(KEPT)}.`));
 	};
 	/** @param {Envelope | Missing} e */
@@ -92,7 +92,10 @@ export function events({ root, query, signal, ready }) {
 			seen += fresh.length;
 			if (fresh.length > 0) add(fresh.reverse());
 		},
-		gap: (gap) => add([{ gap, id: `gap${gap.from}-${gap.to}-${Date.now()}` }]),
+		gap: (gap) => {
+			if (gap.reason === "rolled_back") kept = kept.filter((e) => !("seq" in e) || e.seq < gap.from);
+			add([{ gap, id: `gap${gap.from}-${gap.to}-${Date.now()}` }]);
+		},
 		state: (now, why) => {
 			live.change({ connected: now === "open" });
 			if (now === "refused") fill(content, notice("error", "The events cannot be followed.", why));
@@ -107,13 +110,15 @@ export function events({ root, query, signal, ready }) {
 		live.suspended = false;
 		live.start();
 	});
-	live.addEventListener("state", () => {
+	const follow = () => {
 		if (live.paused) stream.stop();
 		else stream.start();
-	}, { signal });
+	};
+	live.addEventListener("state", follow, { signal });
+	whileSeen(follow, () => stream.stop(), signal);
 
 	void (async () => {
-		if (!live.paused) stream.start();
+		follow();
 		try {
 			// What happened just before, so that the page is not empty.
 			const one = filter.types ? "" : filter.task ? "task" : filter.instance ? "instance" : "";

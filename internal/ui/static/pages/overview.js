@@ -36,7 +36,7 @@ export function overview({ root, signal, ready }) {
 			["Live instances", number(m.instances), "/ui/fleet"],
 			["Leader", m.current.leader ?? "none", m.current.leader && `/ui/fleet/${encodeURIComponent(m.current.leader)}`],
 		];
-		keyed(tiles, list, ([name]) => name, ([name]) => h("a", { class: "tile" }, h("span", { class: "name" }, name), h("span", { class: "value" })), (tile, [, value, href, tone]) => {
+		keyed(tiles, list, ([name]) => name, ([name]) => h("a", { class: "tile" }, h("small", null, name), h("span", { class: "value" })), (tile, [, value, href, tone]) => {
 			set(tile, { href, "data-tone": tone, title: value });
 			text(find(tile, ".value"), value);
 		});

@@ -61,7 +61,7 @@ export function task({ root, id, signal, ready }) {
 			if (!(error instanceof CallError)) throw error;
 			if (error.code === NOT_FOUND) {
 				fill(root, h("p", { class: "crumbs" }, link("/ui/tasks", "Tasks")), h("div", { class: "title" }, h("h1", null, id)),
-					notice("empty", t ? "The task has been deleted." : "There is no such task any more.", "Finished tasks are kept for a week by default. What the log knows of it is below."), timeline);
+					notice("empty", t ? "The task has been deleted." : "There is no such task.", "Finished tasks are kept for a week by default."), timeline);
 				shown = "";
 			} else if (!t) fill(root, h("h1", null, id), failure(error, "the task"));
 		}
@@ -100,8 +100,13 @@ export function task({ root, id, signal, ready }) {
 		}), more && button("Show more", history)];
 	}
 
+	// The ID of a request tells a person nothing.
+	const cause = (e) => {
+		const seq = /^\d+-(\d+)$/.exec(e.cause)?.[1];
+		return seq ? [", caused by ", eventLink(+seq, `event ${seq}`)] : [];
+	};
 	const item = (e) => h("li", { "data-type": e.type }, h("time", { datetime: new Date(e.timestamp).toISOString(), title: moment(e.timestamp) }, clock(e.timestamp)),
-		h("div", null, h("span", { class: "type" }, e.type), " ", story(e), h("small", { class: "by" }, "by ", e.actor || "nobody", ...e.cause ? [", caused by ", h("code", null, e.cause)] : [], " ",
+		h("div", null, h("span", { class: "type" }, e.type), " ", story(e), h("small", { class: "by" }, "by ", e.actor, ...cause(e), " ",
 			traceLink(e.trace), " ", eventLink(e.seq, `event ${e.seq}`))));
 
 	void refresh();

@@ -42,7 +42,7 @@ export function tasks({ root, query, signal, ready }) {
 
 	const tabs = h("nav", { class: "tabs", "aria-label": "Status" }, ["", ...STATUSES].map((s) => h("a", {
 		href: address({ status: s }), "aria-current": s === status ? "true" : null, "data-status": s,
-	}, s ? statusName(s) : "All", " ", h("span", { class: "count" }))));
+	}, s ? statusName(s) : "All", " ", h("small", { class: "count" }))));
 	const form = filters("/ui/tasks", query, [["text", "Text"], ["owner", "Owner"], ["role", "Role"], ["priority", "Priority"]]);
 
 	/** @type {Set<string>} */

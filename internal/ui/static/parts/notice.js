@@ -39,7 +39,7 @@ document.body.append(toasts);
 /** Reports what was done, for some seconds. @param {string} message @param {boolean} [bad] */
 export function toast(message, bad = false) {
 	const element = h("div", { class: bad ? "toast bad" : "toast" }, message,
-		h("button", { class: "icon", type: "button", "aria-label": "Close the message", onclick: () => element.remove() }, "×"));
+		h("button", { class: "icon", type: "button", "aria-label": "Close", onclick: () => element.remove() }, "×"));
 	toasts.append(element);
 	setTimeout(() => element.remove(), bad ? 12000 : 6000);
 }
