@@ -2,6 +2,7 @@ package events
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -34,6 +35,23 @@ func ParseFilter(list string) (Filter, error) {
 		}
 	}
 	return f, nil
+}
+
+// String returns the list of the types and patterns, for [ParseFilter]. Filters with the same list,
+// in any order, have the same text.
+func (f Filter) String() string {
+	if f.all {
+		return All
+	}
+	list := make([]string, 0, len(f.types)+len(f.prefixes))
+	for t := range f.types {
+		list = append(list, string(t))
+	}
+	for _, p := range f.prefixes {
+		list = append(list, p+All)
+	}
+	slices.Sort(list)
+	return strings.Join(slices.Compact(list), ",")
 }
 
 // Match reports whether the filter selects events of type t.

@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -158,6 +159,7 @@ func (w *walk) startAt(log logState) {
 
 // take adds entries to the batch up to a gap, the limit, or the page's end.
 func (w *walk) take(page []redis.XMessage) error {
+	w.batch.Entries = slices.Grow(w.batch.Entries, min(len(page), w.limit))
 	for i := range page {
 		if len(w.batch.Entries) == w.limit {
 			return nil

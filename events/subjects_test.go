@@ -103,3 +103,20 @@ func TestAnEventConcernsTwoInstancesAtMost(t *testing.T) {
 		}
 	}
 }
+
+// Filters that select the same by the same list have the same text, whatever its order.
+func TestFiltersHaveATextOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	for list, want := range map[string]string{
+		"*": "*", "task.*,*": "*", "task.failed, instance.*,task.failed": "instance.*,task.failed", "instance.*,instance.*": "instance.*",
+	} {
+		f, err := ParseFilter(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := ParseFilter(f.String())
+		if err != nil || f.String() != want || again.String() != want {
+			t.Errorf("%s: %s and %s, %v", list, f, again, err)
+		}
+	}
+}

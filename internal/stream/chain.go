@@ -15,13 +15,12 @@ type node struct {
 	gap    *Gap      // nil for a run
 	run    run
 
-	ready   chan struct{} // closed when next is set
 	next    atomic.Pointer[node]
 	evicted atomic.Bool // it has fallen out of the chain, and next is nil again
 }
 
 func newNode(before, last events.ID) *node {
-	return &node{before: before, last: last, ready: make(chan struct{})}
+	return &node{before: before, last: last}
 }
 
 // overhead is about what an event takes in memory besides its text and its frames.
@@ -36,11 +35,12 @@ func (n *node) weight() int {
 	return size
 }
 
-// chain holds the latest nodes of the log in order.
+// chain holds the latest nodes of the log in order, and the subscribers that wait for the next ones.
 type chain struct {
 	maxEntries, maxBytes int
 
 	mu      sync.Mutex
+	waiting waiting
 	window  []*node // never empty
 	weights []int
 	entries int
@@ -49,7 +49,7 @@ type chain struct {
 
 // newChain returns a chain whose next node continues from a position.
 func newChain(at events.ID, maxEntries, maxBytes int) *chain {
-	return &chain{maxEntries: maxEntries, maxBytes: maxBytes, window: []*node{newNode(at, at)}, weights: []int{0}}
+	return &chain{maxEntries: maxEntries, maxBytes: maxBytes, window: []*node{newNode(at, at)}, weights: []int{0}, waiting: waiting{}}
 }
 
 // tip returns the last node.
@@ -62,7 +62,9 @@ func (c *chain) tip() *node {
 // add appends a node and cuts off nodes that are too many. The newest node always stays.
 func (c *chain) add(n *node) {
 	weight := n.weight()
+	n.run.indexed()
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	tip := c.window[len(c.window)-1]
 	if n.last.Compare(n.before) < 0 {
 		// A rollback. The positions in the chain must rise, so that it can be searched. Subscribers
@@ -83,8 +85,30 @@ func (c *chain) add(n *node) {
 		old.evicted.Store(true)
 		old.next.Store(nil)
 	}
-	c.mu.Unlock()
-	close(tip.ready)
+	c.waiting.wake(tip, n)
+}
+
+// wait joins the subscribers that wait for events of a query. It returns nil if the chain goes on
+// behind the node, or if the node has fallen out. The caller must call leave.
+func (c *chain) wait(n *node, q *Query) *group {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n.next.Load() != nil || n.evicted.Load() {
+		return nil
+	}
+	return c.waiting.join(q)
+}
+
+// leave returns the node from which a subscriber walks on that was in a group: no node up to this one
+// has events of its query.
+func (c *chain) leave(g *group) *node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if g.from != nil {
+		return g.from
+	}
+	c.waiting.leave(g)
+	return c.window[len(c.window)-1]
 }
 
 // find returns the node from which a subscriber at a position walks on, nil if the chain does not

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -112,6 +113,15 @@ func (r *run) match(q *Query, from int) []*Entry {
 		take(i)
 	}
 	return found
+}
+
+// has reports whether the run has an event of a query.
+func (r *run) has(q *Query) bool {
+	places, some := r.concern(q)
+	if !some {
+		return slices.ContainsFunc(r.types, q.Filter.Match)
+	}
+	return slices.ContainsFunc(places, func(i int) bool { return q.Filter.Match(r.entries[i].Envelope.Type) })
 }
 
 // concern returns the places of the events that concern the query's task and instance. some is false

@@ -13,6 +13,8 @@ type Query struct {
 	Filter         events.Filter
 	Task, Instance string     // only events that concern this one; "" for all
 	After          *events.ID // the position to start from; nil for new events only
+
+	text string // key()
 }
 
 // Part is a gap, or a number of events in order.
@@ -74,6 +76,7 @@ func (c *Client) Subscribe(ctx context.Context, q Query) (*Subscription, error) 
 	if err != nil {
 		return nil, unavailable(ctx, err)
 	}
+	q.text = q.key()
 	s := &Subscription{client: c, query: q, tail: tail, at: end, page: firstPage}
 	c.hub.subscribers[c.transport].Add(1)
 	if q.After == nil {
@@ -133,6 +136,7 @@ func (s *Subscription) Next(ctx context.Context, idle <-chan time.Time) (Step, e
 		if cause := s.client.Cause(); cause != "" {
 			return Step{}, &EndError{cause, s.at}
 		}
+		var waits *group
 		var wake <-chan struct{}
 		var slot chan<- struct{}
 		var pause <-chan time.Time
@@ -143,7 +147,10 @@ func (s *Subscription) Next(ctx context.Context, idle <-chan time.Time) (Step, e
 		}
 		switch {
 		case s.node != nil:
-			wake = s.node.ready
+			if waits = s.tail.chain.wait(s.node, &s.query); waits == nil {
+				continue
+			}
+			wake = waits.found
 		case s.tooSlow():
 			s.client.end(Slow)
 			continue
@@ -159,21 +166,38 @@ func (s *Subscription) Next(ctx context.Context, idle <-chan time.Time) (Step, e
 		default:
 			slot = s.client.hub.reads
 		}
+		silent := false
+		var parts []Part
 		select {
 		case <-wake:
 		case <-pause:
 			s.pause = -s.pause
 		case slot <- struct{}{}:
-			parts := s.fromRedis(ctx)
-			if len(parts) > 0 {
-				return s.step(parts), nil
-			}
+			parts = s.fromRedis(ctx)
 		case <-idle:
-			return Step{Position: s.at}, nil
+			silent = true
 		case <-s.client.done:
 		case <-ctx.Done():
-			return Step{}, ctx.Err()
 		}
+		if waits != nil {
+			s.skip(waits)
+		}
+		switch {
+		case len(parts) > 0:
+			return s.step(parts), nil
+		case ctx.Err() != nil:
+			return Step{}, ctx.Err()
+		case silent:
+			return Step{Position: s.at}, nil
+		}
+	}
+}
+
+// skip goes on behind the nodes that came while the subscriber waited and have nothing for it.
+func (s *Subscription) skip(waited *group) {
+	s.node = s.tail.chain.leave(waited)
+	if s.node.last.Compare(s.at) > 0 {
+		s.at = s.node.last
 	}
 }
 

@@ -123,8 +123,6 @@ const (
 	// writesPerCPU is how many writes to subscribers a CPU may make in a second. Beyond that, the
 	// tail waits, and each write takes more events.
 	writesPerCPU = 10_000
-	// wakeup is the cost of waking a subscriber, in writes.
-	wakeup = 0.1
 	// burst is how many writes for each subscriber may be made at once.
 	burst = 2
 )
@@ -138,7 +136,7 @@ func (t *tail) pace(ctx context.Context) error {
 	rate := float64(writesPerCPU * runtime.GOMAXPROCS(0))
 	now := time.Now()
 	if !t.paced.IsZero() {
-		t.debt += float64(t.hub.load.Swap(0)) + wakeup*users - rate*now.Sub(t.paced).Seconds()
+		t.debt += float64(t.hub.load.Swap(0)) - rate*now.Sub(t.paced).Seconds()
 		t.debt = max(t.debt, -burst*users)
 	}
 	t.paced = now
