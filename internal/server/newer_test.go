@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,6 +50,26 @@ func TestTheLogsFormatIsNoted(t *testing.T) {
 	}
 	run("v4")
 	noted("v4")
+}
+
+// A program that cannot listen changes nothing: the format stays that of the programs that run.
+func TestAProgramThatCannotListenRaisesNoFormat(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t, nil)
+	rdb, log := redisOf(t, cfg), keysOf(t, cfg).Log()
+	older := strconv.Itoa(events.Format - 1)
+	if err := rdb.HSet(t.Context(), log, "format", older, "program", "v1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	before := logHash(t, cfg, rdb)
+	cfg.Listen = testenv.Redis(t).Addr()
+	if s, err := Start(t.Context(), cfg, Options{Logger: quiet, Version: "v2"}); err == nil {
+		_ = s.Stop(t.Context())
+		t.Fatal("it started on an address that is taken")
+	}
+	if after := logHash(t, cfg, rdb); !maps.Equal(after, before) {
+		t.Errorf("%s holds %v, want %v as before", log, after, before)
+	}
 }
 
 // When a newer program starts beside this one, this one's projections stop and its commands

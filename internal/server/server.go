@@ -148,8 +148,10 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (*Server, error) 
 	return s, nil
 }
 
-// assemble builds the parts, starts the background work, and opens the listener.
-func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (http.Handler, net.Listener, error) {
+// assemble opens the listener, builds the parts, and starts the background work. It opens the
+// listener before it changes the stores: a program whose address is taken must not raise the format
+// of the log, because older coordinators then stop their projections.
+func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_ http.Handler, _ net.Listener, err error) {
 	var view taskview.View
 	var rows taskview.Rows
 	var index taskview.EventIndex
@@ -166,6 +168,16 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	if err := s.checkFormat(ctx, cfg.Namespace); err != nil {
 		return nil, nil, err
 	}
+	var listen net.ListenConfig
+	listener, err := listen.Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return nil, nil, fmt.Errorf("listen on %s: %w; to use another address, pass --listen or set CB_LISTEN", cfg.Listen, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = listener.Close()
+		}
+	}()
 	folds := []projections.Projection{projections.NewState(redisConfig), projections.NewMetrics(redisConfig)}
 	identity, err := s.openLog(ctx, redisConfig)
 	if err != nil {
@@ -218,11 +230,6 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 	if s.streams, err = stream.New(stream.Options{Client: s.redis, Namespace: cfg.Namespace, Logger: s.logger}); err != nil {
 		return nil, nil, err
 	}
-	var listen net.ListenConfig
-	listener, err := listen.Listen(ctx, "tcp", cfg.Listen)
-	if err != nil {
-		return nil, nil, fmt.Errorf("listen on %s: %w; to use another address, pass --listen or set CB_LISTEN", cfg.Listen, err)
-	}
 	var handler http.Handler
 	if handler, err = s.routes(cfg, coordinator, func(ctx context.Context, at taskview.Checkpoints) (*metrics.Gauges, error) {
 		return metrics.ReadGauges(ctx, s.scripts, cfg.InstanceTTL, at)
@@ -233,7 +240,6 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (h
 		handler, err = crossorigin.Guard(handler, listener.Addr().String(), s.hosts(cfg, listener.Addr())...)
 	}
 	if err != nil {
-		_ = listener.Close()
 		return nil, nil, err
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/claudebench/claudebench/internal/api"
@@ -47,7 +48,11 @@ func decode(params json.RawMessage, into any) *api.Error {
 	}
 	d := json.NewDecoder(bytes.NewReader(params))
 	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
+	err := d.Decode(into)
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) && wrong.Field != "" {
+		return api.InvalidParams(fmt.Sprintf("%s must be a %s, not a JSON %s", strings.ToLower(wrong.Field), wrong.Type, wrong.Value))
+	}
+	if err != nil {
 		return api.InvalidParams(fmt.Sprintf("the params are not valid: %.200s", err.Error()))
 	}
 	return nil
