@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // scan reads an envelope spelled exactly as the log spells it: one line, the members in order,
@@ -147,6 +149,9 @@ func (s *scanner) nullable() *string {
 	return &text
 }
 
+// asBefore makes package jsontext accept what encoding/json accepts.
+var asBefore = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+
 // payload takes everything except the envelope's closing brace.
 func (s *scanner) payload() json.RawMessage {
 	last := len(s.rest) - 1
@@ -157,7 +162,7 @@ func (s *scanner) payload() json.RawMessage {
 	payload := s.rest[:last:last]
 	// Valid JSON proves that this is only the payload: with another member behind it, the bytes
 	// would not be a single value.
-	if !json.Valid(payload) {
+	if !jsontext.Value(payload).IsValid(asBefore...) {
 		s.ok = false
 		return nil
 	}

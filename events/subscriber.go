@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -188,10 +188,12 @@ func (s *Subscriber) Close() error {
 
 // newMessage makes a message from an event.
 func newMessage(e Entry) *message.Message {
-	m := message.NewMessage(e.ID.String(), message.Payload(e.Raw))
+	id := e.ID.String()
+	timestamp, seq, _ := strings.Cut(id, "-")
+	m := message.NewMessage(id, message.Payload(e.Raw))
 	m.Metadata.Set(MetadataType, string(e.Envelope.Type))
-	m.Metadata.Set(MetadataSeq, strconv.FormatInt(e.Envelope.Seq, 10))
-	m.Metadata.Set(MetadataTimestamp, strconv.FormatInt(e.Envelope.Timestamp, 10))
+	m.Metadata.Set(MetadataSeq, seq)
+	m.Metadata.Set(MetadataTimestamp, timestamp)
 	m.Metadata.Set(MetadataActor, e.Envelope.Actor)
 	if e.Envelope.Cause != nil {
 		m.Metadata.Set(MetadataCause, *e.Envelope.Cause)
