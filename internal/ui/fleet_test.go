@@ -53,6 +53,24 @@ func TestOverview(t *testing.T) {
 	tab.Find("button", "Resume").Click()
 	tile("Live instances", "4")
 
+	// What the stream has again after a pause, or after the page of events, is not shown again.
+	tab.Find("link", "Events").Click()
+	ready(tab, "events")
+	f.create("while the events are shown", nil)
+	tab.Sees("while the events are shown")
+	tab.Find("link", "Overview").Click()
+	ready(tab, "overview")
+	status(tab, "Live")
+	f.create("the newest of all", nil)
+	tab.Sees("the newest of all")
+	shown := browsertest.Eval[[]int](tab, `[...document.querySelectorAll("main ol.lines li")].map((li) => Number(li.dataset.key.split("-")[1]))`)
+	for i, seq := range shown {
+		if len(shown) != 12 || seq != shown[0]-i {
+			t.Errorf("the last events are %v", shown)
+			break
+		}
+	}
+
 	tab.FindLike("link", "Failed").Click()
 	rows(tab, "t-2")
 }
