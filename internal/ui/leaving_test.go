@@ -45,6 +45,7 @@ func TestAnExportIsGivenUp(t *testing.T) {
 	close(gate)
 	b.holdStreams(nil)
 	export()
+	tab.Find("dialog", "Export events as JSON Lines").Gone()
 	tab.Sees("events exported.")
 	if exports := browsertest.Eval[[]string](tab, "exports"); len(exports) != 1 {
 		t.Errorf("there are the exports %q, want only the second", exports)
