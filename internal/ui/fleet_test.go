@@ -92,6 +92,19 @@ func TestFleet(t *testing.T) {
 	tab.FindLike("row", "new-1").Says("rust")
 	tab.Sees("5 live instances")
 
+	// A pause lasts longer than the period in which the page asks again.
+	tab.Find("button", "Pause").Click()
+	status(tab, "Paused")
+	f.register("late-1", "worker")
+	browsertest.Eval[any](tab, "window.pausedAt = performance.now(); 0")
+	tab.Until("was paused for a while", func() bool { return browsertest.Eval[bool](tab, "performance.now() - pausedAt > 6000") })
+	if tab.FindLike("row", "late-1").Count() != 0 {
+		t.Error("a paused page asks for what is new")
+	}
+	tab.Find("button", "Resume").Click()
+	tab.FindLike("row", "late-1").There()
+	f.call("system.unregister", object{"instanceId": "late-1"})
+
 	tab.Find("button", "Unregister new-1").Click()
 	dialog := tab.Find("dialog", "Unregister new-1?")
 	dialog.Find("button", "Cancel").Click()

@@ -86,11 +86,8 @@ export function events({ root, query, signal, ready }) {
 
 	const stream = new Stream(filter, {
 		events: (batch) => {
-			// The events that were read at the start may come again.
-			const last = kept.find((e) => "seq" in e);
-			const fresh = batch.filter((e) => !last || !("seq" in last) || e.seq > last.seq || e.type === "system.flushed");
-			seen += fresh.length;
-			if (fresh.length > 0) add(fresh.reverse());
+			seen += batch.length;
+			add(batch.reverse());
 		},
 		gap: (gap) => {
 			if (gap.reason === "rolled_back") kept = kept.filter((e) => !("seq" in e) || e.seq < gap.from);
@@ -115,7 +112,7 @@ export function events({ root, query, signal, ready }) {
 		else if (!document.hidden) stream.start();
 	};
 	const begin = () => {
-		if (!signal.aborted && !begun) {
+		if (!begun) {
 			begun = true;
 			live.addEventListener("state", follow, { signal });
 			whileSeen(follow, () => stream.stop(), signal);
@@ -130,9 +127,8 @@ export function events({ root, query, signal, ready }) {
 		if (recent) return;
 		const one = filter.types ? "" : filter.task ? "task" : filter.instance ? "instance" : "";
 		/** @type {Envelope[]} */
-		let before = [];
-		if (one) before = (await call(`${one}.history`, { id: filter[one], limit: 100, order: "desc" }, signal)).events;
-		else if (!query.size) before = (await call("system.get_state", { limit: 100 }, signal)).recentEvents ?? [];
+		const before = one ? (await call(`${one}.history`, { id: filter[one], limit: 100, order: "desc" }, signal)).events
+			: query.size ? [] : (await call("system.get_state", { limit: 100 }, signal)).recentEvents ?? [];
 		const have = new Set(kept.map((e) => ("seq" in e ? e.seq : 0)));
 		kept = [...kept, ...before.filter((e) => !have.has(e.seq))];
 		stream.position ||= before[0]?.id ?? "";

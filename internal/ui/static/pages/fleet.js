@@ -62,7 +62,7 @@ export function fleet({ root, signal, ready }) {
 		}
 		ready();
 	}, (error) => {
-		if (instances.size === 0) fill(place, failure(error, "the fleet"));
+		fill(instances.size === 0 ? place : summary, failure(error, "the fleet"));
 		ready();
 	});
 
