@@ -25,6 +25,7 @@ type between struct {
 	hold   chan struct{}                     // calls wait until it is closed; nil holds none
 	stream chan struct{}                     // the same for streams
 	lose   string                            // the answers to this method are lost
+	events string                            // is the stream, instead of the coordinator's
 	answer func(method string) (body string) // instead of the coordinator's answer; "" leaves it
 }
 
@@ -47,9 +48,16 @@ func (f *fleet) standBetween(t *testing.T) *between {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/events" {
 			b.mu.Lock()
-			hold := b.stream
+			hold, own := b.stream, b.events
 			b.mu.Unlock()
 			waitFor(r, hold)
+			if own != "" {
+				w.Header().Set("Content-Type", "text/event-stream")
+				_, _ = io.WriteString(w, own)
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+				return
+			}
 		}
 		if r.URL.Path != "/rpc" {
 			proxy.ServeHTTP(w, r)
@@ -116,11 +124,18 @@ func answered(body []byte, answer func(string) string) string {
 	return "[" + strings.Join(own, ",") + "]"
 }
 
-// hold holds streams back until the channel is closed.
+// holdStreams holds streams back until the channel is closed.
 func (b *between) holdStreams(hold chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.stream = hold
+}
+
+// streams sends this stream.
+func (b *between) streams(own string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.events = own
 }
 
 // loses loses the answers to a method, "" none.

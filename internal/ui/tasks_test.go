@@ -30,7 +30,7 @@ func TestTasksFiltersAreInTheAddress(t *testing.T) {
 	f := start(t, nil).live()
 	tab := f.at(t, "/ui/tasks", "tasks")
 	counts(tab, "All 12, Pending 7, In progress 3, Completed 1, Failed 1")
-	tab.FindLike("row", "Write the migration guide").Says("t-16", "In progress", "60", "docs-1")
+	tab.FindLike("row", "Write the migration guide").Says("t-16", "\tIn progress\t60\tdocs-1\t1\t")
 	tab.FindLike("row", "Fix the race").Says("t-1", "Completed", "90", "build-1")
 
 	tab.FindLike("link", "Failed").Click()
