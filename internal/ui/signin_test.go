@@ -98,6 +98,9 @@ func TestATokenIsWithdrawn(t *testing.T) {
 	}
 	ready(tab, "signin")
 	tab.Sees("The token is not valid, or no longer.")
+	if kept := browsertest.Eval[int](tab, "sessionStorage.length"); kept != 0 {
+		t.Errorf("%d values are kept", kept)
+	}
 }
 
 // Each role sees what it may do, and nothing else.

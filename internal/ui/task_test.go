@@ -99,6 +99,13 @@ func TestActionsOnATask(t *testing.T) {
 	tab.Find("button", "Complete…").Click()
 	dialog = tab.Find("dialog", "Complete task "+id)
 	dialog.Says("In the name of its owner, w.")
+	f.call("task.unassign", object{"taskId": id}) // meanwhile it is claimed again
+	f.claim("w")
+	dialog.Find("button", "Complete the task").Click()
+	dialog.Says("the task has been claimed again since.")
+	dialog.Find("button", "Cancel").Click()
+	tab.Sees("Attempt 3")
+	tab.Find("button", "Complete…").Click()
 	dialog.Find("textbox", "Result").Fill(`{"n": 12345678901234567890, "x": 1.50}`)
 	dialog.Find("button", "Complete the task").Click()
 	tab.Sees("Task "+id+" completed.", `"n": 12345678901234567890`, `"x": 1.50`)

@@ -173,7 +173,9 @@ func TestTasksByKeyboard(t *testing.T) {
 	tab.Press("x")
 	tab.Sees("2 tasks chosen")
 	browsertest.Eval[any](tab, `document.querySelector(".skip").click()`) // loses nothing
-	tab.Until("has the focus at the content", func() bool { return browsertest.Eval[string](tab, "document.activeElement.id + location.hash") == "main#main" })
+	tab.Until("has the focus at the content", func() bool {
+		return browsertest.Eval[string](tab, "document.activeElement.id + location.hash") == "main#main"
+	})
 	tab.Sees("2 tasks chosen")
 	tab.Press("/")
 	tab.Until("has the focus in the search", func() bool { return tab.Find("searchbox", "Text").Focused() })
