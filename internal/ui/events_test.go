@@ -118,6 +118,30 @@ func TestEventsAreFiltered(t *testing.T) {
 	tab.Sees("The events cannot be followed.")
 }
 
+// What Redis lost is taken away, and what has its numbers now is shown, behind a line that says so.
+func TestARollbackIsShown(t *testing.T) {
+	t.Parallel()
+	f := start(t, nil)
+	b := f.standBetween(t)
+	var own strings.Builder
+	created := func(ms, seq int, text string) {
+		fmt.Fprintf(&own, "id: %d-%d\nevent: task.created\ndata: {\"id\":\"%[1]d-%[2]d\",\"seq\":%[2]d,\"type\":\"task.created\",\"v\":1,\"timestamp\":%[1]d,\"actor\":\"a\",\"cause\":null,\"trace\":null,\"payload\":{\"id\":\"t-%[2]d\",\"text\":%[3]q,\"priority\":50}}\n\n", ms, seq, text)
+	}
+	created(1700000000000, 1001, "stays")
+	created(1700000000001, 1002, "is lost")
+	created(1700000000002, 1003, "is lost too")
+	own.WriteString("event: gap\ndata: {\"from\":1002,\"to\":1003,\"reason\":\"rolled_back\"}\n\n")
+	created(1700000000003, 1002, "has its number")
+	b.streams(own.String())
+	tab := browsertest.Open(t, b.url)
+	tab.Go("/ui/events")
+	tab.Sees("has its number", "Events 1,002 to 1,003 were lost by Redis; others have their numbers now.", "stays")
+	tab.SeesNot("is lost")
+	if shown := fmt.Sprint(seqs(tab)); shown != "[1002 1001]" {
+		t.Errorf("the page shows %s", shown)
+	}
+}
+
 // An export has each event once, byte for byte as the log has it.
 func TestEventsAreExported(t *testing.T) {
 	t.Parallel()

@@ -53,6 +53,24 @@ func TestOverview(t *testing.T) {
 	tab.Find("button", "Resume").Click()
 	tile("Live instances", "4")
 
+	// What the stream has again after a pause, or after the page of events, is not shown again.
+	tab.Find("link", "Events").Click()
+	ready(tab, "events")
+	f.create("while the events are shown", nil)
+	tab.Sees("while the events are shown")
+	tab.Find("link", "Overview").Click()
+	ready(tab, "overview")
+	status(tab, "Live")
+	f.create("the newest of all", nil)
+	tab.Sees("the newest of all")
+	shown := browsertest.Eval[[]int](tab, `[...document.querySelectorAll("main ol.lines li")].map((li) => Number(li.dataset.key.split("-")[1]))`)
+	for i, seq := range shown {
+		if len(shown) != 12 || seq != shown[0]-i {
+			t.Errorf("the last events are %v", shown)
+			break
+		}
+	}
+
 	tab.FindLike("link", "Failed").Click()
 	rows(tab, "t-2")
 }
@@ -73,6 +91,19 @@ func TestFleet(t *testing.T) {
 	f.register("new-1", "worker", "rust")
 	tab.FindLike("row", "new-1").Says("rust")
 	tab.Sees("5 live instances")
+
+	// A pause lasts longer than the period in which the page asks again.
+	tab.Find("button", "Pause").Click()
+	status(tab, "Paused")
+	f.register("late-1", "worker")
+	browsertest.Eval[any](tab, "window.pausedAt = performance.now(); 0")
+	tab.Until("was paused for a while", func() bool { return browsertest.Eval[bool](tab, "performance.now() - pausedAt > 6000") })
+	if tab.FindLike("row", "late-1").Count() != 0 {
+		t.Error("a paused page asks for what is new")
+	}
+	tab.Find("button", "Resume").Click()
+	tab.FindLike("row", "late-1").There()
+	f.call("system.unregister", object{"instanceId": "late-1"})
 
 	tab.Find("button", "Unregister new-1").Click()
 	dialog := tab.Find("dialog", "Unregister new-1?")

@@ -56,6 +56,9 @@ func TestSignIn(t *testing.T) {
 	other.Expect("401")
 	other.Go("/ui/tasks")
 	ready(other, "signin")
+	if asked := browsertest.Eval[[]string](other, `(() => { const asked = [], before = fetch; window.fetch = (path, init) => { asked.push(path); return before(path, init); }; document.dispatchEvent(new Event("visibilitychange")); return asked; })()`); len(asked) > 0 {
+		t.Errorf("without a session the page asks for %q", asked)
+	}
 
 	tab.Find("button", "Sign out").Click()
 	ready(tab, "signin")
@@ -95,6 +98,9 @@ func TestATokenIsWithdrawn(t *testing.T) {
 	}
 	ready(tab, "signin")
 	tab.Sees("The token is not valid, or no longer.")
+	if kept := browsertest.Eval[int](tab, "sessionStorage.length"); kept != 0 {
+		t.Errorf("%d values are kept", kept)
+	}
 }
 
 // Each role sees what it may do, and nothing else.

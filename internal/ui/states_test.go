@@ -23,6 +23,9 @@ type between struct {
 
 	mu     sync.Mutex
 	hold   chan struct{}                     // calls wait until it is closed; nil holds none
+	stream chan struct{}                     // the same for streams
+	lose   string                            // the answers to this method are lost
+	events string                            // is the stream, instead of the coordinator's
 	answer func(method string) (body string) // instead of the coordinator's answer; "" leaves it
 }
 
@@ -43,6 +46,19 @@ func (f *fleet) standBetween(t *testing.T) *between {
 		},
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/events" {
+			b.mu.Lock()
+			hold, own := b.stream, b.events
+			b.mu.Unlock()
+			waitFor(r, hold)
+			if own != "" {
+				w.Header().Set("Content-Type", "text/event-stream")
+				_, _ = io.WriteString(w, own)
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+				return
+			}
+		}
 		if r.URL.Path != "/rpc" {
 			proxy.ServeHTTP(w, r)
 			return
@@ -57,14 +73,12 @@ func (f *fleet) standBetween(t *testing.T) *between {
 			return
 		}
 		b.mu.Lock()
-		hold, answer := b.hold, b.answer
+		hold, answer, lose := b.hold, b.answer, b.lose
 		b.mu.Unlock()
-		if hold != nil {
-			select {
-			case <-hold:
-			case <-r.Context().Done():
-				return
-			}
+		waitFor(r, hold)
+		if lose != "" && bytes.Contains(body, []byte(lose)) {
+			proxy.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
 		}
 		if own := answered(body, answer); own != "" {
 			w.Header().Set("Content-Type", "application/json")
@@ -77,6 +91,17 @@ func (f *fleet) standBetween(t *testing.T) *between {
 	t.Cleanup(s.CloseClientConnections) // its streams never end by themselves
 	b.url = s.URL
 	return b
+}
+
+// waitFor waits until hold is closed, or the request has ended. nil does not wait.
+func waitFor(r *http.Request, hold chan struct{}) {
+	if hold == nil {
+		return
+	}
+	select {
+	case <-hold:
+	case <-r.Context().Done():
+	}
 }
 
 // answered returns the answer to a batch, "" if a method in it has none.
@@ -97,6 +122,27 @@ func answered(body []byte, answer func(string) string) string {
 		own = append(own, fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,%s}`, call.ID, text))
 	}
 	return "[" + strings.Join(own, ",") + "]"
+}
+
+// holdStreams holds streams back until the channel is closed.
+func (b *between) holdStreams(hold chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stream = hold
+}
+
+// streams sends this stream.
+func (b *between) streams(own string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.events = own
+}
+
+// loses loses the answers to a method, "" none.
+func (b *between) loses(method string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lose = method
 }
 
 func (b *between) set(hold chan struct{}, answer func(string) string) {
@@ -169,6 +215,11 @@ func TestBehind(t *testing.T) {
 	ready(tab, "tasks")
 	status(tab, "Behind")
 	tab.Sees("up to 1,234 events behind", "It catches up by itself.")
+	tab.Find("link", "Fleet").Click() // which is not behind
+	ready(tab, "fleet")
+	status(tab, "Live")
+	tab.Find("link", "Tasks").Click()
+	status(tab, "Behind")
 	b.set(nil, nil)
 	f.create("it has caught up", nil)
 	tab.Sees("it has caught up")

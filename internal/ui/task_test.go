@@ -50,6 +50,23 @@ func TestATaskIsLive(t *testing.T) {
 	unmoved(tab)
 }
 
+// A history has more events than one answer.
+func TestALongHistory(t *testing.T) {
+	t.Parallel()
+	f := start(t, nil)
+	id := f.create("changed often", nil)
+	for i := range 250 {
+		f.call("task.update", object{"id": id, "updates": object{"priority": i % 100}})
+	}
+	f.caughtUp()
+	tab := f.at(t, "/ui/tasks/"+id, "task")
+	tab.Find("button", "Show more").Click()
+	tab.Until("has all events", func() bool {
+		return browsertest.Eval[int](tab, `document.querySelectorAll("main ol.timeline li").length`) == 251
+	})
+	tab.Find("button", "Show more").Gone()
+}
+
 // The actions on one task are those that fit its state, and each is done once it is confirmed.
 func TestActionsOnATask(t *testing.T) {
 	t.Parallel()
@@ -82,6 +99,13 @@ func TestActionsOnATask(t *testing.T) {
 	tab.Find("button", "Complete…").Click()
 	dialog = tab.Find("dialog", "Complete task "+id)
 	dialog.Says("In the name of its owner, w.")
+	f.call("task.unassign", object{"taskId": id}) // meanwhile it is claimed again
+	f.claim("w")
+	dialog.Find("button", "Complete the task").Click()
+	dialog.Says("the task has been claimed again since.")
+	dialog.Find("button", "Cancel").Click()
+	tab.Sees("Attempt 3")
+	tab.Find("button", "Complete…").Click()
 	dialog.Find("textbox", "Result").Fill(`{"n": 12345678901234567890, "x": 1.50}`)
 	dialog.Find("button", "Complete the task").Click()
 	tab.Sees("Task "+id+" completed.", `"n": 12345678901234567890`, `"x": 1.50`)

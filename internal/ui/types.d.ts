@@ -77,8 +77,8 @@ interface Question {
   /** the label of the button */
   action: string;
   danger?: boolean;
-  /** what the button does; the dialog stays open with the message if it rejects */
-  run: (values: Record<string, string>) => Promise<void>;
+  /** what the button does; the dialog stays open with the message if it rejects; the signal says that it is closed */
+  run: (values: Record<string, string>, closed: AbortSignal) => Promise<void>;
 }
 
 interface Series {
@@ -121,4 +121,5 @@ interface Missing {
   gap: Gap;
   id: string;
 }
-type Read = () => Promise<void>;
+/** may resolve to how long to wait, in ms */
+type Read = () => Promise<number | void>;

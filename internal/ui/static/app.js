@@ -32,9 +32,18 @@ export function go(href) {
 	main.focus({ preventScroll: true });
 }
 
-function show() {
+let shown = "";
+
+function leavePage() {
 	leave.abort();
 	leave = new AbortController();
+	live.change({ behindMs: 0 });
+	document.querySelector("dialog")?.close();
+}
+
+function show() {
+	leavePage();
+	shown = location.pathname + location.search;
 	delete main.dataset.ready;
 	if (!session.info) return; // the sign-in is shown
 	const [section, ...rest] = location.pathname.slice("/ui/".length).split("/");
@@ -115,8 +124,8 @@ function showWho() {
 
 /** Asks for a token. @param {string} [why] */
 function signIn(why = "") {
-	leave.abort();
 	session.info = null;
+	leavePage();
 	showWho();
 	main.dataset.page = "signin";
 	document.title = "Sign in · ClaudeBench";
@@ -180,7 +189,7 @@ document.addEventListener("keydown", (event) => {
 	event.preventDefault();
 	search.focus();
 });
-addEventListener("popstate", show);
+addEventListener("popstate", () => { if (shown !== location.pathname + location.search) show(); }); // and not for #main
 
 fill(/** @type {HTMLElement} */ (document.getElementById("head")),
 	h("a", { class: "brand", href: "/ui/" }, "ClaudeBench"), nav, h("div", { class: "tools" }, status, pauseButton, themeButton, who));

@@ -35,7 +35,6 @@ const reasons = {
 	FLUSH_IN_PROGRESS: "a flush is running.",
 };
 
-
 const TOKEN = "claudebench.token";
 
 /** Tells "signin" when a token is wanted, and "reached" or "lost" as responses come or not. */
@@ -66,8 +65,9 @@ export function setToken(value) {
 export async function request(path, init = {}) {
 	/** @type {Response} */
 	let response;
+	const secret = token();
 	try {
-		response = await fetch(path, { ...init, cache: "no-store", headers: { ...init.headers, ...(token() && { Authorization: `Bearer ${token()}` }) } });
+		response = await fetch(path, { ...init, cache: "no-store", headers: { ...init.headers, ...(secret && { Authorization: `Bearer ${secret}` }) } });
 	} catch (error) {
 		if (!init.signal?.aborted) connection.dispatchEvent(new Event("lost"));
 		throw new CallError(error instanceof Error ? error.message : "no response", OFFLINE);
@@ -75,7 +75,7 @@ export async function request(path, init = {}) {
 	connection.dispatchEvent(new Event("reached"));
 	keepTime(response.headers.get("Date"));
 	if (response.status === 401) {
-		connection.dispatchEvent(new Event("signin"));
+		if (secret === token()) connection.dispatchEvent(new Event("signin"));
 		throw new CallError("A token is required", UNAUTHORIZED);
 	}
 	return response;
@@ -101,7 +101,6 @@ export async function calls(list, signal) {
 	const response = await request("/rpc", {
 		method: "POST", signal, body: write(body), headers: { "Content-Type": "application/json" },
 	});
-	/** @type {any} */
 	let answers;
 	try {
 		answers = parse(await response.text());

@@ -49,9 +49,13 @@ function nodes(children) {
 	return list;
 }
 
-/** Replaces the children of an element. @param {Element} parent @param {...Child} children */
+/** Replaces the children of an element. The focus stays, if there is such an element again. @param {Element} parent @param {...Child} children */
 export function fill(parent, ...children) {
+	const had = document.activeElement, held = parent.contains(had);
 	parent.replaceChildren(...nodes(children));
+	if (!had || !held || had.isConnected) return;
+	const name = (e) => e.ariaLabel ?? e.textContent;
+	for (const e of /** @type {NodeListOf<HTMLElement>} */ (parent.querySelectorAll(had.tagName))) if (name(e) === name(had)) return e.focus({ preventScroll: true });
 }
 
 /** The element that a selector finds, which must be there. @param {ParentNode} parent @param {string} selector @returns {HTMLElement} */

@@ -58,7 +58,7 @@ class Live extends EventTarget {
 
 	/** Begins to follow the log; or again, after a stop, where it was stopped. */
 	start() {
-		if (this.paused || this.suspended || document.hidden) return;
+		if (this.paused || this.suspended || document.hidden || !session.info) return;
 		const skip = this.stoppedAt > 0 && Date.now() - this.stoppedAt > CATCH_UP;
 		this.stoppedAt = 0;
 		if (skip) {
@@ -82,11 +82,6 @@ class Live extends EventTarget {
 			this.start();
 			this.dispatchEvent(new Event("back"));
 		}
-	}
-
-	/** How far is what was read behind the log? @param {number} [ms] */
-	setBehind(ms = 0) {
-		this.change({ behindMs: ms });
 	}
 
 	/** Passes on events until the signal. @param {AbortSignal} signal @param {Listener} listener */
@@ -122,7 +117,7 @@ export function poll(ms, signal, read, failed) {
 		for (let first = true; !signal.aborted; first = false) {
 			const asked = woken.signal.aborted;
 			woken = new AbortController();
-			let next = ms;
+			let next = ms, least = ms / 3;
 			if (!first && !asked && (live.paused || document.hidden)) {
 				await pause(ms, AbortSignal.any([signal, woken.signal]));
 				continue;
@@ -133,11 +128,12 @@ export function poll(ms, signal, read, failed) {
 				if (signal.aborted) return;
 				const known = error instanceof CallError ? error : new CallError(String(error), -32603);
 				if (!(error instanceof CallError)) console.error(error);
-				next = known.code === OFFLINE ? Math.min(ms, 2000) : Math.max(Math.min(ms, 5000), known.data?.retryAfterMs ?? 0);
+				next = Math.min(ms, known.code === OFFLINE ? 2000 : 5000);
+				least = known.data?.retryAfterMs ?? Math.min(least, next);
 				failed?.(known);
 			}
-			await pause(Math.min(ms / 3, next), signal);
-			await pause(next - ms / 3, AbortSignal.any([signal, woken.signal]));
+			await pause(least, signal);
+			await pause(next - least, AbortSignal.any([signal, woken.signal]));
 		}
 	};
 	live.addEventListener("back", soon, { signal });
@@ -160,8 +156,8 @@ export function throttled(ms, signal, read) {
 		while (wanted && !signal.aborted) {
 			wanted = false;
 			const began = performance.now();
-			await read();
-			await pause(Math.max(ms, 5 * (performance.now() - began)), signal);
+			const wait = await read().catch(console.error);
+			await pause(Math.max(ms, 5 * (performance.now() - began), wait ?? 0), signal);
 		}
 		running = false;
 	};

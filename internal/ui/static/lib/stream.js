@@ -86,7 +86,7 @@ export class Stream {
 			const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
 			for (let rest = ""; ;) {
 				const { done, value } = await reader.read();
-				if (done) return;
+				if (done || signal.aborted) return;
 				clearTimeout(silent);
 				silent = window.setTimeout(abort, SILENCE);
 				const messages = (rest + value).split("\n\n");

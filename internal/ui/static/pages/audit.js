@@ -16,15 +16,13 @@ export function audit({ root, signal, ready }) {
 	fill(root, h("div", { class: "title" }, h("h1", null, "Audit"), may("audit.verify") && start),
 		h("p", null, "A verification reads the whole log and compares it with everything stored in Redis and Postgres. Commands go on meanwhile."), run, last, log, gaps);
 
-	/** @param {any[]} list */
 	const items = (list) => list.length > 0 && h("ul", { class: "plain" }, list.map((item) => h("li", null, item)));
-	/** @type {any} */
 	let was;
 	const soon = poll(2000, signal, async () => {
 		const s = await call("audit.status", {}, signal), r = s.running, l = s.log;
 		put(log, pairs(["Events", l.firstSeq ? [eventLink(l.firstSeq), " to ", eventLink(l.lastSeq), `, ${number(l.events)} in Redis`] : "none"],
 			["Begins with", l.base > 1 ? `event ${number(l.base)}: the events before were flushed or trimmed` : "event 1: the log is whole"], ["Identity", h("code", null, l.identity)]));
-		put(gaps, items(s.gaps.map((/** @type {Gap} */ g) => `Events ${number(g.from)} to ${number(g.to)}: ${reasons[g.reason] ?? g.reason}`))
+		put(gaps, items(s.gaps.map((g) => `Events ${number(g.from)} to ${number(g.to)}: ${reasons[g.reason] ?? g.reason}`))
 			|| h("p", null, s.last ? "None was found: the numbers of the events follow one another." : "None is known before the first verification."));
 		fill(run, r && h("progress", { max: Math.max(1, r.total), value: r.events, "aria-label": "Events verified" }),
 			r && `${number(r.events)} of ${r.total ? number(r.total) : "…"} events. ${r.doing} Begun ${ago(r.startedAt)} by ${r.startedBy}.`);
@@ -38,7 +36,6 @@ export function audit({ root, signal, ready }) {
 		ready();
 	});
 
-	/** @param {any} v */
 	function showLast(v) {
 		if (!v) {
 			put(last, h("p", null, "None has run yet."));

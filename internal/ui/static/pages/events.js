@@ -1,9 +1,9 @@
 // The log, live: filters in the address, a pause without a loss, one event by its sequence number, export.
 
-import { CallError, call } from "../lib/api.js";
+import { call } from "../lib/api.js";
 import { button, eventLink, fill, find, h, keyed, link, text } from "../lib/dom.js";
 import { count, number } from "../lib/format.js";
-import { live, whileSeen } from "../lib/live.js";
+import { live, poll, whileSeen } from "../lib/live.js";
 import { Stream } from "../lib/stream.js";
 import { ask } from "../parts/dialog.js";
 import { details, line } from "../parts/event-line.js";
@@ -40,7 +40,7 @@ export function events({ root, query, signal, ready }) {
 	const list = h("ol", { class: "lines log" });
 	const more = h("p", { class: "more" });
 	const form = filters("/ui/events", query, [["types", "Types", "task.*, instance.failed"], ["task", "Task", "t-6"], ["instance", "Instance"]]);
-	fill(root, h("div", { class: "title" }, h("h1", null, "Events"), state, button("Export…", () => exportLines(filter, signal))), form, h("div", { class: "content" }, loading("Waiting for events…")), more);
+	fill(root, h("div", { class: "title" }, h("h1", null, "Events"), state, button("Export…", () => exportLines(filter))), form, h("div", { class: "content" }, loading("Waiting for events…")), more);
 	const content = find(root, ".content");
 
 	/** @type {(Envelope | Missing)[]} newest first */
@@ -86,11 +86,8 @@ export function events({ root, query, signal, ready }) {
 
 	const stream = new Stream(filter, {
 		events: (batch) => {
-			// The events that were read at the start may come again.
-			const last = kept.find((e) => "seq" in e);
-			const fresh = batch.filter((e) => !last || !("seq" in last) || e.seq > last.seq || e.type === "system.flushed");
-			seen += fresh.length;
-			if (fresh.length > 0) add(fresh.reverse());
+			seen += batch.length;
+			add(batch.reverse());
 		},
 		gap: (gap) => {
 			if (gap.reason === "rolled_back") kept = kept.filter((e) => !("seq" in e) || e.seq < gap.from);
@@ -112,68 +109,77 @@ export function events({ root, query, signal, ready }) {
 	});
 	const follow = () => {
 		if (live.paused) stream.stop();
-		else stream.start();
+		else if (!document.hidden) stream.start();
 	};
-	live.addEventListener("state", follow, { signal });
-	whileSeen(follow, () => stream.stop(), signal);
-
-	void (async () => {
-		follow();
-		try {
-			// What happened just before, so that the page is not empty.
-			const one = filter.types ? "" : filter.task ? "task" : filter.instance ? "instance" : "";
-			/** @type {Envelope[]} */
-			let before = [];
-			if (one) before = (await call(`${one}.history`, { id: filter[one], limit: 100, order: "desc" }, signal)).events;
-			else if (!query.size) before = (await call("system.get_state", { limit: 100 }, signal)).recentEvents ?? [];
-			const have = new Set(kept.map((e) => ("seq" in e ? e.seq : 0)));
-			kept = [...kept, ...before.filter((e) => !have.has(e.seq))];
-			recent = true;
-			draw();
-		} catch (error) {
-			if (signal.aborted || !(error instanceof CallError)) return;
-			if (kept.length === 0) fill(content, failure(error, "the latest events"));
+	const begin = () => {
+		if (!begun) {
+			begun = true;
+			live.addEventListener("state", follow, { signal });
+			whileSeen(follow, () => stream.stop(), signal);
+			follow();
 		}
 		ready();
-	})();
+	};
+	let begun = false;
+
+	// What happened just before, so that the page is not empty. The stream goes on behind it.
+	poll(5000, signal, async () => {
+		if (recent) return;
+		const one = filter.types ? "" : filter.task ? "task" : filter.instance ? "instance" : "";
+		/** @type {Envelope[]} */
+		const before = one ? (await call(`${one}.history`, { id: filter[one], limit: 100, order: "desc" }, signal)).events
+			: query.size ? [] : (await call("system.get_state", { limit: 100 }, signal)).recentEvents ?? [];
+		const have = new Set(kept.map((e) => ("seq" in e ? e.seq : 0)));
+		kept = [...kept, ...before.filter((e) => !have.has(e.seq))];
+		stream.position ||= before[0]?.id ?? "";
+		recent = true;
+		draw();
+		begin();
+	}, (error) => {
+		if (kept.length === 0) fill(content, failure(error, "the latest events"));
+		begin();
+	});
 }
 
 /** Shows one event. @param {HTMLElement} root @param {string} seq @param {AbortSignal} signal @param {() => void} ready */
-async function one(root, seq, signal, ready) {
+function one(root, seq, signal, ready) {
 	const place = h("section", { class: "card" }, loading());
 	fill(root, h("p", { class: "crumbs" }, link("/ui/events", "Events")), h("h1", null, `Event ${seq}`), place);
-	try {
-		const e = await call("event.get", { seq: Number(seq) }, signal);
-		const n = Number(seq);
+	const n = Number(seq);
+	let known = false;
+	poll(5000, signal, async () => {
+		if (known) return;
+		const e = await call("event.get", { seq: n }, signal);
+		known = true;
 		fill(place, h("ol", { class: "lines" }, line(e)), details(e));
 		root.append(h("nav", { class: "pages", "aria-label": "Neighbours" }, n > 1 && eventLink(n - 1, "Previous event"), eventLink(n + 1, "Next event")));
-	} catch (error) {
-		if (signal.aborted || !(error instanceof CallError)) return;
+		ready();
+	}, (error) => {
 		fill(place, error.code === -32004 ? notice("empty", "The log has no such event.", "It has not happened yet, or it was removed.") : failure(error, "the event"));
-	}
-	ready();
+		ready();
+	});
 }
 
-/** Saves the log, with the filter, as JSON Lines. @param {Record<string, string>} filter @param {AbortSignal} signal */
-async function exportLines(filter, signal) {
-	const state = await call("system.metrics", { detailed: true }, signal).catch(() => undefined);
-	const last = state?.current.lastSeq ?? Infinity;
+/** Saves the log, with the filter, as JSON Lines. @param {Record<string, string>} filter */
+function exportLines(filter) {
 	ask({
 		title: "Export events as JSON Lines", action: "Export", text: `One event a line, the oldest first, with the filter of the page, at most ${number(EXPORTED)}.`,
 		fields: [{ name: "since", label: "From", kind: "select", value: "60", options: [["5", "the last 5 minutes"], ["60", "the last hour"], ["1440", "the last day"], ["0", "the beginning of the log"]] }],
-		async run(v) {
-			const minutes = Number(v.since);
+		async run(v, closed) {
+			const state = await call("system.metrics", { detailed: true }, closed).catch(() => undefined);
+			if (closed.aborted) return;
+			const last = state?.current.lastSeq ?? Infinity, minutes = Number(v.since);
 			/** @type {string[]} */
 			const lines = [];
 			const began = Date.now();
-			await new Promise((/** @type {(value?: unknown) => void} */ resolve, reject) => {
+			await new Promise((resolve, reject) => {
 				let quiet = 0;
 				const end = () => {
 					clearTimeout(quiet);
 					stream.stop();
-					resolve();
+					resolve(0);
 				};
-				const wait = (/** @type {number} */ ms) => {
+				const wait = (ms) => {
 					clearTimeout(quiet);
 					quiet = window.setTimeout(end, ms);
 				};
@@ -183,12 +189,16 @@ async function exportLines(filter, signal) {
 						if (lines.length >= EXPORTED || (batch.at(-1)?.seq ?? 0) >= last) end();
 						else wait(SILENT);
 					},
-					state: (now, why) => { if (now === "refused") reject(new Error(why)); },
+					state: (now, why) => {
+						clearTimeout(quiet);
+						if (now === "open") wait(SILENT);
+						else if (now === "refused") reject(new Error(why));
+					},
 				});
-				signal.addEventListener("abort", end);
+				closed.addEventListener("abort", end);
 				stream.start();
-				wait(SILENT);
 			});
+			if (closed.aborted) return;
 			const a = h("a", { href: URL.createObjectURL(new Blob(lines, { type: "application/jsonl" })), download: `claudebench-events-${new Date(began).toISOString().slice(0, 19).replaceAll(":", "")}.jsonl` });
 			a.click();
 			setTimeout(() => URL.revokeObjectURL(a.href), 60000);

@@ -34,7 +34,6 @@ export function remaining(i) {
 	return { element: h("div", { class: "ttl" }, meter, label), show };
 }
 
-/** */
 export const load = (i) => `${i.inProgress} in progress, ${i.assigned} assigned${i.maxTasks > 0 ? `, of ${i.maxTasks}` : ""}`;
 
 /** @param {Place} place */
@@ -44,14 +43,11 @@ export function fleet({ root, signal, ready }) {
 	const body = h("tbody"), removes = may("system.unregister");
 	const table = h("table", { class: "fleet" }, h("thead", null, h("tr", null, ["Instance", "Roles", "Status", "Load", "Works on", "Last seen", "Time left"].map((name) => h("th", { scope: "col" }, name)),
 		removes && h("th", { scope: "col" }, h("span", { class: "hidden" }, "Actions")))), body);
-	/** @type {Map<string, any>} */
 	const instances = new Map();
-	/** @type {Map<string, any[]>} */
 	let work = new Map();
 
 	const soon = poll(5000, signal, async () => {
 		const state = await call("system.get_state", {}, signal);
-		/** @type {any[]} */
 		const list = (state.instances ?? []).sort((a, b) => a.id.localeCompare(b.id, "en", { numeric: true }));
 		work = Map.groupBy((state.tasks ?? []).filter((t) => t.assignedTo && t.status === "in_progress"), (t) => t.assignedTo);
 		instances.clear();
@@ -66,7 +62,7 @@ export function fleet({ root, signal, ready }) {
 		}
 		ready();
 	}, (error) => {
-		if (instances.size === 0) fill(place, failure(error, "the fleet"));
+		fill(instances.size === 0 ? place : summary, failure(error, "the fleet"));
 		ready();
 	});
 
@@ -94,7 +90,6 @@ export function fleet({ root, signal, ready }) {
 	});
 
 	const deadSoon = poll(60000, signal, async () => {
-		/** @type {Envelope[]} */
 		const deaths = (await call("event.list", { types: "instance.failed", since: new Date(now() - HOUR).toISOString(), limit: 50 }, signal)).events;
 		put(dead, deaths.length === 0 ? h("p", null, "None.") : h("ul", { class: "plain" }, deaths.map(death)));
 	}, (error) => put(dead, failure(error, "the deaths")));
@@ -110,7 +105,6 @@ export function fleet({ root, signal, ready }) {
 
 	/** The tasks that an instance lost by its death, as they are now. @param {string} id @param {number} seq */
 	async function whatBecame(id, seq) {
-		/** @type {Envelope[]} */
 		const list = (await call("instance.history", { id, limit: 200, order: "desc" }, signal)).events;
 		const ids = [...new Set(list.filter((e) => e.seq >= seq && e.payload.reason === "instance_failed").map((e) => String(e.payload.taskId)))].slice(0, 50);
 		if (ids.length === 0) return notice("empty", "Its tasks are on their way back to the queue.");

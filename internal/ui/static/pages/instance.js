@@ -43,7 +43,6 @@ export function instance({ root, id, signal, ready }) {
 			taskLink(t.id), " ", badge(t.status, statusName(t.status)), " ", t.text))), page.hasMore && link(`/ui/tasks?owner=${encodeURIComponent(id)}`, `All ${page.totalCount}`));
 	}, (error) => put(tasks, failure(error, "the tasks")));
 	const historySoon = poll(30000, signal, () => showHistory(history, async () => {
-		/** @type {Envelope[]} */
 		const list = (await call("instance.history", { id, limit: 100, order: "desc" }, signal)).events;
 		return [h("p", null, h("small", null, "The newest first. ", link(`/ui/events?instance=${encodeURIComponent(id)}`, "Follow its events"))),
 			list.length === 0 ? h("p", null, "No events are known.") : h("ol", { class: "lines" }, list.map(line))];

@@ -17,13 +17,12 @@ export function overview({ root, signal, ready }) {
 	const head = h("div", { class: "title" }, h("h1", null, "Overview"), read);
 	fill(root, head, loading());
 
-	/** @type {any} */
 	let m;
 	let asOf = 0;
 	const showTiles = () => {
 		const pending = m.tasksOpen - m.queue.inProgress;
-		/** The 95th percentile in the last minute that has one. @param {"wait" | "run"} what */
-		const p95 = (what) => duration(m.lastHour.findLast((/** @type {any} */ x) => x[what])?.[what].p95);
+		/** The 95th percentile in the last minute that has one. */
+		const p95 = (what) => duration(m.lastHour.findLast((x) => x[what])?.[what].p95);
 		/** @type {[string, string, string?, string?][]} */
 		const list = [
 			["Pending", number(Math.max(0, pending)), "/ui/tasks?status=pending"],
@@ -43,9 +42,8 @@ export function overview({ root, signal, ready }) {
 	};
 
 	const showCharts = () => {
-		/** @type {any[]} */
 		const hour = m.lastHour ?? [];
-		/** @type {["bars" | "lines", string, (n: number) => string, ...[string, 1 | 2 | 3 | 4, (minute: any) => number | undefined][]][]} */
+		/** @type {any[][]} kind, title, how a value is shown, series */
 		const list = [
 			["bars", "Finished", number, ["completed", 1, (x) => x.completed], ["failed", 4, (x) => x.failed]],
 			["bars", "Created", number, ["created", 2, (x) => x.created]],
@@ -82,7 +80,7 @@ export function overview({ root, signal, ready }) {
 		asOf = now();
 		const check = m.systemHealthCheck;
 		fill(health, check.status !== "healthy" && h("div", { class: "notice", role: "status" }, h("strong", null, check.status === "degraded" ? "Degraded" : "Unhealthy"),
-			(check.reasons ?? []).map((/** @type {string} */ r) => h("p", null, r))));
+			(check.reasons ?? []).map((r) => h("p", null, r))));
 		showTiles();
 		showCharts();
 		showQueues();
@@ -98,18 +96,21 @@ export function overview({ root, signal, ready }) {
 
 	/** @type {Envelope[]} */
 	let latest = [];
-	const showRecent = () => keyed(recent, latest, (e) => e.id, line);
-	poll(600000, signal, async () => {
-		const state = await call("system.get_state", { limit: 12 }, signal);
-		latest = state.recentEvents ?? [];
-		showRecent();
-	});
+	/** The stream and the answers may have the same events, and older ones. @param {Envelope[]} more */
+	const add = (more) => {
+		latest = [...new Map([...latest, ...more].map((e) => [e.seq, e])).values()].sort((a, b) => b.seq - a.seq).slice(0, 12);
+		keyed(recent, latest, (e) => e.id, line);
+	};
+	const recentSoon = poll(30000, signal, async () => add((await call("system.get_state", { limit: 12 }, signal)).recentEvents ?? []));
 	live.listen(signal, {
-		reload: soon,
+		reload: () => {
+			latest = [];
+			recentSoon();
+			soon();
+		},
 		events: (batch) => {
 			if (batch.some((e) => e.type === "system.flushed")) latest = [];
-			latest = [...batch.slice(-12).reverse(), ...latest].slice(0, 12);
-			showRecent();
+			add(batch.slice(-12));
 			if (!m) return;
 			for (const e of batch) {
 				if (e.seq <= m.current.lastSeq - m.current.eventsLag) continue;

@@ -1,6 +1,6 @@
 // The system: health, stores, methods, projections, subscribers, batches and votes, and the flush.
 
-import { CallError, call, may, session } from "../lib/api.js";
+import { call, may, session } from "../lib/api.js";
 import { button, card, fill, h, instanceLink, pairs, put, table } from "../lib/dom.js";
 import { ago, bytes, clock, count, cut, duration, number } from "../lib/format.js";
 import { write } from "../lib/json.js";
@@ -17,15 +17,14 @@ export function system({ root, signal, ready }) {
 		h("div", { class: "columns" }, batches, votes),
 		may("system.flush") && card("Flush", h("p", null, "Deletes all tasks, instances, events and views of this fleet. It cannot be undone."), button("Flush everything…", flush, "danger")));
 
-	const failed = (place, what) => (/** @type {CallError} */ error) => put(place, failure(error, what));
+	const failed = (place, what) => (error) => put(place, failure(error, what));
 
 	poll(10000, signal, async () => {
 		const a = await call("system.health", {}, signal);
-		/** @type {[string, boolean][]} */
 		const services = [["Redis", a.services.redis], ["Postgres", a.services.postgres], ["MCP", a.services.mcp]];
 		put(health, h("p", { class: a.status === "healthy" ? "good" : "bad" }, a.status === "healthy" ? "✓ Healthy" : a.status === "degraded" ? "Degraded" : "Unhealthy"),
 			h("ul", { class: "plain" }, services.map(([name, ok]) => h("li", { class: ok ? "good" : "bad" }, `${ok ? "✓" : "✗"} ${name} ${ok ? "works" : "does not answer"}`))),
-			(a.reasons ?? []).map((/** @type {string} */ r) => h("p", null, r)));
+			(a.reasons ?? []).map((r) => h("p", null, r)));
 		ready();
 	}, (error) => {
 		failed(health, "the health")(error);
@@ -60,7 +59,6 @@ export function system({ root, signal, ready }) {
 
 	const eventsSoon = poll(30000, signal, async () => {
 		const [b, v] = await Promise.all(["batch.*", "quorum.*"].map((types) => call("event.list", { types, limit: 200 }, signal)));
-		/** @type {Map<string, any>} */
 		const byBatch = new Map(), byVote = new Map();
 		for (const e of b.events) if (!byBatch.has(e.payload.batchId)) byBatch.set(e.payload.batchId, e);
 		put(batches, byBatch.size === 0 ? h("p", null, "None yet.") : table("Batches", ["Batch", "Items", "Processor", "When"], [...byBatch.values()].slice(0, 20).map((e) => [
@@ -82,7 +80,7 @@ export function system({ root, signal, ready }) {
 
 /** @param {string} name @param {any[][]} settings */
 const store = (name, s, settings) => h("div", null, h("h3", null, `${name} ${s.version}`), pairs(["Status", h("span", { class: s.status === "ok" ? "good" : "bad" }, s.status)], ...settings),
-	s.warnings.map((/** @type {string} */ w) => h("p", { class: "warning" }, "⚠ ", w)));
+	s.warnings.map((w) => h("p", { class: "warning" }, "⚠ ", w)));
 
 function flush() {
 	ask({

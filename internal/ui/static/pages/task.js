@@ -19,13 +19,12 @@ export function task({ root, id, signal, ready }) {
 	const fields = h("section", { class: "card" });
 	const values = h("div", { class: "columns" });
 	const timeline = card("History", loading());
-	fill(root, h("p", { class: "crumbs" }, link("/ui/tasks", "Tasks")), head, loading());
+	const crumbs = h("p", { class: "crumbs" }, link("/ui/tasks", "Tasks"));
+	fill(root, crumbs, head, loading());
 
-	/** @type {any} */
 	let t;
 	/** @type {string[]} */
 	let instances = [];
-	/** @type {string} */
 	let shown = "";
 
 	function show() {
@@ -34,7 +33,6 @@ export function task({ root, id, signal, ready }) {
 		shown = now;
 		fill(head, h("h1", null, t.id), badge(t.status, statusName(t.status)));
 		const finished = t.status === "completed" || t.status === "failed";
-		/** @param {string} label @param {() => void} act @param {boolean} fits @param {string} method @param {string} [style] */
 		const action = (label, act, fits, method, style) => may(method) && fits && button(label, act, style);
 		const owned = t.assignedTo && !finished && mayFor("task.complete", t.assignedTo);
 		fill(buttons,
@@ -49,7 +47,7 @@ export function task({ root, id, signal, ready }) {
 			...[["Created", t.createdAt], ["Updated", t.updatedAt], ["Finished", t.completedAt]].map(([name, at]) => ([name,
 				at ? h("time", { datetime: at, title: ago(at) }, moment(at)) : "–"]))));
 		fill(values, ...[["Metadata", t.metadata], ["Result", t.result], ["Error", t.error]].map(([name, value]) => value !== null && card(name, jsonView(value, name))));
-		if (!root.contains(fields)) fill(root, h("p", { class: "crumbs" }, link("/ui/tasks", "Tasks")), head, buttons, fields, values, timeline);
+		if (!root.contains(fields)) fill(root, crumbs, head, buttons, fields, values, timeline);
 	}
 
 	const refresh = throttled(300, signal, async () => {
@@ -60,7 +58,7 @@ export function task({ root, id, signal, ready }) {
 			if (signal.aborted) return;
 			if (!(error instanceof CallError)) throw error;
 			if (error.code === NOT_FOUND) {
-				fill(root, h("p", { class: "crumbs" }, link("/ui/tasks", "Tasks")), h("div", { class: "title" }, h("h1", null, id)),
+				fill(root, crumbs, h("div", { class: "title" }, h("h1", null, id)),
 					notice("empty", t ? "The task has been deleted." : "There is no such task.", "Finished tasks are kept for a week by default."), timeline);
 				shown = "";
 			} else if (!t) fill(root, h("h1", null, id), failure(error, "the task"));
@@ -75,10 +73,10 @@ export function task({ root, id, signal, ready }) {
 	// Events are only added, so the last page is enough after the first time.
 	const history = () => showHistory(timeline, async () => {
 		const page = await call("task.history", { id, limit: 200, ...(next && { cursor: next }) }, signal);
-		events = events.concat(page.events.filter((/** @type {Envelope} */ e) => e.seq > (events.at(-1)?.seq ?? 0)));
+		events = events.concat(page.events.filter((e) => e.seq > (events.at(-1)?.seq ?? 0)));
 		next = page.nextCursor ?? next;
 		return byAttempt(page.nextCursor !== undefined);
-	});
+	}).catch(() => {}); // is shown
 
 	/** @param {boolean} more @returns {Child[]} */
 	function byAttempt(more) {
@@ -110,8 +108,8 @@ export function task({ root, id, signal, ready }) {
 			traceLink(e.trace), " ", eventLink(e.seq, `event ${e.seq}`))));
 
 	void refresh();
-	poll(20000, signal, refresh);
-	live.listen(signal, { reload: refresh, events: (batch) => { if (batch.some((e) => taskOf(e) === id || e.type === "system.flushed")) void refresh(); } });
+	poll(10000, signal, refresh);
+	live.listen(signal, { reload: () => { events = []; next = ""; void refresh(); }, events: (batch) => { if (batch.some((e) => taskOf(e) === id || e.type === "system.flushed")) void refresh(); } });
 	if (may("task.assign")) poll(30000, signal, async () => { instances = ((await call("system.get_state", {}, signal)).instances ?? []).map((i) => i.id); });
 }
 

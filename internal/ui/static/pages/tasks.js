@@ -89,18 +89,16 @@ export function tasks({ root, query, signal, ready }) {
 			button("Choose none", () => { chosen.clear(); showChosen(); }));
 	}
 
-	const makeRow = (t) => {
-		return h("tr", null, changes && h("td", null, h("input", { type: "checkbox", "aria-label": `Choose task ${t.id}`, onchange: (/** @type {Event} */ e) => {
-			if (/** @type {HTMLInputElement} */ (e.target).checked) chosen.add(t.id);
-			else chosen.delete(t.id);
-			showChosen();
-		} })), h("td", { class: "id" }, taskLink(t.id)), ...columns.slice(1).map(([name]) => h("td", { class: name })));
-	};
+	const makeRow = (t) => h("tr", null, changes && h("td", null, h("input", { type: "checkbox", "aria-label": `Choose task ${t.id}`, onchange: (e) => {
+		if (e.target.checked) chosen.add(t.id);
+		else chosen.delete(t.id);
+		showChosen();
+	} })), h("td", { class: "id" }, taskLink(t.id)), ...columns.slice(1).map(([name]) => h("td", { class: name })));
 	const updateRow = (row, t) => {
 		const cell = (name) => find(row, `td.${name}`);
-		if (row.dataset.at === t.updatedAt && row.dataset.status === t.status) return;
-		row.dataset.at = t.updatedAt;
-		row.dataset.status = t.status;
+		const now = [t.updatedAt, t.status, t.assignedTo, t.attempt, t.priority].join();
+		if (row.dataset.now === now) return;
+		row.dataset.now = now;
 		text(cell("text"), t.text);
 		fill(cell("status"), badge(t.status, statusName(t.status)));
 		text(cell("priority"), t.priority);
@@ -110,41 +108,45 @@ export function tasks({ root, query, signal, ready }) {
 		fill(cell("updated"), h("time", { datetime: t.updatedAt, title: moment(t.updatedAt) }, ago(t.updatedAt)));
 	};
 
+	const rest = ["", ...STATUSES].filter((s) => s !== status);
 	const refresh = throttled(700, signal, async () => {
 		try {
 			const answers = await calls([
 				["task.list", { ...filter, ...(status && { status }), orderBy, order, limit: PAGE, offset }],
-				...["", ...STATUSES].filter((s) => s !== status).map((s) => (["task.list", { ...filter, ...(s && { status: s }), limit: 1 }])),
+				...rest.map((s) => (["task.list", { ...filter, ...(s && { status: s }), limit: 1 }])),
 			], signal);
 			const [page, ...others] = answers;
 			if (page instanceof CallError) throw page;
 			rows = page.tasks;
-			live.setBehind(page.behind?.ms);
+			live.change({ behindMs: page.behind?.ms ?? 0 });
 			text(behind, page.behind ? `up to ${count(page.behind.events, "event")} behind` : "");
-			const rest = ["", ...STATUSES].filter((s) => s !== status);
 			for (const a of tabs.querySelectorAll("a")) {
 				const i = rest.indexOf(String(a.dataset.status));
 				const total = i < 0 ? page.totalCount : others[i]?.totalCount;
 				if (total !== undefined) text(find(a, ".count"), number(total));
 			}
 			if (rows.length === 0) {
-				fill(place, Object.keys(filter).length > 0 || status ? notice("empty", "No task matches.", link("/ui/tasks", "Show all tasks"))
-					: offset > 0 ? notice("empty", "This page is empty.", link(address({}), "Go to the first page"))
+				fill(place, offset > 0 ? notice("empty", "This page is empty.", link(address({}), "Go to the first page"))
+					: Object.keys(filter).length > 0 || status ? notice("empty", "No task matches.", link("/ui/tasks", "Show all tasks"))
 						: notice("empty", "There is no task yet.", "Create one here, or with ", h("code", null, "claudebench call task.create '{\"text\":\"…\"}'"), "."));
 			} else {
 				keyed(body, rows, (t) => t.id, makeRow, updateRow);
 				if (!place.contains(table)) fill(place, table);
-				for (const id of chosen) if (!rows.some((t) => t.id === id)) chosen.delete(id);
-				showChosen();
 			}
+			for (const id of chosen) if (!rows.some((t) => t.id === id)) chosen.delete(id);
+			showChosen();
 			fill(pages, h("span", null, rows.length > 0 ? `${number(offset + 1)} to ${number(offset + rows.length)} of ${number(page.totalCount)}` : ""),
 				offset > 0 && h("a", { href: address({ offset: offset > PAGE ? String(offset - PAGE) : "" }), rel: "prev" }, "Previous"),
 				page.hasMore && h("a", { href: address({ offset: String(offset + PAGE) }), rel: "next" }, "Next"));
 		} catch (error) {
 			if (signal.aborted) return;
 			if (!(error instanceof CallError)) throw error;
-			if (error.code !== 0 || rows.length === 0) fill(place, error.code === -32603
+			const wait = error.data?.retryAfterMs;
+			if (wait) text(behind, error.reason);
+			if (rows.length === 0 || error.code !== 0 && !wait) fill(place, error.code === -32603
 				? notice("error", "Tasks cannot be listed.", `${error.reason}. The list comes from Postgres; tasks can still be created and claimed.`) : failure(error, "the tasks"));
+			ready();
+			return wait;
 		}
 		ready();
 	});

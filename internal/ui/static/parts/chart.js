@@ -2,7 +2,6 @@
 
 import { fill, svg } from "../lib/dom.js";
 
-
 const W = 600, H = 120, BASE = H - 2;
 
 export class Chart extends HTMLElement {
@@ -13,7 +12,6 @@ export class Chart extends HTMLElement {
 		const sums = data.times.map((_, i) => data.series.reduce((sum, s) => sum + (s.values[i] ?? 0), 0));
 		const most = Math.max(1, ...(data.kind === "bars" ? sums : data.series.flatMap((s) => s.values.map((v) => v ?? 0))));
 		const step = W / n;
-		/** @param {number | undefined} v */
 		const value = (v) => v === undefined ? "none" : data.show(v);
 		const y = (v) => BASE - (v / most) * (H - 12);
 		/** @type {SVGElement[]} */

@@ -4,7 +4,6 @@ import { CallError } from "../lib/api.js";
 import { button, fill, h } from "../lib/dom.js";
 import { parse } from "../lib/json.js";
 
-
 /** Asks, and runs the action. @param {Question} q */
 export function ask(q) {
 	/** @type {Map<string, HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement>} */
@@ -41,14 +40,18 @@ export function ask(q) {
 		go.disabled = true;
 		fill(message);
 		try {
-			await q.run(values);
+			await q.run(values, closed.signal);
 			dialog.close();
 		} catch (error) {
 			fill(message, error instanceof CallError ? error.reason : error instanceof Error ? error.message : String(error));
 			go.disabled = false;
 		}
 	});
-	dialog.addEventListener("close", () => dialog.remove());
+	const closed = new AbortController();
+	dialog.addEventListener("close", () => {
+		closed.abort();
+		dialog.remove();
+	});
 	document.body.append(dialog);
 	dialog.showModal();
 	const first = inputs.values().next().value;

@@ -23,13 +23,14 @@ export function failure(error, what) {
 	return notice("error", `${what[0]?.toUpperCase()}${what.slice(1)} cannot be read.`, error.reason);
 }
 
-/** Shows what read returns, or why there is nothing. @param {HTMLElement} place @param {() => Promise<Child[]>} read */
+/** Shows what read returns, or why there is nothing; then it rejects. @param {HTMLElement} place @param {() => Promise<Child[]>} read */
 export async function showHistory(place, read) {
 	try {
 		put(place, ...await read());
 	} catch (error) {
 		if (!(error instanceof CallError)) throw error;
 		put(place, error.code === NOT_FOUND ? notice("empty", "No events are known.") : failure(error, "the history"));
+		throw error;
 	}
 }
 

@@ -11,7 +11,6 @@ import { failure, loading } from "./notice.js";
 export function projections(signal) {
 	const place = card("Projections", loading());
 	poll(5000, signal, async () => {
-		/** @type {any[]} */
 		const list = parse(await (await request("/readyz", { signal })).text()).projections ?? [];
 		put(place, table("Projections", ["Name", "Lag", "Rebuilds"], list.map((p) => [p.name, p.error ? h("span", { class: "bad" }, p.error)
 			: p.lag === 0 ? "none" : p.lag > 0 ? count(p.lag, "event") : "unknown", number(p.rebuilds)])));

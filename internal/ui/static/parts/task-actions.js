@@ -6,25 +6,17 @@ import { parse } from "../lib/json.js";
 import { ask, typedJSON } from "./dialog.js";
 import { toast } from "./notice.js";
 
-/** How many calls go into one request. */
-const TOGETHER = 100;
-
 /**
  * Calls a method for each task, and reports the failures.
  * @param {string[]} ids @param {(id: string) => [string, object]} make @param {string} done such as "deleted"
  * @returns {Promise<void>}
  */
 async function each(ids, make, done) {
-	/** @type {Map<string, number>} */
 	const failed = new Map();
 	let n = 0;
-	for (let i = 0; i < ids.length; i += TOGETHER) {
-		const part = ids.slice(i, i + TOGETHER);
-		const answers = await calls(part.map(make));
-		for (const a of answers) {
-			if (a instanceof CallError) failed.set(a.reason, (failed.get(a.reason) ?? 0) + 1);
-			else n++;
-		}
+	for (const a of await calls(ids.map(make))) {
+		if (a instanceof CallError) failed.set(a.reason, (failed.get(a.reason) ?? 0) + 1);
+		else n++;
 	}
 	toast(`${count(n, "task")} ${done}.`);
 	for (const [reason, times] of failed) toast(`${count(times, "task")} not ${done}. ${reason}`, true);
@@ -33,29 +25,29 @@ async function each(ids, make, done) {
 /** @param {string[]} ids */
 const these = (ids) => (ids.length === 1 ? `task ${ids[0]}` : `${number(ids.length)} tasks`);
 
-/** @param {() => void} then */
+/** Asks for a new task. */
 export function create(then) {
+	const idempotencyKey = crypto.randomUUID?.() ?? String(Math.random()); // also if the answer is lost and the person tries again
 	ask({
 		title: "Create a task", action: "Create",
 		fields: [
 			{ name: "text", label: "Text", kind: "area", required: true, hint: "What is to be done, at most 500 characters", attributes: { maxlength: 500 } },
-			{ name: "priority", label: "Priority", kind: "number", value: "50", hint: "0 to 100, the highest is claimed first", attributes: { min: 0, max: 100 } },
+			{ name: "priority", label: "Priority", kind: "number", value: "50", required: true, hint: "0 to 100, the highest is claimed first", attributes: { min: 0, max: 100 } },
 			{ name: "roles", label: "Roles", hint: "The roles that the worker must have, with commas between them" },
 			{ name: "metadata", label: "Metadata", kind: "area", hint: "A JSON object, or nothing" },
 		],
 		async run(v) {
-			const metadata = typedJSON(v.metadata, "The metadata") ?? {};
 			const roles = v.roles.split(",").map((r) => r.trim()).filter((r) => r !== "");
+			const metadata = typedJSON(v.metadata, "The metadata") ?? (roles.length > 0 ? {} : undefined);
 			if (roles.length > 0) metadata.roles = roles;
-			const params = { text: v.text, priority: Number(v.priority), ...(Object.keys(metadata).length > 0 && { metadata }), idempotencyKey: crypto.randomUUID?.() ?? String(Math.random()) };
-			const t = await call("task.create", params);
+			const t = await call("task.create", { text: v.text, priority: Number(v.priority), metadata, idempotencyKey });
 			toast(`Task ${t.id} created.`);
 			then();
 		},
 	});
 }
 
-/** @param {string[]} ids @param {() => void} then */
+/** @param {string[]} ids */
 export function remove(ids, then) {
 	ask({
 		title: `Delete ${these(ids)}?`, action: `Delete ${these(ids)}`, danger: true,
@@ -67,7 +59,7 @@ export function remove(ids, then) {
 	});
 }
 
-/** @param {string[]} ids @param {string[]} instances @param {() => void} then */
+/** @param {string[]} ids @param {string[]} instances */
 export function assign(ids, instances, then) {
 	ask({
 		title: `Assign ${these(ids)}`, action: `Assign ${these(ids)}`, text: "Only tasks that wait and have no owner can be assigned.",
@@ -79,7 +71,7 @@ export function assign(ids, instances, then) {
 	});
 }
 
-/** @param {string[]} ids @param {number} now @param {() => void} then */
+/** @param {string[]} ids @param {number} now */
 export function prioritise(ids, now, then) {
 	ask({
 		title: `Change the priority of ${these(ids)}`, action: `Change ${these(ids)}`,
@@ -91,7 +83,7 @@ export function prioritise(ids, now, then) {
 	});
 }
 
-/** @param {string} id @param {() => void} then */
+/** @param {string} id */
 export function release(id, then) {
 	ask({
 		title: `Release task ${id}?`, action: "Release", text: "It is taken from its owner and returns to its queue. If the owner works on it, its result will be rejected once another worker has claimed the task.",
@@ -103,7 +95,7 @@ export function release(id, then) {
 	});
 }
 
-/** Completes a task, or lets it fail. @param {boolean} fail @param {() => void} then */
+/** Completes a task, or lets it fail. @param {boolean} fail */
 export function finish(task, fail, then) {
 	ask({
 		title: fail ? `Fail task ${task.id}` : `Complete task ${task.id}`, action: fail ? "Fail the task" : "Complete the task", danger: fail,
