@@ -3,9 +3,11 @@ package events
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -160,11 +162,11 @@ func (w *walk) startAt(log logState) {
 // take adds entries to the batch up to a gap, the limit, or the page's end.
 func (w *walk) take(page []redis.XMessage) error {
 	w.batch.Entries = slices.Grow(w.batch.Entries, min(len(page), w.limit))
-	for i := range page {
+	for i, d := range decodeAll(page) {
 		if len(w.batch.Entries) == w.limit {
 			return nil
 		}
-		entry, err := decodeEntry(page[i])
+		entry, err := d.entry, d.err
 		switch {
 		case err != nil && (w.expected == 0 || entry.ID.Seq != w.expected):
 			w.foreign = append(w.foreign, ForeignEntry{EntryID: page[i].ID, Reason: err})
@@ -185,6 +187,36 @@ func (w *walk) take(page []redis.XMessage) error {
 		w.floor = 0
 	}
 	return nil
+}
+
+type decoded struct {
+	entry Entry
+	err   error
+}
+
+// manyEntries is how many entries are worth a goroutine.
+const manyEntries = 200
+
+// decodeAll decodes the entries of a page. It does parts of a long page side by side, because Redis
+// and its client have their share of the work done by then.
+func decodeAll(page []redis.XMessage) []decoded {
+	all := make([]decoded, len(page))
+	each := max(manyEntries, (len(page)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	var parts sync.WaitGroup
+	for from := 0; from < len(page); from += each {
+		part := func() {
+			for i := from; i < min(from+each, len(page)); i++ {
+				all[i].entry, all[i].err = decodeEntry(page[i])
+			}
+		}
+		if from+each < len(page) {
+			parts.Go(part)
+		} else {
+			part()
+		}
+	}
+	parts.Wait()
+	return all
 }
 
 // decodeEntry decodes one entry of the stream. On an error, the entry still has its ID, if it is

@@ -141,7 +141,7 @@ func (c ReaderConfig) validate(client redis.UniversalClient) error {
 }
 
 // Reader reads the log in order. It keeps no position: each call says where to start. It is safe
-// for concurrent use. It starts no goroutines and does not own the client.
+// for concurrent use. It leaves no goroutine behind and does not own the client.
 type Reader struct {
 	client redis.UniversalClient
 	space  keys.Space

@@ -84,9 +84,11 @@ func BenchmarkSubscriber(b *testing.B) {
 			(<-messages).Ack()
 			read++
 		}
+		b.StopTimer() // Close waits until the reader's wait at the tail is over
 		if err := s.Close(); err != nil {
 			b.Fatal(err)
 		}
+		b.StartTimer()
 	}
 	report(b, read)
 }
