@@ -45,7 +45,5 @@ func (r *Reader) At(ctx context.Context, id ID) (Entry, bool, error) {
 	if len(page) == 0 {
 		return Entry{}, false, nil
 	}
-	entry, err := decodeEntry(page[0])
-	entry.Err = err
-	return entry, true, nil
+	return decodeEntry(page[0]), true, nil
 }

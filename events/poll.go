@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,8 +27,7 @@ func (r *Reader) poll(ctx context.Context, after ID, limit int) (batch Batch, cu
 	}
 	if len(page) > 0 && page[0].ID == anchor {
 		w.expected = after.Seq + 1
-		_, err := decodeEntry(page[0])
-		w.badLast = err != nil
+		w.badLast = decodeEntry(page[0]).Err != nil
 		page = page[1:]
 		count-- // the anchor was one of them
 	} else {
@@ -161,18 +159,17 @@ func (w *walk) startAt(log logState) {
 
 // take adds entries to the batch up to a gap, the limit, or the page's end.
 func (w *walk) take(page []redis.XMessage) error {
-	w.batch.Entries = slices.Grow(w.batch.Entries, min(len(page), w.limit))
-	for i, d := range decodeAll(page) {
+	entries := decodeAll(page)
+	w.batch.Entries = entries[:0]
+	for i, entry := range entries {
 		if len(w.batch.Entries) == w.limit {
 			return nil
 		}
-		entry, err := d.entry, d.err
 		switch {
-		case err != nil && (w.expected == 0 || entry.ID.Seq != w.expected):
-			w.foreign = append(w.foreign, ForeignEntry{EntryID: page[i].ID, Reason: err})
+		case entry.Err != nil && (w.expected == 0 || entry.ID.Seq != w.expected):
+			w.foreign = append(w.foreign, ForeignEntry{EntryID: page[i].ID, Reason: entry.Err})
 			continue
-		case err != nil:
-			entry.Err = err
+		case entry.Err != nil:
 		case w.expected == 0 || entry.ID.Seq == w.expected:
 		case entry.ID.Seq <= w.floor && entry.ID.Seq > w.batch.After.Seq:
 		case w.badLast && entry.ID.Seq == w.expected-1:
@@ -182,16 +179,11 @@ func (w *walk) take(page []redis.XMessage) error {
 			return &GapError{Expected: w.expected, Got: entry.ID.Seq, At: entry.ID}
 		}
 		w.batch.Entries = append(w.batch.Entries, entry)
-		w.badLast = err != nil
+		w.badLast = entry.Err != nil
 		w.expected = entry.ID.Seq + 1
 		w.floor = 0
 	}
 	return nil
-}
-
-type decoded struct {
-	entry Entry
-	err   error
 }
 
 // manyEntries is how many entries are worth a goroutine.
@@ -199,14 +191,14 @@ const manyEntries = 200
 
 // decodeAll decodes the entries of a page. It does parts of a long page side by side, because Redis
 // and its client have their share of the work done by then.
-func decodeAll(page []redis.XMessage) []decoded {
-	all := make([]decoded, len(page))
+func decodeAll(page []redis.XMessage) []Entry {
+	all := make([]Entry, len(page))
 	each := max(manyEntries, (len(page)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
 	var parts sync.WaitGroup
 	for from := 0; from < len(page); from += each {
 		part := func() {
 			for i := from; i < min(from+each, len(page)); i++ {
-				all[i].entry, all[i].err = decodeEntry(page[i])
+				all[i] = decodeEntry(page[i])
 			}
 		}
 		if from+each < len(page) {
@@ -219,28 +211,27 @@ func decodeAll(page []redis.XMessage) []decoded {
 	return all
 }
 
-// decodeEntry decodes one entry of the stream. On an error, the entry still has its ID, if it is
-// one of ours, and Raw, if there is any.
-func decodeEntry(m redis.XMessage) (Entry, error) {
+// decodeEntry decodes one entry of the stream. With Err set, the entry still has its ID, if it is one
+// of ours, and Raw, if there is any.
+func decodeEntry(m redis.XMessage) Entry {
 	id, err := ParseID(m.ID)
 	if err != nil {
-		return Entry{}, err
+		return Entry{Err: err}
 	}
-	entry := Entry{ID: id}
 	data, ok := m.Values["data"].(string)
 	if !ok {
-		return entry, &DecodeError{Reason: `the entry has no field "data"`}
+		return Entry{ID: id, Err: &DecodeError{Reason: `the entry has no field "data"`}}
 	}
-	entry.Raw = []byte(data)
-	envelope, err := Decode(entry.Raw)
-	if err != nil {
-		return entry, err
+	entry := Entry{ID: id, Raw: []byte(data)}
+	switch envelope, err := Decode(entry.Raw); {
+	case err != nil:
+		entry.Err = err
+	case envelope.ID != id:
+		entry.Err = &DecodeError{Member: "id", Reason: "does not match the entry's ID"}
+	default:
+		entry.Envelope = envelope
 	}
-	if envelope.ID != id {
-		return entry, &DecodeError{Member: "id", Reason: "does not match the entry's ID"}
-	}
-	entry.Envelope = envelope
-	return entry, nil
+	return entry
 }
 
 // tellForeign reports entries that were not reported before. At the tail, a reader sees the same

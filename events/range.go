@@ -59,7 +59,7 @@ func (r *Reader) edge(ctx context.Context, first bool, from, to string) (ID, err
 			return ID{}, nil
 		}
 		for _, m := range page {
-			if e, err := decodeEntry(m); err == nil {
+			if e := decodeEntry(m); e.Err == nil {
 				return e.ID, nil
 			}
 		}

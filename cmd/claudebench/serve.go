@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -125,18 +127,50 @@ func unlessStopped(ctx context.Context, err error) error {
 	return err
 }
 
-// eagerCollection is the size of the heap, in bytes, above which the garbage collector does all it
-// can to shrink the heap below it. It takes at most half of the CPU time.
-const eagerCollection = 512 << 20
+const (
+	// eagerCollection is the size of the heap, in bytes, above which the garbage collector does all it
+	// can to shrink the heap below it. It takes at most half of the CPU time.
+	eagerCollection = 512 << 20
+	// rareCollection is the percentage of garbage at which a small heap is collected. usualCollection,
+	// Go's default, is that of a large one. In between, there may be plentyOfGarbage bytes of garbage.
+	rareCollection  = 400
+	usualCollection = 100
+	plentyOfGarbage = 32 << 20
+)
 
 // tuneGarbageCollection makes collections of a small heap rarer than Go's default. The live heap is
 // a few MB, so there would be many collections, and each would delay commands. Large results make
-// the heap large for a moment. GOGC and GOMEMLIMIT take precedence.
+// the heap large for a moment, and thousands of streams for long: their memory is not to be
+// multiplied. GOGC and GOMEMLIMIT take precedence.
 func tuneGarbageCollection() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
+		percent := rareCollection
+		debug.SetGCPercent(percent)
+		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		afterEachCollection(func() {
+			metrics.Read(live)
+			if now := collectionFor(live[0].Value.Uint64()); now != percent {
+				percent = now
+				debug.SetGCPercent(percent)
+			}
+		})
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(eagerCollection)
 	}
+}
+
+// collectionFor returns the percentage of garbage for a live heap of this size in bytes.
+func collectionFor(live uint64) int {
+	return int(min(max(plentyOfGarbage*100/max(live, 1), usualCollection), rareCollection))
+}
+
+// afterEachCollection calls f, one call at a time, after each garbage collection from now on.
+func afterEachCollection(f func()) {
+	type sentinel struct{ self *sentinel }
+	s := new(sentinel)
+	runtime.AddCleanup(s, func(f func()) {
+		f()
+		afterEachCollection(f)
+	}, f)
 }

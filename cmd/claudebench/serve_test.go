@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -217,5 +219,22 @@ func TestReadySaysWhy(t *testing.T) {
 	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
 		r := execute(t, nil, "ready", "--url", addr)
 		return r.code == 1 && strings.Contains(r.log, "maxmemory"), fmt.Sprintf("%+v", r)
+	})
+}
+
+// The heap may have a lot of garbage while it is small, and no more than Go's default lets it have
+// when it is large.
+func TestCollectionsFollowTheHeap(t *testing.T) {
+	t.Parallel()
+	for live, want := range map[uint64]int{0: 400, 4 << 20: 400, 8 << 20: 400, 16 << 20: 200, 32 << 20: 100, 1 << 40: 100} {
+		if got := collectionFor(live); got != want {
+			t.Errorf("%d bytes: %d %%, want %d", live, got, want)
+		}
+	}
+	var called atomic.Int64
+	afterEachCollection(func() { called.Add(1) })
+	testenv.Eventually(t, 30*time.Second, func() (bool, string) {
+		runtime.GC()
+		return called.Load() >= 2, "collections were not noticed"
 	})
 }
