@@ -167,9 +167,8 @@ func collectionFor(live uint64) int {
 
 // afterEachCollection calls f, one call at a time, after each garbage collection from now on.
 func afterEachCollection(f func()) {
-	type sentinel struct{ self *sentinel }
-	s := new(sentinel)
-	runtime.AddCleanup(s, func(f func()) {
+	collected := new([32]byte) // large enough not to share its memory with other objects
+	runtime.AddCleanup(collected, func(f func()) {
 		f()
 		afterEachCollection(f)
 	}, f)
