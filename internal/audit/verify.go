@@ -86,9 +86,9 @@ type verifier struct {
 }
 
 // Verify reads the log and compares the stored data with its fold, while commands continue. All
-// violations are in the report. If a flush interrupts Verify, it starts again. An error means that
-// Redis or Postgres could not be read, that flushes prevented every comparison (ErrFlushed), or
-// that ctx ended.
+// violations are in the report. If a flush interrupts Verify, or Redis loses events that it has read,
+// it starts again. An error means that Redis or Postgres could not be read, that flushes prevented
+// every comparison (ErrFlushed), or that ctx ended.
 func Verify(ctx context.Context, o Options) (*Report, error) {
 	began := time.Now()
 	if o.Wait == 0 {
@@ -114,13 +114,35 @@ func Verify(ctx context.Context, o Options) (*Report, error) {
 		if err != nil {
 			return nil, fmt.Errorf("verify: %w", err)
 		}
-		if after.ended == before.ended && !after.removes(o.Postgres != nil) {
+		if after.ended != before.ended || after.removes(o.Postgres != nil) {
+			fmt.Fprintln(o.Progress, "a flush interrupted the comparison; starting again")
+			continue
+		}
+		kept, err := has(ctx, o, report.Last)
+		if err != nil {
+			return nil, fmt.Errorf("verify: %w", err)
+		}
+		if kept {
 			report.DurationMS = time.Since(began).Milliseconds()
 			return report, nil
 		}
-		fmt.Fprintln(o.Progress, "a flush interrupted the comparison; starting again")
+		fmt.Fprintln(o.Progress, "Redis has lost the end of the log meanwhile; starting again")
 	}
-	return nil, fmt.Errorf("verify: %w; flushes or rebuilds interrupted all %d attempts; try again later", ErrFlushed, maxRuns)
+	return nil, fmt.Errorf("verify: %w; flushes, rebuilds or losses of Redis interrupted all %d attempts; try again later", ErrFlushed, maxRuns)
+}
+
+// has reports whether the log still has an event that was read. It does not after a failover to a
+// server that never got the event: what was compared then came from two different logs.
+func has(ctx context.Context, o Options, event events.ID) (bool, error) {
+	if event.IsZero() {
+		return true, nil
+	}
+	log, err := events.NewReader(o.Redis, events.ReaderConfig{Namespace: o.Keys.Namespace()})
+	if err != nil {
+		return false, err
+	}
+	_, there, err := log.At(ctx, event)
+	return there, err
 }
 
 // verify makes every comparison once.

@@ -326,7 +326,7 @@ func TestManySubscribersSomeStalled(t *testing.T) {
 			quick = append(quick, s) // the others are not read
 		}
 	}
-	const tasks = 300
+	const tasks = 120
 	var seen atomic.Int64
 	var readers sync.WaitGroup
 	for _, s := range quick {
