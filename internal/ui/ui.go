@@ -13,9 +13,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net/http"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -51,9 +51,9 @@ type file struct {
 
 type handler struct {
 	files map[string]file // by path below Path
-	// modules is the header Link of the page. It makes the browser load all modules at once, and not
-	// one after the other as they import each other.
-	modules string
+	// first is the header Link of the page. It makes the browser load what the first view needs at once,
+	// and not one after the other as the modules import each other.
+	first string
 }
 
 // NewHandler serves the dashboard by GET below Path. A path that names no file is an address inside
@@ -76,14 +76,26 @@ func NewHandler() (http.Handler, error) {
 		h.files[strings.TrimPrefix(name, "static/")] = file{contentType, `"` + hex.EncodeToString(sum[:8]) + `"`, body}
 		return nil
 	})
-	var links []string
-	for _, name := range slices.Sorted(maps.Keys(h.files)) {
-		if path.Ext(name) == ".js" && name != "theme.js" { // a script, not a module
-			links = append(links, "<"+Path+name+">; rel=modulepreload")
+	links := []string{"<" + Path + "app.css>; rel=preload; as=style", "<" + Path + "theme.js>; rel=preload; as=script"}
+	for _, name := range h.imports("app.js", "pages/overview.js") {
+		links = append(links, "<"+Path+name+">; rel=modulepreload")
+	}
+	h.first = strings.Join(links, ", ")
+	return h, err
+}
+
+var imported = regexp.MustCompile(`(?m)^import .* from "(.+)";$`)
+
+// imports returns modules and all that they import, directly or not.
+func (h *handler) imports(modules ...string) []string {
+	for i := 0; i < len(modules); i++ {
+		for _, found := range imported.FindAllSubmatch(h.files[modules[i]].body, -1) {
+			if name := path.Join(path.Dir(modules[i]), string(found[1])); !slices.Contains(modules, name) {
+				modules = append(modules, name)
+			}
 		}
 	}
-	h.modules = strings.Join(links, ", ")
-	return h, err
+	return modules
 }
 
 // Page reports whether a person's browser may open a path without a token, and by a link on another
@@ -120,7 +132,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head.Set("ETag", f.tag)
 	head.Set("Content-Type", f.contentType)
 	if name == "index.html" {
-		head.Set("Link", h.modules)
+		head.Set("Link", h.first)
 	}
 	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(f.body)) // also what the request is conditional on
 }

@@ -3,23 +3,16 @@
 import { CallError, connection, identify, session, setToken, token } from "./lib/api.js";
 import { button, fill, h, link, text, typing } from "./lib/dom.js";
 import { live } from "./lib/live.js";
-import { failure, loading } from "./parts/notice.js";
-import { audit } from "./pages/audit.js";
-import { events } from "./pages/events.js";
-import { fleet } from "./pages/fleet.js";
-import { instance } from "./pages/instance.js";
-import { overview } from "./pages/overview.js";
-import { system } from "./pages/system.js";
-import { task } from "./pages/task.js";
-import { tasks } from "./pages/tasks.js";
+import { failure, loading, notice } from "./parts/notice.js";
 
-/** @type {[string, string, Page][]} */
-const sections = [
-	["", "Overview", overview], ["tasks", "Tasks", tasks], ["fleet", "Fleet", fleet],
-	["events", "Events", events], ["audit", "Audit", audit], ["system", "System", system],
-];
-/** @type {Record<string, [string, Page]>} pages about one thing */
-const single = { tasks: ["task", task], fleet: ["instance", instance] };
+/** The pages, by the first part of the address. */
+const sections = [["", "Overview"], ["tasks", "Tasks"], ["fleet", "Fleet"], ["events", "Events"], ["audit", "Audit"], ["system", "System"]];
+/** @type {Record<string, string>} pages about one thing */
+const single = { tasks: "task", fleet: "instance" };
+
+/** A page is loaded when it is first shown, and the others after it. @param {string} name @returns {Promise<Page>} */
+const load = async (name) => (await import(`./pages/${name}.js`))[name];
+const loadAll = () => [...sections.map(([path]) => path || "overview"), ...Object.values(single)].forEach((name) => void load(name).catch(() => {}));
 
 const main = /** @type {HTMLElement} */ (document.getElementById("main"));
 let leave = new AbortController();
@@ -56,7 +49,10 @@ function show() {
 	}
 	const root = h("div", { class: "page" });
 	fill(main, root);
-	const ready = () => { main.dataset.ready = ""; };
+	const ready = () => {
+		main.dataset.ready = "";
+		loadAll();
+	};
 	const one = id ? single[section] : undefined;
 	if (!found || (id && !one)) {
 		main.dataset.page = "notfound";
@@ -64,8 +60,15 @@ function show() {
 		ready();
 		return;
 	}
-	main.dataset.page = one ? one[0] : section || "overview";
-	(one ? one[1] : found[2])({ root, id: id ?? "", query: new URLSearchParams(location.search), signal: leave.signal, ready });
+	const name = main.dataset.page = one || section || "overview";
+	const place = { root, id: id ?? "", query: new URLSearchParams(location.search), signal: leave.signal, ready };
+	load(name).then((page) => {
+		if (!place.signal.aborted) page(place);
+	}, () => {
+		if (place.signal.aborted) return;
+		fill(root, notice("error", "The page cannot be loaded.", "The coordinator does not answer."));
+		setTimeout(() => { if (!place.signal.aborted) show(); }, 2000);
+	});
 }
 
 /** @param {string} s */
