@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/claudebench/claudebench/internal/redisconn"
 )
 
 // streams measures who follows the log: readers in Go, and subscribers over HTTP.
@@ -52,7 +55,7 @@ func (b *bench) lateness(ctx context.Context, st *stack) error {
 	if err != nil {
 		return err
 	}
-	var slow, fast, raw []time.Duration
+	var slow, fast, raw, rawMany []time.Duration
 	for range b.rounds {
 		for _, turn := range []struct {
 			name  string
@@ -60,7 +63,8 @@ func (b *bench) lateness(ctx context.Context, st *stack) error {
 			times func() ([]time.Duration, error)
 		}{
 			{"SSE, 100 events/s", &slow, func() ([]time.Duration, error) { return eventTimes(ctx, p, slowRate, b.duration) }},
-			{"XADD to XREAD, 100/s", &raw, func() ([]time.Duration, error) { return bareTimes(ctx, st, b.duration) }},
+			{"XADD to XREAD, 100/s", &raw, func() ([]time.Duration, error) { return bareTimes(ctx, st, 1, b.duration) }},
+			{"XADD to 100 XREADs, 100/s", &rawMany, func() ([]time.Duration, error) { return bareTimes(ctx, st, lateSubscribers, b.duration) }},
 			{"SSE, 1,000 events/s", &fast, func() ([]time.Duration, error) { return eventTimes(ctx, p, fastRate, b.duration) }},
 		} {
 			times, err := turn.times()
@@ -76,6 +80,10 @@ func (b *bench) lateness(ctx context.Context, st *stack) error {
 		}
 	}
 	b.ratio("task.create to 100 SSE subscribers at 100/s, p99 / XADD to a blocked XREAD", middle(slow), middle(raw), 4)
+	b.results = append(b.results, result{
+		figure: "the same / XADD to 100 blocked XREADs", ours: middle(slow).Round(time.Microsecond).String(), reference: middle(rawMany).Round(time.Microsecond).String(),
+		ratio: fmt.Sprintf("%.2f", float64(middle(slow))/float64(middle(rawMany))),
+	})
 	b.span("the same at 1,000/s, p99", middle(fast), 30*time.Millisecond)
 	return nil
 }
@@ -126,46 +134,56 @@ func eventTimes(ctx context.Context, p *program, rate int, d time.Duration) ([]t
 	}
 }
 
-// bareTimes adds entries to a stream at slowRate, and returns how long each took to a blocked XREAD.
-func bareTimes(ctx context.Context, st *stack, d time.Duration) ([]time.Duration, error) {
+// bareTimes adds entries to a stream at slowRate, and returns how long each took to each of the
+// blocked XREADs.
+func bareTimes(ctx context.Context, st *stack, readers int, d time.Duration) ([]time.Duration, error) {
 	const stream = "bare"
 	if err := st.client.Del(ctx, stream).Err(); err != nil {
 		return nil, err
 	}
 	n := max(leastDeliveries, int(d.Seconds()*slowRate))
-	sent, times := make([]atomic.Int64, n), make([]time.Duration, 0, n)
+	sent := make([]atomic.Int64, n)
+	times := make([][]time.Duration, readers)
 	began := time.Now()
-	failed := make(chan error, 1)
-	go func() {
-		after := "0"
-		for len(times) < n {
-			reply, err := st.client.XRead(ctx, &redis.XReadArgs{Streams: []string{stream, after}, Block: patience}).Result()
+	reading, ctx := errgroup.WithContext(ctx)
+	for r := range readers {
+		reading.Go(func() error {
+			client, err := redisconn.Open(st.server.URL(), "") // of its own, because a blocked call occupies a connection
 			if err != nil {
-				failed <- err
-				return
+				return err
 			}
-			for _, e := range reply[0].Messages {
-				after = e.ID
-				i, _ := strconv.Atoi(fmt.Sprint(e.Values["i"]))
-				times = append(times, time.Since(began)-time.Duration(sent[i].Load()))
+			defer func() { _ = client.Close() }()
+			for after := "0"; len(times[r]) < n; {
+				reply, err := client.XRead(ctx, &redis.XReadArgs{Streams: []string{stream, after}, Block: patience}).Result()
+				if err != nil {
+					return err
+				}
+				for _, e := range reply[0].Messages {
+					after = e.ID
+					i, _ := strconv.Atoi(fmt.Sprint(e.Values["i"]))
+					times[r] = append(times[r], time.Since(began)-time.Duration(sent[i].Load()))
+				}
 			}
-		}
-		failed <- nil
-	}()
+			return nil
+		})
+	}
 	tick := time.NewTicker(time.Second / slowRate)
 	defer tick.Stop()
 	for i := range n {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, errors.Join(ctx.Err(), reading.Wait())
 		}
 		sent[i].Store(int64(time.Since(began)))
 		if err := st.client.XAdd(ctx, &redis.XAddArgs{Stream: stream, Values: []any{"i", i, "text", taskText}}).Err(); err != nil {
 			return nil, err
 		}
 	}
-	return times, <-failed
+	if err := reading.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.Concat(times...), nil
 }
 
 // manyStreams measures what 1,000 subscribers get and cost at 500 events a second.

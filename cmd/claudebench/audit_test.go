@@ -171,8 +171,10 @@ func checkpointsOf(t *testing.T, stores []string, namespace string) {
 	for _, s := range list.Subscribers {
 		lags[s.Kind+" "+s.Name] = *s.Lag
 	}
-	if diff := cmp.Diff(map[string]int64{"projection state": 0, "projection metrics": 0, "projection tasks": 0, "projection events": 0,
-		"checkpoint mine\tand\x1b": 4}, lags); diff != "" {
+	if diff := cmp.Diff(map[string]int64{
+		"projection state": 0, "projection metrics": 0, "projection tasks": 0, "projection events": 0,
+		"checkpoint mine\tand\x1b": 4,
+	}, lags); diff != "" {
 		t.Errorf("checkpoints: %s", diff)
 	}
 	if r := execute(t, stores, "checkpoints"); r.code != 0 || len(strings.Split(strings.TrimSpace(r.out), "\n")) != 6 || strings.Contains(r.out, "\x1b") {
