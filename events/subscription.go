@@ -205,8 +205,9 @@ func offer(ctx context.Context, out chan<- *message.Message, m *message.Message)
 	}
 }
 
-// handlingContext is the context of a message. It ends when offer returns. It costs less than one of
-// package context, which counts with hundreds of thousands of messages a second.
+// handlingContext is the context of a message. It ends when offer returns; its parent, which only
+// carries values, never ends. It costs less than one of package context, which counts with hundreds of
+// thousands of messages a second.
 type handlingContext struct {
 	context.Context
 

@@ -57,6 +57,10 @@ func TestSubscribers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		fourth, err := events.ParseID(ids[3].ID)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := checkpoints.Save(t.Context(), `billing "1"/ü`, second); err != nil {
 			t.Fatal(err)
 		}
@@ -103,6 +107,16 @@ func TestSubscribers(t *testing.T) {
 		} {
 			if diff := cmp.Diff(want, rowOf(t, got, who[0], who[1])); diff != "" {
 				t.Errorf("%v: %s", who, diff)
+			}
+		}
+		f.With(func(o *commands.Options) {
+			o.Tasks = &fleettest.View{At: func() events.ID { return second }}
+			o.Index = &fleettest.View{At: func() events.ID { return fourth }}
+		})
+		for name, at := range map[string]int64{"tasks": second.Seq, "events": fourth.Seq} {
+			want := fmt.Sprintf("events seq %d lag %d pending - parked - moved false", at, last-at)
+			if diff := cmp.Diff(want, rowOf(t, readSubscribers(f), "projection", name)); diff != "" {
+				t.Errorf("%s: %s", name, diff)
 			}
 		}
 		f.With(func(o *commands.Options) { o.Tasks, o.Index = &fleettest.View{}, &fleettest.View{} })

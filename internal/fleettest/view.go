@@ -91,10 +91,13 @@ func (v *View) at() events.ID {
 
 // Checkpoint returns what the test sets.
 func (v *View) Checkpoint(ctx context.Context) (string, error) {
-	if v.OnPing == nil {
-		return "", nil
+	switch {
+	case v.OnPing != nil:
+		return "", v.OnPing(ctx)
+	case v.At != nil:
+		return v.At().String(), nil
 	}
-	return "", v.OnPing(ctx)
+	return "", nil
 }
 
 // SomeSession returns a session with everything that one may have.
