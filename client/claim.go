@@ -76,6 +76,8 @@ func (r *run) nextEnd() <-chan struct{} {
 
 // idle reports whether no handler runs, and none has ended since ended was the next end.
 func (r *run) idle(ended <-chan struct{}) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if len(r.free) < r.Concurrency {
 		return false
 	}
@@ -160,12 +162,13 @@ func (r *run) start(t *Task) {
 	})
 }
 
-// end makes room for another handler.
+// end makes room for another handler. Both happen under the lock, so that whoever sees a handler as
+// running also gets its end.
 func (r *run) end() {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	close(r.ended)
 	r.ended = make(chan struct{})
-	r.mu.Unlock()
 	r.free <- struct{}{}
 }
 
