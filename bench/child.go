@@ -105,7 +105,7 @@ func bare(ctx context.Context, cfg *config.Config, logger *slog.Logger) error {
 	}
 	coordinator, err := commands.New(commands.Options{
 		Runner: lua.NewRunner(client), Keys: space, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
-		TaskRetention: cfg.TaskRetention, RateLimits: limits, Logger: logger,
+		TaskRetention: cfg.TaskRetention, MaxLosses: cfg.MaxLosses, RateLimits: limits, Logger: logger,
 	})
 	if err != nil {
 		return err
@@ -121,6 +121,7 @@ func bare(ctx context.Context, cfg *config.Config, logger *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", cfg.Listen, err)
 	}
+	go coordinator.RunTimers(ctx)
 	go monitor.Run(ctx, coordinator.Sweep, cfg.MonitorInterval, logger)
 	s := &http.Server{
 		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,

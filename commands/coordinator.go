@@ -38,6 +38,7 @@ import (
 	"github.com/claudebench/claudebench/internal/readiness"
 	"github.com/claudebench/claudebench/internal/reassign"
 	"github.com/claudebench/claudebench/internal/taskview"
+	"github.com/claudebench/claudebench/internal/timers"
 	"github.com/claudebench/claudebench/internal/verification"
 	"github.com/claudebench/claudebench/internal/waiting"
 	"github.com/claudebench/claudebench/lua"
@@ -55,6 +56,8 @@ type Options struct {
 	MonitorInterval time.Duration
 	// TaskRetention is how long finished tasks stay in Redis. The default is 7 days.
 	TaskRetention time.Duration
+	// MaxLosses is after how many losses with its worker a task fails. The default is 10.
+	MaxLosses int
 	// RateLimits overrides the rate limits of methods by name, in calls a minute of each actor; 0
 	// is no limit. A method that counts as another method always has that method's limits.
 	RateLimits map[string]int
@@ -114,6 +117,7 @@ type Coordinator struct {
 	waiting  *waiting.Hub
 	tick     reassign.SweepOptions
 	sweeper  *reassign.Reassigner
+	timers   *timers.Timers
 	probe    *readiness.Probe
 	tracer   trace.Tracer // nil if traces are disabled
 	logger   *slog.Logger
@@ -127,6 +131,7 @@ func New(o Options) (*Coordinator, error) {
 	o.InstanceTTL = cmp.Or(o.InstanceTTL, 30*time.Second)
 	o.MonitorInterval = cmp.Or(o.MonitorInterval, time.Second)
 	o.TaskRetention = cmp.Or(o.TaskRetention, 7*24*time.Hour)
+	o.MaxLosses = cmp.Or(o.MaxLosses, 10)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -142,7 +147,12 @@ func New(o Options) (*Coordinator, error) {
 		c.scripts = command.TraceScripts(c.scripts, c.tracer)
 	}
 	o.Name = cmp.Or(o.Name, rand.Text())
-	c.sweeper = reassign.New(c.scripts, o.InstanceTTL, o.MonitorInterval)
+	c.sweeper = reassign.New(c.scripts, reassign.Options{
+		TTL: o.InstanceTTL, Interval: o.MonitorInterval, Losses: o.MaxLosses, Retention: o.TaskRetention,
+	})
+	c.timers = timers.New(timers.Options{
+		Scripts: c.scripts, Context: c.tick.Context, Retention: o.TaskRetention, Logger: o.Logger, UnderWay: flush.UnderWay,
+	})
 	c.flusher = flush.New(flush.Options{
 		Scripts: c.scripts, Prefix: o.Keys.Prefix(), Rows: o.Rows, InstanceTTL: o.InstanceTTL, Name: o.Name, Logger: o.Logger, Dies: o.FlushDies,
 	})
@@ -158,7 +168,7 @@ func New(o Options) (*Coordinator, error) {
 			},
 			Started: time.Now(), Logger: o.Logger,
 		},
-		task:     task.Options{View: o.Tasks, Index: o.Index, Shares: shares, Retention: o.TaskRetention, Waiting: c.waiting},
+		task:     task.Options{View: o.Tasks, Index: o.Index, Shares: shares, Retention: o.TaskRetention, Waiting: c.waiting, Timers: c.timers},
 		session:  session.Options{View: o.Tasks, Shares: shares},
 		instance: instance.Options{Index: o.Index, Shares: shares},
 		event:    event.Options{Index: o.Index, Shares: shares},
@@ -263,6 +273,10 @@ func (c *Coordinator) Sweep(ctx context.Context) error {
 	}
 	return err
 }
+
+// RunTimers does what time alone brings about, until ctx ends: scheduled tasks become due, time
+// limits and graces end. Several coordinators may run it at once.
+func (c *Coordinator) RunTimers(ctx context.Context) { c.timers.Run(ctx) }
 
 // ReportCircuits reports the changes of this coordinator's circuit breakers to Redis. Sweep calls
 // it too.

@@ -19,6 +19,17 @@ const (
 	TypeTaskClaimed             Type = "task.claimed"
 	TypeTaskCompleted           Type = "task.completed"
 	TypeTaskFailed              Type = "task.failed"
+	TypeTaskDue                 Type = "task.due"
+	TypeTaskRetried             Type = "task.retried"
+	TypeTaskTimedOut            Type = "task.timed_out"
+	TypeTaskProgressed          Type = "task.progressed"
+	TypeTaskCancelRequested     Type = "task.cancel_requested"
+	TypeTaskCancelled           Type = "task.cancelled"
+	TypeTaskUnblocked           Type = "task.unblocked"
+	TypeTaskBlocked             Type = "task.blocked"
+	TypeTaskRevived             Type = "task.revived"
+	TypeLimitChanged            Type = "limit.changed"
+	TypeLimitDeleted            Type = "limit.deleted"
 	TypeBatchStarted            Type = "batch.started"
 	TypeBatchProgressed         Type = "batch.progressed"
 	TypeBatchCompleted          Type = "batch.completed"
@@ -56,14 +67,25 @@ var definitions = mustIndex(
 	define[InstanceUnregistered](TypeInstanceUnregistered),
 	define[InstanceFailed](TypeInstanceFailed),
 	define[LeaderElected](TypeLeaderElected),
-	define[TaskCreated](TypeTaskCreated),
+	define[TaskCreated](TypeTaskCreated, unchanged), // v2 has options
 	define[TaskUpdated](TypeTaskUpdated, unchanged), // v2 has metadataChanges, not metadata
 	define[TaskDeleted](TypeTaskDeleted),
-	define[TaskAssigned](TypeTaskAssigned),
-	define[TaskUnassigned](TypeTaskUnassigned),
+	define[TaskAssigned](TypeTaskAssigned, unchanged), // v2 has losses
+	define[TaskUnassigned](TypeTaskUnassigned, unchanged), // v2 has losses
 	define[TaskClaimed](TypeTaskClaimed),
 	define[TaskCompleted](TypeTaskCompleted),
-	define[TaskFailed](TypeTaskFailed),
+	define[TaskFailed](TypeTaskFailed, unchanged), // v2 has failures and losses
+	define[TaskDue](TypeTaskDue),
+	define[TaskRetried](TypeTaskRetried),
+	define[TaskTimedOut](TypeTaskTimedOut),
+	define[TaskProgressed](TypeTaskProgressed),
+	define[TaskCancelRequested](TypeTaskCancelRequested),
+	define[TaskCancelled](TypeTaskCancelled),
+	define[TaskUnblocked](TypeTaskUnblocked),
+	define[TaskBlocked](TypeTaskBlocked),
+	define[TaskRevived](TypeTaskRevived),
+	define[LimitChanged](TypeLimitChanged),
+	define[LimitDeleted](TypeLimitDeleted),
 	define[BatchStarted](TypeBatchStarted),
 	define[BatchProgressed](TypeBatchProgressed),
 	define[BatchCompleted](TypeBatchCompleted),

@@ -19,7 +19,7 @@
 -- ARGV[6] agent     name of the calling agent's token, '' if the caller may act for all
 -- Returns the method's result: {taskId, instanceId, assignedAt}
 -- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, NOT_REGISTERED, CONFLICT (FLUSH_IN_PROGRESS,
---         ALREADY_FINISHED, ALREADY_ASSIGNED, ROLES_MISSING)
+--         ALREADY_FINISHED, NOT_PENDING, ALREADY_ASSIGNED, ROLES_MISSING)
 -- Emits   task.assigned (requested)
 local subject, calls, id, instance, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
@@ -30,6 +30,7 @@ if not t then return no_task(id) end
 refused = foreign_task(agent, t)
 if refused then return refused end
 if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end
+if t.status == 'scheduled' or t.status == 'blocked' then return conflict('NOT_PENDING', '"status":"' .. t.status .. '"') end
 if t.assignedTo then return conflict('ALREADY_ASSIGNED', '"assignedTo":' .. quote(t.assignedTo)) end
 local roles = redis.call('HGET', prefix .. 'instance:' .. instance, 'roles')
 if not roles then return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(instance) .. '}') end

@@ -12,6 +12,7 @@
 --- @include "lib/ownership"
 --- @include "lib/registered"
 --- @include "lib/wakeups"
+--- @include "lib/due"
 -- Claims tasks for an instance, so that it works on them. It claims the tasks that task.assign gave
 -- to the instance first, then those with the highest priority among the ones that were auto-assigned
 -- to it and the ones that wait. If there are none, it takes one task that was auto-assigned to
@@ -35,7 +36,7 @@
 --         ms, the role set of each claimed task
 -- Errors  RATE_LIMITED, NOT_REGISTERED, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS,
 --         IDEMPOTENCY_KEY_REUSED)
--- Emits   task.claimed for each task; task.assigned (rebalanced) before it if the task was taken
+-- Emits   task.due for scheduled tasks whose time has come; task.claimed for each task; task.assigned (rebalanced) before it if the task was taken
 --         from another instance
 local subject, calls = ARGV[2], ARGV[3]
 local key, digest = ARGV[4], ARGV[5]
@@ -59,6 +60,8 @@ end
 -- A call claims or returns no further task once the text and metadata of its tasks exceed
 -- max_bytes.
 local max_bytes = 4194304
+-- So many scheduled tasks a call moves to their queues if their time has come.
+local most_due = 100
 
 -- claims_again returns the result of an earlier claim again. Text, priority and metadata are the
 -- current ones. It leaves out deleted tasks, and tasks beyond max_bytes.
@@ -146,6 +149,7 @@ end
 if assigned > auto_assigned then take_given() end
 local roles
 if not enough() then
+  if is_due() then release_due(most_due) end
   roles = role_table(roles_text)
   take_best(roles)
 end

@@ -3,8 +3,10 @@
 --- @include "lib/idempotency"
 --- @include "lib/task_state"
 --- @include "lib/task"
---- @include "lib/conflict"
+--- @include "lib/claimed_by"
 --- @include "lib/finish"
+--- @include "lib/retry"
+--- @include "lib/cancel"
 --- @include "lib/ownership"
 --- @include "lib/registered"
 -- Finishes a claimed or assigned task with a result, or with an error if it failed. The caller may
@@ -25,15 +27,20 @@
 -- ARGV[10] failure    the error as JSON text, '' if the task succeeded
 -- ARGV[11] retention  how long the finished task is kept, ms
 -- ARGV[12] agent      name of the calling agent's token, '' if the caller may act for all
--- Returns the method's result: {id, status, completedAt}
+-- ARGV[13] final      1 if a failed task must not be tried again, else 0
+-- ARGV[14] cancelled  1 if the worker has ended a task because that was requested, else 0
+-- Returns the method's result: {id, status, completedAt}, or {id, status, runAt} if the task is tried
+--         again
 -- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, NOT_REGISTERED, CONFLICT (FLUSH_IN_PROGRESS,
 --         IDEMPOTENCY_KEY_REUSED, ALREADY_FINISHED, NOT_ASSIGNED, NOT_OWNER, STALE_ATTEMPT,
---         UNKNOWN_ATTEMPT)
--- Emits   task.completed or task.failed; task.claimed before it if the task was never claimed
+--         UNKNOWN_ATTEMPT, CANCEL_NOT_REQUESTED)
+-- Emits   task.completed, task.failed, task.retried or task.cancelled; task.claimed before it if the
+--         task was never claimed
 local subject, calls = ARGV[2], ARGV[3]
 local key, digest = ARGV[4], ARGV[5]
 local id, worker, attempt = ARGV[6], ARGV[7], ARGV[8]
 local result, failure, retention, agent = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+local final, cancelled = ARGV[13] == '1', ARGV[14] == '1'
 
 local refused = open_log()
 if refused then return refused end
@@ -49,10 +56,8 @@ if refused then return refused end
 if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end
 if not t.assignedTo then return conflict('NOT_ASSIGNED') end
 if worker ~= '' and worker ~= t.assignedTo then return conflict('NOT_OWNER', '"assignedTo":' .. quote(t.assignedTo)) end
-if attempt ~= '' and attempt ~= t.attempt then
-  if tonumber(attempt) > tonumber(t.attempt) then return conflict('UNKNOWN_ATTEMPT', '"attempt":' .. t.attempt) end
-  return conflict('STALE_ATTEMPT', '"attempt":' .. t.attempt)
-end
+refused = attempt ~= '' and stale_attempt(t, attempt)
+if refused then return refused end
 -- This check comes last. An agent whose task has another owner by now gets a conflict that says so,
 -- and not UNAUTHORIZED.
 refused = foreign_instance(agent, t.assignedTo)
@@ -61,8 +66,17 @@ if not registered(t.assignedTo) then
   return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(t.assignedTo) .. '}')
 end
 
-finish(t, failure == '' and 'completed' or 'failed', result, failure, retention)
+if cancelled and not t.cancel then return conflict('CANCEL_NOT_REQUESTED') end
+
+local again = false
+if cancelled then
+  end_cancelled(t, nil, nil, retention)
+else
+  again = failure ~= '' and not final and t.options and try_again(t, failure)
+  if not again then finish(t, failure == '' and 'completed' or 'failed', result, failure, retention) end
+end
 if worker ~= '' then sign_of_life(worker) end
-local answer = '{"id":"' .. t.id .. '","status":"' .. t.status .. '","completedAt":"' .. at .. '"}'
+local answer = '{"id":"' .. t.id .. '","status":"' .. t.status .. '",'
+  .. (again and '"runAt":"' .. iso(tonumber(t.runAt)) or '"completedAt":"' .. at) .. '"}'
 remember(key, digest, answer)
 return answer

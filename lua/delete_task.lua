@@ -1,8 +1,8 @@
 --- @include "lib/log"
 --- @include "lib/guard"
 --- @include "lib/task"
---- @include "lib/queue"
---- @include "lib/withdraw"
+--- @include "lib/leave_queue"
+--- @include "lib/deadlines"
 --- @include "lib/rolesets"
 --- @include "lib/settle"
 --- @include "lib/task_ownership"
@@ -29,16 +29,12 @@ if refused then return refused end
 
 emit('task.deleted', '{"id":"' .. t.id .. '","deletedAt":"' .. at .. '","deletedBy":' .. actor
   .. ',"previousStatus":"' .. t.status .. '","previousAssignment":' .. quoted(t.assignedTo) .. '}')
-redis.call('UNLINK', prefix .. 'task:' .. id)
 if not t.completedAt then
+  if t.extras then unwatch(t) end
+  leave_queue(t)
   redis.call('ZREM', prefix .. 'queue:open', id)
   release_roleset(t.roleset)
-  if t.assignedTo then
-    withdraw(t.assignedTo, id)
-    redis.call('ZREM', prefix .. 'queue:active:' .. t.assignedTo, id)
-    settle(t.assignedTo)
-  else
-    redis.call('ZREM', waiting_queue(t.roleset), id)
-  end
+  if t.assignedTo then settle(t.assignedTo) end
 end
+redis.call('UNLINK', prefix .. 'task:' .. id)
 return '{"id":"' .. t.id .. '","deleted":true,"deletedAt":"' .. at .. '"}'

@@ -15,10 +15,12 @@
 -- ARGV[4] id       of the instance
 -- ARGV[5] ttl      of registrations without a TTL of their own, ms
 -- ARGV[6] agent    name of the calling agent's token, '' if the caller may act for all
--- Returns the method's result: {alive, isLeader?, term?}
+-- Returns the method's result: {alive, isLeader?, term?, cancel?}
 -- Errors  RATE_LIMITED, UNAUTHORIZED
 -- Emits   leader.elected if the instance became the leader
 local subject, calls, id, ttl, agent = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
+
+local most_cancels = 100
 
 if not log_opened() then
   local leader = redis.call('HMGET', prefix .. 'health:leader', 'id', 'term')
@@ -28,7 +30,7 @@ end
 local refused = limit(subject, calls)
 if refused then return refused end
 local key = prefix .. 'instance:' .. id
-local worker, own = unpack(redis.call('HMGET', key, 'worker', 'ttlMs'))
+local worker, own, cancels = unpack(redis.call('HMGET', key, 'worker', 'ttlMs', 'cancels'))
 if not worker then return '{"alive":false}' end
 refused = foreign_instance(agent, id)
 if refused then return refused end
@@ -41,5 +43,10 @@ elseif state == 'own' then
   hold_lease(id, term, ttl)
 end
 renew(id, worker, tonumber(own or ttl), ttl)
-if state == 'other' then return '{"alive":true}' end
-return '{"alive":true,"isLeader":true,"term":' .. term .. '}'
+local members = '"alive":true'
+if state ~= 'other' then members = members .. ',"isLeader":true,"term":' .. term end
+if cancels then
+  local ids = redis.call('ZRANGE', prefix .. 'queue:cancelling:' .. id, 0, most_cancels - 1)
+  if ids[1] then members = members .. ',"cancel":["' .. table.concat(ids, '","') .. '"]' end
+end
+return '{' .. members .. '}'

@@ -75,6 +75,7 @@ redis.call('DEL', key)
 redis.call('HSET', key, 'id', id, 'roles', roles, 'registeredAt', at, 'maxTasks', most, 'worker', worker)
 if metadata ~= '' then redis.call('HSET', key, 'metadata', metadata) end
 if own ~= '' then redis.call('HSET', key, 'ttlMs', own) end
+if resumed and redis.call('EXISTS', prefix .. 'queue:cancelling:' .. id) == 1 then redis.call('HSET', key, 'cancels', '1') end
 renew(id, worker, tonumber(own) or ttl, ttl)
 if worker ~= '1' then redis.call('ZREM', prefix .. 'health:workers', id) end
 redis.call('HSET', prefix .. 'health:roles', id, roles)

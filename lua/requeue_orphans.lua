@@ -3,6 +3,7 @@
 --- @include "lib/assign"
 --- @include "lib/unassign"
 --- @include "lib/fit"
+--- @include "lib/cancel"
 --- @include "lib/settle"
 --- @include "lib/wakeups"
 -- Puts the tasks of orphan queues back into queues, the oldest orphan queue first, at most 25 tasks
@@ -14,10 +15,18 @@
 -- goes to that instance's assigned queue. A task that had been auto-assigned goes to its waiting
 -- queue even then, and any worker may get it.
 --
+-- A claimed task was lost with its worker. It is failed once it was lost for the losses-th time, so
+-- that a task which kills its workers does not kill all of them. A task that is to be cancelled is
+-- cancelled.
+--
 -- KEYS[1] log
+-- ARGV[1] losses     after how many losses a task fails
+-- ARGV[2] retention  how long a finished task is kept, ms
 -- Returns {number of tasks put back, 1 if more remain else 0, reason of the orphan queue}
 -- Errors  CONFLICT (FLUSH_IN_PROGRESS)
--- Emits   task.unassigned or task.assigned for each task
+-- Emits   task.unassigned, task.assigned, task.failed or task.cancelled for each task
+local most_losses, retention = tonumber(ARGV[1]), ARGV[2]
+
 local most = 25
 
 local refused = open_log()
@@ -44,11 +53,18 @@ for _, id in ipairs(redis.call('ZRANGE', orphans, 0, most - 1)) do
   -- A task that was finished, deleted or assigned after that event is no longer an orphan.
   if t and not t.completedAt and t.assignedTo == origin.instanceId and tonumber(t.assignedSeq) <= since then
     local was_auto = redis.call('ZSCORE', auto, id) or older_auto and redis.call('ZSCORE', older_auto, id)
-    if roles and fits(roles, t.roleset) and not was_auto then
-      assign(t, origin.instanceId, origin.reason, origin.context)
+    local losses = t.status == 'in_progress' and (t.losses or 0) + 1
+    if losses and t.cancel then
+      end_cancelled(t, nil, nil, retention, origin.context)
+    elseif losses and losses >= most_losses then
+      t.losses = int(losses)
+      finish(t, 'failed', '', '{"reason":"WORKER_LOST","losses":' .. t.losses .. ',"instanceId":' .. quote(origin.instanceId) .. '}',
+        retention, origin.context)
+    elseif roles and fits(roles, t.roleset) and not was_auto then
+      assign(t, origin.instanceId, origin.reason, origin.context, losses and int(losses))
       wake_instance(origin.instanceId)
     else
-      unassign(t, origin.reason, origin.context)
+      unassign(t, origin.reason, origin.context, losses and int(losses))
     end
     moved = moved + 1
   end

@@ -8,16 +8,17 @@
 -- queue. The task returns to its old position there.
 --
 -- KEYS[1] log
--- ARGV[1] context  members of the event's envelope as JSON text: actor, cause, trace
--- ARGV[2] subject  key of the rate limit, method:actor
--- ARGV[3] calls    calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
--- ARGV[4] id       of the task
--- ARGV[5] agent    name of the calling agent's token, '' if the caller may act for all
+-- ARGV[1] context    members of the event's envelope as JSON text: actor, cause, trace
+-- ARGV[2] subject    key of the rate limit, method:actor
+-- ARGV[3] calls      calls a minute, 0 for no limit; further lines hold other limits (lib/guard)
+-- ARGV[4] id         of the task
+-- ARGV[5] agent      name of the calling agent's token, '' if the caller may act for all
+-- ARGV[6] retention  how long a finished task is kept, ms
 -- Returns the method's result: {taskId, previousAssignment, unassignedAt}
 -- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED,
 --         NOT_ASSIGNED)
--- Emits   task.unassigned (requested)
-local subject, calls, id, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+-- Emits   task.unassigned (requested); task.cancelled if a cancellation was requested
+local subject, calls, id, agent, retention = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local refused = open_log() or limit(subject, calls)
 if refused then return refused end
@@ -29,5 +30,5 @@ if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.stat
 if not t.assignedTo then return conflict('NOT_ASSIGNED') end
 
 local owner = t.assignedTo
-release(t, 'requested')
+release(t, 'requested', retention)
 return '{"taskId":"' .. t.id .. '","previousAssignment":' .. quote(owner) .. ',"unassignedAt":"' .. at .. '"}'

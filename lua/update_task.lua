@@ -30,7 +30,7 @@
 --         no longer what the caller read; read it again), CONFLICT (FLUSH_IN_PROGRESS,
 --         ALREADY_FINISHED, NOT_ASSIGNED, ROLES_MISSING, TOO_MANY_ROLE_SETS)
 -- Emits   task.updated, then what follows from it: task.unassigned (released, roles_changed),
---         task.claimed, task.completed, task.failed
+--         task.claimed, task.completed, task.failed, task.cancelled
 local subject, calls, id = ARGV[2], ARGV[3], ARGV[4]
 local text, priority, status = ARGV[5], ARGV[6], ARGV[7]
 local metadata, members, read, roleset = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
@@ -45,7 +45,7 @@ refused = foreign_task(agent, t)
 if refused then return refused end
 if status ~= '' then
   if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end
-  if status ~= 'pending' then
+  if status ~= 'pending' or t.status == 'scheduled' or t.status == 'blocked' then
     if not t.assignedTo then return conflict('NOT_ASSIGNED') end
     -- The agent that created the task may change it, but may claim and finish it only for its own
     -- instances, as in complete_task.
@@ -85,7 +85,7 @@ if metadata ~= '' then
   t.metadata = metadata
 end
 if regroup and not t.completedAt then
-  if not t.assignedTo then
+  if t.status == 'pending' and not t.assignedTo then
     redis.call('ZREM', waiting_queue(t.roleset), id)
     redis.call('ZADD', waiting_queue(roleset), score(t.priority, id), id)
     wake_workers(roleset)
@@ -113,9 +113,9 @@ if priority ~= '' then
 end
 
 if status == 'pending' and t.assignedTo then
-  release(t, 'released')
+  release(t, 'released', retention)
 elseif unfit then
-  release(t, 'roles_changed')
+  release(t, 'roles_changed', retention)
 elseif status == 'in_progress' and t.status == 'pending' then
   claim(t, t.assignedTo)
   withdraw(t.assignedTo, id)

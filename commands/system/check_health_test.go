@@ -229,7 +229,7 @@ func TestSweepGoesOnWhereAnotherStopped(t *testing.T) {
 				if _, err := f.Scripts.Run(t.Context(), lua.Named("unregister_instance"), lua.EventContext(id, "", ""), "", 0, id, "", ""); err != nil {
 					return err
 				}
-				_, err := f.Scripts.Run(t.Context(), lua.Named("requeue_orphans"))
+				_, err := f.Scripts.Run(t.Context(), lua.Named("requeue_orphans"), 10, 1000)
 				return err
 			},
 		} {

@@ -210,7 +210,7 @@ func TestRegisterSetsBothKindsAside(t *testing.T) {
 			if from, to := f.Keys.Orphans(event+":instance:auto"), f.Keys.Orphans(event+name); from != to {
 				f.Put([]any{"RENAME", from, to})
 			}
-			if _, err := reassign.New(f.Scripts, f.Options.InstanceTTL, f.Options.MonitorInterval).Requeue(t.Context()); err != nil {
+			if _, err := reassign.New(f.Scripts, f.Reassigning()).Requeue(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			for task, owner := range map[string]string{claimed: "w", requested: "w", auto: ""} {

@@ -19,6 +19,7 @@ type completeTaskArgs struct {
 	Result, Failure         []byte
 	Retention               int64 // ms
 	Agent                   string
+	Final, Cancelled        bool
 }
 
 // completeDecision returns how task.complete and each item of task.complete_many are decided.
@@ -30,12 +31,20 @@ func (o Options) completeDecision() command.Decision[api.CompleteTaskParams, com
 			if err != nil {
 				return "", completeTaskArgs{}, err
 			}
+			if p.Cancelled && (notNull(p.Result) != nil || notNull(p.Error) != nil) {
+				return "", completeTaskArgs{}, api.InvalidParams("cancelled parameter must be left out if there is a result or an error")
+			}
 			key, digest, err := c.Idempotency(p.IdempotencyKey)
 			worker := string(p.WorkerID)
 			return worker, completeTaskArgs{
 				Key: key, Digest: digest, ID: string(id), Worker: worker, Attempt: p.Attempt, Result: notNull(p.Result), Failure: notNull(p.Error),
-				Retention: o.Retention.Milliseconds(), Agent: c.Agent(),
+				Retention: o.Retention.Milliseconds(), Agent: c.Agent(), Final: !or(p.Retryable, true), Cancelled: p.Cancelled,
 			}, err
+		},
+		After: func(p *api.CompleteTaskParams) {
+			if notNull(p.Error) != nil {
+				o.Timers.Look() // it may be tried again
+			}
 		},
 	}
 }

@@ -18,21 +18,38 @@ type createTaskArgs struct {
 	Metadata          []byte
 	Roleset           string
 	Creator, Agent    string
+	At                *int64 // ms since 1970
+	Delay             *int   // ms
+	Options           []byte // JSON
 }
 
-var createTask = command.Decision[api.CreateTaskParams, createTaskArgs]{
-	Script: lua.Bind[createTaskArgs]("create_task"),
-	Prepare: func(c *command.Call, p *api.CreateTaskParams) (string, createTaskArgs, error) {
-		priority := params.DefaultPriority
-		if p.Priority != nil {
-			priority = *p.Priority
-		}
-		key, digest, err := c.Idempotency(p.IdempotencyKey)
-		return "", createTaskArgs{
-			Key: key, Digest: digest, Text: p.Text, Priority: priority, Metadata: p.Metadata, Roleset: params.RoleSet(p.Metadata),
-			Creator: c.Caller, Agent: c.Agent(),
-		}, err
-	},
+var createTask = lua.Bind[createTaskArgs]("create_task")
+
+// createDecision returns how task.create and each item of task.create_many are decided.
+func (o Options) createDecision() command.Decision[api.CreateTaskParams, createTaskArgs] {
+	return command.Decision[api.CreateTaskParams, createTaskArgs]{
+		Script: createTask,
+		Prepare: func(c *command.Call, p *api.CreateTaskParams) (string, createTaskArgs, error) {
+			priority := params.DefaultPriority
+			if p.Priority != nil {
+				priority = *p.Priority
+			}
+			at, options, err := optionsOf(p)
+			if err != nil {
+				return "", createTaskArgs{}, err
+			}
+			key, digest, err := c.Idempotency(p.IdempotencyKey)
+			return "", createTaskArgs{
+				Key: key, Digest: digest, Text: p.Text, Priority: priority, Metadata: p.Metadata, Roleset: params.RoleSet(p.Metadata),
+				Creator: c.Caller, Agent: c.Agent(), At: at, Delay: p.DelayMs, Options: options,
+			}, err
+		},
+		After: func(p *api.CreateTaskParams) {
+			if p.RunAt != "" || p.DelayMs != nil {
+				o.Timers.Look()
+			}
+		},
+	}
 }
 
 func refineCreate(p map[string]*jsonschema.Schema) {
@@ -40,9 +57,10 @@ func refineCreate(p map[string]*jsonschema.Schema) {
 	params.Priority(p["priority"])
 	params.Metadata(p["metadata"])
 	params.IdempotencyKey(p["idempotencyKey"])
+	refineOptions(p)
 }
 
-func createMethod() (*command.Method, error) {
+func createMethod(decision command.Decision[api.CreateTaskParams, createTaskArgs]) (*command.Method, error) {
 	return command.New[api.CreateTaskParams, api.Task](command.Spec{
 		Name:        "task.create",
 		Description: "Create a task. It waits in a queue until it is claimed or assigned, the highest priority first.",
@@ -52,5 +70,5 @@ func createMethod() (*command.Method, error) {
 		Roles:       command.Writers,
 		Effect:      command.Adds,
 		Refine:      refineCreate,
-	}, createTask.One)
+	}, decision.One)
 }

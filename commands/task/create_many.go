@@ -21,7 +21,7 @@ const maxMany = 1000
 const manyTimeout = 15 * time.Second
 
 // createManyMethod returns task.create_many. single is task.create.
-func createManyMethod(single *command.Method) (*command.Method, error) {
+func createManyMethod(single *command.Method, decision command.Decision[api.CreateTaskParams, createTaskArgs]) (*command.Method, error) {
 	items, err := params.New[api.CreateTaskParams](refineCreate)
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func createManyMethod(single *command.Method) (*command.Method, error) {
 		Effect:   command.Adds,
 		Refine:   manyItems("tasks", items.Schema),
 	}, func(ctx context.Context, c *command.Call, p *api.CreateManyParams) (json.RawMessage, error) {
-		return createTask.Many(ctx, c, single, items, p.Tasks)
+		return decision.Many(ctx, c, single, items, p.Tasks)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/taskview"
+	"github.com/claudebench/claudebench/internal/timers"
 	"github.com/claudebench/claudebench/internal/waiting"
 )
 
@@ -25,11 +26,14 @@ type Options struct {
 	Retention time.Duration
 	// Waiting keeps claims open that wait for a task.
 	Waiting *waiting.Hub
+	// Timers look for what a command has left for a later time.
+	Timers *timers.Timers
 }
 
 // Methods returns the methods of the domain task, in the order in which they are documented.
 func Methods(o Options) ([]*command.Method, error) {
-	create, err := createMethod()
+	decision := o.createDecision()
+	create, err := createMethod(decision)
 	if err != nil {
 		return nil, err
 	}
@@ -39,13 +43,15 @@ func Methods(o Options) ([]*command.Method, error) {
 	}
 	return command.Collect(
 		command.Made(create),
-		func() (*command.Method, error) { return createManyMethod(create) },
+		func() (*command.Method, error) { return createManyMethod(create, decision) },
 		o.updateMethod,
 		assignMethod,
-		unassignMethod,
+		o.unassignMethod,
 		o.claimMethod,
 		command.Made(complete),
 		func() (*command.Method, error) { return o.completeManyMethod(complete) },
+		progressMethod,
+		o.cancelMethod,
 		o.listMethod,
 		getMethod,
 		o.historyMethod,

@@ -11,11 +11,14 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-type unassignTaskArgs struct{ ID, Agent string }
+type unassignTaskArgs struct {
+	ID, Agent string
+	Retention int64 // ms
+}
 
 var unassignTask = lua.Bind[unassignTaskArgs]("unassign_task")
 
-func unassignMethod() (*command.Method, error) {
+func (o Options) unassignMethod() (*command.Method, error) {
 	return command.New[api.UnassignTaskParams, api.UnassignTaskResult](command.Spec{
 		Name:        "task.unassign",
 		Description: "Take a task from its owner, claimed or not, and return it to its queue with its priority and position.",
@@ -25,6 +28,6 @@ func unassignMethod() (*command.Method, error) {
 		Roles:       command.Writers,
 		Effect:      command.Sets,
 	}, func(ctx context.Context, c *command.Call, p *api.UnassignTaskParams) (json.RawMessage, error) {
-		return command.Decide(ctx, c, unassignTask, "", unassignTaskArgs{ID: string(p.TaskID), Agent: c.Agent()})
+		return command.Decide(ctx, c, unassignTask, "", unassignTaskArgs{ID: string(p.TaskID), Agent: c.Agent(), Retention: o.Retention.Milliseconds()})
 	})
 }

@@ -23,6 +23,8 @@ type HeartbeatResult struct {
 	Alive    bool `json:"alive"`
 	IsLeader bool `json:"isLeader,omitempty"`
 	Term     int  `json:"term,omitempty"`
+	// Cancel has at most 100 ids.
+	Cancel []TaskID `json:"cancel,omitempty" jsonschema:"tasks of the instance that were called off: end each of them by task.complete with cancelled: true"`
 }
 
 // UnregisterParams are the params of system.unregister.

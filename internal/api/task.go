@@ -7,6 +7,10 @@ type CreateTaskParams struct {
 	Text           string `json:"text" jsonschema:"the work to do"`
 	Priority       *int   `json:"priority,omitempty" jsonschema:"the highest is claimed first; default 50"`
 	Metadata       Object `json:"metadata,omitempty" jsonschema:"any members; the member roles, an array of strings, lists the roles that a worker must have"`
+	RunAt          string `json:"runAt,omitempty" jsonschema:"when the task becomes claimable, ISO 8601 with a zone; default: at once"`
+	DelayMs        *int   `json:"delayMs,omitempty" jsonschema:"how long until then, in ms, instead of runAt"`
+	Retry          *Retry `json:"retry,omitempty" jsonschema:"how the task is tried again when it fails"`
+	TimeoutMs      *int   `json:"timeoutMs,omitempty" jsonschema:"how long the claimed task may go without a sign of life of its own (task.claim, task.progress), in ms; default: for ever"`
 	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
 }
 
@@ -86,15 +90,51 @@ type CompleteTaskParams struct {
 	WorkerID       ID     `json:"workerId,omitempty" jsonschema:"the instance that must own the task; if left out, any owner is accepted"`
 	Attempt        *int   `json:"attempt,omitempty" jsonschema:"the attempt that task.claim returned. It must be the task's current attempt, so a worker that was declared dead cannot finish a task that was claimed again"`
 	Result         Value  `json:"result,omitempty" jsonschema:"the result of the work; any JSON"`
-	Error          Value  `json:"error,omitempty" jsonschema:"why the work failed; any JSON. Unless it is null, the task becomes failed instead of completed"`
+	Error          Value  `json:"error,omitempty" jsonschema:"why the work failed; any JSON. Unless it is null, the task becomes failed instead of completed, or scheduled if a try is left"`
+	Retryable      *bool  `json:"retryable,omitempty" jsonschema:"with an error, whether the task may be tried again; default true"`
+	Cancelled      bool   `json:"cancelled,omitempty" jsonschema:"the worker has ended the task because it was called off; only then"`
 	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
 }
 
-// CompleteTaskResult is the result of task.complete.
+// CompleteTaskResult is the result of task.complete. A task that is tried again has the status
+// scheduled and RunAt, but not CompletedAt.
 type CompleteTaskResult struct {
 	ID          TaskID `json:"id"`
 	Status      string `json:"status"`
-	CompletedAt string `json:"completedAt"`
+	CompletedAt string `json:"completedAt,omitempty"`
+	RunAt       string `json:"runAt,omitempty" jsonschema:"when the next try begins"`
+}
+
+// ProgressParams are the params of task.progress.
+type ProgressParams struct {
+	ID       TaskID   `json:"id" jsonschema:"the task"`
+	WorkerID ID       `json:"workerId" jsonschema:"the instance that has claimed it"`
+	Attempt  int      `json:"attempt" jsonschema:"the attempt that task.claim returned"`
+	Percent  *float64 `json:"percent,omitempty" jsonschema:"how much is done"`
+	Message  *string  `json:"message,omitempty" jsonschema:"what the worker does now"`
+	Data     Value    `json:"data,omitempty" jsonschema:"any JSON, at most 16 KiB"`
+}
+
+// ProgressResult is the result of task.progress.
+type ProgressResult struct {
+	CancelRequested bool   `json:"cancelRequested" jsonschema:"whether the worker is to end the task with cancelled: true"`
+	TimeoutAt       string `json:"timeoutAt,omitempty" jsonschema:"when the task's time limit is over now"`
+}
+
+// CancelTaskParams are the params of task.cancel.
+type CancelTaskParams struct {
+	ID      TaskID  `json:"id" jsonschema:"the task to call off"`
+	Reason  *string `json:"reason,omitempty" jsonschema:"why"`
+	GraceMs *int    `json:"graceMs,omitempty" jsonschema:"how long the worker of a claimed task has to end it, in ms; default 30000"`
+}
+
+// CancelTaskResult is the result of task.cancel. Either CancelAt or CompletedAt is set.
+type CancelTaskResult struct {
+	ID              TaskID `json:"id"`
+	Status          string `json:"status"`
+	CancelRequested bool   `json:"cancelRequested" jsonschema:"whether a worker is still to end the task"`
+	CancelAt        string `json:"cancelAt,omitempty" jsonschema:"when the task is taken from it"`
+	CompletedAt     string `json:"completedAt,omitempty"`
 }
 
 // CompleteManyParams are the params of task.complete_many.

@@ -46,4 +46,52 @@ type Task struct {
 	CreatedAt   string  `json:"createdAt"`
 	UpdatedAt   string  `json:"updatedAt"`
 	CompletedAt *string `json:"completedAt"`
+	Failures    int     `json:"failures" jsonschema:"how many tries have failed"`
+	Losses      int     `json:"losses" jsonschema:"how often the task was lost with its worker"`
+	// RunAt is when the task becomes or became claimable, nil for at once.
+	RunAt  *string     `json:"runAt"`
+	Errors []TaskError `json:"errors" jsonschema:"the last 10 failures, the oldest first"`
+
+	// A task without options has none of these, nor one that is in no such state.
+	Retry           *Retry        `json:"retry,omitempty"`
+	TimeoutMs       int           `json:"timeoutMs,omitempty"`
+	TimeoutAt       string        `json:"timeoutAt,omitempty" jsonschema:"when the time limit of the claimed task is over"`
+	Progress        *Progress     `json:"progress,omitempty" jsonschema:"what its worker said last"`
+	CancelRequested bool          `json:"cancelRequested,omitempty" jsonschema:"whether its worker is to end it"`
+	Cancellation    *Cancellation `json:"cancellation,omitempty" jsonschema:"who called it off"`
+	Created         bool          `json:"created,omitempty" jsonschema:"in an answer of task.create, whether the call created the task"`
+}
+
+// TaskError is a failure of a task.
+type TaskError struct {
+	Attempt  int    `json:"attempt"`
+	WorkerID string `json:"workerId"`
+	At       string `json:"at"`
+	Error    Value  `json:"error" jsonschema:"as the worker gave it; of one of more than 1000 bytes, the beginning as a string"`
+}
+
+// Retry is how a failed task is tried again.
+type Retry struct {
+	MaxAttempts  *int     `json:"maxAttempts,omitempty" jsonschema:"the number of tries; default 1"`
+	BackoffMs    *int     `json:"backoffMs,omitempty" jsonschema:"the pause after the first failure, in ms; default 1000"`
+	Factor       *float64 `json:"factor,omitempty" jsonschema:"by how much each pause is longer than the one before; default 2"`
+	MaxBackoffMs *int     `json:"maxBackoffMs,omitempty" jsonschema:"the longest pause, in ms; default 3600000"`
+	Jitter       *float64 `json:"jitter,omitempty" jsonschema:"the part of the pause by which it varies at random; default 0.1"`
+}
+
+// Progress is what a worker says about a task that it works on. A member that it did not give is
+// null.
+type Progress struct {
+	Percent *float64 `json:"percent"`
+	Message *string  `json:"message"`
+	Data    Value    `json:"data"`
+	At      string   `json:"at"`
+}
+
+// Cancellation is who called a task off, and why.
+type Cancellation struct {
+	By          string  `json:"by"`
+	Reason      *string `json:"reason"`
+	RequestedAt *string `json:"requestedAt" jsonschema:"when the worker was asked to end it; null if nobody worked on it"`
+	CancelAt    *string `json:"cancelAt" jsonschema:"when the task is or was to be taken from the worker"`
 }

@@ -19,6 +19,8 @@ type Decision[P, A any] struct {
 	Script lua.Bound[A]
 	// Prepare returns the instance that a call acts for, "" for none, and the script's arguments.
 	Prepare func(*Call, *P) (instance string, args A, err error)
+	// After, if it is set, is called after the script has run, whatever came of it.
+	After func(*P)
 }
 
 // One is the handler of the method.
@@ -26,6 +28,9 @@ func (d Decision[P, A]) One(ctx context.Context, c *Call, p *P) (json.RawMessage
 	instance, args, err := d.Prepare(c, p)
 	if err != nil {
 		return nil, err
+	}
+	if d.After != nil {
+		defer d.After(p)
 	}
 	return Decide(ctx, c, d.Script, instance, args)
 }
@@ -39,7 +44,10 @@ func (d Decision[P, A]) Many(ctx context.Context, c *Call, method *Method, items
 	calls := make([][]any, 0, len(list))
 	sent := make([]int, 0, len(list)) // the items of the calls, by index
 	for i, item := range list {
-		args, err := d.arguments(c.item(method, item), items)
+		p, args, err := d.arguments(c.item(method, item), items)
+		if err == nil && d.After != nil {
+			defer d.After(p)
+		}
 		if err != nil {
 			answers[i].err = err
 			continue
@@ -59,23 +67,23 @@ func (c *Call) item(method *Method, item api.Value) *Call {
 	return &one
 }
 
-// arguments returns the script's arguments of an item, or what is wrong with it.
-func (d Decision[P, A]) arguments(c *Call, items *params.Decoder[P]) ([]any, error) {
+// arguments returns the params and the script's arguments of an item, or what is wrong with it.
+func (d Decision[P, A]) arguments(c *Call, items *params.Decoder[P]) (*P, []any, error) {
 	if c.Params[0] != '{' {
-		return nil, api.InvalidParams("the item must be an object")
+		return nil, nil, api.InvalidParams("the item must be an object")
 	}
 	p, err := items.Decode(c.Params, c.alsoRequired()...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	instance, args, err := d.Prepare(c, p)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := c.MayName(instance); instance != "" && err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return d.Script.CommandArgs(c.EventContext(instance, c.Cause), c.Subject(instance), c.calls(instance), args), nil
+	return p, d.Script.CommandArgs(c.EventContext(instance, c.Cause), c.Subject(instance), c.calls(instance), args), nil
 }
 
 // answer is what becomes of an item.

@@ -34,6 +34,7 @@ type Config struct {
 	InstanceTTL     time.Duration
 	MonitorInterval time.Duration
 	TaskRetention   time.Duration
+	MaxLosses       int
 	Topics          Topics
 	RateLimits      RateLimits
 	TokenRateLimits RateLimits
@@ -91,6 +92,7 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 	flags.DurationVar(&c.InstanceTTL, "instance-ttl", 30*time.Second, "how long a registration lasts without a heartbeat")
 	flags.DurationVar(&c.MonitorInterval, "monitor-interval", time.Second, "how often to check for dead instances")
 	flags.DurationVar(&c.TaskRetention, "task-retention", 168*time.Hour, "how long finished tasks stay in Redis")
+	flags.IntVar(&c.MaxLosses, "max-losses", 10, "after how many losses with its worker a task fails")
 	flags.Var(&c.Topics, "topics", "the event types that have a topic, as type,…, or none; leader.elected always has one (default: all types)")
 	flags.Var(&c.TokenRateLimits, "token-rate-limits", "calls a minute of all instances of a token together, as method=limit,…; 0 disables a limit,\n"+
 		"off disables all (default: five times the limit of each instance)")
@@ -138,6 +140,9 @@ func (c *Config) Check() error {
 		if d < time.Millisecond {
 			return fmt.Errorf("--%s must be at least 1ms, but is %s", name, d)
 		}
+	}
+	if c.MaxLosses < 1 {
+		return fmt.Errorf("--max-losses must be at least 1, but is %d", c.MaxLosses)
 	}
 	if c.ByteLimit < 0 {
 		return fmt.Errorf("--byte-limit must not be negative, but is %d", c.ByteLimit)

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -59,6 +60,7 @@ func shared(cfg *config.Config) Settings {
 		"monitor-interval": cfg.MonitorInterval.String(),
 		"task-retention":   cfg.TaskRetention.String(),
 		"topics":           cfg.Topics.String(),
+		"max-losses":       strconv.Itoa(cfg.MaxLosses),
 	}
 }
 

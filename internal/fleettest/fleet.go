@@ -25,6 +25,7 @@ import (
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/internal/reassign"
 	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -108,7 +109,8 @@ func New(t TB, client *redis.Client, o commands.Options) *Fleet {
 	}
 	f := &Fleet{T: t, Client: client}
 	o.Name = rand.Text()
-	o.InstanceTTL = cmp.Or(o.InstanceTTL, 30*time.Second) // the default, which tests read
+	o.InstanceTTL = cmp.Or(o.InstanceTTL, 30*time.Second) // the defaults, which tests read
+	o.TaskRetention, o.MaxLosses = cmp.Or(o.TaskRetention, 7*24*time.Hour), cmp.Or(o.MaxLosses, 10)
 	o.FlushDies = func(ctx context.Context, step string) bool { return f.Dies != nil && f.Dies(ctx, step) }
 	f.start(o)
 	return f
@@ -353,4 +355,11 @@ func (f *Fleet) Exists(keys ...string) int64 {
 		f.T.Fatalf("exists %q: %v", keys, err)
 	}
 	return n
+}
+
+// Reassigning returns the settings with which the fleet's coordinator reassigns tasks.
+func (f *Fleet) Reassigning() reassign.Options {
+	return reassign.Options{
+		TTL: f.Options.InstanceTTL, Interval: f.Options.MonitorInterval, Losses: f.Options.MaxLosses, Retention: f.Options.TaskRetention,
+	}
 }

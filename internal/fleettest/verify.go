@@ -20,7 +20,7 @@ import (
 // left first.
 func (f *Fleet) Verify() *Fold {
 	f.T.Helper()
-	if _, err := reassign.New(f.Scripts, f.Options.InstanceTTL, f.Options.MonitorInterval).Requeue(context.Background()); err != nil {
+	if _, err := reassign.New(f.Scripts, f.Reassigning()).Requeue(context.Background()); err != nil {
 		f.T.Fatalf("put back orphans: %v", err)
 	}
 	events := f.Events()

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -34,6 +35,8 @@ func decoder(schema *jsonschema.Schema, t reflect.Type, path string) (func([]byt
 		return stringDecoder(schema)
 	case reflect.Int, reflect.Int64:
 		return intDecoder(schema, path)
+	case reflect.Float64:
+		return numberDecoder(schema, path)
 	case reflect.Bool:
 		return func(raw []byte, to reflect.Value) string {
 			if raw[0] != 't' && raw[0] != 'f' {
@@ -202,6 +205,22 @@ func intDecoder(schema *jsonschema.Schema, path string) (func([]byte, reflect.Va
 			return must
 		}
 		to.SetInt(n)
+		return ""
+	}, nil
+}
+
+// numberDecoder returns a decoder of numbers between the schema's bounds.
+func numberDecoder(schema *jsonschema.Schema, path string) (func([]byte, reflect.Value) string, error) {
+	if schema.Minimum == nil || schema.Maximum == nil {
+		return nil, fmt.Errorf("%s: a number needs a minimum and a maximum", path)
+	}
+	low, high := *schema.Minimum, *schema.Maximum
+	return func(raw []byte, to reflect.Value) string {
+		n, err := strconv.ParseFloat(string(raw), 64)
+		if err != nil || n < low || n > high {
+			return fmt.Sprintf("must be a number from %v to %v", low, high)
+		}
+		to.SetFloat(n)
 		return ""
 	}, nil
 }

@@ -14,6 +14,11 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
+type requeueOrphansArgs struct {
+	Losses    int
+	Retention int64 // ms
+}
+
 type autoAssignTasksArgs struct {
 	Context, Instance, Reason string
 	TTL                       int64 // ms
@@ -29,7 +34,7 @@ type reassignFailedTasksArgs struct {
 }
 
 var (
-	requeueOrphans      = lua.Bind[lua.NoArgs]("requeue_orphans")
+	requeueOrphans      = lua.Bind[requeueOrphansArgs]("requeue_orphans")
 	autoAssignTasks     = lua.Bind[autoAssignTasksArgs]("auto_assign_tasks")
 	reassignFailedTasks = lua.Bind[reassignFailedTasksArgs]("reassign_failed_tasks")
 )
@@ -37,22 +42,26 @@ var (
 // Reassigner requeues the tasks of instances that left or died, and assigns waiting tasks to
 // workers.
 type Reassigner struct {
-	scripts  lua.Scripts
-	ttl      time.Duration
-	interval time.Duration
+	scripts lua.Scripts
+	Options
 }
 
-// New returns a Reassigner. ttl is how long a registration lasts without a heartbeat. interval is
-// the interval of the monitor.
-func New(scripts lua.Scripts, ttl, interval time.Duration) *Reassigner {
-	return &Reassigner{scripts, ttl, interval}
+// Options are the settings of the fleet that decide about its instances and tasks.
+type Options struct {
+	TTL       time.Duration // of a registration without a heartbeat
+	Interval  time.Duration // of the monitor
+	Losses    int           // after which a task fails that was lost with its worker
+	Retention time.Duration // of finished tasks
 }
+
+// New returns a Reassigner.
+func New(scripts lua.Scripts, o Options) *Reassigner { return &Reassigner{scripts, o} }
 
 // Requeue requeues the tasks that lost instances left behind, and returns how many it requeued.
 // Each step is atomic. Another call, in any coordinator, continues where this one stopped.
 func (r *Reassigner) Requeue(ctx context.Context) (moved int64, err error) {
 	for more := true; more; {
-		reply, err := requeueOrphans.Run(ctx, r.scripts, lua.NoArgs{})
+		reply, err := requeueOrphans.Run(ctx, r.scripts, requeueOrphansArgs{Losses: r.Losses, Retention: r.Retention.Milliseconds()})
 		if err != nil {
 			return moved, err
 		}
@@ -72,7 +81,7 @@ func (r *Reassigner) Assign(ctx context.Context, context, instance, reason strin
 	var from int64
 	for more := true; more; {
 		reply, err := autoAssignTasks.Run(ctx, r.scripts, autoAssignTasksArgs{
-			Context: context, Instance: instance, Reason: reason, TTL: r.ttl.Milliseconds(), From: from,
+			Context: context, Instance: instance, Reason: reason, TTL: r.TTL.Milliseconds(), From: from,
 		})
 		if err != nil {
 			return err

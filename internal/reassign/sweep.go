@@ -29,8 +29,8 @@ func (r *Reassigner) Sweep(ctx context.Context, o SweepOptions) (*api.CheckHealt
 func (r *Reassigner) sweep(ctx context.Context, o SweepOptions, result *api.CheckHealthResult) (moved int64, err error) {
 	for more := true; more; {
 		reply, err := reassignFailedTasks.Run(ctx, r.scripts, reassignFailedTasksArgs{
-			Context: o.Context, Subject: o.Subject, Calls: o.Limit, Timeout: o.Timeout, Interval: r.interval.Milliseconds(),
-			TTL: r.ttl.Milliseconds(), Healthy: o.Healthy, Tick: o.Tick,
+			Context: o.Context, Subject: o.Subject, Calls: o.Limit, Timeout: o.Timeout, Interval: r.Interval.Milliseconds(),
+			TTL: r.TTL.Milliseconds(), Healthy: o.Healthy, Tick: o.Tick,
 		})
 		if err != nil {
 			return 0, err

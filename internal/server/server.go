@@ -204,7 +204,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 	}
 	coordinator, err := commands.New(commands.Options{
 		Runner: runner, Keys: space, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
-		TaskRetention: cfg.TaskRetention, RateLimits: limits, TokenRateLimits: tokenLimits, ByteLimit: cfg.ByteLimit, HookContent: cfg.HookContent, Tasks: view, Index: index, Rows: rows, Logger: s.logger, MCP: true,
+		TaskRetention: cfg.TaskRetention, MaxLosses: cfg.MaxLosses, RateLimits: limits, TokenRateLimits: tokenLimits, ByteLimit: cfg.ByteLimit, HookContent: cfg.HookContent, Tasks: view, Index: index, Rows: rows, Logger: s.logger, MCP: true,
 		Version: s.version, TraceURL: cfg.TraceURL, Stores: s.describe(), Verify: s.verify(cfg, space),
 		Tokens: s.callers(), BreakerOpen: o.BreakerOpen, Traces: o.Traces,
 	})
@@ -246,6 +246,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 	s.stop = stop
 	s.running.Go(func() { s.runner.Run(background) })
 	s.running.Go(func() { s.fleet.Keep(background) })
+	s.running.Go(func() { coordinator.RunTimers(background) })
 	s.running.Go(func() { monitor.Run(background, coordinator.Sweep, cfg.MonitorInterval, s.logger) })
 	return handler, listener, nil
 }

@@ -2,6 +2,7 @@
 --- @include "lib/json"
 --- @include "lib/queue"
 --- @include "lib/queue_writes"
+--- @include "lib/deadlines"
 -- claim claims a pending task (a table of read_task) for an instance. The caller removes the task
 -- from the queue that it was in. The new attempt is the fencing token. Emits task.claimed.
 local function claim(t, worker)
@@ -16,4 +17,5 @@ local function claim(t, worker)
   if t.previousAssignment then redis.call('HDEL', key, 'previousAssignment') end
   t.status, t.assignedTo, t.attempt, t.claimedAt, t.updatedAt = 'in_progress', worker, attempt, now_text, at
   t.previousAssignment = false
+  if t.extras then begin_try(t) end
 end

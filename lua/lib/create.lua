@@ -4,32 +4,53 @@
 --- @include "lib/queue_writes"
 --- @include "lib/rolesets"
 --- @include "lib/wakeups"
--- created_object returns the task object of a task as it was created.
-local function created_object(id, created_at, text, priority, metadata)
-  return '{"id":"' .. id .. '","text":' .. quote(text) .. ',"status":"pending","priority":' .. priority
+--- @include "lib/extras"
+--- @include "lib/due"
+-- created_members returns the members of a task as it was created, without the closing brace.
+local function created_members(id, created_at, text, priority, metadata, status)
+  return '{"id":"' .. id .. '","text":' .. quote(text) .. ',"status":"' .. status .. '","priority":' .. priority
     .. ',"assignedTo":null,"attempt":0,"metadata":' .. raw(metadata) .. ',"result":null,"error":null,"createdAt":"' .. created_at
-    .. '","updatedAt":"' .. created_at .. '","completedAt":null}'
+    .. '","updatedAt":"' .. created_at .. '","completedAt":null'
 end
 
--- create creates a task, puts it into its waiting queue, and returns the task object and the task's
--- id. The caller has checked the arguments, and that lib/rolesets does not refuse the role set.
--- Emits task.created.
-local function create(text, priority, metadata, roleset, creator, agent)
+-- created_object returns the answer of task.create. runAt (ms) and options (JSON text) are nil for a
+-- task without them.
+local function created_object(members, run_at, options)
+  return members .. extras_members({ extras = run_at or options, runAt = run_at, options = options }) .. ',"created":true}'
+end
+
+-- create creates a task, puts it into its queue, and returns the answer of task.create, the task's
+-- id and its status. The caller has checked the arguments, and that lib/rolesets does not refuse the
+-- role set. runAt (ms) and options (JSON text) are nil for a task without them. Emits task.created.
+local function create(text, priority, metadata, roleset, creator, agent, run_at, options)
   local id = 't-' .. int(seq + 1)
-  local object = created_object(id, at, text, priority, metadata)
-  local n = emit('task.created', object)
+  local status = run_at and tonumber(run_at) > clock and 'scheduled' or 'pending'
+  local members = created_members(id, at, text, priority, metadata, status)
+  local n
+  if run_at or options then
+    n = emit('task.created', members .. (run_at and ',"runAt":"' .. iso(tonumber(run_at)) .. '"' or '')
+      .. (options and ',' .. string.sub(options, 2, -2) or '') .. '}', nil, '2')
+  else
+    n = emit('task.created', members .. '}')
+  end
   local key, position = prefix .. 'task:' .. id, score(priority, id)
   if metadata == '' then
-    redis.call('HSET', key, 'id', id, 'text', text, 'status', 'pending', 'priority', priority, 'attempt', '0',
+    redis.call('HSET', key, 'id', id, 'text', text, 'status', status, 'priority', priority, 'attempt', '0',
       'createdAt', at, 'updatedAt', at, 'queuedAt', now_text, 'seq', n)
   else
-    redis.call('HSET', key, 'id', id, 'text', text, 'status', 'pending', 'priority', priority, 'attempt', '0',
+    redis.call('HSET', key, 'id', id, 'text', text, 'status', status, 'priority', priority, 'attempt', '0',
       'createdAt', at, 'updatedAt', at, 'queuedAt', now_text, 'seq', n, 'metadata', metadata, 'roleset', roleset)
   end
   if creator ~= '' then redis.call('HSET', key, 'creator', creator) end
-  enqueue(waiting_queue(roleset), position, id)
+  if run_at then redis.call('HSET', key, 'extras', '1', 'runAt', run_at) end
+  if options then redis.call('HSET', key, 'extras', '1', 'options', options) end
   enqueue(prefix .. 'queue:open', position, id)
   hold_roleset(roleset, agent)
-  wake_workers(roleset)
-  return object, id
+  if status == 'scheduled' then
+    schedule(id, run_at)
+  else
+    enqueue(waiting_queue(roleset), position, id)
+    wake_workers(roleset)
+  end
+  return created_object(members, run_at, options), id, status
 end

@@ -13,6 +13,7 @@ local seq            -- seq of the last event
 local waiting        -- until when some call of task.claim may wait, in ms; false for never
 local fleet_ttl      -- TTL in ms that the coordinators have agreed on; false in logs of earlier versions
 local topics         -- types that have a topic, as ',type,type,'; false for all types
+local due            -- when the first scheduled task becomes due, in ms; false for none
 local moved          -- whether the log's hash is behind seq
 local now, now_text  -- time of this script's events in ms: clock, but never before the last event
 local at             -- the same time as ISO 8601
@@ -47,11 +48,11 @@ end
 -- commands off, except to that flush itself: flush is the id of the calling flush, or nil.
 local function log_opened(flush)
   if seq then return true end
-  local log = redis.call('HMGET', KEYS[1], 'seq', 'ms', 'fence', 'topics', 'ttl', 'waiting')
+  local log = redis.call('HMGET', KEYS[1], 'seq', 'ms', 'fence', 'topics', 'ttl', 'waiting', 'due')
   if log[3] and log[3] ~= flush then return false end
   local n, ms = log[1], log[2]
   if not n or not ms then n, ms = recover_log() end
-  seq, topics, fleet_ttl, waiting = tonumber(n), log[4], log[5], log[6]
+  seq, topics, fleet_ttl, waiting, due = tonumber(n), log[4], log[5], log[6], log[7]
   now = math.max(clock, tonumber(ms))
   now_text = int(now)
   at = iso(now)

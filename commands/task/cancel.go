@@ -1,0 +1,63 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/breaker"
+	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/lua"
+)
+
+type cancelTaskArgs struct {
+	ID        string
+	Reason    []byte // JSON
+	Grace     int64  // ms
+	Actor     []byte // JSON
+	Retention int64  // ms
+	Agent     string
+}
+
+var cancelTask = lua.Bind[cancelTaskArgs]("cancel_task")
+
+const (
+	defaultGrace = 30 * time.Second
+	maxGrace     = 24 * time.Hour
+	maxReason    = 500 // characters
+)
+
+func (o Options) cancelMethod() (*command.Method, error) {
+	return command.New[api.CancelTaskParams, api.CancelTaskResult](command.Spec{
+		Name: "task.cancel",
+		Description: "Call a task off. One that is not claimed is cancelled at once; the worker of a claimed one is told, and has graceMs to " +
+			"end it.",
+		Limit:   6000,
+		Timeout: 5 * time.Second,
+		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:   command.Writers,
+		Hidden:  true,
+		Effect:  command.Sets,
+		Refine: func(p map[string]*jsonschema.Schema) {
+			p["reason"].MaxLength = new(maxReason)
+			between(p["graceMs"], 0, float64(maxGrace.Milliseconds()))
+		},
+	}, func(ctx context.Context, c *command.Call, p *api.CancelTaskParams) (json.RawMessage, error) {
+		return command.Decide(ctx, c, cancelTask, "", cancelTaskArgs{
+			ID: string(p.ID), Reason: quoted(p.Reason), Grace: int64(or(p.GraceMs, int(defaultGrace.Milliseconds()))),
+			Actor: jsontext.Quote(c.Actor("")), Retention: o.Retention.Milliseconds(), Agent: c.Agent(),
+		})
+	})
+}
+
+// quoted returns a text as JSON, null for none.
+func quoted(text *string) []byte {
+	if text == nil {
+		return []byte("null")
+	}
+	return jsontext.Quote(*text)
+}

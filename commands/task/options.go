@@ -1,0 +1,93 @@
+package task
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/api"
+)
+
+// The bounds of the options of a task.
+const (
+	year         = 365 * 24 * time.Hour
+	maxDelay     = year
+	minTimeout   = time.Second
+	maxTimeout   = 7 * 24 * time.Hour
+	maxTries     = 100
+	maxBackoff   = year
+	maxFactor    = 100
+	longestISO   = 64 // characters
+	latestMillis = 253402300799999
+)
+
+// The defaults of a retry policy.
+const (
+	defaultTries      = 1
+	defaultBackoff    = time.Second
+	defaultFactor     = 2
+	defaultMaxBackoff = time.Hour
+	defaultJitter     = 0.1
+)
+
+func refineOptions(p map[string]*jsonschema.Schema) {
+	p["runAt"].MaxLength, p["runAt"].Format = new(longestISO), "date-time"
+	between(p["delayMs"], 0, float64(maxDelay.Milliseconds()))
+	between(p["timeoutMs"], float64(minTimeout.Milliseconds()), float64(maxTimeout.Milliseconds()))
+	retry := p["retry"].Properties
+	between(retry["maxAttempts"], 1, maxTries)
+	between(retry["backoffMs"], 0, float64(maxBackoff.Milliseconds()))
+	between(retry["factor"], 1, maxFactor)
+	between(retry["maxBackoffMs"], 0, float64(maxBackoff.Milliseconds()))
+	between(retry["jitter"], 0, 1)
+}
+
+func between(s *jsonschema.Schema, low, high float64) { s.Minimum, s.Maximum = &low, &high }
+
+// options are the options of a task as its hash and its events have them, with all defaults.
+type options struct {
+	Retry     *events.Retry `json:"retry,omitempty"`
+	TimeoutMs int           `json:"timeoutMs,omitempty"`
+}
+
+// optionsOf returns when a task becomes claimable, in ms since 1970, and its options as JSON. Both are
+// nil for none.
+func optionsOf(p *api.CreateTaskParams) (at *int64, text []byte, err error) {
+	if p.RunAt != "" {
+		if p.DelayMs != nil {
+			return nil, nil, api.InvalidParams("runAt parameter must be left out if delayMs is present")
+		}
+		moment, err := time.Parse(time.RFC3339Nano, p.RunAt)
+		if err != nil || moment.UnixMilli() < 0 || moment.UnixMilli() > latestMillis {
+			return nil, nil, api.InvalidParams("runAt parameter must be a time in ISO 8601 with a zone, such as 2026-01-02T03:04:05Z or 2026-01-02T03:04:05+01:00")
+		}
+		at = new(moment.UnixMilli())
+	}
+	if p.Retry == nil && p.TimeoutMs == nil {
+		return at, nil, nil
+	}
+	var o options
+	if r := p.Retry; r != nil {
+		o.Retry = &events.Retry{
+			MaxAttempts: or(r.MaxAttempts, defaultTries), BackoffMs: int64(or(r.BackoffMs, int(defaultBackoff.Milliseconds()))),
+			Factor: or(r.Factor, defaultFactor), MaxBackoffMs: int64(or(r.MaxBackoffMs, int(defaultMaxBackoff.Milliseconds()))),
+			Jitter: or(r.Jitter, defaultJitter),
+		}
+	}
+	o.TimeoutMs = or(p.TimeoutMs, 0)
+	if text, err = json.Marshal(o); err != nil {
+		return nil, nil, fmt.Errorf("encode the options of a task: %w", err)
+	}
+	return at, text, nil
+}
+
+// or returns a value, or the default if there is none.
+func or[T any](value *T, otherwise T) T {
+	if value == nil {
+		return otherwise
+	}
+	return *value
+}

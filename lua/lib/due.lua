@@ -1,0 +1,50 @@
+--- @include "lib/log"
+--- @include "lib/json"
+--- @include "lib/iso"
+--- @include "lib/queue"
+--- @include "lib/queue_writes"
+--- @include "lib/wakeups"
+-- Scheduled tasks. The queue queue:scheduled holds them by their time. The field due of the log's
+-- hash has the earliest time, so a claim need not look at the queue before that. Only the clock of
+-- Redis decides what is due.
+
+-- The actor of what time alone brings about.
+local coordinator_context = '"actor":"coordinator","cause":null,"trace":null'
+
+-- schedule adds a task to the queue.
+local function schedule(id, run_at)
+  redis.call('ZADD', prefix .. 'queue:scheduled', run_at, id)
+  if not due or tonumber(run_at) < tonumber(due) then
+    due = run_at
+    redis.call('HSET', KEYS[1], 'due', run_at)
+  end
+end
+
+-- is_due reports whether the time of a scheduled task may have come.
+local function is_due()
+  return due and tonumber(due) <= clock
+end
+
+-- release_due moves tasks whose time has come to their queues, the earliest first and at most most of
+-- them, and returns how many it has moved. Emits task.due for each.
+local function release_due(most)
+  local queue = prefix .. 'queue:scheduled'
+  local ids = redis.call('ZRANGEBYSCORE', queue, '-inf', int(clock), 'LIMIT', 0, most)
+  for _, id in ipairs(ids) do
+    local key = prefix .. 'task:' .. id
+    local t = redis.call('HMGET', key, 'priority', 'roleset', 'runAt')
+    local n = emit('task.due', '{"id":"' .. id .. '","status":"pending","previousStatus":"scheduled","runAt":"'
+      .. iso(tonumber(t[3])) .. '"}', coordinator_context)
+    redis.call('HSET', key, 'status', 'pending', 'queuedAt', now_text, 'updatedAt', at, 'seq', n)
+    enqueue(waiting_queue(t[2]), score(t[1], id), id)
+    wake_workers(t[2])
+  end
+  if ids[1] then redis.call('ZREM', queue, unpack(ids)) end
+  local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
+  local earliest = first[2] and int(first[2]) or false
+  if earliest ~= due then
+    if earliest then redis.call('HSET', KEYS[1], 'due', earliest) else redis.call('HDEL', KEYS[1], 'due') end
+    due = earliest
+  end
+  return #ids
+end
