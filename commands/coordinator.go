@@ -278,6 +278,12 @@ func (c *Coordinator) Sweep(ctx context.Context) error {
 // limits and graces end. Several coordinators may run it at once.
 func (c *Coordinator) RunTimers(ctx context.Context) { c.timers.Run(ctx) }
 
+// StepTimers does a bounded part of that, and returns how many tasks it changed.
+func (c *Coordinator) StepTimers(ctx context.Context) (int64, error) {
+	changed, _, err := c.timers.Step(ctx)
+	return changed, err
+}
+
 // ReportCircuits reports the changes of this coordinator's circuit breakers to Redis. Sweep calls
 // it too.
 func (c *Coordinator) ReportCircuits(ctx context.Context) error { return c.circuits.Report(ctx) }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -139,11 +140,12 @@ func (m *model) doCreateMany(t *rapid.T) {
 		if rapid.IntRange(0, 2).Draw(t, "roles") == 0 {
 			params += fmt.Sprintf(`,"metadata":{"n":1.0,"roles":%s}`, drawRoles(t, "x", "y"))
 		}
+		params += drawOptions(t)
 		return item{params: params}
 	})
 	m.many(t, "task.create_many", "task.create", "tasks", items, func(item) string { return "" },
 		func(i item, result json.RawMessage, news []fleettest.Event) []fleettest.Event {
-			if len(news) == 0 || news[0].Type != "task.created" || string(news[0].Payload) != string(result) {
+			if len(news) == 0 || news[0].Type != "task.created" || !sameAnswer(result, news[0].Payload) {
 				t.Fatalf("%s answered %s, and emitted %v", i, result, news)
 			}
 			m.take(t, news[0])
@@ -176,7 +178,11 @@ func (m *model) doCompleteMany(t *rapid.T) {
 			}
 			m.finished(t, i.completion)
 			task := m.told.Tasks[i.completion.id]
-			if want := fmt.Sprintf(`{"id":%q,"status":%q,"completedAt":%q}`, task.ID, task.Status, task.CompletedAt); string(result) != want {
+			want := fmt.Sprintf(`{"id":%q,"status":%q,"completedAt":%q}`, task.ID, task.Status, task.CompletedAt)
+			if task.Status == "scheduled" {
+				want = fmt.Sprintf(`{"id":%q,"status":%q,"runAt":%q}`, task.ID, task.Status, task.RunAt)
+			}
+			if string(result) != want {
 				t.Fatalf("%s answered %s, want %s", i, result, want)
 			}
 			return news[events:]
@@ -202,6 +208,8 @@ type completion struct {
 	id, worker string
 	attempt    int64 // -1 for none
 	failed     bool
+	final      bool
+	cancelled  bool
 	params     string // members of a JSON object
 }
 
@@ -221,7 +229,12 @@ func (m *model) drawCompletion(t *rapid.T) completion {
 		c.params += fmt.Sprintf(`,"attempt":%d`, c.attempt)
 	}
 	if c.failed = rapid.Bool().Draw(t, "failed"); c.failed {
-		c.params += `,"error":{"why":[]}`
+		c.params += rapid.SampledFrom([]string{`,"error":{"why":[]}`, `,"error":"` + strings.Repeat("ü", 600) + `"`}).Draw(t, "error")
+		if c.final = rapid.IntRange(0, 3).Draw(t, "final") == 0; c.final {
+			c.params += `,"retryable":false`
+		}
+	} else if c.cancelled = rapid.IntRange(0, 3).Draw(t, "cancelled") == 0; c.cancelled {
+		c.params += `,"cancelled":true`
 	}
 	return c
 }
@@ -242,12 +255,38 @@ func (m *model) refusal(c completion) string {
 		return "UNKNOWN_ATTEMPT"
 	case c.attempt >= 0 && c.attempt != task.Attempt:
 		return "STALE_ATTEMPT"
+	case c.cancelled && task.Cancel == "":
+		return "CANCEL_NOT_REQUESTED"
 	}
 	return ""
 }
 
 func (m *model) finished(t *rapid.T, c completion) {
-	if status := m.told.Tasks[c.id].Status; status != map[bool]string{false: "completed", true: "failed"}[c.failed] {
-		t.Fatalf("%s is %s", c.id, status)
+	task, want := m.told.Tasks[c.id], "completed"
+	switch {
+	case c.cancelled:
+		want = "cancelled"
+	case c.failed && !c.final && task.Retry != nil && task.Cancel == "" && task.Failures < task.Retry.MaxAttempts:
+		want = "scheduled"
+	case c.failed:
+		want = "failed"
 	}
+	if task.Status != want {
+		t.Fatalf("%s is %s, want %s", c.id, task.Status, want)
+	}
+}
+
+// sameAnswer reports whether an answer of task.create has what the event has.
+func sameAnswer(result, payload json.RawMessage) bool {
+	answer, event := map[string]any{}, map[string]any{}
+	if json.Unmarshal(result, &answer) != nil || json.Unmarshal(payload, &event) != nil || answer["created"] != true {
+		return false
+	}
+	for _, name := range []string{"created", "failures", "losses", "errors"} {
+		delete(answer, name)
+	}
+	if answer["runAt"] == nil {
+		delete(answer, "runAt")
+	}
+	return reflect.DeepEqual(answer, event)
 }

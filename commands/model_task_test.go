@@ -36,7 +36,7 @@ func (m *model) doUpdate(t *rapid.T) {
 		want = "Not found"
 	case status != "" && !task.Open():
 		want = "ALREADY_FINISHED"
-	case status != "" && status != "pending" && task.AssignedTo == "":
+	case status != "" && (status != "pending" || task.Status == "scheduled") && task.AssignedTo == "":
 		want = "NOT_ASSIGNED"
 	case status != "" && status != "pending" && task.Status == "pending" && !m.told.May(task.AssignedTo, &fleettest.FoldTask{Roleset: roleset}):
 		want = "ROLES_MISSING"
@@ -44,6 +44,9 @@ func (m *model) doUpdate(t *rapid.T) {
 	result, _ := m.call(t, want, "task.update", fmt.Sprintf(`{"id":%q,"updates":{%s}}`, id, strings.Join(updates, ",")))
 	if want == "" {
 		m.sameTask(t, fleettest.Decoded[fleettest.Task](t, result))
+		if status == "pending" && task.Cancel != "" {
+			status = "cancelled" // instead of a return to the queue
+		}
 		if status != "" && task.Status != status {
 			t.Fatalf("%s is %s, want %s", id, task.Status, status)
 		}
@@ -68,6 +71,8 @@ func (m *model) doAssign(t *rapid.T) {
 		want = "Not found"
 	case !task.Open():
 		want = "ALREADY_FINISHED"
+	case task.Status == "scheduled":
+		want = "NOT_PENDING"
 	case task.AssignedTo != "":
 		want = "ALREADY_ASSIGNED"
 	case m.told.Instances[instance] == nil:
@@ -102,11 +107,15 @@ func (m *model) doClaim(t *rapid.T) {
 		m.call(t, "Instance not registered", "task.claim", params)
 		return
 	}
+	m.awaitSoon(t)
 	// Those that task.assign gave to it, then the best of those that were auto-assigned or wait.
 	want := m.sorted(func(t *fleettest.FoldTask) bool { return t.Status == "pending" && t.AssignedTo == worker && !t.Auto })
 	free := map[string]bool{}
 	for _, task := range m.waiting(worker) {
 		free[task.ID] = true
+	}
+	for _, task := range m.sorted(soon) { // the claim moves them to their queues first, unless it finds enough given ones
+		free[task.ID] = m.told.May(worker, task)
 	}
 	want = append(want, m.sorted(func(t *fleettest.FoldTask) bool {
 		return free[t.ID] || t.Status == "pending" && t.AssignedTo == worker && t.Auto

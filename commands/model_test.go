@@ -38,7 +38,7 @@ func TestModel(t *testing.T) {
 				t.Repeat(map[string]func(*rapid.T){
 					"register": m.doRegister, "again": m.doRegister, "heartbeat": m.doHeartbeat, "unregister": m.doUnregister,
 					"create": m.doCreate, "create more": m.doCreate, "update": m.doUpdate, "assign": m.doAssign, "unassign": m.doUnassign,
-					"claim": m.doClaim, "claim more": m.doClaim, "complete": m.doComplete, "delete": m.doDelete, "die": m.doDie, "crash": m.doCrash,
+					"claim": m.doClaim, "claim more": m.doClaim, "complete": m.doComplete, "delete": m.doDelete, "progress": m.doProgress, "cancel": m.doCancel, "time": m.doTime, "die": m.doDie, "crash": m.doCrash,
 					"come back": m.doComeBack, "create many": m.doCreateMany, "complete many": m.doCompleteMany, "repeat": m.doRepeat,
 				})
 				told := f.Verify()
@@ -195,7 +195,7 @@ func (m *model) room(id string) int {
 	if i == nil || !i.Worker() {
 		return 0
 	}
-	open := len(m.sorted((*fleettest.FoldTask).Open))
+	open := len(m.sorted(func(t *fleettest.FoldTask) bool { return t.Status == "pending" || t.Status == "in_progress" }))
 	return max(0, min((open+workers-1)/workers, i.MaxTasks)-m.held(id))
 }
 
@@ -266,6 +266,9 @@ func (m *model) doHeartbeat(t *rapid.T) {
 		want = `{"alive":true}`
 		if m.told.Leader == id {
 			want = fmt.Sprintf(`{"alive":true,"isLeader":true,"term":%d}`, m.told.Term)
+		}
+		if ids := m.cancelling(id); len(ids) > 0 {
+			want = fmt.Sprintf(`%s,"cancel":%s}`, strings.TrimSuffix(want, "}"), jsontext.Array(ids))
 		}
 	}
 	if string(result) != want || m.told.Instances[id] != nil && m.told.Leader == "" {
@@ -360,7 +363,7 @@ func (m *model) doCreate(t *rapid.T) {
 	if rapid.IntRange(0, 2).Draw(t, "roles") == 0 {
 		metadata = fmt.Sprintf(`,"metadata":{"n":%d,"roles":%s}`, m.told.Seq, drawRoles(t, "x", "y"))
 	}
-	result, _ := m.call(t, "", "task.create", fmt.Sprintf(`{"text":"x","priority":%d%s}`, rapid.SampledFrom([]int{0, 50, 50, 100}).Draw(t, "priority"), metadata))
+	result, _ := m.call(t, "", "task.create", fmt.Sprintf(`{"text":"x","priority":%d%s%s}`, rapid.SampledFrom([]int{0, 50, 50, 100}).Draw(t, "priority"), metadata, drawOptions(t)))
 	if id := fleettest.Decoded[fleettest.Task](t, result).ID; m.told.Tasks[id] == nil || id != fmt.Sprintf("t-%d", m.told.Seq) {
 		t.Fatalf("answered %s at %d", result, m.told.Seq)
 	}

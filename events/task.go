@@ -101,6 +101,7 @@ type TaskClaimed struct {
 	PreviousStatus     string  `json:"previousStatus" jsonschema:"the status before the event"`
 	Waited             int64   `json:"waited" jsonschema:"ms since it was queued"`
 	ClaimedAt          string  `json:"claimedAt" jsonschema:"RFC 3339, UTC, with milliseconds"`
+	TimeoutAt          *string `json:"timeoutAt,omitempty" jsonschema:"version 2: when the task's time limit is over, RFC 3339, UTC, with milliseconds"`
 }
 
 // TaskCompleted is the payload of task.completed. WorkerID is the task's owner. The envelope's

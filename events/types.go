@@ -70,9 +70,9 @@ var definitions = mustIndex(
 	define[TaskCreated](TypeTaskCreated, unchanged), // v2 has options
 	define[TaskUpdated](TypeTaskUpdated, unchanged), // v2 has metadataChanges, not metadata
 	define[TaskDeleted](TypeTaskDeleted),
-	define[TaskAssigned](TypeTaskAssigned, unchanged), // v2 has losses
+	define[TaskAssigned](TypeTaskAssigned, unchanged),     // v2 has losses
 	define[TaskUnassigned](TypeTaskUnassigned, unchanged), // v2 has losses
-	define[TaskClaimed](TypeTaskClaimed),
+	define[TaskClaimed](TypeTaskClaimed, unchanged),       // v2 has timeoutAt
 	define[TaskCompleted](TypeTaskCompleted),
 	define[TaskFailed](TypeTaskFailed, unchanged), // v2 has failures and losses
 	define[TaskDue](TypeTaskDue),

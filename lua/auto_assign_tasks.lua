@@ -8,8 +8,8 @@
 -- worker gets the next task, which is the best waiting one that it may take. One call assigns at
 -- most 25 tasks.
 --
--- A worker may hold its fair share, which is the number of open tasks divided by the number of live
--- workers, rounded up, but never more than its own maximum. The room is what remains after the
+-- A worker may hold its fair share, which is the number of tasks that are pending or in progress
+-- divided by the number of live workers, rounded up, but never more than its own maximum. The room is what remains after the
 -- tasks that it holds.
 --
 -- KEYS[1] log
@@ -29,7 +29,8 @@ local most = 25
 
 local refused = open_log()
 if refused then return refused end
-local open = redis.call('ZCARD', prefix .. 'queue:open')
+local open = redis.call('ZCARD', prefix .. 'queue:open') - redis.call('ZCARD', prefix .. 'queue:scheduled')
+  - redis.call('ZCARD', prefix .. 'queue:blocked')
 local oldest = int(clock - ttl)
 local workers = redis.call('ZCOUNT', prefix .. 'health:workers', oldest, '+inf')
 if open == 0 or workers == 0 then return { 0, open, 0, 0 } end

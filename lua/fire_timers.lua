@@ -29,7 +29,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', int(clock), '
   elseif t.cancelAt and tonumber(t.cancelAt) <= clock then
     end_cancelled(t, nil, nil, retention)
   else
-    local limit_ms = int(cjson.decode(t.options).timeoutMs)
+    local limit_ms = int(time_limit(t))
     emit('task.timed_out', '{"id":"' .. id .. '","workerId":' .. quote_name(t.assignedTo) .. ',"attempt":' .. t.attempt .. ',"timeoutMs":'
       .. limit_ms .. ',"timeoutAt":"' .. iso(tonumber(t.timeoutAt)) .. '"}')
     local failure = '{"reason":"TIMED_OUT","timeoutMs":' .. limit_ms .. '}'

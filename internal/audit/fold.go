@@ -49,8 +49,12 @@ type Fold struct {
 	byStatus map[string]int64
 	owned    int64 // pending tasks that are assigned
 	waiting  map[string]int64
-	rolesets map[string]int64 // open tasks by role set
-	orphans  map[string]*orphans
+
+	scheduled, blocked int64            // tasks in these queues
+	deadlines          int64            // claimed tasks that end at a time
+	cancelling         map[string]int64 // tasks that an instance is to end, by its id
+	rolesets           map[string]int64 // open tasks by role set
+	orphans            map[string]*orphans
 }
 
 // NewFold returns the fold of a log whose first event has the seq base (1 if nothing was ever
@@ -69,6 +73,7 @@ func (f *Fold) reset() {
 	f.byStatus, f.owned = map[string]int64{}, 0
 	f.waiting, f.rolesets = map[string]int64{}, map[string]int64{}
 	f.orphans = map[string]*orphans{}
+	f.scheduled, f.blocked, f.deadlines, f.cancelling = 0, 0, 0, map[string]int64{}
 }
 
 // Events returns how many events were folded.
@@ -127,6 +132,24 @@ func (f *Fold) Apply(e events.Envelope) {
 		err = with(s, s.claimed)
 	case events.TypeTaskCompleted, events.TypeTaskFailed:
 		err = with(s, s.finished)
+	case events.TypeTaskDue:
+		err = with(s, s.due)
+	case events.TypeTaskRetried:
+		err = with(s, s.retried)
+	case events.TypeTaskTimedOut:
+		err = with(s, s.timedOut)
+	case events.TypeTaskProgressed:
+		err = with(s, s.progressed)
+	case events.TypeTaskCancelRequested:
+		err = with(s, s.cancelRequested)
+	case events.TypeTaskCancelled:
+		err = with(s, s.cancelled)
+	case events.TypeTaskUnblocked:
+		err = with(s, s.unblocked)
+	case events.TypeTaskBlocked:
+		err = with(s, s.blockedAgain)
+	case events.TypeTaskRevived:
+		err = with(s, s.revived)
 	case events.TypeInstanceRegistered:
 		err = with(s, s.registered)
 	case events.TypeInstanceUnregistered, events.TypeInstanceFailed:

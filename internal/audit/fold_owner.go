@@ -35,8 +35,9 @@ func (s step) assigned(p events.TaskAssigned) {
 	s.was(t, p.PreviousStatus)
 	again := p.Reason == events.ReasonSessionChanged || p.Reason == events.ReasonRolesChanged
 	switch {
-	case !t.Open():
+	case !s.may(t, events.StatusPending) && !t.Open():
 		s.tell("task %s is already finished: it is %s", p.TaskID, t.describe())
+	case !s.lawful(t, events.StatusPending):
 	case t.AssignedTo == "":
 	case again && t.AssignedTo == p.InstanceID && t.in == kindOrphaned:
 	case p.Reason == events.ReasonRebalanced && t.AssignedTo != p.InstanceID && t.in == kindAssigned:
@@ -60,6 +61,7 @@ func (s step) assigned(p events.TaskAssigned) {
 		i.auto++
 	}
 	t.AssignedSeq, t.PreviousAssignment = s.e.Seq, ""
+	s.lost(t, p.Losses)
 	s.settle(p.InstanceID)
 	if victim != nil {
 		s.settle(victim.ID)
@@ -99,9 +101,12 @@ func (s step) unassigned(p events.TaskUnassigned) {
 	}
 	if !t.Open() {
 		s.tell("task %s is already finished: it is %s", p.TaskID, t.describe())
+	} else {
+		s.lawful(t, events.StatusPending)
 	}
 	s.own(t, events.StatusPending, "", kindWaiting)
 	t.QueuedAt, t.ClaimedAt, t.AssignedSeq, t.PreviousAssignment = s.e.Timestamp, 0, 0, p.InstanceID
+	s.lost(t, p.Losses)
 	// requeue_orphans does not settle an instance that left or died, even if it is registered
 	// again.
 	if p.Reason != events.ReasonInstanceFailed && p.Reason != events.ReasonInstanceUnregistered {
@@ -115,7 +120,7 @@ func (s step) claimed(p events.TaskClaimed) {
 		return
 	}
 	switch {
-	case t.Status != events.StatusPending || p.PreviousStatus != events.StatusPending:
+	case !s.may(t, events.StatusInProgress) || p.PreviousStatus != events.StatusPending:
 		s.tell("task %s is claimed by %s while it is %s", p.TaskID, p.WorkerID, t.describe())
 	case t.AssignedTo != "" && t.AssignedTo != p.WorkerID:
 		s.tell("task %s is claimed by %s while it is assigned to %s", p.TaskID, p.WorkerID, t.AssignedTo)
@@ -136,6 +141,7 @@ func (s step) claimed(p events.TaskClaimed) {
 	t.Attempt, t.Waited = p.Attempt, p.Waited
 	t.ClaimedAt, t.LastClaim = s.e.Timestamp, s.e.Timestamp
 	t.AssignedSeq, t.PreviousAssignment = s.e.Seq, ""
+	s.begun(t, p.TimeoutAt)
 	s.settle(p.WorkerID)
 }
 
@@ -145,10 +151,14 @@ func (s step) finished(p events.TaskFailed) {
 	if t == nil {
 		return
 	}
+	status := events.StatusCompleted
+	if s.e.Type == events.TypeTaskFailed {
+		status = events.StatusFailed
+	}
 	switch {
 	case !t.Open():
 		s.tell("task %s is finished a second time: it is %s", p.ID, t.describe())
-	case t.Status != events.StatusInProgress:
+	case !s.may(t, status):
 		s.tell("task %s is finished by %s while it is %s", p.ID, p.WorkerID, t.describe())
 	case t.AssignedTo != p.WorkerID:
 		s.tell("task %s is finished by %s while it is %s", p.ID, p.WorkerID, t.describe())
@@ -158,11 +168,15 @@ func (s step) finished(p events.TaskFailed) {
 	if !t.partial && p.Duration != s.e.Timestamp-t.ClaimedAt {
 		s.tell("task %s ran for %d ms, but the event says %d", p.ID, s.e.Timestamp-t.ClaimedAt, p.Duration)
 	}
-	status := events.StatusCompleted
-	if s.e.Type == events.TypeTaskFailed {
-		status = events.StatusFailed
-	}
+	s.leave(t)
 	s.own(t, status, p.WorkerID, kindNone)
+	if status == events.StatusFailed && s.e.V >= 2 {
+		if !t.partial && (p.Losses < t.Losses || p.Losses > t.Losses+1) {
+			s.tell("task %s was lost %d times, but the event says %d", p.ID, t.Losses, p.Losses)
+		}
+		t.Losses = p.Losses
+		s.failed(t, failure{p.WorkerID, p.Attempt, p.Failures, document(p.Error)})
+	}
 	t.Result, t.Error = document(p.Result), document(p.Error)
 	t.Attempt, t.Duration, t.CompletedAt = p.Attempt, p.Duration, s.e.Timestamp
 	s.settle(p.WorkerID)

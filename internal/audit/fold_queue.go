@@ -10,11 +10,13 @@ import (
 type queueKind uint8
 
 const (
-	kindNone     queueKind = iota // in none, or the log does not know
-	kindWaiting                   // waits for a worker, in the queue of its role set
-	kindAssigned                  // assigned to its holder, not claimed
-	kindActive                    // claimed by its holder
-	kindOrphaned                  // set aside in an orphan queue, until requeue_orphans returns it
+	kindNone      queueKind = iota // in none, or the log does not know
+	kindWaiting                    // waits for a worker, in the queue of its role set
+	kindAssigned                   // assigned to its holder, not claimed
+	kindActive                     // claimed by its holder
+	kindScheduled                  // waits for a time
+	kindBlocked                    // waits for other tasks, or for its turn
+	kindOrphaned                   // set aside in an orphan queue, until requeue_orphans returns it
 )
 
 // orphans is an orphan queue: tasks that were set aside in one step because their instance left,
@@ -41,8 +43,25 @@ func (f *Fold) put(t *Task, kind queueKind, holder *Instance) {
 		holder.assigned[t.Num] = t
 	case kindActive:
 		holder.active[t.Num] = t
+	case kindScheduled:
+		f.scheduled++
+	case kindBlocked:
+		f.blocked++
 	case kindNone, kindOrphaned:
 	}
+}
+
+// kindOf returns the kind of queue where a task without an owner is.
+func kindOf(status string) queueKind {
+	switch status {
+	case events.StatusPending:
+		return kindWaiting
+	case events.StatusScheduled:
+		return kindScheduled
+	case events.StatusBlocked:
+		return kindBlocked
+	}
+	return kindNone
 }
 
 // take removes a task from its queue.
@@ -58,6 +77,10 @@ func (f *Fold) take(t *Task) {
 		}
 	case kindActive:
 		delete(t.holder.active, t.Num)
+	case kindScheduled:
+		f.scheduled--
+	case kindBlocked:
+		f.blocked--
 	case kindOrphaned:
 		delete(t.set.left, t.Num)
 	case kindNone:
@@ -87,9 +110,13 @@ func (s step) setAside(i *Instance, kind queueKind, reason string) {
 	s.orphans[o.name] = o
 }
 
-// score returns a task's place in a queue: the highest priority first, then the lowest number.
+// score returns a task's place in its queue: the highest priority first, then the lowest number. The
+// queue of scheduled tasks is in the order of their times.
 func (t *Task) score() int64 {
 	priority := t.Priority
+	if t.in == kindScheduled {
+		return t.RunAt
+	}
 	if t.in == kindOrphaned {
 		priority = t.orphanPriority
 	}
@@ -110,6 +137,10 @@ func (t *Task) whereabouts() string {
 		return "it is assigned to " + t.holder.ID
 	case kindActive:
 		return "it is in progress with " + t.holder.ID
+	case kindScheduled:
+		return "it is scheduled for " + iso(t.RunAt)
+	case kindBlocked:
+		return "it is blocked"
 	case kindOrphaned:
 		return "it was set aside from " + t.set.instance
 	case kindNone:

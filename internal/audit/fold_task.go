@@ -3,6 +3,7 @@ package audit
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,6 +36,17 @@ type Task struct {
 	// partial is set if the task is older than the log, so that some of its fields are not known.
 	partial bool
 
+	extras           bool   // it has or had one of these
+	RunAt            int64  // when it becomes or became claimable
+	Options          string // JSON
+	Failures, Losses int64
+	Errors           []string // the last ones, JSON
+	Progress, Cancel string   // JSON
+	TimeoutAt        int64
+	CancelAt         int64
+	options          options
+	cancelling       string // the instance that is to end it, "" for none
+
 	in             queueKind
 	holder         *Instance // if in is assigned or active
 	set            *orphans  // if in is orphaned
@@ -47,11 +59,7 @@ type Task struct {
 func (t *Task) ID() string { return "t-" + strconv.FormatInt(t.Num, 10) }
 
 // Open reports whether the task is not finished.
-func (t *Task) Open() bool { return !finished(t.Status) }
-
-func finished(status string) bool {
-	return status == events.StatusCompleted || status == events.StatusFailed
-}
+func (t *Task) Open() bool { return !events.Terminal(t.Status) }
 
 // find returns the task that an event is about. A task that is older than the log is created from
 // learn, which holds what the event says about it. A task that the log should know is reported, and
@@ -113,7 +121,14 @@ func (s step) touch(t *Task) { t.Seq, t.UpdatedAt, s.touched = s.e.Seq, s.e.Time
 // size estimates how much memory a task holds.
 func (t *Task) size() int64 {
 	const itself = 450 // with its places in the maps of the fold
-	return itself + int64(len(t.Text)+len(t.Metadata)+len(t.Result)+len(t.Error)+len(t.Roleset))
+	size := itself + len(t.Text) + len(t.Metadata) + len(t.Result) + len(t.Error) + len(t.Roleset)
+	if t.extras {
+		size += len(t.Options) + len(t.Progress) + len(t.Cancel)
+		for _, failure := range t.Errors {
+			size += len(failure)
+		}
+	}
+	return int64(size)
 }
 
 // was compares an event's previous status with the task's.
@@ -146,18 +161,21 @@ func (s step) created(p events.TaskCreated) {
 			s.drop(t)
 		}
 	}
-	if p.Status != events.StatusPending || p.AssignedTo != nil || p.Attempt != 0 || p.CompletedAt != nil {
-		s.tell("task %s must start pending, unassigned and never claimed", p.ID)
+	if !slices.Contains(transitions[s.e.Type][noTask], p.Status) || p.AssignedTo != nil || p.Attempt != 0 || p.CompletedAt != nil {
+		s.tell("task %s must start pending, scheduled or blocked, unassigned and never claimed", p.ID)
 	}
 	t := &Task{
-		Num: num, Text: p.Text, Status: events.StatusPending, Priority: p.Priority, Metadata: document(p.Metadata),
+		Num: num, Text: p.Text, Status: p.Status, Priority: p.Priority, Metadata: document(p.Metadata),
 		CreatedAt: s.e.Timestamp, QueuedAt: s.e.Timestamp,
 	}
 	t.Roleset = roleset(t.Metadata)
+	if s.e.V >= 2 {
+		s.options(t, p)
+	}
 	s.touch(t)
 	s.tasks[num] = t
 	s.tally(t, +1)
-	s.put(t, kindWaiting, nil)
+	s.put(t, kindOf(t.Status), nil)
 }
 
 func (s step) updated(p events.TaskUpdated) {
@@ -215,6 +233,7 @@ func (s step) deletedTask(p events.TaskDeleted) {
 
 // drop deletes a task.
 func (s step) drop(t *Task) {
+	s.leave(t)
 	s.take(t)
 	s.tally(t, -1)
 	delete(s.tasks, t.Num)

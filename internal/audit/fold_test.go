@@ -105,7 +105,7 @@ func TestFoldTellsWhatIsNotLawful(t *testing.T) {
 		"gone before":             {[]string{`instance.failed {"id":"w8","roles":[],"tasksReassigned":0}`}, "w8 is not registered"},
 		"tasks of the dead":       {[]string{`instance.failed {"id":"w1","roles":["worker"],"tasksReassigned":2}`}, "2 tasks were taken from w1, but it had 0"},
 		"no payload":              {[]string{`leader.elected []`}, "it cannot be decoded"},
-		"a type from later":       {[]string{`task.progressed {}`}, "a newer version of the program wrote it"},
+		"a type from later":       {[]string{`task.rewound {}`}, "a newer version of the program wrote it"},
 		"flush":                   {[]string{`system.flushed {"redis":1,"timestamp":"x","firstSeq":1,"lastSeq":3}`, registerW1}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -109,7 +109,10 @@ func (v *verifier) state(ctx context.Context) error {
 	counts := map[string]int64{
 		"tasks.total": int64(len(f.tasks)), "tasks.assigned": f.owned, "instances": f.living,
 	}
-	for _, status := range []string{events.StatusPending, events.StatusInProgress, events.StatusCompleted, events.StatusFailed} {
+	for _, status := range []string{
+		events.StatusScheduled, events.StatusBlocked, events.StatusPending, events.StatusInProgress, events.StatusCompleted, events.StatusFailed,
+		events.StatusCancelled,
+	} {
 		counts["tasks."+status] = f.byStatus[status]
 	}
 	for role, n := range f.roles {

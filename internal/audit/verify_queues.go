@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/claudebench/claudebench/events"
 )
 
 const (
@@ -123,6 +125,11 @@ func (v *verifier) ofTasks(key string, length func() int64, here func(*Task) boo
 			return 0, false, t.whereabouts()
 		case key == v.keys.Open():
 			return score(t.Priority, t.Num), true, ""
+		case key == v.keys.Deadlines():
+			deadline, _ := t.deadline()
+			return deadline, true, ""
+		case key == v.keys.Cancelling(t.AssignedTo):
+			return t.CancelAt, true, ""
 		}
 		return t.score(), true, ""
 	}}
@@ -140,8 +147,12 @@ func (v *verifier) globalQueues() []*queue {
 	anyLength := func() int64 { return unknown }
 	list := []*queue{
 		v.ofTasks(v.keys.Open(), func() int64 {
-			return int64(len(v.fold.tasks)) - v.fold.byStatus["completed"] - v.fold.byStatus["failed"]
+			return int64(len(v.fold.tasks)) - v.fold.byStatus[events.StatusCompleted] - v.fold.byStatus[events.StatusFailed] -
+				v.fold.byStatus[events.StatusCancelled]
 		}, (*Task).Open),
+		v.ofTasks(v.keys.Scheduled(), func() int64 { return v.fold.scheduled }, func(t *Task) bool { return t.in == kindScheduled }),
+		v.ofTasks(v.keys.Blocked(), func() int64 { return v.fold.blocked }, func(t *Task) bool { return t.in == kindBlocked }),
+		v.ofTasks(v.keys.Deadlines(), func() int64 { return v.fold.deadlines }, func(t *Task) bool { _, watched := t.deadline(); return watched }),
 		{key: v.keys.Orphaned(), from: firstPage, length: anyLength, expect: v.expectOrphaned, done: v.unlisted},
 		v.ofInstances(v.keys.Alive(), func() int64 { return v.fold.living },
 			func(i *Instance) bool { return i.Registered }, "it is not registered"),
@@ -170,6 +181,8 @@ func (v *verifier) instanceQueues(id string) []*queue {
 		v.ofTasks(v.keys.Assigned(id), anyLength, held(kindAssigned)),
 		v.ofTasks(v.keys.Active(id), anyLength, held(kindActive)),
 		v.ofTasks(v.keys.Auto(id), anyLength, func(t *Task) bool { return held(kindAssigned)(t) && t.Auto }),
+		v.ofTasks(v.keys.Cancelling(id), func() int64 { return v.fold.cancelling[id] },
+			func(t *Task) bool { return t.CancelAt != 0 && t.AssignedTo == id }),
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // taskFields is the number of fields that read_tasks returns for a task. The scores follow.
-const taskFields = 18
+const taskFields = 28
 
 // tasks compares the hash of every task that the log knows, and whether it is in its queues.
 func (v *verifier) tasks(ctx context.Context) error {
@@ -68,15 +68,37 @@ func (v *verifier) task(num int64, stored []any) {
 	compare("assignedSeq", decimalSet(t.AssignedSeq), 15)
 	compare("previousAssignment", t.PreviousAssignment, 16)
 	compare("roleset", t.Roleset, 17)
+	if t.extras || stored[18] != nil {
+		v.extras(t, compare)
+	}
 	if t.Open() {
 		v.places(t, stored[taskFields:])
 	}
+}
+
+// extras compares what only some tasks have.
+func (v *verifier) extras(t *Task, compare func(field, log string, i int)) {
+	extras := ""
+	if t.extras {
+		extras = "1"
+	}
+	compare("extras", extras, 18)
+	compare("options", t.Options, 19)
+	compare("runAt", decimalSet(t.RunAt), 20)
+	compare("failures", decimalSet(t.Failures), 21)
+	compare("losses", decimalSet(t.Losses), 22)
+	compare("errors", t.errorList(), 23)
+	compare("progress", t.Progress, 24)
+	compare("timeoutAt", decimalSet(t.TimeoutAt), 25)
+	compare("cancel", t.Cancel, 26)
+	compare("cancelAt", decimalSet(t.CancelAt), 27)
 }
 
 // places checks that an open task is in its queue. The walk over the queues checks that it is in no
 // other queue, and that orphans are in theirs.
 func (v *verifier) places(t *Task, scores []any) {
 	owner := t.AssignedTo
+	deadline, watched := t.deadline()
 	for i, p := range []struct {
 		key  string
 		in   bool
@@ -87,6 +109,10 @@ func (v *verifier) places(t *Task, scores []any) {
 		{v.keys.Assigned(owner), t.in == kindAssigned, t.score()},
 		{v.keys.Active(owner), t.in == kindActive, t.score()},
 		{v.keys.Auto(owner), t.in == kindAssigned && t.Auto, t.score()},
+		{v.keys.Scheduled(), t.in == kindScheduled, t.score()},
+		{v.keys.Blocked(), t.in == kindBlocked, t.score()},
+		{v.keys.Deadlines(), watched, deadline},
+		{v.keys.Cancelling(owner), t.CancelAt != 0, t.CancelAt},
 	} {
 		stored, there := number(scores[i])
 		switch {

@@ -16,6 +16,7 @@ import (
 // the events' documentation, so that it and the scripts check each other.
 type Fold struct {
 	Seq       int64
+	At        int64 // time of the last event, ms
 	Tasks     map[string]*FoldTask
 	deleted   map[string]bool
 	Instances map[string]*foldInstance
@@ -35,7 +36,29 @@ type FoldTask struct {
 	Attempt                                    int64
 	Seq                                        int64
 	Auto                                       bool // assigned by the coordinator itself
+
+	Extras           bool   // it has or had one of these
+	RunAt            string // ISO 8601, as the other times
+	Retry            *Retry
+	TimeoutMs        int64
+	Failures, Losses int64
+	Errors           []string // JSON text
+	Progress, Cancel string   // JSON text
+	TimeoutAt        string
+	CancelAt         string
 }
+
+// Retry is how a failed task is tried again.
+type Retry struct {
+	MaxAttempts  int64   `json:"maxAttempts"`
+	BackoffMs    float64 `json:"backoffMs"`
+	Factor       float64 `json:"factor"`
+	MaxBackoffMs float64 `json:"maxBackoffMs"`
+	Jitter       float64 `json:"jitter"`
+}
+
+// MaxErrors is how many failures of a task are kept.
+const MaxErrors = 10
 
 type foldInstance struct {
 	Roles             []string
@@ -50,7 +73,9 @@ func NewFold() *Fold {
 }
 
 // Open reports whether the task is not finished.
-func (t *FoldTask) Open() bool { return t.Status == "pending" || t.Status == "in_progress" }
+func (t *FoldTask) Open() bool {
+	return t.Status != "completed" && t.Status != "failed" && t.Status != "cancelled"
+}
 
 func (i *foldInstance) Worker() bool { return slices.Contains(i.Roles, "worker") }
 
@@ -91,6 +116,13 @@ type Payload struct {
 	AssignedAt, UnassignedAt         string
 	ClaimedAt, CompletedAt           string
 	DeletedAt                        string
+	RunAt, TimeoutAt, CancelAt       string
+	RequestedAt, ProgressedAt        string
+	Failures, Losses, TimeoutMs      int64
+	Percent, Data, By                json.RawMessage
+	Message                          json.RawMessage
+	Why                              json.RawMessage `json:"-"`
+	Retry                            *Retry
 	Changes                          struct {
 		Text     *string
 		Priority *int
@@ -124,14 +156,17 @@ func (f *Fold) Apply(e Event) {
 	if e.Seq <= f.Seq {
 		return
 	}
-	f.Seq = e.Seq
+	f.Seq, f.At = e.Seq, e.Timestamp
 	var p Payload
 	if err := json.Unmarshal(e.Payload, &p); err != nil {
 		f.breaks(e, "%v", err)
 		return
 	}
 	at := time.UnixMilli(e.Timestamp).UTC().Format("2006-01-02T15:04:05.000Z")
-	for _, moment := range []string{p.AssignedAt, p.UnassignedAt, p.ClaimedAt, p.CompletedAt, p.DeletedAt, p.UpdatedAt} {
+	if e.Type == "task.cancelled" || e.Type == "task.cancel_requested" {
+		p.Why, p.Reason = member(e.Payload, "reason"), ""
+	}
+	for _, moment := range []string{p.RequestedAt, p.ProgressedAt, p.AssignedAt, p.UnassignedAt, p.ClaimedAt, p.CompletedAt, p.DeletedAt, p.UpdatedAt} {
 		if moment != "" && moment != at {
 			f.breaks(e, "says %s and happened at %s", moment, at)
 		}
@@ -140,12 +175,14 @@ func (f *Fold) Apply(e Event) {
 	case "instance.registered", "instance.unregistered", "instance.failed", "leader.elected":
 		f.applyInstance(e, p, at)
 	case "task.created":
-		if f.Tasks[p.ID] != nil || f.deleted[p.ID] || p.ID != fmt.Sprintf("t-%d", e.Seq) || p.Status != "pending" || p.CreatedAt != at {
+		if f.Tasks[p.ID] != nil || f.deleted[p.ID] || p.ID != fmt.Sprintf("t-%d", e.Seq) || p.CreatedAt != at ||
+			p.Status != "pending" && (p.Status != "scheduled" || p.RunAt == "") {
 			f.breaks(e, "not a new task")
 		}
 		t := &FoldTask{
-			ID: p.ID, Text: p.Text, Status: "pending", Priority: p.Priority, Metadata: Text(p.Metadata),
-			CreatedAt: at, UpdatedAt: at, Seq: e.Seq,
+			ID: p.ID, Text: p.Text, Status: p.Status, Priority: p.Priority, Metadata: Text(p.Metadata),
+			CreatedAt: at, UpdatedAt: at, Seq: e.Seq, RunAt: p.RunAt, Retry: p.Retry, TimeoutMs: p.TimeoutMs,
+			Extras: p.RunAt != "" || p.Retry != nil || p.TimeoutMs != 0,
 		}
 		t.Roleset = params.RoleSet(api.Object(t.Metadata))
 		f.Tasks[p.ID] = t
@@ -210,7 +247,8 @@ func (f *Fold) applyTask(e Event, p Payload, at string) {
 	}
 	before := *t
 	t.Seq, t.UpdatedAt = e.Seq, at
-	if e.Type != "task.updated" && p.PreviousStatus != before.Status {
+	names := e.Type != "task.updated" && e.Type != "task.progressed" && e.Type != "task.timed_out" && e.Type != "task.cancel_requested"
+	if names && p.PreviousStatus != before.Status {
 		f.breaks(e, "the task was %s", before.Status)
 	}
 	switch e.Type {
@@ -233,6 +271,44 @@ func (f *Fold) applyTask(e Event, p Payload, at string) {
 		if p.Changes.Metadata != nil || p.Changes.MetadataChanges != nil {
 			t.Roleset = params.RoleSet(api.Object(t.Metadata))
 		}
+	case "task.due":
+		if t.Status != "scheduled" || p.RunAt != t.RunAt || at < t.RunAt {
+			f.breaks(e, "the task was %+v", before)
+		}
+		t.Status = p.Status
+	case "task.progressed":
+		if t.Status != "in_progress" || t.AssignedTo != p.WorkerID || t.Attempt != p.Attempt || (p.TimeoutAt != "") != (t.TimeoutMs != 0) {
+			f.breaks(e, "the task was %+v", before)
+		}
+		t.Extras, t.TimeoutAt = true, p.TimeoutAt
+		t.Progress = fmt.Sprintf(`{"percent":%s,"message":%s,"data":%s,"at":%q}`, null(p.Percent), null(p.Message), null(p.Data), at)
+	case "task.timed_out":
+		if t.Status != "in_progress" || t.AssignedTo != p.WorkerID || t.Attempt != p.Attempt || p.TimeoutAt != t.TimeoutAt || at < t.TimeoutAt {
+			f.breaks(e, "the task was %+v", before)
+		}
+	case "task.retried":
+		if t.Status != "in_progress" || t.AssignedTo != p.WorkerID || t.Attempt != p.Attempt || t.Retry == nil || p.Duration == nil || *p.Duration < 0 ||
+			p.Failures != t.Failures+1 || p.Failures >= t.Retry.MaxAttempts || t.Cancel != "" {
+			f.breaks(e, "the task was %+v", before)
+		}
+		f.fail(t, p, at)
+		t.Status, t.Previous, t.AssignedTo, t.RunAt = "scheduled", t.AssignedTo, "", p.RunAt
+		f.leave(t)
+	case "task.cancel_requested":
+		if t.Status != "in_progress" || t.AssignedTo != p.WorkerID || t.Attempt != p.Attempt || t.Cancel != "" {
+			f.breaks(e, "the task was %+v", before)
+		}
+		t.Extras, t.CancelAt = true, p.CancelAt
+		t.Cancel = fmt.Sprintf(`{"by":%s,"reason":%s,"requestedAt":%q,"cancelAt":%q}`, p.By, p.Why, at, p.CancelAt)
+	case "task.cancelled":
+		if !t.Open() || t.Attempt != p.Attempt || p.WorkerID != t.AssignedTo {
+			f.breaks(e, "the task was %+v", before)
+		}
+		t.Status, t.CompletedAt, t.Extras, t.Auto = "cancelled", at, true, false
+		if t.Cancel == "" {
+			t.Cancel = fmt.Sprintf(`{"by":%s,"reason":%s,"requestedAt":null,"cancelAt":null}`, p.By, p.Why)
+		}
+		f.leave(t)
 	case "task.assigned":
 		if !t.Open() || !f.May(p.InstanceID, t) || str(p.PreviousAssignment) != owner(t) {
 			f.breaks(e, "the task was %+v, the instance %+v", before, f.Instances[p.InstanceID])
@@ -246,23 +322,37 @@ func (f *Fold) applyTask(e Event, p Payload, at string) {
 		}
 		t.Status, t.AssignedTo, t.Previous = "pending", p.InstanceID, ""
 		t.Auto = p.Reason != "requested" && !again
+		f.lose(t, p)
 	case "task.unassigned":
 		if !t.Open() || t.AssignedTo == "" || p.InstanceID != t.AssignedTo || str(p.PreviousAssignment) != t.AssignedTo {
 			f.breaks(e, "the task was %+v", before)
 		}
 		t.Status, t.Previous, t.AssignedTo, t.Auto = "pending", t.AssignedTo, "", false
+		f.lose(t, p)
 	case "task.claimed":
 		if t.AssignedTo != "" && t.AssignedTo != p.WorkerID || !f.May(p.WorkerID, t) || p.Attempt != t.Attempt+1 ||
 			t.Status != "pending" || str(p.PreviousAssignment) != t.AssignedTo || p.Waited == nil || *p.Waited < 0 {
 			f.breaks(e, "the task was %+v, the instance %+v", before, f.Instances[p.WorkerID])
 		}
 		t.Status, t.AssignedTo, t.Attempt, t.Previous, t.Auto = "in_progress", p.WorkerID, p.Attempt, "", false
+		t.Progress, t.TimeoutAt = "", p.TimeoutAt
+		if (p.TimeoutAt != "") != (t.TimeoutMs != 0) {
+			f.breaks(e, "the task was %+v", before)
+		}
 	case "task.completed", "task.failed":
 		if t.Status != "in_progress" || t.AssignedTo != p.WorkerID || t.Attempt != p.Attempt || p.Duration == nil || *p.Duration < 0 {
 			f.breaks(e, "the task was %+v", before)
 		}
 		t.Status, t.CompletedAt = p.Status, at
 		t.Result, t.Error = Text(p.Result), Text(p.Error)
+		if e.Type == "task.failed" {
+			if p.Failures != t.Failures+1 || p.Losses != t.Losses && p.Losses != t.Losses+1 {
+				f.breaks(e, "the task was %+v", before)
+			}
+			t.Losses = p.Losses
+			f.fail(t, p, at)
+		}
+		f.leave(t)
 	case "task.deleted":
 		if str(p.PreviousAssignment) != t.AssignedTo {
 			f.breaks(e, "the task was %+v", before)
@@ -272,6 +362,48 @@ func (f *Fold) applyTask(e Event, p Payload, at string) {
 	default:
 		f.breaks(e, "unknown type")
 	}
+}
+
+// fail adds a failure.
+func (f *Fold) fail(t *FoldTask, p Payload, at string) {
+	t.Failures, t.Extras = p.Failures, true
+	failure := null(p.Error)
+	if len(failure) > 1000 {
+		failure = JSONText(strings.ToValidUTF8(failure[:1000], ""))
+	}
+	t.Errors = append(t.Errors, fmt.Sprintf(`{"attempt":%d,"workerId":%s,"at":%q,"error":%s}`, p.Attempt, JSONText(p.WorkerID), at, failure))
+	if len(t.Errors) > MaxErrors {
+		t.Errors = t.Errors[1:]
+	}
+}
+
+// lose notes that a task left its owner, and whether it was lost with it.
+func (f *Fold) lose(t *FoldTask, p Payload) {
+	if p.Losses != 0 {
+		t.Losses, t.Extras = p.Losses, true
+	}
+	f.leave(t)
+}
+
+// leave ends the deadlines of a task that leaves its owner.
+func (f *Fold) leave(t *FoldTask) { t.TimeoutAt, t.CancelAt = "", "" }
+
+// null returns JSON as text, null if it is missing.
+func null(raw json.RawMessage) string {
+	if raw == nil {
+		return "null"
+	}
+	return string(raw)
+}
+
+// member returns a member of a JSON object.
+func member(object json.RawMessage, name string) json.RawMessage {
+	for found, value := range jsontext.Members(object) {
+		if found == name {
+			return value
+		}
+	}
+	return nil
 }
 
 // owner returns a task's owner, or else its last owner.

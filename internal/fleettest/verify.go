@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
@@ -100,7 +102,15 @@ func (f *Fleet) compare(told *Fold) {
 			n, _ := strconv.Atoi(sets[t.Roleset])
 			sets[t.Roleset] = strconv.Itoa(n + 1)
 		}
+		if t.TimeoutAt != "" || t.CancelAt != "" {
+			put(f.Keys.Deadlines(), id, min(millis(t.TimeoutAt), millis(t.CancelAt)))
+		}
+		if t.CancelAt != "" {
+			put(f.Keys.Cancelling(t.AssignedTo), id, millis(t.CancelAt))
+		}
 		switch {
+		case t.Status == "scheduled":
+			put(f.Keys.Scheduled(), id, millis(t.RunAt))
 		case t.Status == "in_progress":
 			put(f.Keys.Active(t.AssignedTo), id, score)
 			held[t.AssignedTo]++
@@ -163,10 +173,31 @@ func (f *Fleet) compareTask(told *Fold, t *FoldTask) {
 			want[name] = v
 		}
 	}
+	if t.Extras {
+		want["extras"] = "1"
+	}
+	for name, n := range map[string]int64{"failures": t.Failures, "losses": t.Losses} {
+		if n != 0 {
+			want[name] = strconv.FormatInt(n, 10)
+		}
+	}
+	for name, at := range map[string]string{"runAt": t.RunAt, "timeoutAt": t.TimeoutAt, "cancelAt": t.CancelAt} {
+		if at != "" {
+			want[name] = strconv.FormatInt(int64(millis(at)), 10)
+		}
+	}
+	for name, v := range map[string]string{"errors": strings.Join(t.Errors, "\x1e"), "progress": t.Progress, "cancel": t.Cancel} {
+		if v != "" {
+			want[name] = v
+		}
+	}
+	if (h["options"] != "") != (t.Retry != nil || t.TimeoutMs != 0) {
+		told.Broken = append(told.Broken, t.ID+" has the options "+h["options"])
+	}
 	if h["roleset"] != t.Roleset {
 		told.Broken = append(told.Broken, t.ID+" asks for "+t.Roleset+" and is kept with "+h["roleset"])
 	}
-	for _, internal := range []string{"queuedAt", "claimedAt", "assignedSeq", "previousAssignment", "roleset", "creator"} {
+	for _, internal := range []string{"queuedAt", "claimedAt", "assignedSeq", "previousAssignment", "roleset", "creator", "options"} {
 		delete(h, internal)
 	}
 	f.differ(told, f.Keys.Task(t.ID), want, h)
@@ -220,6 +251,15 @@ func (f *Fleet) compareInstances(told *Fold, held map[string]int, put func(queue
 	if told.Term > 0 {
 		f.differ(told, "term", strconv.FormatInt(told.Term, 10), f.Hash(f.Keys.Log())["term"])
 	}
+}
+
+// millis returns a time as ms since 1970, and infinity for none.
+func millis(at string) float64 {
+	moment, err := time.Parse(time.RFC3339Nano, at)
+	if err != nil {
+		return math.Inf(1)
+	}
+	return float64(moment.UnixMilli())
 }
 
 // Scan lists the keys of a pattern. Only tests may do that.

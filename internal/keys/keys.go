@@ -115,8 +115,23 @@ func (s Space) Leader() string { return "cb:" + s.tag + "health:leader" }
 // Pending is the queue of unassigned tasks that require no roles.
 func (s Space) Pending() string { return "cb:" + s.tag + "queue:tasks:pending" }
 
-// Open is the index of all pending and in-progress tasks.
+// Open is the index of all tasks that are not finished.
 func (s Space) Open() string { return "cb:" + s.tag + "queue:open" }
+
+// Scheduled is the queue of tasks that wait for a time, by that time (ms).
+func (s Space) Scheduled() string { return "cb:" + s.tag + "queue:scheduled" }
+
+// Blocked is the queue of tasks that wait for other tasks, or for their turn under a limit.
+func (s Space) Blocked() string { return "cb:" + s.tag + "queue:blocked" }
+
+// Deadlines is the index of claimed tasks that end at a time (ms): that of their time limit, or of
+// the grace of their cancellation.
+func (s Space) Deadlines() string { return "cb:" + s.tag + "queue:deadlines" }
+
+// Cancelling is the index of the tasks that an instance is to end, by the end of their grace (ms).
+func (s Space) Cancelling(instance string) string {
+	return "cb:" + s.tag + "queue:cancelling:" + instance
+}
 
 // RoleSets is the hash of the role sets that open tasks require, with the number of tasks that
 // require each.

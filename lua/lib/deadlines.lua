@@ -24,18 +24,7 @@ local function unwatch(t)
   t.timeoutAt, t.cancelAt = false, false
 end
 
--- begin_try begins a try of a task that has extras and that was just claimed: its time limit starts,
--- and it has made no progress yet.
-local function begin_try(t)
-  local key = prefix .. 'task:' .. t.id
-  local limit = t.options and cjson.decode(t.options).timeoutMs
-  if limit then
-    t.timeoutAt = int(clock + limit)
-    redis.call('HSET', key, 'timeoutAt', t.timeoutAt)
-    watch(t)
-  end
-  if t.progress then
-    redis.call('HDEL', key, 'progress')
-    t.progress = false
-  end
+-- time_limit returns how long a claimed task may go without a sign of life of its own, in ms, or nil.
+local function time_limit(t)
+  return t.options and cjson.decode(t.options).timeoutMs
 end
