@@ -25,6 +25,7 @@ import (
 	"github.com/claudebench/claudebench/commands/event"
 	"github.com/claudebench/claudebench/commands/hook"
 	"github.com/claudebench/claudebench/commands/instance"
+	"github.com/claudebench/claudebench/commands/limit"
 	"github.com/claudebench/claudebench/commands/session"
 	"github.com/claudebench/claudebench/commands/system"
 	"github.com/claudebench/claudebench/commands/task"
@@ -169,6 +170,7 @@ func New(o Options) (*Coordinator, error) {
 			Started: time.Now(), Logger: o.Logger,
 		},
 		task:     task.Options{View: o.Tasks, Index: o.Index, Shares: shares, Retention: o.TaskRetention, Waiting: c.waiting, Timers: c.timers},
+		limit:    limit.Options{Timers: c.timers},
 		session:  session.Options{View: o.Tasks, Shares: shares},
 		instance: instance.Options{Index: o.Index, Shares: shares},
 		event:    event.Options{Index: o.Index, Shares: shares},

@@ -7,6 +7,7 @@ import (
 	"github.com/claudebench/claudebench/commands/event"
 	"github.com/claudebench/claudebench/commands/hook"
 	"github.com/claudebench/claudebench/commands/instance"
+	"github.com/claudebench/claudebench/commands/limit"
 	"github.com/claudebench/claudebench/commands/session"
 	"github.com/claudebench/claudebench/commands/system"
 	"github.com/claudebench/claudebench/commands/task"
@@ -17,6 +18,7 @@ import (
 type options struct {
 	system   system.Options
 	task     task.Options
+	limit    limit.Options
 	session  session.Options
 	instance instance.Options
 	event    event.Options
@@ -31,6 +33,10 @@ func methods(o options) ([]*command.Method, error) {
 		return nil, err
 	}
 	ofTask, err := task.Methods(o.task)
+	if err != nil {
+		return nil, err
+	}
+	ofLimit, err := limit.Methods(o.limit)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +57,7 @@ func methods(o options) ([]*command.Method, error) {
 		return nil, err
 	}
 	ofAudit, err := audit.Methods(o.audit)
-	return slices.Concat(ofSystem, ofTask, ofSession, ofInstance, ofEvent, ofHook, ofAudit), err
+	return slices.Concat(ofSystem, ofTask, ofLimit, ofSession, ofInstance, ofEvent, ofHook, ofAudit), err
 }
 
 // Methods lists all methods with their documented limits, in the order in which they are

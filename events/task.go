@@ -5,25 +5,30 @@ import "encoding/json"
 // TaskCreated is the payload of task.created: the task after its creation. Metadata, Result and
 // Error are the caller's own JSON, unchanged, or null. Version 2 is that of a task with options.
 type TaskCreated struct {
-	ID                  string          `json:"id" jsonschema:"t- and the seq of this event"`
-	Text                string          `json:"text" jsonschema:"what to do"`
-	Status              string          `json:"status" jsonschema:"pending, scheduled if the task has a later time, or blocked if it waits for other tasks or for its turn"`
-	Priority            int64           `json:"priority" jsonschema:"0 to 100, the highest first"`
-	AssignedTo          *string         `json:"assignedTo" jsonschema:"null"`
-	Attempt             int64           `json:"attempt" jsonschema:"0"`
-	Metadata            json.RawMessage `json:"metadata" jsonschema:"as the caller gave it, or null"`
-	Result              json.RawMessage `json:"result" jsonschema:"null"`
-	Error               json.RawMessage `json:"error" jsonschema:"null"`
-	CreatedAt           string          `json:"createdAt" jsonschema:"RFC 3339, UTC, with milliseconds"`
-	UpdatedAt           string          `json:"updatedAt" jsonschema:"RFC 3339, UTC, with milliseconds"`
-	CompletedAt         *string         `json:"completedAt" jsonschema:"null"`
-	RunAt               *string         `json:"runAt,omitempty" jsonschema:"version 2: when a scheduled task becomes claimable, RFC 3339, UTC, with milliseconds"`
-	Retry               *Retry          `json:"retry,omitempty" jsonschema:"how a failed task is tried again"`
-	TimeoutMs           int64           `json:"timeoutMs,omitempty" jsonschema:"how long a claimed task may go without a sign of life of its own, ms"`
-	DependsOn           []string        `json:"dependsOn,omitempty" jsonschema:"the tasks that must be completed before"`
-	OnDependencyFailure string          `json:"onDependencyFailure,omitempty" jsonschema:"cancel or run: what happens if one of them fails for good, or is cancelled or deleted"`
-	UniqueKey           string          `json:"uniqueKey,omitempty" jsonschema:"no other unfinished task has this key"`
-	LimitKey            string          `json:"limitKey,omitempty" jsonschema:"tasks with this key share a limit of tasks that are pending or in progress at once"`
+	ID          string          `json:"id" jsonschema:"t- and the seq of this event"`
+	Text        string          `json:"text" jsonschema:"what to do"`
+	Status      string          `json:"status" jsonschema:"pending, scheduled if the task has a later time, or blocked if it waits for other tasks or for its turn"`
+	Priority    int64           `json:"priority" jsonschema:"0 to 100, the highest first"`
+	AssignedTo  *string         `json:"assignedTo" jsonschema:"null"`
+	Attempt     int64           `json:"attempt" jsonschema:"0"`
+	Metadata    json.RawMessage `json:"metadata" jsonschema:"as the caller gave it, or null"`
+	Result      json.RawMessage `json:"result" jsonschema:"null"`
+	Error       json.RawMessage `json:"error" jsonschema:"null"`
+	CreatedAt   string          `json:"createdAt" jsonschema:"RFC 3339, UTC, with milliseconds"`
+	UpdatedAt   string          `json:"updatedAt" jsonschema:"RFC 3339, UTC, with milliseconds"`
+	CompletedAt *string         `json:"completedAt" jsonschema:"null"`
+	RunAt       *string         `json:"runAt,omitempty" jsonschema:"version 2: when a scheduled task becomes claimable, RFC 3339, UTC, with milliseconds"`
+	TaskOptions
+}
+
+// TaskOptions are the options of a task. A task without one has none of the members.
+type TaskOptions struct {
+	Retry               *Retry   `json:"retry,omitempty" jsonschema:"how a failed task is tried again"`
+	TimeoutMs           int64    `json:"timeoutMs,omitempty" jsonschema:"how long a claimed task may go without a sign of life of its own, ms"`
+	DependsOn           []string `json:"dependsOn,omitempty" jsonschema:"the tasks that must be completed before"`
+	OnDependencyFailure string   `json:"onDependencyFailure,omitempty" jsonschema:"cancel or run: what happens if one of them fails for good, or is cancelled or deleted"`
+	UniqueKey           string   `json:"uniqueKey,omitempty" jsonschema:"no other unfinished task has this key"`
+	LimitKey            string   `json:"limitKey,omitempty" jsonschema:"tasks with this key share a limit of tasks that are pending or in progress at once"`
 }
 
 // Retry is how a failed task is tried again. The n-th failure is followed by a pause of

@@ -54,6 +54,7 @@ type complete struct {
 	Result, Failure         []byte
 	Retention               int64
 	Agent                   string
+	Final, Cancelled        bool
 }
 
 // Fields become arguments in the order of the header. In a command they follow the three arguments
@@ -63,11 +64,11 @@ func TestBoundArguments(t *testing.T) {
 	var r recorded
 	script := lua.Bind[complete]("complete_task")
 	if _, err := script.RunCommand(t.Context(), &r, "c", "s", "1", complete{
-		ID: "t-1", Attempt: new(3), Result: []byte(`{}`), Retention: 5, Agent: "a",
+		ID: "t-1", Attempt: new(3), Result: []byte(`{}`), Retention: 5, Agent: "a", Cancelled: true,
 	}); err != nil {
 		t.Fatal(err)
 	}
-	want := []any{"c", "s", "1", "", "", "t-1", "", int64(3), []byte(`{}`), []byte(nil), int64(5), "a"}
+	want := []any{"c", "s", "1", "", "", "t-1", "", int64(3), []byte(`{}`), []byte(nil), int64(5), "a", 0, 1}
 	if !reflect.DeepEqual(r.args, want) {
 		t.Errorf("%v, want %v", r.args, want)
 	}

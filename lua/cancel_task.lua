@@ -19,7 +19,7 @@
 -- ARGV[9] agent      name of the calling agent's token, '' if the caller may act for all
 -- Returns the method's result: {id, status, cancelRequested, cancelAt?, completedAt?}
 -- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED)
--- Emits   task.cancelled or task.cancel_requested; nothing if the task was called off before
+-- Emits   task.cancelled or task.cancel_requested; task.unblocked for a task whose turn comes; nothing if the task was called off before
 local subject, calls, id, reason, grace = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local actor, retention, agent = ARGV[7], ARGV[8], ARGV[9]
 

@@ -7,6 +7,7 @@
 --- @include "lib/finish"
 --- @include "lib/retry"
 --- @include "lib/cancel"
+--- @include "lib/settle_dependents"
 --- @include "lib/ownership"
 --- @include "lib/registered"
 -- Finishes a claimed or assigned task with a result, or with an error if it failed. The caller may
@@ -35,12 +36,15 @@
 --         IDEMPOTENCY_KEY_REUSED, ALREADY_FINISHED, NOT_ASSIGNED, NOT_OWNER, STALE_ATTEMPT,
 --         UNKNOWN_ATTEMPT, CANCEL_NOT_REQUESTED)
 -- Emits   task.completed, task.failed, task.retried or task.cancelled; task.claimed before it if the
---         task was never claimed
+--         task was never claimed; task.unblocked and task.cancelled for tasks that waited for it
 local subject, calls = ARGV[2], ARGV[3]
 local key, digest = ARGV[4], ARGV[5]
 local id, worker, attempt = ARGV[6], ARGV[7], ARGV[8]
 local result, failure, retention, agent = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 local final, cancelled = ARGV[13] == '1', ARGV[14] == '1'
+
+-- So many tasks that depend on this one go on at once; fire_timers does the rest.
+local most_dependents = 10
 
 local refused = open_log()
 if refused then return refused end
@@ -68,13 +72,17 @@ end
 
 if cancelled and not t.cancel then return conflict('CANCEL_NOT_REQUESTED') end
 
+claim_first(t)
 local again = false
 if cancelled then
   end_cancelled(t, nil, nil, retention)
+elseif failure == '' then
+  complete(t, result, retention)
 else
-  again = failure ~= '' and not final and t.options and try_again(t, failure)
-  if not again then finish(t, failure == '' and 'completed' or 'failed', result, failure, retention) end
+  again = not final and t.options and try_again(t, failure)
+  if not again then fail(t, result, failure, retention) end
 end
+if t.extras then settle_dependents(most_dependents, retention) end
 if worker ~= '' then sign_of_life(worker) end
 local answer = '{"id":"' .. t.id .. '","status":"' .. t.status .. '",'
   .. (again and '"runAt":"' .. iso(tonumber(t.runAt)) or '"completedAt":"' .. at) .. '"}'

@@ -2,6 +2,9 @@
 --- @include "lib/guard"
 --- @include "lib/idempotency"
 --- @include "lib/create"
+--- @include "lib/needs"
+--- @include "lib/task"
+--- @include "lib/cancel"
 -- Creates a task and puts it into its waiting queue.
 --- @lot 32
 --
@@ -15,18 +18,20 @@
 -- ARGV[7] priority
 -- ARGV[8] metadata  JSON text, or ''
 -- ARGV[9] roleset   role set of the task as a sorted JSON array, or ''
--- ARGV[10] creator  name of the caller's token, or ''
--- ARGV[11] agent    name of the calling agent's token, '' if the caller may act for all
--- ARGV[12] at       when the task becomes claimable, ms since 1970; '' for at once
--- ARGV[13] delay    how long until then, ms, instead of at; '' for none
--- ARGV[14] options  JSON object with all defaults (lib/extras), '' for a task without options
--- Returns the task object, with created
--- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, TOO_MANY_ROLE_SETS)
--- Emits   task.created
+-- ARGV[10] creator   name of the caller's token, or ''
+-- ARGV[11] agent     name of the calling agent's token, '' if the caller may act for all
+-- ARGV[12] moment    when the task becomes claimable, ms since 1970; '' for at once
+-- ARGV[13] delay     how long until then, ms, instead of moment; '' for none
+-- ARGV[14] options   JSON object with all defaults (lib/extras), '' for a task without options
+-- ARGV[15] retention how long a finished task is kept, ms
+-- Returns the task object, with created: false for the unfinished task that has the same uniqueKey
+-- Errors  RATE_LIMITED, NOT_FOUND (a task to depend on), CONFLICT (FLUSH_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, TOO_MANY_ROLE_SETS)
+-- Emits   task.created; task.cancelled if it depends on a task that has failed or was cancelled;
+--         task.unblocked if another task has its turn by that
 local subject, calls = ARGV[2], ARGV[3]
 local key, digest = ARGV[4], ARGV[5]
 local text, priority, metadata, roleset, creator, agent = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
-local run_at, delay, options = ARGV[12], ARGV[13], ARGV[14]
+local moment, delay, options, retention = ARGV[12], ARGV[13], ARGV[14], ARGV[15]
 
 local refused = open_log()
 if refused then return refused end
@@ -36,18 +41,39 @@ if options == '' then options = nil end
 local kept
 kept, refused = recall(key, digest)
 if refused then return refused end
-if kept then
-  if is_whole(kept) then return kept end
-  local first = cjson.decode(kept)
+
+-- answer_again returns the answer to a repeated call.
+local function answer_again(first)
+  local t = first.existing and read_task(first.existing)
+  if t then return existing_object(t) end
+  if first.existing then return no_task(first.existing) end
   local members = created_members(first.id, first.createdAt, text, priority, metadata, first.status or 'pending')
   return created_object(members, first.runAt, options)
+end
+if kept then return is_whole(kept) and kept or answer_again(cjson.decode(kept)) end
+
+local wanted = options and cjson.decode(options) or {}
+local existing = wanted.uniqueKey and redis.call('HGET', prefix .. 'queue:unique', wanted.uniqueKey)
+local same = existing and read_task(existing)
+if same then
+  remember(key, digest, '{"existing":"' .. existing .. '"}')
+  return existing_object(same)
+end
+local waits_for, ended
+if wanted.dependsOn then
+  waits_for, ended, refused = unfinished_needs(wanted.dependsOn)
+  if refused then return refused end
 end
 refused = refuse_roleset(roleset, nil, agent)
 if refused then return refused end
 
-if delay ~= '' then run_at = int(clock + delay) end
-if run_at == '' then run_at = nil end
-local object, id, status = create(text, priority, metadata, roleset, creator, agent, run_at, options)
-local more = run_at and ',"status":"' .. status .. '","runAt":"' .. run_at .. '"' or ''
+local run_at = delay ~= '' and int(clock + delay) or moment ~= '' and moment or nil
+local object, id, status = create(text, priority, metadata, roleset, creator, agent, run_at, options, waits_for)
+if ended and wanted.onDependencyFailure == 'cancel' then
+  local t = read_task(id)
+  end_cancelled(t, quote(ended[1]), quote('dependency ' .. ended[1] .. (ended[2] == 'failed' and ' failed' or ' was cancelled')), retention)
+  object = string.sub(task_object(t), 1, -2) .. ',"created":true}'
+end
+local more = (run_at or options) and ',"status":"' .. status .. '"' .. (run_at and ',"runAt":"' .. run_at .. '"' or '') or ''
 remember(key, digest, '{"id":"' .. id .. '","createdAt":"' .. at .. '"' .. more .. '}')
 return object

@@ -1,10 +1,7 @@
 --- @include "lib/log"
 --- @include "lib/guard"
 --- @include "lib/task"
---- @include "lib/leave_queue"
---- @include "lib/deadlines"
---- @include "lib/rolesets"
---- @include "lib/settle"
+--- @include "lib/finish"
 --- @include "lib/task_ownership"
 -- Deletes a task, whatever its status.
 --
@@ -17,7 +14,7 @@
 -- ARGV[6] agent    name of the calling agent's token, '' if the caller may act for all
 -- Returns the method's result: {id, deleted, deletedAt}
 -- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS)
--- Emits   task.deleted
+-- Emits   task.deleted; task.unblocked for a task whose turn comes by that
 local subject, calls, id, actor, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local refused = open_log() or limit(subject, calls)
@@ -29,12 +26,6 @@ if refused then return refused end
 
 emit('task.deleted', '{"id":"' .. t.id .. '","deletedAt":"' .. at .. '","deletedBy":' .. actor
   .. ',"previousStatus":"' .. t.status .. '","previousAssignment":' .. quoted(t.assignedTo) .. '}')
-if not t.completedAt then
-  if t.extras then unwatch(t) end
-  leave_queue(t)
-  redis.call('ZREM', prefix .. 'queue:open', id)
-  release_roleset(t.roleset)
-  if t.assignedTo then settle(t.assignedTo) end
-end
+if not t.completedAt then close_task(t, 'deleted', 1) end
 redis.call('UNLINK', prefix .. 'task:' .. id)
 return '{"id":"' .. t.id .. '","deleted":true,"deletedAt":"' .. at .. '"}'

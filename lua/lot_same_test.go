@@ -66,6 +66,7 @@ func (p *player) play() {
 		}
 		return from[p.rng.IntN(len(from))]
 	}
+	known := []string{"t-5"} // the first task follows three registrations and an election
 	for round := range 10 {
 		var creates, claims, completes, beats [][]any
 		for n := range 24 {
@@ -77,7 +78,9 @@ func (p *player) play() {
 			once := pick([]string{"", "", "", fmt.Sprint("k", p.rng.IntN(5))})
 			creates = append(creates, []any{
 				pick([]string{"create:a", "create:b"}), "100", once, "d", fmt.Sprintf("text/%d.%d", round, n), p.rng.IntN(4) * 25, metadata, set, "", "",
+				"", "", pick([]string{"", "", "", `{"uniqueKey":"u"}`, `{"limitKey":"l"}`, `{"dependsOn":["` + pick(known) + `"],"onDependencyFailure":"cancel"}`}), 600_000,
 			})
+			known = append(known, fmt.Sprint("t-", len(known)+5))
 			claims = append(claims, []any{pick([]string{"claim:a", "claim:b"}), "100", "", "d", pick(workers), 1 + p.rng.IntN(3), "", "0"})
 			beats = append(beats, []any{"heartbeat:x", "200", pick(workers), 600_000, ""})
 		}
@@ -94,7 +97,7 @@ func (p *player) play() {
 				result, failure = "", `"bad"`
 			}
 			completes = append(completes, []any{
-				"complete:a", "150", "", "d", pick(held), pick([]string{"", worker, "w2"}), "", result, failure, 600_000, "",
+				"complete:a", "150", "", "d", pick(held), pick([]string{"", worker, "w2"}), "", result, failure, 600_000, "", "0", "0",
 			})
 		}
 		p.send("complete_task", completes...)

@@ -24,8 +24,9 @@
 -- ARGV[2] retention  how long a finished task is kept, ms
 -- Returns {number of tasks put back, 1 if more remain else 0, reason of the orphan queue}
 -- Errors  CONFLICT (FLUSH_IN_PROGRESS)
--- Emits   task.unassigned, task.assigned, task.failed or task.cancelled for each task
-local most_losses, retention = tonumber(ARGV[1]), ARGV[2]
+-- Emits   task.unassigned, task.assigned, task.failed or task.cancelled for each task;
+--         task.unblocked for a task whose turn comes by that
+local losses, retention = tonumber(ARGV[1]), ARGV[2]
 
 local most = 25
 
@@ -53,18 +54,18 @@ for _, id in ipairs(redis.call('ZRANGE', orphans, 0, most - 1)) do
   -- A task that was finished, deleted or assigned after that event is no longer an orphan.
   if t and not t.completedAt and t.assignedTo == origin.instanceId and tonumber(t.assignedSeq) <= since then
     local was_auto = redis.call('ZSCORE', auto, id) or older_auto and redis.call('ZSCORE', older_auto, id)
-    local losses = t.status == 'in_progress' and (t.losses or 0) + 1
-    if losses and t.cancel then
+    local lost = t.status == 'in_progress' and int((t.losses or 0) + 1)
+    if lost and t.cancel then
       end_cancelled(t, nil, nil, retention, origin.context)
-    elseif losses and losses >= most_losses then
-      t.losses = int(losses)
-      finish(t, 'failed', '', '{"reason":"WORKER_LOST","losses":' .. t.losses .. ',"instanceId":' .. quote(origin.instanceId) .. '}',
-        retention, origin.context)
+    elseif lost and tonumber(lost) >= losses then
+      t.losses = lost
+      fail(t, '', failure_for('WORKER_LOST', '"losses":' .. lost .. ',"instanceId":' .. quote(origin.instanceId)), retention,
+        origin.context)
     elseif roles and fits(roles, t.roleset) and not was_auto then
-      assign(t, origin.instanceId, origin.reason, origin.context, losses and int(losses))
+      assign(t, origin.instanceId, origin.reason, origin.context, lost)
       wake_instance(origin.instanceId)
     else
-      unassign(t, origin.reason, origin.context, losses and int(losses))
+      unassign(t, origin.reason, origin.context, lost)
     end
     moved = moved + 1
   end

@@ -237,7 +237,7 @@ func TestRunWithAnEndedContext(t *testing.T) {
 
 func TestRunNamesTheScript(t *testing.T) {
 	t.Parallel()
-	_, err := NewRunner(shared(t)).Run(within(t, patience), Named("get_task"), []string{"cb:{" + testenv.Namespace(t) + "}:log"}, "", "", 0, "t-1")
+	_, err := NewRunner(shared(t)).Run(within(t, patience), Named("get_task"), []string{"cb:{" + testenv.Namespace(t) + "}:log"}, "", "", 0, "t-1", 0)
 	if err == nil || !strings.Contains(err.Error(), "get_task") {
 		t.Errorf("answered %v", err)
 	}

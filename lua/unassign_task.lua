@@ -17,7 +17,8 @@
 -- Returns the method's result: {taskId, previousAssignment, unassignedAt}
 -- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED,
 --         NOT_ASSIGNED)
--- Emits   task.unassigned (requested); task.cancelled if a cancellation was requested
+-- Emits   task.unassigned (requested); task.cancelled if a cancellation was requested, and
+--         task.unblocked for a task whose turn comes by that
 local subject, calls, id, agent, retention = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local refused = open_log() or limit(subject, calls)

@@ -30,7 +30,7 @@
 --         no longer what the caller read; read it again), CONFLICT (FLUSH_IN_PROGRESS,
 --         ALREADY_FINISHED, NOT_ASSIGNED, ROLES_MISSING, TOO_MANY_ROLE_SETS)
 -- Emits   task.updated, then what follows from it: task.unassigned (released, roles_changed),
---         task.claimed, task.completed, task.failed, task.cancelled
+--         task.claimed, task.completed, task.failed, task.cancelled; task.unblocked
 local subject, calls, id = ARGV[2], ARGV[3], ARGV[4]
 local text, priority, status = ARGV[5], ARGV[6], ARGV[7]
 local metadata, members, read, roleset = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
@@ -102,6 +102,12 @@ if priority ~= '' then
     -- requeue_orphans takes the new priority from the task's hash.
     local position = score(priority, id)
     redis.call('ZADD', prefix .. 'queue:open', 'XX', position, id)
+    if t.status == 'blocked' then redis.call('ZADD', prefix .. 'queue:blocked', 'XX', position, id) end
+    local limit_key = option(t, 'limitKey')
+    if limit_key then
+      redis.call('ZADD', prefix .. 'queue:turns:' .. limit_key, 'XX', position, id)
+      redis.call('ZADD', prefix .. 'queue:limited:' .. limit_key, 'XX', position, id)
+    end
     if not t.assignedTo then
       redis.call('ZADD', waiting_queue(t.roleset), 'XX', position, id)
     else
@@ -120,7 +126,11 @@ elseif status == 'in_progress' and t.status == 'pending' then
   claim(t, t.assignedTo)
   withdraw(t.assignedTo, id)
   settle(t.assignedTo)
-elseif status == 'completed' or status == 'failed' then
-  finish(t, status, '', '', retention)
+elseif status == 'completed' then
+  claim_first(t)
+  complete(t, '', retention)
+elseif status == 'failed' then
+  claim_first(t)
+  fail(t, '', '', retention)
 end
 return counted_answer(calls, task_object(t))

@@ -47,6 +47,7 @@ func (o Options) cancelMethod() (*command.Method, error) {
 			between(p["graceMs"], 0, float64(maxGrace.Milliseconds()))
 		},
 	}, func(ctx context.Context, c *command.Call, p *api.CancelTaskParams) (json.RawMessage, error) {
+		defer o.Timers.Look() // for the tasks that depend on it
 		return command.Decide(ctx, c, cancelTask, "", cancelTaskArgs{
 			ID: string(p.ID), Reason: quoted(p.Reason), Grace: int64(or(p.GraceMs, int(defaultGrace.Milliseconds()))),
 			Actor: jsontext.Quote(c.Actor("")), Retention: o.Retention.Milliseconds(), Agent: c.Agent(),

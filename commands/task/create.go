@@ -18,9 +18,10 @@ type createTaskArgs struct {
 	Metadata          []byte
 	Roleset           string
 	Creator, Agent    string
-	At                *int64 // ms since 1970
+	Moment            *int64 // ms since 1970
 	Delay             *int   // ms
 	Options           []byte // JSON
+	Retention         int64  // ms
 }
 
 var createTask = lua.Bind[createTaskArgs]("create_task")
@@ -41,7 +42,7 @@ func (o Options) createDecision() command.Decision[api.CreateTaskParams, createT
 			key, digest, err := c.Idempotency(p.IdempotencyKey)
 			return "", createTaskArgs{
 				Key: key, Digest: digest, Text: p.Text, Priority: priority, Metadata: p.Metadata, Roleset: params.RoleSet(p.Metadata),
-				Creator: c.Caller, Agent: c.Agent(), At: at, Delay: p.DelayMs, Options: options,
+				Creator: c.Caller, Agent: c.Agent(), Moment: at, Delay: p.DelayMs, Options: options, Retention: o.Retention.Milliseconds(),
 			}, err
 		},
 		After: func(p *api.CreateTaskParams) {

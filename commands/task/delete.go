@@ -20,7 +20,7 @@ type deleteTaskArgs struct {
 
 var deleteTask = lua.Bind[deleteTaskArgs]("delete_task")
 
-func deleteMethod() (*command.Method, error) {
+func (o Options) deleteMethod() (*command.Method, error) {
 	return command.New[api.DeleteTaskParams, api.DeleteTaskResult](command.Spec{
 		Name:        "task.delete",
 		Description: "Delete a task, whatever its status. Its worker learns of it when it completes the task.",
@@ -30,6 +30,7 @@ func deleteMethod() (*command.Method, error) {
 		Roles:       command.Writers,
 		Effect:      command.Destroys,
 	}, func(ctx context.Context, c *command.Call, p *api.DeleteTaskParams) (json.RawMessage, error) {
+		defer o.Timers.Look() // for the tasks that depend on it
 		return command.Decide(ctx, c, deleteTask, "", deleteTaskArgs{
 			ID: string(p.ID), Actor: jsontext.Quote(c.Actor("")), Agent: c.Agent(),
 		})

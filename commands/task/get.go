@@ -12,7 +12,10 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
-type getTaskArgs struct{ ID string }
+type getTaskArgs struct {
+	ID           string
+	Dependencies bool
+}
 
 var getTask = lua.Bind[getTaskArgs]("get_task")
 
@@ -29,6 +32,6 @@ func getMethod() (*command.Method, error) {
 		if err := answers.Reserve(ctx, maxTask); err != nil {
 			return nil, err
 		}
-		return command.Decide(ctx, c, getTask, "", getTaskArgs{ID: string(p.ID)})
+		return command.Decide(ctx, c, getTask, "", getTaskArgs{ID: string(p.ID), Dependencies: p.Dependencies})
 	})
 }

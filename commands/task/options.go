@@ -1,7 +1,7 @@
 package task
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"time"
 
@@ -9,6 +9,8 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/internal/params"
 )
 
 // The bounds of the options of a task.
@@ -43,15 +45,21 @@ func refineOptions(p map[string]*jsonschema.Schema) {
 	between(retry["factor"], 1, maxFactor)
 	between(retry["maxBackoffMs"], 0, float64(maxBackoff.Milliseconds()))
 	between(retry["jitter"], 0, 1)
+	p["dependsOn"].MinItems, p["dependsOn"].MaxItems = new(1), new(maxNeeds)
+	p["onDependencyFailure"].Enum = []any{cancelDependents, runDependents}
+	for _, key := range []*jsonschema.Schema{p["uniqueKey"], p["limitKey"]} {
+		key.MinLength, key.MaxLength, key.Pattern = new(1), new(params.MaxIDBytes), params.NoControls
+	}
 }
 
 func between(s *jsonschema.Schema, low, high float64) { s.Minimum, s.Maximum = &low, &high }
 
-// options are the options of a task as its hash and its events have them, with all defaults.
-type options struct {
-	Retry     *events.Retry `json:"retry,omitempty"`
-	TimeoutMs int           `json:"timeoutMs,omitempty"`
-}
+// What happens to a task if one of those that it depends on fails for good, or is cancelled or deleted.
+const (
+	cancelDependents = "cancel"
+	runDependents    = "run"
+	maxNeeds         = 100
+)
 
 // optionsOf returns when a task becomes claimable, in ms since 1970, and its options as JSON. Both are
 // nil for none.
@@ -66,10 +74,7 @@ func optionsOf(p *api.CreateTaskParams) (at *int64, text []byte, err error) {
 		}
 		at = new(moment.UnixMilli())
 	}
-	if p.Retry == nil && p.TimeoutMs == nil {
-		return at, nil, nil
-	}
-	var o options
+	o := events.TaskOptions{TimeoutMs: int64(or(p.TimeoutMs, 0)), UniqueKey: p.UniqueKey, LimitKey: p.LimitKey}
 	if r := p.Retry; r != nil {
 		o.Retry = &events.Retry{
 			MaxAttempts: or(r.MaxAttempts, defaultTries), BackoffMs: int64(or(r.BackoffMs, int(defaultBackoff.Milliseconds()))),
@@ -77,8 +82,23 @@ func optionsOf(p *api.CreateTaskParams) (at *int64, text []byte, err error) {
 			Jitter: or(r.Jitter, defaultJitter),
 		}
 	}
-	o.TimeoutMs = or(p.TimeoutMs, 0)
-	if text, err = json.Marshal(o); err != nil {
+	seen := map[api.TaskID]bool{}
+	for _, id := range p.DependsOn {
+		if seen[id] {
+			return nil, nil, api.InvalidParams(fmt.Sprintf("dependsOn parameter must contain each task once, but contains %s twice", id))
+		}
+		seen[id] = true
+		o.DependsOn = append(o.DependsOn, string(id))
+	}
+	switch {
+	case p.DependsOn != nil:
+		o.OnDependencyFailure = cmp.Or(p.OnDependencyFailure, cancelDependents)
+	case p.OnDependencyFailure != "":
+		return nil, nil, api.InvalidParams("onDependencyFailure parameter must be left out without dependsOn")
+	case o.Retry == nil && o.TimeoutMs == 0 && o.UniqueKey == "" && o.LimitKey == "":
+		return at, nil, nil
+	}
+	if text, err = jsontext.Marshal(o); err != nil {
 		return nil, nil, fmt.Errorf("encode the options of a task: %w", err)
 	}
 	return at, text, nil

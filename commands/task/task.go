@@ -52,9 +52,10 @@ func Methods(o Options) ([]*command.Method, error) {
 		func() (*command.Method, error) { return o.completeManyMethod(complete) },
 		progressMethod,
 		o.cancelMethod,
+		retryMethod,
 		o.listMethod,
 		getMethod,
 		o.historyMethod,
-		deleteMethod,
+		o.deleteMethod,
 	)
 }

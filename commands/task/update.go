@@ -71,6 +71,9 @@ func (o Options) update(ctx context.Context, c *command.Call, p *api.UpdateTaskP
 	if u.Text == nil && u.Status == nil && u.Priority == nil && u.Metadata == nil {
 		return nil, api.InvalidParams("updates parameter must contain at least one of text, status, priority, metadata")
 	}
+	if u.Status != nil {
+		defer o.Timers.Look() // for the tasks that depend on it
+	}
 	for range maxMerges {
 		read, merged, roles, err := mergeMetadata(ctx, c, p.ID, u.Metadata)
 		if err != nil {

@@ -4,14 +4,18 @@ import "time"
 
 // CreateTaskParams are the params of task.create.
 type CreateTaskParams struct {
-	Text           string `json:"text" jsonschema:"the work to do"`
-	Priority       *int   `json:"priority,omitempty" jsonschema:"the highest is claimed first; default 50"`
-	Metadata       Object `json:"metadata,omitempty" jsonschema:"any members; the member roles, an array of strings, lists the roles that a worker must have"`
-	RunAt          string `json:"runAt,omitempty" jsonschema:"when the task becomes claimable, ISO 8601 with a zone; default: at once"`
-	DelayMs        *int   `json:"delayMs,omitempty" jsonschema:"how long until then, in ms, instead of runAt"`
-	Retry          *Retry `json:"retry,omitempty" jsonschema:"how the task is tried again when it fails"`
-	TimeoutMs      *int   `json:"timeoutMs,omitempty" jsonschema:"how long the claimed task may go without a sign of life of its own (task.claim, task.progress), in ms; default: for ever"`
-	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
+	Text                string   `json:"text" jsonschema:"the work to do"`
+	Priority            *int     `json:"priority,omitempty" jsonschema:"the highest is claimed first; default 50"`
+	Metadata            Object   `json:"metadata,omitempty" jsonschema:"any members; the member roles, an array of strings, lists the roles that a worker must have"`
+	RunAt               string   `json:"runAt,omitempty" jsonschema:"when the task becomes claimable, ISO 8601 with a zone; default: at once"`
+	DelayMs             *int     `json:"delayMs,omitempty" jsonschema:"how long until then, in ms, instead of runAt"`
+	Retry               *Retry   `json:"retry,omitempty" jsonschema:"how the task is tried again when it fails"`
+	TimeoutMs           *int     `json:"timeoutMs,omitempty" jsonschema:"how long the claimed task may go without a sign of life of its own (task.claim, task.progress), in ms; default: for ever"`
+	DependsOn           []TaskID `json:"dependsOn,omitempty" jsonschema:"tasks that must be completed before. They must exist, so there can be no cycle"`
+	OnDependencyFailure string   `json:"onDependencyFailure,omitempty" jsonschema:"what happens if one of them fails for good, or is cancelled or deleted; default cancel"`
+	UniqueKey           string   `json:"uniqueKey,omitempty" jsonschema:"while an unfinished task has this key, the call returns that one, with created: false"`
+	LimitKey            string   `json:"limitKey,omitempty" jsonschema:"the key of a limit (limit.set); at most so many tasks of the key are pending or in progress at once"`
+	IdempotencyKey      string   `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
 }
 
 // CreateManyParams are the params of task.create_many.
@@ -172,7 +176,8 @@ type Behind struct {
 
 // GetTaskParams are the params of task.get.
 type GetTaskParams struct {
-	ID TaskID `json:"id" jsonschema:"the task to read"`
+	ID           TaskID `json:"id" jsonschema:"the task to read"`
+	Dependencies bool   `json:"dependencies,omitempty" jsonschema:"whether to add the states and results of the tasks that it depends on"`
 }
 
 // DeleteTaskParams are the params of task.delete.
@@ -185,4 +190,27 @@ type DeleteTaskResult struct {
 	ID        TaskID `json:"id"`
 	Deleted   bool   `json:"deleted"`
 	DeletedAt string `json:"deletedAt"`
+}
+
+// RetryTaskParams are the params of task.retry: one task or several.
+type RetryTaskParams struct {
+	ID  TaskID   `json:"id,omitempty" jsonschema:"the task to try again; required without ids"`
+	IDs []TaskID `json:"ids,omitempty" jsonschema:"several tasks instead"`
+}
+
+// RetriedTask is what came of a task in a call of task.retry.
+type RetriedTask struct {
+	ID      TaskID `json:"id"`
+	Status  string `json:"status,omitempty"`
+	Attempt int    `json:"attempt,omitempty" jsonschema:"the number of its last claim"`
+	Reason  string `json:"reason,omitempty" jsonschema:"in a call with ids, why the task was not revived"`
+}
+
+// RetryTaskResult is the result of task.retry: with id the task's, with ids that of each.
+type RetryTaskResult struct {
+	ID      TaskID        `json:"id,omitempty"`
+	Status  string        `json:"status,omitempty"`
+	Attempt int           `json:"attempt,omitempty" jsonschema:"the number of its last claim"`
+	Retried *int          `json:"retried,omitempty" jsonschema:"in a call with ids, how many were revived"`
+	Tasks   []RetriedTask `json:"tasks,omitempty"`
 }

@@ -53,13 +53,28 @@ type Task struct {
 	Errors []TaskError `json:"errors" jsonschema:"the last 10 failures, the oldest first"`
 
 	// A task without options has none of these, nor one that is in no such state.
-	Retry           *Retry        `json:"retry,omitempty"`
-	TimeoutMs       int           `json:"timeoutMs,omitempty"`
-	TimeoutAt       string        `json:"timeoutAt,omitempty" jsonschema:"when the time limit of the claimed task is over"`
-	Progress        *Progress     `json:"progress,omitempty" jsonschema:"what its worker said last"`
-	CancelRequested bool          `json:"cancelRequested,omitempty" jsonschema:"whether its worker is to end it"`
-	Cancellation    *Cancellation `json:"cancellation,omitempty" jsonschema:"who called it off"`
-	Created         bool          `json:"created,omitempty" jsonschema:"in an answer of task.create, whether the call created the task"`
+	Retry               *Retry        `json:"retry,omitempty"`
+	TimeoutMs           int           `json:"timeoutMs,omitempty"`
+	TimeoutAt           string        `json:"timeoutAt,omitempty" jsonschema:"when the time limit of the claimed task is over"`
+	Progress            *Progress     `json:"progress,omitempty" jsonschema:"what its worker said last"`
+	CancelRequested     bool          `json:"cancelRequested,omitempty" jsonschema:"whether its worker is to end it"`
+	Cancellation        *Cancellation `json:"cancellation,omitempty" jsonschema:"who called it off"`
+	DependsOn           []TaskID      `json:"dependsOn,omitempty"`
+	OnDependencyFailure string        `json:"onDependencyFailure,omitempty"`
+	UniqueKey           string        `json:"uniqueKey,omitempty"`
+	LimitKey            string        `json:"limitKey,omitempty"`
+	Dependencies        []Dependency  `json:"dependencies,omitempty" jsonschema:"in an answer of task.get with dependencies, what came of them"`
+	Created             *bool         `json:"created,omitempty" jsonschema:"in an answer of task.create: whether the call created the task, or an unfinished one has the same uniqueKey"`
+}
+
+// Dependency is a task that another one depends on.
+type Dependency struct {
+	ID     TaskID  `json:"id"`
+	Status *string `json:"status" jsonschema:"null if it was deleted, or its retention is over"`
+	Result Value   `json:"result"`
+	Error  Value   `json:"error"`
+	// Truncated is set if the results of all dependencies have more than 1 MiB.
+	Truncated bool `json:"truncated,omitempty" jsonschema:"whether the result and the error are left out, because those of all have more than 1 MiB"`
 }
 
 // TaskError is a failure of a task.

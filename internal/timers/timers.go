@@ -16,7 +16,7 @@ import (
 const (
 	// longest is the longest pause between two steps. A coordinator wakes up earlier for what it has
 	// scheduled itself; after a longer pause it sees what a coordinator that died has scheduled.
-	longest = time.Second
+	longest = 250 * time.Millisecond
 	// shortest is the shortest pause after a step that has done all that was due. It bounds the
 	// number of steps if something becomes due in every millisecond.
 	shortest = 10 * time.Millisecond

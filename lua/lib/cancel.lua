@@ -19,6 +19,6 @@ local function end_cancelled(t, by, reason, retention, context)
     .. t.status .. '","workerId":' .. quoted(t.assignedTo) .. ',"attempt":' .. t.attempt .. ',"completedAt":"' .. at .. '"}', context)
   redis.call('HSET', prefix .. 'task:' .. t.id, 'status', 'cancelled', 'completedAt', at, 'updatedAt', at, 'seq', n,
     'cancel', t.cancel, 'extras', '1')
-  close_task(t, retention)
+  close_task(t, 'cancelled', retention, context)
   t.status, t.completedAt, t.updatedAt = 'cancelled', at, at
 end

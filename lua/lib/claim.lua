@@ -8,7 +8,7 @@
 -- from the queue that it was in. The new attempt is the fencing token. Emits task.claimed.
 local function claim(t, worker)
   local attempt = int(t.attempt + 1)
-  local limit_ms = t.extras and time_limit(t)
+  local limit_ms = t.extras and option(t, 'timeoutMs')
   if limit_ms then t.timeoutAt = int(clock + limit_ms) end
   local n = emit('task.claimed', '{"taskId":"' .. t.id .. '","workerId":' .. quote_name(worker) .. ',"attempt":' .. attempt
     .. ',"previousAssignment":' .. quoted(t.assignedTo) .. ',"status":"in_progress","previousStatus":"pending","waited":'

@@ -23,8 +23,3 @@ local function unwatch(t)
   end
   t.timeoutAt, t.cancelAt = false, false
 end
-
--- time_limit returns how long a claimed task may go without a sign of life of its own, in ms, or nil.
-local function time_limit(t)
-  return t.options and cjson.decode(t.options).timeoutMs
-end

@@ -1,9 +1,7 @@
 --- @include "lib/log"
 --- @include "lib/json"
 --- @include "lib/iso"
---- @include "lib/queue"
---- @include "lib/queue_writes"
---- @include "lib/wakeups"
+--- @include "lib/turns"
 -- Scheduled tasks. The queue queue:scheduled holds them by their time. The field due of the log's
 -- hash has the earliest time, so a claim need not look at the queue before that. Only the clock of
 -- Redis decides what is due.
@@ -32,12 +30,13 @@ local function release_due(most)
   local ids = redis.call('ZRANGEBYSCORE', queue, '-inf', int(clock), 'LIMIT', 0, most)
   for _, id in ipairs(ids) do
     local key = prefix .. 'task:' .. id
-    local t = redis.call('HMGET', key, 'priority', 'roleset', 'runAt')
-    local n = emit('task.due', '{"id":"' .. id .. '","status":"pending","previousStatus":"scheduled","runAt":"'
-      .. iso(tonumber(t[3])) .. '"}', coordinator_context)
-    redis.call('HSET', key, 'status', 'pending', 'queuedAt', now_text, 'updatedAt', at, 'seq', n)
-    enqueue(waiting_queue(t[2]), score(t[1], id), id)
-    wake_workers(t[2])
+    local stored = redis.call('HMGET', key, 'priority', 'roleset', 'runAt', 'options', 'open')
+    local t = { id = id, priority = stored[1], roleset = stored[2], options = stored[4], open = stored[5] }
+    local status = ready_status(t)
+    local n = emit('task.due', '{"id":"' .. id .. '","status":"' .. status .. '","previousStatus":"scheduled","runAt":"'
+      .. iso(tonumber(stored[3])) .. '"}', coordinator_context)
+    redis.call('HSET', key, 'status', status, 'queuedAt', now_text, 'updatedAt', at, 'seq', n)
+    enter(t, status)
   end
   if ids[1] then redis.call('ZREM', queue, unpack(ids)) end
   local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')

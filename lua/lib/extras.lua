@@ -6,6 +6,7 @@
 -- the other tasks no further call.
 --
 --   options    the options of task.create as a JSON object with all their defaults
+--   open       how many of the tasks that it depends on are not completed
 --   runAt      when the task becomes or became claimable, ms
 --   failures   how many tries have failed
 --   losses     how often the task was lost with its worker
@@ -21,9 +22,16 @@ local no_extras = ',"failures":0,"losses":0,"runAt":null,"errors":[]'
 local function read_extras(t)
   if not t.extras then return end
   local x = redis.call('HMGET', prefix .. 'task:' .. t.id, 'options', 'runAt', 'failures', 'losses', 'errors', 'progress', 'timeoutAt',
-    'cancel', 'cancelAt')
+    'cancel', 'cancelAt', 'open')
   t.options, t.runAt, t.failures, t.losses, t.errors, t.progress = x[1], x[2], x[3], x[4], x[5], x[6]
-  t.timeoutAt, t.cancel, t.cancelAt = x[7], x[8], x[9]
+  t.timeoutAt, t.cancel, t.cancelAt, t.open = x[7], x[8], x[9], x[10]
+end
+
+-- option returns an option of a task (a table of read_task), nil if it has not.
+local function option(t, name)
+  if not t.options then return nil end
+  t.decoded = t.decoded or cjson.decode(t.options)
+  return t.decoded[name]
 end
 
 -- extras_members returns them as members of the task object, which begin with a comma.

@@ -30,3 +30,9 @@ local function note_failed_try(t, failure, failed_at)
   t.failures, t.errors, t.extras = int((t.failures or 0) + 1), list, '1'
   return { 'failures', t.failures, 'errors', list, 'extras', '1' }
 end
+
+-- failure_for returns the error of a try that failed for a reason of the coordinator's. more is JSON
+-- text with further members.
+local function failure_for(reason, more)
+  return '{"reason":"' .. reason .. '",' .. more .. '}'
+end

@@ -11,6 +11,8 @@ local function leave_queue(t)
     withdraw(t.assignedTo, t.id)
   elseif t.status == 'scheduled' then
     redis.call('ZREM', prefix .. 'queue:scheduled', t.id)
+  elseif t.status == 'blocked' then
+    redis.call('ZREM', prefix .. 'queue:blocked', t.id)
   else
     dequeue(waiting_queue(t.roleset), t.id)
   end

@@ -11,12 +11,11 @@ local function pause_after(retry, t)
   return math.floor(pause * (1 + retry.jitter * (2 * part - 1)) + 0.5)
 end
 
--- try_again makes a task scheduled after a failure, if a try is left and nobody cancels the task. It
--- returns whether it did. The parameters are those of finish. Emits task.retried.
+-- try_again makes a claimed task scheduled after a failure, if a try is left and nobody cancels the task. It
+-- returns whether it did. The parameters are those of fail. Emits task.retried.
 local function try_again(t, failure, context)
-  local retry = t.options and not t.cancel and cjson.decode(t.options).retry
+  local retry = not t.cancel and option(t, 'retry')
   if not retry or (t.failures or 0) + 1 >= retry.maxAttempts then return false end
-  claim_first(t)
   local owner, key = t.assignedTo, prefix .. 'task:' .. t.id
   local fields = note_failed_try(t, failure, at)
   t.runAt = int(clock + pause_after(retry, t))
@@ -28,6 +27,7 @@ local function try_again(t, failure, context)
   unwatch(t)
   leave_queue(t)
   schedule(t.id, t.runAt)
+  leave_limit(t, context)
   settle_later(owner)
   t.status, t.previousAssignment, t.assignedTo, t.updatedAt = 'scheduled', owner, false, at
   return true
