@@ -185,7 +185,11 @@ func (m *model) doCompleteMany(t *rapid.T) {
 			if string(result) != want {
 				t.Fatalf("%s answered %s, want %s", i, result, want)
 			}
-			return news[events:]
+			// What waited for the task goes on at once.
+			for news = news[events:]; len(news) > 0 && (news[0].Type == "task.unblocked" || isBecauseOf(news[0])); news = news[1:] {
+				m.take(t, news[0])
+			}
+			return news
 		})
 }
 
@@ -289,4 +293,9 @@ func sameAnswer(result, payload json.RawMessage) bool {
 		delete(answer, "runAt")
 	}
 	return reflect.DeepEqual(answer, event)
+}
+
+// isBecauseOf reports whether an event cancels a task because of one that it depends on.
+func isBecauseOf(e fleettest.Event) bool {
+	return e.Type == "task.cancelled" && strings.Contains(string(e.Payload), `"reason":"dependency t-`)
 }

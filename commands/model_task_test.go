@@ -36,7 +36,7 @@ func (m *model) doUpdate(t *rapid.T) {
 		want = "Not found"
 	case status != "" && !task.Open():
 		want = "ALREADY_FINISHED"
-	case status != "" && (status != "pending" || task.Status == "scheduled") && task.AssignedTo == "":
+	case status != "" && (status != "pending" || task.Status == "scheduled" || task.Status == "blocked") && task.AssignedTo == "":
 		want = "NOT_ASSIGNED"
 	case status != "" && status != "pending" && task.Status == "pending" && !m.told.May(task.AssignedTo, &fleettest.FoldTask{Roleset: roleset}):
 		want = "ROLES_MISSING"
@@ -71,7 +71,7 @@ func (m *model) doAssign(t *rapid.T) {
 		want = "Not found"
 	case !task.Open():
 		want = "ALREADY_FINISHED"
-	case task.Status == "scheduled":
+	case task.Status == "scheduled" || task.Status == "blocked":
 		want = "NOT_PENDING"
 	case task.AssignedTo != "":
 		want = "ALREADY_ASSIGNED"
@@ -106,6 +106,9 @@ func (m *model) doClaim(t *rapid.T) {
 	if m.told.Instances[worker] == nil {
 		m.call(t, "Instance not registered", "task.claim", params)
 		return
+	}
+	if len(m.sorted(func(t *fleettest.FoldTask) bool { return soon(t) && (len(t.Waits) > 0 || t.LimitKey != "") })) > 0 {
+		m.doTime(t) // what becomes of these depends on their order
 	}
 	m.awaitSoon(t)
 	// Those that task.assign gave to it, then the best of those that were auto-assigned or wait.

@@ -38,9 +38,10 @@ func TestModel(t *testing.T) {
 				t.Repeat(map[string]func(*rapid.T){
 					"register": m.doRegister, "again": m.doRegister, "heartbeat": m.doHeartbeat, "unregister": m.doUnregister,
 					"create": m.doCreate, "create more": m.doCreate, "update": m.doUpdate, "assign": m.doAssign, "unassign": m.doUnassign,
-					"claim": m.doClaim, "claim more": m.doClaim, "complete": m.doComplete, "delete": m.doDelete, "progress": m.doProgress, "cancel": m.doCancel, "time": m.doTime, "die": m.doDie, "crash": m.doCrash,
+					"claim": m.doClaim, "claim more": m.doClaim, "complete": m.doComplete, "delete": m.doDelete, "progress": m.doProgress, "cancel": m.doCancel, "time": m.doTime, "limit": m.doLimit, "revive": m.doRevive, "die": m.doDie, "crash": m.doCrash,
 					"come back": m.doComeBack, "create many": m.doCreateMany, "complete many": m.doCompleteMany, "repeat": m.doRepeat,
 				})
+				m.doTime(t)
 				told := f.Verify()
 				if told.Seq != m.told.Seq {
 					t.Fatalf("the log went on to %d behind the model, which is at %d", told.Seq, m.told.Seq)
@@ -363,8 +364,32 @@ func (m *model) doCreate(t *rapid.T) {
 	if rapid.IntRange(0, 2).Draw(t, "roles") == 0 {
 		metadata = fmt.Sprintf(`,"metadata":{"n":%d,"roles":%s}`, m.told.Seq, drawRoles(t, "x", "y"))
 	}
-	result, _ := m.call(t, "", "task.create", fmt.Sprintf(`{"text":"x","priority":%d%s%s}`, rapid.SampledFrom([]int{0, 50, 50, 100}).Draw(t, "priority"), metadata, drawOptions(t)))
-	if id := fleettest.Decoded[fleettest.Task](t, result).ID; m.told.Tasks[id] == nil || id != fmt.Sprintf("t-%d", m.told.Seq) {
-		t.Fatalf("answered %s at %d", result, m.told.Seq)
+	ties, unique, needs := m.drawTies(t)
+	existing := ""
+	for _, task := range m.told.Tasks {
+		if unique != "" && task.Open() && task.UniqueKey == unique {
+			existing = task.ID
+		}
 	}
+	want := ""
+	if existing == "" && slices.ContainsFunc(needs, func(id string) bool { return m.told.Tasks[id] == nil }) {
+		want = "Not found"
+	}
+	next := fmt.Sprintf("t-%d", m.told.Seq+1)
+	result, events := m.call(t, want, "task.create", fmt.Sprintf(`{"text":"x","priority":%d%s%s%s}`,
+		rapid.SampledFrom([]int{0, 50, 50, 100}).Draw(t, "priority"), metadata, drawOptions(t), ties))
+	if want != "" {
+		return
+	}
+	got := fleettest.Decoded[fleettest.Task](t, result)
+	if existing != "" {
+		if got.ID != existing || len(events) > 0 || !strings.HasSuffix(string(result), `,"created":false}`) {
+			t.Fatalf("answered %s, want %s; emitted %v", result, existing, events)
+		}
+		return
+	}
+	if got.ID != next || m.told.Tasks[next] == nil || !strings.HasSuffix(string(result), `,"created":true}`) {
+		t.Fatalf("answered %s, want %s", result, next)
+	}
+	m.sameTask(t, got)
 }

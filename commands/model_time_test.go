@@ -37,6 +37,66 @@ func drawOptions(t *rapid.T) string {
 	return options
 }
 
+// drawTies draws options that tie a task to others.
+func (m *model) drawTies(t *rapid.T) (options, unique string, needs []string) {
+	if rapid.IntRange(0, 2).Draw(t, "ties") > 0 {
+		return "", "", nil
+	}
+	if rapid.Bool().Draw(t, "depends") {
+		for range rapid.IntRange(1, 3).Draw(t, "needs") {
+			if id, _ := m.drawTask(t); !slices.Contains(needs, id) {
+				needs = append(needs, id)
+			}
+		}
+		options = fmt.Sprintf(`,"dependsOn":["%s"],"onDependencyFailure":%q`, strings.Join(needs, `","`),
+			rapid.SampledFrom([]string{"cancel", "run"}).Draw(t, "policy"))
+	}
+	if rapid.IntRange(0, 3).Draw(t, "unique") == 0 {
+		unique = rapid.SampledFrom([]string{"u1", "u \\ \"2"}).Draw(t, "unique key")
+		options += `,"uniqueKey":` + fleettest.JSONText(unique)
+	}
+	if rapid.Bool().Draw(t, "limited") {
+		options += fmt.Sprintf(`,"limitKey":%q`, rapid.SampledFrom([]string{"l1", "l:2"}).Draw(t, "limit key"))
+	}
+	return options, unique, needs
+}
+
+func (m *model) doLimit(t *rapid.T) {
+	key := rapid.SampledFrom([]string{"l1", "l:2"}).Draw(t, "limit key")
+	if rapid.IntRange(0, 3).Draw(t, "delete") == 0 {
+		_, there := m.told.Limits[key]
+		result, events := m.call(t, "", "limit.delete", fmt.Sprintf(`{"key":%q}`, key))
+		if want := fmt.Sprintf(`{"key":%q,"deleted":%t}`, key, there); string(result) != want || !there && len(events) > 0 {
+			t.Fatalf("answered %s, want %s; emitted %v", result, want, events)
+		}
+		return
+	}
+	n := rapid.IntRange(0, 4).Draw(t, "concurrent")
+	m.call(t, "", "limit.set", fmt.Sprintf(`{"key":%q,"concurrent":%d}`, key, n))
+	if m.told.Limits[key] != int64(n) {
+		t.Fatalf("the limit is %d", m.told.Limits[key])
+	}
+}
+
+func (m *model) doRevive(t *rapid.T) {
+	id, task := m.drawTask(t)
+	want := ""
+	switch {
+	case task == nil:
+		want = "Not found"
+	case task.Status != "failed" && task.Status != "cancelled":
+		want = "NOT_FAILED"
+	case len(m.sorted(func(other *fleettest.FoldTask) bool {
+		return task.UniqueKey != "" && other.Open() && other.UniqueKey == task.UniqueKey
+	})) > 0:
+		want = "UNIQUE_KEY_TAKEN"
+	}
+	result, _ := m.call(t, want, "task.retry", fmt.Sprintf(`{"id":%q}`, id))
+	if want == "" && string(result) != fmt.Sprintf(`{"id":%q,"status":%q,"attempt":%d}`, id, task.Status, task.Attempt) {
+		t.Fatalf("answered %s, and it is %+v", result, task)
+	}
+}
+
 // soon reports whether a scheduled task becomes due within the test.
 func soon(t *fleettest.FoldTask) bool {
 	moment, err := time.Parse(time.RFC3339Nano, t.RunAt)

@@ -22,6 +22,7 @@ type Fold struct {
 	Instances map[string]*foldInstance
 	Leader    string // the last elected, "" after it left or died
 	Term      int64
+	Limits    map[string]int64 // how many tasks of a key may be pending or in progress
 	// afterFlush is set after a flush, which resets the last term. Terms continue to rise.
 	afterFlush bool
 	Broken     []string
@@ -46,6 +47,14 @@ type FoldTask struct {
 	Progress, Cancel string   // JSON text
 	TimeoutAt        string
 	CancelAt         string
+
+	OnDependencyFailure string
+	// Waits has the tasks that it still waits for. Doomed is one that has ended so that this task
+	// must be cancelled.
+	Waits               map[string]bool
+	Doomed              string
+	UniqueKey, LimitKey string
+	HadWaits            bool // it waited for some at its creation
 }
 
 // Retry is how a failed task is tried again.
@@ -69,7 +78,7 @@ type foldInstance struct {
 
 // NewFold returns the fold of an empty log.
 func NewFold() *Fold {
-	return &Fold{Tasks: map[string]*FoldTask{}, deleted: map[string]bool{}, Instances: map[string]*foldInstance{}}
+	return &Fold{Tasks: map[string]*FoldTask{}, deleted: map[string]bool{}, Instances: map[string]*foldInstance{}, Limits: map[string]int64{}}
 }
 
 // Open reports whether the task is not finished.
@@ -123,6 +132,10 @@ type Payload struct {
 	Message                          json.RawMessage
 	Why                              json.RawMessage `json:"-"`
 	Retry                            *Retry
+	DependsOn                        []string
+	OnDependencyFailure              string
+	UniqueKey, LimitKey, Key         string
+	Concurrent                       int64
 	Changes                          struct {
 		Text     *string
 		Priority *int
@@ -176,16 +189,33 @@ func (f *Fold) Apply(e Event) {
 		f.applyInstance(e, p, at)
 	case "task.created":
 		if f.Tasks[p.ID] != nil || f.deleted[p.ID] || p.ID != fmt.Sprintf("t-%d", e.Seq) || p.CreatedAt != at ||
-			p.Status != "pending" && (p.Status != "scheduled" || p.RunAt == "") {
+			p.Status == "scheduled" && p.RunAt == "" {
 			f.breaks(e, "not a new task")
 		}
 		t := &FoldTask{
 			ID: p.ID, Text: p.Text, Status: p.Status, Priority: p.Priority, Metadata: Text(p.Metadata),
 			CreatedAt: at, UpdatedAt: at, Seq: e.Seq, RunAt: p.RunAt, Retry: p.Retry, TimeoutMs: p.TimeoutMs,
-			Extras: p.RunAt != "" || p.Retry != nil || p.TimeoutMs != 0,
+			Extras:              e.V == 2,
+			OnDependencyFailure: p.OnDependencyFailure, Waits: map[string]bool{}, UniqueKey: p.UniqueKey, LimitKey: p.LimitKey,
+		}
+		f.depend(e, t, p.DependsOn)
+		for _, other := range f.Tasks {
+			if p.UniqueKey != "" && other.Open() && other.UniqueKey == p.UniqueKey {
+				f.breaks(e, "%s has the same key", other.ID)
+			}
+		}
+		if p.Status != "scheduled" && p.Status != f.ready(t) {
+			f.breaks(e, "it must be %s", f.ready(t))
 		}
 		t.Roleset = params.RoleSet(api.Object(t.Metadata))
 		f.Tasks[p.ID] = t
+	case "limit.changed":
+		f.Limits[p.Key] = p.Concurrent
+	case "limit.deleted":
+		if _, ok := f.Limits[p.Key]; !ok {
+			f.breaks(e, "no such limit")
+		}
+		delete(f.Limits, p.Key)
 	case "circuit.opened", "circuit.closed": // they do not concern tasks and instances
 	case "system.flushed":
 		seq := f.Seq
@@ -271,8 +301,29 @@ func (f *Fold) applyTask(e Event, p Payload, at string) {
 		if p.Changes.Metadata != nil || p.Changes.MetadataChanges != nil {
 			t.Roleset = params.RoleSet(api.Object(t.Metadata))
 		}
+	case "task.unblocked":
+		want := f.ready(t)
+		if t.Status != "blocked" || p.Status != want || p.Reason == "dependencies" && len(t.Waits) > 0 || p.Reason == "limit" && want != "pending" {
+			f.breaks(e, "the task was %+v", before)
+		}
+		t.Status = p.Status
+	case "task.blocked":
+		if limit, ok := f.Limits[t.LimitKey]; t.Status != "pending" || t.AssignedTo != "" || !ok || f.running(t.LimitKey) <= limit {
+			f.breaks(e, "the task was %+v", before)
+		}
+		t.Status = p.Status
+	case "task.revived":
+		if t.Status != "failed" && t.Status != "cancelled" || t.Attempt != p.Attempt {
+			f.breaks(e, "the task was %+v", before)
+		}
+		t.Waits, t.Doomed, t.HadWaits = map[string]bool{}, "", false
+		if p.Status != f.ready(t) {
+			f.breaks(e, "it must be %s", f.ready(t))
+		}
+		t.Status, t.Previous, t.AssignedTo = p.Status, owner(t), ""
+		t.Failures, t.Losses, t.Errors, t.Progress, t.Cancel, t.Result, t.Error, t.CompletedAt = 0, 0, nil, "", "", "", "", ""
 	case "task.due":
-		if t.Status != "scheduled" || p.RunAt != t.RunAt || at < t.RunAt {
+		if t.Status != "scheduled" || p.Status != f.ready(t) || p.RunAt != t.RunAt || at < t.RunAt {
 			f.breaks(e, "the task was %+v", before)
 		}
 		t.Status = p.Status
@@ -309,6 +360,7 @@ func (f *Fold) applyTask(e Event, p Payload, at string) {
 			t.Cancel = fmt.Sprintf(`{"by":%s,"reason":%s,"requestedAt":null,"cancelAt":null}`, p.By, p.Why)
 		}
 		f.leave(t)
+		f.end(id, "cancelled")
 	case "task.assigned":
 		if !t.Open() || !f.May(p.InstanceID, t) || str(p.PreviousAssignment) != owner(t) {
 			f.breaks(e, "the task was %+v, the instance %+v", before, f.Instances[p.InstanceID])
@@ -353,7 +405,11 @@ func (f *Fold) applyTask(e Event, p Payload, at string) {
 			f.fail(t, p, at)
 		}
 		f.leave(t)
+		f.end(id, t.Status)
 	case "task.deleted":
+		if t.Open() {
+			f.end(id, "deleted")
+		}
 		if str(p.PreviousAssignment) != t.AssignedTo {
 			f.breaks(e, "the task was %+v", before)
 		}
@@ -362,6 +418,57 @@ func (f *Fold) applyTask(e Event, p Payload, at string) {
 	default:
 		f.breaks(e, "unknown type")
 	}
+}
+
+// depend folds that a new task depends on others.
+func (f *Fold) depend(e Event, t *FoldTask, needs []string) {
+	for _, id := range needs {
+		needed := f.Tasks[id]
+		switch {
+		case needed == nil:
+			f.breaks(e, "%s does not exist", id)
+		case needed.Open():
+			needed.Extras, t.Waits[id], t.HadWaits = true, true, true
+		case needed.Status != "completed" && t.OnDependencyFailure == "cancel":
+			t.Doomed = id
+		}
+	}
+}
+
+// end folds that a task has ended, for those that wait for it.
+func (f *Fold) end(id, outcome string) {
+	for _, t := range f.Tasks {
+		switch {
+		case !t.Open() || !t.Waits[id]:
+		case outcome == "completed" || t.OnDependencyFailure == "run":
+			delete(t.Waits, id)
+		default:
+			t.Doomed = id
+		}
+	}
+}
+
+// running counts the tasks of a key that are pending or in progress.
+func (f *Fold) running(key string) int64 {
+	n := int64(0)
+	for _, t := range f.Tasks {
+		if t.LimitKey == key && (t.Status == "pending" || t.Status == "in_progress") {
+			n++
+		}
+	}
+	return n
+}
+
+// ready returns the status of a task that waits for no time and that is neither pending nor in
+// progress.
+func (f *Fold) ready(t *FoldTask) string {
+	if len(t.Waits) > 0 {
+		return "blocked"
+	}
+	if limit, ok := f.Limits[t.LimitKey]; ok && f.running(t.LimitKey) >= limit {
+		return "blocked"
+	}
+	return "pending"
 }
 
 // fail adds a failure.

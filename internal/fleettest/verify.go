@@ -89,6 +89,7 @@ func (f *Fleet) compare(told *Fold) {
 		}
 		queues[queue][member] = score
 	}
+	unique, waiting := map[string]string{}, map[string][]string{}
 	sets, held := map[string]string{}, map[string]int{}
 	for _, id := range slices.Sorted(maps.Keys(told.Tasks)) {
 		t := told.Tasks[id]
@@ -98,6 +99,18 @@ func (f *Fleet) compare(told *Fold) {
 		}
 		score := Place(t)
 		put(f.Keys.Open(), id, score)
+		if t.Doomed != "" {
+			told.Broken = append(told.Broken, id+" should be cancelled because of "+t.Doomed)
+		}
+		if t.LimitKey != "" && (t.Status == "pending" || t.Status == "in_progress") {
+			put(f.Keys.Limited(t.LimitKey), id, score)
+		}
+		if t.UniqueKey != "" {
+			unique[t.UniqueKey] = id
+		}
+		for needed := range t.Waits {
+			waiting[f.Keys.Dependents(needed)] = append(waiting[f.Keys.Dependents(needed)], id)
+		}
 		if t.Roleset != "" {
 			n, _ := strconv.Atoi(sets[t.Roleset])
 			sets[t.Roleset] = strconv.Itoa(n + 1)
@@ -111,6 +124,14 @@ func (f *Fleet) compare(told *Fold) {
 		switch {
 		case t.Status == "scheduled":
 			put(f.Keys.Scheduled(), id, millis(t.RunAt))
+		case t.Status == "blocked":
+			put(f.Keys.Blocked(), id, score)
+			if len(t.Waits) == 0 {
+				put(f.Keys.Turns(t.LimitKey), id, score)
+				if limit, ok := told.Limits[t.LimitKey]; !ok || told.running(t.LimitKey) < limit {
+					told.Broken = append(told.Broken, id+" waits for a turn that it could have")
+				}
+			}
 		case t.Status == "in_progress":
 			put(f.Keys.Active(t.AssignedTo), id, score)
 			held[t.AssignedTo]++
@@ -133,11 +154,26 @@ func (f *Fleet) compare(told *Fold) {
 		}
 	}
 	f.compareInstances(told, held, put)
+	f.differ(told, "unique keys", unique, f.Hash(f.Keys.Unique()))
+	limits := map[string]string{}
+	for key, n := range told.Limits {
+		limits[key] = strconv.FormatInt(n, 10)
+	}
+	f.differ(told, "limits", limits, f.Hash(f.Keys.Limits()))
+	for key, ids := range waiting {
+		there := f.Scores(key)
+		for _, id := range ids {
+			if _, ok := there[id]; !ok {
+				told.Broken = append(told.Broken, key+" has not "+id)
+			}
+		}
+	}
 	f.differ(told, "sets of roles", sets, f.Hash(f.Keys.RoleSets()))
 
 	// All existing queues, to find those that should not exist.
 	for _, key := range f.Scan(f.Keys.Prefix() + "queue:*") {
-		if key == f.Keys.RoleSets() || key == f.Keys.Wakeups() || key == f.Keys.Waiting() {
+		if key == f.Keys.RoleSets() || key == f.Keys.Wakeups() || key == f.Keys.Waiting() || key == f.Keys.Unique() || key == f.Keys.Limits() ||
+			strings.HasPrefix(key, f.Keys.Dependents("")) {
 			continue
 		}
 		if key == f.Keys.RoleSetOwners() {
@@ -191,7 +227,13 @@ func (f *Fleet) compareTask(told *Fold, t *FoldTask) {
 			want[name] = v
 		}
 	}
-	if (h["options"] != "") != (t.Retry != nil || t.TimeoutMs != 0) {
+	if t.Open() && t.HadWaits {
+		want["open"] = strconv.Itoa(len(t.Waits))
+	}
+	if !t.Open() {
+		delete(h, "open")
+	}
+	if (h["options"] != "") != (t.Retry != nil || t.TimeoutMs != 0 || t.OnDependencyFailure != "" || t.UniqueKey != "" || t.LimitKey != "") {
 		told.Broken = append(told.Broken, t.ID+" has the options "+h["options"])
 	}
 	if h["roleset"] != t.Roleset {

@@ -133,6 +133,28 @@ func (s Space) Cancelling(instance string) string {
 	return "cb:" + s.tag + "queue:cancelling:" + instance
 }
 
+// Dependents is the queue of tasks that wait for a task.
+func (s Space) Dependents(task string) string { return "cb:" + s.tag + "queue:dependents:" + task }
+
+// Settling is the list of tasks that have ended, with the queues of those that waited for them,
+// which are not told yet; the one that ended first comes first.
+func (s Space) Settling() string { return "cb:" + s.tag + "queue:settling" }
+
+// Unique is the hash of the unique keys of unfinished tasks, with the tasks.
+func (s Space) Unique() string { return "cb:" + s.tag + "queue:unique" }
+
+// Limits is the hash of the limits of concurrent tasks, by their key.
+func (s Space) Limits() string { return "cb:" + s.tag + "queue:limits" }
+
+// Relimits is the list of limits that were changed and whose tasks have not all followed yet.
+func (s Space) Relimits() string { return "cb:" + s.tag + "queue:relimits" }
+
+// Limited is the index of the tasks with a limitKey that are pending or in progress.
+func (s Space) Limited(key string) string { return "cb:" + s.tag + "queue:limited:" + key }
+
+// Turns is the queue of the tasks with a limitKey that wait for their turn.
+func (s Space) Turns(key string) string { return "cb:" + s.tag + "queue:turns:" + key }
+
 // RoleSets is the hash of the role sets that open tasks require, with the number of tasks that
 // require each.
 func (s Space) RoleSets() string { return "cb:" + s.tag + "queue:rolesets" }
