@@ -7,6 +7,7 @@ import (
 	"github.com/claudebench/claudebench/commands/event"
 	"github.com/claudebench/claudebench/commands/hook"
 	"github.com/claudebench/claudebench/commands/instance"
+	"github.com/claudebench/claudebench/commands/queue"
 	"github.com/claudebench/claudebench/commands/session"
 	"github.com/claudebench/claudebench/commands/system"
 	"github.com/claudebench/claudebench/commands/task"
@@ -34,6 +35,10 @@ func methods(o options) ([]*command.Method, error) {
 	if err != nil {
 		return nil, err
 	}
+	ofQueue, err := queue.Methods()
+	if err != nil {
+		return nil, err
+	}
 	ofSession, err := session.Methods(o.session)
 	if err != nil {
 		return nil, err
@@ -51,7 +56,7 @@ func methods(o options) ([]*command.Method, error) {
 		return nil, err
 	}
 	ofAudit, err := audit.Methods(o.audit)
-	return slices.Concat(ofSystem, ofTask, ofSession, ofInstance, ofEvent, ofHook, ofAudit), err
+	return slices.Concat(ofSystem, ofTask, ofQueue, ofSession, ofInstance, ofEvent, ofHook, ofAudit), err
 }
 
 // Methods lists all methods with their documented limits, in the order in which they are

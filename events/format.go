@@ -12,7 +12,7 @@ import (
 //
 // Coordinators store it in the log's hash. Programs that need every event refuse a log with a
 // higher format.
-const Format = 3
+const Format = 4
 
 // NewerLogError reports that a newer program has written to the log, or is about to.
 type NewerLogError struct {
