@@ -177,10 +177,14 @@ end
 -- steal takes an auto-assigned task from another instance and claims it. It looks at the ten
 -- instances with the most such tasks, and at the ten best tasks of each.
 local function steal()
+  local held = 0
   for _, victim in ipairs(redis.call('ZREVRANGE', prefix .. 'queue:stealable', 0, 9)) do
     if victim ~= worker then
-      for _, id in ipairs(redis.call('ZRANGE', prefix .. 'queue:auto:' .. victim, 0, 9)) do
+      local looked = 0
+      for _, id in ipairs(redis.call('ZRANGE', prefix .. 'queue:auto:' .. victim, 0, some_paused and most_held - 1 or 9)) do
+        if looked == 10 or held == most_held then break end
         local t = not is_held(id) and read_pending_task(id)
+        if t then looked = looked + 1 else held = held + 1 end
         if t and fits(roles, t.roleset) then
           assign(t, worker, 'rebalanced')
           withdraw(victim, id)

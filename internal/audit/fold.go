@@ -51,6 +51,10 @@ type Fold struct {
 	waiting  map[string]int64
 	rolesets map[string]int64 // open tasks by role set
 	orphans  map[string]*orphans
+
+	// pauses are the pauses of queues as Redis stores them, by role set; "" for one that has ended.
+	pauses  map[string]string
+	suspect *Task // see claimedInPause
 }
 
 // NewFold returns the fold of a log whose first event has the seq base (1 if nothing was ever
@@ -69,6 +73,7 @@ func (f *Fold) reset() {
 	f.byStatus, f.owned = map[string]int64{}, 0
 	f.waiting, f.rolesets = map[string]int64{}, map[string]int64{}
 	f.orphans = map[string]*orphans{}
+	f.pauses = map[string]string{}
 }
 
 // Events returns how many events were folded.
@@ -112,6 +117,8 @@ func (f *Fold) Apply(e events.Envelope) {
 		s.tell("a newer version of the program wrote it: %v", err)
 		return
 	}
+	suspect := f.suspect
+	f.suspect = nil
 	switch e.Type {
 	case events.TypeTaskCreated:
 		err = with(s, s.created)
@@ -133,8 +140,15 @@ func (f *Fold) Apply(e events.Envelope) {
 		err = with(s, s.departed)
 	case events.TypeLeaderElected:
 		err = with(s, s.elect)
+	case events.TypeQueuePaused:
+		err = with(s, s.paused)
+	case events.TypeQueueResumed:
+		err = with(s, s.resumed)
 	case events.TypeSystemFlushed:
 		err = with(s, s.flushed)
+	}
+	if suspect != nil {
+		s.suspected(suspect)
 	}
 	if t := f.touched; t != nil {
 		f.touched = nil
