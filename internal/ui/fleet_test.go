@@ -46,7 +46,7 @@ func TestOverview(t *testing.T) {
 	f.call("queue.pause", object{"roles": list{"gpu", "build"}})
 	f.call("queue.pause", object{"roles": list{}})
 	f.call("queue.pause", object{})
-	tab.Sees("Paused: all queues, no roles, build + gpu")
+	tab.Sees("Paused: build + gpu, no roles, all queues")
 	for _, queue := range []object{{}, {"roles": list{}}, {"roles": list{"build", "gpu"}}} {
 		f.call("queue.resume", queue)
 	}
