@@ -99,6 +99,8 @@ func typed(c *client.Client) map[string]func(context.Context, []byte) (any, erro
 		"session.get":          with(func(ctx context.Context, p id) (any, error) { return c.GetSession(ctx, client.ID(p.ID)) }),
 		"event.get":            with(func(ctx context.Context, p id) (any, error) { return c.GetEvent(ctx, p.Seq) }),
 		"hook.record":          with(func(ctx context.Context, p id) (any, error) { return c.RecordHook(ctx, p.Hook) }),
+		"queue.pause":          with(c.PauseQueue),
+		"queue.resume":         with(c.ResumeQueue),
 		"audit.verify":         with(func(ctx context.Context, _ id) (any, error) { return c.VerifyLog(ctx) }),
 		"audit.status":         with(func(ctx context.Context, _ id) (any, error) { return c.AuditStatus(ctx) }),
 		"task.delete":          with(func(ctx context.Context, p id) (any, error) { return c.DeleteTask(ctx, p.ID) }),

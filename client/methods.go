@@ -193,6 +193,16 @@ func (c *Client) RecordHook(ctx context.Context, hook Object) (*RecordHookResult
 	return call[RecordHookResult](ctx, c, "hook.record", api.RecordHookParams{Hook: hook})
 }
 
+// PauseQueue calls queue.pause: nothing is claimed or auto-assigned from a queue until ResumeQueue.
+func (c *Client) PauseQueue(ctx context.Context, p PauseQueueParams) (*PausesResult, error) {
+	return call[PausesResult](ctx, c, "queue.pause", p)
+}
+
+// ResumeQueue calls queue.resume.
+func (c *Client) ResumeQueue(ctx context.Context, p ResumeQueueParams) (*PausesResult, error) {
+	return call[PausesResult](ctx, c, "queue.resume", p)
+}
+
 // VerifyLog calls audit.verify: it begins to verify in the background that everything stored agrees
 // with the log. AuditStatus has the result.
 func (c *Client) VerifyLog(ctx context.Context) (*VerifyResult, error) {

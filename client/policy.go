@@ -55,6 +55,8 @@ var policies = map[string]policy{
 	"session.list":         {10 * time.Second, always},
 	"session.get":          {10 * time.Second, always},
 	"event.get":            {5 * time.Second, always},
+	"queue.pause":          {5 * time.Second, always},
+	"queue.resume":         {5 * time.Second, always},
 	"audit.verify":         {5 * time.Second, always},
 	"audit.status":         {3 * time.Second, always},
 	"instance.history":     {10 * time.Second, always},

@@ -61,6 +61,15 @@ type (
 	EventsResult = api.EventsResult
 	// RecordHookResult is the result of hook.record.
 	RecordHookResult = api.RecordHookResult
+	// PauseQueueParams are the params of queue.pause. Nil Roles mean all queues; Roles without an
+	// element mean the queue of the tasks that require no role.
+	PauseQueueParams = api.PauseQueueParams
+	// ResumeQueueParams are the params of queue.resume.
+	ResumeQueueParams = api.ResumeQueueParams
+	// PausesResult is the result of queue.pause and queue.resume.
+	PausesResult = api.PausesResult
+	// Pause says that nothing is claimed or auto-assigned from a queue.
+	Pause = api.Pause
 	// VerifyResult is the result of audit.verify.
 	VerifyResult = api.VerifyResult
 	// AuditRun is a verification that runs.

@@ -116,7 +116,7 @@ func TestDiscover(t *testing.T) {
 		if diff := cmp.Diff(all, namesOf(methods)); diff != "" {
 			t.Errorf("methods: -want +got\n%s", diff)
 		}
-		for _, domain := range []string{"system", "task", "session", "instance", "event", "audit", "nothing", "syste", "task.get", "."} {
+		for _, domain := range []string{"system", "task", "queue", "session", "instance", "event", "audit", "nothing", "syste", "task.get", "."} {
 			want := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !strings.HasPrefix(name, domain+".") })
 			if domain == "task.get" || domain == "." {
 				want = []string{}
@@ -213,6 +213,14 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"instance.history", `{"id":"w"}`},
 			{"event.list", `{"types":"instance.*,quorum.voted","since":"2026-01-02T03:04:05Z","limit":1,"cursor":"7","order":"asc"}`},
 			{"event.list", `{}`},
+			{"queue.pause", `{"roles":["b","a"],"reason":"why"}`},
+			{"queue.pause", `{"roles":[]}`},
+			{"queue.pause", `{}`},
+			{"system.get_state", `{}`},
+			{"system.metrics", `{}`},
+			{"queue.resume", `{"roles":["a","b"]}`},
+			{"queue.resume", `{"roles":[]}`},
+			{"queue.resume", `{}`},
 			{"system.batch.process", `{"batchId":"b","instanceId":"v","items":["x",{"text":"y"},null]}`},
 			{"system.quorum.vote", `{"instanceId":"v","decision":"d","value":"yes"}`},
 			{"system.quorum.vote", `{"instanceId":"w","decision":"d","value":"yes","totalInstances":3}`},

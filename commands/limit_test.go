@@ -120,6 +120,8 @@ var countedCalls = map[string][]string{
 	"system.get_state":     {`{}`},
 	"system.info":          {`{}`},
 	"audit.verify":         {`{}`, `{}`},
+	"queue.pause":          {`{"roles":["x"]}`, `{"roles":["x"]}`},
+	"queue.resume":         {`{"roles":["x"]}`, `{"roles":["x"]}`},
 	"audit.status":         {`{}`},
 	"system.subscribers":   {`{}`},
 	"system.batch.process": {`{"batchId":"b","instanceId":"w","items":[1,2]}`, `{"batchId":"b","instanceId":"w","items":[1,2]}`, `{"batchId":"b","instanceId":"w","items":[3]}`, `{"batchId":"b","instanceId":"nobody","items":[1]}`, `{"batchId":"many","instanceId":"w","items":[` + strings.Repeat("0,", 149) + `0]}`},

@@ -8,6 +8,7 @@ import (
 	"github.com/claudebench/claudebench/commands/hook"
 	"github.com/claudebench/claudebench/commands/instance"
 	"github.com/claudebench/claudebench/commands/limit"
+	"github.com/claudebench/claudebench/commands/queue"
 	"github.com/claudebench/claudebench/commands/session"
 	"github.com/claudebench/claudebench/commands/system"
 	"github.com/claudebench/claudebench/commands/task"
@@ -36,6 +37,10 @@ func methods(o options) ([]*command.Method, error) {
 	if err != nil {
 		return nil, err
 	}
+	ofQueue, err := queue.Methods()
+	if err != nil {
+		return nil, err
+	}
 	ofLimit, err := limit.Methods(o.limit)
 	if err != nil {
 		return nil, err
@@ -57,7 +62,7 @@ func methods(o options) ([]*command.Method, error) {
 		return nil, err
 	}
 	ofAudit, err := audit.Methods(o.audit)
-	return slices.Concat(ofSystem, ofTask, ofLimit, ofSession, ofInstance, ofEvent, ofHook, ofAudit), err
+	return slices.Concat(ofSystem, ofTask, ofQueue, ofLimit, ofSession, ofInstance, ofEvent, ofHook, ofAudit), err
 }
 
 // Methods lists all methods with their documented limits, in the order in which they are

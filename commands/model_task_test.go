@@ -40,6 +40,8 @@ func (m *model) doUpdate(t *rapid.T) {
 		want = "NOT_ASSIGNED"
 	case status != "" && status != "pending" && task.Status == "pending" && !m.told.May(task.AssignedTo, &fleettest.FoldTask{Roleset: roleset}):
 		want = "ROLES_MISSING"
+	case status == "in_progress" && task.Status == "pending" && m.told.Stopped(roleset):
+		want = "QUEUE_PAUSED"
 	}
 	result, _ := m.call(t, want, "task.update", fmt.Sprintf(`{"id":%q,"updates":{%s}}`, id, strings.Join(updates, ",")))
 	if want == "" {
@@ -112,16 +114,18 @@ func (m *model) doClaim(t *rapid.T) {
 	}
 	m.awaitSoon(t)
 	// Those that task.assign gave to it, then the best of those that were auto-assigned or wait.
-	want := m.sorted(func(t *fleettest.FoldTask) bool { return t.Status == "pending" && t.AssignedTo == worker && !t.Auto })
+	want := m.sorted(func(t *fleettest.FoldTask) bool {
+		return t.Status == "pending" && t.AssignedTo == worker && !t.Auto && !m.told.Stopped(t.Roleset)
+	})
 	free := map[string]bool{}
 	for _, task := range m.waiting(worker) {
 		free[task.ID] = true
 	}
 	for _, task := range m.sorted(soon) { // the claim moves them to their queues first, unless it finds enough given ones
-		free[task.ID] = m.told.May(worker, task)
+		free[task.ID] = m.told.May(worker, task) && !m.told.Stopped(task.Roleset)
 	}
 	want = append(want, m.sorted(func(t *fleettest.FoldTask) bool {
-		return free[t.ID] || t.Status == "pending" && t.AssignedTo == worker && t.Auto
+		return free[t.ID] || t.Status == "pending" && t.AssignedTo == worker && t.Auto && !m.told.Stopped(t.Roleset)
 	})...)
 	want = want[:min(most, len(want))]
 	lawful := map[string]bool{}
@@ -130,7 +134,7 @@ func (m *model) doClaim(t *rapid.T) {
 		for id, task := range m.told.Tasks {
 			if task.Auto && task.AssignedTo != worker {
 				counts[task.AssignedTo]++
-				if m.told.May(worker, task) {
+				if m.told.May(worker, task) && !m.told.Stopped(task.Roleset) {
 					can[task.AssignedTo] = append(can[task.AssignedTo], id)
 				}
 			}

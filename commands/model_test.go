@@ -39,7 +39,8 @@ func TestModel(t *testing.T) {
 					"register": m.doRegister, "again": m.doRegister, "heartbeat": m.doHeartbeat, "unregister": m.doUnregister,
 					"create": m.doCreate, "create more": m.doCreate, "update": m.doUpdate, "assign": m.doAssign, "unassign": m.doUnassign,
 					"claim": m.doClaim, "claim more": m.doClaim, "complete": m.doComplete, "delete": m.doDelete, "progress": m.doProgress, "cancel": m.doCancel, "time": m.doTime, "limit": m.doLimit, "revive": m.doRevive, "die": m.doDie, "crash": m.doCrash,
-					"come back": m.doComeBack, "create many": m.doCreateMany, "complete many": m.doCompleteMany, "repeat": m.doRepeat,
+					"come back": m.doComeBack, "create many": m.doCreateMany, "complete many": m.doCompleteMany, "pause": m.doPause, "resume": m.doResume, "resume more": m.doResume,
+					"repeat": m.doRepeat,
 				})
 				m.doTime(t)
 				told := f.Verify()
@@ -160,7 +161,7 @@ func drawRoles(t *rapid.T, from ...string) string {
 // waiting returns the waiting tasks that an instance may take, the best first.
 func (m *model) waiting(instance string) []*fleettest.FoldTask {
 	return m.sorted(func(t *fleettest.FoldTask) bool {
-		return t.Status == "pending" && t.AssignedTo == "" && m.told.May(instance, t)
+		return t.Status == "pending" && t.AssignedTo == "" && m.told.May(instance, t) && !m.told.Stopped(t.Roleset)
 	})
 }
 

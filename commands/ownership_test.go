@@ -49,6 +49,8 @@ var doors = map[string][]door{
 	"system.metrics":     {{params: `{"detailed":true}`, may: callers}},
 	"system.get_state":   {{params: `{}`, may: callers}},
 	"system.info":        {{params: `{}`, may: callers}},
+	"queue.pause":        {{params: `{"roles":["x"]}`, may: forAll}},
+	"queue.resume":       {{params: `{"roles":["x"]}`, may: forAll}},
 	"audit.verify":       {{params: `{}`, may: []string{"ops", "root", "audit"}}},
 	"audit.status":       {{params: `{}`, may: callers}},
 	"system.subscribers": {{params: `{}`, may: callers}},

@@ -27,6 +27,8 @@ var lawfulParams = map[string][]string{
 	"system.get_state":    {`{}`},
 	"system.info":         {`{}`},
 	"audit.verify":        {`{}`},
+	"queue.pause":         {`{}`, `{"roles":["gpu","é","gpu"],"reason":"why \u0001"}`, `{"roles":[]}`, `{"roles":["*"]}`},
+	"queue.resume":        {`{"roles":["gpu","é"]}`, `{"roles":[]}`, `{}`},
 	"audit.status":        {`{}`},
 	"system.subscribers":  {`{}`},
 	"system.batch.process": {

@@ -38,6 +38,8 @@ const (
 	TypeCircuitOpened           Type = "circuit.opened"
 	TypeCircuitClosed           Type = "circuit.closed"
 	TypeSystemFlushed           Type = "system.flushed"
+	TypeQueuePaused             Type = "queue.paused"
+	TypeQueueResumed            Type = "queue.resumed"
 	TypeHookSessionStarted      Type = "hook.session_started"
 	TypeHookPromptSubmitted     Type = "hook.prompt_submitted"
 	TypeHookToolRequested       Type = "hook.tool_requested"
@@ -94,6 +96,8 @@ var definitions = mustIndex(
 	define[CircuitOpened](TypeCircuitOpened),
 	define[CircuitClosed](TypeCircuitClosed),
 	define[SystemFlushed](TypeSystemFlushed),
+	define[QueuePaused](TypeQueuePaused),
+	define[QueueResumed](TypeQueueResumed),
 	define[Hook](TypeHookSessionStarted),
 	define[Hook](TypeHookPromptSubmitted),
 	define[Hook](TypeHookToolRequested),

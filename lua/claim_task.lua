@@ -13,10 +13,12 @@
 --- @include "lib/registered"
 --- @include "lib/wakeups"
 --- @include "lib/due"
+--- @include "lib/paused"
 -- Claims tasks for an instance, so that it works on them. It claims the tasks that task.assign gave
 -- to the instance first, then those with the highest priority among the ones that were auto-assigned
 -- to it and the ones that wait. If there are none, it takes one task that was auto-assigned to
--- another instance and that the other instance has not claimed yet.
+-- another instance and that the other instance has not claimed yet. It leaves out tasks whose queue is
+-- paused, and looks at a bounded number of those that are assigned to the instance.
 --- @lot 4
 --
 -- KEYS[1] log
@@ -101,6 +103,10 @@ local function take(t)
   bytes = bytes + #t.text + #(t.metadata or '')
 end
 
+-- A call looks at no more than so many tasks that are assigned to the instance and whose queue is
+-- paused.
+local most_held = 1000
+
 local own, auto = prefix .. 'queue:instance:' .. worker, prefix .. 'queue:auto:' .. worker
 local assigned = redis.call('ZCARD', own)
 local auto_assigned = assigned > 0 and redis.call('ZCARD', auto) or 0
@@ -108,8 +114,8 @@ local auto_assigned = assigned > 0 and redis.call('ZCARD', auto) or 0
 -- take_given claims the tasks that task.assign gave to the instance. The tasks that were
 -- auto-assigned to it, at most maxTasks, are in the same queue.
 local function take_given()
-  local from, left = 0, assigned - auto_assigned
-  while left > 0 and not enough() do
+  local from, left, held = 0, assigned - auto_assigned, 0
+  while left > 0 and held < most_held and not enough() do
     local page = redis.call('ZRANGE', own, from, from + 99)
     if not page[1] then return end
     local scores = redis.call('ZMSCORE', auto, unpack(page))
@@ -117,6 +123,8 @@ local function take_given()
       if enough() then return end
       if scores[i] then
         from = from + 1
+      elseif is_held(id) then
+        from, left, held = from + 1, left - 1, held + 1
       else
         take(read_pending_task(id))
         withdraw(worker, id)
@@ -126,10 +134,25 @@ local function take_given()
   end
 end
 
+-- best_auto returns up to n tasks that were auto-assigned to the instance, best first, as {id, score,
+-- …}.
+local function best_auto(n)
+  if auto_assigned == 0 then return {} end
+  if not some_paused then return redis.call('ZRANGE', auto, 0, n - 1, 'WITHSCORES') end
+  local all, found = redis.call('ZRANGE', auto, 0, most_held - 1, 'WITHSCORES'), {}
+  for i = 1, #all, 2 do
+    if #found < 2 * n and not is_held(all[i]) then
+      found[#found + 1] = all[i]
+      found[#found + 1] = all[i + 1]
+    end
+  end
+  return found
+end
+
 -- take_best claims the best tasks among those that were auto-assigned to the instance and those that
 -- wait.
 local function take_best(roles)
-  local mine = auto_assigned > 0 and redis.call('ZRANGE', auto, 0, most - #claimed - 1, 'WITHSCORES') or {}
+  local mine = best_auto(most - #claimed)
   local next_mine, next_found = 1, 1
   local found = best_waiting(roles, most - #claimed)
   while not enough() and (mine[next_mine] or found[next_found]) do
@@ -146,9 +169,10 @@ local function take_best(roles)
   end
 end
 
-if assigned > auto_assigned then take_given() end
+local stopped = is_paused('*') -- all queues are paused
+if assigned > auto_assigned and not stopped then take_given() end
 local roles
-if not enough() then
+if not enough() and not stopped then
   if is_due() then release_due(most_due) end
   roles = role_table(roles_text)
   take_best(roles)
@@ -157,11 +181,15 @@ end
 -- steal takes an auto-assigned task from another instance and claims it. It looks at the ten
 -- instances with the most such tasks, and at the ten best tasks of each.
 local function steal()
+  local held = 0
   for _, victim in ipairs(redis.call('ZREVRANGE', prefix .. 'queue:stealable', 0, 9)) do
     if victim ~= worker then
-      for _, id in ipairs(redis.call('ZRANGE', prefix .. 'queue:auto:' .. victim, 0, 9)) do
-        local t = read_pending_task(id)
-        if fits(roles, t.roleset) then
+      local looked = 0
+      for _, id in ipairs(redis.call('ZRANGE', prefix .. 'queue:auto:' .. victim, 0, some_paused and most_held - 1 or 9)) do
+        if looked == 10 or held == most_held then break end
+        local t = not is_held(id) and read_pending_task(id)
+        if t then looked = looked + 1 else held = held + 1 end
+        if t and fits(roles, t.roleset) then
           assign(t, worker, 'rebalanced')
           withdraw(victim, id)
           claim(t, worker)
@@ -173,7 +201,7 @@ local function steal()
     end
   end
 end
-if #claimed == 0 then claimed[1] = steal() end
+if #claimed == 0 and not stopped then claimed[1] = steal() end
 
 if claimed[1] then
   settle_later(worker)

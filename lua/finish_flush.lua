@@ -40,6 +40,7 @@ if #ended >= most_remembered then table.remove(ended, 1) end
 ended[#ended + 1] = int(clock)
 redis.call('HSET', KEYS[1], 'base', n, 'flushed', id, 'flushedKeys', keys, 'flushedTasks', tasks, 'flushedAt', at,
   'flushes', table.concat(ended, ' '))
+redis.call('HDEL', KEYS[1], 'paused') -- the pauses are deleted with the queues
 lift()
 wake('all')
 return { keys, tasks, at }

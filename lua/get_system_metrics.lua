@@ -2,6 +2,7 @@
 --- @include "lib/failures"
 --- @include "lib/depths"
 --- @include "lib/fields"
+--- @include "lib/pauses"
 -- Reads the counters of the metrics projection and the current lengths of the queues. The cost does
 -- not depend on the number of instances or tasks. The script works behind the fence of a flush too.
 -- It writes nothing but the rate limit's counters.
@@ -16,8 +17,8 @@
 -- ARGV[6] hour      1 for all of the last hour, 0 for the last two minutes
 -- Returns JSON: {clock: ms as a string, global: counters of all events and tasks, minutes: the fields
 --         of the last hour or the last two minutes, open: number of open tasks, instances: number of
---         live instances, workers: number of live workers, seq: of
---         the log's last event, checkpoint: of the projection, queues and scaling: their counters,
+--         live instances, workers: number of live workers,
+--         pauses: of queues as JSON text, seq: of the log's last event, checkpoint: of the projection, queues and scaling: their counters,
 --         pending: number of tasks in the pending queue, roles: {role set: number of tasks in its
 --         queue}, orphaned: number of tasks in the oldest 100 orphan queues, orphanQueues: number
 --         of orphan queues, failed: number of instances that failed recently, leader: {id, term,
@@ -50,6 +51,7 @@ local reply = {
   minutes = hour == '1' and all_fields(metrics .. 'minutes') or last_minutes(metrics .. 'minutes'),
   open = redis.call('ZCARD', prefix .. 'queue:open'),
   instances = redis.call('ZCOUNT', prefix .. 'health:alive', oldest, '+inf'),
+  pauses = '[' .. table.concat(list_pauses(), ',') .. ']',
 }
 if detailed == '0' then return cjson.encode(reply) end
 

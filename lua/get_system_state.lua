@@ -1,6 +1,7 @@
 --- @include "lib/guard"
 --- @include "lib/fence"
 --- @include "lib/task"
+--- @include "lib/pauses"
 -- Reads a snapshot of the system: open tasks, live instances and the latest events. The script
 -- writes nothing but the rate limit's counters.
 --- @readonly
@@ -13,7 +14,8 @@
 -- ARGV[5] most     maximum number of entries of each list
 -- ARGV[6] room     maximum number of bytes of each list; its last entry may exceed this
 -- Returns {{task objects, highest priority first}, number of open tasks, {instances, most recently
---         seen first}, number of live instances, {envelopes as stored in the log, newest first}}
+--         seen first}, number of live instances, {envelopes as stored in the log, newest first},
+--         {pauses of queues}}
 -- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS)
 -- Emits   nothing
 local subject, calls, ttl, most, room = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -70,4 +72,4 @@ for _ = 1, most_events do
   end
   last = '(' .. entry[1]
 end
-return { tasks, redis.call('ZCARD', prefix .. 'queue:open'), instances, living, events }
+return { tasks, redis.call('ZCARD', prefix .. 'queue:open'), instances, living, events, list_pauses() }

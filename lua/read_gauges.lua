@@ -21,7 +21,7 @@
 --         instances that failed recently, open: number of open tasks, pending: number of tasks in
 --         the pending queue, waiting: number of tasks in the queues of role sets, roleSets: number
 --         of role sets, orphaned: number of tasks in the oldest 100 orphan queues, orphanQueues:
---         number of orphan queues, state: fields as strings, metrics: {checkpoint, queues, runs,
+--         number of orphan queues, paused: number of pauses, state: fields as strings, metrics: {checkpoint, queues, runs,
 --         events: fields as strings}, lags: {projection: {events, ms}}}. A member without a value
 --         is left out
 -- Errors  none
@@ -60,6 +60,7 @@ return cjson.encode({
   roleSets = #sets,
   orphaned = orphaned(),
   orphanQueues = redis.call('ZCARD', prefix .. 'queue:orphaned'),
+  paused = redis.call('HLEN', prefix .. 'queue:paused'),
   state = state,
   metrics = {
     checkpoint = counted,

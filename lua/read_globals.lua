@@ -6,7 +6,7 @@
 -- KEYS[1] log
 -- Returns {seq of the last event, {the log's seq, ms, base, term}, {ID of the log's first entry},
 --         {the leader's id, term}, {role set, number of open tasks that require it, …}}; a missing
---         value is nil
+--         value is nil; then {paused queue, its pause, …}, {the log's field paused}
 -- Errors  none
 -- Emits   nothing
 local stream = prefix .. 'stream:events'
@@ -17,4 +17,6 @@ return {
   { first and first[1] or false },
   redis.call('HMGET', prefix .. 'health:leader', 'id', 'term'),
   redis.call('HGETALL', prefix .. 'queue:rolesets'),
+  redis.call('HGETALL', prefix .. 'queue:paused'),
+  redis.call('HMGET', KEYS[1], 'paused'),
 }

@@ -7,6 +7,7 @@
 --- @include "lib/release"
 --- @include "lib/finish"
 --- @include "lib/task_ownership"
+--- @include "lib/paused"
 -- Changes a task's text, priority, metadata or status. If a task is assigned but not claimed, and
 -- now requires a role that its owner lacks, it goes back to its waiting queue.
 --
@@ -28,7 +29,7 @@
 -- Returns the task object
 -- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, NOT_REGISTERED, METADATA_CHANGED (the metadata is
 --         no longer what the caller read; read it again), CONFLICT (FLUSH_IN_PROGRESS,
---         ALREADY_FINISHED, NOT_ASSIGNED, ROLES_MISSING, TOO_MANY_ROLE_SETS)
+--         ALREADY_FINISHED, NOT_ASSIGNED, ROLES_MISSING, QUEUE_PAUSED, TOO_MANY_ROLE_SETS)
 -- Emits   task.updated, then what follows from it: task.unassigned (released, roles_changed),
 --         task.claimed, task.completed, task.failed, task.cancelled; task.unblocked
 local subject, calls, id = ARGV[2], ARGV[3], ARGV[4]
@@ -60,6 +61,9 @@ local regroup = metadata ~= '' and roleset ~= (t.roleset or '')
 local unfit = regroup and t.status == 'pending' and t.assignedTo
   and not fits(role_table(redis.call('HGET', prefix .. 'health:roles', t.assignedTo) or '[]'), roleset)
 if unfit and status ~= '' and status ~= 'pending' then return conflict('ROLES_MISSING', '"roles":' .. roleset) end
+if status == 'in_progress' and t.status == 'pending' and is_paused(metadata ~= '' and roleset or t.roleset) then
+  return conflict('QUEUE_PAUSED')
+end
 refused = regroup and not t.completedAt and refuse_roleset(roleset, t.roleset, agent)
 if refused then return refused end
 

@@ -68,8 +68,8 @@ func (o Options) getState(ctx context.Context, c *command.Call, p *api.GetStateP
 		return nil, err
 	}
 	values, ok := reply.([]any)
-	if !ok || len(values) != 5 {
-		return nil, fmt.Errorf("get_system_state returned %T, not five values", reply)
+	if !ok || len(values) != 6 {
+		return nil, fmt.Errorf("get_system_state returned %T, not six values", reply)
 	}
 	tasks, instances, events := texts(values[0]), texts(values[2]), texts(values[4])
 	allTasks, _ := values[1].(int64)
@@ -90,6 +90,7 @@ func (o Options) getState(ctx context.Context, c *command.Call, p *api.GetStateP
 	}
 	list("tasks", tasks)
 	list("instances", instances)
+	list("pauses", texts(values[5]))
 	list("recentEvents", envelopes(events))
 	if int(allTasks) > len(tasks) || int(allInstances) > len(instances) {
 		fmt.Fprintf(&b, `,"totals":{"tasks":%d,"instances":%d}`, allTasks, allInstances)

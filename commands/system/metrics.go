@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"runtime/metrics"
 	"sync"
@@ -72,6 +73,9 @@ func (o Options) measure(ctx context.Context, c *command.Call, p *api.MetricsPar
 		TotalCalls:      calls.Calls,
 		MemoryUsage:     megabytes(memory()),
 		Uptime:          int64(time.Since(o.Started).Seconds()),
+	}
+	if err := json.Unmarshal([]byte(fold.Pauses), &result.Pauses); err != nil {
+		return nil, fmt.Errorf("read the pauses: %w", err)
 	}
 	if p.LastHour {
 		result.LastHour = fold.lastHour()

@@ -20,6 +20,7 @@ type measured struct {
 	Minutes   counters `json:"minutes"`
 	Open      int64    `json:"open"`
 	Instances int64    `json:"instances"`
+	Pauses    string   `json:"pauses"` // JSON
 
 	// The rest is set only if the script's argument detailed is set.
 	Workers      int64            `json:"workers"`

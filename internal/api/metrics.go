@@ -15,6 +15,7 @@ type MetricsResult struct {
 	MemoryUsage     float64 `json:"memoryUsage" jsonschema:"memory of this coordinator's process, in MB"`
 	Uptime          int64   `json:"uptime" jsonschema:"seconds since this coordinator started"`
 
+	Pauses            []Pause                   `json:"pauses,omitempty" jsonschema:"queues from which nothing is claimed or auto-assigned"`
 	LastHour          []MinuteMetrics           `json:"lastHour,omitempty" jsonschema:"lastHour: 60 minutes, counted from the log, the current one last"`
 	CircuitBreaker    *CircuitMetrics           `json:"circuitBreaker,omitempty" jsonschema:"detailed: this coordinator's circuit breakers"`
 	Queue             *QueueMetrics             `json:"queue,omitempty" jsonschema:"detailed: waiting tasks, and how long tasks waited"`

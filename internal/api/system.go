@@ -77,6 +77,7 @@ type GetStateParams struct {
 type GetStateResult struct {
 	Tasks        []Task          `json:"tasks,omitempty" jsonschema:"pending or in progress, the highest priority first; at most 200"`
 	Instances    []InstanceState `json:"instances,omitempty" jsonschema:"alive, the one seen last first; at most 200"`
+	Pauses       []Pause         `json:"pauses,omitempty" jsonschema:"queues from which nothing is claimed or auto-assigned"`
 	RecentEvents []RecentEvent   `json:"recentEvents,omitempty" jsonschema:"the newest first; at most 100"`
 	Totals       *StateTotals    `json:"totals,omitempty" jsonschema:"the total number; only if the list was cut"`
 }

@@ -55,6 +55,10 @@ type Fold struct {
 	cancelling         map[string]int64 // tasks that an instance is to end, by its id
 	rolesets           map[string]int64 // open tasks by role set
 	orphans            map[string]*orphans
+
+	// pauses are the pauses of queues as Redis stores them, by role set; "" for one that has ended.
+	pauses  map[string]string
+	suspect *Task // see claimedInPause
 }
 
 // NewFold returns the fold of a log whose first event has the seq base (1 if nothing was ever
@@ -74,6 +78,7 @@ func (f *Fold) reset() {
 	f.waiting, f.rolesets = map[string]int64{}, map[string]int64{}
 	f.orphans = map[string]*orphans{}
 	f.scheduled, f.blocked, f.deadlines, f.cancelling = 0, 0, 0, map[string]int64{}
+	f.pauses = map[string]string{}
 }
 
 // Events returns how many events were folded.
@@ -117,6 +122,8 @@ func (f *Fold) Apply(e events.Envelope) {
 		s.tell("a newer version of the program wrote it: %v", err)
 		return
 	}
+	suspect := f.suspect
+	f.suspect = nil
 	switch e.Type {
 	case events.TypeTaskCreated:
 		err = with(s, s.created)
@@ -156,8 +163,15 @@ func (f *Fold) Apply(e events.Envelope) {
 		err = with(s, s.departed)
 	case events.TypeLeaderElected:
 		err = with(s, s.elect)
+	case events.TypeQueuePaused:
+		err = with(s, s.paused)
+	case events.TypeQueueResumed:
+		err = with(s, s.resumed)
 	case events.TypeSystemFlushed:
 		err = with(s, s.flushed)
+	}
+	if suspect != nil {
+		s.suspected(suspect)
 	}
 	if t := f.touched; t != nil {
 		f.touched = nil

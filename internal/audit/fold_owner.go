@@ -50,6 +50,9 @@ func (s step) assigned(p events.TaskAssigned) {
 	default:
 		s.tell("task %s is assigned to %s (%s) while it is %s", p.TaskID, p.InstanceID, p.Reason, t.describe())
 	}
+	if (autoReasons[p.Reason] || p.Reason == events.ReasonRebalanced) && s.stopped(t) {
+		s.tell("task %s is assigned to %s (%s) while its queue is paused", p.TaskID, p.InstanceID, p.Reason)
+	}
 	victim := t.holder
 	if t.Status != events.StatusPending {
 		t.QueuedAt = s.e.Timestamp
@@ -132,6 +135,9 @@ func (s step) claimed(p events.TaskClaimed) {
 		s.tell("task %s waited %d ms, but the event says %d", p.TaskID, s.e.Timestamp-t.QueuedAt, p.Waited)
 	}
 	waited := t.in == kindWaiting
+	if s.stopped(t) {
+		s.claimedInPause(t, waited)
+	}
 	i := s.own(t, events.StatusInProgress, p.WorkerID, kindActive)
 	if waited {
 		s.fit(t, i)

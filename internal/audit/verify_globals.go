@@ -13,8 +13,8 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// globals compares the log's own hash, the leader's lease, and the number of open tasks of each
-// role set.
+// globals compares the log's own hash, the leader's lease, the number of open tasks of each role set,
+// and the pauses of queues.
 func (v *verifier) globals(ctx context.Context) error {
 	reply, err := v.run(ctx, readGlobals)
 	if err != nil {
@@ -27,7 +27,7 @@ func (v *verifier) globals(ctx context.Context) error {
 	for i := 1; i < len(reply); i++ {
 		lists[i], _ = reply[i].([]any)
 	}
-	if len(lists) != 5 || len(lists[1]) != 4 || len(lists[2]) != 1 || len(lists[3]) != 2 {
+	if len(lists) != 7 || len(lists[6]) != 1 || len(lists[1]) != 4 || len(lists[2]) != 1 || len(lists[3]) != 2 {
 		return fmt.Errorf("script %s returned %v", readGlobals.Name, reply)
 	}
 	v.log(lists[1], text(lists[2][0]))
@@ -48,7 +48,31 @@ func (v *verifier) globals(ctx context.Context) error {
 			v.differs(v.keys.RoleSets(), set, decimalSet(v.fold.rolesets[set]), stored[set])
 		}
 	}
+	v.pauses(lists[5], text(lists[6][0]))
 	return nil
+}
+
+// pauses compares the pauses of queues, and the field of the log's hash that says whether there are any.
+func (v *verifier) pauses(hash []any, some string) {
+	stored, queues, any := map[string]string{}, map[string]bool{}, ""
+	for i := 0; i+1 < len(hash); i += 2 {
+		stored[text(hash[i])], queues[text(hash[i])] = text(hash[i+1]), true
+	}
+	for queue, pause := range v.fold.pauses {
+		queues[queue] = true
+		if pause != "" {
+			any = "1"
+		}
+	}
+	for _, queue := range slices.Sorted(maps.Keys(queues)) {
+		// A pause may be older than a trimmed log.
+		if pause, known := v.fold.pauses[queue]; known || v.fold.whole {
+			v.differs(v.keys.Paused(), queueName(queue), pause, stored[queue])
+		}
+	}
+	if v.fold.whole || any != "" {
+		v.differs(v.keys.Log(), "paused", any, some)
+	}
 }
 
 // log compares the log's hash with its entries, folded up to the seq in the hash.

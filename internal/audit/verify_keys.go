@@ -49,7 +49,7 @@ func (v *verifier) stray(name string) bool {
 		return v.fold.whole && v.fold.instances[id] == nil
 	}
 	switch name := v.keys.Prefix() + name; name {
-	case v.keys.Open(), v.keys.Pending(), v.keys.RoleSets(), v.keys.RoleSetOwners(), v.keys.Orphaned(), v.keys.Stealable(), v.keys.Available(), v.keys.Wakeups(), v.keys.Waiting(),
+	case v.keys.Open(), v.keys.Pending(), v.keys.RoleSets(), v.keys.RoleSetOwners(), v.keys.Paused(), v.keys.Orphaned(), v.keys.Stealable(), v.keys.Available(), v.keys.Wakeups(), v.keys.Waiting(),
 		v.keys.Scheduled(), v.keys.Blocked(), v.keys.Deadlines():
 		return false
 	}

@@ -106,8 +106,12 @@ func (w *workload) step(ctx context.Context) error {
 			metadata["sessionId"] = fmt.Sprintf("s%d", r.IntN(2))
 		}
 		_, err = w.try(ctx, "system.register", object{"id": w.instance(), "roles": someRoles[r.IntN(len(someRoles))], "metadata": metadata})
-	case n < 97:
+	case n < 95:
 		_, err = w.try(ctx, "system.heartbeat", object{"instanceId": w.instance()})
+	case n < 96:
+		_, err = w.try(ctx, "queue.pause", w.queue())
+	case n < 97:
+		_, err = w.try(ctx, "queue.resume", w.queue())
 	case n < 98:
 		_, err = w.try(ctx, "system.unregister", object{"instanceId": w.instance()})
 	case n < 99:
@@ -119,6 +123,11 @@ func (w *workload) step(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// queue returns params of queue.pause and queue.resume.
+func (w *workload) queue() object {
+	return []object{{}, {"roles": []string{}}, {"roles": []string{"gpu"}}, {"roles": []string{"gpu", "cpu"}}}[w.random.IntN(4)]
 }
 
 // creation returns params of task.create.

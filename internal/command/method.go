@@ -80,9 +80,10 @@ const (
 
 // Roles that may call a method.
 var (
-	Readers = []string{api.RoleAgent, api.RoleOperator, api.RoleAdmin, api.RoleAuditor}
-	Writers = []string{api.RoleAgent, api.RoleOperator, api.RoleAdmin}
-	Admins  = []string{api.RoleAdmin}
+	Readers   = []string{api.RoleAgent, api.RoleOperator, api.RoleAdmin, api.RoleAuditor}
+	Writers   = []string{api.RoleAgent, api.RoleOperator, api.RoleAdmin}
+	Operators = []string{api.RoleOperator, api.RoleAdmin}
+	Admins    = []string{api.RoleAdmin}
 )
 
 // TokenShare is a token's rate limit for all its instances together, as a multiple of the method's

@@ -49,6 +49,8 @@ var summaries = map[events.Type]string{
 	events.TypeCircuitOpened:           "A coordinator's circuit breaker for a method opened, or opened again because its trial call failed.",
 	events.TypeCircuitClosed:           "The trial call of a circuit breaker succeeded.",
 	events.TypeSystemFlushed:           "Everything before this event was removed. It is the first event of the log.",
+	events.TypeQueuePaused:             "Nothing is claimed or auto-assigned from a queue, or from all queues, until it is resumed.",
+	events.TypeQueueResumed:            "The pause of a queue, or of all queues, has ended.",
 	events.TypeHookSessionStarted:      "A session of an agent began.",
 	events.TypeHookPromptSubmitted:     "The user submitted a prompt.",
 	events.TypeHookToolRequested:       "An agent is about to use a tool.",
@@ -72,8 +74,9 @@ var summaries = map[events.Type]string{
 // Summary says what an event of a type means, in a sentence.
 func Summary(t events.Type) string { return summaries[t] }
 
-// nullable are the members of type array that may be null. The log writes every other array as one.
-var nullable = []string{"previousRoles"}
+// nullable are the members of type array that may be null, each with the name of its payload. The log
+// writes every other array as one.
+var nullable = []string{"InstanceRegistered.previousRoles", "QueuePaused.roles", "QueueResumed.roles"}
 
 var options = &jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
 	reflect.TypeFor[json.RawMessage](): {}, // any JSON
@@ -90,25 +93,25 @@ func Payload(t events.Type) (*jsonschema.Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("schema of %s: %w", t, err)
 	}
-	open("", s)
+	open(Name(t), "", s)
 	return s, nil
 }
 
 // Name returns the name of the Go type of a type's payload. Types with the same one share a schema.
 func Name(t events.Type) string { return reflect.TypeOf(events.NewPayload(t)).Elem().Name() }
 
-// open makes a schema accept further members, and arrays only as arrays.
-func open(name string, s *jsonschema.Schema) {
+// open makes a schema of a payload accept further members, and arrays only as arrays.
+func open(payload, name string, s *jsonschema.Schema) {
 	if s == nil {
 		return
 	}
 	s.AdditionalProperties = nil
-	if slices.Contains(s.Types, "array") && !slices.Contains(nullable, name) {
+	if slices.Contains(s.Types, "array") && !slices.Contains(nullable, payload+"."+name) {
 		s.Type, s.Types = "array", nil
 	}
-	open("", s.Items)
+	open(payload, "", s.Items)
 	for name, member := range s.Properties {
-		open(name, member)
+		open(payload, name, member)
 	}
 }
 

@@ -26,6 +26,10 @@ type Fold struct {
 	// afterFlush is set after a flush, which resets the last term. Terms continue to rise.
 	afterFlush bool
 	Broken     []string
+	// Paused are the paused queues by role set, * for all.
+	Paused map[string]bool
+	// early is a task that its owner has claimed in a pause: the next event must end it.
+	early string
 }
 
 // FoldTask is a task according to the log.
@@ -78,7 +82,7 @@ type foldInstance struct {
 
 // NewFold returns the fold of an empty log.
 func NewFold() *Fold {
-	return &Fold{Tasks: map[string]*FoldTask{}, deleted: map[string]bool{}, Instances: map[string]*foldInstance{}, Limits: map[string]int64{}}
+	return &Fold{Tasks: map[string]*FoldTask{}, deleted: map[string]bool{}, Instances: map[string]*foldInstance{}, Limits: map[string]int64{}, Paused: map[string]bool{}}
 }
 
 // Open reports whether the task is not finished.
@@ -104,6 +108,25 @@ func (f *Fold) May(instance string, t *FoldTask) bool {
 		}
 	}
 	return true
+}
+
+// Stopped reports whether nothing may be claimed from the queue of a role set.
+func (f *Fold) Stopped(roleset string) bool { return f.Paused["*"] || f.Paused[roleset] }
+
+func (f *Fold) applyPause(e Event, p Payload) {
+	queue := "*"
+	if p.Roles != nil {
+		if queue = jsontext.Array(p.Roles); queue == "[]" {
+			queue = ""
+		}
+	}
+	if paused := e.Type == "queue.paused"; f.Paused[queue] == paused {
+		f.breaks(e, "the paused queues were %v", f.Paused)
+	} else if paused {
+		f.Paused[queue] = true
+	} else {
+		delete(f.Paused, queue)
+	}
 }
 
 // Payload has every member that the fold reads, of any event.
@@ -216,6 +239,8 @@ func (f *Fold) Apply(e Event) {
 			f.breaks(e, "no such limit")
 		}
 		delete(f.Limits, p.Key)
+	case "queue.paused", "queue.resumed":
+		f.applyPause(e, p)
 	case "circuit.opened", "circuit.closed": // they do not concern tasks and instances
 	case "system.flushed":
 		seq := f.Seq
@@ -276,6 +301,10 @@ func (f *Fold) applyTask(e Event, p Payload, at string) {
 		return
 	}
 	before := *t
+	if early := f.early; early != "" && (early != id || !slices.Contains([]string{"task.completed", "task.failed", "task.retried"}, e.Type)) {
+		f.breaks(e, "%s was claimed in a pause", early)
+	}
+	f.early = ""
 	t.Seq, t.UpdatedAt = e.Seq, at
 	names := e.Type != "task.updated" && e.Type != "task.progressed" && e.Type != "task.timed_out" && e.Type != "task.cancel_requested"
 	if names && p.PreviousStatus != before.Status {
@@ -372,6 +401,9 @@ func (f *Fold) applyTask(e Event, p Payload, at string) {
 		if again && t.Auto {
 			f.breaks(e, "the task was auto-assigned, and nobody can take it over now: %+v", before)
 		}
+		if f.Stopped(t.Roleset) && p.Reason != "requested" && !again {
+			f.breaks(e, "its queue is paused")
+		}
 		t.Status, t.AssignedTo, t.Previous = "pending", p.InstanceID, ""
 		t.Auto = p.Reason != "requested" && !again
 		f.lose(t, p)
@@ -385,6 +417,11 @@ func (f *Fold) applyTask(e Event, p Payload, at string) {
 		if t.AssignedTo != "" && t.AssignedTo != p.WorkerID || !f.May(p.WorkerID, t) || p.Attempt != t.Attempt+1 ||
 			t.Status != "pending" || str(p.PreviousAssignment) != t.AssignedTo || p.Waited == nil || *p.Waited < 0 {
 			f.breaks(e, "the task was %+v, the instance %+v", before, f.Instances[p.WorkerID])
+		}
+		if f.Stopped(t.Roleset) {
+			if f.early = id; t.AssignedTo == "" {
+				f.breaks(e, "its queue is paused")
+			}
 		}
 		t.Status, t.AssignedTo, t.Attempt, t.Previous, t.Auto = "in_progress", p.WorkerID, p.Attempt, "", false
 		t.Progress, t.TimeoutAt = "", p.TimeoutAt

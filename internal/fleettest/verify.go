@@ -170,9 +170,16 @@ func (f *Fleet) compare(told *Fold) {
 	}
 	f.differ(told, "sets of roles", sets, f.Hash(f.Keys.RoleSets()))
 
+	paused, some := map[string]bool{}, ""
+	for queue := range f.Hash(f.Keys.Paused()) {
+		paused[queue], some = true, "1"
+	}
+	f.differ(told, "paused queues", told.Paused, paused)
+	f.differ(told, "whether queues are paused", some, f.Hash(f.Keys.Log())["paused"])
+
 	// All existing queues, to find those that should not exist.
 	for _, key := range f.Scan(f.Keys.Prefix() + "queue:*") {
-		if key == f.Keys.RoleSets() || key == f.Keys.Wakeups() || key == f.Keys.Waiting() || key == f.Keys.Unique() || key == f.Keys.Limits() ||
+		if key == f.Keys.RoleSets() || key == f.Keys.Wakeups() || key == f.Keys.Waiting() || key == f.Keys.Paused() || key == f.Keys.Unique() || key == f.Keys.Limits() ||
 			strings.HasPrefix(key, f.Keys.Dependents("")) {
 			continue
 		}

@@ -163,6 +163,9 @@ func (s Space) RoleSets() string { return "cb:" + s.tag + "queue:rolesets" }
 // token.
 func (s Space) RoleSetOwners() string { return "cb:" + s.tag + "queue:rolesetowners" }
 
+// Paused is the hash of the pauses of queues: role set, or * for all queues.
+func (s Space) Paused() string { return "cb:" + s.tag + "queue:paused" }
+
 // RoleQueue is the queue of unassigned tasks that require a role set (a sorted JSON array).
 func (s Space) RoleQueue(set string) string { return "cb:" + s.tag + "queue:roles:" + set }
 

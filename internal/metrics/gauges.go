@@ -25,6 +25,8 @@ type Gauges struct {
 	// RoleSets is how many sets of roles open tasks require. OrphanQueues is how many queues of
 	// gone instances there are.
 	RoleSets, OrphanQueues int64
+	// Paused is how many pauses of queues there are; one of them may be that of all queues.
+	Paused int64
 	// Tasks counts tasks by status, and Assigned the pending ones with an owner. Both come from the
 	// state projection.
 	Tasks    map[string]int64
@@ -72,7 +74,7 @@ func ReadGauges(ctx context.Context, scripts lua.Scripts, ttl time.Duration, at 
 	}
 	g := &Gauges{
 		Seq: r.Seq, Kept: r.Kept, Fenced: r.Fenced, Instances: r.Instances, Workers: r.Workers, Failed: r.Failed,
-		Open: r.Open, Pending: r.Pending, Waiting: r.Waiting, RoleSets: r.RoleSets, Orphaned: r.Orphaned, OrphanQueues: r.OrphanQueues,
+		Open: r.Open, Pending: r.Pending, Waiting: r.Waiting, RoleSets: r.RoleSets, Orphaned: r.Orphaned, OrphanQueues: r.OrphanQueues, Paused: r.Paused,
 		Lags: map[string]Lag{},
 	}
 	// Counts of a projection that has not started are unknown, unless the log is empty.
@@ -111,6 +113,7 @@ type gaugesReply struct {
 	RoleSets     int64             `json:"roleSets"`
 	Orphaned     int64             `json:"orphaned"`
 	OrphanQueues int64             `json:"orphanQueues"`
+	Paused       int64             `json:"paused"`
 	State        map[string]string `json:"state"`
 	Metrics      struct {
 		Checkpoint string            `json:"checkpoint"`

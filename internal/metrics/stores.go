@@ -48,6 +48,8 @@ var (
 		"Different sets of roles that open tasks require; at most 64.", nil, nil)
 	orphanQueues = prometheus.NewDesc("claudebench_orphan_queues",
 		"Queues of dead or departed instances with tasks that are not yet returned.", nil, nil)
+	paused = prometheus.NewDesc("claudebench_queue_pauses",
+		"Pauses of queues; the pause of all queues counts as one.", nil, nil)
 	waits = prometheus.NewDesc("claudebench_task_wait_seconds",
 		"Time that tasks waited before they were claimed, since the last flush.", nil, nil)
 	runs = prometheus.NewDesc("claudebench_task_run_seconds",
@@ -63,7 +65,7 @@ type storeCollector struct{ Sources }
 
 func (c *storeCollector) Describe(to chan<- *prometheus.Desc) {
 	describe(to, redisUp, postgresUp, logSeq, logEvents, counted, lagEvents, lagSeconds, instances, workers, failed, open, tasks,
-		queued, roleSets, orphanQueues, waits, runs, fenced)
+		queued, roleSets, orphanQueues, paused, waits, runs, fenced)
 }
 
 func (c *storeCollector) Collect(to chan<- prometheus.Metric) {
@@ -106,6 +108,7 @@ func collectGauges(to chan<- prometheus.Metric, g *Gauges) {
 		{open, g.Open},
 		{roleSets, g.RoleSets},
 		{orphanQueues, g.OrphanQueues},
+		{paused, g.Paused},
 	} {
 		to <- gauge(one.desc, float64(one.value))
 	}

@@ -103,6 +103,7 @@ func busy(t *testing.T) (*client, *config.Config) {
 	}
 	_ = refused(t, c, -32005, "task.complete", params{"id": ids[0]})
 	call[object](t, c, "task.assign", params{"taskId": "t-7", "instanceId": "w"})
+	call[object](t, c, "queue.pause", params{"roles": []string{"gpu"}})
 	caughtUp(t, c)
 	return c, cfg
 }
@@ -116,17 +117,18 @@ func TestMetricsAreTrue(t *testing.T) {
 	seq := float64(redisSeq(t, cfg))
 	for name, want := range map[string]map[string]float64{
 		"claudebench_commands_total": {
-			"system.register ok": 2, "task.create ok": 5, "task.create invalid_params": 1, "task.claim ok": 3, "task.complete ok": 2,
+			"system.register ok": 2, "queue.pause ok": 1, "task.create ok": 5, "task.create invalid_params": 1, "task.claim ok": 3, "task.complete ok": 2,
 			"task.complete refused": 1, "task.get ok": 2, "task.get rate_limited": 3, "task.assign ok": 1,
 		},
 		"claudebench_command_duration_seconds": {
-			"system.register": 2, "task.create": 6, "task.claim": 3, "task.complete": 3, "task.get": 5, "task.assign": 1,
+			"system.register": 2, "queue.pause": 1, "task.create": 6, "task.claim": 3, "task.complete": 3, "task.get": 5, "task.assign": 1,
 		},
 		"claudebench_tasks":             {"pending": 2, "in_progress": 1, "completed": 1, "failed": 1},
 		"claudebench_tasks_open":        {"": 3},
 		"claudebench_queue_tasks":       {"roles": 1, "assigned": 1},
 		"claudebench_queue_role_sets":   {"": 1},
 		"claudebench_orphan_queues":     {},
+		"claudebench_queue_pauses":      {"": 1},
 		"claudebench_instances":         {"": 2},
 		"claudebench_workers":           {"": 1},
 		"claudebench_log_last_seq":      {"": seq},
@@ -138,7 +140,7 @@ func TestMetricsAreTrue(t *testing.T) {
 		"claudebench_task_run_seconds":  {"": 2},
 		"claudebench_events_total": {
 			"instance.registered": 2, "leader.elected": 1, "task.created": 5, "task.claimed": 3, "task.completed": 1, "task.failed": 1,
-			"task.assigned": 1,
+			"task.assigned": 1, "queue.paused": 1,
 		},
 		"claudebench_projection_events_applied_total": {"state": seq, "metrics": seq, "tasks": seq, "events": seq},
 		"claudebench_projection_lease_held":           {"state": 1, "metrics": 1, "tasks": 1, "events": 1},
@@ -255,7 +257,7 @@ func TestMetricsNeedAToken(t *testing.T) {
 var fromRedis = []string{
 	"claudebench_events_total", "claudebench_flush_fenced", "claudebench_instances", "claudebench_instances_failed_recently",
 	"claudebench_log_events", "claudebench_log_last_seq", "claudebench_orphan_queues", "claudebench_projection_lag_events",
-	"claudebench_projection_lag_seconds", "claudebench_queue_role_sets", "claudebench_queue_tasks", "claudebench_task_run_seconds",
+	"claudebench_projection_lag_seconds", "claudebench_queue_pauses", "claudebench_queue_role_sets", "claudebench_queue_tasks", "claudebench_task_run_seconds",
 	"claudebench_task_wait_seconds", "claudebench_tasks", "claudebench_tasks_open", "claudebench_workers",
 }
 

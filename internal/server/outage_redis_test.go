@@ -113,6 +113,8 @@ func TestRedisIsPaused(t *testing.T) {
 		"task.history":        {"id": "t-3"},
 		"instance.history":    {"id": "i"},
 		"event.list":          {},
+		"queue.pause":         {"roles": []string{"x"}},
+		"queue.resume":        {"roles": []string{"x"}},
 	} {
 		asked.Go(func() {
 			_, err := inTime(t, c, method, p)

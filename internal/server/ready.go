@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/claudebench/claudebench/commands/queue"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/taskview"
@@ -38,6 +39,8 @@ type readiness struct {
 	Redis       string               `json:"redis"`
 	Postgres    string               `json:"postgres"`
 	Projections []projections.Status `json:"projections"`
+	// Pauses are those of queues. They change neither Ready nor Degraded.
+	Pauses []api.Pause `json:"pauses,omitempty"`
 }
 
 // ready serves /readyz: 200 if commands are accepted, else 503. An unavailable Postgres, even since
@@ -70,6 +73,10 @@ func (s *Server) readiness(ctx context.Context, writable func(context.Context) e
 	var asked sync.WaitGroup
 	if details {
 		asked.Go(func() { answer.Projections = s.runner.Status(ctx) })
+	}
+	if details {
+		// An error is Redis's, which is checked separately.
+		asked.Go(func() { answer.Pauses, _ = queue.Pauses(ctx, s.scripts) })
 	}
 	if details && s.tasks != nil {
 		asked.Go(func() { answer.Postgres, lag = s.postgres(ctx) })

@@ -32,6 +32,26 @@ func (c *client) unready(t testing.TB, redis string) {
 	})
 }
 
+// /readyz shows the pauses of queues to members of the fleet. They make no coordinator unready.
+func TestReadyShowsPauses(t *testing.T) {
+	t.Parallel()
+	c := start(t, settings(t, nil))
+	call[object](t, c, "queue.pause", params{"reason": "repair"})
+	call[object](t, c, "queue.pause", params{"roles": []string{"gpu"}})
+	status, r := c.readyz(t)
+	if status != http.StatusOK || !r.Ready || r.Degraded || len(r.Pauses) != 2 {
+		t.Errorf("/readyz: %d %+v", status, r)
+	}
+	if _, text := c.get(t, "/readyz"); !strings.Contains(text, `{"roles":["gpu"],"reason":null,"by":"anonymous","at":"2`) || !strings.Contains(text, `{"roles":null,"reason":"repair",`) {
+		t.Errorf("/readyz: %s", text)
+	}
+	call[object](t, c, "queue.resume", params{"roles": []string{"gpu"}})
+	call[object](t, c, "queue.resume", params{})
+	if _, text := c.get(t, "/readyz"); strings.Contains(text, "pauses") {
+		t.Errorf("/readyz: %s", text)
+	}
+}
+
 // A Redis that replies but accepts no commands makes the coordinator unready. /readyz, commands and
 // metrics report the cause.
 func TestReadyIsWhatTakesCommands(t *testing.T) {

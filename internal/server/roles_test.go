@@ -128,6 +128,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{"system.info", everybody, reads},
 		{"audit.status", everybody, reads},
 		{"audit.verify", []string{api.RoleAuditor, api.RoleOperator, api.RoleAdmin}, reads},
+		{"queue.pause", []string{api.RoleOperator, api.RoleAdmin}, reads},
+		{"queue.resume", []string{api.RoleOperator, api.RoleAdmin}, reads},
 		{"system.subscribers", everybody, reads},
 		{"system.batch.process", writers, `{"batchId":"b","instanceId":"w","items":[1]}`},
 		{"system.quorum.vote", writers, `{"decision":"d","instanceId":"w","value":1}`},
@@ -155,7 +157,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		unlisted = slices.DeleteFunc(unlisted, func(name string) bool { return name == m.method })
 		hidden := slices.Contains([]string{
 			"system.info", "system.subscribers", "system.flush", "task.complete_many", "task.history", "instance.history", "event.list", "event.get",
-			"hook.record", "audit.verify", "audit.status",
+			"hook.record", "audit.verify", "audit.status", "queue.pause", "queue.resume",
 		}, m.method)
 		for path, call := range transports {
 			for _, role := range everybody {

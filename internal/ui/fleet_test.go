@@ -42,6 +42,18 @@ func TestOverview(t *testing.T) {
 	tile("Live instances", "3")
 	unmoved(tab)
 
+	// Queues that are paused are shown.
+	f.call("queue.pause", object{"roles": list{"gpu", "build"}})
+	f.call("queue.pause", object{"roles": list{}})
+	f.call("queue.pause", object{})
+	tab.Sees("Paused: build + gpu, no roles, all queues")
+	for _, queue := range []object{{}, {"roles": list{}}, {"roles": list{"build", "gpu"}}} {
+		f.call("queue.resume", queue)
+	}
+	tab.Until("shows no pause", func() bool {
+		return browsertest.Eval[bool](tab, `!document.querySelector("main").textContent.includes("Paused:")`)
+	})
+
 	// Paused, it does not change; resumed, it does.
 	tab.Find("button", "Pause").Click()
 	status(tab, "Paused")

@@ -1,8 +1,9 @@
 --- @include "lib/queue"
 --- @include "lib/queue_writes"
 --- @include "lib/fit"
+--- @include "lib/paused"
 -- best_waiting returns up to n waiting tasks that an instance with these roles may take, best
--- first, each as {id, score, queue}. It merges the heads of at most 65 queues (64 role sets, and
+-- first, each as {id, score, queue}. It leaves out paused queues. It merges the heads of at most 65 queues (64 role sets, and
 -- the queue without roles), and reads at most ten tasks of a queue at a time.
 local function best_waiting(roles, n)
   write_queues()
@@ -17,9 +18,9 @@ local function best_waiting(roles, n)
     read(head)
     if head.score then heads[#heads + 1] = head end
   end
-  open(waiting_queue())
+  if not is_paused('') then open(waiting_queue()) end
   for _, set in ipairs(redis.call('HKEYS', prefix .. 'queue:rolesets')) do
-    if fits(roles, set) then open(waiting_queue(set)) end
+    if not is_paused(set) and fits(roles, set) then open(waiting_queue(set)) end
   end
   while #found < n and #heads > 0 do
     local best = 1

@@ -14,6 +14,7 @@ local waiting        -- until when some call of task.claim may wait, in ms; fals
 local fleet_ttl      -- TTL in ms that the coordinators have agreed on; false in logs of earlier versions
 local topics         -- types that have a topic, as ',type,type,'; false for all types
 local due            -- when the first scheduled task becomes due, in ms; false for none
+local some_paused    -- '1' while a queue is paused (lib/pauses), else false
 local moved          -- whether the log's hash is behind seq
 local now, now_text  -- time of this script's events in ms: clock, but never before the last event
 local at             -- the same time as ISO 8601
@@ -44,14 +45,26 @@ local function recover_log()
   return n, ms
 end
 
+-- recover_pauses restores the field of the log's hash that says whether a queue is paused, and
+-- returns it.
+local function recover_pauses()
+  if redis.call('EXISTS', prefix .. 'queue:paused') == 0 then return false end
+  redis.call('HSET', KEYS[1], 'paused', '1')
+  return '1'
+end
+
 -- log_opened reads the log's position, once in an EVALSHA. It returns false while a flush fences
 -- commands off, except to that flush itself: flush is the id of the calling flush, or nil.
 local function log_opened(flush)
   if seq then return true end
-  local log = redis.call('HMGET', KEYS[1], 'seq', 'ms', 'fence', 'topics', 'ttl', 'waiting', 'due')
+  local log = redis.call('HMGET', KEYS[1], 'seq', 'ms', 'fence', 'topics', 'ttl', 'waiting', 'due', 'paused')
   if log[3] and log[3] ~= flush then return false end
   local n, ms = log[1], log[2]
-  if not n or not ms then n, ms = recover_log() end
+  some_paused = log[8]
+  if not n or not ms then
+    n, ms = recover_log()
+    some_paused = recover_pauses()
+  end
   seq, topics, fleet_ttl, waiting, due = tonumber(n), log[4], log[5], log[6], log[7]
   now = math.max(clock, tonumber(ms))
   now_text = int(now)

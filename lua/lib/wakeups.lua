@@ -1,5 +1,6 @@
 --- @include "lib/log"
 --- @include "lib/fit"
+--- @include "lib/paused"
 -- Wake-ups for calls of task.claim that wait for a task. A coordinator with such calls follows the
 -- stream queue:wakeups, and keeps the time in the field waiting of the log's hash in the future. A
 -- script writes wake-ups only until that time, so they cost nothing while no call waits.
@@ -13,7 +14,7 @@
 --
 --   set:<role set>  workers with these roles; the role set is '' for a task without roles
 --   to:<instance>   the instance: a task was assigned to it, or its registration has changed
---   all             all instances: a flush has deleted their registrations
+--   all             all instances: a flush has deleted their registrations, or a queue was resumed
 
 local kept_wakeups = '2000' -- approximate number of entries that the stream keeps
 local most_waiting = 32     -- number of fields of queue:waiting, without *
@@ -23,8 +24,9 @@ local wakeups = {}
 local waiters -- the roles in queue:waiting, each as a role_table, or true for any; read once
 local takers  -- whether a waiting worker has the roles of a role set, by role set
 
-local function wake(field)
-  if waiting and tonumber(waiting) >= clock then wakeups[field] = (wakeups[field] or 0) + 1 end
+-- wake announces n tasks, by default one.
+local function wake(field, n)
+  if waiting and tonumber(waiting) >= clock then wakeups[field] = (wakeups[field] or 0) + (n or 1) end
 end
 
 -- await_tasks makes scripts write wake-ups for workers with these roles for at least half of the
@@ -62,10 +64,10 @@ local function awaited(set)
   return found
 end
 
--- wake_workers announces a task that waits in the queue of a role set.
+-- wake_workers announces a task that waits in the queue of a role set, unless the queue is paused.
 local function wake_workers(roleset)
   local set = roleset or ''
-  if waiting and tonumber(waiting) >= clock and awaited(set) then wake('set:' .. set) end
+  if waiting and tonumber(waiting) >= clock and not is_paused(set) and awaited(set) then wake('set:' .. set) end
 end
 
 -- wake_instance announces a change that concerns one instance.

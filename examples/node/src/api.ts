@@ -205,6 +205,29 @@ export interface SystemMetricsResult {
    */
   uptime: number;
   /**
+   * queues from which nothing is claimed or auto-assigned
+   */
+  pauses?:
+    | null
+    | {
+        /**
+         * the roles that the tasks of the queue require; empty for the tasks that require none; null for all queues
+         */
+        roles: null | string[];
+        /**
+         * null if the caller gave none
+         */
+        reason: null | string;
+        /**
+         * the actor that paused the queue
+         */
+        by: string;
+        /**
+         * when it was paused
+         */
+        at: string;
+      }[];
+  /**
    * lastHour: 60 minutes, counted from the log, the current one last
    */
   lastHour?:
@@ -526,6 +549,29 @@ export interface SystemGetStateResult {
          * tasks that are assigned to it and that it has not claimed yet
          */
         assigned: number;
+      }[];
+  /**
+   * queues from which nothing is claimed or auto-assigned
+   */
+  pauses?:
+    | null
+    | {
+        /**
+         * the roles that the tasks of the queue require; empty for the tasks that require none; null for all queues
+         */
+        roles: null | string[];
+        /**
+         * null if the caller gave none
+         */
+        reason: null | string;
+        /**
+         * the actor that paused the queue
+         */
+        by: string;
+        /**
+         * when it was paused
+         */
+        at: string;
       }[];
   /**
    * the newest first; at most 100
@@ -1342,6 +1388,96 @@ export interface TaskDeleteResult {
   deletedAt: string;
 }
 /**
+ * The params of queue.pause.
+ */
+export interface QueuePauseParams {
+  /**
+   * the roles that the tasks of the queue require, exactly these and in any order; an empty array for the tasks that require none; default: all queues
+   *
+   * @maxItems 64
+   */
+  roles?: string[];
+  /**
+   * why, for those who see the pause
+   */
+  reason?: string;
+}
+/**
+ * The result of queue.pause.
+ */
+export interface QueuePauseResult {
+  /**
+   * false if the queue was paused already, or if there was no such pause
+   */
+  changed: boolean;
+  /**
+   * all pauses after the call; at most 64
+   */
+  pauses:
+    | null
+    | {
+        /**
+         * the roles that the tasks of the queue require; empty for the tasks that require none; null for all queues
+         */
+        roles: null | string[];
+        /**
+         * null if the caller gave none
+         */
+        reason: null | string;
+        /**
+         * the actor that paused the queue
+         */
+        by: string;
+        /**
+         * when it was paused
+         */
+        at: string;
+      }[];
+}
+/**
+ * The params of queue.resume.
+ */
+export interface QueueResumeParams {
+  /**
+   * as in the call of queue.pause; default: end the pause of all queues, but not those of single ones
+   *
+   * @maxItems 64
+   */
+  roles?: string[];
+}
+/**
+ * The result of queue.resume.
+ */
+export interface QueueResumeResult {
+  /**
+   * false if the queue was paused already, or if there was no such pause
+   */
+  changed: boolean;
+  /**
+   * all pauses after the call; at most 64
+   */
+  pauses:
+    | null
+    | {
+        /**
+         * the roles that the tasks of the queue require; empty for the tasks that require none; null for all queues
+         */
+        roles: null | string[];
+        /**
+         * null if the caller gave none
+         */
+        reason: null | string;
+        /**
+         * the actor that paused the queue
+         */
+        by: string;
+        /**
+         * when it was paused
+         */
+        at: string;
+      }[];
+}
+/**
  * The params of session.list.
  */
 export interface SessionListParams {
@@ -2038,6 +2174,16 @@ export abstract class Methods implements Caller {
   /** Delete a task, whatever its status. Its worker learns of it when it completes the task. */
   taskDelete(params: TaskDeleteParams): Promise<TaskDeleteResult> {
     return this.call("task.delete", params, 5000);
+  }
+
+  /** Pause a queue, or all queues: nothing is claimed or auto-assigned from it until queue.resume. Claimed tasks go on. A queue that is paused already keeps its pause. */
+  queuePause(params: QueuePauseParams = {}): Promise<QueuePauseResult> {
+    return this.call("queue.pause", params, 5000);
+  }
+
+  /** End the pause of a queue, or that of all queues. Calls of task.claim that wait get its tasks at once. The result lists the pauses that are left. */
+  queueResume(params: QueueResumeParams = {}): Promise<QueueResumeResult> {
+    return this.call("queue.resume", params, 5000);
   }
 
   /** List sessions of agents, the newest activity first. session.get reads one. */

@@ -79,7 +79,8 @@ export function overview({ root, signal, ready }) {
 		m = await call("system.metrics", { detailed: true, lastHour: true }, signal);
 		asOf = now();
 		const check = m.systemHealthCheck;
-		fill(health, check.status !== "healthy" && h("div", { class: "notice", role: "status" }, h("strong", null, check.status === "degraded" ? "Degraded" : "Unhealthy"),
+		fill(health, m.pauses && h("p", { class: "notice" }, "Paused: ", m.pauses.map((p) => p.roles ? p.roles.join(" + ") || "no roles" : "all queues").join(", ")),
+			check.status !== "healthy" && h("div", { class: "notice", role: "status" }, h("strong", null, check.status === "degraded" ? "Degraded" : "Unhealthy"),
 			(check.reasons ?? []).map((r) => h("p", null, r))));
 		showTiles();
 		showCharts();
@@ -123,7 +124,7 @@ export function overview({ root, signal, ready }) {
 					if (e.type === "task.failed") m.tasksFailed++;
 					else m.tasksCompleted++;
 				} else if (e.type === "leader.elected") m.current.leader = e.payload.id;
-				else if (e.type.startsWith("instance.") || e.type === "system.flushed" || e.type === "task.deleted") soon();
+				else if (/^(instance|queue|system)\.|deleted/.test(e.type)) soon();
 			}
 			showTiles();
 		},
