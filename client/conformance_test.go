@@ -90,6 +90,8 @@ func typed(c *client.Client) map[string]func(context.Context, []byte) (any, erro
 		"task.claim":           with(c.ClaimTask),
 		"task.complete":        with(c.CompleteTask),
 		"task.complete_many":   with(func(ctx context.Context, p id) (any, error) { return c.CompleteTasks(ctx, p.Items...) }),
+		"task.progress":        with(c.Progress),
+		"task.cancel":          with(c.CancelTask),
 		"task.list":            with(c.ListTasks),
 		"task.get":             with(func(ctx context.Context, p id) (any, error) { return c.GetTask(ctx, p.ID) }),
 		"task.history":         with(c.TaskHistory),

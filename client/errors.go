@@ -127,7 +127,7 @@ func IsNotRegistered(err error) bool { return as(err, CodeNotRegistered) != nil 
 func IsNotFound(err error) bool { return as(err, CodeNotFound) != nil }
 
 // lossReasons are the reasons of conflicts that mean that a task is not the caller's.
-var lossReasons = []string{"ALREADY_FINISHED", "NOT_ASSIGNED", "NOT_OWNER", "STALE_ATTEMPT", "UNKNOWN_ATTEMPT"}
+var lossReasons = []string{"ALREADY_FINISHED", "NOT_ASSIGNED", "NOT_CLAIMED", "NOT_OWNER", "STALE_ATTEMPT", "UNKNOWN_ATTEMPT"}
 
 // IsLeaseLost reports whether a call failed because the task is not, or no longer, the caller's.
 func IsLeaseLost(err error) bool { return IsNotFound(err) || IsConflict(err, lossReasons...) }

@@ -26,7 +26,7 @@ func settings(t testing.TB, change func(*config.Config)) *config.Config {
 	t.Helper()
 	cfg := &config.Config{
 		Listen: "127.0.0.1:0", Namespace: testenv.Namespace(t),
-		InstanceTTL: 30 * time.Second, MonitorInterval: 100 * time.Millisecond, TaskRetention: time.Hour,
+		InstanceTTL: 30 * time.Second, MonitorInterval: 100 * time.Millisecond, TaskRetention: time.Hour, MaxLosses: 10,
 		RateLimits: config.RateLimits{Off: true},
 	}
 	if change != nil {
@@ -95,7 +95,7 @@ func startForExample() (url string, stop func()) {
 	}
 	s, err := server.Start(context.Background(), &config.Config{
 		Listen: "127.0.0.1:0", Namespace: testenv.Namespace(nil), RedisURL: redis.URL(),
-		InstanceTTL: 30 * time.Second, MonitorInterval: time.Second, TaskRetention: time.Hour,
+		InstanceTTL: 30 * time.Second, MonitorInterval: time.Second, TaskRetention: time.Hour, MaxLosses: 10,
 	}, server.Options{Logger: quiet, Embedded: true})
 	if err != nil {
 		panic(err)

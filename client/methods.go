@@ -143,6 +143,18 @@ func (c *Client) CompleteTasks(ctx context.Context, tasks ...CompleteTaskParams)
 	return call[CompleteManyResult](ctx, c, "task.complete_many", api.CompleteManyParams{Items: items})
 }
 
+// Progress calls task.progress: it says how far a claimed task is, which also begins the task's time
+// limit anew. A handler of a Worker calls [Progress] instead.
+func (c *Client) Progress(ctx context.Context, p ProgressParams) (*ProgressResult, error) {
+	return call[ProgressResult](ctx, c, "task.progress", p)
+}
+
+// CancelTask calls task.cancel: it calls a task off. A task that nobody works on is cancelled at once;
+// the worker of a claimed one is told, and has the grace to end it.
+func (c *Client) CancelTask(ctx context.Context, p CancelTaskParams) (*CancelTaskResult, error) {
+	return call[CancelTaskResult](ctx, c, "task.cancel", p)
+}
+
 // ListTasks calls task.list, which needs Postgres.
 func (c *Client) ListTasks(ctx context.Context, p ListTasksParams) (*ListTasksResult, error) {
 	return call[ListTasksResult](ctx, c, "task.list", p)

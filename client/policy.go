@@ -48,6 +48,8 @@ var policies = map[string]policy{
 	"task.claim":           {5 * time.Second, withKey},
 	"task.complete":        {5 * time.Second, withKey},
 	"task.complete_many":   {15 * time.Second, withKeys},
+	"task.progress":        {5 * time.Second, always},
+	"task.cancel":          {5 * time.Second, always},
 	"task.list":            {10 * time.Second, always},
 	"task.get":             {5 * time.Second, always},
 	"task.delete":          {5 * time.Second, never},

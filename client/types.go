@@ -37,8 +37,26 @@ type (
 	ClaimTaskResult = api.ClaimTaskResult
 	// CompleteTaskParams are the params of task.complete.
 	CompleteTaskParams = api.CompleteTaskParams
-	// CompleteTaskResult is the result of task.complete.
+	// CompleteTaskResult is the result of task.complete. A task that is tried again has the status
+	// scheduled and RunAt, but not CompletedAt.
 	CompleteTaskResult = api.CompleteTaskResult
+	// ProgressParams are the params of task.progress.
+	ProgressParams = api.ProgressParams
+	// ProgressResult is the result of task.progress.
+	ProgressResult = api.ProgressResult
+	// CancelTaskParams are the params of task.cancel.
+	CancelTaskParams = api.CancelTaskParams
+	// CancelTaskResult is the result of task.cancel. Either CancelAt or CompletedAt is set.
+	CancelTaskResult = api.CancelTaskResult
+	// TaskError is a failure of a task.
+	TaskError = api.TaskError
+	// Retry is how a failed task is tried again.
+	Retry = api.Retry
+	// TaskProgress is what a worker says about a task that it works on. A member that it did not give
+	// is null.
+	TaskProgress = api.Progress
+	// Cancellation is who called a task off, and why.
+	Cancellation = api.Cancellation
 	// ListTasksParams are the params of task.list.
 	ListTasksParams = api.ListTasksParams
 	// ListTasksResult is the result of task.list. TotalCount counts the matching tasks on all pages.

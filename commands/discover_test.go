@@ -187,6 +187,10 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"task.create", `{"text":"b"}`},
 			{"task.create", `{"text":"c"}`},
 			{"task.create_many", `{"tasks":[{"text":"d","priority":0,"idempotencyKey":"kd"},{"text":"e","metadata":{"roles":["none"]}}]}`},
+			{"task.create", `{"text":"f","delayMs":3600000,"retry":{"maxAttempts":3,"backoffMs":5,"factor":1.5,"maxBackoffMs":50,"jitter":0.5},"timeoutMs":60000}`},
+			{"task.create", `{"text":"g","runAt":"2126-01-02T03:04:05.678+01:00"}`},
+			{"task.cancel", `{"id":"D","reason":"not needed"}`},
+			{"task.cancel", `{"id":"D"}`},
 			{"task.complete_many", `{"items":[{"id":"t-1"},{"id":"A","workerId":"w","attempt":1,"result":{}}]}`},
 			{"task.get", `{"id":"A"}`},
 			{"task.update", `{"id":"B","updates":{"text":"bb","priority":1,"metadata":{"x":{}}}}`},
@@ -198,8 +202,14 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"task.claim", `{"workerId":"v"}`},
 			{"system.get_state", `{}`},
 			{"system.metrics", `{"detailed":true}`},
+			{"task.progress", `{"id":"C","workerId":"w","attempt":1,"percent":12.5,"message":"half","data":{"a":[1.50]}}`},
+			{"task.cancel", `{"id":"C","graceMs":60000}`},
+			{"task.get", `{"id":"C"}`},
+			{"system.heartbeat", `{"instanceId":"w"}`},
+			{"task.progress", `{"id":"C","workerId":"w","attempt":1}`},
+			{"task.complete", `{"id":"C","workerId":"w","attempt":1,"cancelled":true}`},
 			{"task.complete", `{"id":"A","workerId":"w","attempt":1,"result":[1]}`},
-			{"task.complete", `{"taskId":"B","error":"bad"}`},
+			{"task.complete", `{"taskId":"B","error":"bad","retryable":false}`},
 			{"task.get", `{"id":"A"}`},
 			{"task.list", `{"status":"completed","role":"go","text":"A","limit":1,"offset":0,"orderBy":"priority","order":"asc"}`},
 			{"task.delete", `{"id":"C"}`},
@@ -238,7 +248,7 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			}
 			called[step.method] = true
 			params := step.params
-			for letter, id := range map[string]string{"A": "t-4", "B": "t-5", "C": "t-6"} {
+			for letter, id := range map[string]string{"A": "t-4", "B": "t-5", "C": "t-6", "D": "t-9"} {
 				params = strings.ReplaceAll(params, `"`+letter+`"`, `"`+id+`"`)
 			}
 			schema := schemas[step.method]

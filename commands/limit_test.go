@@ -135,6 +135,8 @@ var countedCalls = map[string][]string{
 	"task.claim":           {`{"workerId":"w","idempotencyKey":"c"}`, `{"workerId":"w","idempotencyKey":"c"}`, `{"workerId":"nobody"}`, `{"workerId":"w"}`},
 	"task.complete":        {`{"id":%[2]q}`, `{"id":"t-0"}`, `{"id":%[1]q,"workerId":"w","attempt":9}`, `{"id":%[1]q,"workerId":"other"}`, `{"id":%[1]q,"workerId":"w","attempt":1,"idempotencyKey":"f"}`, `{"id":%[1]q,"workerId":"w","attempt":1,"idempotencyKey":"f"}`},
 	"task.complete_many":   {`{"items":[{"id":%[2]q}]}`, `{"items":[{"id":%[1]q,"workerId":"w","attempt":9}]}`, `{"items":[{"id":%[1]q,"workerId":"w","attempt":1}]}`},
+	"task.progress":        {`{"id":%[1]q,"workerId":"w","attempt":1}`, `{"id":%[1]q,"workerId":"w","attempt":9}`, `{"id":"t-0","workerId":"w","attempt":1}`},
+	"task.cancel":          {`{"id":%[2]q}`, `{"id":%[2]q}`, `{"id":%[1]q}`, `{"id":"t-0"}`},
 	"task.list":            {`{}`}, // there is no view
 	"task.get":             {`{"id":%[1]q}`, `{"id":"t-0"}`},
 	"hook.record":          {`{"hook":{"session_id":"s","hook_event_name":"Stop"}}`, `{"hook":{"session_id":"s","hook_event_name":"TaskCreated","task_id":1}}`},

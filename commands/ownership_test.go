@@ -95,6 +95,12 @@ var doors = map[string][]door{
 		{params: `{"id":"{held}"}`, may: forAlice},
 		{params: `{"id":"{lent}"}`, may: forAlice},
 	},
+	"task.progress": {{params: `{"id":"{held}","workerId":"w","attempt":1}`, may: forAlice}},
+	"task.cancel": {
+		{params: `{"id":"{waiting}"}`, may: forAlice},
+		{params: `{"id":"{held}"}`, may: forAlice},
+		{params: `{"id":"{lent}"}`, may: writing},
+	},
 	"hook.record": {{params: `{"hook":{}}`, may: writing}},
 	"task.list":   {{params: `{}`, may: callers}},
 	"task.get":    {{params: `{"id":"{held}"}`, may: callers}},

@@ -43,6 +43,8 @@ var lawfulParams = map[string][]string{
 	"task.create": {
 		`{"text":"write","priority":90,"metadata":{"roles":["gpu"],"n":1.10},"idempotencyKey":"k"}`,
 		`{"text":"\u0001\u2028😀<&>","metadata":{"roles":null,"":{}},"idempotencyKey":"\u0001"}`,
+		`{"text":"later","delayMs":1,"retry":{"maxAttempts":3,"backoffMs":0,"factor":1.5,"maxBackoffMs":9,"jitter":1},"timeoutMs":1000}`,
+		`{"text":"then","runAt":"2126-01-02T03:04:05.678+01:00","retry":{}}`,
 	},
 	"task.create_many": {
 		`{"tasks":[{"text":"a"},{"text":"b","priority":0,"metadata":{"roles":["gpu"]},"idempotencyKey":"m"},{"text":"\u0001😀"}]}`,
@@ -57,8 +59,11 @@ var lawfulParams = map[string][]string{
 	"task.claim":    {`{"workerId":"w"}`, `{"workerId":"w","maxTasks":10,"idempotencyKey":"k"}`},
 	"task.complete": {
 		`{"id":"t-5","workerId":"w","attempt":1,"result":{"a":[1e999,-0.0,"\ud83d\ude00"]},"idempotencyKey":"k"}`,
-		`{"taskId":"t-6","error":"no luck"}`, `{"id":"t-7","error":null,"result":null}`,
+		`{"taskId":"t-6","error":"no luck","retryable":false}`, `{"id":"t-5","cancelled":true}`, `{"id":"t-7","error":null,"result":null}`,
 	},
+	"task.progress": {`{"id":"t-5","workerId":"w","attempt":1,"percent":99.5,"message":"\u0001😀","data":{"a":[1e999]}}`, `{"id":"t-6","workerId":"w","attempt":0}`},
+	"task.cancel":   {`{"id":"t-4","reason":"\u2028","graceMs":0}`, `{"id":"t-5"}`, `{"id":"t--1"}`},
+
 	"task.list":   {`{}`, `{"status":"pending","assignedTo":"w","priority":50,"role":"go","text":"x","limit":1,"offset":9007199254740991,"orderBy":"priority","order":"desc"}`},
 	"task.get":    {`{"id":"t-4"}`, `{"id":"t--1"}`, `{"id":"t-1:{x}*"}`},
 	"task.delete": {`{"id":"t-4"}`, `{"id":"t-5"}`},

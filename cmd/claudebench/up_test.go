@@ -214,7 +214,7 @@ func TestUpWithNothingInstalled(t *testing.T) {
 	}
 	cfg := &config.Config{
 		Listen: "127.0.0.1:0", DataDir: filepath.Join(t.TempDir(), "data"), LogFormat: "json",
-		InstanceTTL: time.Minute, MonitorInterval: time.Second, TaskRetention: time.Hour,
+		InstanceTTL: time.Minute, MonitorInterval: time.Second, TaskRetention: time.Hour, MaxLosses: 10,
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -267,7 +267,7 @@ func TestUpSaysWhyAServerDoesNotStart(t *testing.T) {
 			return nil, &devstack.StartError{Server: "Redis", Err: fmt.Errorf("it exited at once"), LogPath: "/log", LogTail: "Bad file format"}
 		},
 	}
-	cfg := &config.Config{Listen: "127.0.0.1:0", DataDir: t.TempDir(), InstanceTTL: time.Minute, MonitorInterval: time.Second, TaskRetention: time.Hour}
+	cfg := &config.Config{Listen: "127.0.0.1:0", DataDir: t.TempDir(), InstanceTTL: time.Minute, MonitorInterval: time.Second, TaskRetention: time.Hour, MaxLosses: 10}
 	err := up(t.Context(), cfg, broken, &screen{})
 	if err == nil || !strings.Contains(err.Error(), "Bad file format") {
 		t.Errorf("up: %v", err)

@@ -67,6 +67,7 @@ func (o Options) completeMethod() (*command.Method, error) {
 		Effect:      command.Sets,
 		// A model must prove that it owns the task: by the worker and the attempt of its claim.
 		MCPRequired: []string{"workerId", "attempt"},
+		MCPHidden:   []string{"retryable"},
 		Refine:      refineComplete,
 	}, o.completeDecision().One)
 }

@@ -61,6 +61,10 @@ func refineCreate(p map[string]*jsonschema.Schema) {
 	refineOptions(p)
 }
 
+// createHidden are the params that models do not need often enough to read about them with each list
+// of tools.
+var createHidden = []string{"runAt", "delayMs", "retry", "timeoutMs"}
+
 func createMethod(decision command.Decision[api.CreateTaskParams, createTaskArgs]) (*command.Method, error) {
 	return command.New[api.CreateTaskParams, api.Task](command.Spec{
 		Name:        "task.create",
@@ -70,6 +74,7 @@ func createMethod(decision command.Decision[api.CreateTaskParams, createTaskArgs
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
 		Roles:       command.Writers,
 		Effect:      command.Adds,
+		MCPHidden:   createHidden,
 		Refine:      refineCreate,
 	}, decision.One)
 }

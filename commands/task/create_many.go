@@ -26,16 +26,21 @@ func createManyMethod(single *command.Method, decision command.Decision[api.Crea
 	if err != nil {
 		return nil, err
 	}
+	hidden := make([]string, len(createHidden))
+	for i, name := range createHidden {
+		hidden[i] = "tasks." + name
+	}
 	return command.New[api.CreateManyParams, api.ManyResult[api.Task]](command.Spec{
 		Name: "task.create_many",
 		Description: "Create up to 1,000 tasks. Each has its own answer and counts as a call of task.create; one that is rejected " +
 			"does not stop the others. To repeat a call safely, give each task an idempotencyKey.",
-		CountsAs: single,
-		Timeout:  manyTimeout,
-		Breaker:  breaker.Setting{Failures: 5, Open: 30 * time.Second},
-		Roles:    command.Writers,
-		Effect:   command.Adds,
-		Refine:   manyItems("tasks", items.Schema),
+		CountsAs:  single,
+		Timeout:   manyTimeout,
+		Breaker:   breaker.Setting{Failures: 5, Open: 30 * time.Second},
+		Roles:     command.Writers,
+		Effect:    command.Adds,
+		MCPHidden: hidden,
+		Refine:    manyItems("tasks", items.Schema),
 	}, func(ctx context.Context, c *command.Call, p *api.CreateManyParams) (json.RawMessage, error) {
 		return decision.Many(ctx, c, single, items, p.Tasks)
 	})

@@ -83,7 +83,7 @@ func start(t *testing.T) (url string) {
 	t.Helper()
 	s, err := server.Start(t.Context(), &config.Config{
 		Listen: "127.0.0.1:0", Namespace: testenv.Namespace(t), RedisURL: testenv.Redis(t).URL(),
-		InstanceTTL: 30 * time.Second, MonitorInterval: time.Second, TaskRetention: time.Hour,
+		InstanceTTL: 30 * time.Second, MonitorInterval: time.Second, TaskRetention: time.Hour, MaxLosses: 10,
 		RateLimits: config.RateLimits{Off: true, Methods: map[string]int{"system.discover": 1}},
 	}, server.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -54,7 +54,7 @@ func newFleet(t *testing.T) *fleet {
 	}
 	f := &fleet{t: t, token: secret, namespace: testenv.Namespace(t), cfg: &config.Config{
 		Listen: "127.0.0.1:0", RedisURL: testenv.Redis(t).URL(), AuthFile: tokens,
-		InstanceTTL: 30 * time.Second, MonitorInterval: time.Second, TaskRetention: time.Hour,
+		InstanceTTL: 30 * time.Second, MonitorInterval: time.Second, TaskRetention: time.Hour, MaxLosses: 10,
 	}}
 	f.cfg.Namespace = f.namespace
 	f.start()

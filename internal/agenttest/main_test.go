@@ -39,7 +39,7 @@ func newFleet(t *testing.T, change func(*config.Config)) *fleet {
 	f := &fleet{t: t, client: testenv.Client(t)}
 	cfg := &config.Config{
 		Listen: "127.0.0.1:0", Namespace: testenv.Namespace(t), RedisURL: testenv.Redis(t).URL(),
-		InstanceTTL: ttl, MonitorInterval: 100 * time.Millisecond, TaskRetention: time.Hour,
+		InstanceTTL: ttl, MonitorInterval: 100 * time.Millisecond, TaskRetention: time.Hour, MaxLosses: 10,
 		RateLimits: config.RateLimits{Off: true},
 	}
 	if change != nil {

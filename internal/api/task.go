@@ -91,12 +91,12 @@ type ClaimTaskResult struct {
 type CompleteTaskParams struct {
 	ID             TaskID `json:"id,omitempty" jsonschema:"the task to finish; required without taskId"`
 	TaskID         TaskID `json:"taskId,omitempty" jsonschema:"another name for id"`
-	WorkerID       ID     `json:"workerId,omitempty" jsonschema:"the instance that must own the task; if left out, any owner is accepted"`
-	Attempt        *int   `json:"attempt,omitempty" jsonschema:"the attempt that task.claim returned. It must be the task's current attempt, so a worker that was declared dead cannot finish a task that was claimed again"`
+	WorkerID       ID     `json:"workerId,omitempty" jsonschema:"the instance that must own the task; default: any"`
+	Attempt        *int   `json:"attempt,omitempty" jsonschema:"the attempt that task.claim returned; rejected if the task was claimed again since"`
 	Result         Value  `json:"result,omitempty" jsonschema:"the result of the work; any JSON"`
-	Error          Value  `json:"error,omitempty" jsonschema:"why the work failed; any JSON. Unless it is null, the task becomes failed instead of completed, or scheduled if a try is left"`
+	Error          Value  `json:"error,omitempty" jsonschema:"why the work failed; any JSON. Unless it is null, the task becomes failed, or scheduled if a try is left"`
 	Retryable      *bool  `json:"retryable,omitempty" jsonschema:"with an error, whether the task may be tried again; default true"`
-	Cancelled      bool   `json:"cancelled,omitempty" jsonschema:"the worker has ended the task because it was called off; only then"`
+	Cancelled      bool   `json:"cancelled,omitempty" jsonschema:"the task was called off and its worker has ended it"`
 	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
 }
 

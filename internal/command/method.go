@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -53,6 +54,7 @@ type Method struct {
 	// MCPRequired are params that are required over MCP.
 	MCPRequired []string
 	// MCPHidden are params that are not offered to models over MCP. A call may have them all the same.
+	// The name items.text is the member text of each element of items.
 	MCPHidden []string
 	// Effect is the effect of a call.
 	Effect Effect
@@ -108,6 +110,20 @@ type Spec struct {
 	Refine func(properties map[string]*jsonschema.Schema)
 }
 
+// paramOf returns the schema of a param, nil if there is none. The name items.text is the member text
+// of each element of items.
+func paramOf(s *jsonschema.Schema, name string) *jsonschema.Schema {
+	name, member, nested := strings.Cut(name, ".")
+	p := s.Properties[name]
+	if !nested || p == nil {
+		return p
+	}
+	if p.Items == nil {
+		return nil
+	}
+	return p.Items.Properties[member]
+}
+
 // New returns a Method for a handler. P is the type of its params and R of its result. A handler
 // returns its result as JSON, because most results come unchanged from a script.
 func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMessage, error)) (*Method, error) {
@@ -116,7 +132,7 @@ func New[P, R any](s Spec, handle func(context.Context, *Call, *P) (json.RawMess
 		return nil, fmt.Errorf("method %s: %w", s.Name, err)
 	}
 	for _, name := range slices.Concat(s.MCPRequired, s.MCPHidden) {
-		if decoder.Schema.Properties[name] == nil {
+		if paramOf(decoder.Schema, name) == nil {
 			return nil, fmt.Errorf("method %s: MCPRequired or MCPHidden names %s, which is not a param", s.Name, name)
 		}
 	}

@@ -39,7 +39,7 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
-		Listen: "127.0.0.1:3000", InstanceTTL: 30 * time.Second, MonitorInterval: time.Second, TaskRetention: 7 * 24 * time.Hour,
+		Listen: "127.0.0.1:3000", InstanceTTL: 30 * time.Second, MonitorInterval: time.Second, TaskRetention: 7 * 24 * time.Hour, MaxLosses: 10,
 		ByteLimit: 256 << 20, HookContent: "names", DataDir: "/state/claudebench",
 	}
 	if diff := cmp.Diff(want, c); diff != "" {

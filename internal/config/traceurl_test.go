@@ -24,7 +24,7 @@ func TestTraceURL(t *testing.T) {
 		"https://jaeger.example/{trace} \"x":                                   "not allowed",
 		"https://jaeger.example/%zz{trace}":                                    "not a URL",
 	} {
-		cfg := &Config{Listen: "127.0.0.1:0", InstanceTTL: time.Second, MonitorInterval: time.Second, TaskRetention: time.Second, TraceURL: url}
+		cfg := &Config{Listen: "127.0.0.1:0", InstanceTTL: time.Second, MonitorInterval: time.Second, TaskRetention: time.Second, MaxLosses: 10, TraceURL: url}
 		err := cfg.Check()
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "--trace-url")) {
 			t.Errorf("%q: %v, want %q", url, err, want)

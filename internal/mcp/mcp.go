@@ -31,6 +31,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/jsonschema-go/jsonschema"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/claudebench/claudebench/internal/answers"
@@ -235,9 +236,8 @@ func tool(m *command.Method, toTools *strings.Replacer) (*sdk.Tool, error) {
 	input, output := strict(m.Params, toTools), plain(m.Result, toTools)
 	input.Required = append(slices.Clone(input.Required), m.MCPRequired...)
 	for _, name := range m.MCPHidden {
-		delete(input.Properties, name)
+		hide(input, name)
 	}
-	input.PropertyOrder = slices.DeleteFunc(slices.Clone(input.PropertyOrder), func(name string) bool { return slices.Contains(m.MCPHidden, name) })
 	for what, schema := range map[string]string{"params": input.Type, "result": output.Type} {
 		if schema != "object" {
 			return nil, fmt.Errorf("method %s: its %s are %q, but MCP requires objects", m.Name, what, schema)
@@ -256,6 +256,17 @@ func tool(m *command.Method, toTools *strings.Replacer) (*sdk.Tool, error) {
 		Name: toolName(m.Name), Description: toTools.Replace(m.Description), InputSchema: json.RawMessage(in), OutputSchema: json.RawMessage(out),
 		Annotations: annotations(m.Effect),
 	}, nil
+}
+
+// hide removes a param, or a member of each element of a param, such as items.text.
+func hide(s *jsonschema.Schema, name string) {
+	name, member, nested := strings.Cut(name, ".")
+	if nested {
+		hide(s.Properties[name].Items, member)
+		return
+	}
+	delete(s.Properties, name)
+	s.PropertyOrder = slices.DeleteFunc(slices.Clone(s.PropertyOrder), func(other string) bool { return other == name })
 }
 
 // annotations returns the annotations of an effect. No call has an effect outside the coordinator.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -171,7 +172,13 @@ func TestTools(t *testing.T) {
 		}{"input": {tool.InputSchema, m.Params}, "output": {tool.OutputSchema, m.Result}} {
 			want := len(schema.of.Properties)
 			if what == "input" {
-				want -= len(m.MCPHidden)
+				for _, name := range m.MCPHidden {
+					if param, member, nested := strings.Cut(name, "."); !nested {
+						want--
+					} else if items := itemsOf(t, schema.given, param); len(items) == 0 || slices.Contains(items, member) {
+						t.Errorf("%s shows %s among %v", tool.Name, name, items)
+					}
+				}
 			}
 			if names := properties(t, schema.given); len(names) != want {
 				t.Errorf("%s, %s: %v", tool.Name, what, names)
@@ -188,6 +195,18 @@ func TestTools(t *testing.T) {
 	if size > maxTools {
 		t.Errorf("names, descriptions and input schemas have %d bytes, and may have %d", size, maxTools)
 	}
+}
+
+// itemsOf returns the members of the elements of a param.
+func itemsOf(t *testing.T, schema json.RawMessage, param string) []string {
+	t.Helper()
+	var s struct {
+		Properties map[string]struct{ Items json.RawMessage }
+	}
+	if err := json.Unmarshal(schema, &s); err != nil {
+		t.Fatal(err)
+	}
+	return properties(t, s.Properties[param].Items)
 }
 
 func properties(t *testing.T, schema json.RawMessage) []string {

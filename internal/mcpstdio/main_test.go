@@ -55,7 +55,7 @@ func settings(t *testing.T) *config.Config {
 	t.Helper()
 	return &config.Config{
 		Listen: "127.0.0.1:0", Namespace: testenv.Namespace(t), RedisURL: testenv.Redis(t).URL(), DatabaseURL: testenv.Postgres(t),
-		InstanceTTL: 30 * time.Second, MonitorInterval: 100 * time.Millisecond, TaskRetention: time.Hour, RateLimits: config.RateLimits{Off: true},
+		InstanceTTL: 30 * time.Second, MonitorInterval: 100 * time.Millisecond, TaskRetention: time.Hour, MaxLosses: 10, RateLimits: config.RateLimits{Off: true},
 	}
 }
 

@@ -46,7 +46,7 @@ func BenchmarkFlush(b *testing.B) {
 		b.StopTimer()
 		cfg := &config.Config{
 			Listen: "127.0.0.1:0", Namespace: testenv.Namespace(b), RedisURL: server.URL(), InstanceTTL: time.Minute,
-			MonitorInterval: time.Second, TaskRetention: time.Hour, RateLimits: config.RateLimits{Off: true}, AllowVolatile: true,
+			MonitorInterval: time.Second, TaskRetention: time.Hour, MaxLosses: 10, RateLimits: config.RateLimits{Off: true}, AllowVolatile: true,
 		}
 		c := startBench(b, cfg)
 		rdb := testenv.ClientOf(b, server)

@@ -27,7 +27,7 @@ func BenchmarkHooks(b *testing.B) {
 	}
 	bodies := strings.Split(strings.TrimSpace(string(text)), "\n")
 	c := startBench(b, &config.Config{
-		Listen: "127.0.0.1:0", Namespace: testenv.Namespace(b), InstanceTTL: 30 * time.Second, MonitorInterval: time.Second, TaskRetention: time.Hour,
+		Listen: "127.0.0.1:0", Namespace: testenv.Namespace(b), InstanceTTL: 30 * time.Second, MonitorInterval: time.Second, TaskRetention: time.Hour, MaxLosses: 10,
 		RateLimits: config.RateLimits{Off: true}, RedisURL: testenv.Redis(b).URL(),
 	})
 	c.ready(b)

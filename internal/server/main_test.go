@@ -61,7 +61,7 @@ func settings(t *testing.T, change func(*config.Config)) *config.Config {
 	t.Helper()
 	cfg := &config.Config{
 		Listen: "127.0.0.1:0", Namespace: testenv.Namespace(t),
-		InstanceTTL: 30 * time.Second, MonitorInterval: 100 * time.Millisecond, TaskRetention: time.Hour,
+		InstanceTTL: 30 * time.Second, MonitorInterval: 100 * time.Millisecond, TaskRetention: time.Hour, MaxLosses: 10,
 		RateLimits: config.RateLimits{Off: true},
 	}
 	if change != nil {

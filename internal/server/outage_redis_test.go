@@ -104,6 +104,8 @@ func TestRedisIsPaused(t *testing.T) {
 		"task.unassign":       {"taskId": "t-3"},
 		"task.claim":          {"workerId": "i"},
 		"task.complete":       {"id": "t-3"},
+		"task.progress":       {"id": "t-3", "workerId": "i", "attempt": 1},
+		"task.cancel":         {"id": "t-3"},
 		"task.list":           {},
 		"task.get":            {"id": "t-3"},
 		"task.delete":         {"id": "t-3"},

@@ -143,6 +143,8 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{"task.unassign", writers, `{"taskId":"t-3"}`},
 		{"task.claim", writers, `{"workerId":"w"}`},
 		{"task.complete", writers, `{"id":"t-3","workerId":"w","attempt":1}`},
+		{"task.progress", writers, `{"id":"t-3","workerId":"w","attempt":1}`},
+		{"task.cancel", writers, `{"id":"t-3"}`},
 		{"hook.record", writers, reads}, // with another's session, it says nothing about its instance
 		{"task.list", everybody, reads},
 		{"task.get", everybody, reads},
@@ -158,6 +160,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		hidden := slices.Contains([]string{
 			"system.info", "system.subscribers", "system.flush", "task.complete_many", "task.history", "instance.history", "event.list", "event.get",
 			"hook.record", "audit.verify", "audit.status", "queue.pause", "queue.resume",
+			"task.progress", "task.cancel", "task.retry", "limit.set", "limit.list", "limit.delete",
 		}, m.method)
 		for path, call := range transports {
 			for _, role := range everybody {

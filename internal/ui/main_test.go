@@ -52,7 +52,7 @@ func start(t testing.TB, change func(*config.Config)) *fleet {
 	t.Cleanup(transport.CloseIdleConnections)
 	f := &fleet{t: t, http: &http.Client{Transport: transport, Timeout: 30 * time.Second}, cfg: &config.Config{
 		Listen: "127.0.0.1:0", Namespace: testenv.Namespace(t), InstanceTTL: 10 * time.Minute, MonitorInterval: 200 * time.Millisecond,
-		TaskRetention: time.Hour, RateLimits: config.RateLimits{Off: true}, TokenRateLimits: config.RateLimits{Off: true},
+		TaskRetention: time.Hour, MaxLosses: 10, RateLimits: config.RateLimits{Off: true}, TokenRateLimits: config.RateLimits{Off: true},
 	}}
 	if change != nil {
 		change(f.cfg)

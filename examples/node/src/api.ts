@@ -18,6 +18,90 @@ export interface Task {
   createdAt: string;
   updatedAt: string;
   completedAt: null | string;
+  /**
+   * how many tries have failed
+   */
+  failures: number;
+  /**
+   * how often the task was lost with its worker
+   */
+  losses: number;
+  runAt: null | string;
+  /**
+   * the last 10 failures, the oldest first
+   */
+  errors:
+    | null
+    | {
+        attempt: number;
+        workerId: string;
+        at: string;
+        /**
+         * as the worker gave it; of one of more than 1000 bytes, the beginning as a string
+         */
+        error: {
+          [k: string]: unknown;
+        };
+      }[];
+  retry?: null | {
+    /**
+     * the number of tries; default 1
+     */
+    maxAttempts?: null | number;
+    /**
+     * the pause after the first failure, in ms; default 1000
+     */
+    backoffMs?: null | number;
+    /**
+     * by how much each pause is longer than the one before; default 2
+     */
+    factor?: null | number;
+    /**
+     * the longest pause, in ms; default 3600000
+     */
+    maxBackoffMs?: null | number;
+    /**
+     * the part of the pause by which it varies at random; default 0.1
+     */
+    jitter?: null | number;
+  };
+  timeoutMs?: number;
+  /**
+   * when the time limit of the claimed task is over
+   */
+  timeoutAt?: string;
+  /**
+   * what its worker said last
+   */
+  progress?: null | {
+    percent: null | number;
+    message: null | string;
+    data: unknown;
+    at: string;
+  };
+  /**
+   * whether its worker is to end it
+   */
+  cancelRequested?: boolean;
+  /**
+   * who called it off
+   */
+  cancellation?: null | {
+    by: string;
+    reason: null | string;
+    /**
+     * when the worker was asked to end it; null if nobody worked on it
+     */
+    requestedAt: null | string;
+    /**
+     * when the task is or was to be taken from the worker
+     */
+    cancelAt: null | string;
+  };
+  /**
+   * in an answer of task.create, whether the call created the task
+   */
+  created?: boolean;
 }
 /**
  * The params of system.register.
@@ -77,6 +161,10 @@ export interface SystemHeartbeatResult {
   alive: boolean;
   isLeader?: boolean;
   term?: number;
+  /**
+   * tasks of the instance that were called off: end each of them by task.complete with cancelled: true
+   */
+  cancel?: null | string[];
 }
 /**
  * The params of system.unregister.
@@ -949,6 +1037,43 @@ export interface TaskCreateParams {
     [k: string]: unknown;
   };
   /**
+   * when the task becomes claimable, ISO 8601 with a zone; default: at once
+   */
+  runAt?: string;
+  /**
+   * how long until then, in ms, instead of runAt
+   */
+  delayMs?: number;
+  /**
+   * how the task is tried again when it fails
+   */
+  retry?: {
+    /**
+     * the number of tries; default 1
+     */
+    maxAttempts?: number;
+    /**
+     * the pause after the first failure, in ms; default 1000
+     */
+    backoffMs?: number;
+    /**
+     * by how much each pause is longer than the one before; default 2
+     */
+    factor?: number;
+    /**
+     * the longest pause, in ms; default 3600000
+     */
+    maxBackoffMs?: number;
+    /**
+     * the part of the pause by which it varies at random; default 0.1
+     */
+    jitter?: number;
+  };
+  /**
+   * how long the claimed task may go without a sign of life of its own (task.claim, task.progress), in ms; default: for ever
+   */
+  timeoutMs?: number;
+  /**
    * for 24 hours, a call with the same key returns the first answer
    */
   idempotencyKey?: string;
@@ -984,6 +1109,43 @@ export interface TaskCreateManyParams {
       roles?: null | string[];
       [k: string]: unknown;
     };
+    /**
+     * when the task becomes claimable, ISO 8601 with a zone; default: at once
+     */
+    runAt?: string;
+    /**
+     * how long until then, in ms, instead of runAt
+     */
+    delayMs?: number;
+    /**
+     * how the task is tried again when it fails
+     */
+    retry?: {
+      /**
+       * the number of tries; default 1
+       */
+      maxAttempts?: number;
+      /**
+       * the pause after the first failure, in ms; default 1000
+       */
+      backoffMs?: number;
+      /**
+       * by how much each pause is longer than the one before; default 2
+       */
+      factor?: number;
+      /**
+       * the longest pause, in ms; default 3600000
+       */
+      maxBackoffMs?: number;
+      /**
+       * the part of the pause by which it varies at random; default 0.1
+       */
+      jitter?: number;
+    };
+    /**
+     * how long the claimed task may go without a sign of life of its own (task.claim, task.progress), in ms; default: for ever
+     */
+    timeoutMs?: number;
     /**
      * for 24 hours, a call with the same key returns the first answer
      */
@@ -1129,11 +1291,11 @@ export interface TaskCompleteParams {
    */
   taskId?: string;
   /**
-   * the instance that must own the task; if left out, any owner is accepted
+   * the instance that must own the task; default: any
    */
   workerId?: string;
   /**
-   * the attempt that task.claim returned. It must be the task's current attempt, so a worker that was declared dead cannot finish a task that was claimed again
+   * the attempt that task.claim returned; rejected if the task was claimed again since
    */
   attempt?: number;
   /**
@@ -1141,9 +1303,17 @@ export interface TaskCompleteParams {
    */
   result?: unknown;
   /**
-   * why the work failed; any JSON. Unless it is null, the task becomes failed instead of completed
+   * why the work failed; any JSON. Unless it is null, the task becomes failed, or scheduled if a try is left
    */
   error?: unknown;
+  /**
+   * with an error, whether the task may be tried again; default true
+   */
+  retryable?: boolean;
+  /**
+   * the task was called off and its worker has ended it
+   */
+  cancelled?: boolean;
   /**
    * for 24 hours, a call with the same key returns the first answer
    */
@@ -1155,7 +1325,11 @@ export interface TaskCompleteParams {
 export interface TaskCompleteResult {
   id: string;
   status: string;
-  completedAt: string;
+  completedAt?: string;
+  /**
+   * when the next try begins
+   */
+  runAt?: string;
 }
 /**
  * The params of task.complete_many.
@@ -1177,11 +1351,11 @@ export interface TaskCompleteManyParams {
      */
     taskId?: string;
     /**
-     * the instance that must own the task; if left out, any owner is accepted
+     * the instance that must own the task; default: any
      */
     workerId?: string;
     /**
-     * the attempt that task.claim returned. It must be the task's current attempt, so a worker that was declared dead cannot finish a task that was claimed again
+     * the attempt that task.claim returned; rejected if the task was claimed again since
      */
     attempt?: number;
     /**
@@ -1189,9 +1363,17 @@ export interface TaskCompleteManyParams {
      */
     result?: unknown;
     /**
-     * why the work failed; any JSON. Unless it is null, the task becomes failed instead of completed
+     * why the work failed; any JSON. Unless it is null, the task becomes failed, or scheduled if a try is left
      */
     error?: unknown;
+    /**
+     * with an error, whether the task may be tried again; default true
+     */
+    retryable?: boolean;
+    /**
+     * the task was called off and its worker has ended it
+     */
+    cancelled?: boolean;
     /**
      * for 24 hours, a call with the same key returns the first answer
      */
@@ -1213,7 +1395,11 @@ export interface TaskCompleteManyResult {
         result?: null | {
           id: string;
           status: string;
-          completedAt: string;
+          completedAt?: string;
+          /**
+           * when the next try begins
+           */
+          runAt?: string;
         };
         error?: null | {
           code: number;
@@ -1221,6 +1407,81 @@ export interface TaskCompleteManyResult {
           data?: unknown;
         };
       }[];
+}
+/**
+ * The params of task.progress.
+ */
+export interface TaskProgressParams {
+  /**
+   * the task
+   */
+  id: string;
+  /**
+   * the instance that has claimed it
+   */
+  workerId: string;
+  /**
+   * the attempt that task.claim returned
+   */
+  attempt: number;
+  /**
+   * how much is done
+   */
+  percent?: number;
+  /**
+   * what the worker does now
+   */
+  message?: string;
+  /**
+   * any JSON, at most 16 KiB
+   */
+  data?: unknown;
+}
+/**
+ * The result of task.progress.
+ */
+export interface TaskProgressResult {
+  /**
+   * whether the worker is to end the task with cancelled: true
+   */
+  cancelRequested: boolean;
+  /**
+   * when the task's time limit is over now
+   */
+  timeoutAt?: string;
+}
+/**
+ * The params of task.cancel.
+ */
+export interface TaskCancelParams {
+  /**
+   * the task to call off
+   */
+  id: string;
+  /**
+   * why
+   */
+  reason?: string;
+  /**
+   * how long the worker of a claimed task has to end it, in ms; default 30000
+   */
+  graceMs?: number;
+}
+/**
+ * The result of task.cancel.
+ */
+export interface TaskCancelResult {
+  id: string;
+  status: string;
+  /**
+   * whether a worker is still to end the task
+   */
+  cancelRequested: boolean;
+  /**
+   * when the task is taken from it
+   */
+  cancelAt?: string;
+  completedAt?: string;
 }
 /**
  * The params of task.list.
@@ -2154,6 +2415,16 @@ export abstract class Methods implements Caller {
   /** Finish up to 1,000 tasks. Each has its own answer and counts as a call of task.complete; one that is rejected does not stop the others. To repeat a call safely, give each item an idempotencyKey. */
   taskCompleteMany(params: TaskCompleteManyParams): Promise<TaskCompleteManyResult> {
     return this.call("task.complete_many", params, 15000);
+  }
+
+  /** Say how far a claimed task is. The call is a sign of life: it renews the worker's registration and begins the task's time limit anew. Its answer says whether the task was called off. */
+  taskProgress(params: TaskProgressParams): Promise<TaskProgressResult> {
+    return this.call("task.progress", params, 5000);
+  }
+
+  /** Call a task off. One that is not claimed is cancelled at once; the worker of a claimed one is told, and has graceMs to end it. */
+  taskCancel(params: TaskCancelParams): Promise<TaskCancelResult> {
+    return this.call("task.cancel", params, 5000);
   }
 
   /** List tasks from the view in Postgres. Pages do not overlap while the tasks do not change. behind is set if the view has not caught up with the log. A caller may run two lists at once; further lists wait, and are rejected after three seconds. */

@@ -55,7 +55,7 @@ export class RpcError extends Error {
 
   /** The task is no longer that of the caller. */
   get isLeaseLost(): boolean {
-    const lost = ["ALREADY_FINISHED", "NOT_ASSIGNED", "NOT_OWNER", "STALE_ATTEMPT", "UNKNOWN_ATTEMPT"];
+    const lost = ["ALREADY_FINISHED", "NOT_ASSIGNED", "NOT_CLAIMED", "NOT_OWNER", "STALE_ATTEMPT", "UNKNOWN_ATTEMPT"];
     return this.isNotFound || lost.includes(this.reason ?? "");
   }
 }
