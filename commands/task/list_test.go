@@ -43,7 +43,10 @@ func TestList(t *testing.T) {
 		zero := 0
 		for i, want := range []api.TaskQuery{
 			{Limit: 100, OrderBy: "createdAt", Descending: true},
-			{Status: "failed", AssignedTo: "w", Priority: &zero, Role: "go", Text: "%_\\'é", Limit: 5, Offset: 5, OrderBy: "priority"},
+			{
+				TaskFilter: api.TaskFilter{Statuses: []string{"failed"}, AssignedTo: "w", Priority: &zero, Role: "go", Text: "%_\\'é"},
+				Limit:      5, Offset: 5, OrderBy: "priority",
+			},
 			{Limit: 100, Offset: 5, OrderBy: "createdAt", Descending: true},
 			{Limit: 20, OrderBy: "createdAt", Descending: true},
 		} {

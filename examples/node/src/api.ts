@@ -1183,7 +1183,14 @@ export interface TaskListParams {
   /**
    * only tasks with this status
    */
-  status?: "pending" | "in_progress" | "completed" | "failed";
+  status?: "scheduled" | "blocked" | "pending" | "in_progress" | "completed" | "failed" | "cancelled";
+  /**
+   * only tasks with one of these statuses; not together with status
+   *
+   * @minItems 1
+   * @maxItems 7
+   */
+  statuses?: ("scheduled" | "blocked" | "pending" | "in_progress" | "completed" | "failed" | "cancelled")[];
   /**
    * only tasks of this instance
    */
@@ -1201,6 +1208,32 @@ export interface TaskListParams {
    */
   text?: string;
   /**
+   * only tasks whose error contains this, likewise; an error that is not a string is searched as JSON
+   */
+  error?: string;
+  /**
+   * only tasks whose metadata has each of these members with an equal value: numbers by value, objects in any order of members; at most 4 KiB
+   */
+  metadata?: {
+    [k: string]: unknown;
+  };
+  /**
+   * only tasks created at or after this time, ISO 8601 with a time zone
+   */
+  createdAfter?: string;
+  /**
+   * only tasks created before this time
+   */
+  createdBefore?: string;
+  /**
+   * only tasks whose last change was at or after this time
+   */
+  updatedAfter?: string;
+  /**
+   * only tasks whose last change was before this time
+   */
+  updatedBefore?: string;
+  /**
    * the maximum number of tasks to list; default 100, over MCP 20
    */
   limit?: number;
@@ -1208,6 +1241,10 @@ export interface TaskListParams {
    * the number of tasks to skip; default 0
    */
   offset?: number;
+  /**
+   * the nextCursor of the page before, with the filters and the order of that page, and without offset
+   */
+  cursor?: string;
   /**
    * the field to order by; default createdAt; the task's number breaks ties
    */
@@ -1222,8 +1259,15 @@ export interface TaskListParams {
  */
 export interface TaskListResult {
   tasks: null | Task[];
+  /**
+   * the matching tasks on all pages; with cursor, as counted for the first page
+   */
   totalCount: number;
   hasMore: boolean;
+  /**
+   * left out on the last page, and for an order other than createdAt
+   */
+  nextCursor?: string;
   behind?: null | {
     /**
      * the maximum number of events that the result lacks
