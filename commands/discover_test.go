@@ -33,7 +33,7 @@ func (d discovered) accepts(params string) bool {
 const unreadable = " must not contain U+0000 or an unpaired surrogate, which SQL cannot read"
 
 // aboutFilters matches the rules between the params of a list of tasks, and those of its cursor.
-var aboutFilters = regexp.MustCompile(`(statuses|cursor|createdBefore|updatedBefore) parameter: `)
+var aboutFilters = regexp.MustCompile(`(statuses|metadata|cursor|createdBefore|updatedBefore) parameter: `)
 
 // beyondSchema reports whether a sentence is about a rule that a schema cannot express: a length in
 // bytes, a rule between params, that an item of a batch is a task if it has a text, or which text names
@@ -207,6 +207,7 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"task.complete", `{"taskId":"B","error":"bad"}`},
 			{"task.get", `{"id":"A"}`},
 			{"task.list", `{"status":"completed","role":"go","text":"A","limit":1,"offset":0,"orderBy":"priority","order":"asc"}`},
+			{"task.list", `{"statuses":["failed","cancelled"],"error":"bad","metadata":{"a":[1]},"createdAfter":"2026-01-02T03:04:05Z","updatedBefore":"2026-01-02T03:04:05+01:00"}`},
 			{"task.delete", `{"id":"C"}`},
 			{"session.list", `{"instanceId":"w","active":true,"limit":1,"cursor":"7"}`},
 			{"session.list", `{}`},

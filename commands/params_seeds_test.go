@@ -57,7 +57,11 @@ var lawfulParams = map[string][]string{
 		`{"id":"t-5","workerId":"w","attempt":1,"result":{"a":[1e999,-0.0,"\ud83d\ude00"]},"idempotencyKey":"k"}`,
 		`{"taskId":"t-6","error":"no luck"}`, `{"id":"t-7","error":null,"result":null}`,
 	},
-	"task.list":   {`{}`, `{"status":"pending","assignedTo":"w","priority":50,"role":"go","text":"x","limit":1,"offset":9007199254740991,"orderBy":"priority","order":"desc"}`},
+	"task.list": {
+		`{}`, `{"status":"pending","assignedTo":"w","priority":50,"role":"go","text":"x","limit":1,"offset":9007199254740991,"orderBy":"priority","order":"desc"}`,
+		`{"statuses":["failed","cancelled"],"error":"x","metadata":{"a":1e999},"createdAfter":"2026-01-02T03:04:05.678+01:00","updatedBefore":"2026-01-02T03:04:05Z"}`,
+		`{"cursor":"AQUet_Cw22DwBAc","order":"asc"}`,
+	},
 	"task.get":    {`{"id":"t-4"}`, `{"id":"t--1"}`, `{"id":"t-1:{x}*"}`},
 	"task.delete": {`{"id":"t-4"}`, `{"id":"t-5"}`},
 	"hook.record": {

@@ -23,15 +23,21 @@ func (b *bundle) listed(t *testing.T, q api.TaskQuery) ([]string, int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return idsOf(t, page.Tasks), page.Total
+}
+
+// idsOf returns the ids of task objects.
+func idsOf(t *testing.T, tasks []json.RawMessage) []string {
+	t.Helper()
 	ids := []string{}
-	for _, raw := range page.Tasks {
+	for _, raw := range tasks {
 		var task struct{ ID string }
 		if err := json.Unmarshal(raw, &task); err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, task.ID)
 	}
-	return ids, page.Total
+	return ids
 }
 
 func TestListFiltersOrdersAndPages(t *testing.T) {

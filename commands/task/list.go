@@ -38,8 +38,8 @@ const (
 func (o Options) listMethod() (*command.Method, error) {
 	return command.New[api.ListTasksParams, api.ListTasksResult](command.Spec{
 		Name: "task.list",
-		Description: "List tasks from the view in Postgres. Pages do not overlap while the tasks do not change. behind is " +
-			"set if the view has not caught up with the log. A caller may run two lists at once; further lists wait, and are rejected after three seconds.",
+		Description: "List tasks from the view in Postgres; behind is set if it lags behind the log. Pages by offset may overlap while tasks change; " +
+			"those by cursor do not. Two lists of a caller run at once; more wait up to three seconds.",
 		Limit:   600,
 		Timeout: 10 * time.Second,
 		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},

@@ -2064,7 +2064,7 @@ export abstract class Methods implements Caller {
     return this.call("task.complete_many", params, 15000);
   }
 
-  /** List tasks from the view in Postgres. Pages do not overlap while the tasks do not change. behind is set if the view has not caught up with the log. A caller may run two lists at once; further lists wait, and are rejected after three seconds. */
+  /** List tasks from the view in Postgres; behind is set if it lags behind the log. Pages by offset may overlap while tasks change; those by cursor do not. Two lists of a caller run at once; more wait up to three seconds. */
   taskList(params: TaskListParams = {}): Promise<TaskListResult> {
     return this.call("task.list", params, 10000);
   }
