@@ -62,8 +62,7 @@ func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
 	size := 0
 	at := ""
 	var found, last int64
-	full := false
-	for !full && rows.Next() {
+	for rows.Next() {
 		var r taskRow
 		var log *string
 		if err := rows.Scan(&found, &at, &log, &r.num, &r.id, &r.text, &r.status, &r.priority, &r.assignedTo, &r.attempt,
@@ -79,7 +78,6 @@ func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
 				if q.Cursor == 0 {
 					return TaskPage{}, ErrPageTooLarge
 				}
-				full = true
 				break
 			}
 			page.Tasks, last = append(page.Tasks, task), *r.num
