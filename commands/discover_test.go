@@ -3,6 +3,7 @@ package commands_test
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -31,12 +32,16 @@ func (d discovered) accepts(params string) bool {
 // unpaired surrogate.
 const unreadable = " must not contain U+0000 or an unpaired surrogate, which SQL cannot read"
 
+// aboutFilters matches the rules between the params of a list of tasks, and those of its cursor.
+var aboutFilters = regexp.MustCompile(`(statuses|metadata|cursor|createdBefore|updatedBefore) parameter: `)
+
 // beyondSchema reports whether a sentence is about a rule that a schema cannot express: a length in
 // bytes, a rule between params, that an item of a batch is a task if it has a text, or which text names
 // types of events or a time.
 func beyondSchema(sentence string) bool {
 	return strings.HasPrefix(sentence, "items parameter is not valid: item ") || strings.HasSuffix(sentence, "bytes long") || strings.HasSuffix(sentence, unreadable) || strings.Contains(sentence, "(taskId is another name for it)") ||
-		strings.HasPrefix(sentence, "taskId parameter must equal id") || strings.HasPrefix(sentence, "types parameter: ") || strings.HasPrefix(sentence, "since parameter: ")
+		strings.HasPrefix(sentence, "taskId parameter must equal id") || strings.HasPrefix(sentence, "types parameter: ") || strings.Contains(sentence, " parameter: it is not a time in ISO 8601 ") ||
+		aboutFilters.MatchString(sentence)
 }
 
 // infos returns what system.discover would return, without a call of Redis.
@@ -212,6 +217,7 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"task.complete", `{"taskId":"B","error":"bad","retryable":false}`},
 			{"task.get", `{"id":"A"}`},
 			{"task.list", `{"status":"completed","role":"go","text":"A","limit":1,"offset":0,"orderBy":"priority","order":"asc"}`},
+			{"task.list", `{"statuses":["failed","cancelled"],"error":"bad","metadata":{"a":[1]},"createdAfter":"2026-01-02T03:04:05Z","updatedBefore":"2026-01-02T03:04:05+01:00"}`},
 			{"task.delete", `{"id":"C"}`},
 			{"session.list", `{"instanceId":"w","active":true,"limit":1,"cursor":"7"}`},
 			{"session.list", `{}`},

@@ -31,6 +31,8 @@ func TestParams(t *testing.T) {
 	long := strings.Repeat("x", 257)
 	wide := strings.Repeat("é", 129) // 258 bytes
 	schemas := discoveredSchemas(t, infos(c, t))
+	taskStatuses := strings.Join(api.TaskStatuses, ", ")
+	const noTime = " parameter: it is not a time in ISO 8601 with a time zone, such as 2026-01-02T03:04:05Z"
 	orders := strings.Trim(strings.ReplaceAll(fmt.Sprint(api.TaskOrders), " ", ", "), "[]")
 	for _, test := range []struct{ method, params, want string }{
 		{"system.register", ``, "id parameter is required"},
@@ -146,6 +148,40 @@ func TestParams(t *testing.T) {
 		{"task.list", `{"limit":0}`, "limit parameter must be an integer from 1 to 1000"},
 		{"task.list", `{"offset":-1}`, "offset parameter must be an integer of at least 0"},
 		{"task.list", `{"offset":1000000000000000000}`, "offset parameter must be an integer of at most 9007199254740991"},
+		{"task.list", `{"status":"done"}`, "status parameter must be one of " + taskStatuses},
+		{"task.list", `{"status":["pending"]}`, "status parameter must be a string"},
+		{"task.list", `{"statuses":["pending","done"]}`, "statuses parameter item 1 must be one of " + taskStatuses},
+		{"task.list", `{"statuses":["scheduled","blocked","pending","in_progress","completed","failed","cancelled"]}`, ""},
+		{"task.list", `{"statuses":["pending","pending"]}`, ""},
+		{"task.list", `{"statuses":[` + strings.Repeat(`"failed",`, 7) + `"failed"]}`, "statuses parameter must contain at most 7 items, but contains 8"},
+		{"task.list", `{"statuses":[]}`, "statuses parameter must contain at least 1 items"},
+		{"task.list", `{"statuses":"failed"}`, "statuses parameter must be an array"},
+		{"task.list", `{"statuses":["failed"],"status":"failed"}`, "statuses parameter: it cannot be together with status"},
+		{"task.list", `{"text":"` + strings.Repeat("é", 501) + `"}`, "text parameter must be at most 500 characters long, but has 501"},
+		{"task.list", `{"error":"` + strings.Repeat("é", 501) + `"}`, "error parameter must be at most 500 characters long, but has 501"},
+		{"task.list", `{"error":"` + strings.Repeat("é", 500) + `"}`, ""},
+		{"task.list", `{"error":""}`, "error parameter must not be empty"},
+		{"task.list", `{"metadata":{}}`, "metadata parameter must contain at least 1 members"},
+		{"task.list", `{"metadata":{"1":1,"2":1,"3":1,"4":1,"5":1,"6":1,"7":1,"8":1}}`, ""},
+		{"task.list", `{"metadata":{"1":1,"2":1,"3":1,"4":1,"5":1,"6":1,"7":1,"8":1,"9":1}}`, "metadata parameter must contain at most 8 members, but contains 9"},
+		{"task.list", `{"metadata":["a"]}`, "metadata parameter must be an object"},
+		{"task.list", `{"metadata":{"a":1,"\u0061":2}}`, `metadata parameter: "a" is repeated`},
+		{"task.list", `{"metadata":{"a":"` + strings.Repeat("x", 4088) + `"}}`, ""},
+		{"task.list", `{"metadata":{"a":"` + strings.Repeat("x", 4089) + `"}}`, "metadata parameter must be at most 4096 bytes long"},
+		{"task.list", `{"metadata":{"a":"\u0000"}}`, "metadata parameter" + unreadable},
+		{"task.list", `{"metadata":{"roles":"any","a":null}}`, ""},
+		{"task.list", `{"createdAfter":"2026-01-02T03:04:05.678+01:00"}`, ""},
+		{"task.list", `{"createdAfter":"2026-01-02"}`, "createdAfter" + noTime},
+		{"task.list", `{"createdBefore":"2026-01-02T03:04:05"}`, "createdBefore" + noTime},
+		{"task.list", `{"updatedAfter":"1969-12-31T23:59:59Z"}`, "updatedAfter" + noTime},
+		{"task.list", `{"updatedBefore":""}`, "updatedBefore parameter must not be empty"},
+		{"task.list", `{"createdAfter":"2026-01-02T03:04:05Z","createdBefore":"2026-01-02T03:04:05.001Z"}`, ""},
+		{"task.list", `{"createdAfter":"2026-01-02T03:04:05Z","createdBefore":"2026-01-02T04:04:05+01:00"}`, "createdBefore parameter: it must be later than createdAfter"},
+		{"task.list", `{"updatedAfter":"2026-01-02T03:04:05Z","updatedBefore":"2026-01-02T03:04:04Z"}`, "updatedBefore parameter: it must be later than updatedAfter"},
+		{"task.list", `{"cursor":""}`, "cursor parameter must match ^[A-Za-z0-9_-]{1,64}$"},
+		{"task.list", `{"cursor":"7"}`, "cursor parameter: it is not the nextCursor of a page of task.list"},
+		{"task.list", `{"cursor":"7","offset":0}`, "cursor parameter: it cannot be together with offset"},
+		{"task.list", `{"cursor":"7","orderBy":"updatedAt"}`, "cursor parameter: only a list by createdAt has one, because tasks change their places in the other orders"},
 		{"task.list", `{"orderBy":"drop table"}`, "orderBy parameter must be one of " + orders},
 		{"task.list", `{"order":"up"}`, "order parameter must be one of asc, desc"},
 		{"task.get", `{"id":"anything"}`, ""},
@@ -198,8 +234,8 @@ func TestParamsAgreeWithTheirSchema(t *testing.T) {
 				if strings.HasSuffix(refused, unreadable) {
 					return // a rule about text that SQL cannot read
 				}
-				if strings.HasPrefix(refused, "types parameter: ") || strings.HasPrefix(refused, "since parameter: ") {
-					return // a rule about types of events or times
+				if strings.HasPrefix(refused, "types parameter: ") || strings.Contains(refused, " parameter: it is not a time in ISO 8601 ") || aboutFilters.MatchString(refused) {
+					return // a rule about types of events, times or filters of tasks
 				}
 				if (valid == nil) != (refused == "") {
 					t.Fatalf("%.300s\nthe schema says %v\nthe method says %q", params, valid, refused)

@@ -52,7 +52,7 @@ func followed(t *testing.T, through, database, namespace, schema string) {
 				}
 				q := api.TaskQuery{Limit: 1 + n, Descending: n%2 == 0}
 				if n > 2 {
-					q.Status = "completed"
+					q.Statuses = []string{"completed"}
 				}
 				_, err := b.tasks.List(query, q)
 				if err == nil {

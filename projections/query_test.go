@@ -23,15 +23,21 @@ func (b *bundle) listed(t *testing.T, q api.TaskQuery) ([]string, int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return idsOf(t, page.Tasks), page.Total
+}
+
+// idsOf returns the ids of task objects.
+func idsOf(t *testing.T, tasks []json.RawMessage) []string {
+	t.Helper()
 	ids := []string{}
-	for _, raw := range page.Tasks {
+	for _, raw := range tasks {
 		var task struct{ ID string }
 		if err := json.Unmarshal(raw, &task); err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, task.ID)
 	}
-	return ids, page.Total
+	return ids
 }
 
 func TestListFiltersOrdersAndPages(t *testing.T) {
@@ -60,11 +66,11 @@ func TestListFiltersOrdersAndPages(t *testing.T) {
 		"numbers, not text": {api.TaskQuery{Limit: 3, Offset: 8}, "t-9 t-10 t-11", 12},
 		"last first":        {api.TaskQuery{Limit: 2, Descending: true}, "t-12 t-11", 12},
 		"beyond the end":    {api.TaskQuery{Limit: 2, Offset: 50}, "", 12},
-		"status":            {api.TaskQuery{Limit: 10, Status: "completed"}, "t-3", 1},
-		"assigned":          {api.TaskQuery{Limit: 10, AssignedTo: "w1"}, "t-3 t-7", 2},
-		"priority":          {api.TaskQuery{Limit: 10, Priority: new(20)}, "t-3 t-7 t-11", 3},
-		"all three":         {api.TaskQuery{Limit: 10, Priority: new(20), AssignedTo: "w1", Status: "pending"}, "t-7", 1},
-		"none":              {api.TaskQuery{Limit: 10, AssignedTo: "w1' OR true --"}, "", 0},
+		"status":            {api.TaskQuery{TaskFilter: api.TaskFilter{Statuses: []string{"completed"}}, Limit: 10}, "t-3", 1},
+		"assigned":          {api.TaskQuery{TaskFilter: api.TaskFilter{AssignedTo: "w1"}, Limit: 10}, "t-3 t-7", 2},
+		"priority":          {api.TaskQuery{TaskFilter: api.TaskFilter{Priority: new(20)}, Limit: 10}, "t-3 t-7 t-11", 3},
+		"all three":         {api.TaskQuery{TaskFilter: api.TaskFilter{Priority: new(20), AssignedTo: "w1", Statuses: []string{"pending"}}, Limit: 10}, "t-7", 1},
+		"none":              {api.TaskQuery{TaskFilter: api.TaskFilter{AssignedTo: "w1' OR true --"}, Limit: 10}, "", 0},
 		"by priority":       {api.TaskQuery{Limit: 4, OrderBy: "priority", Descending: true}, "t-12 t-8 t-4 t-11", 12},
 		"by status":         {api.TaskQuery{Limit: 3, OrderBy: "status"}, "t-3 t-4 t-1", 12},
 		"by updatedAt":      {api.TaskQuery{Limit: 3, OrderBy: "updatedAt"}, "t-1 t-2 t-5", 12},

@@ -38,32 +38,32 @@ func TestListSearches(t *testing.T) {
 		ids   string
 		total int64
 	}{
-		"text":               {api.TaskQuery{Text: "bug"}, "t-1", 1},
-		"in upper case":      {api.TaskQuery{Text: "FIX"}, "t-1 t-2", 2},
-		"whole":              {api.TaskQuery{Text: "nested"}, "t-11", 1},
-		"percent":            {api.TaskQuery{Text: "0%"}, "t-1", 1},
-		"only a percent":     {api.TaskQuery{Text: "%"}, "t-1", 1},
-		"underscore":         {api.TaskQuery{Text: "r_s"}, "t-2", 1},
-		"no wildcard":        {api.TaskQuery{Text: "f_x"}, "", 0},
-		"backslash":          {api.TaskQuery{Text: `k\s`}, "t-3", 1},
-		"two backslashes":    {api.TaskQuery{Text: `k\\s`}, "", 0},
-		"quotes":             {api.TaskQuery{Text: `'quote' "D`}, "t-3", 1},
-		"SQL":                {api.TaskQuery{Text: "'; DROP TABLE tasks; --"}, "", 0},
-		"not ASCII":          {api.TaskQuery{Text: "straße <B>&"}, "t-4", 1},
-		"a placeholder":      {api.TaskQuery{Text: "$1"}, "", 0},
-		"the end of a line":  {api.TaskQuery{Text: "\n"}, "", 0},
-		"role":               {api.TaskQuery{Role: "go"}, "t-1 t-5", 2},
-		"another case":       {api.TaskQuery{Role: "Go"}, "t-2", 1},
-		"an escaped role":    {api.TaskQuery{Role: "go-2"}, "t-2", 1},
-		"a role with spaces": {api.TaskQuery{Role: "a b"}, "t-1", 1},
-		"a role with %":      {api.TaskQuery{Role: "go%"}, "t-2", 1},
-		"part of a role":     {api.TaskQuery{Role: "g"}, "", 0},
-		"the last one":       {api.TaskQuery{Role: "py"}, "t-6", 1},
-		"a number":           {api.TaskQuery{Role: "1"}, "", 0},
-		"SQL in a role":      {api.TaskQuery{Role: "go' OR 'a'='a"}, "", 0},
-		"both":               {api.TaskQuery{Role: "Go", Text: "UNDER", AssignedTo: "w", Status: "pending", Priority: new(50)}, "t-2", 1},
-		"both and nothing":   {api.TaskQuery{Role: "go", Text: "under"}, "", 0},
-		"not deleted yet":    {api.TaskQuery{Text: "older logs"}, "t-7 t-8 t-9 t-10", 4},
+		"text":               {api.TaskQuery{TaskFilter: api.TaskFilter{Text: "bug"}}, "t-1", 1},
+		"in upper case":      {api.TaskQuery{TaskFilter: api.TaskFilter{Text: "FIX"}}, "t-1 t-2", 2},
+		"whole":              {api.TaskQuery{TaskFilter: api.TaskFilter{Text: "nested"}}, "t-11", 1},
+		"percent":            {api.TaskQuery{TaskFilter: api.TaskFilter{Text: "0%"}}, "t-1", 1},
+		"only a percent":     {api.TaskQuery{TaskFilter: api.TaskFilter{Text: "%"}}, "t-1", 1},
+		"underscore":         {api.TaskQuery{TaskFilter: api.TaskFilter{Text: "r_s"}}, "t-2", 1},
+		"no wildcard":        {api.TaskQuery{TaskFilter: api.TaskFilter{Text: "f_x"}}, "", 0},
+		"backslash":          {api.TaskQuery{TaskFilter: api.TaskFilter{Text: `k\s`}}, "t-3", 1},
+		"two backslashes":    {api.TaskQuery{TaskFilter: api.TaskFilter{Text: `k\\s`}}, "", 0},
+		"quotes":             {api.TaskQuery{TaskFilter: api.TaskFilter{Text: `'quote' "D`}}, "t-3", 1},
+		"SQL":                {api.TaskQuery{TaskFilter: api.TaskFilter{Text: "'; DROP TABLE tasks; --"}}, "", 0},
+		"not ASCII":          {api.TaskQuery{TaskFilter: api.TaskFilter{Text: "straße <B>&"}}, "t-4", 1},
+		"a placeholder":      {api.TaskQuery{TaskFilter: api.TaskFilter{Text: "$1"}}, "", 0},
+		"the end of a line":  {api.TaskQuery{TaskFilter: api.TaskFilter{Text: "\n"}}, "", 0},
+		"role":               {api.TaskQuery{TaskFilter: api.TaskFilter{Role: "go"}}, "t-1 t-5", 2},
+		"another case":       {api.TaskQuery{TaskFilter: api.TaskFilter{Role: "Go"}}, "t-2", 1},
+		"an escaped role":    {api.TaskQuery{TaskFilter: api.TaskFilter{Role: "go-2"}}, "t-2", 1},
+		"a role with spaces": {api.TaskQuery{TaskFilter: api.TaskFilter{Role: "a b"}}, "t-1", 1},
+		"a role with %":      {api.TaskQuery{TaskFilter: api.TaskFilter{Role: "go%"}}, "t-2", 1},
+		"part of a role":     {api.TaskQuery{TaskFilter: api.TaskFilter{Role: "g"}}, "", 0},
+		"the last one":       {api.TaskQuery{TaskFilter: api.TaskFilter{Role: "py"}}, "t-6", 1},
+		"a number":           {api.TaskQuery{TaskFilter: api.TaskFilter{Role: "1"}}, "", 0},
+		"SQL in a role":      {api.TaskQuery{TaskFilter: api.TaskFilter{Role: "go' OR 'a'='a"}}, "", 0},
+		"both":               {api.TaskQuery{TaskFilter: api.TaskFilter{Role: "Go", Text: "UNDER", AssignedTo: "w", Statuses: []string{"pending"}, Priority: new(50)}}, "t-2", 1},
+		"both and nothing":   {api.TaskQuery{TaskFilter: api.TaskFilter{Role: "go", Text: "under"}}, "", 0},
+		"not deleted yet":    {api.TaskQuery{TaskFilter: api.TaskFilter{Text: "older logs"}}, "t-7 t-8 t-9 t-10", 4},
 	} {
 		c.q.Limit = 100
 		ids, total := b.listed(t, c.q)
@@ -72,7 +72,7 @@ func TestListSearches(t *testing.T) {
 		}
 	}
 	// The total counts the matches on all pages.
-	if ids, total := b.listed(t, api.TaskQuery{Text: "older", Limit: 2, Offset: 1, Descending: true}); strings.Join(ids, " ") != "t-9 t-8" || total != 4 {
+	if ids, total := b.listed(t, api.TaskQuery{TaskFilter: api.TaskFilter{Text: "older"}, Limit: 2, Offset: 1, Descending: true}); strings.Join(ids, " ") != "t-9 t-8" || total != 4 {
 		t.Errorf("a page: %v of %d", ids, total)
 	}
 }
@@ -89,7 +89,7 @@ SELECT n, 't-' || n, 'pending', 50, 0, repeat('search in me ', 30), '{"roles":["
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	const name = "no such role"
-	if _, err := b.tasks.List(ctx, api.TaskQuery{Limit: 100, Role: name, Text: "not here"}); err == nil {
+	if _, err := b.tasks.List(ctx, api.TaskQuery{TaskFilter: api.TaskFilter{Role: name, Text: "not here"}, Limit: 100}); err == nil {
 		t.Error("100,000 tasks were searched in 20 ms")
 	}
 	testenv.Eventually(t, 5*time.Second, func() (bool, string) {

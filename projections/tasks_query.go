@@ -2,11 +2,11 @@ package projections
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,8 +19,11 @@ import (
 type TaskPage struct {
 	// Tasks are the API's task objects. The users' JSON in them is unchanged.
 	Tasks []json.RawMessage
-	// Total counts all matching tasks, whatever the limit.
+	// Total counts all matching tasks, whatever the limit. It is 0 for a query with a cursor.
 	Total int64
+	// Next continues the list as TaskQuery.Cursor. It is 0 if there are no more tasks, and for an order
+	// other than that by createdAt, in which tasks change places.
+	Next int64
 	// At is the last event that the view had applied when the page was read.
 	At events.ID
 }
@@ -37,8 +40,9 @@ const maxPageBytes = 16 << 20
 // ErrPageTooLarge is returned by List if the tasks of a page exceed 16 MiB. Five tasks never do.
 var ErrPageTooLarge = errors.New("the tasks of the page exceed 16 MiB")
 
-// List reads a page and the total in one snapshot. It returns ErrPageTooLarge,
-// events.ErrForeignLog, an error for an unknown order, or an error of Postgres.
+// List reads a page in one snapshot, and the total unless the query has a cursor. It returns
+// ErrPageTooLarge, events.ErrForeignLog, an error for an unknown order, or an error of Postgres. A page
+// with a cursor is never too large: it ends early.
 func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
 	sql, args, err := listSQL(q)
 	if err != nil {
@@ -57,10 +61,11 @@ func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
 	page := TaskPage{Tasks: []json.RawMessage{}}
 	size := 0
 	at := ""
+	var found, last int64
 	for rows.Next() {
 		var r taskRow
 		var log *string
-		if err := rows.Scan(&page.Total, &at, &log, &r.id, &r.text, &r.status, &r.priority, &r.assignedTo, &r.attempt,
+		if err := rows.Scan(&found, &at, &log, &r.num, &r.id, &r.text, &r.status, &r.priority, &r.assignedTo, &r.attempt,
 			&r.metadata, &r.result, &r.err, &r.createdAt, &r.updatedAt, &r.completedAt); err != nil {
 			return TaskPage{}, fmt.Errorf("read a task: %w", err)
 		}
@@ -70,13 +75,24 @@ func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
 		if r.id != nil { // for an empty page, the only row holds just the total
 			task := r.json()
 			if size += len(task); size > maxPageBytes && len(page.Tasks) > 0 {
-				return TaskPage{}, ErrPageTooLarge
+				if q.Cursor == 0 {
+					return TaskPage{}, ErrPageTooLarge
+				}
+				break
 			}
-			page.Tasks = append(page.Tasks, task)
+			page.Tasks, last = append(page.Tasks, task), *r.num
 		}
 	}
+	rows.Close()
 	if err := rows.Err(); err != nil {
 		return TaskPage{}, fmt.Errorf("list tasks: %w", err)
+	}
+	read := int64(len(page.Tasks))
+	if q.Cursor == 0 {
+		page.Total, read = found, read+int64(q.Offset)
+	}
+	if read < found && last != 0 && taskOrders[cmp.Or(q.OrderBy, "createdAt")] == "num" {
+		page.Next = last
 	}
 	if page.At, err = t.position(at, nil); err != nil {
 		return TaskPage{}, err
@@ -84,22 +100,14 @@ func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
 	return page, nil
 }
 
-// requiresRole is the condition that metadata.roles contains a role. It reads JSON as text, and never
-// as jsonb, because a number in a user's metadata may be too large for jsonb, which would fail the
-// whole list. Most rows are excluded without parsing their JSON: a role that is in it, and not
-// spelled with escapes, is in its text.
-const requiresRole = `(strpos(metadata::text, $%[1]d) > 0 OR strpos(metadata::text, E'\\') > 0) AND EXISTS (
-  SELECT FROM (SELECT metadata -> 'roles' AS list OFFSET 0) roles,
-              json_array_elements(CASE WHEN json_typeof(list) = 'array' THEN list ELSE '[]' END) r
-  WHERE json_typeof(r) = 'string' AND r #>> '{}' = $%[1]d)`
+// listedTask are the columns of a page's tasks.
+const listedTask = `p.num, p.id, p.text, p.status, p.priority, p.assigned_to, p.attempt, p.metadata::text, p.result::text,
+       p.error::text, p.created_at, p.updated_at, p.completed_at`
 
-// listSQL returns one statement for the total and the page, because one statement sees one
-// snapshot.
+// listSQL returns one statement for the page and a number of tasks, because one statement sees one
+// snapshot. The number is the total, and with a cursor, that of the page or one more.
 func listSQL(q api.TaskQuery) (string, []any, error) {
-	orderBy := q.OrderBy
-	if orderBy == "" {
-		orderBy = "createdAt"
-	}
+	orderBy := cmp.Or(q.OrderBy, "createdAt")
 	column, ok := taskOrders[orderBy]
 	if !ok {
 		return "", nil, fmt.Errorf("tasks cannot be ordered by %q; the orders are %s", q.OrderBy, strings.Join(api.TaskOrders, ", "))
@@ -116,46 +124,46 @@ func listSQL(q api.TaskQuery) (string, []any, error) {
 		order = column + direction + " NULLS LAST, num" + direction
 	}
 
-	var args []any
-	var conditions []string
-	filter := func(column string, value any) {
-		args = append(args, value)
-		conditions = append(conditions, column+" = $"+strconv.Itoa(len(args)))
+	c := &taskConditions{}
+	c.filter(q.TaskFilter)
+	if q.Cursor != 0 {
+		if column != "num" || q.Offset != 0 {
+			return "", nil, fmt.Errorf("a cursor in a list by %s from %d: it needs the order by createdAt and no offset", orderBy, q.Offset)
+		}
+		return c.behindSQL(q, order)
 	}
-	if q.Status != "" {
-		filter("status", q.Status)
-	}
-	if q.AssignedTo != "" {
-		filter("assigned_to", q.AssignedTo)
-	}
-	if q.Priority != nil {
-		filter("priority", *q.Priority)
-	}
-	if q.Role != "" {
-		args = append(args, q.Role)
-		conditions = append(conditions, fmt.Sprintf(requiresRole, len(args)))
-	}
-	if q.Text != "" {
-		args = append(args, q.Text)
-		conditions = append(conditions, fmt.Sprintf("strpos(lower(text), lower($%d)) > 0", len(args)))
-	}
-	where := ""
-	if len(conditions) > 0 {
-		where = " WHERE " + strings.Join(conditions, " AND ")
-	}
-	args = append(args, q.Limit, q.Offset)
+	where := c.where()
 	return fmt.Sprintf(`
-SELECT counted.total, coalesce(counted.at, '0-0'), counted.log, p.id, p.text, p.status, p.priority, p.assigned_to, p.attempt, p.metadata::text, p.result::text,
-       p.error::text, p.created_at, p.updated_at, p.completed_at
+SELECT counted.total, coalesce(counted.at, '0-0'), counted.log, %[5]s
 FROM (SELECT count(*) AS total, (SELECT id FROM {schema}projection_checkpoints WHERE name = 'tasks') AS at,
              (SELECT to_jsonb(c) ->> 'log' FROM {schema}projection_checkpoints c WHERE name = 'tasks') AS log FROM {schema}tasks%[1]s) counted
-LEFT JOIN (SELECT * FROM {schema}tasks%[1]s ORDER BY %[2]s LIMIT $%[3]d OFFSET $%[4]d) p ON true
-ORDER BY %[2]s`, where, order, len(args)-1, len(args)), args, nil
+LEFT JOIN (SELECT * FROM {schema}tasks%[1]s ORDER BY %[2]s LIMIT %[3]s OFFSET %[4]s) p ON true
+ORDER BY %[2]s`, where, order, c.arg(q.Limit), c.arg(q.Offset), listedTask), c.args, nil
+}
+
+// behindSQL returns a statement for the page behind a cursor. It reads the rows from there on, in
+// order, until it has found one more than the page has. Nothing is counted, so a page costs as much
+// however many tasks there are.
+func (c *taskConditions) behindSQL(q api.TaskQuery, order string) (string, []any, error) {
+	if q.Descending {
+		c.add("num < %[1]s", q.Cursor)
+	} else {
+		c.add("num > %[1]s", q.Cursor)
+	}
+	where := c.where()
+	return fmt.Sprintf(`
+WITH page AS (SELECT * FROM {schema}tasks%[1]s ORDER BY %[2]s LIMIT %[3]s::bigint + 1)
+SELECT (SELECT count(*) FROM page), coalesce(c.id, '0-0'), to_jsonb(c) ->> 'log', %[4]s
+FROM (SELECT 1) one
+LEFT JOIN {schema}projection_checkpoints c ON c.name = 'tasks'
+LEFT JOIN (SELECT * FROM page ORDER BY %[2]s LIMIT %[3]s) p ON true
+ORDER BY p.%[2]s`, where, order, c.arg(q.Limit), listedTask), c.args, nil
 }
 
 // taskRow is a row as List reads it. All columns but the total may be null, because an empty page
 // still has one row.
 type taskRow struct {
+	num                   *int64
 	id, text, status      *string
 	priority, attempt     *int64
 	assignedTo            *string

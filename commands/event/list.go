@@ -14,6 +14,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -47,11 +48,11 @@ func (o Options) list(ctx context.Context, c *command.Call, p *api.ListEventsPar
 		return nil, err
 	}
 	if p.Since != "" {
-		since, err := time.Parse(time.RFC3339, p.Since)
-		if err != nil || since.Year() < 1970 || since.Year() > 9999 {
-			return nil, api.InvalidParams("since parameter: it is not a time in ISO 8601 with a time zone, such as 2026-01-02T03:04:05Z")
+		since, err := params.Moment("since", p.Since)
+		if err != nil {
+			return nil, err
 		}
-		q.Since = since.Add(time.Millisecond - 1).UnixMilli() // of the first whole millisecond at or after it
+		q.Since = since.UnixMilli()
 	}
 	return command.ReadEvents(ctx, c, listEvents, o.Index, o.Shares, p.Limit, p.Cursor, q)
 }

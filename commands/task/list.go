@@ -16,7 +16,6 @@ import (
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/jsontext"
-	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -27,8 +26,6 @@ const (
 	defaultPage = 100
 	mcpPage     = 20 // over MCP, where a model reads it
 	maxPage     = 1000
-	// maxSearch is the maximum length of a text to search for, in characters. No task has a longer one.
-	maxSearch = 500
 	// maxTask is the maximum size of a task object in bytes: metadata of 1 MiB, and a result and an
 	// error that arrived in one request body.
 	maxTask = 2<<20 + 8<<10
@@ -41,60 +38,51 @@ const (
 func (o Options) listMethod() (*command.Method, error) {
 	return command.New[api.ListTasksParams, api.ListTasksResult](command.Spec{
 		Name: "task.list",
-		Description: "List tasks from the view in Postgres. Pages do not overlap while the tasks do not change. behind is " +
-			"set if the view has not caught up with the log. A caller may run two lists at once; further lists wait, and are rejected after three seconds.",
+		Description: "List tasks from the view in Postgres; behind is set if it lags behind the log. Pages by offset may overlap while tasks change; " +
+			"those by cursor do not. Two lists of a caller run at once; more wait up to three seconds.",
 		Limit:   600,
 		Timeout: 10 * time.Second,
 		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
 		Roles:   command.Readers,
 		Effect:  command.Reads,
 		// People search; models would read their descriptions in each session.
-		MCPHidden: []string{"role", "text"},
+		MCPHidden: []string{
+			"statuses", "role", "text", "error", "metadata", "createdAfter", "createdBefore", "updatedAfter", "updatedBefore", "cursor",
+		},
 		Refine: func(p map[string]*jsonschema.Schema) {
-			p["status"].Enum = statuses
-			params.Priority(p["priority"])
-			p["text"].MaxLength = new(maxSearch)
+			refineFilter(p)
 			p["limit"].Minimum, p["limit"].Maximum = new(1.0), new(float64(maxPage))
 			p["offset"].Minimum, p["offset"].Maximum = new(0.0), new(float64(jsontext.MaxInteger))
+			p["cursor"].Pattern = cursorPattern
 			p["orderBy"].Enum = enumOf(api.TaskOrders)
 			p["order"].Enum = []any{"asc", "desc"}
 		},
 	}, o.list)
 }
 
-// enumOf returns a list as the enum of a schema.
-func enumOf(list []string) []any {
-	all := make([]any, len(list))
-	for i, one := range list {
-		all[i] = one
-	}
-	return all
-}
-
-// search reads a page. A search for a role or a text reads every task that the other filters leave,
-// so it may take long. It gets less time than the call, so that a search that takes too long does
-// not look like an outage of Postgres, which would open the circuit breaker for all callers.
+// search reads a page. A search for a role, a text, an error or metadata reads every task that the
+// other filters leave, so it may take long. It gets less time than the call, so that a search that
+// takes too long does not look like an outage of Postgres, which would open the circuit breaker for
+// all callers.
 func search(ctx context.Context, view taskview.View, q api.TaskQuery, timeout time.Duration) (taskview.Page, error) {
-	if q.Role == "" && q.Text == "" {
+	param := searches(&q.TaskFilter)
+	if param == "" {
 		return view.List(ctx, q)
 	}
 	brief, cancel := context.WithTimeout(ctx, timeout*4/5)
 	defer cancel()
 	page, err := view.List(brief, q)
 	if err != nil && brief.Err() != nil && ctx.Err() == nil && !errors.Is(err, taskview.ErrBusy) {
-		param := "text"
-		if q.Text == "" {
-			param = "role"
-		}
 		return page, api.InvalidParams(fmt.Sprintf("%s parameter: the search took longer than %s; add status, assignedTo or priority", param, timeout*4/5))
 	}
 	return page, err
 }
 
-func (o Options) list(ctx context.Context, c *command.Call, p *api.ListTasksParams) (json.RawMessage, error) {
-	q := api.TaskQuery{
-		Status: p.Status, AssignedTo: string(p.AssignedTo), Priority: p.Priority, Role: string(p.Role), Text: p.Text,
-		Limit: defaultPage, OrderBy: p.OrderBy, Descending: p.Order != "asc",
+// queryOf returns the query that params describe, and the position that they continue from.
+func queryOf(c *command.Call, p *api.ListTasksParams) (q api.TaskQuery, from cursor, err error) {
+	q = api.TaskQuery{Limit: defaultPage, OrderBy: cmp.Or(p.OrderBy, "createdAt"), Descending: p.Order != "asc"}
+	if q.TaskFilter, err = filterOf("", p.Filter()); err != nil {
+		return q, from, err
 	}
 	switch {
 	case p.Limit != nil:
@@ -105,7 +93,27 @@ func (o Options) list(ctx context.Context, c *command.Call, p *api.ListTasksPara
 	if p.Offset != nil {
 		q.Offset = *p.Offset
 	}
-	q.OrderBy = cmp.Or(q.OrderBy, "createdAt")
+	if p.Cursor == "" {
+		return q, from, nil
+	}
+	switch {
+	case p.Offset != nil:
+		return q, from, api.InvalidParams("cursor parameter: it cannot be together with offset")
+	case q.OrderBy != "createdAt":
+		return q, from, api.InvalidParams("cursor parameter: only a list by createdAt has one, because tasks change their places in the other orders")
+	}
+	if from, err = cursorFrom(p.Cursor, q); err != nil {
+		return q, from, err
+	}
+	q.Cursor = from.num
+	return q, from, nil
+}
+
+func (o Options) list(ctx context.Context, c *command.Call, p *api.ListTasksParams) (json.RawMessage, error) {
+	q, from, err := queryOf(c, p)
+	if err != nil {
+		return nil, err
+	}
 	var page taskview.Page
 	reserved := false
 	behind, err := command.ReadView(ctx, c, listTasks, o.View, o.Shares, func() (events.ID, error) {
@@ -133,7 +141,18 @@ func (o Options) list(ctx context.Context, c *command.Call, p *api.ListTasksPara
 		}
 		out = append(out, t...)
 	}
-	out = fmt.Appendf(out, `],"totalCount":%d,"hasMore":%t`, page.Total, q.Offset+len(page.Tasks) < page.Total)
+	total, more := page.Total, q.Offset+len(page.Tasks) < page.Total
+	if q.Cursor != 0 {
+		total, more = from.total, page.Next != 0
+	}
+	out = fmt.Appendf(out, `],"totalCount":%d,"hasMore":%t`, total, more)
+	if page.Next != 0 {
+		next, err := cursor{page.Next, total}.text(q)
+		if err != nil {
+			return nil, err
+		}
+		out = fmt.Appendf(out, `,"nextCursor":%q`, next)
+	}
 	if behind != nil {
 		out = fmt.Appendf(out, `,"behind":{"events":%d,"ms":%d}`, behind.Events, behind.MS)
 	}

@@ -146,24 +146,57 @@ type CompleteManyParams struct {
 	Items []Value `json:"items" jsonschema:"the finished tasks, each an object with the params of task.complete"`
 }
 
-// ListTasksParams are the params of task.list.
+// ListTasksParams are the params of task.list: those of TaskFilterParams, and which page to read.
 type ListTasksParams struct {
-	Status     string `json:"status,omitempty" jsonschema:"only tasks with this status"`
-	AssignedTo ID     `json:"assignedTo,omitempty" jsonschema:"only tasks of this instance"`
-	Priority   *int   `json:"priority,omitempty" jsonschema:"only tasks with this priority"`
-	Role       Role   `json:"role,omitempty" jsonschema:"only tasks that require this role"`
-	Text       string `json:"text,omitempty" jsonschema:"only tasks whose text contains this, in upper or lower case; every character stands for itself"`
-	Limit      *int   `json:"limit,omitempty" jsonschema:"the maximum number of tasks to list; default 100, over MCP 20"`
-	Offset     *int   `json:"offset,omitempty" jsonschema:"the number of tasks to skip; default 0"`
-	OrderBy    string `json:"orderBy,omitempty" jsonschema:"the field to order by; default createdAt; the task's number breaks ties"`
-	Order      string `json:"order,omitempty" jsonschema:"the direction of the order; default desc"`
+	Status        string   `json:"status,omitempty" jsonschema:"only tasks with this status"`
+	Statuses      []string `json:"statuses,omitempty" jsonschema:"only tasks with one of these statuses; not together with status"`
+	AssignedTo    ID       `json:"assignedTo,omitempty" jsonschema:"only tasks of this instance"`
+	Priority      *int     `json:"priority,omitempty" jsonschema:"only tasks with this priority"`
+	Role          Role     `json:"role,omitempty" jsonschema:"only tasks that require this role"`
+	Text          string   `json:"text,omitempty" jsonschema:"only tasks whose text contains this, in upper or lower case; every character stands for itself"`
+	Error         string   `json:"error,omitempty" jsonschema:"only tasks whose error contains this, likewise; an error that is not a string is searched as JSON"`
+	Metadata      Object   `json:"metadata,omitempty" jsonschema:"only tasks whose metadata has each of these members with an equal value: numbers by value, objects in any order of members; at most 4 KiB"`
+	CreatedAfter  string   `json:"createdAfter,omitempty" jsonschema:"only tasks created at or after this time, ISO 8601 with a time zone"`
+	CreatedBefore string   `json:"createdBefore,omitempty" jsonschema:"only tasks created before this time"`
+	UpdatedAfter  string   `json:"updatedAfter,omitempty" jsonschema:"only tasks whose last change was at or after this time"`
+	UpdatedBefore string   `json:"updatedBefore,omitempty" jsonschema:"only tasks whose last change was before this time"`
+	Limit         *int     `json:"limit,omitempty" jsonschema:"the maximum number of tasks to list; default 100, over MCP 20"`
+	Offset        *int     `json:"offset,omitempty" jsonschema:"the number of tasks to skip; default 0"`
+	Cursor        string   `json:"cursor,omitempty" jsonschema:"the nextCursor of the page before, with the filters and the order of that page, and without offset"`
+	OrderBy       string   `json:"orderBy,omitempty" jsonschema:"the field to order by; default createdAt; the task's number breaks ties"`
+	Order         string   `json:"order,omitempty" jsonschema:"the direction of the order; default desc"`
+}
+
+// Filter returns the params that select tasks.
+func (p *ListTasksParams) Filter() TaskFilterParams {
+	return TaskFilterParams{
+		Status: p.Status, Statuses: p.Statuses, AssignedTo: p.AssignedTo, Priority: p.Priority, Role: p.Role, Text: p.Text, Error: p.Error, Metadata: p.Metadata,
+		CreatedAfter: p.CreatedAfter, CreatedBefore: p.CreatedBefore, UpdatedAfter: p.UpdatedAfter, UpdatedBefore: p.UpdatedBefore,
+	}
+}
+
+// TaskFilterParams select tasks as the params of task.list do. All that are present must match.
+type TaskFilterParams struct {
+	Status        string   `json:"status,omitempty" jsonschema:"only tasks with this status"`
+	Statuses      []string `json:"statuses,omitempty" jsonschema:"only tasks with one of these statuses; not together with status"`
+	AssignedTo    ID       `json:"assignedTo,omitempty" jsonschema:"only tasks of this instance"`
+	Priority      *int     `json:"priority,omitempty" jsonschema:"only tasks with this priority"`
+	Role          Role     `json:"role,omitempty" jsonschema:"only tasks that require this role"`
+	Text          string   `json:"text,omitempty" jsonschema:"only tasks whose text contains this, in upper or lower case; every character stands for itself"`
+	Error         string   `json:"error,omitempty" jsonschema:"only tasks whose error contains this, likewise; an error that is not a string is searched as JSON"`
+	Metadata      Object   `json:"metadata,omitempty" jsonschema:"only tasks whose metadata has each of these members with an equal value: numbers by value, objects in any order of members; at most 4 KiB"`
+	CreatedAfter  string   `json:"createdAfter,omitempty" jsonschema:"only tasks created at or after this time, ISO 8601 with a time zone"`
+	CreatedBefore string   `json:"createdBefore,omitempty" jsonschema:"only tasks created before this time"`
+	UpdatedAfter  string   `json:"updatedAfter,omitempty" jsonschema:"only tasks whose last change was at or after this time"`
+	UpdatedBefore string   `json:"updatedBefore,omitempty" jsonschema:"only tasks whose last change was before this time"`
 }
 
 // ListTasksResult is the result of task.list. TotalCount counts the matching tasks on all pages.
 type ListTasksResult struct {
 	Tasks      []Task  `json:"tasks"`
-	TotalCount int     `json:"totalCount"`
+	TotalCount int     `json:"totalCount" jsonschema:"the matching tasks on all pages; with cursor, as counted for the first page"`
 	HasMore    bool    `json:"hasMore"`
+	NextCursor string  `json:"nextCursor,omitempty" jsonschema:"left out on the last page, and for an order other than createdAt"`
 	Behind     *Behind `json:"behind,omitempty"`
 }
 

@@ -119,6 +119,9 @@ func limits(s *jsonschema.Schema) []string {
 	if s.MaxItems != nil {
 		notes = append(notes, fmt.Sprintf("at most %d", *s.MaxItems))
 	}
+	if s.MaxProperties != nil {
+		notes = append(notes, fmt.Sprintf("%d to %d members", deref(s.MinProperties), *s.MaxProperties))
+	}
 	if s.Const != nil {
 		notes = append(notes, fmt.Sprintf("exactly `%v`", *s.Const))
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +22,7 @@ type View struct {
 	Asked  []api.TaskQuery
 	Tasks  []json.RawMessage
 	Total  int
+	Next   int64
 	Wait   error
 
 	AskedSessions []api.SessionQuery
@@ -50,7 +53,7 @@ func (v *View) WaitFor(_ context.Context, event events.ID, atMost time.Duration)
 
 // List returns what the test sets.
 func (v *View) List(ctx context.Context, q api.TaskQuery) (taskview.Page, error) {
-	page := taskview.Page{Tasks: v.Tasks, Total: v.Total, At: v.at()}
+	page := taskview.Page{Tasks: v.Tasks, Total: v.Total, Next: v.Next, At: v.at()}
 	if v.OnList != nil {
 		v.OnList(ctx)
 		return page, v.Err
@@ -59,6 +62,25 @@ func (v *View) List(ctx context.Context, q api.TaskQuery) (taskview.Page, error)
 	v.Asked = append(v.Asked, q)
 	v.mu.Unlock()
 	return page, v.Err
+}
+
+// Matching records the query and returns the IDs of the tasks that the test sets.
+func (v *View) Matching(_ context.Context, f api.TaskFilter, after int64, limit int) (taskview.Matches, error) {
+	v.mu.Lock()
+	v.Asked = append(v.Asked, api.TaskQuery{TaskFilter: f, Cursor: after, Limit: limit})
+	v.mu.Unlock()
+	found := taskview.Matches{IDs: []string{}, At: v.at()}
+	for _, raw := range v.Tasks {
+		var t struct{ ID string }
+		if err := json.Unmarshal(raw, &t); err != nil {
+			return found, err
+		}
+		num, _ := strconv.ParseInt(strings.TrimPrefix(t.ID, "t-"), 10, 64)
+		if num > after && len(found.IDs) < limit {
+			found.IDs, found.Last = append(found.IDs, t.ID), num
+		}
+	}
+	return found, v.Err
 }
 
 // Sessions records the query and returns what the test sets.

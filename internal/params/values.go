@@ -80,22 +80,39 @@ func objectDecoder(schema *jsonschema.Schema, path string) (func([]byte, reflect
 			return into(raw, reflect.New(t).Elem())
 		}
 	}
+	bounded := schema.MinProperties != nil || schema.MaxProperties != nil
 	return func(raw []byte, to reflect.Value) string {
 		if raw[0] != '{' {
 			return "must be an object"
 		}
-		if len(known) > 0 {
+		if len(known) > 0 || bounded {
+			count := 0
 			for name, v := range jsontext.Members(raw) {
+				count++
 				if check := known[name]; check != nil {
 					if wrong := check(v); wrong != "" {
 						return "is not valid: " + name + " " + wrong
 					}
 				}
 			}
+			if wrong := checkCount(schema, count); wrong != "" {
+				return wrong
+			}
 		}
 		to.SetBytes(raw)
 		return ""
 	}, nil
+}
+
+// checkCount returns what is wrong with the number of an object's members, or "".
+func checkCount(schema *jsonschema.Schema, count int) string {
+	if schema.MaxProperties != nil && count > *schema.MaxProperties {
+		return fmt.Sprintf("must contain at most %d members, but contains %d", *schema.MaxProperties, count)
+	}
+	if schema.MinProperties != nil && count < *schema.MinProperties {
+		return fmt.Sprintf("must contain at least %d members", *schema.MinProperties)
+	}
+	return ""
 }
 
 // memberTypes maps the types of the schema to the Go types that validate members of objects.

@@ -153,10 +153,11 @@ type page struct {
 	Tasks      []listedTask
 	TotalCount int
 	HasMore    bool
+	NextCursor string
 	Behind     *struct{ Events, MS int64 }
 }
 
-type listedTask struct{ ID, UpdatedAt string }
+type listedTask struct{ ID, CreatedAt, UpdatedAt string }
 
 // create creates a task and returns its id.
 func (c *client) create(t testing.TB, p params) string {

@@ -3,6 +3,8 @@ package server
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -147,5 +149,75 @@ func TestAPageThatIsTooLong(t *testing.T) {
 	}
 	if got := call[page](t, c, "task.list", params{"limit": 16}); len(got.Tasks) != 16 || got.TotalCount != 17 || !got.HasMore {
 		t.Errorf("listed %d tasks of %d", len(got.Tasks), got.TotalCount)
+	}
+}
+
+// A program that reads the failures since a time, page by page, gets each of them once, although tasks
+// fail, come and go meanwhile. It reads over HTTP, and continues over JSON-RPC at another coordinator.
+func TestListReadsPagesByCursor(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
+	both := []*client{start(t, cfg), start(t, cfg)}
+	c := both[0]
+	for _, c := range both {
+		c.ready(t)
+	}
+	c.create(t, params{"text": "before", "metadata": params{"run": 1}})
+	made := []string{}
+	for i := range 9 {
+		made = append(made, c.create(t, params{"text": fmt.Sprintf("Step %d", i), "metadata": params{"run": 7, "where": params{"b": 1, "a": []int{i % 3}}}}))
+	}
+	since := call[listedTask](t, c, "task.get", params{"id": made[0]}).CreatedAt
+	call[object](t, c, "system.register", params{"id": "w", "roles": []string{}, "metadata": params{"maxTasks": 20}})
+	call[object](t, c, "task.claim", params{"workerId": "w", "maxTasks": 20})
+	for i, id := range made {
+		if i%3 > 0 {
+			call[object](t, c, "task.complete", params{"id": id, "error": fmt.Sprintf("No space on disk %d", i%3)})
+		}
+	}
+	read := func(c *client, p params) page {
+		got := call[page](t, c, "task.list", p)
+		for got.Behind != nil { // this machine is busy
+			got = call[page](t, c, "task.list", p)
+		}
+		return got
+	}
+	failed := params{"statuses": []string{"failed", "cancelled"}, "error": "no SPACE", "metadata": params{"run": 7.0}, "createdAfter": since, "order": "asc"}
+	with := func(more params) params {
+		all := maps.Clone(failed)
+		maps.Copy(all, more)
+		return all
+	}
+	read(c, failed)
+	body, err := json.Marshal(with(params{"limit": 2}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, text := c.post(t, "/api/task/list", string(body), nil)
+	var got page
+	if err := json.Unmarshal([]byte(text), &got); status != http.StatusOK || err != nil {
+		t.Fatalf("%d %s %v", status, text, err)
+	}
+	if diff := cmp.Diff([]string{made[1], made[2]}, ids(got)); diff != "" || got.TotalCount != 6 || got.NextCursor == "" {
+		t.Fatalf("the first page is %s (-want +got):\n%s", text, diff)
+	}
+	call[object](t, c, "task.update", params{"id": made[4], "updates": params{"priority": 99}})
+	call[object](t, c, "task.delete", params{"id": made[5]})
+	call[object](t, c, "task.complete", params{"id": made[0], "error": "no space, but behind the cursor"})
+	call[object](t, c, "task.complete", params{"id": made[6], "error": "no space either"})
+	rest := []string{}
+	for got.NextCursor != "" {
+		got = read(both[1], with(params{"limit": 1, "cursor": got.NextCursor}))
+		rest = append(rest, ids(got)...)
+	}
+	if diff := cmp.Diff([]string{made[4], made[6], made[7], made[8]}, rest); diff != "" || got.TotalCount != 6 || got.HasMore {
+		t.Errorf("the rest, of %d (-want +got):\n%s", got.TotalCount, diff)
+	}
+	where := params{"metadata": params{"where": params{"a": []float64{0}, "b": 1.0}}, "updatedBefore": "9999-01-01T00:00:00Z"}
+	if got := ids(read(c, where)); !slices.Equal(got, []string{made[6], made[3], made[0]}) {
+		t.Errorf("by a nested value: %v", got)
+	}
+	for _, wrong := range []params{with(params{"cursor": "AQ"}), with(params{"statuses": []string{}}), {"metadata": params{}}, {"createdAfter": "yesterday"}} {
+		_ = refused(t, c, api.CodeInvalidParams, "task.list", wrong)
 	}
 }

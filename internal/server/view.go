@@ -26,7 +26,12 @@ func (v taskView) List(ctx context.Context, q api.TaskQuery) (taskview.Page, err
 	if errors.Is(err, projections.ErrPageTooLarge) {
 		return taskview.Page{}, taskview.ErrPageTooLarge
 	}
-	return taskview.Page{Tasks: page.Tasks, Total: int(page.Total), At: page.At}, unavailable(err)
+	return taskview.Page{Tasks: page.Tasks, Total: int(page.Total), Next: page.Next, At: page.At}, unavailable(err)
+}
+
+func (v taskView) Matching(ctx context.Context, f api.TaskFilter, after int64, limit int) (taskview.Matches, error) {
+	found, err := v.tasks.Matching(ctx, f, after, limit)
+	return taskview.Matches(found), unavailable(err)
 }
 
 func (v taskView) Sessions(ctx context.Context, q api.SessionQuery) (taskview.SessionPage, error) {

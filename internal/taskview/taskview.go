@@ -20,6 +20,10 @@ type View interface {
 	WaitFor(ctx context.Context, event events.ID, atMost time.Duration) error
 	// List returns a page of the matching tasks.
 	List(ctx context.Context, q api.TaskQuery) (Page, error)
+	// Matching returns the IDs of at most limit matching tasks whose number is greater than after, in
+	// the order of their numbers. It reads every task that the filter's indexes leave, so that it may
+	// take as long as a List.
+	Matching(ctx context.Context, f api.TaskFilter, after int64, limit int) (Matches, error)
 	// Sessions returns a page of the matching sessions.
 	Sessions(ctx context.Context, q api.SessionQuery) (SessionPage, error)
 	// Session returns a session, nil if the view does not have it, and the last event that the view
@@ -33,8 +37,16 @@ type View interface {
 // Page is a page of tasks as the view had them at one moment.
 type Page struct {
 	Tasks []json.RawMessage // a task object each
-	Total int               // number of matches
+	Total int               // number of matches; 0 for a query with a cursor
+	Next  int64             // continues the list as TaskQuery.Cursor; 0 if there are no more, or not in this order
 	At    events.ID         // the last event that the view had applied
+}
+
+// Matches are the first tasks behind a number that match a filter.
+type Matches struct {
+	IDs  []string  // fewer than asked for if there are no more
+	Last int64     // the number of the last of them, behind which to continue; 0 if there are none
+	At   events.ID // the last event that the view had applied
 }
 
 // SessionPage is a page of sessions as the view had them at one moment.

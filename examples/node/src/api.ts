@@ -1490,7 +1490,14 @@ export interface TaskListParams {
   /**
    * only tasks with this status
    */
-  status?: "pending" | "in_progress" | "completed" | "failed";
+  status?: "scheduled" | "blocked" | "pending" | "in_progress" | "completed" | "failed" | "cancelled";
+  /**
+   * only tasks with one of these statuses; not together with status
+   *
+   * @minItems 1
+   * @maxItems 7
+   */
+  statuses?: ("scheduled" | "blocked" | "pending" | "in_progress" | "completed" | "failed" | "cancelled")[];
   /**
    * only tasks of this instance
    */
@@ -1508,6 +1515,32 @@ export interface TaskListParams {
    */
   text?: string;
   /**
+   * only tasks whose error contains this, likewise; an error that is not a string is searched as JSON
+   */
+  error?: string;
+  /**
+   * only tasks whose metadata has each of these members with an equal value: numbers by value, objects in any order of members; at most 4 KiB
+   */
+  metadata?: {
+    [k: string]: unknown;
+  };
+  /**
+   * only tasks created at or after this time, ISO 8601 with a time zone
+   */
+  createdAfter?: string;
+  /**
+   * only tasks created before this time
+   */
+  createdBefore?: string;
+  /**
+   * only tasks whose last change was at or after this time
+   */
+  updatedAfter?: string;
+  /**
+   * only tasks whose last change was before this time
+   */
+  updatedBefore?: string;
+  /**
    * the maximum number of tasks to list; default 100, over MCP 20
    */
   limit?: number;
@@ -1515,6 +1548,10 @@ export interface TaskListParams {
    * the number of tasks to skip; default 0
    */
   offset?: number;
+  /**
+   * the nextCursor of the page before, with the filters and the order of that page, and without offset
+   */
+  cursor?: string;
   /**
    * the field to order by; default createdAt; the task's number breaks ties
    */
@@ -1529,8 +1566,15 @@ export interface TaskListParams {
  */
 export interface TaskListResult {
   tasks: null | Task[];
+  /**
+   * the matching tasks on all pages; with cursor, as counted for the first page
+   */
   totalCount: number;
   hasMore: boolean;
+  /**
+   * left out on the last page, and for an order other than createdAt
+   */
+  nextCursor?: string;
   behind?: null | {
     /**
      * the maximum number of events that the result lacks
@@ -2417,17 +2461,7 @@ export abstract class Methods implements Caller {
     return this.call("task.complete_many", params, 15000);
   }
 
-  /** Say how far a claimed task is. The call is a sign of life: it renews the worker's registration and begins the task's time limit anew. Its answer says whether the task was called off. */
-  taskProgress(params: TaskProgressParams): Promise<TaskProgressResult> {
-    return this.call("task.progress", params, 5000);
-  }
-
-  /** Call a task off. One that is not claimed is cancelled at once; the worker of a claimed one is told, and has graceMs to end it. */
-  taskCancel(params: TaskCancelParams): Promise<TaskCancelResult> {
-    return this.call("task.cancel", params, 5000);
-  }
-
-  /** List tasks from the view in Postgres. Pages do not overlap while the tasks do not change. behind is set if the view has not caught up with the log. A caller may run two lists at once; further lists wait, and are rejected after three seconds. */
+  /** List tasks from the view in Postgres; behind is set if it lags behind the log. Pages by offset may overlap while tasks change; those by cursor do not. Two lists of a caller run at once; more wait up to three seconds. */
   taskList(params: TaskListParams = {}): Promise<TaskListResult> {
     return this.call("task.list", params, 10000);
   }
