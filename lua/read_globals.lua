@@ -6,7 +6,8 @@
 -- KEYS[1] log
 -- Returns {seq of the last event, {the log's seq, ms, base, term}, {ID of the log's first entry},
 --         {the leader's id, term}, {role set, number of open tasks that require it, …}}; a missing
---         value is nil; then {paused queue, its pause, …}, {the log's field paused}
+--         value is nil; then {paused queue, its pause, …}, {the log's field paused},
+--         {unique key, task, …}, {limitKey, its limit, …}
 -- Errors  none
 -- Emits   nothing
 local stream = prefix .. 'stream:events'
@@ -19,4 +20,6 @@ return {
   redis.call('HGETALL', prefix .. 'queue:rolesets'),
   redis.call('HGETALL', prefix .. 'queue:paused'),
   redis.call('HMGET', KEYS[1], 'paused'),
+  redis.call('HGETALL', prefix .. 'queue:unique'),
+  redis.call('HGETALL', prefix .. 'queue:limits'),
 }

@@ -53,8 +53,14 @@ type Fold struct {
 	scheduled, blocked int64            // tasks in these queues
 	deadlines          int64            // claimed tasks that end at a time
 	cancelling         map[string]int64 // tasks that an instance is to end, by its id
-	rolesets           map[string]int64 // open tasks by role set
-	orphans            map[string]*orphans
+
+	dependents map[int64][]*Task // the tasks that wait for a task
+	uniques    map[string]int64  // the unfinished task that has a unique key
+	limits     map[string]int64  // by limitKey
+	limited    map[string]int64  // tasks that count for the limit of a key
+
+	rolesets map[string]int64 // open tasks by role set
+	orphans  map[string]*orphans
 
 	// pauses are the pauses of queues as Redis stores them, by role set; "" for one that has ended.
 	pauses  map[string]string
@@ -78,6 +84,8 @@ func (f *Fold) reset() {
 	f.waiting, f.rolesets = map[string]int64{}, map[string]int64{}
 	f.orphans = map[string]*orphans{}
 	f.scheduled, f.blocked, f.deadlines, f.cancelling = 0, 0, 0, map[string]int64{}
+	f.dependents, f.uniques = map[int64][]*Task{}, map[string]int64{}
+	f.limits, f.limited = map[string]int64{}, map[string]int64{}
 	f.pauses = map[string]string{}
 }
 
@@ -155,6 +163,10 @@ func (f *Fold) Apply(e events.Envelope) {
 		err = with(s, s.unblocked)
 	case events.TypeTaskBlocked:
 		err = with(s, s.blockedAgain)
+	case events.TypeLimitChanged:
+		err = with(s, s.limitChanged)
+	case events.TypeLimitDeleted:
+		err = with(s, s.limitDeleted)
 	case events.TypeTaskRevived:
 		err = with(s, s.revived)
 	case events.TypeInstanceRegistered:

@@ -176,6 +176,7 @@ func (s step) finished(p events.TaskFailed) {
 	}
 	s.leave(t)
 	s.own(t, status, p.WorkerID, kindNone)
+	s.end(t, status)
 	if status == events.StatusFailed && s.e.V >= 2 {
 		if !t.partial && (p.Losses < t.Losses || p.Losses > t.Losses+1) {
 			s.tell("task %s was lost %d times, but the event says %d", p.ID, t.Losses, p.Losses)

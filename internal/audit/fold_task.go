@@ -44,8 +44,12 @@ type Task struct {
 	Progress, Cancel string   // JSON
 	TimeoutAt        int64
 	CancelAt         int64
-	options          options
-	cancelling       string // the instance that is to end it, "" for none
+	options          events.TaskOptions
+	waits            map[int64]bool // the tasks that it still waits for
+	hadWaits         bool           // it waited for some at its creation
+	doomed           int64          // a task that has ended so that this one must be cancelled
+	unsure           bool           // it depends on tasks that are older than the log
+	cancelling       string         // the instance that is to end it, "" for none
 
 	in             queueKind
 	holder         *Instance // if in is assigned or active
@@ -224,6 +228,9 @@ func (s step) deletedTask(p events.TaskDeleted) {
 		s.tell("the event says that %[2]s had task %[1]s, but it was %[3]s", p.ID, orNobody(owner), t.describe())
 	}
 	open, owner := t.Open(), t.AssignedTo
+	if open {
+		s.end(t, noTask)
+	}
 	s.drop(t)
 	s.Fold.deleted[t.Num] = true
 	if open && owner != "" {
@@ -251,6 +258,9 @@ func orNobody(id string) string {
 // or roles change, and add it again afterwards.
 func (s step) tally(t *Task, by int64) {
 	add(s.byStatus, t.Status, by)
+	if t.underLimit() {
+		add(s.limited, t.options.LimitKey, by)
+	}
 	if !t.Open() {
 		return
 	}

@@ -3,6 +3,7 @@ package audit
 import (
 	"encoding/json"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -11,12 +12,6 @@ import (
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/jsontext"
 )
-
-// options are the options with which a task was created.
-type options struct {
-	Retry     *events.Retry `json:"retry,omitempty"`
-	TimeoutMs int64         `json:"timeoutMs,omitempty"`
-}
 
 // millis returns the ms since 1970 of a time in an event, 0 for none or one that is not valid.
 func millis(at *string) int64 {
@@ -34,9 +29,8 @@ func millis(at *string) int64 {
 func (s step) options(t *Task, p events.TaskCreated) {
 	t.extras = true
 	t.RunAt = millis(p.RunAt)
-	t.options = options{Retry: p.Retry, TimeoutMs: p.TimeoutMs}
-	if t.options != (options{}) {
-		text, err := json.Marshal(t.options)
+	if t.options = p.TaskOptions; !reflect.ValueOf(t.options).IsZero() {
+		text, err := jsontext.Marshal(t.options)
 		if err != nil {
 			s.tell("the options of task %s cannot be encoded: %v", p.ID, err)
 		}
@@ -44,6 +38,11 @@ func (s step) options(t *Task, p events.TaskCreated) {
 	}
 	if p.Status == events.StatusScheduled && t.RunAt == 0 {
 		s.tell("task %s is scheduled for no time", p.ID)
+	}
+	s.depend(t)
+	s.unique(t)
+	if p.Status != events.StatusScheduled {
+		s.ready(t, p.Status)
 	}
 }
 
@@ -56,6 +55,7 @@ func (s step) due(p events.TaskDue) {
 	if s.lawful(t, p.Status) && (t.RunAt != millis(&p.RunAt) || s.e.Timestamp < t.RunAt) {
 		s.tell("task %s is scheduled for %s, but the event of %s says %s", p.ID, iso(t.RunAt), iso(s.e.Timestamp), p.RunAt)
 	}
+	s.ready(t, p.Status)
 	s.own(t, p.Status, "", kindOf(p.Status))
 	t.QueuedAt = s.e.Timestamp
 }
@@ -67,6 +67,10 @@ func (s step) unblocked(p events.TaskUnblocked) {
 	}
 	s.was(t, p.PreviousStatus)
 	s.lawful(t, p.Status)
+	if p.Reason == reasonDependencies && len(t.waits) > 0 {
+		s.tell("task %s no longer waits for other tasks, but %d are not completed", p.ID, len(t.waits))
+	}
+	s.ready(t, p.Status)
 	s.own(t, p.Status, "", kindOf(p.Status))
 	t.QueuedAt = s.e.Timestamp
 }
@@ -78,6 +82,9 @@ func (s step) blockedAgain(p events.TaskBlocked) {
 	}
 	s.was(t, p.PreviousStatus)
 	s.lawful(t, p.Status)
+	if limit, set := s.limits[t.options.LimitKey]; !t.partial && s.whole && (!set || s.limited[t.options.LimitKey] <= limit) {
+		s.tell("task %s has to wait for its turn, but its limit leaves room", p.ID)
+	}
 	s.own(t, p.Status, "", kindOf(p.Status))
 }
 
@@ -197,6 +204,7 @@ func (s step) cancelled(p events.TaskCancelled) {
 		t.Cancel = cancellation(p.By, p.Reason, "", "")
 	}
 	s.own(t, events.StatusCancelled, owner, kindNone)
+	s.end(t, events.StatusCancelled)
 	t.CompletedAt = s.e.Timestamp
 	if owner != "" {
 		s.settle(owner)
@@ -233,6 +241,9 @@ func (s step) revived(p events.TaskRevived) {
 	if previous == "" {
 		previous = t.PreviousAssignment
 	}
+	t.waits, t.doomed, t.hadWaits = nil, 0, false
+	s.unique(t)
+	s.ready(t, p.Status)
 	s.own(t, p.Status, "", kindOf(p.Status))
 	t.QueuedAt, t.ClaimedAt, t.AssignedSeq, t.CompletedAt, t.PreviousAssignment = s.e.Timestamp, 0, 0, 0, previous
 	t.Failures, t.Losses, t.Errors, t.Progress, t.Cancel, t.Result, t.Error = 0, 0, nil, "", "", "", ""

@@ -57,25 +57,25 @@ func TestTheTableOfStatesIsDocumented(t *testing.T) {
 // lives has, for each state, events that bring the task t-3 into it.
 var lives = map[string][]string{
 	noTask:                 {},
-	events.StatusScheduled: {`task.created {"id":"t-3","status":"scheduled","priority":50,"runAt":"2023-11-14T22:13:20.000Z"}`},
-	events.StatusBlocked:   {`task.created {"id":"t-3","status":"blocked","priority":50,"dependsOn":["t-1"]}`},
-	events.StatusPending:   {`task.created {"id":"t-3","status":"pending","priority":50}`},
+	events.StatusScheduled: {`task.created {"id":"t-3","limitKey":"l","status":"scheduled","priority":50,"runAt":"2023-11-14T22:13:20.000Z"}`},
+	events.StatusBlocked:   {`task.created {"id":"t-3","limitKey":"l","status":"blocked","priority":50}`},
+	events.StatusPending:   {`task.created {"id":"t-3","limitKey":"l","status":"pending","priority":50}`},
 	events.StatusInProgress: {
-		`task.created {"id":"t-3","status":"pending","priority":50,"retry":{"maxAttempts":9,"backoffMs":1000,"factor":2,"maxBackoffMs":5000,"jitter":0.1}}`,
+		`task.created {"id":"t-3","limitKey":"l","status":"pending","priority":50,"retry":{"maxAttempts":9,"backoffMs":1000,"factor":2,"maxBackoffMs":5000,"jitter":0.1}}`,
 		`task.claimed {"taskId":"t-3","workerId":"w1","attempt":1,"previousStatus":"pending","waited":1}`,
 	},
 	events.StatusCompleted: {
-		`task.created {"id":"t-3","status":"pending","priority":50}`,
+		`task.created {"id":"t-3","limitKey":"l","status":"pending","priority":50}`,
 		`task.claimed {"taskId":"t-3","workerId":"w1","attempt":1,"previousStatus":"pending","waited":1}`,
 		`task.completed {"id":"t-3","workerId":"w1","attempt":1,"duration":1,"previousStatus":"in_progress"}`,
 	},
 	events.StatusFailed: {
-		`task.created {"id":"t-3","status":"pending","priority":50}`,
+		`task.created {"id":"t-3","limitKey":"l","status":"pending","priority":50}`,
 		`task.claimed {"taskId":"t-3","workerId":"w1","attempt":1,"previousStatus":"pending","waited":1}`,
 		`task.failed {"id":"t-3","workerId":"w1","attempt":1,"duration":1,"error":"x","failures":1,"previousStatus":"in_progress"}`,
 	},
 	events.StatusCancelled: {
-		`task.created {"id":"t-3","status":"pending","priority":50}`,
+		`task.created {"id":"t-3","limitKey":"l","status":"pending","priority":50}`,
 		`task.cancelled {"id":"t-3","by":"x","reason":null,"previousStatus":"pending","workerId":null,"attempt":0}`,
 	},
 }
@@ -91,9 +91,9 @@ func eventIn(typ events.Type, state, to string) string {
 	switch typ {
 	case events.TypeTaskCreated:
 		if state != noTask {
-			return `{"id":"t-3","status":"pending","priority":50}`
+			return `{"id":"t-3","limitKey":"l","status":"pending","priority":50}`
 		}
-		return fmt.Sprintf(`{"id":"t-SEQ","status":%q,"priority":50,"runAt":"2023-11-14T22:13:20.000Z"}`, to)
+		return fmt.Sprintf(`{"id":"t-SEQ","limitKey":"l","status":%q,"priority":50,"runAt":"2023-11-14T22:13:20.000Z"}`, to)
 	case events.TypeTaskUpdated:
 		return fmt.Sprintf(`{"id":"t-3","changes":{"text":"y"},"previousPriority":50,"status":%q}`, state)
 	case events.TypeTaskDeleted:
@@ -107,11 +107,11 @@ func eventIn(typ events.Type, state, to string) string {
 	case events.TypeTaskUnassigned:
 		return fmt.Sprintf(`{"taskId":"t-3","instanceId":%s,"previousAssignment":%s,"reason":"requested","previousStatus":%q}`, worker, worker, state)
 	case events.TypeTaskClaimed:
-		return fmt.Sprintf(`{"taskId":"t-3","workerId":"w1","attempt":%d,"previousStatus":%q,"waited":1}`, attempt+1, state)
+		return fmt.Sprintf(`{"taskId":"t-3","workerId":"w1","attempt":%d,"previousStatus":%q,"waited":2}`, attempt+1, state)
 	case events.TypeTaskCompleted, events.TypeTaskFailed:
-		return fmt.Sprintf(`{"id":"t-3","workerId":"w1","attempt":%d,"duration":1,"error":"x","failures":1,"previousStatus":%q}`, attempt, state)
+		return fmt.Sprintf(`{"id":"t-3","workerId":"w1","attempt":%d,"duration":2,"error":"x","failures":1,"previousStatus":%q}`, attempt, state)
 	case events.TypeTaskRetried:
-		return fmt.Sprintf(`{"id":"t-3","workerId":"w1","attempt":%d,"duration":1,"error":"x","failures":1,"previousStatus":%q,"runAt":"2023-11-14T22:13:21.000Z"}`, attempt, state)
+		return fmt.Sprintf(`{"id":"t-3","workerId":"w1","attempt":%d,"duration":2,"error":"x","failures":1,"previousStatus":%q,"runAt":"2023-11-14T22:13:21.000Z"}`, attempt, state)
 	case events.TypeTaskCancelled:
 		return fmt.Sprintf(`{"id":"t-3","by":"x","reason":null,"previousStatus":%q,"workerId":%s,"attempt":%d}`, state, owner, attempt)
 	}
@@ -145,7 +145,7 @@ func checkCell(t *testing.T, typ events.Type, state, to string, life []string) {
 	f := NewFold(1, func(violation string) { told = append(told, violation) })
 	lines := append([]string{
 		`instance.registered {"id":"w1","roles":["worker"],"metadata":null,"sessionId":"s","resumed":false,"previousRoles":null}`,
-		`leader.elected {"id":"w1","term":1,"previous":null}`,
+		room(state != events.StatusBlocked),
 	}, life...)
 	switch {
 	case typ == events.TypeTaskUnassigned && state == events.StatusPending:
@@ -153,7 +153,7 @@ func checkCell(t *testing.T, typ events.Type, state, to string, life []string) {
 	case typ == events.TypeTaskAssigned && state == events.StatusInProgress:
 		lines = append(lines, `instance.registered {"id":"w1","roles":["worker"],"metadata":null,"sessionId":"t","resumed":false,"previousRoles":["worker"]}`)
 	}
-	lines = append(lines, string(typ)+" "+eventIn(typ, state, to))
+	lines = append(lines, room(to != events.StatusBlocked), string(typ)+" "+eventIn(typ, state, to))
 	for i, line := range lines {
 		if i == len(lines)-1 && len(told) > 0 {
 			t.Fatalf("the life is not lawful: %q", told)
@@ -179,4 +179,13 @@ func checkCell(t *testing.T, typ events.Type, state, to string, life []string) {
 	if got != to {
 		t.Errorf("the task is %q, want %q", got, to)
 	}
+}
+
+// room returns an event that sets the limit of the task's key so that another task may be pending, or
+// none.
+func room(some bool) string {
+	if some {
+		return `limit.changed {"key":"l","concurrent":9}`
+	}
+	return `limit.changed {"key":"l","concurrent":0}`
 }

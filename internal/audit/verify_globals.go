@@ -27,7 +27,7 @@ func (v *verifier) globals(ctx context.Context) error {
 	for i := 1; i < len(reply); i++ {
 		lists[i], _ = reply[i].([]any)
 	}
-	if len(lists) != 7 || len(lists[6]) != 1 || len(lists[1]) != 4 || len(lists[2]) != 1 || len(lists[3]) != 2 {
+	if len(lists) != 9 || len(lists[6]) != 1 || len(lists[1]) != 4 || len(lists[2]) != 1 || len(lists[3]) != 2 {
 		return fmt.Errorf("script %s returned %v", readGlobals.Name, reply)
 	}
 	v.log(lists[1], text(lists[2][0]))
@@ -49,6 +49,18 @@ func (v *verifier) globals(ctx context.Context) error {
 		}
 	}
 	v.pauses(lists[5], text(lists[6][0]))
+	if v.fold.whole {
+		uniques := map[string]string{}
+		for key, num := range v.fold.uniques {
+			uniques[key] = (&Task{Num: num}).ID()
+		}
+		v.hash(v.keys.Unique(), uniques, lists[7])
+		limits := map[string]string{}
+		for key, concurrent := range v.fold.limits {
+			limits[key] = decimal(concurrent)
+		}
+		v.hash(v.keys.Limits(), limits, lists[8])
+	}
 	return nil
 }
 
@@ -72,6 +84,20 @@ func (v *verifier) pauses(hash []any, some string) {
 	}
 	if v.fold.whole || any != "" {
 		v.differs(v.keys.Log(), "paused", any, some)
+	}
+}
+
+// hash compares a hash, whose fields and values a script returned, with what the log says.
+func (v *verifier) hash(key string, log map[string]string, list []any) {
+	stored := map[string]string{}
+	for i := 0; i+1 < len(list); i += 2 {
+		stored[text(list[i])] = text(list[i+1])
+	}
+	for field := range log {
+		stored[field] += ""
+	}
+	for _, field := range slices.Sorted(maps.Keys(stored)) {
+		v.differs(key, field, log[field], stored[field])
 	}
 }
 

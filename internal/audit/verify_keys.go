@@ -50,13 +50,18 @@ func (v *verifier) stray(name string) bool {
 	}
 	switch name := v.keys.Prefix() + name; name {
 	case v.keys.Open(), v.keys.Pending(), v.keys.RoleSets(), v.keys.RoleSetOwners(), v.keys.Paused(), v.keys.Orphaned(), v.keys.Stealable(), v.keys.Available(), v.keys.Wakeups(), v.keys.Waiting(),
-		v.keys.Scheduled(), v.keys.Blocked(), v.keys.Deadlines():
+		v.keys.Scheduled(), v.keys.Blocked(), v.keys.Deadlines(), v.keys.Settling(), v.keys.Unique(), v.keys.Limits(), v.keys.Relimits():
 		return false
 	}
 	kind, id, _ := strings.Cut(id, ":")
 	switch kind {
 	case "instance", "active", "auto", "cancelling":
 		return v.fold.whole && v.fold.instances[id] == nil
+	case "limited", "turns":
+		return v.fold.whole && !v.limitKeys()[id]
+	case "dependents", "settling":
+		num, ok := taskNumber(id[strings.LastIndex(id, ":")+1:])
+		return v.fold.whole && (!ok || v.fold.tasks[num] == nil && !v.fold.deleted[num])
 	case "roles":
 		return v.fold.whole && v.fold.rolesets[id] == 0 && !v.rolesets[id]
 	case "orphans":

@@ -163,12 +163,30 @@ func (v *verifier) globalQueues() []*queue {
 		v.ofInstances(v.keys.Stealable(), anyLength,
 			func(i *Instance) bool { return i.auto > 0 }, "nothing is auto-assigned to it"),
 	}
+	for _, key := range slices.Sorted(maps.Keys(v.limitKeys())) {
+		list = append(list,
+			v.ofTasks(v.keys.Limited(key), func() int64 { return v.fold.limited[key] },
+				func(t *Task) bool { return t.underLimit() && t.options.LimitKey == key }),
+			v.ofTasks(v.keys.Turns(key), anyLength,
+				func(t *Task) bool { return t.in == kindBlocked && len(t.waits) == 0 && t.options.LimitKey == key }))
+	}
 	v.rolesets[""] = true
 	for _, set := range slices.Sorted(maps.Keys(v.rolesets)) {
 		list = append(list, v.ofTasks(v.waitingKey(set), func() int64 { return v.fold.waiting[set] },
 			func(t *Task) bool { return t.in == kindWaiting && t.Roleset == set }))
 	}
 	return list
+}
+
+// limitKeys returns the limitKeys of unfinished tasks.
+func (v *verifier) limitKeys() map[string]bool {
+	found := map[string]bool{}
+	for _, t := range v.fold.tasks {
+		if key := t.options.LimitKey; key != "" && t.Open() {
+			found[key] = true
+		}
+	}
+	return found
 }
 
 // instanceQueues returns the queues of an instance. Their lengths were compared with the instance.

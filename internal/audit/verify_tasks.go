@@ -4,10 +4,12 @@ import (
 	"context"
 	"maps"
 	"slices"
+
+	"github.com/claudebench/claudebench/events"
 )
 
 // taskFields is the number of fields that read_tasks returns for a task. The scores follow.
-const taskFields = 28
+const taskFields = 29
 
 // tasks compares the hash of every task that the log knows, and whether it is in its queues.
 func (v *verifier) tasks(ctx context.Context) error {
@@ -69,7 +71,7 @@ func (v *verifier) task(num int64, stored []any) {
 	compare("previousAssignment", t.PreviousAssignment, 16)
 	compare("roleset", t.Roleset, 17)
 	if t.extras || stored[18] != nil {
-		v.extras(t, compare)
+		v.extras(t, stored, compare)
 	}
 	if t.Open() {
 		v.places(t, stored[taskFields:])
@@ -77,7 +79,7 @@ func (v *verifier) task(num int64, stored []any) {
 }
 
 // extras compares what only some tasks have.
-func (v *verifier) extras(t *Task, compare func(field, log string, i int)) {
+func (v *verifier) extras(t *Task, stored []any, compare func(field, log string, i int)) {
 	extras := ""
 	if t.extras {
 		extras = "1"
@@ -92,6 +94,30 @@ func (v *verifier) extras(t *Task, compare func(field, log string, i int)) {
 	compare("timeoutAt", decimalSet(t.TimeoutAt), 25)
 	compare("cancel", t.Cancel, 26)
 	compare("cancelAt", decimalSet(t.CancelAt), 27)
+	v.ties(t, stored)
+}
+
+// ties checks what a task waits for. What has ended is told to those that wait for it in steps, so a
+// task may lag behind the log while there is an entry for that.
+func (v *verifier) ties(t *Task, stored []any) {
+	if !t.Open() || t.unsure || !v.fold.whole {
+		return
+	}
+	open, _ := number(stored[28])
+	behind, _ := number(stored[taskFields+9])
+	switch waits := int64(len(t.waits)); {
+	case open < waits || open > int64(len(t.options.DependsOn)):
+		v.report.violation("task %s: its open is %d, but the log says that it waits for %d tasks", t.ID(), open, waits)
+	case behind == 1: // it may be told yet
+	case open != waits:
+		v.report.violation("task %s: its open is %d, but the log says that it waits for %d tasks, and nobody is to tell it", t.ID(), open, waits)
+	case t.doomed != 0:
+		v.report.violation("task %s: it depends on t-%d, which has ended, but nobody cancels it", t.ID(), t.doomed)
+	case t.Status == events.StatusBlocked && waits == 0:
+		if limit, set := v.fold.limits[t.options.LimitKey]; !set || v.fold.limited[t.options.LimitKey] < limit {
+			v.report.violation("task %s: it is blocked, but it waits for no task and for no turn", t.ID())
+		}
+	}
 }
 
 // places checks that an open task is in its queue. The walk over the queues checks that it is in no
