@@ -35,8 +35,9 @@ const unreadable = " must not contain U+0000 or an unpaired surrogate, which SQL
 // bytes, a rule between params, that an item of a batch is a task if it has a text, or which text names
 // types of events or a time.
 func beyondSchema(sentence string) bool {
+	sentence = strings.TrimPrefix(sentence, "task parameter is not valid: ") // of schedule.put
 	return strings.HasPrefix(sentence, "items parameter is not valid: item ") || strings.HasSuffix(sentence, "bytes long") || strings.HasSuffix(sentence, unreadable) || strings.Contains(sentence, "(taskId is another name for it)") ||
-		strings.HasPrefix(sentence, "taskId parameter must equal id") || strings.HasPrefix(sentence, "types parameter: ") || strings.HasPrefix(sentence, "since parameter: ")
+		strings.HasPrefix(sentence, "taskId parameter must equal id") || strings.HasPrefix(sentence, "types parameter: ") || strings.HasPrefix(sentence, "cron parameter: ") || strings.HasPrefix(sentence, "since parameter: ")
 }
 
 // infos returns what system.discover would return, without a call of Redis.
@@ -135,7 +136,7 @@ func TestDiscover(t *testing.T) {
 			switch m.Name {
 			case "task.create":
 				want.RateLimit, want.TokenRateLimit = 7, 35
-			case "task.get", "task.list", "session.get", "session.list", "event.get", "event.list", "task.history", "instance.history", "system.health", "system.metrics", "system.get_state", "system.info", "system.subscribers", "audit.status", "system.discover":
+			case "task.get", "task.list", "schedule.get", "schedule.list", "session.get", "session.list", "event.get", "event.list", "task.history", "instance.history", "system.health", "system.metrics", "system.get_state", "system.info", "system.subscribers", "audit.status", "system.discover":
 				want.Persist = false
 				if m.Name == "task.get" {
 					want.RateLimit, want.TokenRateLimit = 0, 0
@@ -203,6 +204,12 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"task.get", `{"id":"A"}`},
 			{"task.list", `{"status":"completed","role":"go","text":"A","limit":1,"offset":0,"orderBy":"priority","order":"asc"}`},
 			{"task.delete", `{"id":"C"}`},
+			{"schedule.put", `{"id":"s","cron":"30 2 * * *","timezone":"Europe/Berlin","task":{"text":"x","metadata":{"a":1}},"paused":true,"catchUp":"all"}`},
+			{"schedule.put", `{"id":"s","cron":"@every 1h","task":{"text":"x"}}`},
+			{"schedule.get", `{"id":"s"}`},
+			{"schedule.list", `{"limit":1,"cursor":"a"}`},
+			{"schedule.list", `{}`},
+			{"schedule.delete", `{"id":"s"}`},
 			{"session.list", `{"instanceId":"w","active":true,"limit":1,"cursor":"7"}`},
 			{"session.list", `{}`},
 			{"session.get", `{"id":"s"}`},

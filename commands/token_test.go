@@ -25,6 +25,7 @@ func TestRolesOfMethods(t *testing.T) {
 		"system.batch.process": writing, "system.quorum.vote": writing, "system.flush": {"root"},
 		"task.create": writing, "task.update": writing, "task.assign": writing, "task.unassign": writing, "task.claim": writing,
 		"task.complete": writing, "task.create_many": writing, "task.complete_many": writing, "task.delete": writing, "task.list": all, "task.get": all,
+		"schedule.put": {"ops", "root"}, "schedule.get": all, "schedule.list": all, "schedule.delete": {"ops", "root"},
 		"session.list": all, "session.get": all, "event.get": all, "task.history": all, "instance.history": all, "event.list": all, "hook.record": writing,
 	}
 	for _, m := range f.Coordinator.Methods() {

@@ -56,6 +56,9 @@ const (
 	TypeHookReceived            Type = "hook.received"
 	TypeHookDecided             Type = "hook.decided"
 	TypeTodoUpdated             Type = "todo.updated"
+	TypeScheduleChanged         Type = "schedule.changed"
+	TypeScheduleFired           Type = "schedule.fired"
+	TypeScheduleDeleted         Type = "schedule.deleted"
 )
 
 // definitions lists every event: its type, its payload's struct at the current version, and one
@@ -112,4 +115,7 @@ var definitions = mustIndex(
 	define[Hook](TypeHookReceived),
 	define[HookDecided](TypeHookDecided),
 	define[TodoUpdated](TypeTodoUpdated),
+	define[ScheduleChanged](TypeScheduleChanged),
+	define[ScheduleFired](TypeScheduleFired),
+	define[ScheduleDeleted](TypeScheduleDeleted),
 )

@@ -186,7 +186,7 @@ func (f *Fold) Apply(e Event) {
 		}
 		t.Roleset = params.RoleSet(api.Object(t.Metadata))
 		f.Tasks[p.ID] = t
-	case "circuit.opened", "circuit.closed": // they do not concern tasks and instances
+	case "circuit.opened", "circuit.closed", "schedule.changed", "schedule.fired", "schedule.deleted": // they do not concern tasks and instances
 	case "system.flushed":
 		seq := f.Seq
 		*f = *NewFold()

@@ -63,6 +63,7 @@ func examples(t *testing.T, f *fleettest.Fleet) map[string]string {
 		"task.create": `{"text":"x"}`, "task.update": `{"id":"t-3","updates":{"text":"y"}}`, "task.assign": `{"taskId":"t-3","instanceId":"w"}`,
 		"task.unassign": `{"taskId":"t-3"}`, "task.claim": `{"workerId":"w"}`, "task.complete": `{"id":"t-3"}`, "task.get": `{"id":"t-3"}`,
 		"task.delete": `{"id":"t-3"}`, "session.get": `{"id":"s"}`, "event.get": `{"seq":1}`, "task.history": `{"id":"t-3"}`, "instance.history": `{"id":"w"}`, "hook.record": `{"hook":{"hook_event_name":"Stop"}}`,
+		"schedule.put": `{"id":"s","cron":"@daily","task":{"text":"x"}}`, "schedule.get": `{"id":"s"}`, "schedule.delete": `{"id":"s"}`,
 	}
 	for _, m := range f.Methods() {
 		params[m.Name] = given[m.Name]

@@ -145,6 +145,10 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{"task.list", everybody, reads},
 		{"task.get", everybody, reads},
 		{"task.delete", writers, `{"id":"t-5"}`},
+		{"schedule.put", []string{api.RoleOperator, api.RoleAdmin}, reads},
+		{"schedule.get", everybody, reads},
+		{"schedule.list", everybody, reads},
+		{"schedule.delete", []string{api.RoleOperator, api.RoleAdmin}, reads},
 		{"session.list", everybody, reads},
 		{"session.get", everybody, reads},
 		{"event.get", everybody, reads},
@@ -155,7 +159,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		unlisted = slices.DeleteFunc(unlisted, func(name string) bool { return name == m.method })
 		hidden := slices.Contains([]string{
 			"system.info", "system.subscribers", "system.flush", "task.complete_many", "task.history", "instance.history", "event.list", "event.get",
-			"hook.record", "audit.verify", "audit.status",
+			"hook.record", "audit.verify", "audit.status", "schedule.put", "schedule.get", "schedule.list", "schedule.delete",
 		}, m.method)
 		for path, call := range transports {
 			for _, role := range everybody {
