@@ -170,6 +170,42 @@ func (c *Client) DeleteTask(ctx context.Context, task TaskID) (*DeleteTaskResult
 	return call[DeleteTaskResult](ctx, c, "task.delete", api.DeleteTaskParams{ID: task})
 }
 
+// PutScheduleParams are the params of schedule.put.
+type PutScheduleParams struct {
+	ID       ID
+	Cron     string
+	Timezone string           // "" for UTC
+	Task     CreateTaskParams // without an idempotency key
+	Paused   bool
+	CatchUp  string // none, one or all; "" for one
+}
+
+// PutSchedule calls schedule.put: it makes a schedule, or replaces the one with its id.
+func (c *Client) PutSchedule(ctx context.Context, p PutScheduleParams) (*PutScheduleResult, error) {
+	task, err := jsontext.Marshal(p.Task)
+	if err != nil {
+		return nil, fmt.Errorf("schedule.put: encode the task: %w", err)
+	}
+	return call[PutScheduleResult](ctx, c, "schedule.put", api.PutScheduleParams{
+		ID: p.ID, Cron: p.Cron, Timezone: p.Timezone, Task: task, Paused: p.Paused, CatchUp: p.CatchUp,
+	})
+}
+
+// GetSchedule calls schedule.get.
+func (c *Client) GetSchedule(ctx context.Context, id ID) (*Schedule, error) {
+	return call[Schedule](ctx, c, "schedule.get", api.GetScheduleParams{ID: id})
+}
+
+// ListSchedules calls schedule.list.
+func (c *Client) ListSchedules(ctx context.Context, p ListSchedulesParams) (*ListSchedulesResult, error) {
+	return call[ListSchedulesResult](ctx, c, "schedule.list", p)
+}
+
+// DeleteSchedule calls schedule.delete. The tasks that the schedule has made stay.
+func (c *Client) DeleteSchedule(ctx context.Context, id ID) (*DeleteScheduleResult, error) {
+	return call[DeleteScheduleResult](ctx, c, "schedule.delete", api.DeleteScheduleParams{ID: id})
+}
+
 // ListSessions calls session.list, which needs Postgres.
 func (c *Client) ListSessions(ctx context.Context, p ListSessionsParams) (*ListSessionsResult, error) {
 	return call[ListSessionsResult](ctx, c, "session.list", p)

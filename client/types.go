@@ -61,6 +61,16 @@ type (
 	ListTasksParams = api.ListTasksParams
 	// ListTasksResult is the result of task.list. TotalCount counts the matching tasks on all pages.
 	ListTasksResult = api.ListTasksResult
+	// Schedule is a schedule as schedule.get and schedule.list return it.
+	Schedule = api.Schedule
+	// PutScheduleResult is the result of schedule.put.
+	PutScheduleResult = api.PutScheduleResult
+	// ListSchedulesParams are the params of schedule.list.
+	ListSchedulesParams = api.ListSchedulesParams
+	// ListSchedulesResult is the result of schedule.list.
+	ListSchedulesResult = api.ListSchedulesResult
+	// DeleteScheduleResult is the result of schedule.delete.
+	DeleteScheduleResult = api.DeleteScheduleResult
 	// ListSessionsParams are the params of session.list.
 	ListSessionsParams = api.ListSessionsParams
 	// ListSessionsResult is the result of session.list.

@@ -38,6 +38,7 @@ import (
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/readiness"
 	"github.com/claudebench/claudebench/internal/reassign"
+	"github.com/claudebench/claudebench/internal/schedule"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/internal/timers"
 	"github.com/claudebench/claudebench/internal/verification"
@@ -79,6 +80,9 @@ type Options struct {
 	// FlushDies reports whether a flush stops at a step, as if the coordinator had died. It is for
 	// tests.
 	FlushDies func(ctx context.Context, step string) bool
+	// FiringDies reports whether the coordinator dies between reading the due schedules and firing
+	// them. It is for tests.
+	FiringDies func() bool
 	// BreakerOpen overrides how long circuit breakers stay open; 0 keeps each method's time. It is
 	// for tests.
 	BreakerOpen time.Duration
@@ -119,6 +123,7 @@ type Coordinator struct {
 	tick     reassign.SweepOptions
 	sweeper  *reassign.Reassigner
 	timers   *timers.Timers
+	ticks    *schedule.Scheduler
 	probe    *readiness.Probe
 	tracer   trace.Tracer // nil if traces are disabled
 	logger   *slog.Logger
@@ -153,6 +158,10 @@ func New(o Options) (*Coordinator, error) {
 	})
 	c.timers = timers.New(timers.Options{
 		Scripts: c.scripts, Context: c.tick.Context, Retention: o.TaskRetention, Logger: o.Logger, UnderWay: flush.UnderWay,
+	})
+	c.ticks = schedule.New(schedule.Options{
+		Scripts: c.scripts, Context: c.tick.Context, Retention: o.TaskRetention, Logger: o.Logger, UnderWay: flush.UnderWay, Fired: c.timers.Look,
+		Dies: o.FiringDies,
 	})
 	c.flusher = flush.New(flush.Options{
 		Scripts: c.scripts, Prefix: o.Keys.Prefix(), Rows: o.Rows, InstanceTTL: o.InstanceTTL, Name: o.Name, Logger: o.Logger, Dies: o.FlushDies,
@@ -284,6 +293,17 @@ func (c *Coordinator) RunTimers(ctx context.Context) { c.timers.Run(ctx) }
 func (c *Coordinator) StepTimers(ctx context.Context) (int64, error) {
 	changed, _, err := c.timers.Step(ctx)
 	return changed, err
+}
+
+// RunSchedules creates the tasks of schedules at their ticks, until ctx ends. Several coordinators may
+// run it at once.
+func (c *Coordinator) RunSchedules(ctx context.Context) { c.ticks.Run(ctx) }
+
+// FireSchedules creates the tasks of the ticks that have come, and returns how many ticks it has ended.
+// RunSchedules calls it too, so do not call both.
+func (c *Coordinator) FireSchedules(ctx context.Context) (int, error) {
+	fired, _, err := c.ticks.Pass(ctx)
+	return fired, err
 }
 
 // ReportCircuits reports the changes of this coordinator's circuit breakers to Redis. Sweep calls

@@ -40,9 +40,10 @@ var betweenParams = regexp.MustCompile(`(statuses|metadata|cursor|createdBefore|
 // bytes, a rule between params, that an item of a batch is a task if it has a text, or which text names
 // types of events or a time.
 func beyondSchema(sentence string) bool {
+	sentence = strings.TrimPrefix(sentence, "task parameter is not valid: ") // of schedule.put
 	return strings.HasPrefix(sentence, "items parameter is not valid: item ") || strings.HasSuffix(sentence, "bytes long") || strings.HasSuffix(sentence, unreadable) || strings.Contains(sentence, "(taskId is another name for it)") ||
 		strings.HasPrefix(sentence, "taskId parameter must equal id") || strings.HasPrefix(sentence, "types parameter: ") || strings.Contains(sentence, " parameter: it is not a time in ISO 8601 ") ||
-		betweenParams.MatchString(sentence)
+		strings.HasPrefix(sentence, "cron parameter: ") || strings.HasPrefix(sentence, "since parameter: ") || betweenParams.MatchString(sentence)
 }
 
 // infos returns what system.discover would return, without a call of Redis.
@@ -231,6 +232,12 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"limit.list", `{}`},
 			{"limit.delete", `{"key":"l"}`},
 			{"task.delete", `{"id":"C"}`},
+			{"schedule.put", `{"id":"s","cron":"30 2 * * *","timezone":"Europe/Berlin","task":{"text":"x","metadata":{"a":1}},"paused":true,"catchUp":"all"}`},
+			{"schedule.put", `{"id":"s","cron":"@every 1h","task":{"text":"x"}}`},
+			{"schedule.get", `{"id":"s"}`},
+			{"schedule.list", `{"limit":1,"cursor":"a"}`},
+			{"schedule.list", `{}`},
+			{"schedule.delete", `{"id":"s"}`},
 			{"session.list", `{"instanceId":"w","active":true,"limit":1,"cursor":"7"}`},
 			{"session.list", `{}`},
 			{"session.get", `{"id":"s"}`},

@@ -148,6 +148,10 @@ var countedCalls = map[string][]string{
 	"task.get":             {`{"id":%[1]q}`, `{"id":"t-0"}`},
 	"hook.record":          {`{"hook":{"session_id":"s","hook_event_name":"Stop"}}`, `{"hook":{"session_id":"s","hook_event_name":"TaskCreated","task_id":1}}`},
 	"task.delete":          {`{"id":"t-0"}`, `{"id":%[2]q}`},
+	"schedule.put":         {`{"id":"s","cron":"@daily","task":{"text":"x"}}`, `{"id":"s","cron":"@daily","task":{"text":"x"},"paused":true}`},
+	"schedule.get":         {`{"id":"s"}`, `{"id":"nobody"}`},
+	"schedule.list":        {`{}`},
+	"schedule.delete":      {`{"id":"nobody"}`, `{"id":"s"}`},
 	"session.list":         {`{}`}, // there is no view
 	"session.get":          {`{"id":"s"}`},
 	"event.get":            {`{"seq":1}`},

@@ -9,6 +9,7 @@ import (
 	"github.com/claudebench/claudebench/commands/instance"
 	"github.com/claudebench/claudebench/commands/limit"
 	"github.com/claudebench/claudebench/commands/queue"
+	"github.com/claudebench/claudebench/commands/schedule"
 	"github.com/claudebench/claudebench/commands/session"
 	"github.com/claudebench/claudebench/commands/system"
 	"github.com/claudebench/claudebench/commands/task"
@@ -61,8 +62,16 @@ func methods(o options) ([]*command.Method, error) {
 	if err != nil {
 		return nil, err
 	}
+	tasks, err := scheduledTasks()
+	if err != nil {
+		return nil, err
+	}
+	ofSchedule, err := schedule.Methods(schedule.Options{Tasks: tasks})
+	if err != nil {
+		return nil, err
+	}
 	ofAudit, err := audit.Methods(o.audit)
-	return slices.Concat(ofSystem, ofTask, ofQueue, ofLimit, ofSession, ofInstance, ofEvent, ofHook, ofAudit), err
+	return slices.Concat(ofSystem, ofTask, ofQueue, ofLimit, ofSchedule, ofSession, ofInstance, ofEvent, ofHook, ofAudit), err
 }
 
 // Methods lists all methods with their documented limits, in the order in which they are

@@ -53,6 +53,7 @@ func TestFenceOfAnother(t *testing.T) {
 			"task.create": `{"text":"x"}`, "task.update": fmt.Sprintf(`{"id":%q,"updates":{"text":"z"}}`, id), "task.claim": `{"workerId":"w"}`,
 			"task.assign": fmt.Sprintf(`{"taskId":%q,"instanceId":"w"}`, other), "task.unassign": fmt.Sprintf(`{"taskId":%q}`, id),
 			"task.complete": fmt.Sprintf(`{"id":%q}`, id), "task.delete": fmt.Sprintf(`{"id":%q}`, id), "task.get": fmt.Sprintf(`{"id":%q}`, id),
+			"schedule.put": `{"id":"s","cron":"@daily","task":{"text":"x"}}`, "schedule.get": `{"id":"s"}`, "schedule.list": `{}`, "schedule.delete": `{"id":"s"}`,
 			"task.list": `{}`, "session.list": `{}`, "session.get": `{"id":"s"}`,
 			"task.history": `{"id":"t-1"}`, "instance.history": `{"id":"w"}`, "event.list": `{}`,
 		} {

@@ -113,6 +113,11 @@ var doors = map[string][]door{
 	"task.get":    {{params: `{"id":"{held}"}`, may: callers}},
 	"task.delete": {{params: `{"id":"{waiting}"}`, may: forAlice}, {params: `{"id":"{held}"}`, may: forAlice}, {params: `{"id":"{lent}"}`, may: writing}},
 
+	"schedule.put":    {{params: `{"id":"s","cron":"@daily","task":{"text":"x"}}`, may: forAll}},
+	"schedule.get":    {{params: `{"id":"nightly"}`, may: callers}},
+	"schedule.list":   {{params: `{}`, may: callers}},
+	"schedule.delete": {{params: `{"id":"nightly"}`, may: forAll}},
+
 	"session.list": {{params: `{}`, may: callers}},
 	"session.get":  {{params: `{"id":"s"}`, may: callers}},
 	"event.get":    {{params: `{"seq":1}`, may: callers}},
@@ -180,6 +185,7 @@ func ownedBy(t *testing.T, f *fleettest.Fleet) *strings.Replacer {
 	f.May("alice", "system.batch.process", `{"batchId":"hers","instanceId":"w","items":[1]}`)
 	f.May("alice", "system.quorum.vote", `{"decision":"hers","instanceId":"w","value":1,"totalInstances":3}`)
 	f.May("ops", "system.quorum.vote", `{"decision":"all","instanceId":"o","value":1,"totalInstances":9}`)
+	f.May("ops", "schedule.put", `{"id":"nightly","cron":"@daily","task":{"text":"x"}}`)
 	return strings.NewReplacer("{waiting}", waiting, "{bobs}", bobs, "{held}", held, "{lent}", lent)
 }
 

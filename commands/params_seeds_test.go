@@ -84,6 +84,14 @@ var lawfulParams = map[string][]string{
 		`{"hook":{"hook_event_name":"PostToolUse","session_id":"s","tool_name":"TodoWrite","tool_input":{"todos":[{"content":"a"},7,{"id":1e999}]}}}`, `{"hook":{}}`,
 	},
 
+	"schedule.put": {
+		`{"id":"s","cron":"*/15 2-4 1,15 JAN-MAR MON","timezone":"Europe/Berlin","task":{"text":"x","metadata":{"roles":["gpu"],"n":1.10},"delayMs":5,"retry":{"maxAttempts":2}},"paused":true,"catchUp":"all"}`,
+		`{"id":"a:{b}:*?[c]","cron":"@every 1h","task":{"text":"\u0001\u2028😀<&>"}}`,
+	},
+	"schedule.get":    {`{"id":"s"}`, `{"id":"a:{b}:*?[c]"}`},
+	"schedule.list":   {`{}`, `{"limit":1,"cursor":"a:{x}*"}`},
+	"schedule.delete": {`{"id":"s"}`, `{"id":"a:{b}:*?[c]"}`},
+
 	"session.list": {`{}`, `{"instanceId":"w","active":true,"limit":1,"cursor":"9007199254740991"}`},
 	"session.get":  {`{"id":"s"}`, `{"id":"s:{x}*"}`},
 	"event.get":    {`{"seq":1}`, `{"seq":9007199254740991}`},

@@ -27,6 +27,7 @@ func TestRolesOfMethods(t *testing.T) {
 		"task.complete": writing, "task.create_many": writing, "task.complete_many": writing, "task.progress": writing, "task.cancel": writing, "task.retry": writing, "task.cancel_many": writing, "task.retry_many": writing, "task.delete_many": writing, "task.delete": writing, "task.list": all, "task.get": all,
 		"queue.pause": {"ops", "root"}, "queue.resume": {"ops", "root"},
 		"limit.set": {"ops", "root"}, "limit.delete": {"ops", "root"}, "limit.list": all,
+		"schedule.put": {"ops", "root"}, "schedule.get": all, "schedule.list": all, "schedule.delete": {"ops", "root"},
 		"session.list": all, "session.get": all, "event.get": all, "task.history": all, "instance.history": all, "event.list": all, "hook.record": writing,
 	}
 	for _, m := range f.Coordinator.Methods() {

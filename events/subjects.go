@@ -59,6 +59,7 @@ var referencesOf = map[Type]references{
 	TypeBatchCompleted:       {instances: []string{"processorId"}},
 	TypeQuorumVoted:          {instances: []string{"instanceId"}},
 	TypeTodoUpdated:          {instances: []string{"instanceId"}},
+	TypeScheduleFired:        {task: "taskId"},
 }
 
 var referencesOfHooks = references{instances: []string{"instanceId"}}

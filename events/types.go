@@ -58,6 +58,9 @@ const (
 	TypeHookReceived            Type = "hook.received"
 	TypeHookDecided             Type = "hook.decided"
 	TypeTodoUpdated             Type = "todo.updated"
+	TypeScheduleChanged         Type = "schedule.changed"
+	TypeScheduleFired           Type = "schedule.fired"
+	TypeScheduleDeleted         Type = "schedule.deleted"
 )
 
 // definitions lists every event: its type, its payload's struct at the current version, and one
@@ -116,4 +119,7 @@ var definitions = mustIndex(
 	define[Hook](TypeHookReceived),
 	define[HookDecided](TypeHookDecided),
 	define[TodoUpdated](TypeTodoUpdated),
+	define[ScheduleChanged](TypeScheduleChanged),
+	define[ScheduleFired](TypeScheduleFired),
+	define[ScheduleDeleted](TypeScheduleDeleted),
 )

@@ -74,6 +74,9 @@ func (b Bound[A]) Run(ctx context.Context, scripts Scripts, a A) (any, error) {
 	return scripts.Run(ctx, b.Script, b.args(nil, a)...)
 }
 
+// Args returns the arguments of a call of a script that is not a command's, for RunMany.
+func (b Bound[A]) Args(a A) []any { return b.args(nil, a) }
+
 // RunCommand runs the script of a command: context, subject and calls come first.
 func (b Bound[A]) RunCommand(ctx context.Context, scripts Scripts, context, subject, calls string, a A) (any, error) {
 	if !b.guarded {

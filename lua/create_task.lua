@@ -1,10 +1,7 @@
 --- @include "lib/log"
 --- @include "lib/guard"
 --- @include "lib/idempotency"
---- @include "lib/create"
---- @include "lib/needs"
---- @include "lib/task"
---- @include "lib/cancel"
+--- @include "lib/new_task"
 -- Creates a task and puts it into its waiting queue.
 --- @lot 32
 --
@@ -52,28 +49,16 @@ local function answer_again(first)
 end
 if kept then return is_whole(kept) and kept or answer_again(cjson.decode(kept)) end
 
-local wanted = options and cjson.decode(options) or {}
-local existing = wanted.uniqueKey and redis.call('HGET', prefix .. 'queue:unique', wanted.uniqueKey)
-local same = existing and read_task(existing)
-if same then
-  remember(key, digest, '{"existing":"' .. existing .. '"}')
-  return existing_object(same)
-end
-local waits_for, ended
-if wanted.dependsOn then
-  waits_for, ended, refused = unfinished_needs(wanted.dependsOn)
-  if refused then return refused end
-end
-refused = refuse_roleset(roleset, nil, agent)
+local plan
+plan, refused = plan_task(roleset, agent, options)
 if refused then return refused end
+if plan.existing then
+  remember(key, digest, '{"existing":"' .. plan.existing.id .. '"}')
+  return existing_object(plan.existing)
+end
 
 local run_at = delay ~= '' and int(clock + delay) or moment ~= '' and moment or nil
-local object, id, status = create(text, priority, metadata, roleset, creator, agent, run_at, options, waits_for)
-if ended and wanted.onDependencyFailure == 'cancel' then
-  local t = read_task(id)
-  end_cancelled(t, quote(ended[1]), quote('dependency ' .. ended[1] .. (ended[2] == 'failed' and ' failed' or ' was cancelled')), retention)
-  object = string.sub(task_object(t), 1, -2) .. ',"created":true}'
-end
+local object, id, status = create_planned(plan, text, priority, metadata, roleset, creator, agent, run_at, options, retention)
 local more = (run_at or options) and ',"status":"' .. status .. '"' .. (run_at and ',"runAt":"' .. run_at .. '"' or '') or ''
 remember(key, digest, '{"id":"' .. id .. '","createdAt":"' .. at .. '"' .. more .. '}')
 return object

@@ -1,5 +1,5 @@
 --- @include "lib/last_seq"
--- Lists the keys of tasks, instances and queues, so that claudebench verify also finds keys that
+-- Lists the keys of tasks, instances, queues and schedules, so that claudebench verify also finds keys that
 -- nothing refers to. A full pass reads all keys of this Redis, a few at a time. Only verify asks
 -- for that.
 --- @readonly
@@ -13,7 +13,7 @@
 -- Emits   nothing
 local cursor, most = ARGV[1], ARGV[2]
 
-local families = { task = true, instance = true, queue = true }
+local families = { task = true, instance = true, queue = true, schedule = true, schedules = true }
 
 local page = redis.call('SCAN', cursor, 'MATCH', prefix .. '*', 'COUNT', most)
 local keys = {}

@@ -69,6 +69,9 @@ var summaries = map[events.Type]string{
 	events.TypeHookReceived:            "A hook came that has no type of its own.",
 	events.TypeHookDecided:             "The coordinator's policy decided about a use of a tool.",
 	events.TypeTodoUpdated:             "The list of what an agent's session plans changed.",
+	events.TypeScheduleChanged:         "A schedule was made or replaced.",
+	events.TypeScheduleFired:           "A tick of a schedule is over, and has made a task or says why not.",
+	events.TypeScheduleDeleted:         "A schedule was deleted.",
 }
 
 // Summary says what an event of a type means, in a sentence.

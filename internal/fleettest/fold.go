@@ -241,7 +241,7 @@ func (f *Fold) Apply(e Event) {
 		delete(f.Limits, p.Key)
 	case "queue.paused", "queue.resumed":
 		f.applyPause(e, p)
-	case "circuit.opened", "circuit.closed": // they do not concern tasks and instances
+	case "circuit.opened", "circuit.closed", "schedule.changed", "schedule.fired", "schedule.deleted": // they do not concern tasks and instances
 	case "system.flushed":
 		seq := f.Seq
 		*f = *NewFold()

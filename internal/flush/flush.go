@@ -100,7 +100,7 @@ func (f *Flusher) Stop() {
 // Families are the documented families of keys that a flush deletes.
 var Families = []string{
 	"task", "instance", "queue", "stream", "metrics", "circuit", "ratelimit", "todo", "service", "hook", "session",
-	"health", "quorum", "batch", "scaling",
+	"health", "quorum", "batch", "scaling", "schedule", "schedules",
 }
 
 // patterns returns the patterns of the keys that a flush deletes.

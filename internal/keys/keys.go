@@ -215,3 +215,15 @@ func (s Space) Session(id string) string { return "cb:" + s.tag + "session:" + i
 
 // Todos is the hash of a session's todos.
 func (s Space) Todos(session string) string { return "cb:" + s.tag + "todo:" + session }
+
+// Schedule is a schedule's hash.
+func (s Space) Schedule(id string) string { return "cb:" + s.tag + "schedule:" + id }
+
+// Schedules is the index of all schedules by the bytes of their ids.
+func (s Space) Schedules() string { return "cb:" + s.tag + "schedules:ids" }
+
+// Ticks is the index of the schedules that are not paused, by their next tick (ms).
+func (s Space) Ticks() string { return "cb:" + s.tag + "schedules:next" }
+
+// Firing is the hash of how late the last tick was fired.
+func (s Space) Firing() string { return "cb:" + s.tag + "schedules:firing" }

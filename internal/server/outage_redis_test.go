@@ -86,7 +86,7 @@ func TestRedisIsPaused(t *testing.T) {
 	if err := server.Pause(); err != nil {
 		t.Fatal(err)
 	}
-	reads := []string{"task.get", "task.list", "session.get", "session.list", "task.history", "instance.history", "event.list", "event.get", "system.metrics", "system.get_state", "system.discover"}
+	reads := []string{"schedule.get", "schedule.list", "task.get", "task.list", "session.get", "session.list", "task.history", "instance.history", "event.list", "event.get", "system.metrics", "system.get_state", "system.discover"}
 	var asked sync.WaitGroup
 	for method, p := range map[string]params{
 		"system.register":     {"id": "j", "roles": []string{}},
@@ -116,6 +116,10 @@ func TestRedisIsPaused(t *testing.T) {
 		"task.list":           {},
 		"task.get":            {"id": "t-3"},
 		"task.delete":         {"id": "t-3"},
+		"schedule.put":        {"id": "s", "cron": "@daily", "task": params{"text": "x"}},
+		"schedule.get":        {"id": "s"},
+		"schedule.list":       {},
+		"schedule.delete":     {"id": "s"},
 		"session.list":        {},
 		"session.get":         {"id": "s"},
 		"event.get":           {"seq": 1},

@@ -156,6 +156,10 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{"task.list", everybody, reads},
 		{"task.get", everybody, reads},
 		{"task.delete", writers, `{"id":"t-5"}`},
+		{"schedule.put", []string{api.RoleOperator, api.RoleAdmin}, reads},
+		{"schedule.get", everybody, reads},
+		{"schedule.list", everybody, reads},
+		{"schedule.delete", []string{api.RoleOperator, api.RoleAdmin}, reads},
 		{"session.list", everybody, reads},
 		{"session.get", everybody, reads},
 		{"event.get", everybody, reads},
@@ -168,6 +172,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 			"system.info", "system.subscribers", "system.flush", "task.complete_many", "task.history", "instance.history", "event.list", "event.get",
 			"hook.record", "audit.verify", "audit.status", "queue.pause", "queue.resume",
 			"task.progress", "task.cancel", "task.retry", "task.cancel_many", "task.retry_many", "task.delete_many", "limit.set", "limit.list", "limit.delete",
+			"schedule.put", "schedule.get", "schedule.list", "schedule.delete",
 		}, m.method)
 		for path, call := range transports {
 			for _, role := range everybody {

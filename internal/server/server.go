@@ -247,6 +247,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 	s.running.Go(func() { s.runner.Run(background) })
 	s.running.Go(func() { s.fleet.Keep(background) })
 	s.running.Go(func() { coordinator.RunTimers(background) })
+	s.running.Go(func() { coordinator.RunSchedules(background) })
 	s.running.Go(func() { monitor.Run(background, coordinator.Sweep, cfg.MonitorInterval, s.logger) })
 	return handler, listener, nil
 }
