@@ -101,7 +101,7 @@ var doors = map[string][]door{
 		{params: `{"id":"{held}"}`, may: forAlice},
 		{params: `{"id":"{lent}"}`, may: forAlice},
 	},
-	"task.retry":    {{params: `{"id":"{held}"}`, may: forAlice}, {params: `{"ids":["{held}"]}`, may: writing}},
+	"task.retry":    {{params: `{"ids":["{held}"]}`, may: writing}},
 	"task.progress": {{params: `{"id":"{held}","workerId":"w","attempt":1}`, may: forAlice}},
 	"task.cancel": {
 		{params: `{"id":"{waiting}"}`, may: forAlice},

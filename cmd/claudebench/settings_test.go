@@ -17,13 +17,13 @@ func TestHelpTeaches(t *testing.T) {
 	t.Parallel()
 	variables := map[string]string{
 		"--listen": "CB_LISTEN", "--allowed-hosts": "CB_ALLOWED_HOSTS", "--redis-url": "CB_REDIS_URL", "--database-url": "CB_DATABASE_URL", "--namespace": "CB_NAMESPACE",
-		"--instance-ttl": "CB_INSTANCE_TTL", "--monitor-interval": "CB_MONITOR_INTERVAL", "--task-retention": "CB_TASK_RETENTION",
+		"--instance-ttl": "CB_INSTANCE_TTL", "--monitor-interval": "CB_MONITOR_INTERVAL", "--task-retention": "CB_TASK_RETENTION", "--max-losses": "CB_MAX_LOSSES",
 		"--rate-limits": "CB_RATE_LIMITS", "--allow-volatile": "CB_ALLOW_VOLATILE", "--insecure": "CB_INSECURE",
 		"--data-dir": "CB_DATA_DIR", "--log-level": "CB_LOG_LEVEL", "--log-format": "CB_LOG_FORMAT", "--url": "CB_URL",
 	}
 	has := map[string][]string{
 		"serve": {
-			"--listen", "--redis-url", "--database-url", "--namespace", "--instance-ttl", "--monitor-interval", "--task-retention",
+			"--listen", "--redis-url", "--database-url", "--namespace", "--instance-ttl", "--monitor-interval", "--task-retention", "--max-losses",
 			"--rate-limits", "--allow-volatile", "--insecure", "--log-level", "--log-format",
 		},
 		"up":      {"--listen", "--data-dir", "--namespace", "--rate-limits", "--log-level"},

@@ -63,7 +63,9 @@ func refineCreate(p map[string]*jsonschema.Schema) {
 
 // createHidden are the params that models do not need often enough to read about them with each list
 // of tools.
-var createHidden = []string{"runAt", "delayMs", "retry", "timeoutMs"}
+var createHidden = []string{
+	"runAt", "delayMs", "retry", "timeoutMs", "dependsOn", "onDependencyFailure", "uniqueKey", "limitKey",
+}
 
 func createMethod(decision command.Decision[api.CreateTaskParams, createTaskArgs]) (*command.Method, error) {
 	return command.New[api.CreateTaskParams, api.Task](command.Spec{

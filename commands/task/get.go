@@ -27,6 +27,7 @@ func getMethod() (*command.Method, error) {
 		Timeout:     5 * time.Second,
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
 		Roles:       command.Readers,
+		MCPHidden:   []string{"dependencies"},
 		Effect:      command.Reads,
 	}, func(ctx context.Context, c *command.Call, p *api.GetTaskParams) (json.RawMessage, error) {
 		if err := answers.Reserve(ctx, maxTask); err != nil {

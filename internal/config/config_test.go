@@ -54,7 +54,7 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 func TestEveryFlagHasItsVariable(t *testing.T) {
 	values := map[string][2]string{ // the variable's, the flag's
 		"listen": {"127.0.0.1:1", "127.0.0.1:2"}, "redis-url": {"redis://a", "redis://b"}, "database-url": {"postgres://a", "postgres://b"},
-		"namespace": {"a", "b"}, "instance-ttl": {"1s", "2s"}, "monitor-interval": {"1ms", "2ms"}, "task-retention": {"1h0m0s", "2h0m0s"},
+		"namespace": {"a", "b"}, "instance-ttl": {"1s", "2s"}, "monitor-interval": {"1ms", "2ms"}, "task-retention": {"1h0m0s", "2h0m0s"}, "max-losses": {"1", "2"},
 		"topics":      {"none", "task.created"},
 		"rate-limits": {"task.get=1", "task.get=2"}, "replace-settings": {"true", "false"}, "no-event-index": {"true", "false"}, "allow-volatile": {"true", "false"}, "insecure": {"true", "false"},
 		"byte-limit": {"1", "2"}, "hook-content": {"none", "full"}, "token-rate-limits": {"task.claim=1", "task.claim=2"},
@@ -132,6 +132,7 @@ func TestCheck(t *testing.T) {
 		"no port":               {func(c *Config) { c.Listen = "127.0.0.1" }, "--listen"},
 		"TTL 0":                 {func(c *Config) { c.InstanceTTL = 0 }, "--instance-ttl"},
 		"interval below a ms":   {func(c *Config) { c.MonitorInterval = time.Microsecond }, "--monitor-interval"},
+		"no losses":             {func(c *Config) { c.MaxLosses = 0 }, "--max-losses"},
 		"retention negative":    {func(c *Config) { c.TaskRetention = -time.Hour }, "--task-retention"},
 	} {
 		cfg, _ := bound()

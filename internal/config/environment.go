@@ -23,6 +23,7 @@ var variables = map[string]string{
 	"instance-ttl":      "CB_INSTANCE_TTL",
 	"monitor-interval":  "CB_MONITOR_INTERVAL",
 	"task-retention":    "CB_TASK_RETENTION",
+	"max-losses":        "CB_MAX_LOSSES",
 	"topics":            "CB_TOPICS",
 	"rate-limits":       "CB_RATE_LIMITS",
 	"token-rate-limits": "CB_TOKEN_RATE_LIMITS",

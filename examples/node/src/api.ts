@@ -98,10 +98,32 @@ export interface Task {
      */
     cancelAt: null | string;
   };
+  dependsOn?: null | string[];
+  onDependencyFailure?: string;
+  uniqueKey?: string;
+  limitKey?: string;
   /**
-   * in an answer of task.create, whether the call created the task
+   * in an answer of task.get with dependencies, what came of them
    */
-  created?: boolean;
+  dependencies?:
+    | null
+    | {
+        id: string;
+        /**
+         * null if it was deleted, or its retention is over
+         */
+        status: null | string;
+        result: unknown;
+        error: unknown;
+        /**
+         * whether the result and the error are left out, because those of all have more than 1 MiB
+         */
+        truncated?: boolean;
+      }[];
+  /**
+   * in an answer of task.create: whether the call created the task, or an unfinished one has the same uniqueKey
+   */
+  created?: null | boolean;
 }
 /**
  * The params of system.register.
@@ -1074,6 +1096,25 @@ export interface TaskCreateParams {
    */
   timeoutMs?: number;
   /**
+   * tasks that must be completed before. They must exist, so there can be no cycle
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  dependsOn?: string[];
+  /**
+   * what happens if one of them fails for good, or is cancelled or deleted; default cancel
+   */
+  onDependencyFailure?: "cancel" | "run";
+  /**
+   * while an unfinished task has this key, the call returns that one, with created: false
+   */
+  uniqueKey?: string;
+  /**
+   * the key of a limit (limit.set); at most so many tasks of the key are pending or in progress at once
+   */
+  limitKey?: string;
+  /**
    * for 24 hours, a call with the same key returns the first answer
    */
   idempotencyKey?: string;
@@ -1146,6 +1187,25 @@ export interface TaskCreateManyParams {
      * how long the claimed task may go without a sign of life of its own (task.claim, task.progress), in ms; default: for ever
      */
     timeoutMs?: number;
+    /**
+     * tasks that must be completed before. They must exist, so there can be no cycle
+     *
+     * @minItems 1
+     * @maxItems 100
+     */
+    dependsOn?: string[];
+    /**
+     * what happens if one of them fails for good, or is cancelled or deleted; default cancel
+     */
+    onDependencyFailure?: "cancel" | "run";
+    /**
+     * while an unfinished task has this key, the call returns that one, with created: false
+     */
+    uniqueKey?: string;
+    /**
+     * the key of a limit (limit.set); at most so many tasks of the key are pending or in progress at once
+     */
+    limitKey?: string;
     /**
      * for 24 hours, a call with the same key returns the first answer
      */
@@ -1484,6 +1544,341 @@ export interface TaskCancelResult {
   completedAt?: string;
 }
 /**
+ * The params of task.retry.
+ */
+export interface TaskRetryParams {
+  /**
+   * the task to try again; required without ids
+   */
+  id?: string;
+  /**
+   * several tasks instead
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  ids?: string[];
+}
+/**
+ * The result of task.retry.
+ */
+export interface TaskRetryResult {
+  id?: string;
+  status?: string;
+  /**
+   * the number of its last claim
+   */
+  attempt?: number;
+  /**
+   * in a call with ids, how many were revived
+   */
+  retried?: null | number;
+  tasks?:
+    | null
+    | {
+        id: string;
+        status?: string;
+        /**
+         * the number of its last claim
+         */
+        attempt?: number;
+        /**
+         * in a call with ids, why the task was not revived
+         */
+        reason?: string;
+      }[];
+}
+/**
+ * The params of task.cancel_many.
+ */
+export interface TaskCancelManyParams {
+  /**
+   * which tasks, as in task.list; at least one member. Finished tasks never match
+   */
+  filter: {
+    /**
+     * only tasks with this status
+     */
+    status?: "scheduled" | "blocked" | "pending" | "in_progress" | "completed" | "failed" | "cancelled";
+    /**
+     * only tasks with one of these statuses; not together with status
+     *
+     * @minItems 1
+     * @maxItems 7
+     */
+    statuses?: ("scheduled" | "blocked" | "pending" | "in_progress" | "completed" | "failed" | "cancelled")[];
+    /**
+     * only tasks of this instance
+     */
+    assignedTo?: string;
+    /**
+     * only tasks with this priority
+     */
+    priority?: number;
+    /**
+     * only tasks that require this role
+     */
+    role?: string;
+    /**
+     * only tasks whose text contains this, in upper or lower case; every character stands for itself
+     */
+    text?: string;
+    /**
+     * only tasks whose error contains this, likewise; an error that is not a string is searched as JSON
+     */
+    error?: string;
+    /**
+     * only tasks whose metadata has each of these members with an equal value: numbers by value, objects in any order of members; at most 4 KiB
+     */
+    metadata?: {
+      [k: string]: unknown;
+    };
+    /**
+     * only tasks created at or after this time, ISO 8601 with a time zone
+     */
+    createdAfter?: string;
+    /**
+     * only tasks created before this time
+     */
+    createdBefore?: string;
+    /**
+     * only tasks whose last change was at or after this time
+     */
+    updatedAfter?: string;
+    /**
+     * only tasks whose last change was before this time
+     */
+    updatedBefore?: string;
+  };
+  /**
+   * the maximum number of tasks, the oldest first; default 10000
+   */
+  limit?: number;
+  /**
+   * why
+   */
+  reason?: string;
+  /**
+   * how long the worker of a claimed task has to end it, in ms; default 30000
+   */
+  graceMs?: number;
+}
+/**
+ * The result of task.cancel_many.
+ */
+export interface TaskCancelManyResult {
+  /**
+   * the tasks that the view in Postgres found
+   */
+  matched: number;
+  /**
+   * those that were changed. The others have changed meanwhile, or are not the caller's
+   */
+  done: number;
+  /**
+   * whether a store failed before the end: the same call goes on
+   */
+  incomplete?: boolean;
+  behind?: null | {
+    /**
+     * the maximum number of events that the result lacks
+     */
+    events: number;
+    /**
+     * the age of the oldest of these events, in ms
+     */
+    ms: number;
+  };
+}
+/**
+ * The params of task.retry_many.
+ */
+export interface TaskRetryManyParams {
+  /**
+   * which tasks, as in task.list; at least one member
+   */
+  filter: {
+    /**
+     * only tasks with this status
+     */
+    status?: "scheduled" | "blocked" | "pending" | "in_progress" | "completed" | "failed" | "cancelled";
+    /**
+     * only tasks with one of these statuses; not together with status
+     *
+     * @minItems 1
+     * @maxItems 7
+     */
+    statuses?: ("scheduled" | "blocked" | "pending" | "in_progress" | "completed" | "failed" | "cancelled")[];
+    /**
+     * only tasks of this instance
+     */
+    assignedTo?: string;
+    /**
+     * only tasks with this priority
+     */
+    priority?: number;
+    /**
+     * only tasks that require this role
+     */
+    role?: string;
+    /**
+     * only tasks whose text contains this, in upper or lower case; every character stands for itself
+     */
+    text?: string;
+    /**
+     * only tasks whose error contains this, likewise; an error that is not a string is searched as JSON
+     */
+    error?: string;
+    /**
+     * only tasks whose metadata has each of these members with an equal value: numbers by value, objects in any order of members; at most 4 KiB
+     */
+    metadata?: {
+      [k: string]: unknown;
+    };
+    /**
+     * only tasks created at or after this time, ISO 8601 with a time zone
+     */
+    createdAfter?: string;
+    /**
+     * only tasks created before this time
+     */
+    createdBefore?: string;
+    /**
+     * only tasks whose last change was at or after this time
+     */
+    updatedAfter?: string;
+    /**
+     * only tasks whose last change was before this time
+     */
+    updatedBefore?: string;
+  };
+  /**
+   * the maximum number of tasks, the oldest first; default 10000
+   */
+  limit?: number;
+}
+/**
+ * The result of task.retry_many.
+ */
+export interface TaskRetryManyResult {
+  /**
+   * the tasks that the view in Postgres found
+   */
+  matched: number;
+  /**
+   * those that were changed. The others have changed meanwhile, or are not the caller's
+   */
+  done: number;
+  /**
+   * whether a store failed before the end: the same call goes on
+   */
+  incomplete?: boolean;
+  behind?: null | {
+    /**
+     * the maximum number of events that the result lacks
+     */
+    events: number;
+    /**
+     * the age of the oldest of these events, in ms
+     */
+    ms: number;
+  };
+}
+/**
+ * The params of task.delete_many.
+ */
+export interface TaskDeleteManyParams {
+  /**
+   * which tasks, as in task.list; at least one member
+   */
+  filter: {
+    /**
+     * only tasks with this status
+     */
+    status?: "scheduled" | "blocked" | "pending" | "in_progress" | "completed" | "failed" | "cancelled";
+    /**
+     * only tasks with one of these statuses; not together with status
+     *
+     * @minItems 1
+     * @maxItems 7
+     */
+    statuses?: ("scheduled" | "blocked" | "pending" | "in_progress" | "completed" | "failed" | "cancelled")[];
+    /**
+     * only tasks of this instance
+     */
+    assignedTo?: string;
+    /**
+     * only tasks with this priority
+     */
+    priority?: number;
+    /**
+     * only tasks that require this role
+     */
+    role?: string;
+    /**
+     * only tasks whose text contains this, in upper or lower case; every character stands for itself
+     */
+    text?: string;
+    /**
+     * only tasks whose error contains this, likewise; an error that is not a string is searched as JSON
+     */
+    error?: string;
+    /**
+     * only tasks whose metadata has each of these members with an equal value: numbers by value, objects in any order of members; at most 4 KiB
+     */
+    metadata?: {
+      [k: string]: unknown;
+    };
+    /**
+     * only tasks created at or after this time, ISO 8601 with a time zone
+     */
+    createdAfter?: string;
+    /**
+     * only tasks created before this time
+     */
+    createdBefore?: string;
+    /**
+     * only tasks whose last change was at or after this time
+     */
+    updatedAfter?: string;
+    /**
+     * only tasks whose last change was before this time
+     */
+    updatedBefore?: string;
+  };
+  /**
+   * the maximum number of tasks, the oldest first; default 10000
+   */
+  limit?: number;
+}
+/**
+ * The result of task.delete_many.
+ */
+export interface TaskDeleteManyResult {
+  /**
+   * the tasks that the view in Postgres found
+   */
+  matched: number;
+  /**
+   * those that were changed. The others have changed meanwhile, or are not the caller's
+   */
+  done: number;
+  /**
+   * whether a store failed before the end: the same call goes on
+   */
+  incomplete?: boolean;
+  behind?: null | {
+    /**
+     * the maximum number of events that the result lacks
+     */
+    events: number;
+    /**
+     * the age of the oldest of these events, in ms
+     */
+    ms: number;
+  };
+}
+/**
  * The params of task.list.
  */
 export interface TaskListParams {
@@ -1594,6 +1989,10 @@ export interface TaskGetParams {
    * the task to read
    */
   id: string;
+  /**
+   * whether to add the states and results of the tasks that it depends on
+   */
+  dependencies?: boolean;
 }
 /**
  * The params of task.history.
@@ -1781,6 +2180,363 @@ export interface QueueResumeResult {
          */
         at: string;
       }[];
+}
+/**
+ * The params of limit.set.
+ */
+export interface LimitSetParams {
+  /**
+   * the limitKey of tasks
+   */
+  key: string;
+  /**
+   * how many of them may be pending or in progress at once
+   */
+  concurrent: number;
+}
+/**
+ * The result of limit.set.
+ */
+export interface LimitSetResult {
+  key: string;
+  concurrent: number;
+}
+/**
+ * The params of limit.list.
+ */
+export interface LimitListParams {}
+/**
+ * The result of limit.list.
+ */
+export interface LimitListResult {
+  limits:
+    | null
+    | {
+        key: string;
+        concurrent: number;
+        /**
+         * tasks that are pending or in progress
+         */
+        running: number;
+        /**
+         * tasks that wait for their turn
+         */
+        waiting: number;
+      }[];
+}
+/**
+ * The params of limit.delete.
+ */
+export interface LimitDeleteParams {
+  /**
+   * the limitKey of tasks
+   */
+  key: string;
+}
+/**
+ * The result of limit.delete.
+ */
+export interface LimitDeleteResult {
+  key: string;
+  /**
+   * whether there was such a limit
+   */
+  deleted: boolean;
+}
+/**
+ * The params of schedule.put.
+ */
+export interface SchedulePutParams {
+  /**
+   * the schedule to make or to replace
+   */
+  id: string;
+  /**
+   * five fields: minute, hour, day of month, month, day of week; or @hourly, @daily, @weekly, @monthly, @yearly, or '@every 15m'
+   */
+  cron: string;
+  /**
+   * the task to create at each tick, at most 64 KiB
+   */
+  task: {
+    /**
+     * the work to do
+     */
+    text: string;
+    /**
+     * the highest is claimed first; default 50
+     */
+    priority?: number;
+    /**
+     * any members; the member roles, an array of strings, lists the roles that a worker must have
+     */
+    metadata?: {
+      /**
+       * the roles that a worker must have
+       *
+       * @maxItems 64
+       */
+      roles?: null | string[];
+      [k: string]: unknown;
+    };
+    /**
+     * when the task becomes claimable, ISO 8601 with a zone; default: at once
+     */
+    runAt?: string;
+    /**
+     * how long until then, in ms, instead of runAt
+     */
+    delayMs?: number;
+    /**
+     * how the task is tried again when it fails
+     */
+    retry?: {
+      /**
+       * the number of tries; default 1
+       */
+      maxAttempts?: number;
+      /**
+       * the pause after the first failure, in ms; default 1000
+       */
+      backoffMs?: number;
+      /**
+       * by how much each pause is longer than the one before; default 2
+       */
+      factor?: number;
+      /**
+       * the longest pause, in ms; default 3600000
+       */
+      maxBackoffMs?: number;
+      /**
+       * the part of the pause by which it varies at random; default 0.1
+       */
+      jitter?: number;
+    };
+    /**
+     * how long the claimed task may go without a sign of life of its own (task.claim, task.progress), in ms; default: for ever
+     */
+    timeoutMs?: number;
+    /**
+     * tasks that must be completed before. They must exist, so there can be no cycle
+     *
+     * @minItems 1
+     * @maxItems 100
+     */
+    dependsOn?: string[];
+    /**
+     * what happens if one of them fails for good, or is cancelled or deleted; default cancel
+     */
+    onDependencyFailure?: "cancel" | "run";
+    /**
+     * while an unfinished task has this key, the call returns that one, with created: false
+     */
+    uniqueKey?: string;
+    /**
+     * the key of a limit (limit.set); at most so many tasks of the key are pending or in progress at once
+     */
+    limitKey?: string;
+  };
+  /**
+   * the time zone of the fields, by its name in the IANA database, such as Europe/Berlin; default UTC
+   */
+  timezone?: string;
+  /**
+   * whether the schedule has no ticks for now; default false
+   */
+  paused?: boolean;
+  /**
+   * what happens to ticks that no coordinator could fire in time: none skips them, one (default) makes one task for all of them, all makes one for each of the last 100
+   */
+  catchUp?: "none" | "one" | "all";
+}
+/**
+ * The result of schedule.put.
+ */
+export interface SchedulePutResult {
+  /**
+   * whether the schedule is new
+   */
+  created: boolean;
+  schedule: {
+    id: string;
+    cron: string;
+    timezone: string;
+    /**
+     * params of task.create
+     */
+    task: null | {
+      [k: string]: unknown;
+    };
+    paused: boolean;
+    catchUp: string;
+    /**
+     * null while the schedule is paused
+     */
+    nextTick: null | string;
+    /**
+     * null before the first tick
+     */
+    lastTick: null | string;
+    /**
+     * the task that the last tick made, or null
+     */
+    lastTask: null | string;
+    /**
+     * why the last tick made no task, or null
+     */
+    lastError: null | {
+      [k: string]: unknown;
+    };
+    /**
+     * the number of ticks that made a task
+     */
+    fired: number;
+    createdAt: string;
+    /**
+     * of the last schedule.put
+     */
+    updatedAt: string;
+  };
+}
+/**
+ * The params of schedule.get.
+ */
+export interface ScheduleGetParams {
+  /**
+   * the schedule to read
+   */
+  id: string;
+}
+/**
+ * The result of schedule.get.
+ */
+export interface ScheduleGetResult {
+  id: string;
+  cron: string;
+  timezone: string;
+  /**
+   * params of task.create
+   */
+  task: null | {
+    [k: string]: unknown;
+  };
+  paused: boolean;
+  catchUp: string;
+  /**
+   * null while the schedule is paused
+   */
+  nextTick: null | string;
+  /**
+   * null before the first tick
+   */
+  lastTick: null | string;
+  /**
+   * the task that the last tick made, or null
+   */
+  lastTask: null | string;
+  /**
+   * why the last tick made no task, or null
+   */
+  lastError: null | {
+    [k: string]: unknown;
+  };
+  /**
+   * the number of ticks that made a task
+   */
+  fired: number;
+  createdAt: string;
+  /**
+   * of the last schedule.put
+   */
+  updatedAt: string;
+}
+/**
+ * The params of schedule.list.
+ */
+export interface ScheduleListParams {
+  /**
+   * the maximum number of schedules; default 100; a page with more than 1 MiB is shorter
+   */
+  limit?: number;
+  /**
+   * the nextCursor of the page before
+   */
+  cursor?: string;
+}
+/**
+ * The result of schedule.list.
+ */
+export interface ScheduleListResult {
+  /**
+   * in the order of the bytes of their ids
+   */
+  schedules:
+    | null
+    | {
+        id: string;
+        cron: string;
+        timezone: string;
+        /**
+         * params of task.create
+         */
+        task: null | {
+          [k: string]: unknown;
+        };
+        paused: boolean;
+        catchUp: string;
+        /**
+         * null while the schedule is paused
+         */
+        nextTick: null | string;
+        /**
+         * null before the first tick
+         */
+        lastTick: null | string;
+        /**
+         * the task that the last tick made, or null
+         */
+        lastTask: null | string;
+        /**
+         * why the last tick made no task, or null
+         */
+        lastError: null | {
+          [k: string]: unknown;
+        };
+        /**
+         * the number of ticks that made a task
+         */
+        fired: number;
+        createdAt: string;
+        /**
+         * of the last schedule.put
+         */
+        updatedAt: string;
+      }[];
+  /**
+   * the number of schedules on all pages
+   */
+  total: number;
+  /**
+   * left out on the last page
+   */
+  nextCursor?: string;
+}
+/**
+ * The params of schedule.delete.
+ */
+export interface ScheduleDeleteParams {
+  /**
+   * the schedule to delete
+   */
+  id: string;
+}
+/**
+ * The result of schedule.delete.
+ */
+export interface ScheduleDeleteResult {
+  id: string;
+  deleted: boolean;
+  deletedAt: string;
 }
 /**
  * The params of session.list.
@@ -2461,6 +3217,36 @@ export abstract class Methods implements Caller {
     return this.call("task.complete_many", params, 15000);
   }
 
+  /** Say how far a claimed task is. The call is a sign of life: it renews the worker's registration and begins the task's time limit anew. Its answer says whether the task was called off. */
+  taskProgress(params: TaskProgressParams): Promise<TaskProgressResult> {
+    return this.call("task.progress", params, 5000);
+  }
+
+  /** Call a task off. One that is not claimed is cancelled at once; the worker of a claimed one is told, and has graceMs to end it. */
+  taskCancel(params: TaskCancelParams): Promise<TaskCancelResult> {
+    return this.call("task.cancel", params, 5000);
+  }
+
+  /** Try a failed or cancelled task again from the beginning: its failures start from none, its attempt goes on rising. What was cancelled because of it stays cancelled. */
+  taskRetry(params: TaskRetryParams = {}): Promise<TaskRetryResult> {
+    return this.call("task.retry", params, 5000);
+  }
+
+  /** Call off all tasks that match a filter, as task.cancel does. The call works in steps, and may be repeated: it goes on with what is left. */
+  taskCancelMany(params: TaskCancelManyParams): Promise<TaskCancelManyResult> {
+    return this.call("task.cancel_many", params, 30000);
+  }
+
+  /** Try all failed or cancelled tasks that match a filter again, as task.retry does. The call works in steps, and may be repeated. */
+  taskRetryMany(params: TaskRetryManyParams): Promise<TaskRetryManyResult> {
+    return this.call("task.retry_many", params, 30000);
+  }
+
+  /** Delete all tasks that match a filter, as task.delete does. The call works in steps, and may be repeated. */
+  taskDeleteMany(params: TaskDeleteManyParams): Promise<TaskDeleteManyResult> {
+    return this.call("task.delete_many", params, 30000);
+  }
+
   /** List tasks from the view in Postgres; behind is set if it lags behind the log. Pages by offset may overlap while tasks change; those by cursor do not. Two lists of a caller run at once; more wait up to three seconds. */
   taskList(params: TaskListParams = {}): Promise<TaskListResult> {
     return this.call("task.list", params, 10000);
@@ -2489,6 +3275,41 @@ export abstract class Methods implements Caller {
   /** End the pause of a queue, or that of all queues. Calls of task.claim that wait get its tasks at once. The result lists the pauses that are left. */
   queueResume(params: QueueResumeParams = {}): Promise<QueueResumeResult> {
     return this.call("queue.resume", params, 5000);
+  }
+
+  /** Set how many tasks with a limitKey may be pending or in progress at once. The others are blocked, and the best of them goes on when one ends. A change takes effect at once for what is not claimed. */
+  limitSet(params: LimitSetParams): Promise<LimitSetResult> {
+    return this.call("limit.set", params, 5000);
+  }
+
+  /** List the limits of concurrent tasks, and how many tasks run and wait under each. */
+  limitList(params: LimitListParams = {}): Promise<LimitListResult> {
+    return this.call("limit.list", params, 5000);
+  }
+
+  /** Delete a limit. The tasks of its key go on. */
+  limitDelete(params: LimitDeleteParams): Promise<LimitDeleteResult> {
+    return this.call("limit.delete", params, 5000);
+  }
+
+  /** Make a schedule, or replace the one with this id. At each tick of the cron expression, one of the coordinators creates the task, exactly once. A schedule that keeps its cron and timezone keeps its next tick. A fleet has at most 10,000 schedules, and a flush deletes them. */
+  schedulePut(params: SchedulePutParams): Promise<SchedulePutResult> {
+    return this.call("schedule.put", params, 5000);
+  }
+
+  /** Read a schedule: its next tick, its last one, and the task that it made. */
+  scheduleGet(params: ScheduleGetParams): Promise<ScheduleGetResult> {
+    return this.call("schedule.get", params, 5000);
+  }
+
+  /** List the schedules, in the order of their ids. The list comes from Redis and has every schedule that was put before the call. */
+  scheduleList(params: ScheduleListParams = {}): Promise<ScheduleListResult> {
+    return this.call("schedule.list", params, 5000);
+  }
+
+  /** Delete a schedule. The tasks that it has made stay. */
+  scheduleDelete(params: ScheduleDeleteParams): Promise<ScheduleDeleteResult> {
+    return this.call("schedule.delete", params, 5000);
   }
 
   /** List sessions of agents, the newest activity first. session.get reads one. */
