@@ -279,6 +279,8 @@ func drawValue(t *rapid.T, schema *jsonschema.Schema) string {
 		return fleettest.JSONText(fmt.Sprint(rapid.SampledFrom(schema.Enum).Draw(t, "enum")))
 	}
 	switch {
+	case schema.Format == params.MomentFormat:
+		return rapid.SampledFrom([]string{`"2026-01-02T03:04:05Z"`, `"2026-01-02T03:04:05.678901+01:00"`, `"1970-01-01T00:00:00Z"`}).Draw(t, "time")
 	case schema.Type == "string":
 		n := 600
 		if schema.MaxLength != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
@@ -196,9 +197,11 @@ func TestListSearchesMetadataOfOlderLogs(t *testing.T) {
 	h.create("t-2", 50, `{"a":"\ud800x","b":1e999999}`)
 	h.create("t-3", 50, `{"\u0000":1,"a":1e999999}`)
 	h.create("t-4", 50, `{"a":[1E999999,{"x":"1e999999"}],"b":1.000}`)
+	h.create("t-5", 50, `{"c":{"sha":"5e1234\"1e9999","n":10e-1}}`)
 	b.apply(t, oneBatch(h.events))
 	for metadata, want := range map[string]string{
-		`{"b":1}`:                                "t-1 t-4",
+		`{"b":1}`: "t-1 t-4",
+		`{"c":{"n":1,"sha":"\u0035e1234\"1e9999"}}`: "t-5",
 		`{"a":"\ufffd"}`:                         "t-1",
 		`{"a":"` + "\ufffd" + `x"}`:              "t-2",
 		`{"b":1e999999}`:                         "t-2",
@@ -213,6 +216,42 @@ func TestListSearchesMetadataOfOlderLogs(t *testing.T) {
 		ids, _ := b.listed(t, api.TaskQuery{TaskFilter: api.TaskFilter{Metadata: api.Object(metadata)}, Limit: 10})
 		if got := strings.Join(ids, " "); got != want {
 			t.Errorf("%s: %q, want %q", metadata, got, want)
+		}
+	}
+}
+
+// A range includes its beginning and not its end.
+func TestListByTimes(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.prepare(t)
+	h := newHistory()
+	first := h.now
+	for range 4 { // t-1 to t-4, created one ms after the other
+		h.create("x", 50, "null")
+		h.now++
+	}
+	priority := int64(51)
+	for _, id := range []string{"t-4", "t-3", "t-2"} {
+		h.update(id, events.TaskChanges{Priority: &priority})
+		h.now++
+	}
+	b.apply(t, oneBatch(h.events))
+	ms := func(n int64) time.Time { return time.UnixMilli(first + n) }
+	for want, f := range map[string]api.TaskFilter{
+		"t-2 t-3 t-4":     {CreatedAfter: ms(1)},
+		"t-1":             {CreatedBefore: ms(1)},
+		"t-2 t-3":         {CreatedAfter: ms(1), CreatedBefore: ms(3)},
+		"t-2":             {UpdatedAfter: ms(6)},
+		"t-1 t-4":         {UpdatedBefore: ms(5)},
+		"t-3":             {UpdatedAfter: ms(5), UpdatedBefore: ms(6)},
+		"t-4":             {CreatedAfter: ms(3), UpdatedAfter: ms(4), UpdatedBefore: ms(5)},
+		"t-1 t-2 t-3 t-4": {CreatedAfter: time.Unix(0, 0), UpdatedBefore: time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)},
+		"":                {CreatedBefore: time.Unix(0, 0)},
+	} {
+		ids, total := b.listed(t, api.TaskQuery{TaskFilter: f, Limit: 10})
+		if got := strings.Join(ids, " "); got != want || total != int64(len(ids)) {
+			t.Errorf("%+v: %q of %d, want %q", f, got, total, want)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func refineFilter(p map[string]*jsonschema.Schema) {
 	p["error"].MinLength, p["error"].MaxLength = new(1), new(maxSearch)
 	p["metadata"].MinProperties, p["metadata"].MaxProperties = new(1), new(maxMembers)
 	for _, name := range []string{"createdAfter", "createdBefore", "updatedAfter", "updatedBefore"} {
-		p[name].MinLength, p[name].MaxLength = new(1), new(params.MaxMoment)
+		p[name].MinLength, p[name].MaxLength, p[name].Format = new(1), new(params.MaxMoment), params.MomentFormat
 	}
 }
 

@@ -132,6 +132,7 @@ func TestListContinuesAtItsCursor(t *testing.T) {
 			`"cursor":"C","orderBy":"priority",` + same:                             "only a list by createdAt has one",
 			`"cursor":"C","offset":0,` + same:                                       "it cannot be together with offset",
 			`"cursor":"CAA",` + same:                                                foreign,
+			`"cursor":"CA",` + same:                                                 foreign,
 			`"cursor":"` + first.NextCursor[:len(first.NextCursor)-2] + `",` + same: foreign,
 			`"cursor":"B` + first.NextCursor[1:] + `",` + same:                      foreign,
 			`"cursor":"AQ",` + same:                                                 foreign,

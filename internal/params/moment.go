@@ -6,8 +6,11 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 )
 
-// MaxMoment is the maximum length of a time in bytes.
-const MaxMoment = 64
+// MaxMoment is the maximum length of a time in characters. MomentFormat is its format in a schema.
+const (
+	MaxMoment    = 64
+	MomentFormat = "date-time"
+)
 
 // Moment reads a time in ISO 8601 with a time zone and returns it in UTC, rounded up to a whole
 // millisecond, which is the precision of events: "at or after it" and "before it" mean the same
