@@ -92,6 +92,17 @@ func TestNews(t *testing.T) {
 	f.direct(t, "task.complete", params{"id": id})
 	told("finished", id+" is completed; someone else finished it")
 
+	id = claim("called off")
+	f.direct(t, "task.cancel", params{"id": id, "graceMs": 3_600_000})
+	told("called off", id+", which you hold, was called off", "task_complete with cancelled: true")
+	if done := a.use(t, "task_complete", params{"id": id, "attempt": 1, "cancelled": true}); done["status"] != "cancelled" {
+		t.Errorf("called off and ended: %v", done)
+	}
+
+	id = claim("called off too late")
+	f.direct(t, "task.cancel", params{"id": id, "graceMs": 0})
+	told("called off too late", id+" was called off and is cancelled")
+
 	id = claim("given to another")
 	f.direct(t, "system.register", params{"id": "other", "roles": []string{"worker"}, "metadata": params{"maxTasks": 0}})
 	f.direct(t, "task.unassign", params{"taskId": id})

@@ -38,6 +38,8 @@ type task struct {
 	AssignedTo string          `json:"assignedTo"`
 	Attempt    int             `json:"attempt"`
 	Metadata   json.RawMessage `json:"metadata"`
+
+	CancelRequested bool `json:"cancelRequested"`
 }
 
 const (
@@ -196,6 +198,8 @@ func (h *holdings) change(was, is *task, err error) string {
 	switch {
 	case gone:
 		return fmt.Sprintf("task %s was deleted.", was.ID) + stop
+	case is.Status == "cancelled":
+		return fmt.Sprintf("task %s was called off and is cancelled.", was.ID) + stop
 	case is.Status == "completed" || is.Status == "failed":
 		return fmt.Sprintf("task %s is %s; someone else finished it.", was.ID, is.Status) + stop
 	case is.AssignedTo == "":
@@ -211,7 +215,7 @@ func (h *holdings) change(was, is *task, err error) string {
 }
 
 // changed returns how the description of a task that is still held differs from what the model
-// knows.
+// knows, and whether it was called off since.
 func changed(was, is *task) string {
 	var parts []string
 	if was.Text != is.Text {
@@ -223,10 +227,14 @@ func changed(was, is *task) string {
 	if was.Priority != is.Priority {
 		parts = append(parts, fmt.Sprintf("its priority is now %d", is.Priority))
 	}
-	if parts == nil {
-		return ""
+	note := ""
+	if parts != nil {
+		note = fmt.Sprintf("task %s, which you hold, was changed: %s.", was.ID, strings.Join(parts, "; "))
 	}
-	return fmt.Sprintf("task %s, which you hold, was changed: %s.", was.ID, strings.Join(parts, "; "))
+	if is.CancelRequested && !was.CancelRequested {
+		note += fmt.Sprintf(" task %s, which you hold, was called off. Stop the work on it and call task_complete with cancelled: true, or with the result if it is done.", was.ID)
+	}
+	return strings.TrimSpace(note)
 }
 
 // additions returns the tasks that the instance was assigned, and those that it holds although the
