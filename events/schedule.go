@@ -23,6 +23,7 @@ type ScheduleFired struct {
 	Tick     string          `json:"tick" jsonschema:"the tick, RFC 3339, UTC, with milliseconds"`
 	NextTick string          `json:"nextTick" jsonschema:"the tick that is next now, RFC 3339, UTC, with milliseconds"`
 	TaskID   *string         `json:"taskId" jsonschema:"the task that the tick has made, or the unfinished one that has its uniqueKey; null for none"`
+	Fired    int64           `json:"fired" jsonschema:"how many ticks have made a task so far"`
 	Error    json.RawMessage `json:"error" jsonschema:"why it has made none, an object with the member reason, or null. MISSED: the tick came too late for a schedule that does not catch up"`
 }
 

@@ -37,8 +37,9 @@ if not problem then
   end
 end
 local task = not problem and (plan.existing and plan.existing.id or 't-' .. int(seq + 2))
+local fired = int(s.fired + (task and 1 or 0))
 local n = emit('schedule.fired', '{"id":' .. quote(id) .. ',"due":' .. moment(due) .. ',"tick":' .. moment(tick) .. ',"nextTick":' .. moment(next)
-  .. ',"taskId":' .. quoted(task) .. ',"error":' .. raw(problem) .. '}')
+  .. ',"taskId":' .. quoted(task) .. ',"fired":' .. fired .. ',"error":' .. raw(problem) .. '}')
 local key = prefix .. 'schedule:' .. id
 redis.call('HSET', key, 'next', next, 'lastTick', tick, 'seq', n)
 redis.call('ZADD', prefix .. 'schedules:next', next, id)
@@ -47,9 +48,8 @@ if problem then
   redis.call('HDEL', key, 'lastTask')
   return 1
 end
-redis.call('HSET', key, 'lastTask', task)
+redis.call('HSET', key, 'lastTask', task, 'fired', fired)
 redis.call('HDEL', key, 'lastError')
-redis.call('HINCRBY', key, 'fired', 1)
 redis.call('HSET', prefix .. 'schedules:firing', 'lag', int(clock - tick), 'at', now_text)
 if plan.existing then return 1 end
 -- The schedule's event has led to the task's.

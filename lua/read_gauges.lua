@@ -21,7 +21,9 @@
 --         instances that failed recently, open: number of open tasks, pending: number of tasks in
 --         the pending queue, waiting: number of tasks in the queues of role sets, roleSets: number
 --         of role sets, orphaned: number of tasks in the oldest 100 orphan queues, orphanQueues:
---         number of orphan queues, paused: number of pauses, state: fields as strings, metrics: {checkpoint, queues, runs,
+--         number of orphan queues, paused: number of pauses, schedules and ticks: number of
+--         schedules and of those that are not paused, lateness: of the tick that waits to be
+--         fired, or else of the last one, in ms, state: fields as strings, metrics: {checkpoint, queues, runs,
 --         events: fields as strings}, lags: {projection: {events, ms}}}. A member without a value
 --         is left out
 -- Errors  none
@@ -40,6 +42,14 @@ end
 
 local waiting, sets = 0, role_queues()
 for _, queue in ipairs(sets) do waiting = waiting + queue[2] end
+
+-- lateness returns how late the tick is that waits to be fired, or else how late the last one was.
+local function lateness()
+  local first = redis.call('ZRANGE', prefix .. 'schedules:next', 0, 0, 'WITHSCORES')[2]
+  if first and tonumber(first) <= clock then return clock - first end
+  local lag = redis.call('HGET', prefix .. 'schedules:firing', 'lag')
+  return lag and tonumber(lag) or nil
+end
 
 local state = fields(prefix .. 'state:global', { 'checkpoint', 'tasks.pending', 'tasks.in_progress', 'tasks.completed',
   'tasks.failed', 'tasks.assigned' })
@@ -61,6 +71,9 @@ return cjson.encode({
   orphaned = orphaned(),
   orphanQueues = redis.call('ZCARD', prefix .. 'queue:orphaned'),
   paused = redis.call('HLEN', prefix .. 'queue:paused'),
+  schedules = redis.call('ZCARD', prefix .. 'schedules:ids'),
+  ticks = redis.call('ZCARD', prefix .. 'schedules:next'),
+  lateness = lateness(),
   state = state,
   metrics = {
     checkpoint = counted,

@@ -29,6 +29,7 @@ func NewTasks(cfg PostgresConfig) *Tasks {
 func (t *Tasks) deleteAll(ctx context.Context, tx pgx.Tx) error {
 	var b pgx.Batch
 	b.Queue(t.sql(`DELETE FROM {schema}tasks`))
+	b.Queue(t.sql(emptySchedules))
 	for _, statement := range emptySessions {
 		b.Queue(t.sql(statement))
 	}
@@ -67,6 +68,7 @@ func (t *Tasks) Reset(ctx context.Context, base int64) error {
 	return t.reset(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var b pgx.Batch
 		b.Queue(t.sql(`DELETE FROM {schema}tasks WHERE num >= $1`), base)
+		b.Queue(t.sql(resetSchedules), base)
 		for _, statement := range resetSessions {
 			b.Queue(t.sql(statement), base)
 		}

@@ -74,6 +74,7 @@ func (t *Tasks) flush(ctx context.Context, tx pgx.Tx, id string, upTo int64) (ta
 		return 0, err
 	}
 	var b pgx.Batch
+	b.Queue(t.sql(emptySchedules))
 	for _, statement := range emptySessions {
 		b.Queue(t.sql(statement))
 	}

@@ -19,6 +19,8 @@ type tasksFold struct {
 
 	sessions []sessionStep // what the batch says about sessions
 
+	schedules schedulesFold
+
 	replaced     int       // events with text or JSON that SQL cannot store unchanged
 	lastReplaced events.ID // the last of them
 }
@@ -87,13 +89,18 @@ func (f *tasksFold) add(e *events.Envelope, p *fact) error {
 		return f.merge(e, p, (*taskChange).finish)
 	case events.TypeTaskDeleted:
 		return f.merge(e, p, (*taskChange).drop)
+	case events.TypeScheduleChanged, events.TypeScheduleFired, events.TypeScheduleDeleted:
+		_, err := f.schedules.addSchedule(e)
+		return err
 	case events.TypeSystemFlushed:
+		f.schedules.flushed()
 		flushed, err := events.PayloadAs[events.SystemFlushed](*e)
 		if err != nil {
 			return err
 		}
 		if flushed.Postgres != nil {
 			*f = *newTasksFold(0)
+			f.schedules.flushed()
 			f.emptied = true
 			return nil
 		}

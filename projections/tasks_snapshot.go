@@ -71,6 +71,8 @@ type Snapshot struct {
 	Task     func(TaskRow) error
 	Session  func(*Session) error
 	Instance func(*SessionInstance) error
+	// Schedule is called with each schedule, in no order.
+	Schedule func(ScheduleRow) error
 }
 
 // ReadSnapshot reads the views in one read-only transaction, so that they are consistent. The error
@@ -93,6 +95,9 @@ func ReadSnapshot(ctx context.Context, pool *Pool, to Snapshot) error {
 	}
 	if err := snapshotSessions(ctx, tx, pool, to); err != nil {
 		return fmt.Errorf("read the sessions: %w", err)
+	}
+	if err := snapshotSchedules(ctx, tx, pool, to.Schedule); err != nil {
+		return fmt.Errorf("read the schedules: %w", err)
 	}
 	return nil
 }

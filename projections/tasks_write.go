@@ -122,6 +122,9 @@ func (t *Tasks) write(ctx context.Context, tx pgx.Tx, f *tasksFold, to events.ID
 	if err := t.writeSessions(ctx, tx, &b, f); err != nil {
 		return err
 	}
+	if err := t.queueSchedules(&b, &f.schedules); err != nil {
+		return err
+	}
 	statement, args := t.save(to)
 	b.Queue(statement, args...)
 	return tx.SendBatch(ctx, &b).Close()

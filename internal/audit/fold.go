@@ -65,6 +65,9 @@ type Fold struct {
 	// pauses are the pauses of queues as Redis stores them, by role set; "" for one that has ended.
 	pauses  map[string]string
 	suspect *Task // see claimedInPause
+
+	schedules map[string]*Schedule
+	expected  int64 // the task that the next event must create, 0 for none
 }
 
 // NewFold returns the fold of a log whose first event has the seq base (1 if nothing was ever
@@ -83,6 +86,7 @@ func (f *Fold) reset() {
 	f.byStatus, f.owned = map[string]int64{}, 0
 	f.waiting, f.rolesets = map[string]int64{}, map[string]int64{}
 	f.orphans = map[string]*orphans{}
+	f.schedules, f.expected = map[string]*Schedule{}, 0
 	f.scheduled, f.blocked, f.deadlines, f.cancelling = 0, 0, 0, map[string]int64{}
 	f.dependents, f.uniques = map[int64][]*Task{}, map[string]int64{}
 	f.limits, f.limited = map[string]int64{}, map[string]int64{}
@@ -125,6 +129,7 @@ func (f *Fold) Instances() []*Instance {
 func (f *Fold) Apply(e events.Envelope) {
 	f.place(e)
 	s := step{Fold: f, e: e}
+	s.fulfil()
 	err := e.Known()
 	if err != nil {
 		s.tell("a newer version of the program wrote it: %v", err)
@@ -179,6 +184,12 @@ func (f *Fold) Apply(e events.Envelope) {
 		err = with(s, s.paused)
 	case events.TypeQueueResumed:
 		err = with(s, s.resumed)
+	case events.TypeScheduleChanged:
+		err = with(s, s.scheduleChanged)
+	case events.TypeScheduleFired:
+		err = with(s, s.scheduleFired)
+	case events.TypeScheduleDeleted:
+		err = with(s, s.scheduleDeleted)
 	case events.TypeSystemFlushed:
 		err = with(s, s.flushed)
 	}

@@ -28,7 +28,8 @@ type Report struct {
 	Instances  int64 `json:"instances"` // hashes and indexes, including instances that left
 	Queues     int64 `json:"queues"`
 	Places     int64 `json:"places"`    // entries of queues and indexes
-	Keys       int64 `json:"keys"`      // of tasks, instances and queues, all that exist
+	Schedules  int64 `json:"schedules"` // hashes and indexes
+	Keys       int64 `json:"keys"`      // of tasks, instances, queues and schedules, all that exist
 	Rows       int64 `json:"rows"`      // in Postgres
 	Sessions   int64 `json:"sessions"`  // in Postgres
 	EventRows  int64 `json:"eventRows"` // of the event index in Postgres
@@ -97,6 +98,9 @@ func (r Report) WriteTo(w io.Writer) (int64, error) {
 	fmt.Fprintf(&b, "Read %s, seq %d to %d. Compared %s, %s, %s in %s",
 		amount(r.Events, "event"), r.Base, r.Last.Seq, amount(r.Tasks, "task"), amount(r.Instances, "instance"),
 		amount(r.Places, "place"), amount(r.Queues, "queue"))
+	if r.Schedules > 0 {
+		fmt.Fprintf(&b, ", %s", amount(r.Schedules, "schedule"))
+	}
 	if r.State {
 		b.WriteString(", the global state")
 	}

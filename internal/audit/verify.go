@@ -64,6 +64,7 @@ var (
 	readQueues    = lua.Named("read_queues")
 	readGlobals   = lua.Named("read_globals")
 	readKeys      = lua.Named("read_keys")
+	readSchedules = lua.Named("read_schedules")
 )
 
 // verifier is one run of Verify.
@@ -159,6 +160,7 @@ func verify(ctx context.Context, o Options) (*Report, error) {
 		{fmt.Sprintf("folding the log up to seq %d", bounds.Seq), func(ctx context.Context) error { return v.to(ctx, bounds.Seq) }},
 		{"comparing tasks", v.tasks},
 		{"comparing instances", v.instances},
+		{"comparing schedules", v.schedules},
 		{"comparing the hash of the log and the leader", v.globals},
 		{"comparing queues", v.queues},
 		{"looking for keys that are not in the log", v.strays},

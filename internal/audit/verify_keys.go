@@ -45,6 +45,8 @@ func (v *verifier) stray(name string) bool {
 	case "task":
 		num, ok := taskNumber(id)
 		return !ok || v.fold.tasks[num] == nil && !v.fold.deleted[num] && (v.fold.whole || num >= v.fold.base)
+	case "schedule", "schedules":
+		return v.strayScheduleKey(name)
 	case "instance":
 		return v.fold.whole && v.fold.instances[id] == nil
 	}

@@ -19,6 +19,7 @@ func (v *verifier) rows(ctx context.Context) error {
 	}
 	var merge *rowMerge
 	var sessions *sessionRows
+	var schedules map[string]bool
 	foreign := ""
 	reached, err := v.await(ctx, "tasks", func() (int64, bool, error) {
 		var at events.ID
@@ -39,6 +40,7 @@ func (v *verifier) rows(ctx context.Context) error {
 			if at != v.fold.last {
 				v.report.violation("projection tasks has its checkpoint at %s, but the log has %s at that position", at, v.fold.last)
 			}
+			schedules = map[string]bool{}
 			merge, sessions = &rowMerge{verifier: v, tasks: v.fold.Tasks()}, newSessionRows(v, after >= 0)
 			return nil
 		}, Task: func(row projections.TaskRow) error {
@@ -50,6 +52,10 @@ func (v *verifier) rows(ctx context.Context) error {
 		}, Instance: func(i *projections.SessionInstance) error {
 			sessions.addInstance(i)
 			return nil
+		}, Schedule: func(row projections.ScheduleRow) error {
+			schedules[row.ID] = true
+			v.scheduleRow(&row)
+			return v.sometimes(ctx)
 		}})
 		if errors.Is(err, errBehind) || errors.Is(err, projections.ErrNoTaskViews) {
 			return at.Seq, false, nil
@@ -65,6 +71,7 @@ func (v *verifier) rows(ctx context.Context) error {
 	}
 	merge.missing(nil)
 	sessions.missing()
+	v.missingScheduleRows(schedules)
 	v.report.Postgres = true
 	return nil
 }

@@ -27,6 +27,10 @@ type Gauges struct {
 	RoleSets, OrphanQueues int64
 	// Paused is how many pauses of queues there are; one of them may be that of all queues.
 	Paused int64
+	// Schedules counts schedules, and Ticks those that are not paused. Lateness is how late the tick
+	// is that waits to be fired, or else how late the last one was. It is nil before the first tick.
+	Schedules, Ticks int64
+	Lateness         *time.Duration
 	// Tasks counts tasks by status, and Assigned the pending ones with an owner. Both come from the
 	// state projection.
 	Tasks    map[string]int64
@@ -75,7 +79,10 @@ func ReadGauges(ctx context.Context, scripts lua.Scripts, ttl time.Duration, at 
 	g := &Gauges{
 		Seq: r.Seq, Kept: r.Kept, Fenced: r.Fenced, Instances: r.Instances, Workers: r.Workers, Failed: r.Failed,
 		Open: r.Open, Pending: r.Pending, Waiting: r.Waiting, RoleSets: r.RoleSets, Orphaned: r.Orphaned, OrphanQueues: r.OrphanQueues, Paused: r.Paused,
-		Lags: map[string]Lag{},
+		Schedules: r.Schedules, Ticks: r.Ticks, Lags: map[string]Lag{},
+	}
+	if r.Lateness != nil {
+		g.Lateness = new(time.Duration(*r.Lateness) * time.Millisecond)
 	}
 	// Counts of a projection that has not started are unknown, unless the log is empty.
 	if r.State["checkpoint"] != "" || g.Seq == 0 {
@@ -114,6 +121,9 @@ type gaugesReply struct {
 	Orphaned     int64             `json:"orphaned"`
 	OrphanQueues int64             `json:"orphanQueues"`
 	Paused       int64             `json:"paused"`
+	Schedules    int64             `json:"schedules"`
+	Ticks        int64             `json:"ticks"`
+	Lateness     *int64            `json:"lateness"` // ms
 	State        map[string]string `json:"state"`
 	Metrics      struct {
 		Checkpoint string            `json:"checkpoint"`

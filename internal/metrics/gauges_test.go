@@ -165,3 +165,32 @@ func TestGaugesOfARedisThatHangs(t *testing.T) {
 	}
 	gaugesOf(f, "")
 }
+
+// The lag of schedules is that of the tick that waits, or else that of the last one.
+func TestGaugesOfSchedules(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		if g := gaugesOf(f, ""); g.Schedules != 0 || g.Lateness != nil {
+			t.Errorf("read %+v", g)
+		}
+		f.OK("schedule.put", `{"id":"s","cron":"@every 1h","task":{"text":"x"}}`)
+		f.OK("schedule.put", `{"id":"paused","cron":"@every 1h","task":{"text":"x"},"paused":true}`)
+		now, err := f.Client.Time(t.Context()).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tick := now.Add(-7 * time.Second).UnixMilli()
+		f.Put([]any{"HSET", f.Keys.Schedule("s"), "next", tick}, []any{"ZADD", f.Keys.Ticks(), tick, "s"})
+		late := func(what string) {
+			t.Helper()
+			g := gaugesOf(f, "")
+			if g.Schedules != 2 || g.Ticks != 1 || g.Lateness == nil || *g.Lateness < 7*time.Second || *g.Lateness > 30*time.Second {
+				t.Errorf("%s: read %+v, late by %v", what, g, g.Lateness)
+			}
+		}
+		late("a tick waits")
+		if fired, err := f.FireSchedules(t.Context()); err != nil || fired != 1 {
+			t.Fatalf("fired %d, %v", fired, err)
+		}
+		late("it was fired")
+	})
+}

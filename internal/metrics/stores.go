@@ -50,6 +50,10 @@ var (
 		"Queues of dead or departed instances with tasks that are not yet returned.", nil, nil)
 	paused = prometheus.NewDesc("claudebench_queue_pauses",
 		"Pauses of queues; the pause of all queues counts as one.", nil, nil)
+	schedules = prometheus.NewDesc("claudebench_schedules",
+		"Schedules, by state.", []string{"state"}, nil)
+	scheduleLag = prometheus.NewDesc("claudebench_schedule_lag_seconds",
+		"How late the tick of a schedule is that waits to be fired, or else how late the last one was.", nil, nil)
 	waits = prometheus.NewDesc("claudebench_task_wait_seconds",
 		"Time that tasks waited before they were claimed, since the last flush.", nil, nil)
 	runs = prometheus.NewDesc("claudebench_task_run_seconds",
@@ -65,7 +69,7 @@ type storeCollector struct{ Sources }
 
 func (c *storeCollector) Describe(to chan<- *prometheus.Desc) {
 	describe(to, redisUp, postgresUp, logSeq, logEvents, counted, lagEvents, lagSeconds, instances, workers, failed, open, tasks,
-		queued, roleSets, orphanQueues, paused, waits, runs, fenced)
+		queued, roleSets, orphanQueues, paused, schedules, scheduleLag, waits, runs, fenced)
 }
 
 func (c *storeCollector) Collect(to chan<- prometheus.Metric) {
@@ -116,6 +120,11 @@ func collectGauges(to chan<- prometheus.Metric, g *Gauges) {
 	to <- gauge(queued, float64(g.Pending), "pending")
 	to <- gauge(queued, float64(g.Waiting), "roles")
 	to <- gauge(queued, float64(g.Orphaned), "orphaned")
+	to <- gauge(schedules, float64(g.Ticks), "active")
+	to <- gauge(schedules, float64(g.Schedules-g.Ticks), "paused")
+	if g.Lateness != nil {
+		to <- gauge(scheduleLag, g.Lateness.Seconds())
+	}
 	if g.Assigned != nil {
 		to <- gauge(queued, float64(*g.Assigned), "assigned")
 	}

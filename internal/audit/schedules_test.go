@@ -1,0 +1,131 @@
+package audit_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/internal/testenv"
+)
+
+const (
+	changed = `schedule.changed {"id":"s","cron":"@every 1h","timezone":"UTC","task":{"text":"x","priority":50},"paused":false,"catchUp":"one","created":true,"nextTick":"2023-11-14T22:00:00.000Z"}`
+	fired   = `schedule.fired {"id":"s","due":"2023-11-14T22:00:00.000Z","tick":"2023-11-14T22:00:00.000Z","nextTick":"2023-11-14T23:00:00.000Z","taskId":"t-3","fired":1,"error":null}`
+)
+
+// The log proves that each tick of a schedule ended once, in order, and made its task.
+func TestFoldOfSchedules(t *testing.T) {
+	t.Parallel()
+	with := func(line, from, to string) string {
+		if !strings.Contains(line, from) {
+			t.Fatalf("%s has no %s", line, from)
+		}
+		return strings.Replace(line, from, to, 1)
+	}
+	missed := with(with(with(fired, `"t-3"`, `null`), `"fired":1`, `"fired":0`), `"error":null`, `"error":{"reason":"MISSED"}`)
+	for name, test := range map[string]struct {
+		told  string // "" for a lawful story
+		lines []string
+	}{
+		"lawful":                  {"", []string{changed, fired, createT3, `schedule.deleted {"id":"s","deletedBy":"ops"}`, changed}},
+		"missed":                  {"", []string{changed, with(missed, `"due":"2023-11-14T22:00`, `"due":"2023-11-14T22:00`)}},
+		"kept":                    {"", []string{changed, with(changed, `"created":true`, `"created":false`)}},
+		"a tick twice":            {"the tick of schedule s was \"2023-11-14T23:00:00.000Z\", but the event says 2023-11-14T22", []string{changed, missed, missed}},
+		"a tick before its time":  {"ended before its time", []string{with(changed, "14T22", "15T22"), with(with(with(missed, `"due":"2023-11-14`, `"due":"2023-11-15`), `"tick":"2023-11-14`, `"tick":"2023-11-15`), `"nextTick":"2023-11-14`, `"nextTick":"2023-11-15`)}},
+		"ticks that do not rise":  {"do not rise", []string{changed, with(missed, "23:00", "22:00")}},
+		"no task":                 {"says that this one creates task t-3", []string{changed, fired, changed}},
+		"another task":            {"task t-9 is neither new nor unfinished", []string{changed, with(fired, "t-3", "t-9")}},
+		"neither":                 {"must have either a task or an error", []string{changed, with(with(fired, `"t-3"`, "null"), `"fired":1`, `"fired":0`)}},
+		"miscounted":              {"has made 1 tasks, but the event says 2", []string{changed, with(fired, `"fired":1`, `"fired":2`), createT3}},
+		"unknown":                 {"schedule s does not exist", []string{missed}},
+		"deleted twice":           {"schedule s does not exist", []string{`schedule.deleted {"id":"s","deletedBy":"ops"}`}},
+		"created twice":           {"created is true", []string{changed, changed}},
+		"moved":                   {"kept its expression, but its next tick moved", []string{changed, with(with(changed, `"created":true`, `"created":false`), "22:00", "22:10")}},
+		"paused with a next tick": {"paused is true, but the next tick", []string{with(changed, `"paused":false`, `"paused":true`)}},
+	} {
+		_, told := story(t, 1, 1, test.lines...)
+		if got := strings.Join(told, "\n"); (got != "") != (test.told != "") || !strings.Contains(got, test.told) {
+			t.Errorf("%s: told %q, want %q", name, got, test.told)
+		}
+	}
+	// A log that was trimmed does not have all of that.
+	if _, told := story(t, 100, 100, missed, with(missed, "22:00:00.000Z", "23:00:00.000Z"), `schedule.deleted {"id":"other","deletedBy":"ops"}`); len(told) != 1 {
+		t.Errorf("told %v, want only that the ticks do not rise", told)
+	}
+}
+
+func TestDamagedSchedulesAreNamed(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, true)
+	for id, more := range map[string]object{"s": {}, "quiet": {"cron": "@daily"}, "paused": {"paused": true}} {
+		params := object{"id": id, "cron": "@every 1s", "timezone": "Europe/Berlin", "task": object{"text": "x", "metadata": object{"n": 1}}}
+		for name, value := range more {
+			params[name] = value
+		}
+		b.do(t, "schedule.put", params)
+	}
+	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
+		if _, err := b.coordinator.FireSchedules(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		n := b.do(t, "schedule.get", object{"id": "s"})["fired"]
+		return fmt.Sprint(n) == "2", fmt.Sprint(n)
+	})
+	b.do(t, "schedule.put", object{"id": "gone", "cron": "@daily", "task": object{"text": "x"}})
+	b.do(t, "schedule.delete", object{"id": "gone"})
+	b.project(t)
+	if report := b.verify(t); report.Schedules != 3 || !report.Postgres {
+		t.Errorf("compared %+v", report)
+	}
+	clean(t, b.verify(t))
+	key := b.space.Schedule("s")
+	for name, c := range map[string]struct {
+		do, undo []any
+		told     string
+	}{
+		"tick":     {[]any{"HSET", key, "next", "1"}, []any{"HSET", key, "next", b.client.HGet(t.Context(), key, "next").Val()}, `schedule s: next is "1", but the log says`},
+		"task":     {[]any{"HSET", key, "text", "y"}, []any{"HSET", key, "text", "x"}, `schedule s: task is "{\"text\":\"y\"`},
+		"fired":    {[]any{"HINCRBY", key, "fired", 1}, []any{"HINCRBY", key, "fired", -1}, `schedule s: fired is "3", but the log says "2"`},
+		"paused":   {[]any{"HSET", b.space.Schedule("paused"), "paused", "0"}, []any{"HSET", b.space.Schedule("paused"), "paused", "1"}, `schedule paused: paused is "0"`},
+		"index":    {[]any{"ZADD", b.space.Ticks(), 5, "paused"}, []any{"ZREM", b.space.Ticks(), "paused"}, "has length 3, but the log says 2"},
+		"no index": {[]any{"ZREM", b.space.Schedules(), "quiet"}, []any{"ZADD", b.space.Schedules(), 0, "quiet"}, "schedule quiet: score in " + b.space.Schedules() + " is not set"},
+		"hash":     {[]any{"RENAME", b.space.Schedule("quiet"), b.space.Schedule("q")}, []any{"RENAME", b.space.Schedule("q"), b.space.Schedule("quiet")}, "schedule quiet: its hash is missing"},
+		"stray":    {[]any{"HSET", b.space.Schedule("stray"), "id", "stray"}, []any{"DEL", b.space.Schedule("stray")}, "key " + b.space.Schedule("stray") + ": it is not in the log"},
+	} {
+		run := func(command []any) {
+			if err := b.client.Do(t.Context(), command...).Err(); err != nil && err != redis.Nil { //nolint:errorlint // go-redis returns it unwrapped
+				t.Fatal(err)
+			}
+		}
+		run(c.do)
+		if told := strings.Join(b.verify(t).Violations, "\n"); !strings.Contains(told, c.told) {
+			t.Errorf("%s: told %s, want %s", name, told, c.told)
+		}
+		run(c.undo)
+	}
+	clean(t, b.verify(t))
+	for statement, told := range map[string]string{
+		`UPDATE schedules SET next_tick = next_tick + interval '1 hour' WHERE id = 's'`: "Postgres row of schedule s: next_tick is",
+		`UPDATE schedules SET fired = 9 WHERE id = 's'`:                                 `Postgres row of schedule s: fired is "9", but the log says "2"`,
+		`UPDATE schedules SET id = 'stray' WHERE id = 'quiet'`:                          "Postgres row of schedule stray: it exists",
+		`DELETE FROM schedules WHERE id = 'paused'`:                                     "Postgres row of schedule paused: it is missing",
+	} {
+		if _, err := b.db.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+		if found := strings.Join(b.verify(t).Violations, "\n"); !strings.Contains(found, told) {
+			t.Errorf("%s: told %s, want %s", statement, found, told)
+		}
+	}
+	// A flush deletes the rows, also one that keeps those of tasks.
+	b.do(t, "system.flush", object{"confirm": "FLUSH_ALL_DATA"})
+	b.project(t)
+	clean(t, b.verify(t))
+	var rows, tasks int
+	if err := b.db.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM schedules), (SELECT count(*) FROM tasks)`).Scan(&rows, &tasks); err != nil || rows != 0 || tasks != 2 {
+		t.Errorf("%d schedules and %d tasks are left, %v", rows, tasks, err)
+	}
+}
