@@ -21,8 +21,10 @@
 --         instances that failed recently, open: number of open tasks, pending: number of tasks in
 --         the pending queue, waiting: number of tasks in the queues of role sets, roleSets: number
 --         of role sets, orphaned: number of tasks in the oldest 100 orphan queues, orphanQueues:
---         number of orphan queues, paused: number of pauses, state: fields as strings, metrics: {checkpoint, queues, runs,
---         events: fields as strings}, lags: {projection: {events, ms}}}. A member without a value
+--         number of orphan queues, paused: number of pauses, scheduled and blocked:
+--         number of tasks with that status, late: age of the earliest due task that is not yet moved
+--         to a queue, ms, state: fields as strings, metrics: {checkpoint, queues, runs, tries, events:
+--         fields as strings}, lags: {projection: {events, ms}}}. A member without a value
 --         is left out
 -- Errors  none
 -- Emits   nothing
@@ -42,7 +44,8 @@ local waiting, sets = 0, role_queues()
 for _, queue in ipairs(sets) do waiting = waiting + queue[2] end
 
 local state = fields(prefix .. 'state:global', { 'checkpoint', 'tasks.pending', 'tasks.in_progress', 'tasks.completed',
-  'tasks.failed', 'tasks.assigned' })
+  'tasks.failed', 'tasks.assigned', 'tasks.scheduled', 'tasks.blocked', 'tasks.cancelled' })
+local due = redis.call('HGET', KEYS[1], 'due')
 local counted = redis.call('GET', prefix .. 'service:checkpoint:metrics') or ''
 local types = {}
 for i = first_type, #ARGV do types[#types + 1] = 'events.' .. ARGV[i] end
@@ -61,11 +64,15 @@ return cjson.encode({
   orphaned = orphaned(),
   orphanQueues = redis.call('ZCARD', prefix .. 'queue:orphaned'),
   paused = redis.call('HLEN', prefix .. 'queue:paused'),
+  scheduled = redis.call('ZCARD', prefix .. 'queue:scheduled'),
+  blocked = redis.call('ZCARD', prefix .. 'queue:blocked'),
+  late = due and math.max(clock - due, 0) or 0,
   state = state,
   metrics = {
     checkpoint = counted,
     queues = fields(metrics .. 'queues', { 'waitCount', 'waitTotalMs' }),
     runs = fields(metrics .. 'global', { 'runCount', 'runTotalMs' }),
+    tries = fields(metrics .. 'global', { 'tasksRetried', 'tasksTimedOut', 'tasksLost', 'tasksCancelled' }),
     events = fields(metrics .. 'global', types),
   },
   lags = {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -27,6 +28,10 @@ type Gauges struct {
 	RoleSets, OrphanQueues int64
 	// Paused is how many pauses of queues there are; one of them may be that of all queues.
 	Paused int64
+	// Scheduled and Blocked count the tasks that wait for a time, and those that wait for other tasks
+	// or for their turn. Late is for how long the earliest scheduled task is due.
+	Scheduled, Blocked int64
+	Late               time.Duration
 	// Tasks counts tasks by status, and Assigned the pending ones with an owner. Both come from the
 	// state projection.
 	Tasks    map[string]int64
@@ -36,9 +41,15 @@ type Gauges struct {
 	// metrics projection.
 	Events      map[events.Type]int64
 	Waits, Runs *Total
+	// Tries counts what happened to tries since the last flush; nil as Waits.
+	Tries *Tries
 	// Lags is the lag of each projection by name.
 	Lags map[string]Lag
 }
+
+// Tries are numbers of tries that were followed by another one, that timed out, that were lost with
+// their worker, and of cancelled tasks.
+type Tries struct{ Retried, TimedOut, Lost, Cancelled int64 }
 
 // Total is a count, and the sum of durations.
 type Total struct {
@@ -75,12 +86,13 @@ func ReadGauges(ctx context.Context, scripts lua.Scripts, ttl time.Duration, at 
 	g := &Gauges{
 		Seq: r.Seq, Kept: r.Kept, Fenced: r.Fenced, Instances: r.Instances, Workers: r.Workers, Failed: r.Failed,
 		Open: r.Open, Pending: r.Pending, Waiting: r.Waiting, RoleSets: r.RoleSets, Orphaned: r.Orphaned, OrphanQueues: r.OrphanQueues, Paused: r.Paused,
+		Scheduled: r.Scheduled, Blocked: r.Blocked, Late: time.Duration(r.Late) * time.Millisecond,
 		Lags: map[string]Lag{},
 	}
 	// Counts of a projection that has not started are unknown, unless the log is empty.
 	if r.State["checkpoint"] != "" || g.Seq == 0 {
 		g.Tasks = map[string]int64{}
-		for _, status := range []string{events.StatusPending, events.StatusInProgress, events.StatusCompleted, events.StatusFailed} {
+		for _, status := range api.TaskStatuses {
 			g.Tasks[status] = lua.Integer(r.State["tasks."+status])
 		}
 		g.Assigned = new(lua.Integer(r.State["tasks.assigned"]))
@@ -88,6 +100,11 @@ func ReadGauges(ctx context.Context, scripts lua.Scripts, ttl time.Duration, at 
 	if r.Metrics.Checkpoint != "" || g.Seq == 0 {
 		g.Waits = total(r.Metrics.Queues, "wait")
 		g.Runs = total(r.Metrics.Runs, "run")
+		tries := r.Metrics.Tries
+		g.Tries = &Tries{
+			Retried: lua.Integer(tries["tasksRetried"]), TimedOut: lua.Integer(tries["tasksTimedOut"]),
+			Lost: lua.Integer(tries["tasksLost"]), Cancelled: lua.Integer(tries["tasksCancelled"]),
+		}
 		g.Events = map[events.Type]int64{}
 		for _, t := range types {
 			g.Events[t] = lua.Integer(r.Metrics.Events["events."+string(t)])
@@ -113,12 +130,16 @@ type gaugesReply struct {
 	RoleSets     int64             `json:"roleSets"`
 	Orphaned     int64             `json:"orphaned"`
 	OrphanQueues int64             `json:"orphanQueues"`
+	Scheduled    int64             `json:"scheduled"`
+	Blocked      int64             `json:"blocked"`
+	Late         int64             `json:"late"` // ms
 	Paused       int64             `json:"paused"`
 	State        map[string]string `json:"state"`
 	Metrics      struct {
 		Checkpoint string            `json:"checkpoint"`
 		Queues     map[string]string `json:"queues"`
 		Runs       map[string]string `json:"runs"`
+		Tries      map[string]string `json:"tries"`
 		Events     map[string]string `json:"events"`
 	} `json:"metrics"`
 	Lags map[string]struct {
