@@ -23,8 +23,10 @@
 --         of role sets, orphaned: number of tasks in the oldest 100 orphan queues, orphanQueues:
 --         number of orphan queues, paused: number of pauses, schedules and ticks: number of
 --         schedules and of those that are not paused, lateness: of the tick that waits to be
---         fired, or else of the last one, in ms, state: fields as strings, metrics: {checkpoint, queues, runs,
---         events: fields as strings}, lags: {projection: {events, ms}}}. A member without a value
+--         fired, or else of the last one, in ms, scheduled and blocked:
+--         number of tasks with that status, late: age of the earliest due task that is not yet moved
+--         to a queue, ms, state: fields as strings, metrics: {checkpoint, queues, runs, tries, events:
+--         fields as strings}, lags: {projection: {events, ms}}}. A member without a value
 --         is left out
 -- Errors  none
 -- Emits   nothing
@@ -52,7 +54,8 @@ local function lateness()
 end
 
 local state = fields(prefix .. 'state:global', { 'checkpoint', 'tasks.pending', 'tasks.in_progress', 'tasks.completed',
-  'tasks.failed', 'tasks.assigned' })
+  'tasks.failed', 'tasks.assigned', 'tasks.scheduled', 'tasks.blocked', 'tasks.cancelled' })
+local due = redis.call('HGET', KEYS[1], 'due')
 local counted = redis.call('GET', prefix .. 'service:checkpoint:metrics') or ''
 local types = {}
 for i = first_type, #ARGV do types[#types + 1] = 'events.' .. ARGV[i] end
@@ -74,11 +77,15 @@ return cjson.encode({
   schedules = redis.call('ZCARD', prefix .. 'schedules:ids'),
   ticks = redis.call('ZCARD', prefix .. 'schedules:next'),
   lateness = lateness(),
+  scheduled = redis.call('ZCARD', prefix .. 'queue:scheduled'),
+  blocked = redis.call('ZCARD', prefix .. 'queue:blocked'),
+  late = due and math.max(clock - due, 0) or 0,
   state = state,
   metrics = {
     checkpoint = counted,
     queues = fields(metrics .. 'queues', { 'waitCount', 'waitTotalMs' }),
     runs = fields(metrics .. 'global', { 'runCount', 'runTotalMs' }),
+    tries = fields(metrics .. 'global', { 'tasksRetried', 'tasksTimedOut', 'tasksLost', 'tasksCancelled' }),
     events = fields(metrics .. 'global', types),
   },
   lags = {

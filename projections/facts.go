@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/claudebench/claudebench/events"
@@ -31,7 +32,12 @@ type fact struct {
 	Duration   int64              `json:"duration"` // ms
 	Result     json.RawMessage    `json:"result"`
 	Error      json.RawMessage    `json:"error"`
+	Status     string             `json:"status"`   // after the event
+	Failures   int64              `json:"failures"` // 0 if the event does not say it
+	Losses     int64              `json:"losses"`   // 0 if the event does not say it
 	previously
+
+	runAt, timeoutAt int64 // ms since 1970, 0 for none; read by readTimes
 
 	SessionID       string   `json:"sessionId"` // "" for none
 	Roles           []string `json:"roles"`
@@ -66,18 +72,57 @@ func (f *fact) read(e *events.Envelope) {
 	f.known = true
 	switch e.Type {
 	case events.TypeTaskCreated, events.TypeTaskUpdated, events.TypeTaskAssigned, events.TypeTaskUnassigned, events.TypeTaskClaimed,
-		events.TypeTaskCompleted, events.TypeTaskFailed, events.TypeTaskDeleted:
-		if version, _ := events.Version(e.Type); e.V == version && f.scan(e.Payload) && f.byTaskID == byTaskID(e.Type) {
-			return
+		events.TypeTaskCompleted, events.TypeTaskFailed, events.TypeTaskDeleted, events.TypeTaskDue, events.TypeTaskRetried,
+		events.TypeTaskTimedOut, events.TypeTaskProgressed, events.TypeTaskCancelRequested, events.TypeTaskCancelled,
+		events.TypeTaskUnblocked, events.TypeTaskBlocked, events.TypeTaskRevived:
+		// The scanner reads every version, because each one only has more members than the one before
+		// (FuzzFacts). Most tasks have no options, so most events are of the first version.
+		if !f.scan(e.Payload) || f.byTaskID != byTaskID(e.Type) {
+			if *f, f.err = events.PayloadAs[fact](*e); f.err == nil {
+				f.Num, f.err = f.taskNumber(e.Type)
+			}
+			f.known = true
 		}
-		if *f, f.err = events.PayloadAs[fact](*e); f.err == nil {
-			f.Num, f.err = f.taskNumber(e.Type)
+		if f.err == nil {
+			f.err = f.readTimes(e)
 		}
-		f.known = true
 	case events.TypeInstanceRegistered, events.TypeInstanceUnregistered, events.TypeInstanceFailed:
 		*f, f.err = events.PayloadAs[fact](*e)
 		f.known = true
 	}
+}
+
+// readTimes reads the times that a row has and that are not the event's own.
+func (f *fact) readTimes(e *events.Envelope) error {
+	switch e.Type {
+	case events.TypeTaskCreated, events.TypeTaskClaimed:
+		if e.V < 2 {
+			return nil
+		}
+	case events.TypeTaskRetried, events.TypeTaskProgressed:
+	default:
+		return nil
+	}
+	for name, value := range jsontext.Members(e.Payload) {
+		to := &f.runAt
+		switch name {
+		case "timeoutAt":
+			to = &f.timeoutAt
+		case "runAt":
+		default:
+			continue
+		}
+		if string(value) == "null" {
+			continue
+		}
+		text, _ := scanText(value)
+		at, err := time.Parse(events.TimeLayout, text)
+		if err != nil {
+			return fmt.Errorf("%w: %s is %s, which is no time", events.ErrMalformed, name, value)
+		}
+		*to = at.UnixMilli()
+	}
+	return nil
 }
 
 // taskNumber returns the number of the task that an event of a task is about.
@@ -145,7 +190,7 @@ func (f *fact) member(name, value []byte) (ok bool) {
 	case `"instanceId"`:
 		f.InstanceID, ok = scanText(value)
 	case `"workerId"`:
-		f.WorkerID, ok = scanText(value)
+		f.WorkerID, ok = scanOptional(value)
 	case `"text"`:
 		f.Text, ok = scanText(value)
 	case `"priority"`:
@@ -176,10 +221,18 @@ func (f *fact) member(name, value []byte) (ok bool) {
 			f.PreviousAssignment = &previous
 		}
 	case `"reason"`:
-		f.Reason, ok = scanText(value)
-	case `"status"`, `"assignedTo"`, `"createdAt"`, `"updatedAt"`, `"completedAt"`, `"assignedAt"`, `"unassignedAt"`, `"claimedAt"`,
-		`"deletedAt"`, `"deletedBy"`, `"updatedBy"`, `"previousPriority"`:
-		ok = true // no fold reads it
+		f.Reason, ok = scanOptional(value)
+	case `"status"`:
+		f.Status, ok = scanStatus(value)
+	case `"failures"`:
+		f.Failures, ok = scanCount(value)
+	case `"losses"`:
+		f.Losses, ok = scanCount(value)
+	case `"assignedTo"`, `"createdAt"`, `"updatedAt"`, `"completedAt"`, `"assignedAt"`, `"unassignedAt"`, `"claimedAt"`,
+		`"deletedAt"`, `"deletedBy"`, `"updatedBy"`, `"previousPriority"`, `"runAt"`, `"timeoutAt"`, `"progressedAt"`, `"requestedAt"`,
+		`"cancelAt"`, `"revivedAt"`, `"retry"`, `"timeoutMs"`, `"dependsOn"`, `"onDependencyFailure"`, `"uniqueKey"`, `"limitKey"`,
+		`"percent"`, `"message"`, `"data"`, `"by"`:
+		ok = true // not in the fact
 	}
 	return ok
 }
@@ -201,6 +254,14 @@ func scanText(value []byte) (string, bool) {
 	return text, ascii || utf8.ValidString(text)
 }
 
+// scanOptional reads a string without escapes, or null as "".
+func scanOptional(value []byte) (string, bool) {
+	if string(value) == "null" {
+		return "", true
+	}
+	return scanText(value)
+}
+
 // scanStatus reads a string that is a status of a task.
 func scanStatus(value []byte) (string, bool) {
 	switch string(value) {
@@ -212,6 +273,12 @@ func scanStatus(value []byte) (string, bool) {
 		return events.StatusCompleted, true
 	case `"` + events.StatusFailed + `"`:
 		return events.StatusFailed, true
+	case `"` + events.StatusScheduled + `"`:
+		return events.StatusScheduled, true
+	case `"` + events.StatusBlocked + `"`:
+		return events.StatusBlocked, true
+	case `"` + events.StatusCancelled + `"`:
+		return events.StatusCancelled, true
 	}
 	return "", false
 }

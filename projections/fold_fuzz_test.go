@@ -6,21 +6,22 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/claudebench/claudebench/events"
 )
 
-// eventsOf reads events from a fuzzer's text: one a line, as `type payload`, or `type v9 payload`
+// eventsOf reads events from a fuzzer's text: one a line, as `type payload`, or `type v2 payload`
 // for another version.
 func eventsOf(text string) []events.Envelope {
 	var list []events.Envelope
 	for line := range strings.SplitSeq(text, "\n") {
 		typ, payload, _ := strings.Cut(line, " ")
 		version := 1
-		if rest, ok := strings.CutPrefix(payload, "v9 "); ok {
-			version, payload = 9, rest
+		if len(payload) > 3 && payload[0] == 'v' && payload[1] >= '1' && payload[1] <= '9' && payload[2] == ' ' {
+			version, payload = int(payload[1]-'0'), payload[3:]
 		}
 		id := events.ID{MS: 1_700_000_000_000 + int64(len(list)), Seq: int64(len(list)) + 1}
 		e := events.Envelope{ID: id, Seq: id.Seq, Type: events.Type(typ), V: version, Timestamp: id.MS, Payload: []byte(payload)}
@@ -64,8 +65,8 @@ func golden(f *testing.F, pattern string) iter.Seq2[string, events.Envelope] {
 // same each time, and its writes depend only on the events.
 func FuzzFolds(f *testing.F) {
 	var all []string
-	for _, e := range golden(f, "*.v1.json") {
-		line := string(e.Type) + " " + string(e.Payload)
+	for _, e := range golden(f, "*.json") {
+		line := string(e.Type) + " v" + strconv.Itoa(e.V) + " " + string(e.Payload)
 		all = append(all, line)
 		f.Add(line)
 		for _, wrong := range []string{"{}", "[]", "null", "v9 {}", `{"id":7}`, `{"id":"t-0","taskId":"t-99999999999999999999"}`, `{"id":"t--1"}`, `{"roles":{}}`} {
@@ -74,6 +75,10 @@ func FuzzFolds(f *testing.F) {
 	}
 	f.Add(strings.Join(all, "\n"))
 	f.Add("circuit.opened {}\nsystem.flushed {}\nsystem.flushed {\"postgres\":{\"tasksDeleted\":-1}}")
+	f.Add(`task.created v2 {"id":"t-1","text":"x","runAt":"never"}`)
+	f.Add(`task.created v2 {"id":"t-1","status":"?","runAt":null,"retry":[]}` + "\n" + `task.cancel_requested {"id":"t-1"}` + "\n" +
+		`task.cancelled {"id":"t-1","workerId":null}` + "\n" + `task.revived {"id":"t-1"}` + "\n" + `task.retried {"id":"t-1","error":"\u0000"}` + "\n" +
+		`task.progressed {"id":"t-1","message":"\ud800","timeoutAt":null}`)
 	f.Add(`task.created {"id":"t-1","text":"\ud800\u0000","priority":-99999999999,"metadata":{"a":1e999}}` + "\n" +
 		`task.claimed {"taskId":"t-1","workerId":"w","attempt":9223372036854775807,"waited":-9223372036854775808}` + "\n" +
 		`task.failed {"id":"t-1","workerId":"","duration":9223372036854775807,"previousStatus":"?"}` + "\n" + `task.deleted {"id":"t-1"}`)
@@ -146,10 +151,15 @@ func foldTasks(list []events.Envelope) (any, error) {
 		}
 	}
 	var columns taskColumns
+	var extras taskExtrasColumns
 	for _, c := range f.order {
-		columns.add(c)
+		if c.extras != nil {
+			extras.add(c)
+		} else {
+			columns.add(c)
+		}
 	}
-	return columns, nil
+	return []any{columns, extras}, nil
 }
 
 // changed counts a script's changes, which are in any order, with each arguments per change.

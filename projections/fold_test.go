@@ -111,10 +111,12 @@ func TestTasksHoldEveryEvent(t *testing.T) {
 	wanted := []string{
 		`{"id":"` + task + `","text":"write better tests","status":"completed","priority":90,"assignedTo":"w1","attempt":1,` +
 			`"metadata":{"b":2.0},"result":{"ok":true},"error":null,"createdAt":"2023-11-14T22:13:20.000Z",` +
-			`"updatedAt":"2023-11-14T22:13:22.000Z","completedAt":"2023-11-14T22:13:22.000Z"}`,
+			`"updatedAt":"2023-11-14T22:13:22.000Z","completedAt":"2023-11-14T22:13:22.000Z",` +
+			`"failures":0,"losses":0,"runAt":null,"errors":[]}`,
 		`{"id":"` + failing + `","text":"fails","status":"failed","priority":50,"assignedTo":"w2","attempt":2,` +
 			`"metadata":null,"result":null,"error":"no luck","createdAt":"2023-11-14T22:13:20.000Z",` +
-			`"updatedAt":"2023-11-14T22:13:22.000Z","completedAt":"2023-11-14T22:13:22.000Z"}`,
+			`"updatedAt":"2023-11-14T22:13:22.000Z","completedAt":"2023-11-14T22:13:22.000Z",` +
+			`"failures":1,"losses":0,"runAt":null,"errors":[{"attempt":2,"workerId":"w2","at":"2023-11-14T22:13:22.000Z","error":"no luck"}]}`,
 	}
 	if diff := cmp.Diff(wanted, got); diff != "" || page.Total != 2 {
 		t.Errorf("%d tasks (-want +got):\n%s", page.Total, diff)
@@ -213,7 +215,7 @@ func TestAnEventThatCannotBeFoldedStopsTheBatch(t *testing.T) {
 			e.Payload = json.RawMessage(`{"taskId":7,"instanceId":7,"previousStatus":7}`)
 		}, events.ErrMalformed},
 		"version": {func(e *events.Envelope) { e.V = 99 }, events.ErrUnknownVersion},
-		"type":    {func(e *events.Envelope) { e.Type = "task.progressed" }, events.ErrUnknownType},
+		"type":    {func(e *events.Envelope) { e.Type = "task.imagined" }, events.ErrUnknownType},
 	} {
 		list := append([]events.Envelope{}, h.events...)
 		bad := newHistory()

@@ -22,6 +22,7 @@ type history struct {
 	sessions  map[string]string // of the instances that have one
 	leader    string
 	term      int64
+	had       map[string]bool // statuses that not every fleet uses, which some task has or had
 }
 
 type task struct {
@@ -29,6 +30,16 @@ type task struct {
 	priority, attempt                                              int64
 	created, updated, claimed, completed                           int64
 	waited, duration, seq                                          int64
+	extras
+}
+
+// extras are what only some tasks have.
+type extras struct {
+	options, progress, cancellation string   // JSON text
+	errors                          []string // JSON text
+	failures, losses                int64
+	runAt, timeoutAt                int64 // ms
+	timeout                         int64 // ms, of the options
 }
 
 func newHistory() *history {
@@ -40,6 +51,7 @@ func newHistory() *history {
 func (h *history) clear() {
 	h.tasks, h.ids, h.instances, h.leader, h.term = map[string]*task{}, nil, map[string][]string{}, "", 0
 	h.sessions = map[string]string{}
+	h.had = map[string]bool{}
 }
 
 func (h *history) emit(typ events.Type, payload any) events.Envelope {
@@ -50,11 +62,34 @@ func (h *history) emit(typ events.Type, payload any) events.Envelope {
 	h.seq++
 	id := events.ID{MS: h.now, Seq: h.seq}
 	version, _ := events.Version(typ)
-	if p, ok := payload.(events.TaskUpdated); ok && p.Changes.Metadata != nil {
-		version = 1
+	switch p := payload.(type) { // the scripts write the lowest version that will do
+	case events.TaskUpdated:
+		if p.Changes.Metadata != nil {
+			version = 1
+		}
+	case events.TaskCreated:
+		if p.RunAt == nil && p.Retry == nil && p.TimeoutMs == 0 {
+			version = 1
+		}
+	case events.TaskClaimed:
+		if p.TimeoutAt == nil {
+			version = 1
+		}
+	case events.TaskFailed:
+		if p.Failures == 0 { // as an earlier program wrote it
+			version = 1
+		}
 	}
 	e := events.Envelope{ID: id, Seq: id.Seq, Type: typ, V: version, Timestamp: id.MS, Actor: "test", Payload: raw}
 	h.events = append(h.events, e)
+	var status struct{ Status, PreviousStatus string }
+	_ = json.Unmarshal(raw, &status)
+	for _, status := range []string{status.Status, status.PreviousStatus} {
+		switch status {
+		case events.StatusScheduled, events.StatusBlocked, events.StatusCancelled:
+			h.had[status] = true
+		}
+	}
 	return e
 }
 
@@ -107,7 +142,7 @@ func (h *history) assign(id, instance string) {
 		TaskID: id, InstanceID: instance, PreviousAssignment: optional(last), Reason: reason,
 		Status: events.StatusPending, PreviousStatus: t.status,
 	})
-	t.status, t.assignedTo = events.StatusPending, instance
+	t.status, t.assignedTo, t.timeoutAt = events.StatusPending, instance, 0
 	h.touch(t, e)
 }
 
@@ -117,15 +152,19 @@ func (h *history) unassign(id string) {
 		TaskID: id, InstanceID: t.assignedTo, PreviousAssignment: optional(t.assignedTo), Reason: events.ReasonReleased,
 		Status: events.StatusPending, PreviousStatus: t.status,
 	})
-	t.status, t.assignedTo, t.lastOwner = events.StatusPending, "", t.assignedTo
+	t.status, t.assignedTo, t.lastOwner, t.timeoutAt = events.StatusPending, "", t.assignedTo, 0
 	h.touch(t, e)
 }
 
 func (h *history) claim(id, worker string) {
 	t := h.tasks[id]
+	t.progress, t.timeoutAt = "", 0
+	if t.timeout != 0 {
+		t.timeoutAt = h.now + t.timeout
+	}
 	e := h.emit(events.TypeTaskClaimed, events.TaskClaimed{
 		TaskID: id, WorkerID: worker, Attempt: t.attempt + 1, PreviousAssignment: optional(t.assignedTo),
-		Status: events.StatusInProgress, PreviousStatus: t.status, Waited: h.now - t.updated,
+		Status: events.StatusInProgress, PreviousStatus: t.status, Waited: h.now - t.updated, TimeoutAt: optional(stamp(t.timeoutAt)),
 	})
 	t.waited, t.claimed = h.now-t.updated, h.now
 	t.status, t.assignedTo, t.attempt = events.StatusInProgress, worker, t.attempt+1
@@ -135,7 +174,7 @@ func (h *history) claim(id, worker string) {
 // finish completes a task, or fails it if failure is not "".
 func (h *history) finish(id, result, failure string) {
 	t := h.tasks[id]
-	t.duration, t.completed, t.result, t.err = h.now-t.claimed, h.now, result, failure
+	t.duration, t.completed, t.result, t.err, t.timeoutAt = h.now-t.claimed, h.now, result, failure, 0
 	var e events.Envelope
 	if failure == "" {
 		t.status = events.StatusCompleted
@@ -145,9 +184,11 @@ func (h *history) finish(id, result, failure string) {
 		})
 	} else {
 		t.status = events.StatusFailed
+		h.fail(t, failure)
 		e = h.emit(events.TypeTaskFailed, events.TaskFailed{
 			ID: id, Status: t.status, WorkerID: t.assignedTo, Attempt: t.attempt, Duration: t.duration,
 			Error: json.RawMessage(failure), Result: json.RawMessage(result), PreviousStatus: events.StatusInProgress,
+			Failures: t.failures, Losses: t.losses,
 		})
 	}
 	h.touch(t, e)
@@ -252,6 +293,9 @@ func (h *history) plan(session string, todos ...events.Todo) {
 func (h *history) state() map[string]string {
 	counts := map[string]int{}
 	for _, status := range []string{"pending", "in_progress", "completed", "failed"} {
+		counts["tasks."+status] = 0
+	}
+	for status := range h.had {
 		counts["tasks."+status] = 0
 	}
 	counts["tasks.total"], counts["tasks.assigned"], counts["instances"] = len(h.tasks), 0, len(h.instances)

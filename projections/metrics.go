@@ -15,10 +15,12 @@ import (
 //	  eventsProcessed, events.<type>                events folded, all and by type
 //	  lastEvent, lastEventId, lastEventAt           the last of them
 //	  tasksCreated, tasksUpdated, tasksDeleted, tasksAssigned, tasksUnassigned, tasksClaimed,
-//	  tasksCompleted, tasksFailed                   how often that happened
+//	  tasksCompleted, tasksFailed, tasksRetried, tasksTimedOut, tasksLost, tasksCancelled, tasksRevived,
+//	  tasksProgressed                               how often that happened
 //	  runCount, runTotalMs, runMaxMs                from a task's last claim to its end
 //	metrics:queues
-//	  pending, assigned, inProgress                 tasks now; pending includes assigned
+//	  pending, assigned, inProgress, scheduled, blocked
+//	                                                tasks now; pending includes assigned
 //	  waitCount, waitTotalMs, waitMaxMs             from queueing a task to its claim
 //	  requeued                                      tasks that went from in progress back to a queue
 //	metrics:scaling

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"bytes"
 	"cmp"
 	"maps"
 	"slices"
@@ -81,16 +82,22 @@ func (f *metricsFold) add(e *events.Envelope, p *fact) error {
 	case events.TypeTaskCreated:
 		f.global["tasksCreated"]++
 		f.happened(e, minutes.Created)
-		f.queues["pending"]++
+		f.enterQueue(createdStatus(p))
 	case events.TypeTaskUpdated:
 		f.global["tasksUpdated"]++
 	case events.TypeTaskDeleted, events.TypeTaskAssigned, events.TypeTaskUnassigned, events.TypeTaskClaimed,
-		events.TypeTaskCompleted, events.TypeTaskFailed:
+		events.TypeTaskCompleted, events.TypeTaskFailed, events.TypeTaskDue, events.TypeTaskRetried, events.TypeTaskCancelled,
+		events.TypeTaskUnblocked, events.TypeTaskBlocked, events.TypeTaskRevived:
 		if p.err != nil {
 			return p.err
 		}
-		f.leaveQueue(e.Type, &p.previously)
+		f.leaveQueue(e.Type, p)
+		f.enterQueue(statusAfter(e.Type, p))
 		f.addTask(e, p)
+	case events.TypeTaskTimedOut:
+		f.global["tasksTimedOut"]++
+	case events.TypeTaskProgressed:
+		f.global["tasksProgressed"]++
 	case events.TypeInstanceRegistered, events.TypeInstanceUnregistered, events.TypeInstanceFailed:
 		if p.err != nil {
 			return p.err
@@ -102,11 +109,11 @@ func (f *metricsFold) add(e *events.Envelope, p *fact) error {
 	return nil
 }
 
-func (f *metricsFold) leaveQueue(what events.Type, before *previously) {
-	switch before.PreviousStatus {
+func (f *metricsFold) leaveQueue(what events.Type, p *fact) {
+	switch p.PreviousStatus {
 	case events.StatusPending:
 		f.queues["pending"]--
-		if before.assigned(what) {
+		if p.assigned(what) {
 			f.queues["assigned"]--
 		}
 	case events.StatusInProgress:
@@ -114,6 +121,20 @@ func (f *metricsFold) leaveQueue(what events.Type, before *previously) {
 		if what == events.TypeTaskAssigned || what == events.TypeTaskUnassigned {
 			f.queues["requeued"]++
 		}
+	case events.StatusScheduled, events.StatusBlocked:
+		f.queues[p.PreviousStatus]--
+	}
+}
+
+// enterQueue counts a task in the queue of its new status. A finished task is in none.
+func (f *metricsFold) enterQueue(status string) {
+	switch status {
+	case events.StatusPending:
+		f.queues["pending"]++
+	case events.StatusInProgress:
+		f.queues["inProgress"]++
+	case events.StatusScheduled, events.StatusBlocked:
+		f.queues[status]++
 	}
 }
 
@@ -123,15 +144,20 @@ func (f *metricsFold) addTask(e *events.Envelope, task *fact) {
 		f.global["tasksDeleted"]++
 	case events.TypeTaskAssigned:
 		f.global["tasksAssigned"]++
-		f.queues["pending"]++
 		f.queues["assigned"]++
 		f.counters(task.InstanceID).assigned++
+		f.lose(task)
 	case events.TypeTaskUnassigned:
 		f.global["tasksUnassigned"]++
-		f.queues["pending"]++
+		f.lose(task)
+	case events.TypeTaskRetried:
+		f.global["tasksRetried"]++
+	case events.TypeTaskCancelled:
+		f.global["tasksCancelled"]++
+	case events.TypeTaskRevived:
+		f.global["tasksRevived"]++
 	case events.TypeTaskClaimed:
 		f.global["tasksClaimed"]++
-		f.queues["inProgress"]++
 		f.queues["waitCount"]++
 		f.queues["waitTotalMs"] += task.Waited
 		f.waitMax = max(f.waitMax, task.Waited)
@@ -147,6 +173,16 @@ func (f *metricsFold) addTask(e *events.Envelope, task *fact) {
 		f.happened(e, minutes.Failed)
 		f.counters(task.WorkerID).failed++
 		f.finish(e, task)
+		if bytes.HasPrefix(task.Error, []byte(`{"reason":"WORKER_LOST",`)) {
+			f.lose(task) // once too often
+		}
+	}
+}
+
+// lose counts a loss of a task with its worker, if there was one.
+func (f *metricsFold) lose(task *fact) {
+	if task.Losses > 0 {
+		f.global["tasksLost"]++
 	}
 }
 

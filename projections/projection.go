@@ -83,12 +83,35 @@ type previously struct {
 // assigned reports whether the task was assigned, but not claimed, until this event. An assignment
 // names the last owner even if the task has waited in the queue since then. In that case the reason
 // says whether this event took it from that owner.
-func (p *previously) assigned(what events.Type) bool {
-	if p.PreviousStatus != events.StatusPending {
+func (f *fact) assigned(what events.Type) bool {
+	if f.PreviousStatus != events.StatusPending {
 		return false
 	}
-	if what == events.TypeTaskAssigned {
-		return p.Reason == events.ReasonRebalanced || p.Reason == events.ReasonRolesChanged
+	switch what {
+	case events.TypeTaskAssigned:
+		return f.Reason == events.ReasonRebalanced || f.Reason == events.ReasonRolesChanged
+	case events.TypeTaskCancelled:
+		return f.WorkerID != ""
 	}
-	return p.PreviousAssignment != nil
+	return f.PreviousAssignment != nil
+}
+
+// statusAfter returns the status of a task after an event. The type alone says it, unless several
+// are possible.
+func statusAfter(what events.Type, f *fact) string {
+	switch what {
+	case events.TypeTaskAssigned, events.TypeTaskUnassigned:
+		return events.StatusPending
+	case events.TypeTaskClaimed:
+		return events.StatusInProgress
+	case events.TypeTaskCompleted:
+		return events.StatusCompleted
+	case events.TypeTaskFailed:
+		return events.StatusFailed
+	case events.TypeTaskRetried:
+		return events.StatusScheduled
+	case events.TypeTaskCancelled:
+		return events.StatusCancelled
+	}
+	return f.Status
 }

@@ -38,7 +38,7 @@ func randomHistory(t *rapid.T) *history {
 		h.now += rapid.SampledFrom([]int64{0, 0, 1, 700, 61_000}).Draw(t, "later")
 		worker := rapid.SampledFrom(workers).Draw(t, "worker")
 		_, registered := h.instances[worker]
-		switch step := rapid.IntRange(0, 50).Draw(t, "step"); {
+		switch step := rapid.IntRange(0, 62).Draw(t, "step"); {
 		case step < 12:
 			h.create(rapid.StringMatching(`[a-zé<"\\]{1,12}`).Draw(t, "text"), rapid.Int64Range(0, 100).Draw(t, "priority"), metadata.Draw(t, "metadata"))
 		case step < 19:
@@ -58,11 +58,12 @@ func randomHistory(t *rapid.T) *history {
 				h.unassign(id)
 			}
 		case step < 32:
-			if id, ok := pick(events.StatusPending, events.StatusInProgress, events.StatusCompleted, events.StatusFailed); ok {
+			if id, ok := pick(events.StatusPending, events.StatusInProgress, events.StatusCompleted, events.StatusFailed,
+				events.StatusScheduled, events.StatusBlocked, events.StatusCancelled); ok {
 				h.remove(id)
 			}
 		case step < 35:
-			if id, ok := pick(events.StatusPending, events.StatusInProgress); ok {
+			if id, ok := pick(events.StatusPending, events.StatusInProgress, events.StatusScheduled); ok {
 				priority := rapid.Int64Range(0, 100).Draw(t, "priority")
 				switch rapid.IntRange(0, 5).Draw(t, "update") {
 				case 0: // as version 1 wrote it
@@ -79,6 +80,8 @@ func randomHistory(t *rapid.T) *history {
 			h.leave(worker, step == 39)
 		case step == 40:
 			h.flush(rapid.Bool().Draw(t, "postgres"))
+		case step > 50:
+			randomExtras(t, h, worker, pick)
 		case step > 43:
 			randomSession(t, h, worker, registered)
 		case step > 40:
@@ -135,14 +138,14 @@ func (h *history) wantedRows() map[string]string {
 		if t.claimed != 0 {
 			waited = t.waited
 		}
-		if t.completed != 0 {
+		if t.completed != 0 && t.status != events.StatusCancelled {
 			duration = t.duration
 		}
 		if t.assignedTo != "" {
 			assigned = t.assignedTo
 		}
 		rows[id] = fmt.Sprint(t.status, t.priority, t.attempt, assigned, t.text, none(t.metadata), none(t.result), none(t.err),
-			moment(t.created), moment(t.updated), moment(t.claimed), moment(t.completed), waited, duration, t.seq)
+			moment(t.created), moment(t.updated), moment(t.claimed), moment(t.completed), waited, duration, t.seq, t.wanted())
 	}
 	return rows
 }
@@ -159,7 +162,7 @@ func (b *bundle) plainRows(t testing.TB) map[string]string {
 	t.Helper()
 	rows, err := b.db.Query(t.Context(), `SELECT id, status, priority, attempt, assigned_to, text, coalesce(metadata::text, ''),
 		coalesce(result::text, ''), coalesce(error::text, ''), created_at AT TIME ZONE 'UTC', updated_at AT TIME ZONE 'UTC',
-		claimed_at AT TIME ZONE 'UTC', completed_at AT TIME ZONE 'UTC', waited_ms, duration_ms, seq FROM tasks`)
+		claimed_at AT TIME ZONE 'UTC', completed_at AT TIME ZONE 'UTC', waited_ms, duration_ms, seq, `+extrasSQL+` FROM tasks`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +173,8 @@ func (b *bundle) plainRows(t testing.TB) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all[fmt.Sprint(values[0])] = fmt.Sprint(values[1:]...)
+		const extras = 16 // the first of them
+		all[fmt.Sprint(values[0])] = fmt.Sprint(append(values[1:extras:extras], fmt.Sprint(values[extras:]...))...)
 	}
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)

@@ -70,7 +70,7 @@ func TestARebuildDeletesNothingForALaterEvent(t *testing.T) {
 	before := b.views(t)
 	h.create("later", 50, "null")
 	last := &h.events[len(h.events)-1]
-	last.Type = "task.progressed"
+	last.Type = "task.imagined"
 	b.publish(t, *last)
 	for _, p := range b.all {
 		if err := r.Rebuild(t.Context(), p.Name()); !errors.Is(err, events.ErrUnknownType) {

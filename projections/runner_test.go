@@ -265,10 +265,10 @@ func TestAnEventThatCannotBeFoldedIsShown(t *testing.T) {
 	at := h.events[h.seq-1].ID
 	h.create("from the future", 50, "null")
 	last := h.events[h.seq-1]
-	last.V = 2
+	last.V = 3
 	b.publish(t, last)
 	s := status(t, r, "tasks", func(s projections.Status) bool { return s.Error != "" })
-	if s.Checkpoint != at || s.Lag != 1 || !strings.Contains(s.Error, "unknown event version 2") || s.FailingSince.IsZero() {
+	if s.Checkpoint != at || s.Lag != 1 || !strings.Contains(s.Error, "unknown event version 3") || s.FailingSince.IsZero() {
 		t.Errorf("the status is %+v", s)
 	}
 }

@@ -17,7 +17,8 @@ import (
 //	log                          the identity of its log
 //	lastEvent, lastEventId, lastEventAt   its type, its ID, and its time as ISO 8601
 //	tasks.total                  tasks that were created and not deleted
-//	tasks.<status>               the same by status: pending, in_progress, completed, failed
+//	tasks.<status>               the same by status: pending, in_progress, completed, failed; and
+//	                             scheduled, blocked, cancelled, once there was such a task
 //	tasks.assigned               pending ones that are assigned to an instance
 //	instances, role.<role>       registered instances, all and by role; no field for an unused role
 //	leader, term                 the last leader elected and its term; no leader after it left
@@ -49,6 +50,7 @@ func (s *State) Apply(ctx context.Context, batch events.Batch) error {
 type stateFold struct {
 	anew   bool // the batch contains a flush: only what follows it counts
 	counts stateCounts
+	others map[string]int64 // counts of the statuses that only some fleets use; none until a task has one
 	roles  map[string]int64
 
 	term   int64 // 0: no election in this batch
@@ -60,20 +62,23 @@ type stateFold struct {
 
 type stateCounts struct{ total, pending, inProgress, completed, failed, assigned, instances int64 }
 
-func newStateFold() *stateFold { return &stateFold{roles: map[string]int64{}} }
+func newStateFold() *stateFold {
+	return &stateFold{roles: map[string]int64{}, others: map[string]int64{}}
+}
 
 func (f *stateFold) add(e *events.Envelope, p *fact) error {
 	f.last = e
 	switch e.Type {
 	case events.TypeTaskCreated:
 		f.counts.total++
-		f.counts.pending++
+		f.count(createdStatus(p), +1)
 	case events.TypeTaskDeleted, events.TypeTaskAssigned, events.TypeTaskUnassigned, events.TypeTaskClaimed,
-		events.TypeTaskCompleted, events.TypeTaskFailed:
+		events.TypeTaskCompleted, events.TypeTaskFailed, events.TypeTaskDue, events.TypeTaskRetried, events.TypeTaskCancelled,
+		events.TypeTaskUnblocked, events.TypeTaskBlocked, events.TypeTaskRevived:
 		if p.err != nil {
 			return p.err
 		}
-		f.moveTask(e.Type, &p.previously)
+		f.moveTask(e.Type, p)
 	case events.TypeInstanceRegistered:
 		if p.err != nil {
 			return p.err
@@ -104,19 +109,10 @@ func (f *stateFold) add(e *events.Envelope, p *fact) error {
 }
 
 // moveTask moves a task's count from its old status to its new one.
-func (f *stateFold) moveTask(what events.Type, before *previously) {
-	switch before.PreviousStatus {
-	case events.StatusPending:
-		f.counts.pending--
-		if before.assigned(what) {
-			f.counts.assigned--
-		}
-	case events.StatusInProgress:
-		f.counts.inProgress--
-	case events.StatusCompleted:
-		f.counts.completed--
-	case events.StatusFailed:
-		f.counts.failed--
+func (f *stateFold) moveTask(what events.Type, p *fact) {
+	f.count(p.PreviousStatus, -1)
+	if p.assigned(what) {
+		f.counts.assigned--
 	}
 	switch what {
 	case events.TypeTaskDeleted:
@@ -124,14 +120,24 @@ func (f *stateFold) moveTask(what events.Type, before *previously) {
 	case events.TypeTaskAssigned:
 		f.counts.pending++
 		f.counts.assigned++
-	case events.TypeTaskUnassigned:
-		f.counts.pending++
-	case events.TypeTaskClaimed:
-		f.counts.inProgress++
-	case events.TypeTaskCompleted:
-		f.counts.completed++
-	case events.TypeTaskFailed:
-		f.counts.failed++
+	default:
+		f.count(statusAfter(what, p), +1)
+	}
+}
+
+// count changes the number of tasks with a status.
+func (f *stateFold) count(status string, by int64) {
+	switch status {
+	case events.StatusPending:
+		f.counts.pending += by
+	case events.StatusInProgress:
+		f.counts.inProgress += by
+	case events.StatusCompleted:
+		f.counts.completed += by
+	case events.StatusFailed:
+		f.counts.failed += by
+	case events.StatusScheduled, events.StatusBlocked, events.StatusCancelled:
+		f.others[status] += by
 	}
 }
 
@@ -171,6 +177,9 @@ func (f *stateFold) changes(to events.ID) []any {
 		{"instances", c.instances},
 	} {
 		put("+", count.field, number(count.by))
+	}
+	for _, status := range slices.Sorted(maps.Keys(f.others)) {
+		put("+", "tasks."+status, number(f.others[status]))
 	}
 	for _, role := range slices.Sorted(maps.Keys(f.roles)) {
 		if by := f.roles[role]; by != 0 {

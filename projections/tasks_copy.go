@@ -55,7 +55,7 @@ func (c *taskChange) row() []any {
 		values[12], values[14] = time.UnixMilli(c.claimedAt), c.waited
 	}
 	if c.completedAt != 0 {
-		values[13], values[15] = time.UnixMilli(c.completedAt), c.duration
+		values[13], values[15] = time.UnixMilli(c.completedAt), c.duration // a cancelled task is not copied
 	}
 	return values
 }

@@ -39,6 +39,16 @@ const (
 	colError
 	colClaimed // claimed_at, waited_ms
 	colCompleted
+	// Of extras.
+	colRunAt
+	colFailures
+	colLosses
+	colErrors     // to append
+	colOnlyErrors // instead of those of the row
+	colProgress
+	colTimeout
+	colCancellation
+	colFirstCancellation // only if the row has none
 )
 
 // taskChange is a whole row if the batch created the task, or otherwise the columns in set.
@@ -67,6 +77,8 @@ type taskChange struct {
 	waited      int64
 	duration    int64
 	seq         int64
+
+	extras *taskExtras // nil: the change concerns none of them
 }
 
 func newTasksFold(size int) *tasksFold {
@@ -92,6 +104,20 @@ func (f *tasksFold) add(e *events.Envelope, p *fact) error {
 	case events.TypeScheduleChanged, events.TypeScheduleFired, events.TypeScheduleDeleted:
 		_, err := f.schedules.addSchedule(e)
 		return err
+	case events.TypeTaskDue, events.TypeTaskUnblocked, events.TypeTaskBlocked:
+		return f.merge(e, p, (*taskChange).requeue)
+	case events.TypeTaskRetried:
+		return f.merge(e, p, (*taskChange).retry)
+	case events.TypeTaskTimedOut:
+		return f.merge(e, p, (*taskChange).touch)
+	case events.TypeTaskProgressed:
+		return f.merge(e, p, (*taskChange).progress)
+	case events.TypeTaskCancelRequested:
+		return f.merge(e, p, (*taskChange).requestCancel)
+	case events.TypeTaskCancelled:
+		return f.merge(e, p, (*taskChange).cancel)
+	case events.TypeTaskRevived:
+		return f.merge(e, p, (*taskChange).revive)
 	case events.TypeSystemFlushed:
 		f.schedules.flushed()
 		flushed, err := events.PayloadAs[events.SystemFlushed](*e)
@@ -154,10 +180,13 @@ func (f *tasksFold) newChange(num int64) *taskChange {
 
 func (c *taskChange) create(p *fact, e *events.Envelope) {
 	*c = taskChange{
-		num: c.num, created: true, status: events.StatusPending, priority: p.Priority,
+		num: c.num, created: true, status: createdStatus(p), priority: p.Priority,
 		createdAt: e.Timestamp,
 	}
 	c.text, c.metadata = c.plain(p.Text), c.document(p.Metadata)
+	if e.V >= 2 {
+		c.createExtras(p, e)
+	}
 }
 
 func (c *taskChange) update(p *fact, _ *events.Envelope) {
@@ -181,30 +210,52 @@ func (c *taskChange) update(p *fact, _ *events.Envelope) {
 }
 
 func (c *taskChange) assign(p *fact, _ *events.Envelope) {
-	c.status, c.assignedTo = events.StatusPending, c.owner(p.InstanceID)
-	c.set |= colStatus | colAssignedTo
+	c.setStatus(events.StatusPending)
+	c.assignedTo = c.owner(p.InstanceID)
+	c.set |= colAssignedTo
+	c.lose(p)
 }
 
-func (c *taskChange) unassign(_ *fact, _ *events.Envelope) {
-	c.status, c.assignedTo = events.StatusPending, nil
-	c.set |= colStatus | colAssignedTo
+func (c *taskChange) unassign(p *fact, _ *events.Envelope) {
+	c.setStatus(events.StatusPending)
+	c.assignedTo = nil
+	c.set |= colAssignedTo
+	c.lose(p)
+}
+
+// setStatus sets the status. A time limit ends with the status that it belongs to.
+func (c *taskChange) setStatus(status string) {
+	c.status = status
+	c.set |= colStatus
+	if c.extras != nil {
+		c.extras.timeoutAt = 0
+		c.set |= colTimeout
+	}
 }
 
 func (c *taskChange) claim(p *fact, e *events.Envelope) {
-	c.status, c.assignedTo, c.attempt = events.StatusInProgress, c.owner(p.WorkerID), p.Attempt
+	c.setStatus(events.StatusInProgress)
+	c.assignedTo, c.attempt = c.owner(p.WorkerID), p.Attempt
 	c.claimedAt, c.waited = e.Timestamp, p.Waited
-	c.set |= colStatus | colAssignedTo | colAttempt | colClaimed
+	c.set |= colAssignedTo | colAttempt | colClaimed
+	c.beginTry(p)
 }
 
 func (c *taskChange) finish(p *fact, e *events.Envelope) {
-	c.status = events.StatusCompleted
+	status := events.StatusCompleted
 	if e.Type == events.TypeTaskFailed {
-		c.status = events.StatusFailed
+		status = events.StatusFailed
 	}
+	c.setStatus(status)
 	c.assignedTo, c.attempt = c.owner(p.WorkerID), p.Attempt
 	c.result, c.err = c.document(p.Result), c.document(p.Error)
 	c.completedAt, c.duration = e.Timestamp, p.Duration
-	c.set |= colStatus | colAssignedTo | colAttempt | colResult | colError | colCompleted
+	c.set |= colAssignedTo | colAttempt | colResult | colError | colCompleted
+	if e.Type == events.TypeTaskFailed && e.V >= 2 {
+		c.fail(p, e)
+		c.extras.losses = p.Losses
+		c.set |= colLosses
+	}
 }
 
 // merge merges the members into metadata, which is what the row has or will have; nil for none.

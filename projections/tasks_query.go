@@ -65,8 +65,10 @@ func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
 	for rows.Next() {
 		var r taskRow
 		var log *string
-		if err := rows.Scan(&found, &at, &log, &r.num, &r.id, &r.text, &r.status, &r.priority, &r.assignedTo, &r.attempt,
-			&r.metadata, &r.result, &r.err, &r.createdAt, &r.updatedAt, &r.completedAt); err != nil {
+		if err := rows.Scan(append([]any{
+			&found, &at, &log, &r.num, &r.id, &r.text, &r.status, &r.priority, &r.assignedTo, &r.attempt,
+			&r.metadata, &r.result, &r.err, &r.createdAt, &r.updatedAt, &r.completedAt,
+		}, r.extras.targets()...)...); err != nil {
 			return TaskPage{}, fmt.Errorf("read a task: %w", err)
 		}
 		if err := t.compare(log); err != nil {
@@ -102,7 +104,7 @@ func (t *Tasks) List(ctx context.Context, q api.TaskQuery) (TaskPage, error) {
 
 // listedTask are the columns of a page's tasks.
 const listedTask = `p.num, p.id, p.text, p.status, p.priority, p.assigned_to, p.attempt, p.metadata::text, p.result::text,
-       p.error::text, p.created_at, p.updated_at, p.completed_at`
+       p.error::text, p.created_at, p.updated_at, p.completed_at` + listedExtras
 
 // listSQL returns one statement for the page and a number of tasks, because one statement sees one
 // snapshot. The number is the total, and with a cursor, that of the page or one more.
@@ -170,6 +172,7 @@ type taskRow struct {
 	metadata, result, err *string
 	createdAt, updatedAt  *time.Time
 	completedAt           *time.Time
+	extras                listedRow
 }
 
 // json writes the task object by hand, because encoding/json would change the spelling of the
@@ -213,6 +216,7 @@ func (r taskRow) json() json.RawMessage {
 	moment(`,"createdAt":`, r.createdAt)
 	moment(`,"updatedAt":`, r.updatedAt)
 	moment(`,"completedAt":`, r.completedAt)
+	r.extras.write(&b, *r.status)
 	b.WriteByte('}')
 	return b.Bytes()
 }
@@ -220,7 +224,7 @@ func (r taskRow) json() json.RawMessage {
 // size estimates the size of the task object, so that a long one is not copied as it grows.
 func (r taskRow) size() int {
 	size := 512 // names, numbers, times
-	for _, text := range []*string{r.text, r.metadata, r.result, r.err} {
+	for _, text := range []*string{r.text, r.metadata, r.result, r.err, r.extras.errors, r.extras.progress} {
 		if text != nil {
 			size += len(*text)
 		}

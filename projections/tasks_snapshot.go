@@ -36,6 +36,11 @@ type TaskRow struct {
 	ClaimedAt, CompletedAt  *time.Time
 	Waited, Duration        *int64 // ms
 	Seq                     int64
+
+	RunAt, TimeoutAt *time.Time
+	Failures, Losses int64
+	// Errors are the last failures, each a JSON object, separated by commas.
+	Errors, Progress, Cancellation, Options *string
 }
 
 // HasTaskViews reports whether the tasks projection has ever run in this database.
@@ -56,8 +61,16 @@ const snapshotPage = 2000
 
 const selectTaskRows = `
 SELECT num, id, status, priority::bigint, attempt::bigint, assigned_to, text, metadata::text, result::text, error::text,
-       created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq
+       created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq,
+       %s
 FROM {schema}tasks WHERE num > $1 ORDER BY num LIMIT $2`
+
+// The columns of extras, and what stands for them in a table of an earlier version.
+const (
+	snapshotExtras = `run_at, timeout_at, failures::bigint, losses::bigint, array_to_string(errors, ','), progress::text, cancellation::text, options::text`
+	withoutExtras  = `NULL::timestamptz, NULL::timestamptz, 0::bigint, 0::bigint, NULL::text, NULL::text, NULL::text, NULL::text`
+	hasExtras      = `SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = '{schema}tasks'::regclass AND attname = 'cancellation' AND NOT attisdropped)`
+)
 
 // Snapshot receives the views' rows as of one moment. An error of one of its functions stops the
 // reading and is returned unchanged.
@@ -103,8 +116,17 @@ func ReadSnapshot(ctx context.Context, pool *Pool, to Snapshot) error {
 }
 
 func snapshotTasks(ctx context.Context, tx pgx.Tx, pool *Pool, row func(TaskRow) error) error {
+	extras := snapshotExtras
+	var has bool
+	if err := tx.QueryRow(ctx, pool.sql(hasExtras)).Scan(&has); err != nil {
+		return fmt.Errorf("read the task views: %w", err)
+	}
+	if !has {
+		extras = withoutExtras
+	}
+	statement := pool.sql(fmt.Sprintf(selectTaskRows, extras))
 	for last := int64(math.MinInt64); ; {
-		rows, err := tx.Query(ctx, pool.sql(selectTaskRows), last, snapshotPage)
+		rows, err := tx.Query(ctx, statement, last, snapshotPage)
 		if err != nil {
 			return fmt.Errorf("read the task views: %w", err)
 		}

@@ -15,20 +15,21 @@ import (
 // Each statement takes its rows as one array per column, so a batch needs one statement, which each
 // connection plans once. JSON is passed as text, because it must not be encoded again.
 const (
-	insertTasks = `
+	// The places are for the extras: their names, their values, their arrays, and what a conflict does.
+	insertFormat = `
 INSERT INTO {schema}tasks (num, id, status, priority, attempt, assigned_to, text, metadata, result, error,
-                   created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq)
+                   created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq%[1]s)
 SELECT num, 't-' || num, status, priority, attempt, assigned_to, text, metadata::json, result::json, error::json,
-       created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq
+       created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq%[2]s
 FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-            $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::bigint[], $15::bigint[], $16::bigint[])
+            $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::bigint[], $15::bigint[], $16::bigint[]%[3]s)
   AS new (num, status, priority, attempt, assigned_to, text, metadata, result, error,
-          created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq)
+          created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq%[1]s)
 ON CONFLICT (num) DO UPDATE SET
   status = excluded.status, priority = excluded.priority, attempt = excluded.attempt, assigned_to = excluded.assigned_to,
   text = excluded.text, metadata = excluded.metadata, result = excluded.result, error = excluded.error,
   created_at = excluded.created_at, updated_at = excluded.updated_at, claimed_at = excluded.claimed_at,
-  completed_at = excluded.completed_at, waited_ms = excluded.waited_ms, duration_ms = excluded.duration_ms, seq = excluded.seq`
+  completed_at = excluded.completed_at, waited_ms = excluded.waited_ms, duration_ms = excluded.duration_ms, seq = excluded.seq%[4]s`
 
 	selectMetadata = `SELECT num, metadata::text FROM {schema}tasks WHERE num = ANY ($1)`
 
@@ -57,21 +58,25 @@ var settable = []struct {
 	{colCompleted, "duration_ms", "c.duration_ms"},
 }
 
-// updateTasks sets in each row the columns that its change has.
-var updateTasks = func() string {
+// updateFormat sets in each row the columns that its change has. The places are for the assignments,
+// and for the arrays and the names of the extras.
+const updateFormat = `
+UPDATE {schema}tasks t SET
+%[1]s  updated_at = c.updated_at, seq = c.seq
+FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+            $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::bigint[], $15::bigint[], $16::integer[]%[2]s)
+  AS c (num, status, priority, attempt, assigned_to, text, metadata, result, error,
+        updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq, set%[3]s)
+WHERE t.num = c.num AND t.seq < c.seq`
+
+// assignments returns the assignments of the columns that every task has.
+func assignments() string {
 	var set strings.Builder
 	for _, s := range settable {
 		fmt.Fprintf(&set, "  %[1]s = CASE WHEN c.set & %[2]d <> 0 THEN %[3]s ELSE t.%[1]s END,\n", s.name, s.bit, s.changed)
 	}
-	return `
-UPDATE {schema}tasks t SET
-` + set.String() + `  updated_at = c.updated_at, seq = c.seq
-FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-            $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::bigint[], $15::bigint[], $16::integer[])
-  AS c (num, status, priority, attempt, assigned_to, text, metadata, result, error,
-        updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq, set)
-WHERE t.num = c.num AND t.seq < c.seq`
-}()
+	return set.String()
+}
 
 // maxMerged is how many rows' metadata, of up to 1 MiB each, are in memory at a time for a merge.
 const maxMerged = 32
@@ -84,9 +89,12 @@ func (t *Tasks) write(ctx context.Context, tx pgx.Tx, f *tasksFold, to events.ID
 	}
 	var created []*taskChange
 	var inserted, updated taskColumns
+	var extras taskExtrasColumns
 	for _, c := range f.order {
 		switch {
 		case c.deleted:
+		case c.extras != nil:
+			extras.add(c)
 		case c.created:
 			created = append(created, c)
 		default:
@@ -108,14 +116,13 @@ func (t *Tasks) write(ctx context.Context, tx pgx.Tx, f *tasksFold, to events.ID
 			inserted.add(c)
 		}
 	}
-	if n := &inserted; len(n.num) > 0 {
-		b.Queue(t.sql(insertTasks), n.num, n.status, n.priority, n.attempt, n.assignedTo, n.text, n.metadata, n.result, n.err,
-			n.createdAt, n.updatedAt, n.claimedAt, n.completedAt, n.waited, n.duration, n.seq)
+	if len(inserted.num) > 0 {
+		b.Queue(t.sql(insertTasks), inserted.inserted()...)
 	}
-	if n := &updated; len(n.num) > 0 {
-		b.Queue(t.sql(updateTasks), n.num, n.status, n.priority, n.attempt, n.assignedTo, n.text, n.metadata, n.result, n.err,
-			n.updatedAt, n.claimedAt, n.completedAt, n.waited, n.duration, n.seq, n.set)
+	if len(updated.num) > 0 {
+		b.Queue(t.sql(updateTasks), updated.updated()...)
 	}
+	extras.queue(&b, t)
 	if len(f.deleted) > 0 {
 		b.Queue(t.sql(`DELETE FROM {schema}tasks WHERE num = ANY ($1)`), f.deleted)
 	}
@@ -218,10 +225,34 @@ func (n *taskColumns) add(c *taskChange) {
 	}
 	if c.completedAt != 0 {
 		at := time.UnixMilli(c.completedAt)
-		completedAt, duration = &at, &c.duration
+		completedAt, duration = &at, c.ran()
 	}
 	n.claimedAt = append(n.claimedAt, claimedAt)
 	n.waited = append(n.waited, waited)
 	n.completedAt = append(n.completedAt, completedAt)
 	n.duration = append(n.duration, duration)
+}
+
+// inserted returns the arguments of insertTasks.
+func (n *taskColumns) inserted() []any {
+	return []any{
+		n.num, n.status, n.priority, n.attempt, n.assignedTo, n.text, n.metadata, n.result, n.err,
+		n.createdAt, n.updatedAt, n.claimedAt, n.completedAt, n.waited, n.duration, n.seq,
+	}
+}
+
+// updated returns the arguments of updateTasks.
+func (n *taskColumns) updated() []any {
+	return []any{
+		n.num, n.status, n.priority, n.attempt, n.assignedTo, n.text, n.metadata, n.result, n.err,
+		n.updatedAt, n.claimedAt, n.completedAt, n.waited, n.duration, n.seq, n.set,
+	}
+}
+
+// ran returns how long a finished task ran, nil for a cancelled one.
+func (c *taskChange) ran() *int64 {
+	if c.status == events.StatusCancelled {
+		return nil
+	}
+	return &c.duration
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/claudebench/claudebench/events"
@@ -131,9 +132,17 @@ func (m *rowMerge) row(t *Task, row *projections.TaskRow) {
 	differs("created_at", iso(t.CreatedAt), when(&row.CreatedAt))
 	differs("claimed_at", iso(t.LastClaim), when(row.ClaimedAt))
 	differs("completed_at", iso(t.CompletedAt), when(row.CompletedAt))
-	claimed, ended := t.LastClaim != 0, t.CompletedAt != 0
+	claimed, ended := t.LastClaim != 0, t.CompletedAt != 0 && t.Status != events.StatusCancelled
 	differs("waited_ms", ifSo(claimed, t.Waited), count(row.Waited))
 	differs("duration_ms", ifSo(ended, t.Duration), count(row.Duration))
+	differs("run_at", iso(t.RunAt), when(row.RunAt))
+	differs("timeout_at", iso(t.TimeoutAt), when(row.TimeoutAt))
+	differs("failures", decimal(t.Failures), decimal(row.Failures))
+	differs("losses", decimal(t.Losses), decimal(row.Losses))
+	differs("errors", storedJSON(strings.Join(t.Errors, ",")), deref(row.Errors))
+	differs("progress", storedJSON(t.Progress), deref(row.Progress))
+	differs("cancellation", storedJSON(t.Cancel), deref(row.Cancellation))
+	differs("options", storedJSON(t.Options), deref(row.Options))
 }
 
 // storedJSON returns JSON of the log as the projection stores it.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -31,6 +32,10 @@ type Gauges struct {
 	// is that waits to be fired, or else how late the last one was. It is nil before the first tick.
 	Schedules, Ticks int64
 	Lateness         *time.Duration
+	// Scheduled and Blocked count the tasks that wait for a time, and those that wait for other tasks
+	// or for their turn. Late is for how long the earliest scheduled task is due.
+	Scheduled, Blocked int64
+	Late               time.Duration
 	// Tasks counts tasks by status, and Assigned the pending ones with an owner. Both come from the
 	// state projection.
 	Tasks    map[string]int64
@@ -40,9 +45,15 @@ type Gauges struct {
 	// metrics projection.
 	Events      map[events.Type]int64
 	Waits, Runs *Total
+	// Tries counts what happened to tries since the last flush; nil as Waits.
+	Tries *Tries
 	// Lags is the lag of each projection by name.
 	Lags map[string]Lag
 }
+
+// Tries are numbers of tries that were followed by another one, that timed out, that were lost with
+// their worker, and of cancelled tasks.
+type Tries struct{ Retried, TimedOut, Lost, Cancelled int64 }
 
 // Total is a count, and the sum of durations.
 type Total struct {
@@ -79,6 +90,7 @@ func ReadGauges(ctx context.Context, scripts lua.Scripts, ttl time.Duration, at 
 	g := &Gauges{
 		Seq: r.Seq, Kept: r.Kept, Fenced: r.Fenced, Instances: r.Instances, Workers: r.Workers, Failed: r.Failed,
 		Open: r.Open, Pending: r.Pending, Waiting: r.Waiting, RoleSets: r.RoleSets, Orphaned: r.Orphaned, OrphanQueues: r.OrphanQueues, Paused: r.Paused,
+		Scheduled: r.Scheduled, Blocked: r.Blocked, Late: time.Duration(r.Late) * time.Millisecond,
 		Schedules: r.Schedules, Ticks: r.Ticks, Lags: map[string]Lag{},
 	}
 	if r.Lateness != nil {
@@ -87,7 +99,7 @@ func ReadGauges(ctx context.Context, scripts lua.Scripts, ttl time.Duration, at 
 	// Counts of a projection that has not started are unknown, unless the log is empty.
 	if r.State["checkpoint"] != "" || g.Seq == 0 {
 		g.Tasks = map[string]int64{}
-		for _, status := range []string{events.StatusPending, events.StatusInProgress, events.StatusCompleted, events.StatusFailed} {
+		for _, status := range api.TaskStatuses {
 			g.Tasks[status] = lua.Integer(r.State["tasks."+status])
 		}
 		g.Assigned = new(lua.Integer(r.State["tasks.assigned"]))
@@ -95,6 +107,11 @@ func ReadGauges(ctx context.Context, scripts lua.Scripts, ttl time.Duration, at 
 	if r.Metrics.Checkpoint != "" || g.Seq == 0 {
 		g.Waits = total(r.Metrics.Queues, "wait")
 		g.Runs = total(r.Metrics.Runs, "run")
+		tries := r.Metrics.Tries
+		g.Tries = &Tries{
+			Retried: lua.Integer(tries["tasksRetried"]), TimedOut: lua.Integer(tries["tasksTimedOut"]),
+			Lost: lua.Integer(tries["tasksLost"]), Cancelled: lua.Integer(tries["tasksCancelled"]),
+		}
 		g.Events = map[events.Type]int64{}
 		for _, t := range types {
 			g.Events[t] = lua.Integer(r.Metrics.Events["events."+string(t)])
@@ -120,6 +137,9 @@ type gaugesReply struct {
 	RoleSets     int64             `json:"roleSets"`
 	Orphaned     int64             `json:"orphaned"`
 	OrphanQueues int64             `json:"orphanQueues"`
+	Scheduled    int64             `json:"scheduled"`
+	Blocked      int64             `json:"blocked"`
+	Late         int64             `json:"late"` // ms
 	Paused       int64             `json:"paused"`
 	Schedules    int64             `json:"schedules"`
 	Ticks        int64             `json:"ticks"`
@@ -129,6 +149,7 @@ type gaugesReply struct {
 		Checkpoint string            `json:"checkpoint"`
 		Queues     map[string]string `json:"queues"`
 		Runs       map[string]string `json:"runs"`
+		Tries      map[string]string `json:"tries"`
 		Events     map[string]string `json:"events"`
 	} `json:"metrics"`
 	Lags map[string]struct {

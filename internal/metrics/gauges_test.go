@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/events"
@@ -36,8 +37,8 @@ func TestGaugesOfNothing(t *testing.T) {
 			none[typ] = 0
 		}
 		want := &metrics.Gauges{
-			Tasks:    map[string]int64{"pending": 0, "in_progress": 0, "completed": 0, "failed": 0},
-			Assigned: new(int64(0)), Events: none, Waits: &metrics.Total{}, Runs: &metrics.Total{},
+			Tasks:    map[string]int64{"scheduled": 0, "blocked": 0, "pending": 0, "in_progress": 0, "completed": 0, "failed": 0, "cancelled": 0},
+			Assigned: new(int64(0)), Events: none, Waits: &metrics.Total{}, Runs: &metrics.Total{}, Tries: &metrics.Tries{},
 			Lags: map[string]metrics.Lag{"state": {}, "metrics": {}},
 		}
 		if diff := cmp.Diff(want, gaugesOf(f, "")); diff != "" {
@@ -87,6 +88,22 @@ func TestGaugesWithoutProjections(t *testing.T) {
 		f.OK("system.metrics", `{}`) // no reading has used up its rate limit
 		if n := f.Client.Exists(t.Context(), f.Keys.Prefix()+"service:checkpoint:tasks").Val(); n != 0 || f.Seq() != seq {
 			t.Error("reading has written")
+		}
+	})
+}
+
+// Tasks that are not pending yet count by what they wait for. A scheduled task that is due, and that no
+// coordinator has moved, makes the lag.
+func TestGaugesOfTheWaiting(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Create("later", `,"delayMs":3600000`)
+		if g := gaugesOf(f, ""); g.Scheduled != 1 || g.Blocked != 0 || g.Open != 1 || g.Pending != 0 || g.Late != 0 {
+			t.Errorf("%+v", g)
+		}
+		f.Client.ZAdd(t.Context(), f.Keys.Blocked(), redis.Z{Score: 1, Member: "t-9"}, redis.Z{Score: 2, Member: "t-8"})
+		f.Client.HSet(t.Context(), f.Keys.Log(), "due", time.Now().Add(-time.Minute).UnixMilli())
+		if g := gaugesOf(f, ""); g.Blocked != 2 || g.Late < 30*time.Second || g.Late > 2*time.Minute {
+			t.Errorf("%+v", g)
 		}
 	})
 }

@@ -59,6 +59,17 @@ var (
 	runs = prometheus.NewDesc("claudebench_task_run_seconds",
 		"Time from the last claim of finished tasks to their end, since the last flush.", nil, nil)
 
+	late = prometheus.NewDesc("claudebench_schedule_lag_seconds",
+		"For how long the earliest scheduled task is due; 0 if none is.", nil, nil)
+	retries = prometheus.NewDesc("claudebench_task_retries_total",
+		"Tries that failed and were followed by another one, since the last flush.", nil, nil)
+	timeouts = prometheus.NewDesc("claudebench_task_timeouts_total",
+		"Claimed tasks whose time limit was over, since the last flush.", nil, nil)
+	losses = prometheus.NewDesc("claudebench_task_losses_total",
+		"Claimed tasks that were lost with their worker, since the last flush.", nil, nil)
+	cancellations = prometheus.NewDesc("claudebench_task_cancellations_total",
+		"Tasks that were cancelled, since the last flush.", nil, nil)
+
 	fenced = prometheus.NewDesc("claudebench_flush_fenced",
 		"1 while a flush rejects commands.", nil, nil)
 )
@@ -69,7 +80,7 @@ type storeCollector struct{ Sources }
 
 func (c *storeCollector) Describe(to chan<- *prometheus.Desc) {
 	describe(to, redisUp, postgresUp, logSeq, logEvents, counted, lagEvents, lagSeconds, instances, workers, failed, open, tasks,
-		queued, roleSets, orphanQueues, paused, schedules, scheduleLag, waits, runs, fenced)
+		queued, roleSets, orphanQueues, paused, schedules, scheduleLag, waits, runs, fenced, late, retries, timeouts, losses, cancellations)
 }
 
 func (c *storeCollector) Collect(to chan<- prometheus.Metric) {
@@ -124,6 +135,15 @@ func collectGauges(to chan<- prometheus.Metric, g *Gauges) {
 	to <- gauge(schedules, float64(g.Schedules-g.Ticks), "paused")
 	if g.Lateness != nil {
 		to <- gauge(scheduleLag, g.Lateness.Seconds())
+	}
+	to <- gauge(queued, float64(g.Scheduled), "scheduled")
+	to <- gauge(queued, float64(g.Blocked), "blocked")
+	to <- gauge(late, g.Late.Seconds())
+	if n := g.Tries; n != nil {
+		to <- counter(retries, float64(n.Retried))
+		to <- counter(timeouts, float64(n.TimedOut))
+		to <- counter(losses, float64(n.Lost))
+		to <- counter(cancellations, float64(n.Cancelled))
 	}
 	if g.Assigned != nil {
 		to <- gauge(queued, float64(*g.Assigned), "assigned")
