@@ -6,6 +6,7 @@
 --- @include "lib/task_ownership"
 -- Calls a task off. A task that nobody works on is cancelled at once. The worker of a claimed task
 -- gets a grace to end it; then the task is taken away.
+--- @lot 8
 --
 -- KEYS[1] log
 -- ARGV[1] context    members of the event's envelope as JSON text: actor, cause, trace

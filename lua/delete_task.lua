@@ -4,6 +4,7 @@
 --- @include "lib/finish"
 --- @include "lib/task_ownership"
 -- Deletes a task, whatever its status.
+--- @lot 8
 --
 -- KEYS[1] log
 -- ARGV[1] context  members of the event's envelope as JSON text: actor, cause, trace

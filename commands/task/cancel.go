@@ -42,17 +42,23 @@ func (o Options) cancelMethod() (*command.Method, error) {
 		Roles:   command.Writers,
 		Hidden:  true,
 		Effect:  command.Sets,
-		Refine: func(p map[string]*jsonschema.Schema) {
-			p["reason"].MaxLength = new(maxReason)
-			between(p["graceMs"], 0, float64(maxGrace.Milliseconds()))
-		},
+		Refine:  refineCancel,
 	}, func(ctx context.Context, c *command.Call, p *api.CancelTaskParams) (json.RawMessage, error) {
 		defer o.Timers.Look() // for the tasks that depend on it
-		return command.Decide(ctx, c, cancelTask, "", cancelTaskArgs{
-			ID: string(p.ID), Reason: quoted(p.Reason), Grace: int64(or(p.GraceMs, int(defaultGrace.Milliseconds()))),
-			Actor: jsontext.Quote(c.Actor("")), Retention: o.Retention.Milliseconds(), Agent: c.Agent(),
-		})
+		return command.Decide(ctx, c, cancelTask, "", o.cancelArgs(c, string(p.ID), p.Reason, p.GraceMs))
 	})
+}
+
+func refineCancel(p map[string]*jsonschema.Schema) {
+	p["reason"].MaxLength = new(maxReason)
+	between(p["graceMs"], 0, float64(maxGrace.Milliseconds()))
+}
+
+func (o Options) cancelArgs(c *command.Call, id string, reason *string, grace *int) cancelTaskArgs {
+	return cancelTaskArgs{
+		ID: id, Reason: quoted(reason), Grace: int64(or(grace, int(defaultGrace.Milliseconds()))),
+		Actor: jsontext.Quote(c.Actor("")), Retention: o.Retention.Milliseconds(), Agent: c.Agent(),
+	}
 }
 
 // quoted returns a text as JSON, null for none.

@@ -31,8 +31,10 @@ func (o Options) deleteMethod() (*command.Method, error) {
 		Effect:      command.Destroys,
 	}, func(ctx context.Context, c *command.Call, p *api.DeleteTaskParams) (json.RawMessage, error) {
 		defer o.Timers.Look() // for the tasks that depend on it
-		return command.Decide(ctx, c, deleteTask, "", deleteTaskArgs{
-			ID: string(p.ID), Actor: jsontext.Quote(c.Actor("")), Agent: c.Agent(),
-		})
+		return command.Decide(ctx, c, deleteTask, "", deleteArgs(c, string(p.ID)))
 	})
+}
+
+func deleteArgs(c *command.Call, id string) deleteTaskArgs {
+	return deleteTaskArgs{ID: id, Actor: jsontext.Quote(c.Actor("")), Agent: c.Agent()}
 }

@@ -41,19 +41,16 @@ func retryMethod() (*command.Method, error) {
 			p["ids"].MinItems, p["ids"].MaxItems = new(1), new(maxRetried)
 		},
 	}, func(ctx context.Context, c *command.Call, p *api.RetryTaskParams) (json.RawMessage, error) {
-		args := func(id api.TaskID) retryTaskArgs {
-			return retryTaskArgs{ID: string(id), Actor: jsontext.Quote(c.Actor("")), Agent: c.Agent()}
-		}
 		switch {
 		case (p.ID == "") == (p.IDs == nil):
 			return nil, api.InvalidParams("id parameter is required, or ids instead of it")
 		case p.ID != "":
-			return command.Decide(ctx, c, retryTask, "", args(p.ID))
+			return command.Decide(ctx, c, retryTask, "", retryArgs(c, string(p.ID)))
 		}
 		retried := 0
 		result := api.RetryTaskResult{Retried: &retried}
 		for _, id := range p.IDs {
-			one, err := revive(ctx, c, id, args(id))
+			one, err := revive(ctx, c, id)
 			if err != nil {
 				return nil, err
 			}
@@ -67,9 +64,9 @@ func retryMethod() (*command.Method, error) {
 }
 
 // revive revives one task of several. It returns an error only if that is not about the task.
-func revive(ctx context.Context, c *command.Call, id api.TaskID, args retryTaskArgs) (api.RetriedTask, error) {
+func revive(ctx context.Context, c *command.Call, id api.TaskID) (api.RetriedTask, error) {
 	one := api.RetriedTask{ID: id}
-	text, err := command.Decide(ctx, c, retryTask, "", args)
+	text, err := command.Decide(ctx, c, retryTask, "", retryArgs(c, string(id)))
 	var refused *lua.Error
 	switch {
 	case err == nil:
@@ -91,4 +88,8 @@ func revive(ctx context.Context, c *command.Call, id api.TaskID, args retryTaskA
 	}
 	one.Reason = detail.Reason
 	return one, nil
+}
+
+func retryArgs(c *command.Call, id string) retryTaskArgs {
+	return retryTaskArgs{ID: id, Actor: jsontext.Quote(c.Actor("")), Agent: c.Agent()}
 }
