@@ -21,7 +21,9 @@ type example struct {
 	answers           []any
 }
 
-// examples returns the blocks of commands (```sh) of a page, each with the block of JSON after it.
+// examples returns the blocks of commands (```sh) of a page, each with the block of JSON after it. If
+// a block shows an answer for each line, the lines are examples of their own, because later ones use
+// ids that earlier ones show.
 func examples(t *testing.T, page string) []example {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../../docs", page))
@@ -37,9 +39,19 @@ func examples(t *testing.T, page string) []example {
 		case m[2] == "sh":
 			all = append(all, example{heading: heading, commands: m[3]})
 		case m[2] == "json":
-			last := &all[len(all)-1]
-			if last.answers = values(m[3]); len(last.answers) == 0 {
+			last := all[len(all)-1]
+			last.answers = values(m[3])
+			lines := strings.SplitAfter(strings.TrimSuffix(last.commands, "\n"), "\n")
+			switch len(last.answers) {
+			case 0:
 				t.Fatalf("%s shows no JSON under %q:\n%s", page, heading, m[3])
+			case len(lines):
+				all = all[:len(all)-1]
+				for i, line := range lines {
+					all = append(all, example{heading, line, last.answers[i : i+1]})
+				}
+			default:
+				all[len(all)-1] = last
 			}
 		}
 	}
@@ -109,8 +121,8 @@ func (r *pageReader) run(commands string) string {
 
 var (
 	taskID = regexp.MustCompile(`\bt-\d+\b`)
-	// reads matches commands that may be repeated until they print what the page shows.
-	reads = regexp.MustCompile(`^(\s*(rpc|\S+ call) '?(task\.get|task\.list|limit\.list)\b[^\n]*\n)+$`)
+	// reads matches a command that may be repeated until it prints what the page shows.
+	reads = regexp.MustCompile(`^(rpc|go run ./cmd/claudebench call) (task\.get|task\.list|limit\.list) [^\n]*\n?$`)
 )
 
 // try runs an example and compares what it prints with what the page shows.
