@@ -136,8 +136,9 @@ func (r *run) claim(ctx context.Context, n int) ([]*Task, error) {
 
 // start starts the handler of a task.
 func (r *run) start(t *Task) {
-	ctx, cancel := context.WithCancelCause(r.alive)
-	l := &lease{Task: t, cancel: cancel}
+	l := &lease{Task: t, run: r}
+	ctx, cancel := context.WithCancelCause(context.WithValue(r.alive, leaseKey{}, l))
+	l.cancel = cancel
 	r.mu.Lock()
 	r.held[l] = struct{}{}
 	r.mu.Unlock()
@@ -145,21 +146,32 @@ func (r *run) start(t *Task) {
 		defer r.end()
 		defer cancel(nil)
 		result, err := r.do(ctx, l)
+		why := context.Cause(ctx)
+		if errors.Is(why, ErrStopped) {
+			r.notReported(l, why)
+			return // leave gives the task back
+		}
 		r.mu.Lock()
 		delete(r.held, l)
 		r.mu.Unlock()
-		why := context.Cause(ctx)
 		switch {
-		case errors.Is(why, ErrLeaseLost), errors.Is(why, ErrStopped):
-			r.Logger.WarnContext(ctx, "the result of a task is not reported", "task", t.ID, "attempt", t.Attempt, "reason", why)
-		case err != nil && why != nil:
+		case errors.Is(why, ErrLeaseLost):
+			r.notReported(l, why)
+		case errors.Is(why, ErrCancelled) && (err != nil || result == nil):
+			r.reportCancelled(t)
+		case err != nil && errors.Is(why, ErrShutdown):
 			r.Logger.InfoContext(ctx, "a task is given back", "task", t.ID, "attempt", t.Attempt, "reason", why)
+			r.giveBack(r.alive, l)
 		case errors.Is(err, ErrGiveBack):
-			r.giveBack(t)
+			r.giveBack(r.alive, l)
 		default:
 			r.report(t, result, err)
 		}
 	})
+}
+
+func (r *run) notReported(l *lease, why error) {
+	r.Logger.Warn("the result of a task is not reported", "task", l.ID, "attempt", l.Attempt, "reason", why)
 }
 
 // end makes room for another handler. Both happen under the lock, so that whoever sees a handler as
@@ -186,7 +198,7 @@ func (r *run) do(ctx context.Context, l *lease) (result any, err error) {
 // heartbeats keeps the instance registered, and looks whether its tasks are still its own, until ctx
 // ends.
 func (r *run) heartbeats(ctx context.Context) {
-	interval := r.TTL / beatsPerTTL
+	interval := min(r.TTL/beatsPerTTL, maxBeat)
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
 	for failing := false; ; {

@@ -66,6 +66,7 @@ func typed(c *client.Client) map[string]func(context.Context, []byte) (any, erro
 		Items      []client.CompleteTaskParams
 		Hook       client.Object
 		Seq        int64
+		Key        string
 	}
 	return map[string]func(context.Context, []byte) (any, error){
 		"system.register":      with(c.Register),
@@ -92,6 +93,13 @@ func typed(c *client.Client) map[string]func(context.Context, []byte) (any, erro
 		"task.complete_many":   with(func(ctx context.Context, p id) (any, error) { return c.CompleteTasks(ctx, p.Items...) }),
 		"task.progress":        with(c.Progress),
 		"task.cancel":          with(c.CancelTask),
+		"task.retry":           with(c.RetryTask),
+		"task.cancel_many":     with(c.CancelTasks),
+		"task.retry_many":      with(c.RetryTasks),
+		"task.delete_many":     with(c.DeleteTasks),
+		"limit.set":            with(c.SetLimit),
+		"limit.list":           with(func(ctx context.Context, _ id) (any, error) { return c.ListLimits(ctx) }),
+		"limit.delete":         with(func(ctx context.Context, p id) (any, error) { return c.DeleteLimit(ctx, p.Key) }),
 		"task.list":            with(c.ListTasks),
 		"task.get":             with(func(ctx context.Context, p id) (any, error) { return c.GetTask(ctx, p.ID) }),
 		"task.history":         with(c.TaskHistory),

@@ -14,6 +14,9 @@
 //		return map[string]int{"words": len(strings.Fields(t.Text))}, nil
 //	})
 //
+// The function can say how far it is by [Progress], and its context also ends when the task was called
+// off; see [ErrCancelled].
+//
 // # Errors
 //
 // An error that the coordinator returned is an [*Error]. An error of the connection is a

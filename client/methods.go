@@ -205,6 +205,41 @@ func (c *Client) RecordHook(ctx context.Context, hook Object) (*RecordHookResult
 	return call[RecordHookResult](ctx, c, "hook.record", api.RecordHookParams{Hook: hook})
 }
 
+// RetryTask calls task.retry: it tries a failed or cancelled task, or several, again from the beginning.
+func (c *Client) RetryTask(ctx context.Context, p RetryTaskParams) (*RetryTaskResult, error) {
+	return call[RetryTaskResult](ctx, c, "task.retry", p)
+}
+
+// CancelTasks calls task.cancel_many: it calls off all tasks that match a filter.
+func (c *Client) CancelTasks(ctx context.Context, p CancelMatchingParams) (*MatchingResult, error) {
+	return call[MatchingResult](ctx, c, "task.cancel_many", p)
+}
+
+// RetryTasks calls task.retry_many: it tries all failed or cancelled tasks that match a filter again.
+func (c *Client) RetryTasks(ctx context.Context, p MatchingParams) (*MatchingResult, error) {
+	return call[MatchingResult](ctx, c, "task.retry_many", p)
+}
+
+// DeleteTasks calls task.delete_many: it deletes all tasks that match a filter.
+func (c *Client) DeleteTasks(ctx context.Context, p MatchingParams) (*MatchingResult, error) {
+	return call[MatchingResult](ctx, c, "task.delete_many", p)
+}
+
+// SetLimit calls limit.set: it sets how many tasks of a limitKey may be pending or in progress at once.
+func (c *Client) SetLimit(ctx context.Context, p SetLimitParams) (*SetLimitResult, error) {
+	return call[SetLimitResult](ctx, c, "limit.set", p)
+}
+
+// ListLimits calls limit.list.
+func (c *Client) ListLimits(ctx context.Context) (*ListLimitsResult, error) {
+	return call[ListLimitsResult](ctx, c, "limit.list", struct{}{})
+}
+
+// DeleteLimit calls limit.delete.
+func (c *Client) DeleteLimit(ctx context.Context, key string) (*DeleteLimitResult, error) {
+	return call[DeleteLimitResult](ctx, c, "limit.delete", api.DeleteLimitParams{Key: key})
+}
+
 // PauseQueue calls queue.pause: nothing is claimed or auto-assigned from a queue until ResumeQueue.
 func (c *Client) PauseQueue(ctx context.Context, p PauseQueueParams) (*PausesResult, error) {
 	return call[PausesResult](ctx, c, "queue.pause", p)

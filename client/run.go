@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,7 @@ type run struct {
 	working sync.WaitGroup // handlers and reports
 
 	mu    sync.Mutex
-	held  map[*lease]struct{} // the tasks whose handlers run
+	held  map[*lease]struct{} // the tasks whose handlers run, and those whose handlers were stopped
 	ended chan struct{}       // closed and replaced when a handler has ended
 
 	registering chan struct{} // has an element while nobody registers the instance
@@ -37,7 +38,8 @@ type run struct {
 // lease is a task that the worker has claimed and whose handler runs.
 type lease struct {
 	*Task
-	cancel context.CancelCauseFunc
+	run    *run
+	cancel context.CancelCauseFunc // of the handler's context
 }
 
 // register registers the instance with its session.
@@ -160,16 +162,24 @@ func (r *run) finish() {
 
 // endAll ends the contexts of all handlers.
 func (r *run) endAll(why error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for l := range r.held {
+	for _, l := range r.leases() {
 		l.cancel(why)
 	}
 }
 
-// leave unregisters the instance, which gives back what it still holds.
+// leases returns the tasks that the worker holds.
+func (r *run) leases() []*lease {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.held))
+}
+
+// leave gives back what the instance still holds, and unregisters it. To unregister alone would also
+// give the tasks back, but as tasks that were lost with their worker.
 func (r *run) leave(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience)
+	ctx = context.WithoutCancel(ctx)
+	r.giveBack(ctx, r.leases()...)
+	ctx, cancel := context.WithTimeout(ctx, leavePatience)
 	defer cancel()
 	err := r.persist(ctx, "unregister", func() error {
 		result, err := r.client.Unregister(ctx, UnregisterParams{InstanceID: ID(r.ID), SessionID: r.SessionID})

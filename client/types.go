@@ -79,6 +79,32 @@ type (
 	EventsResult = api.EventsResult
 	// RecordHookResult is the result of hook.record.
 	RecordHookResult = api.RecordHookResult
+	// RetryTaskParams are the params of task.retry: one task or several.
+	RetryTaskParams = api.RetryTaskParams
+	// RetryTaskResult is the result of task.retry.
+	RetryTaskResult = api.RetryTaskResult
+	// RetriedTask is what came of a task in a call of task.retry with several.
+	RetriedTask = api.RetriedTask
+	// TaskFilterParams select tasks as the params of task.list do.
+	TaskFilterParams = api.TaskFilterParams
+	// CancelMatchingParams are the params of task.cancel_many.
+	CancelMatchingParams = api.CancelMatchingParams
+	// MatchingParams are the params of task.retry_many and task.delete_many.
+	MatchingParams = api.MatchingParams
+	// MatchingResult is the result of task.cancel_many, task.retry_many and task.delete_many.
+	MatchingResult = api.MatchingResult
+	// SetLimitParams are the params of limit.set.
+	SetLimitParams = api.SetLimitParams
+	// SetLimitResult is the result of limit.set.
+	SetLimitResult = api.SetLimitResult
+	// DeleteLimitResult is the result of limit.delete.
+	DeleteLimitResult = api.DeleteLimitResult
+	// ListLimitsResult is the result of limit.list.
+	ListLimitsResult = api.ListLimitsResult
+	// Limit is a limit of concurrent tasks.
+	Limit = api.Limit
+	// Dependency is what came of a task that another one depends on.
+	Dependency = api.Dependency
 	// PauseQueueParams are the params of queue.pause. Nil Roles mean all queues; Roles without an
 	// element mean the queue of the tasks that require no role.
 	PauseQueueParams = api.PauseQueueParams

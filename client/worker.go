@@ -13,7 +13,8 @@ import (
 // The causes for which the context of a handler ends, as context.Cause returns them.
 var (
 	// ErrLeaseLost means that the task is no longer this worker's: it was given to another worker,
-	// claimed again, deleted, or finished by somebody else. What the handler returns is not reported.
+	// claimed again, deleted, finished by somebody else, or taken away because its time limit or the
+	// grace of its cancellation was over. What the handler returns is not reported.
 	ErrLeaseLost = errors.New("the task is no longer this worker's")
 	// ErrShutdown means that the worker's grace is over. If the handler then returns an error, its
 	// task goes back to the queue.
@@ -28,15 +29,19 @@ var (
 var ErrGiveBack = errors.New("the task is given back")
 
 // Handler does a task. Its result becomes the task's, as JSON; a json.RawMessage is sent byte for
-// byte. An error makes the task failed, with the error's text or with the JSON of a [*Failure];
-// ErrGiveBack does not. ctx ends when the task is no longer the worker's, or when the worker has to
-// end; context.Cause says which. The handler must then return soon.
+// byte. An error makes the task failed, or scheduled if its retry policy has a try left, with the
+// error's text or with the JSON of a [*Failure];
+// ErrGiveBack does not. ctx ends when the task is no longer the worker's, when it was called off, or
+// when the worker has to end; context.Cause says which. The handler must then return soon. [Progress]
+// says how far it is.
 type Handler func(ctx context.Context, t *Task) (result any, err error)
 
 // Failure is an error of a handler that describes the failure as JSON instead of text.
 type Failure struct {
 	// Data is any value that encodes to JSON other than null. It becomes the task's error.
 	Data any
+	// Final says that the task must not be tried again, although its retry policy has a try left.
+	Final bool
 }
 
 // Error returns the data as text.
@@ -55,7 +60,8 @@ type WorkerOptions struct {
 	// Concurrency is the number of handlers that run at the same time, 1 to 100; the default is 1.
 	Concurrency int
 	// TTL is how long the instance counts as alive without a sign of life, 5 s to 1 h; the default
-	// is 30 s. The worker sends a heartbeat three times as often.
+	// is 30 s. The worker sends a heartbeat three times as often, and at least every 10 s, by which it
+	// learns that a task was called off.
 	TTL time.Duration
 	// SessionID identifies this run of the worker. An instance that registers again with the same
 	// session keeps its tasks. The default is random.
@@ -83,9 +89,10 @@ const (
 	minTTL, maxTTL = 5 * time.Second, time.Hour
 	maxWait        = time.Minute
 	beatsPerTTL    = 3
-	leavePatience  = 5 * time.Second // to unregister
-	stopPatience   = time.Second     // for handlers to return after Stop
-	reportPatience = 5 * time.Minute // to report a result while the coordinator is away
+	maxBeat        = 10 * time.Second // a heartbeat also says which tasks were called off
+	leavePatience  = 5 * time.Second  // to give tasks back, and to unregister
+	stopPatience   = time.Second      // for handlers to return after Stop
+	reportPatience = 5 * time.Minute  // to report a result while the coordinator is away
 )
 
 // Worker claims tasks and runs a handler for each.

@@ -32,8 +32,9 @@ func (d discovered) accepts(params string) bool {
 // unpaired surrogate.
 const unreadable = " must not contain U+0000 or an unpaired surrogate, which SQL cannot read"
 
-// aboutFilters matches the rules between the params of a list of tasks, and those of its cursor.
-var aboutFilters = regexp.MustCompile(`(statuses|metadata|cursor|createdBefore|updatedBefore) parameter: `)
+// betweenParams matches the rules between the params of a list of tasks or of a task, and those of a
+// cursor.
+var betweenParams = regexp.MustCompile(`(statuses|metadata|cursor|createdBefore|updatedBefore|filter|ids|cancelled|delayMs|dependsOn|onDependencyFailure) parameter: `)
 
 // beyondSchema reports whether a sentence is about a rule that a schema cannot express: a length in
 // bytes, a rule between params, that an item of a batch is a task if it has a text, or which text names
@@ -41,7 +42,7 @@ var aboutFilters = regexp.MustCompile(`(statuses|metadata|cursor|createdBefore|u
 func beyondSchema(sentence string) bool {
 	return strings.HasPrefix(sentence, "items parameter is not valid: item ") || strings.HasSuffix(sentence, "bytes long") || strings.HasSuffix(sentence, unreadable) || strings.Contains(sentence, "(taskId is another name for it)") ||
 		strings.HasPrefix(sentence, "taskId parameter must equal id") || strings.HasPrefix(sentence, "types parameter: ") || strings.Contains(sentence, " parameter: it is not a time in ISO 8601 ") ||
-		aboutFilters.MatchString(sentence)
+		betweenParams.MatchString(sentence)
 }
 
 // infos returns what system.discover would return, without a call of Redis.
@@ -140,7 +141,7 @@ func TestDiscover(t *testing.T) {
 			switch m.Name {
 			case "task.create":
 				want.RateLimit, want.TokenRateLimit = 7, 35
-			case "task.get", "task.list", "session.get", "session.list", "event.get", "event.list", "task.history", "instance.history", "system.health", "system.metrics", "system.get_state", "system.info", "system.subscribers", "audit.status", "system.discover":
+			case "task.get", "task.list", "limit.list", "schedule.get", "schedule.list", "session.get", "session.list", "event.get", "event.list", "task.history", "instance.history", "system.health", "system.metrics", "system.get_state", "system.info", "system.subscribers", "audit.status", "system.discover":
 				want.Persist = false
 				if m.Name == "task.get" {
 					want.RateLimit, want.TokenRateLimit = 0, 0
@@ -218,6 +219,17 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"task.get", `{"id":"A"}`},
 			{"task.list", `{"status":"completed","role":"go","text":"A","limit":1,"offset":0,"orderBy":"priority","order":"asc"}`},
 			{"task.list", `{"statuses":["failed","cancelled"],"error":"bad","metadata":{"a":[1]},"createdAfter":"2026-01-02T03:04:05Z","updatedBefore":"2026-01-02T03:04:05+01:00"}`},
+			{"task.retry", `{"id":"C"}`},
+			{"task.retry", `{"ids":["C","A","t-999"]}`},
+			{"task.create", `{"text":"ties","delayMs":0,"retry":{"maxAttempts":3,"jitter":0.5},"timeoutMs":60000,"dependsOn":["A"],"onDependencyFailure":"run","uniqueKey":"u","limitKey":"l"}`},
+			{"task.create", `{"text":"ties","uniqueKey":"u"}`},
+			{"task.create", `{"text":"later","runAt":"2099-01-02T03:04:05+01:00"}`},
+			{"task.cancel_many", `{"filter":{"text":"later"},"limit":5,"reason":"over","graceMs":0}`},
+			{"task.retry_many", `{"filter":{"status":"cancelled"}}`},
+			{"task.delete_many", `{"filter":{"text":"nothing"}}`},
+			{"limit.set", `{"key":"l","concurrent":1}`},
+			{"limit.list", `{}`},
+			{"limit.delete", `{"key":"l"}`},
 			{"task.delete", `{"id":"C"}`},
 			{"session.list", `{"instanceId":"w","active":true,"limit":1,"cursor":"7"}`},
 			{"session.list", `{}`},

@@ -64,10 +64,13 @@ var lawfulParams = map[string][]string{
 	"task.progress": {`{"id":"t-5","workerId":"w","attempt":1,"percent":99.5,"message":"\u0001😀","data":{"a":[1e999]}}`, `{"id":"t-6","workerId":"w","attempt":0}`},
 	"task.cancel":   {`{"id":"t-4","reason":"\u2028","graceMs":0}`, `{"id":"t-5"}`, `{"id":"t--1"}`},
 
-	"task.retry":   {`{"id":"t-4"}`, `{"ids":["t-4","t-5"]}`},
-	"limit.set":    {`{"key":"l","concurrent":0}`},
-	"limit.delete": {`{"key":"l"}`},
-	"limit.list":   {`{}`},
+	"task.cancel_many": {`{"filter":{"status":"pending"},"limit":1,"reason":"x","graceMs":0}`},
+	"task.retry_many":  {`{"filter":{"statuses":["failed"]}}`},
+	"task.delete_many": {`{"filter":{"metadata":{"a":1e9}}}`},
+	"task.retry":       {`{"id":"t-4"}`, `{"ids":["t-4","t-5"]}`},
+	"limit.set":        {`{"key":"l","concurrent":0}`},
+	"limit.delete":     {`{"key":"l"}`},
+	"limit.list":       {`{}`},
 	"task.list": {
 		`{}`, `{"status":"pending","assignedTo":"w","priority":50,"role":"go","text":"x","limit":1,"offset":9007199254740991,"orderBy":"priority","order":"desc"}`,
 		`{"statuses":["failed","cancelled"],"error":"x","metadata":{"a":1e999},"createdAfter":"2026-01-02T03:04:05.678+01:00","updatedBefore":"2026-01-02T03:04:05Z"}`,

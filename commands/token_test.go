@@ -24,7 +24,7 @@ func TestRolesOfMethods(t *testing.T) {
 		"system.health": all, "system.metrics": all, "system.get_state": all, "system.info": all, "system.subscribers": all, "audit.status": all, "audit.verify": {"audit", "ops", "root"}, "system.discover": all,
 		"system.batch.process": writing, "system.quorum.vote": writing, "system.flush": {"root"},
 		"task.create": writing, "task.update": writing, "task.assign": writing, "task.unassign": writing, "task.claim": writing,
-		"task.complete": writing, "task.create_many": writing, "task.complete_many": writing, "task.progress": writing, "task.cancel": writing, "task.retry": writing, "task.delete": writing, "task.list": all, "task.get": all,
+		"task.complete": writing, "task.create_many": writing, "task.complete_many": writing, "task.progress": writing, "task.cancel": writing, "task.retry": writing, "task.cancel_many": writing, "task.retry_many": writing, "task.delete_many": writing, "task.delete": writing, "task.list": all, "task.get": all,
 		"queue.pause": {"ops", "root"}, "queue.resume": {"ops", "root"},
 		"limit.set": {"ops", "root"}, "limit.delete": {"ops", "root"}, "limit.list": all,
 		"session.list": all, "session.get": all, "event.get": all, "task.history": all, "instance.history": all, "event.list": all, "hook.record": writing,

@@ -41,10 +41,15 @@ other exit code, a signal, or the timeout makes the task failed. Its error is {"
 "exitCode" or "signal", "stderr"}, with the last 8 KiB of standard error. Each line that the
 command prints is shown after the task's id.
 
-If the task is deleted, or goes to another worker, the command is stopped: all processes of
-its group get SIGTERM, and SIGKILL after the grace. Then nothing is reported. When the command
-has exited, processes that it has left behind are killed. When the runner dies, even by
-SIGKILL, its commands are killed too.
+If the task is called off by task.cancel, the command is stopped: all processes of its group
+get SIGTERM, and SIGKILL after the grace. The task is then cancelled, whatever the exit code.
+If the task is deleted, or goes to another worker, the command is stopped too, and nothing is
+reported. The runner looks every 10 seconds. When the command has exited, processes that it
+has left behind are killed. When the runner dies, even by SIGKILL, its commands are killed too.
+
+A command may say how far it is: claudebench call task.progress, with CB_TASK_ID, CB_INSTANCE
+and CB_ATTEMPT as id, workerId and attempt. This also begins the task's time limit, timeoutMs,
+anew. The answer says whether the task was called off.
 
 SIGTERM or Ctrl-C: the runner claims no more tasks, waits up to the grace until the commands
 have finished, stops the others, gives their tasks back, and unregisters. A command that fails

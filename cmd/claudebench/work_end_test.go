@@ -145,7 +145,26 @@ func TestWorkIsKilled(t *testing.T) {
 	}
 }
 
-// When the task is called off, the command is stopped, and nothing of its attempt is reported.
+// When the task is called off, the command is stopped, and the task is cancelled.
+func TestWorkIsToldThatATaskIsCalledOff(t *testing.T) {
+	t.Parallel()
+	f, l := newWorkFleet(t), testenv.WatchLife(t)
+	ids := f.create("x", "y")
+	w := f.start("--grace", "1s", "--max-failures", "1", "--", "sh", "-c",
+		`test "$CB_TASK_ID" != "`+ids[0]+`" && exec echo done; trap 'exit 0' TERM; `+l.Child+"wait")
+	<-l.Begun
+	f.call("task.cancel", fmt.Sprintf(`{"id":%q,"graceMs":3600000}`, ids[0]), nil)
+	l.Ended(t) // by the next heartbeat
+	f.becomes(ids[0], "cancelled", 1)
+	f.becomes(ids[1], "completed", 1)
+	w.signal(t, syscall.SIGTERM)
+	if code := w.ended(t); code != 0 {
+		t.Errorf("exit code %d: %s", code, w.log)
+	}
+}
+
+// When the task goes to nobody or to another worker, the command is stopped, and nothing of its attempt
+// is reported.
 func TestWorkLosesItsTask(t *testing.T) {
 	t.Parallel()
 	for method, params := range map[string]string{"task.unassign": `{"taskId":%q}`, "task.delete": `{"id":%q}`} {

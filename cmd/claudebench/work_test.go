@@ -59,6 +59,7 @@ type workTask struct {
 	Attempt    int
 	AssignedTo *string
 	Result     json.RawMessage
+	Progress   *struct{ Percent float64 }
 	Error      *struct {
 		Message, Signal, Stderr string
 		ExitCode                *int
@@ -287,5 +288,26 @@ func TestWorkOnATerminal(t *testing.T) {
 	shown := onTerminal(t, command(t, f.env, "work", "--once", "--", "sh", "-c", `printf 'a\033[31m\302\233b\rc\377\n'`), "unregistered")
 	if !strings.Contains(shown, id+`: a\u001b[31m\u009bb\u000dc`) || strings.ContainsAny(shown, "\x1b\u009b") {
 		t.Errorf("shown %q", shown)
+	}
+}
+
+// A command says how far it is by a call in the name of its worker.
+func TestWorkSaysHowFarItIs(t *testing.T) {
+	t.Parallel()
+	f := newWorkFleet(t)
+	id := f.create("x")[0]
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := f.work("--once", "--", "sh", "-c",
+		`"$0" call task.progress "{\"id\":\"$CB_TASK_ID\",\"workerId\":\"$CB_INSTANCE\",\"attempt\":$CB_ATTEMPT,\"percent\":40}"`, program)
+	var answer struct{ CancelRequested *bool }
+	task := f.get(id)
+	if err := json.Unmarshal(task.Result, &answer); r.code != 0 || err != nil || answer.CancelRequested == nil || *answer.CancelRequested {
+		t.Fatalf("%+v, %s, %v", r, task.Result, err)
+	}
+	if task.Progress == nil || task.Progress.Percent != 40 {
+		t.Errorf("the progress is %+v", task.Progress)
 	}
 }

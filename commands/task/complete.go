@@ -32,7 +32,7 @@ func (o Options) completeDecision() command.Decision[api.CompleteTaskParams, com
 				return "", completeTaskArgs{}, err
 			}
 			if p.Cancelled && (notNull(p.Result) != nil || notNull(p.Error) != nil) {
-				return "", completeTaskArgs{}, api.InvalidParams("cancelled parameter must be left out if there is a result or an error")
+				return "", completeTaskArgs{}, api.InvalidParams("cancelled parameter: it cannot be together with a result or an error")
 			}
 			key, digest, err := c.Idempotency(p.IdempotencyKey)
 			worker := string(p.WorkerID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"time"
 
@@ -57,6 +58,9 @@ func methodOf[P, A any](o Options, m matching[A], refine func(map[string]*jsonsc
 		Refine:  refine,
 	}, func(ctx context.Context, c *command.Call, p *P) (json.RawMessage, error) {
 		filter, limit, args := params(c, p)
+		if reflect.ValueOf(filter).IsZero() {
+			return nil, api.InvalidParams("filter parameter: it selects every task; name at least one member")
+		}
 		f, err := filterOf("filter.", filter)
 		if err != nil {
 			return nil, err
@@ -65,7 +69,7 @@ func methodOf[P, A any](o Options, m matching[A], refine func(map[string]*jsonsc
 			f.Statuses = m.statuses
 		}
 		if f.Statuses = slices.DeleteFunc(slices.Clone(f.Statuses), func(s string) bool { return !slices.Contains(m.statuses, s) }); len(f.Statuses) == 0 {
-			return nil, api.InvalidParams("filter parameter selects only tasks that the method cannot change")
+			return nil, api.InvalidParams("filter parameter: it selects only tasks that the method cannot change")
 		}
 		defer o.Timers.Look() // for the tasks that depend on these
 		result, err := o.change(ctx, c, m.script.Script, f, or(limit, maxMatching), func(id string) []any {

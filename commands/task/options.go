@@ -15,15 +15,13 @@ import (
 
 // The bounds of the options of a task.
 const (
-	year         = 365 * 24 * time.Hour
-	maxDelay     = year
-	minTimeout   = time.Second
-	maxTimeout   = 7 * 24 * time.Hour
-	maxTries     = 100
-	maxBackoff   = year
-	maxFactor    = 100
-	longestISO   = 64 // characters
-	latestMillis = 253402300799999
+	year       = 365 * 24 * time.Hour
+	maxDelay   = year
+	minTimeout = time.Second
+	maxTimeout = 7 * 24 * time.Hour
+	maxTries   = 100
+	maxBackoff = year
+	maxFactor  = 100
 )
 
 // The defaults of a retry policy.
@@ -36,7 +34,7 @@ const (
 )
 
 func refineOptions(p map[string]*jsonschema.Schema) {
-	p["runAt"].MaxLength, p["runAt"].Format = new(longestISO), "date-time"
+	p["runAt"].MinLength, p["runAt"].MaxLength = new(1), new(params.MaxMoment)
 	between(p["delayMs"], 0, float64(maxDelay.Milliseconds()))
 	between(p["timeoutMs"], float64(minTimeout.Milliseconds()), float64(maxTimeout.Milliseconds()))
 	retry := p["retry"].Properties
@@ -66,11 +64,11 @@ const (
 func optionsOf(p *api.CreateTaskParams) (at *int64, text []byte, err error) {
 	if p.RunAt != "" {
 		if p.DelayMs != nil {
-			return nil, nil, api.InvalidParams("runAt parameter must be left out if delayMs is present")
+			return nil, nil, api.InvalidParams("delayMs parameter: it cannot be together with runAt")
 		}
-		moment, err := time.Parse(time.RFC3339Nano, p.RunAt)
-		if err != nil || moment.UnixMilli() < 0 || moment.UnixMilli() > latestMillis {
-			return nil, nil, api.InvalidParams("runAt parameter must be a time in ISO 8601 with a zone, such as 2026-01-02T03:04:05Z or 2026-01-02T03:04:05+01:00")
+		moment, err := params.Moment("runAt", p.RunAt)
+		if err != nil {
+			return nil, nil, err
 		}
 		at = new(moment.UnixMilli())
 	}
@@ -85,7 +83,7 @@ func optionsOf(p *api.CreateTaskParams) (at *int64, text []byte, err error) {
 	seen := map[api.TaskID]bool{}
 	for _, id := range p.DependsOn {
 		if seen[id] {
-			return nil, nil, api.InvalidParams(fmt.Sprintf("dependsOn parameter must contain each task once, but contains %s twice", id))
+			return nil, nil, api.InvalidParams(fmt.Sprintf("dependsOn parameter: it contains %q twice", id))
 		}
 		seen[id] = true
 		o.DependsOn = append(o.DependsOn, string(id))
@@ -94,7 +92,7 @@ func optionsOf(p *api.CreateTaskParams) (at *int64, text []byte, err error) {
 	case p.DependsOn != nil:
 		o.OnDependencyFailure = cmp.Or(p.OnDependencyFailure, cancelDependents)
 	case p.OnDependencyFailure != "":
-		return nil, nil, api.InvalidParams("onDependencyFailure parameter must be left out without dependsOn")
+		return nil, nil, api.InvalidParams("onDependencyFailure parameter: it belongs to dependsOn, which is missing")
 	case o.Retry == nil && o.TimeoutMs == 0 && o.UniqueKey == "" && o.LimitKey == "":
 		return at, nil, nil
 	}

@@ -43,7 +43,7 @@ func retryMethod() (*command.Method, error) {
 	}, func(ctx context.Context, c *command.Call, p *api.RetryTaskParams) (json.RawMessage, error) {
 		switch {
 		case (p.ID == "") == (p.IDs == nil):
-			return nil, api.InvalidParams("id parameter is required, or ids instead of it")
+			return nil, api.InvalidParams("ids parameter: pass either id or ids")
 		case p.ID != "":
 			return command.Decide(ctx, c, retryTask, "", retryArgs(c, string(p.ID)))
 		}

@@ -165,9 +165,44 @@ func TestWorker(t *testing.T) {
 	}
 }
 
+// The worker says how far it is, and ends a task that is called off.
+func TestWorkerIsToldThatATaskIsCalledOff(t *testing.T) {
+	t.Parallel()
+	p := install(t)
+	p.build(t)
+	url := start(t)
+	c, err := client.New(url, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	cmd := testenv.Launch(t, p.worker(url, "3600000"))
+	task, err := c.CreateTask(t.Context(), client.CreateTaskParams{Text: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, runTime, func() (bool, string) {
+		got, err := c.GetTask(t.Context(), task.ID)
+		return err == nil && got.Progress != nil && *got.Progress.Percent > 0, "the task has no progress"
+	})
+	if _, err := c.CancelTask(t.Context(), client.CancelTaskParams{ID: task.ID, GraceMs: new(3_600_000)}); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, runTime, func() (bool, string) {
+		got, err := c.GetTask(t.Context(), task.ID)
+		return err == nil && got.Status == "cancelled", "the task is not cancelled"
+	})
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if code := cmd.Ended(t); code != 0 {
+		t.Errorf("the worker ended with code %d", code)
+	}
+}
+
 // worker returns the command that runs the worker.
-func (p project) worker(url string) *exec.Cmd {
-	cmd := exec.Command(p.node, filepath.Join("dist", "worker.js"), "w")
+func (p project) worker(url string, args ...string) *exec.Cmd {
+	cmd := exec.Command(p.node, append([]string{filepath.Join("dist", "worker.js"), "w"}, args...)...)
 	cmd.Dir, cmd.Env, cmd.Stderr = p.folder, append(os.Environ(), "CB_URL="+url), os.Stderr
 	return cmd
 }

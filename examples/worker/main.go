@@ -4,8 +4,9 @@
 //	go run ./examples/worker --id worker-1
 //
 // It may be killed at any moment: its tasks then go to other workers when its registration expires.
-// Package client does the rest: heartbeats, claims that wait, retries that repeat nothing, and the
-// end of a task's context when the task has gone to another worker. If the coordinator requires a
+// While a task takes time, the worker says once a second how far it is, and `claudebench call
+// task.cancel` ends it. Package client does the rest: heartbeats, claims that wait, retries that repeat
+// nothing, and the end of a task's context when the task was called off or has gone to another worker. If the coordinator requires a
 // token, set CB_TOKEN.
 package main
 
@@ -39,10 +40,8 @@ func main() {
 	c, err := client.New(*url, os.Getenv("CB_TOKEN"))
 	if err == nil {
 		err = client.NewWorker(c, o).Run(ctx, func(ctx context.Context, t *client.Task) (any, error) {
-			select {
-			case <-time.After(*atLeast):
-			case <-ctx.Done():
-				return nil, ctx.Err() // the task has gone to another worker, or goes back to the queue
+			if err := pretend(ctx, *atLeast); err != nil {
+				return nil, err
 			}
 			words := len(strings.Fields(t.Text))
 			fmt.Printf("%s: %d words\n", t.ID, words)
@@ -53,4 +52,21 @@ func main() {
 		logger.Error("the worker has ended", "error", err)
 		os.Exit(1)
 	}
+}
+
+// pretend works for some time, and says once a second how far it is. It ends early, with the reason, if
+// the task was called off, has gone to another worker, or goes back to the queue.
+func pretend(ctx context.Context, atLeast time.Duration) error {
+	for began := time.Now(); time.Since(began) < atLeast; {
+		select {
+		case <-time.After(min(time.Second, atLeast-time.Since(began))):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		percent := min(100, 100*float64(time.Since(began))/float64(atLeast))
+		if err := client.Progress(ctx, client.ProgressParams{Percent: &percent}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

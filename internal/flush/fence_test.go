@@ -62,7 +62,9 @@ func examples(t *testing.T, f *fleettest.Fleet) map[string]string {
 		"task.create_many": `{"tasks":[{"text":"x"}]}`, "task.complete_many": `{"items":[{"id":"t-3"}]}`,
 		"task.create": `{"text":"x"}`, "task.update": `{"id":"t-3","updates":{"text":"y"}}`, "task.assign": `{"taskId":"t-3","instanceId":"w"}`,
 		"task.unassign": `{"taskId":"t-3"}`, "task.claim": `{"workerId":"w"}`, "task.complete": `{"id":"t-3"}`, "task.get": `{"id":"t-3"}`,
-		"task.progress": `{"id":"t-3","workerId":"w","attempt":1}`, "task.cancel": `{"id":"t-3"}`,
+		"task.progress": `{"id":"t-3","workerId":"w","attempt":1}`, "task.cancel": `{"id":"t-3"}`, "task.retry": `{"id":"t-3"}`,
+		"task.cancel_many": `{"filter":{"status":"pending"}}`, "task.retry_many": `{"filter":{"status":"failed"}}`, "task.delete_many": `{"filter":{"status":"failed"}}`,
+		"limit.set": `{"key":"l","concurrent":1}`, "limit.delete": `{"key":"l"}`,
 		"task.delete": `{"id":"t-3"}`, "session.get": `{"id":"s"}`, "event.get": `{"seq":1}`, "task.history": `{"id":"t-3"}`, "instance.history": `{"id":"w"}`, "hook.record": `{"hook":{"hook_event_name":"Stop"}}`,
 	}
 	for _, m := range f.Methods() {

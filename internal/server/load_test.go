@@ -27,6 +27,8 @@ var timeouts = map[string]time.Duration{
 	"task.assign": 5 * time.Second, "task.unassign": 5 * time.Second, "task.claim": 5 * time.Second,
 	"task.complete": 5 * time.Second, "task.create_many": 15 * time.Second, "task.complete_many": 15 * time.Second, "task.progress": 5 * time.Second, "task.cancel": 5 * time.Second, "task.list": 10 * time.Second, "task.get": 5 * time.Second, "task.delete": 5 * time.Second,
 	"session.list": 10 * time.Second, "session.get": 10 * time.Second, "event.get": 5 * time.Second,
+	"limit.set": 5 * time.Second, "limit.list": 5 * time.Second, "limit.delete": 5 * time.Second, "task.retry": 5 * time.Second,
+	"task.cancel_many": 30 * time.Second, "task.retry_many": 30 * time.Second, "task.delete_many": 30 * time.Second,
 	"queue.pause": 5 * time.Second, "queue.resume": 5 * time.Second,
 	"task.history": 10 * time.Second, "instance.history": 10 * time.Second, "event.list": 10 * time.Second,
 }

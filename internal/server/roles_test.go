@@ -145,6 +145,13 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{"task.complete", writers, `{"id":"t-3","workerId":"w","attempt":1}`},
 		{"task.progress", writers, `{"id":"t-3","workerId":"w","attempt":1}`},
 		{"task.cancel", writers, `{"id":"t-3"}`},
+		{"task.retry", writers, `{"id":"t-3"}`},
+		{"task.cancel_many", writers, reads}, // it passes over the tasks of others
+		{"task.retry_many", writers, reads},
+		{"task.delete_many", writers, reads},
+		{"limit.set", []string{api.RoleOperator, api.RoleAdmin}, reads},
+		{"limit.list", everybody, reads},
+		{"limit.delete", []string{api.RoleOperator, api.RoleAdmin}, reads},
 		{"hook.record", writers, reads}, // with another's session, it says nothing about its instance
 		{"task.list", everybody, reads},
 		{"task.get", everybody, reads},
@@ -160,7 +167,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		hidden := slices.Contains([]string{
 			"system.info", "system.subscribers", "system.flush", "task.complete_many", "task.history", "instance.history", "event.list", "event.get",
 			"hook.record", "audit.verify", "audit.status", "queue.pause", "queue.resume",
-			"task.progress", "task.cancel", "task.retry", "limit.set", "limit.list", "limit.delete",
+			"task.progress", "task.cancel", "task.retry", "task.cancel_many", "task.retry_many", "task.delete_many", "limit.set", "limit.list", "limit.delete",
 		}, m.method)
 		for path, call := range transports {
 			for _, role := range everybody {
