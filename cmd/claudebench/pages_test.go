@@ -83,10 +83,10 @@ type pageReader struct {
 
 func newPageReader(t *testing.T) *pageReader {
 	t.Helper()
-	c := launch(t, nil, "serve", "--listen", "127.0.0.1:0", "--redis-url", testenv.Redis(t).URL(), "--namespace", testenv.Namespace(t),
-		"--database-url", testenv.Postgres(t))
+	env := []string{"CB_REDIS_URL=" + testenv.Redis(t).URL(), "CB_NAMESPACE=" + testenv.Namespace(t)}
+	c := launch(t, append([]string{"CB_DATABASE_URL=" + testenv.Postgres(t)}, env...), "serve", "--listen", "127.0.0.1:0")
 	r := &pageReader{t: t, address: c.address(t), ids: map[string]string{}}
-	cmd, out, log := command(t, []string{"CB_URL=http://" + r.address}), &screen{}, &screen{}
+	cmd, out, log := command(t, append(env, "CB_URL=http://"+r.address)), &screen{}, &screen{}
 	r.program = "'" + cmd.Path + "'"
 	cmd.Path, cmd.Args = "/bin/sh", []string{"sh"}
 	cmd.Stdout, cmd.Stderr = out, log
@@ -109,12 +109,15 @@ func newPageReader(t *testing.T) *pageReader {
 func (r *pageReader) run(commands string) string {
 	r.t.Helper()
 	r.ran++
-	printed, done := filepath.Join(r.t.TempDir(), "out"), fmt.Sprintf("ran block %d.", r.ran)
-	r.write(fmt.Sprintf("{\n%s\n} >'%s' 2>&1\necho '%s'\n", commands, printed, done))
+	printed, done := filepath.Join(r.t.TempDir(), "out"), fmt.Sprintf("run %d: exit code ", r.ran)
+	r.write(fmt.Sprintf("{\n%s\n} >'%s' 2>&1\necho '%s'$?.\n", commands, printed, done))
 	r.shell.shows(r.t, done)
 	text, err := os.ReadFile(printed) //nolint:gosec // a file of this test
 	if err != nil {
 		r.t.Fatal(err)
+	}
+	if !strings.Contains(r.shell.out.String(), done+"0.\n") {
+		r.t.Fatalf("%s\nfails and prints\n%s", commands, text)
 	}
 	return string(text)
 }
@@ -239,13 +242,35 @@ func (r *pageReader) same(shown, got string) bool {
 // Each example of docs/tasks.md does what the page says, on a real coordinator.
 func TestTheExamplesOfTasks(t *testing.T) {
 	t.Parallel()
-	r := newPageReader(t)
 	all := examples(t, "tasks.md")
-	if len(all) < 30 {
+	if len(all) < 60 {
 		t.Fatalf("docs/tasks.md has %d examples", len(all))
 	}
+	r := newPageReader(t)
 	for _, e := range all {
 		r.try(e)
 	}
-	t.Logf("ids: %v", r.ids)
+}
+
+// The tutorial's pipeline and its task that fails do what the page says. Other tests do the same as
+// the rest of the tutorial.
+func TestTheExamplesOfTheTutorial(t *testing.T) {
+	t.Parallel()
+	all := examples(t, "tutorial.md")
+	r := newPageReader(t)
+	ran := map[string]int{}
+	for _, e := range all {
+		switch e.heading {
+		case "2. Start three workers":
+			e.commands = strings.Replace(e.commands, "make build\n", "", 1)
+		case "6. Build a pipeline", "7. Let a task fail":
+		default:
+			continue
+		}
+		r.try(e)
+		ran[e.heading]++
+	}
+	if want := map[string]int{"2. Start three workers": 1, "6. Build a pipeline": 2, "7. Let a task fail": 4}; !reflect.DeepEqual(ran, want) {
+		t.Errorf("ran %v examples, want %v", ran, want)
+	}
 }
