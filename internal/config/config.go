@@ -110,7 +110,7 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 			"coordinator")
 	flags.BoolVar(&c.ReplaceSettings, "replace-settings", false,
 		"start even if other coordinators of this namespace use other values (--instance-ttl, --monitor-interval,\n"+
-			"--task-retention, --topics); restart them afterwards with the new values")
+			"--task-retention, --max-losses, --topics); restart them afterwards with the new values")
 	flags.BoolVar(&c.AllowVolatile, "allow-volatile", false, "accept a Redis that may evict keys, which loses data")
 	flags.BoolVar(&c.Insecure, "insecure", false,
 		"allow connections from other machines without an auth file; everybody who can connect can run every command")
