@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/events"
@@ -100,7 +99,9 @@ func TestGaugesOfTheWaiting(t *testing.T) {
 		if g := gaugesOf(f, ""); g.Scheduled != 1 || g.Blocked != 0 || g.Open != 1 || g.Pending != 0 || g.Late != 0 {
 			t.Errorf("%+v", g)
 		}
-		f.Client.ZAdd(t.Context(), f.Keys.Blocked(), redis.Z{Score: 1, Member: "t-9"}, redis.Z{Score: 2, Member: "t-8"})
+		f.OK("limit.set", `{"key":"none","concurrent":0}`)
+		f.Create("in turn", `,"limitKey":"none"`)
+		f.Create("in turn", `,"limitKey":"none"`)
 		f.Client.HSet(t.Context(), f.Keys.Log(), "due", time.Now().Add(-time.Minute).UnixMilli())
 		if g := gaugesOf(f, ""); g.Blocked != 2 || g.Late < 30*time.Second || g.Late > 2*time.Minute {
 			t.Errorf("%+v", g)

@@ -59,7 +59,7 @@ var (
 	runs = prometheus.NewDesc("claudebench_task_run_seconds",
 		"Time from the last claim of finished tasks to their end, since the last flush.", nil, nil)
 
-	late = prometheus.NewDesc("claudebench_schedule_lag_seconds",
+	late = prometheus.NewDesc("claudebench_due_lag_seconds",
 		"For how long the earliest scheduled task is due; 0 if none is.", nil, nil)
 	retries = prometheus.NewDesc("claudebench_task_retries_total",
 		"Tries that failed and were followed by another one, since the last flush.", nil, nil)
