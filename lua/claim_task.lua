@@ -12,7 +12,7 @@
 --- @include "lib/ownership"
 --- @include "lib/registered"
 --- @include "lib/wakeups"
---- @include "lib/due"
+--- @lazy "lib/due"
 --- @include "lib/paused"
 -- Claims tasks for an instance, so that it works on them. It claims the tasks that task.assign gave
 -- to the instance first, then those with the highest priority among the ones that were auto-assigned
@@ -173,7 +173,7 @@ local stopped = is_paused('*') -- all queues are paused
 if assigned > auto_assigned and not stopped then take_given() end
 local roles
 if not enough() and not stopped then
-  if is_due() then release_due(most_due) end
+  if due and tonumber(due) <= clock then rare().release_due(most_due) end
   roles = role_table(roles_text)
   take_best(roles)
 end

@@ -5,9 +5,10 @@
 --- @include "lib/task"
 --- @include "lib/claimed_by"
 --- @include "lib/finish"
---- @include "lib/retry"
---- @include "lib/cancel"
---- @include "lib/settle_dependents"
+--- @lazy "lib/fail"
+--- @lazy "lib/retry"
+--- @lazy "lib/cancel"
+--- @lazy "lib/settle_dependents"
 --- @include "lib/ownership"
 --- @include "lib/registered"
 -- Finishes a claimed or assigned task with a result, or with an error if it failed. The caller may
@@ -75,14 +76,14 @@ if cancelled and not t.cancel then return conflict('CANCEL_NOT_REQUESTED') end
 claim_first(t)
 local again = false
 if cancelled then
-  end_cancelled(t, nil, nil, retention)
+  rare().end_cancelled(t, nil, nil, retention)
 elseif failure == '' then
   complete(t, result, retention)
 else
-  again = not final and t.options and try_again(t, failure)
-  if not again then fail(t, result, failure, retention) end
+  again = not final and t.options and rare().try_again(t, failure)
+  if not again then rare().fail(t, result, failure, retention) end
 end
-if t.extras then settle_dependents(most_dependents, retention) end
+if t.extras then rare().settle_dependents(most_dependents, retention) end
 if worker ~= '' then sign_of_life(worker) end
 local answer = '{"id":"' .. t.id .. '","status":"' .. t.status .. '",'
   .. (again and '"runAt":"' .. iso(tonumber(t.runAt)) or '"completedAt":"' .. at) .. '"}'

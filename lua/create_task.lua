@@ -1,7 +1,9 @@
 --- @include "lib/log"
 --- @include "lib/guard"
 --- @include "lib/idempotency"
---- @include "lib/new_task"
+--- @include "lib/create"
+--- @lazy "lib/new_task"
+--- @lazy "lib/task"
 -- Creates a task and puts it into its waiting queue.
 --- @lot 32
 --
@@ -41,24 +43,31 @@ if refused then return refused end
 
 -- answer_again returns the answer to a repeated call.
 local function answer_again(first)
-  local t = first.existing and read_task(first.existing)
-  if t then return existing_object(t) end
-  if first.existing then return no_task(first.existing) end
+  if first.existing then
+    local t = rare().read_task(first.existing)
+    return t and rare().existing_object(t) or rare().no_task(first.existing)
+  end
   local members = created_members(first.id, first.createdAt, text, priority, metadata, first.status or 'pending')
   return created_object(members, first.runAt, options)
 end
 if kept then return is_whole(kept) and kept or answer_again(cjson.decode(kept)) end
 
-local plan
-plan, refused = plan_task(roleset, agent, options)
-if refused then return refused end
-if plan.existing then
-  remember(key, digest, '{"existing":"' .. plan.existing.id .. '"}')
-  return existing_object(plan.existing)
-end
-
 local run_at = delay ~= '' and int(clock + delay) or moment ~= '' and moment or nil
-local object, id, status = create_planned(plan, text, priority, metadata, roleset, creator, agent, run_at, options, retention)
+local object, id, status
+if options then
+  local plan
+  plan, refused = rare().plan_task(roleset, agent, options)
+  if refused then return refused end
+  if plan.existing then
+    remember(key, digest, '{"existing":"' .. plan.existing.id .. '"}')
+    return rare().existing_object(plan.existing)
+  end
+  object, id, status = rare().create_planned(plan, text, priority, metadata, roleset, creator, agent, run_at, options, retention)
+else
+  refused = refuse_roleset(roleset, nil, agent)
+  if refused then return refused end
+  object, id, status = create(text, priority, metadata, roleset, creator, agent, run_at)
+end
 local more = (run_at or options) and ',"status":"' .. status .. '"' .. (run_at and ',"runAt":"' .. run_at .. '"' or '') or ''
 remember(key, digest, '{"id":"' .. id .. '","createdAt":"' .. at .. '"' .. more .. '}')
 return object

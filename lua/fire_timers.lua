@@ -3,6 +3,7 @@
 --- @include "lib/due"
 --- @include "lib/retry"
 --- @include "lib/cancel"
+--- @include "lib/fail"
 --- @include "lib/settle_dependents"
 --- @include "lib/limits"
 -- Does what time brings about, in a bounded step: moves scheduled tasks whose time has come to their

@@ -4,6 +4,7 @@
 --- @include "lib/unassign"
 --- @include "lib/fit"
 --- @include "lib/cancel"
+--- @include "lib/fail"
 --- @include "lib/settle"
 --- @include "lib/wakeups"
 -- Puts the tasks of orphan queues back into queues, the oldest orphan queue first, at most 25 tasks

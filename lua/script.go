@@ -4,6 +4,13 @@
 //
 //	--- @include "lib/name"
 //
+// A library that few calls need is named by a line
+//
+//	--- @lazy "lib/name"
+//
+// instead. Its functions, and the libraries that it includes, are then created only when a call needs
+// one of them: rare().name(…) calls a function of such a library.
+//
 // The loader puts the libraries before the script, each of them once. They are in the order of the
 // first mention, and a library's own includes come before it. Libraries are small, because Redis
 // creates the functions of all included libraries at every call.
@@ -28,6 +35,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -105,6 +113,7 @@ type file struct {
 	whole    string
 	text     string   // without the lines that begin with `--- @include`
 	includes []string // names of libraries, from the lines `--- @include "lib/name"`
+	lazy     []string // names of libraries, from the lines `--- @lazy "lib/name"`
 	// closing are the functions that must run at the end of an EVALSHA, from the lines `--- @closing
 	// name` of a library. They write the changes that the calls have only collected in memory. Each
 	// runs once, in the order of the libraries, also after a call that failed.
@@ -136,6 +145,9 @@ func (r reader) file(name string) (*file, error) {
 		case word == "include":
 			f.includes = append(f.includes, strings.Trim(value, `"`))
 			line = "\n" // the other lines keep their numbers
+		case word == "lazy":
+			f.lazy = append(f.lazy, strings.Trim(value, `"`))
+			line = "\n"
 		case word == "closing":
 			f.closing = append(f.closing, value)
 		case word == "lot":
@@ -168,6 +180,56 @@ func (r reader) libraries(f *file, list []string) ([]string, error) {
 	return list, nil
 }
 
+// rare returns the libraries that a file and the libraries in names name as lazy, those that only they
+// include, each after those that it includes, and names with the libraries that must not be lazy: those
+// that have functions to run at the end, and what these include.
+func (r reader) rare(f *file, names []string) (lazy, all, eager []string, err error) {
+	eager = names
+	lazy = slices.Clone(f.lazy)
+	for n := -1; n != len(lazy)+len(all); { // a lazy library may name further ones
+		n = len(lazy) + len(all)
+		for _, name := range slices.Concat(names, all) {
+			for _, library := range r.files[name].lazy {
+				if !slices.Contains(lazy, library) {
+					lazy = append(lazy, library)
+				}
+			}
+		}
+		if all, err = r.libraries(&file{includes: lazy}, nil); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	for _, name := range all {
+		if len(r.files[name].closing) > 0 {
+			if eager, err = r.libraries(&file{includes: []string{name}}, eager); err != nil {
+				return nil, nil, nil, err
+			}
+		}
+	}
+	all = slices.DeleteFunc(all, func(name string) bool { return slices.Contains(eager, name) })
+	return lazy, all, eager, nil
+}
+
+var libraryFunction = regexp.MustCompile(`(?m)^local function ([a-z_]+)\(`)
+
+// rareFunctions returns the definition of the function rare. lazy are the libraries whose functions it
+// returns; all are those that it has to create first.
+func (r reader) rareFunctions(lazy, all []string) string {
+	var text strings.Builder
+	text.WriteString("local rare_functions\nrare = function()\nif rare_functions then return rare_functions end\n")
+	for _, name := range all {
+		text.WriteString(r.files[name].text + "\n")
+	}
+	text.WriteString("rare_functions = {\n")
+	for _, name := range lazy {
+		for _, function := range libraryFunction.FindAllStringSubmatch(r.files[name].text, -1) {
+			fmt.Fprintf(&text, "%[1]s = %[1]s,\n", function[1])
+		}
+	}
+	text.WriteString("}\nreturn rare_functions\nend\n")
+	return text.String()
+}
+
 func (r reader) script(name string) (*Script, error) {
 	f, err := r.file(name)
 	if err != nil {
@@ -177,14 +239,24 @@ func (r reader) script(name string) (*Script, error) {
 	if err != nil {
 		return nil, err
 	}
+	lazy, all, names, err := r.rare(f, names)
+	if err != nil {
+		return nil, err
+	}
 	var libraries, closing strings.Builder
 	libraries.WriteString(shortcuts)
+	if len(lazy) > 0 {
+		libraries.WriteString("local rare\n")
+	}
 	for _, name := range names {
 		library := r.files[name]
 		libraries.WriteString(library.text + "\n")
 		for _, function := range library.closing {
 			closing.WriteString(function + "()\n")
 		}
+	}
+	if len(lazy) > 0 {
+		libraries.WriteString(r.rareFunctions(lazy, all))
 	}
 	body := f.text + "\n"
 	command := libraries.String() + "local function command()\n" + body + "end\n"

@@ -5,7 +5,7 @@
 --- @include "lib/conflict"
 --- @include "lib/fit"
 --- @include "lib/release"
---- @include "lib/finish"
+--- @include "lib/fail"
 --- @include "lib/task_ownership"
 --- @include "lib/paused"
 -- Changes a task's text, priority, metadata or status. If a task is assigned but not claimed, and

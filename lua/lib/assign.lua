@@ -1,7 +1,8 @@
 --- @include "lib/log"
 --- @include "lib/json"
 --- @include "lib/queue"
---- @include "lib/deadlines"
+--- @include "lib/extras"
+--- @lazy "lib/deadlines"
 -- assign makes a task (a table of read_task) pending and assigns it to an instance, which may then
 -- claim it. The caller removes the task from the queue that it was in. losses is as in unassign. Emits
 -- task.assigned.
@@ -13,7 +14,7 @@ local function assign(t, instance, reason, context, losses)
   redis.call('ZADD', prefix .. 'queue:instance:' .. instance, score(t.priority, t.id), t.id)
   redis.call('HSET', key, 'status', 'pending', 'assignedTo', instance, 'assignedSeq', n, 'updatedAt', at, 'seq', n)
   if t.previousAssignment then redis.call('HDEL', key, 'previousAssignment') end
-  if t.extras then unwatch(t) end
+  if t.extras then rare().unwatch(t) end
   if losses then redis.call('HSET', key, 'extras', '1', 'losses', losses) end
   if t.status ~= 'pending' then redis.call('HSET', key, 'queuedAt', now_text) end
   t.status, t.assignedTo, t.updatedAt, t.previousAssignment = 'pending', instance, at, false

@@ -3,7 +3,8 @@
 --- @include "lib/iso"
 --- @include "lib/queue"
 --- @include "lib/queue_writes"
---- @include "lib/deadlines"
+--- @include "lib/extras"
+--- @lazy "lib/deadlines"
 -- claim claims a pending task (a table of read_task) for an instance. The caller removes the task
 -- from the queue that it was in. The new attempt is the fencing token. Emits task.claimed.
 local function claim(t, worker)
@@ -27,6 +28,6 @@ local function claim(t, worker)
   end
   if limit_ms then
     redis.call('HSET', key, 'timeoutAt', t.timeoutAt)
-    watch(t)
+    rare().watch(t)
   end
 end

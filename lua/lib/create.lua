@@ -5,7 +5,7 @@
 --- @include "lib/rolesets"
 --- @include "lib/wakeups"
 --- @include "lib/extras"
---- @include "lib/due"
+--- @lazy "lib/options"
 -- created_members returns the members of a task as it was created, without the closing brace.
 local function created_members(id, created_at, text, priority, metadata, status)
   return '{"id":"' .. id .. '","text":' .. quote(text) .. ',"status":"' .. status .. '","priority":' .. priority
@@ -19,31 +19,6 @@ local function created_object(members, run_at, options)
   return members .. extras_members({ extras = run_at or options, runAt = run_at, options = options }) .. ',"created":true}'
 end
 
--- new_status returns the status that a task with options has after its creation. t is a table of
--- read_task with runAt, options and open.
-local function new_status(t)
-  if t.runAt and tonumber(t.runAt) > clock then return 'scheduled' end
-  return ready_status(t)
-end
-
--- note_options stores what only some tasks have, and enters a created task into its queue.
-local function note_options(t, status, waits_for)
-  local key = prefix .. 'task:' .. t.id
-  redis.call('HSET', key, 'extras', '1')
-  if t.runAt then redis.call('HSET', key, 'runAt', t.runAt) end
-  if t.options then redis.call('HSET', key, 'options', t.options) end
-  local unique = option(t, 'uniqueKey')
-  if unique then redis.call('HSET', prefix .. 'queue:unique', unique, t.id) end
-  if t.open > 0 then
-    redis.call('HSET', key, 'open', int(t.open))
-    for _, id in ipairs(waits_for) do
-      redis.call('HSET', prefix .. 'task:' .. id, 'extras', '1')
-      redis.call('ZADD', prefix .. 'queue:dependents:' .. id, string.sub(t.id, 3), t.id)
-    end
-  end
-  if status == 'scheduled' then schedule(t.id, t.runAt) else enter(t, status) end
-end
-
 -- create creates a task, puts it into its queue, and returns the answer of task.create, the task's
 -- id and its status. The caller has checked the arguments, and that lib/rolesets does not refuse the
 -- role set. runAt (ms) and options (JSON text) are nil for a task without them; waits_for lists the
@@ -52,7 +27,7 @@ local function create(text, priority, metadata, roleset, creator, agent, run_at,
   local id = 't-' .. int(seq + 1)
   local t = (run_at or options)
     and { id = id, priority = priority, roleset = roleset, runAt = run_at, options = options, open = waits_for and #waits_for or 0 }
-  local status = t and new_status(t) or 'pending'
+  local status = t and rare().new_status(t) or 'pending'
   local members = created_members(id, at, text, priority, metadata, status)
   local n
   if t then
@@ -73,7 +48,7 @@ local function create(text, priority, metadata, roleset, creator, agent, run_at,
   enqueue(prefix .. 'queue:open', position, id)
   hold_roleset(roleset, agent)
   if t then
-    note_options(t, status, waits_for)
+    rare().note_options(t, status, waits_for)
   else
     enqueue(waiting_queue(roleset), position, id)
     wake_workers(roleset)

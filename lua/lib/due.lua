@@ -18,11 +18,6 @@ local function schedule(id, run_at)
   end
 end
 
--- is_due reports whether the time of a scheduled task may have come.
-local function is_due()
-  return due and tonumber(due) <= clock
-end
-
 -- release_due moves tasks whose time has come to their queues, the earliest first and at most most of
 -- them, and returns how many it has moved. Emits task.due for each.
 local function release_due(most)

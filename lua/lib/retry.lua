@@ -3,6 +3,9 @@
 --- @include "lib/iso"
 --- @include "lib/due"
 --- @include "lib/finish"
+--- @include "lib/failed_tries"
+--- @include "lib/deadlines"
+--- @include "lib/turns"
 -- pause_after returns how long a task waits after a failure, in ms. The jitter depends on the task
 -- and the failure alone, because Redis gives every script the same random numbers.
 local function pause_after(retry, t)

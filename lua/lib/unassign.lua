@@ -2,7 +2,8 @@
 --- @include "lib/json"
 --- @include "lib/queue"
 --- @include "lib/wakeups"
---- @include "lib/deadlines"
+--- @include "lib/extras"
+--- @lazy "lib/deadlines"
 -- unassign takes a task (a table of read_task) from its owner and returns it to its waiting queue,
 -- at its old position. The caller removes the task from the queue that it was in. losses is how often
 -- the task was lost with its worker, nil if it was not lost now. Emits task.unassigned.
@@ -16,7 +17,7 @@ local function unassign(t, reason, context, losses)
   wake_workers(t.roleset)
   redis.call('HSET', key, 'status', 'pending', 'previousAssignment', t.assignedTo, 'updatedAt', at, 'queuedAt', now_text, 'seq', n)
   redis.call('HDEL', key, 'assignedTo', 'assignedSeq', 'claimedAt')
-  if t.extras then unwatch(t) end
+  if t.extras then rare().unwatch(t) end
   if losses then redis.call('HSET', key, 'extras', '1', 'losses', losses) end
   t.status, t.previousAssignment, t.assignedTo, t.updatedAt = 'pending', t.assignedTo, false, at
 end

@@ -1,0 +1,12 @@
+--- @include "lib/extras"
+--- @include "lib/deadlines"
+--- @include "lib/turns"
+--- @include "lib/dependents"
+-- close_extras ends what only some tasks have.
+local function close_extras(t, outcome, context)
+  unwatch(t)
+  end_dependency(t, outcome, context)
+  local unique = option(t, 'uniqueKey')
+  if unique and redis.call('HGET', prefix .. 'queue:unique', unique) == t.id then redis.call('HDEL', prefix .. 'queue:unique', unique) end
+  leave_limit(t, context)
+end
