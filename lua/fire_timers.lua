@@ -1,4 +1,5 @@
 --- @include "lib/log"
+--- @lazy "lib/extras"
 --- @include "lib/task_state"
 --- @include "lib/due"
 --- @include "lib/retry"
@@ -34,7 +35,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', int(clock), '
   elseif t.cancelAt and tonumber(t.cancelAt) <= clock then
     end_cancelled(t, nil, nil, retention)
   else
-    local limit_ms = int(option(t, 'timeoutMs'))
+    local limit_ms = int(rare().option(t, 'timeoutMs'))
     emit('task.timed_out', '{"id":"' .. id .. '","workerId":' .. quote_name(t.assignedTo) .. ',"attempt":' .. t.attempt .. ',"timeoutMs":'
       .. limit_ms .. ',"timeoutAt":"' .. iso(tonumber(t.timeoutAt)) .. '"}')
     local failure = failure_for('TIMED_OUT', '"timeoutMs":' .. limit_ms)

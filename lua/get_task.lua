@@ -1,5 +1,6 @@
 --- @include "lib/guard"
 --- @include "lib/answer"
+--- @lazy "lib/extras"
 --- @include "lib/task"
 --- @include "lib/fence"
 -- Reads a task. It writes nothing but the rate limit's counters.
@@ -27,7 +28,7 @@ if not t then return no_task(id) end
 local object = task_object(t)
 if dependencies == '0' then return counted_answer(calls, object) end
 local list, bytes = {}, 0
-for i, needed in ipairs(option(t, 'dependsOn') or {}) do
+for i, needed in ipairs(rare().option(t, 'dependsOn') or {}) do
   local d = redis.call('HMGET', prefix .. 'task:' .. needed, 'status', 'result', 'error')
   bytes = bytes + #(d[2] or '') + #(d[3] or '')
   local whole = bytes <= most_bytes

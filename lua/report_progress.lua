@@ -1,5 +1,6 @@
 --- @include "lib/log"
 --- @include "lib/guard"
+--- @lazy "lib/extras"
 --- @include "lib/task_state"
 --- @include "lib/task"
 --- @include "lib/claimed_by"
@@ -39,7 +40,7 @@ refused = not_claimed(t, worker, attempt)
 if refused then return refused end
 if not registered(worker) then return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(worker) .. '}') end
 
-local limit_ms = option(t, 'timeoutMs')
+local limit_ms = rare().option(t, 'timeoutMs')
 if limit_ms then t.timeoutAt = int(clock + limit_ms) end
 local timeout = t.timeoutAt and '"' .. iso(tonumber(t.timeoutAt)) .. '"'
 local said = '"percent":' .. percent .. ',"message":' .. message .. ',"data":' .. data

@@ -1,5 +1,6 @@
 --- @include "lib/log"
 --- @include "lib/guard"
+--- @lazy "lib/extras"
 --- @include "lib/task"
 --- @include "lib/conflict"
 --- @include "lib/rolesets"
@@ -31,7 +32,7 @@ if not t then return no_task(id) end
 refused = foreign_task(agent, t)
 if refused then return refused end
 if t.status ~= 'failed' and t.status ~= 'cancelled' then return conflict('NOT_FAILED', '"status":"' .. t.status .. '"') end
-local unique = option(t, 'uniqueKey')
+local unique = rare().option(t, 'uniqueKey')
 local holder = unique and redis.call('HGET', prefix .. 'queue:unique', unique)
 if holder then return conflict('UNIQUE_KEY_TAKEN', '"id":"' .. holder .. '"') end
 refused = refuse_roleset(t.roleset or '', nil, agent)

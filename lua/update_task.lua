@@ -1,6 +1,7 @@
 --- @include "lib/log"
 --- @include "lib/guard"
 --- @include "lib/answer"
+--- @lazy "lib/extras"
 --- @include "lib/task"
 --- @include "lib/conflict"
 --- @include "lib/fit"
@@ -107,7 +108,7 @@ if priority ~= '' then
     local position = score(priority, id)
     redis.call('ZADD', prefix .. 'queue:open', 'XX', position, id)
     if t.status == 'blocked' then redis.call('ZADD', prefix .. 'queue:blocked', 'XX', position, id) end
-    local limit_key = option(t, 'limitKey')
+    local limit_key = rare().option(t, 'limitKey')
     if limit_key then
       redis.call('ZADD', prefix .. 'queue:turns:' .. limit_key, 'XX', position, id)
       redis.call('ZADD', prefix .. 'queue:limited:' .. limit_key, 'XX', position, id)

@@ -1,7 +1,6 @@
 --- @include "lib/log"
 --- @include "lib/json"
 --- @include "lib/queue"
---- @include "lib/extras"
 --- @lazy "lib/deadlines"
 -- assign makes a task (a table of read_task) pending and assigns it to an instance, which may then
 -- claim it. The caller removes the task from the queue that it was in. losses is as in unassign. Emits

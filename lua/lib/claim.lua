@@ -3,13 +3,13 @@
 --- @include "lib/iso"
 --- @include "lib/queue"
 --- @include "lib/queue_writes"
---- @include "lib/extras"
+--- @lazy "lib/extras"
 --- @lazy "lib/deadlines"
 -- claim claims a pending task (a table of read_task) for an instance. The caller removes the task
 -- from the queue that it was in. The new attempt is the fencing token. Emits task.claimed.
 local function claim(t, worker)
   local attempt = int(t.attempt + 1)
-  local limit_ms = t.extras and option(t, 'timeoutMs')
+  local limit_ms = t.extras and rare().option(t, 'timeoutMs')
   if limit_ms then t.timeoutAt = int(clock + limit_ms) end
   local n = emit('task.claimed', '{"taskId":"' .. t.id .. '","workerId":' .. quote_name(worker) .. ',"attempt":' .. attempt
     .. ',"previousAssignment":' .. quoted(t.assignedTo) .. ',"status":"in_progress","previousStatus":"pending","waited":'

@@ -4,7 +4,8 @@
 --- @include "lib/queue_writes"
 --- @include "lib/rolesets"
 --- @include "lib/wakeups"
---- @include "lib/extras"
+--- @include "lib/no_extras"
+--- @lazy "lib/extras"
 --- @lazy "lib/options"
 -- created_members returns the members of a task as it was created, without the closing brace.
 local function created_members(id, created_at, text, priority, metadata, status)
@@ -16,7 +17,8 @@ end
 -- created_object returns the answer of task.create. runAt (ms) and options (JSON text) are nil for a
 -- task without them.
 local function created_object(members, run_at, options)
-  return members .. extras_members({ extras = run_at or options, runAt = run_at, options = options }) .. ',"created":true}'
+  local extras = (run_at or options) and rare().extras_members({ runAt = run_at, options = options }) or no_extras
+  return members .. extras .. ',"created":true}'
 end
 
 -- create creates a task, puts it into its queue, and returns the answer of task.create, the task's

@@ -16,11 +16,8 @@
 --   cancel     who cancels the task and why, a JSON object
 --   cancelAt   when a task that is to be cancelled is taken from its worker, ms
 
-local no_extras = ',"failures":0,"losses":0,"runAt":null,"errors":[]'
-
 -- read_extras reads them into a table of read_task that has the field extras.
 local function read_extras(t)
-  if not t.extras then return end
   local x = redis.call('HMGET', prefix .. 'task:' .. t.id, 'options', 'runAt', 'failures', 'losses', 'errors', 'progress', 'timeoutAt',
     'cancel', 'cancelAt', 'open')
   t.options, t.runAt, t.failures, t.losses, t.errors, t.progress = x[1], x[2], x[3], x[4], x[5], x[6]
@@ -36,7 +33,6 @@ end
 
 -- extras_members returns them as members of the task object, which begin with a comma.
 local function extras_members(t)
-  if not t.extras then return no_extras end
   local text = ',"failures":' .. (t.failures or '0') .. ',"losses":' .. (t.losses or '0') .. ',"runAt":'
     .. (t.runAt and '"' .. iso(tonumber(t.runAt)) .. '"' or 'null') .. ',"errors":['
     .. (t.errors and string.gsub(t.errors, '\30', ',') or '') .. ']'

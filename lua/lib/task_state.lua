@@ -1,5 +1,5 @@
 --- @include "lib/space"
---- @include "lib/extras"
+--- @lazy "lib/extras"
 -- read_task_state returns the fields of a task's state, in the form of read_task. Finishing a task
 -- does not need the fields that users write.
 local function read_task_state(id)
@@ -8,6 +8,6 @@ local function read_task_state(id)
   if not t[1] then return nil end
   local task = { id = t[1], status = t[2], priority = t[3], assignedTo = t[4], attempt = t[5], completedAt = t[6], roleset = t[7],
     queuedAt = t[8], claimedAt = t[9], previousAssignment = t[10], extras = t[11] }
-  read_extras(task)
+  if task.extras then rare().read_extras(task) end
   return task
 end

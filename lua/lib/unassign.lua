@@ -2,7 +2,6 @@
 --- @include "lib/json"
 --- @include "lib/queue"
 --- @include "lib/wakeups"
---- @include "lib/extras"
 --- @lazy "lib/deadlines"
 -- unassign takes a task (a table of read_task) from its owner and returns it to its waiting queue,
 -- at its old position. The caller removes the task from the queue that it was in. losses is how often
