@@ -85,7 +85,7 @@ func (c *taskChange) lose(p *fact) {
 func (c *taskChange) fail(p *fact, e *events.Envelope) {
 	x := c.withExtras()
 	x.failures = p.Failures
-	text := `{"attempt":` + number(p.Attempt) + `,"workerId":` + quoted(p.WorkerID) + `,"at":"` + e.Time().Format(events.TimeLayout) +
+	text := `{"attempt":` + number(p.Attempt) + `,"workerId":` + Quoted(p.WorkerID) + `,"at":"` + e.Time().Format(events.TimeLayout) +
 		`","error":` + shortened(p.Error) + `}`
 	x.errors = append(x.errors, *c.document(json.RawMessage(text)))
 	if len(x.errors) > keptErrors {
@@ -185,12 +185,12 @@ func shortened(raw json.RawMessage) string {
 	for raw[end]&0xc0 == 0x80 { // not within a character
 		end--
 	}
-	return quoted(string(raw[:end]))
+	return Quoted(string(raw[:end]))
 }
 
-// quoted returns a string as JSON, spelled as the scripts spell it: byte for byte, the rows have what
+// Quoted returns a string as JSON, spelled as the scripts spell it: byte for byte, the rows have what
 // the state has.
-func quoted(s string) string {
+func Quoted(s string) string {
 	var b strings.Builder
 	b.Grow(len(s) + 2)
 	b.WriteByte('"')

@@ -94,7 +94,7 @@ func TestPutRefuses(t *testing.T) {
 			{`{"id":"s","cron":"@daily","task":"x"}`, "task parameter is not valid: params must be an object"},
 			{`{"id":"s","cron":"@daily","task":{"text":"x","txet":1}}`, "unknown parameter 'txet'"},
 			{`{"id":"s","cron":"@daily","task":{"text":"x","idempotencyKey":"k"}}`, "unknown parameter 'idempotencyKey'"},
-			{`{"id":"s","cron":"@daily","task":{"text":"x","delayMs":1,"runAt":"2030-01-01T00:00:00Z"}}`, "runAt parameter must be left out"},
+			{`{"id":"s","cron":"@daily","task":{"text":"x","delayMs":1,"runAt":"2030-01-01T00:00:00Z"}}`, "delayMs parameter: it cannot be together with runAt"},
 			{`{"id":"s","cron":"@daily","task":{"text":"x","metadata":{"a":"` + strings.Repeat("a", 64<<10) + `"}}}`, "task parameter must be at most 65536 bytes long"},
 			{`{"id":"s","cron":"@daily","task":{"text":"x"},"catchUp":"some"}`, "catchUp parameter must be one of none, one, all"},
 			{`{"id":"","cron":"@daily","task":{"text":"x"}}`, "id parameter must not be empty"},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/projections"
 )
 
 // millis returns the ms since 1970 of a time in an event, 0 for none or one that is not valid.
@@ -182,7 +183,7 @@ func (s step) cancelRequested(p events.TaskCancelRequested) {
 	if t.Cancel != "" {
 		s.tell("task %s was called off before", p.ID)
 	}
-	t.extras, t.Cancel = true, cancellation(p.By, p.Reason, iso(s.e.Timestamp), p.CancelAt)
+	t.extras, t.Cancel = true, cancellation(s.by(), iso(s.e.Timestamp), p.CancelAt)
 	s.watch(t, t.TimeoutAt, millis(&p.CancelAt))
 	s.touch(t)
 }
@@ -201,7 +202,7 @@ func (s step) cancelled(p events.TaskCancelled) {
 	s.leave(t)
 	t.extras = true
 	if t.Cancel == "" {
-		t.Cancel = cancellation(p.By, p.Reason, "", "")
+		t.Cancel = cancellation(s.by(), "", "")
 	}
 	s.own(t, events.StatusCancelled, owner, kindNone)
 	s.end(t, events.StatusCancelled)
@@ -211,20 +212,31 @@ func (s step) cancelled(p events.TaskCancelled) {
 	}
 }
 
+// by returns the members by and reason of the event as the script has written them, because the task's
+// hash has the same bytes.
+func (s step) by() string {
+	by, reason := "null", "null"
+	for name, value := range jsontext.Members(s.e.Payload) {
+		switch name {
+		case "by":
+			by = string(value)
+		case "reason":
+			reason = string(value)
+		}
+	}
+	return `"by":` + by + `,"reason":` + reason
+}
+
 // cancellation returns who called a task off and why, as its hash has it. Times are ISO 8601, "" for
 // none.
-func cancellation(by string, reason *string, requestedAt, cancelAt string) string {
+func cancellation(by, requestedAt, cancelAt string) string {
 	quoted := func(text string) string {
 		if text == "" {
 			return "null"
 		}
-		return string(jsontext.Quote(text))
+		return projections.Quoted(text)
 	}
-	why := "null"
-	if reason != nil {
-		why = string(jsontext.Quote(*reason))
-	}
-	return `{"by":` + string(jsontext.Quote(by)) + `,"reason":` + why + `,"requestedAt":` + quoted(requestedAt) + `,"cancelAt":` + quoted(cancelAt) + `}`
+	return `{` + by + `,"requestedAt":` + quoted(requestedAt) + `,"cancelAt":` + quoted(cancelAt) + `}`
 }
 
 func (s step) revived(p events.TaskRevived) {
@@ -277,9 +289,9 @@ func (s step) failed(t *Task, f failure) {
 		for end > 0 && !utf8.RuneStart(err[end]) {
 			end--
 		}
-		err = string(jsontext.Quote(err[:end]))
+		err = projections.Quoted(err[:end])
 	}
-	entry := `{"attempt":` + strconv.FormatInt(f.attempt, 10) + `,"workerId":` + string(jsontext.Quote(f.worker)) + `,"at":"` + iso(s.e.Timestamp) + `","error":` + err + `}`
+	entry := `{"attempt":` + strconv.FormatInt(f.attempt, 10) + `,"workerId":` + projections.Quoted(f.worker) + `,"at":"` + iso(s.e.Timestamp) + `","error":` + err + `}`
 	t.Errors = append(t.Errors, entry)
 	if len(t.Errors) > maxErrors {
 		t.Errors = t.Errors[len(t.Errors)-maxErrors:]
