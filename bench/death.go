@@ -74,15 +74,8 @@ func dieOnce(ctx context.Context, st *stack, namespace string) (span, script tim
 	defer cancel()
 	beats := make(chan error, 1)
 	go func() { beats <- heartbeats(ctx, p) }()
-	for name, value := range map[string]string{
-		"slowlog-log-slower-than": strconv.FormatInt(slowlogFloor.Microseconds(), 10), "slowlog-max-len": "100000",
-	} {
-		if err := st.client.ConfigSet(ctx, name, value).Err(); err != nil {
-			return 0, 0, fmt.Errorf("configure SLOWLOG: %w", err)
-		}
-	}
-	if err := st.client.Do(ctx, "SLOWLOG", "RESET").Err(); err != nil {
-		return 0, 0, fmt.Errorf("reset SLOWLOG: %w", err)
+	if err := watchScripts(ctx, st); err != nil {
+		return 0, 0, err
 	}
 	if span, err = reassigned(ctx, st, namespace, beats); err != nil {
 		return 0, 0, err
@@ -187,6 +180,21 @@ func reassigned(ctx context.Context, st *stack, namespace string, beats <-chan e
 	}
 	began, err := strconv.ParseInt(failed.ID[:strings.IndexByte(failed.ID, '-')], 10, 64)
 	return time.Duration(last-began) * time.Millisecond, err
+}
+
+// watchScripts makes SLOWLOG record the scripts from now on.
+func watchScripts(ctx context.Context, st *stack) error {
+	for name, value := range map[string]string{
+		"slowlog-log-slower-than": strconv.FormatInt(slowlogFloor.Microseconds(), 10), "slowlog-max-len": "100000",
+	} {
+		if err := st.client.ConfigSet(ctx, name, value).Err(); err != nil {
+			return fmt.Errorf("configure SLOWLOG: %w", err)
+		}
+	}
+	if err := st.client.Do(ctx, "SLOWLOG", "RESET").Err(); err != nil {
+		return fmt.Errorf("reset SLOWLOG: %w", err)
+	}
+	return nil
 }
 
 // longestScript returns the longest run of a script in SLOWLOG, or 0 if all were faster than its

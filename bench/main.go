@@ -76,6 +76,7 @@ func figures() []figure {
 		{"hooks", "hooks of agents at 100/s", (*bench).hooks, both},
 		{"streams", "who follows the log, in Go and over HTTP", (*bench).streams, both},
 		{"death", "an instance with 10,000 tasks dies", (*bench).death, both},
+		{"time", "work over time: scheduled tasks, dependents, cancelling", (*bench).later, both},
 	}
 }
 

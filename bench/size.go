@@ -38,22 +38,9 @@ func (b *bench) size(ctx context.Context) error {
 				if err := fleet.program.settled(ctx); err != nil {
 					return err
 				}
-				// Connect only now, because a server closes connections that stay idle.
-				var err error
-				if fleet.conn, err = wire.DialHTTP(ctx, fleet.program.addr); err != nil {
-					return err
-				}
-				defer fleet.conn.Close()
 			}
-			// Turns are short, so that other load on the machine affects both fleets.
-			for end := time.Now().Add(b.duration * time.Duration(b.rounds)); time.Now().Before(end); {
-				for _, fleet := range []*fleet{small, large} {
-					for range 5 {
-						if err := fleet.measure(); err != nil {
-							return fmt.Errorf("%s: %w", fleet.name, err)
-						}
-					}
-				}
+			if err := b.calls(ctx, small, large); err != nil {
+				return err
 			}
 			for _, method := range sizeMethods {
 				few, many := middle(small.times[method]), middle(large.times[method])
@@ -62,6 +49,29 @@ func (b *bench) size(ctx context.Context) error {
 			return nil
 		})
 	})
+}
+
+// calls makes the calls of fleets in turns. Turns are short, so that other load on the machine affects
+// all fleets.
+func (b *bench) calls(ctx context.Context, fleets ...*fleet) error {
+	for _, fleet := range fleets {
+		// Connect only now, because a server closes connections that stay idle.
+		var err error
+		if fleet.conn, err = wire.DialHTTP(ctx, fleet.program.addr); err != nil {
+			return err
+		}
+		defer fleet.conn.Close()
+	}
+	for end := time.Now().Add(b.duration * time.Duration(b.rounds)); time.Now().Before(end); {
+		for _, fleet := range fleets {
+			for range 5 {
+				if err := fleet.measure(); err != nil {
+					return fmt.Errorf("%s: %w", fleet.name, err)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // fill creates the tasks and then registers the instances, each of which gets as many tasks as it
