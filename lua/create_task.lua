@@ -44,6 +44,12 @@ local function answer_again(first)
   local t = first.existing and read_task(first.existing)
   if t then return existing_object(t) end
   if first.existing then return no_task(first.existing) end
+  if first.cancel then
+    local ended = { id = first.id, text = text, status = first.status, priority = priority, attempt = '0', metadata = metadata,
+      createdAt = first.createdAt, updatedAt = first.createdAt, completedAt = first.createdAt, extras = '1', runAt = first.runAt,
+      options = options, cancel = first.cancel }
+    return string.sub(task_object(ended), 1, -2) .. ',"created":true}'
+  end
   local members = created_members(first.id, first.createdAt, text, priority, metadata, first.status or 'pending')
   return created_object(members, first.runAt, options)
 end
@@ -58,7 +64,8 @@ if plan.existing then
 end
 
 local run_at = delay ~= '' and int(clock + delay) or moment ~= '' and moment or nil
-local object, id, status = create_planned(plan, text, priority, metadata, roleset, creator, agent, run_at, options, retention)
-local more = (run_at or options) and ',"status":"' .. status .. '"' .. (run_at and ',"runAt":"' .. run_at .. '"' or '') or ''
+local object, id, status, cancel = create_planned(plan, text, priority, metadata, roleset, creator, agent, run_at, options, retention)
+local more = (run_at or options) and ',"status":"' .. status .. '"' .. (run_at and ',"runAt":"' .. run_at .. '"' or '')
+  .. (cancel and ',"cancel":' .. quote(cancel) or '') or ''
 remember(key, digest, '{"id":"' .. id .. '","createdAt":"' .. at .. '"' .. more .. '}')
 return object
