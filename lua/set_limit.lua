@@ -41,6 +41,6 @@ else
   end
   members = members .. '}'
 end
-redis.call('ZADD', prefix .. 'queue:relimits', 0, key)
+redis.call('ZADD', prefix .. 'queue:relimits', 'inf', key)
 apply_limits(most_turns)
 return members

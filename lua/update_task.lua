@@ -112,6 +112,7 @@ if priority ~= '' then
     if limit_key then
       redis.call('ZADD', prefix .. 'queue:turns:' .. limit_key, 'XX', position, id)
       redis.call('ZADD', prefix .. 'queue:limited:' .. limit_key, 'XX', position, id)
+      redis.call('ZADD', prefix .. 'queue:relimits', 'XX', 'inf', limit_key) -- a step would miss a task that moved
     end
     if not t.assignedTo then
       redis.call('ZADD', waiting_queue(t.roleset), 'XX', position, id)

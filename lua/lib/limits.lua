@@ -4,8 +4,8 @@
 --- @include "lib/withdraw"
 --- @include "lib/unassign"
 --- @include "lib/settle"
--- Limits that were changed. queue:relimits holds their keys, with the number of tasks from the worst
--- that are known to keep their turn because somebody works on them.
+-- Limits that were changed. queue:relimits holds their keys. The score says how far a step got from the
+-- worst task of queue:limited on: its position there, or infinity at the beginning.
 
 -- block makes a pending task wait for its turn. Emits task.blocked, and task.unassigned before it if
 -- the task was assigned to an instance that has not claimed it.
@@ -30,19 +30,20 @@ local function apply_limits(most)
   while done < most do
     local entry = redis.call('ZRANGE', list, 0, 0, 'WITHSCORES')
     if not entry[1] then break end
-    local key, kept = entry[1], tonumber(entry[2])
+    local key, reached = entry[1], entry[2]
     local limited = prefix .. 'queue:limited:' .. key
     done = done + take_turns(key, most - done)
     local limit = tonumber(redis.call('HGET', prefix .. 'queue:limits', key) or math.huge)
     while done < most and redis.call('ZCARD', limited) > limit do
-      local id = redis.call('ZREVRANGE', limited, kept, kept)[1]
-      if not id then break end
-      local t = read_task_state(id)
-      if t and t.status == 'pending' then block(t, key) else kept = kept + 1 end
+      local worst = redis.call('ZREVRANGEBYSCORE', limited, '(' .. reached, '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
+      if not worst[1] then break end
+      local t = read_task_state(worst[1])
+      if t and t.status == 'pending' then block(t, key) end -- others keep their place: somebody works on them
+      reached = worst[2]
       done = done + 1
     end
     if done >= most then
-      redis.call('ZADD', list, kept, key)
+      redis.call('ZADD', list, reached, key)
       break
     end
     redis.call('ZREM', list, key)

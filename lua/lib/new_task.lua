@@ -21,14 +21,15 @@ local function plan_task(roleset, agent, options)
 end
 
 -- create_planned creates a task as create does. It is cancelled at once if it depends on a task that
--- has failed or was cancelled. Emits task.created, then task.cancelled.
+-- has failed or was cancelled. It returns the answer of task.create, the task's id and status, and for
+-- a cancelled task the cancellation as the task object has it. Emits task.created, then task.cancelled.
 local function create_planned(plan, text, priority, metadata, roleset, creator, agent, run_at, options, retention)
   local object, id, status = create(text, priority, metadata, roleset, creator, agent, run_at, options, plan.waits_for)
   local ended = plan.ended
   if ended and plan.wanted.onDependencyFailure == 'cancel' then
     local t = read_task(id)
     end_cancelled(t, quote(ended[1]), quote('dependency ' .. ended[1] .. (ended[2] == 'failed' and ' failed' or ' was cancelled')), retention)
-    object = string.sub(task_object(t), 1, -2) .. ',"created":true}'
+    return string.sub(task_object(t), 1, -2) .. ',"created":true}', id, t.status, t.cancel
   end
   return object, id, status
 end
