@@ -43,20 +43,15 @@ if refused then return refused end
 
 -- answer_again returns the answer to a repeated call.
 local function answer_again(first)
-<<<<<<< HEAD
   if first.existing then
     local t = rare().read_task(first.existing)
     return t and rare().existing_object(t) or rare().no_task(first.existing)
-=======
-  local t = first.existing and read_task(first.existing)
-  if t then return existing_object(t) end
-  if first.existing then return no_task(first.existing) end
+  end
   if first.cancel then
     local ended = { id = first.id, text = text, status = first.status, priority = priority, attempt = '0', metadata = metadata,
       createdAt = first.createdAt, updatedAt = first.createdAt, completedAt = first.createdAt, extras = '1', runAt = first.runAt,
       options = options, cancel = first.cancel }
-    return string.sub(task_object(ended), 1, -2) .. ',"created":true}'
->>>>>>> w-tests
+    return string.sub(rare().task_object(ended), 1, -2) .. ',"created":true}'
   end
   local members = created_members(first.id, first.createdAt, text, priority, metadata, first.status or 'pending')
   return created_object(members, first.runAt, options)
@@ -64,8 +59,7 @@ end
 if kept then return is_whole(kept) and kept or answer_again(cjson.decode(kept)) end
 
 local run_at = delay ~= '' and int(clock + delay) or moment ~= '' and moment or nil
-<<<<<<< HEAD
-local object, id, status
+local object, id, status, cancel
 if options then
   local plan
   plan, refused = rare().plan_task(roleset, agent, options)
@@ -74,17 +68,13 @@ if options then
     remember(key, digest, '{"existing":"' .. plan.existing.id .. '"}')
     return rare().existing_object(plan.existing)
   end
-  object, id, status = rare().create_planned(plan, text, priority, metadata, roleset, creator, agent, run_at, options, retention)
+  object, id, status, cancel = rare().create_planned(plan, text, priority, metadata, roleset, creator, agent, run_at, options, retention)
 else
   refused = refuse_roleset(roleset, nil, agent)
   if refused then return refused end
   object, id, status = create(text, priority, metadata, roleset, creator, agent, run_at)
 end
-local more = (run_at or options) and ',"status":"' .. status .. '"' .. (run_at and ',"runAt":"' .. run_at .. '"' or '') or ''
-=======
-local object, id, status, cancel = create_planned(plan, text, priority, metadata, roleset, creator, agent, run_at, options, retention)
 local more = (run_at or options) and ',"status":"' .. status .. '"' .. (run_at and ',"runAt":"' .. run_at .. '"' or '')
   .. (cancel and ',"cancel":' .. quote(cancel) or '') or ''
->>>>>>> w-tests
 remember(key, digest, '{"id":"' .. id .. '","createdAt":"' .. at .. '"' .. more .. '}')
 return object
