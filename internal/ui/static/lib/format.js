@@ -63,10 +63,10 @@ export function bytes(n) {
 }
 
 /** @type {Record<string, string>} */
-const statuses = { pending: "Pending", in_progress: "In progress", completed: "Completed", failed: "Failed" };
+const statuses = { in_progress: "In progress" };
 
 /** A status as words. @param {string} s */
-export const statusName = (s) => statuses[s] ?? s;
+export const statusName = (s) => statuses[s] ?? (s && s[0].toUpperCase() + s.slice(1));
 
 /** @param {string} s @param {number} most */
 export const cut = (s, most) => (s.length > most ? s.slice(0, most - 1) + "…" : s);

@@ -10,7 +10,7 @@ import { failure, loading, notice } from "../parts/notice.js";
 import * as actions from "../parts/task-actions.js";
 
 const PAGE = 50;
-const STATUSES = ["pending", "in_progress", "completed", "failed"];
+const STATUSES = ["scheduled", "blocked", "pending", "in_progress", "completed", "failed", "cancelled"];
 // Name, heading and orderBy.
 const columns = [["id", "Task", ""], ["text", "Text", ""], ["status", "Status", "status"], ["priority", "Priority", "priority"],
 	["owner", "Owner", ""], ["claims", "Attempt", ""], ["created", "Created", "createdAt"], ["updated", "Updated", "updatedAt"]];
