@@ -250,6 +250,10 @@ func lateTimes(ctx context.Context, st *stack, p *program, n int) ([]time.Durati
 	times := make([]time.Duration, n)
 	for i := range times {
 		times[i] = time.Unix(0, arrived[i].Load()).Sub(runAt(i))
+		// A millisecond for the reading of the clock. A task that nobody claimed has the arrival 0.
+		if times[i] < -time.Millisecond {
+			return nil, fmt.Errorf("task %d was claimed %v before its time, or by nobody", i, -times[i])
+		}
 	}
 	return times, p.waiting(ctx, 0)
 }
