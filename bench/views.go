@@ -88,7 +88,7 @@ func history(ctx context.Context, st *stack, namespace string) (int64, error) {
 		}
 		err = pipeline(ctx, st, n, func(b []byte, i int) []byte {
 			return wire.AppendCommand(b, "EVALSHA", finish.SHA, "1", space.Log(), `"actor":"agent","cause":"1","trace":null`, "", "0", "", "",
-				"t-"+strconv.Itoa(last+1+i), worker, "1", `{"pages":3,"words":1200}`, "", "604800000", "")
+				"t-"+strconv.Itoa(last+1+i), worker, "1", `{"pages":3,"words":1200}`, "", "604800000", "", "0", "0")
 		})
 		if err != nil {
 			return 0, err
