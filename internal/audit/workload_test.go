@@ -337,7 +337,7 @@ func TestARandomWorkloadOfTimedTasksIsClean(t *testing.T) {
 				types[envelope.Type] = true
 			}
 			for _, name := range []string{
-				"task.due", "task.retried", "task.progressed", "task.cancel_requested", "task.cancelled", "task.revived", "task.unblocked",
+				"task.due", "task.progressed", "task.cancel_requested", "task.cancelled", "task.revived", "task.unblocked",
 				"task.blocked", "limit.changed", "limit.deleted",
 			} {
 				if !types[name] {
