@@ -74,7 +74,7 @@ func (b *bundle) again(t testing.TB, options ...func(*commands.Options)) {
 	o := commands.Options{Runner: lua.NewRunner(b.client), Keys: b.space, RateLimits: map[string]int{}, Logger: quiet}
 	for _, method := range []string{
 		"system.register", "system.heartbeat", "system.unregister", "system.check_health", "system.flush", "task.create",
-		"queue.pause", "queue.resume", "task.update", "task.assign", "task.unassign", "task.claim", "task.complete", "task.delete",
+		"queue.pause", "queue.resume", "limit.set", "limit.delete", "task.get", "task.progress", "task.cancel", "task.retry", "task.update", "task.assign", "task.unassign", "task.claim", "task.complete", "task.delete",
 	} {
 		o.RateLimits[method] = 0
 	}

@@ -24,6 +24,7 @@ type workload struct {
 	*bundle
 	random    *rand.Rand
 	instances int
+	timed     bool // some tasks have options, and time passes for them
 
 	mu    *sync.Mutex
 	known *[]string // ids of tasks
@@ -63,6 +64,12 @@ var (
 func (w *workload) step(ctx context.Context) error {
 	var err error
 	r := w.random
+	if w.timed && r.IntN(4) == 0 {
+		if err = w.timedStep(ctx); isFault(err) {
+			return err
+		}
+		return nil
+	}
 	switch n := r.IntN(100); {
 	case n < 22:
 		var result object
@@ -136,7 +143,85 @@ func (w *workload) creation() object {
 	if m := someMetadata[w.random.IntN(len(someMetadata))]; m != nil {
 		params["metadata"] = m
 	}
+	if w.timed {
+		w.options(params)
+	}
 	return params
+}
+
+// options adds options to the params of task.create. Each of them is left out more often than not.
+func (w *workload) options(params object) {
+	r := w.random
+	some := func(name string, values ...any) {
+		if r.IntN(4) == 0 {
+			params[name] = values[r.IntN(len(values))]
+		}
+	}
+	some("delayMs", 0, 1, 5, 3_600_000)
+	if params["delayMs"] == nil {
+		some("runAt", "2001-02-03T04:05:06+01:00", "2095-01-01T00:00:00Z")
+	}
+	some("retry", object{"maxAttempts": 1 + r.IntN(4), "backoffMs": []int{0, 1, 3_600_000}[r.IntN(3)], "factor": 1.5, "jitter": r.Float64()})
+	some("timeoutMs", 1000, 604_800_000)
+	some("uniqueKey", "u1", "u:2 \"é\"")
+	some("limitKey", "l1", "l:2 \"é\"")
+	if r.IntN(4) == 0 {
+		needs := []string{w.task()}
+		if other := w.task(); other != needs[0] {
+			needs = append(needs, other)
+		}
+		params["dependsOn"] = needs
+		some("onDependencyFailure", "run", "cancel")
+	}
+}
+
+// claimed returns the id of a task, in most cases of one that is in progress.
+func (w *workload) claimed(ctx context.Context) (id string) {
+	for range 1 + w.random.IntN(20) {
+		id = w.task()
+		if task, err := w.try(ctx, "task.get", object{"id": id}); err == nil && task["status"] == "in_progress" {
+			break
+		}
+	}
+	return id
+}
+
+// timedStep runs one command about what only some tasks have, or lets time pass.
+func (w *workload) timedStep(ctx context.Context) (err error) {
+	r := w.random
+	limit := object{"key": []string{"l1", "l:2 \"é\""}[r.IntN(2)]}
+	switch r.IntN(10) {
+	case 0, 1:
+		params := object{"id": w.claimed(ctx), "reason": "no more"}
+		if r.IntN(3) > 0 {
+			params["graceMs"] = r.IntN(2)
+		}
+		_, err = w.try(ctx, "task.cancel", params)
+	case 2, 3:
+		var task object
+		if task, err = w.try(ctx, "task.get", object{"id": w.claimed(ctx)}); err == nil && task["assignedTo"] != nil {
+			_, err = w.try(ctx, "task.progress", object{
+				"id": task["id"], "workerId": task["assignedTo"], "attempt": task["attempt"], "percent": r.IntN(101), "data": object{"a": []any{}},
+			})
+		}
+	case 4, 5:
+		_, err = w.try(ctx, "task.retry", object{"id": w.task()})
+	case 6:
+		limit["concurrent"] = r.IntN(5)
+		_, err = w.try(ctx, "limit.set", limit)
+	case 7:
+		_, err = w.try(ctx, "limit.delete", limit)
+	case 8:
+		params := w.completion()
+		params["cancelled"] = params["error"] == nil && params["result"] == nil
+		if params["error"] != nil {
+			params["retryable"] = false
+		}
+		_, err = w.try(ctx, "task.complete", params)
+	default:
+		_, err = w.coordinator.StepTimers(ctx)
+	}
+	return err
 }
 
 // completion returns params of task.complete.
@@ -210,6 +295,54 @@ func TestARandomWorkloadIsClean(t *testing.T) {
 			clean(t, report)
 			if report.Events < 500 || report.Tasks < 100 || report.Instances < 5 || report.Rows < 100 || report.Places < 20 {
 				t.Errorf("too little was compared: %+v", report)
+			}
+		})
+	}
+}
+
+// With options, cancellations, revivals and limits, and with the timers of several coordinators.
+func TestARandomWorkloadOfTimedTasksIsClean(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			b := newBundle(t, seed%2 == 1, func(o *commands.Options) { o.MaxLosses = 3 })
+			b.follow(t)
+			w := newWorkload(b)
+			w.timed = true
+			w = w.with(100 + seed)
+			for n := range 2000 {
+				if err := w.step(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if n%100 == 0 { // also where a step has left the rest to the next one
+					clean(t, b.verify(t))
+				}
+			}
+			report := b.verify(t)
+			clean(t, report)
+			if report.Events < 500 || report.Tasks < 100 || report.Places < 20 || report.Postgres != (b.pool != nil) {
+				t.Errorf("too little was compared: %+v", report)
+			}
+			types := map[string]bool{}
+			entries, err := b.client.XRange(t.Context(), b.space.Events(), "-", "+").Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				var envelope struct{ Type string }
+				if err := json.Unmarshal([]byte(e.Values["data"].(string)), &envelope); err != nil {
+					t.Fatal(err)
+				}
+				types[envelope.Type] = true
+			}
+			for _, name := range []string{
+				"task.due", "task.progressed", "task.cancel_requested", "task.cancelled", "task.revived", "task.unblocked",
+				"task.blocked", "limit.changed", "limit.deleted",
+			} {
+				if !types[name] {
+					t.Errorf("there is no %s", name)
+				}
 			}
 		})
 	}
