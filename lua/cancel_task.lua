@@ -3,6 +3,7 @@
 --- @include "lib/task"
 --- @include "lib/conflict"
 --- @include "lib/cancel"
+--- @include "lib/deadlines"
 --- @include "lib/task_ownership"
 -- Calls a task off. A task that nobody works on is cancelled at once. The worker of a claimed task
 -- gets a grace to end it; then the task is taken away.

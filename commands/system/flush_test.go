@@ -43,7 +43,7 @@ func TestFlush(t *testing.T) {
 					t.Errorf("%d keys deleted, there were %d", got.Redis.KeysDeleted, len(keys))
 				}
 				var want []string
-				for _, family := range strings.Fields("task instance queue stream metrics circuit ratelimit todo service hook session health quorum batch scaling") {
+				for _, family := range strings.Fields("task instance queue stream metrics circuit ratelimit todo service hook session health quorum batch scaling schedule schedules") {
 					want = append(want, f.Keys.Prefix()+family+":*")
 				}
 				if diff := cmp.Diff(want, got.Redis.Patterns); diff != "" {
