@@ -96,7 +96,7 @@ type CompleteTaskParams struct {
 	Result         Value  `json:"result,omitempty" jsonschema:"the result of the work; any JSON"`
 	Error          Value  `json:"error,omitempty" jsonschema:"why the work failed; any JSON. Unless it is null, the task becomes failed, or scheduled if a try is left"`
 	Retryable      *bool  `json:"retryable,omitempty" jsonschema:"with an error, whether the task may be tried again; default true"`
-	Cancelled      bool   `json:"cancelled,omitempty" jsonschema:"the task was called off and its worker has ended it"`
+	Cancelled      bool   `json:"cancelled,omitempty" jsonschema:"the worker ends a task that was called off"`
 	IdempotencyKey string `json:"idempotencyKey,omitempty" jsonschema:"for 24 hours, a call with the same key returns the first answer"`
 }
 

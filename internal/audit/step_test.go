@@ -37,7 +37,7 @@ func TestStep(t *testing.T) {
 			return nil
 		}
 	}))
-	if last.Events != tasks || folded < 2 || rows < 2 || len(doing) != 11 {
+	if last.Events != tasks || folded < 2 || rows < 2 || len(doing) != 12 {
 		t.Errorf("%d steps of the fold, %d of the rows, %q; at last %+v", folded, rows, doing, last)
 	}
 	enough := errors.New("enough")

@@ -1371,7 +1371,7 @@ export interface TaskCompleteParams {
    */
   retryable?: boolean;
   /**
-   * the task was called off and its worker has ended it
+   * the worker ends a task that was called off
    */
   cancelled?: boolean;
   /**
@@ -1431,7 +1431,7 @@ export interface TaskCompleteManyParams {
      */
     retryable?: boolean;
     /**
-     * the task was called off and its worker has ended it
+     * the worker ends a task that was called off
      */
     cancelled?: boolean;
     /**
