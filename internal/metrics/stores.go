@@ -133,9 +133,11 @@ func collectGauges(to chan<- prometheus.Metric, g *Gauges) {
 	to <- gauge(queued, float64(g.Orphaned), "orphaned")
 	to <- gauge(schedules, float64(g.Ticks), "active")
 	to <- gauge(schedules, float64(g.Schedules-g.Ticks), "paused")
+	lateness := 0.0 // before the first tick
 	if g.Lateness != nil {
-		to <- gauge(scheduleLag, g.Lateness.Seconds())
+		lateness = g.Lateness.Seconds()
 	}
+	to <- gauge(scheduleLag, lateness)
 	to <- gauge(queued, float64(g.Scheduled), "scheduled")
 	to <- gauge(queued, float64(g.Blocked), "blocked")
 	to <- gauge(late, g.Late.Seconds())

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/auth"
@@ -42,6 +43,15 @@ func matching(t *testing.T, c *client, method string, p params, matched, done in
 	}
 }
 
+// migrated waits until the database has the views.
+func migrated(t *testing.T, c *client) {
+	t.Helper()
+	testenv.Eventually(t, 20*time.Second, func() (bool, string) {
+		text, err := c.ask("task.list", params{"limit": 1})
+		return err == nil, fmt.Sprintf("%s, %v", text, err)
+	})
+}
+
 // The methods that change all tasks of a filter go on where the last call stopped, and change nothing
 // twice.
 func TestMatchingInSteps(t *testing.T) {
@@ -49,6 +59,7 @@ func TestMatchingInSteps(t *testing.T) {
 	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
 	c := start(t, cfg)
 	c.ready(t)
+	migrated(t, c)
 	call[object](t, c, "system.register", params{"id": "w", "roles": []string{"worker"}, "metadata": params{"maxTasks": 0}})
 	const tasks = 1200
 	for i := 0; i < tasks; i += 100 {
@@ -106,6 +117,7 @@ func TestMatchingOfAnAgent(t *testing.T) {
 	c := start(t, cfg)
 	c.ready(t)
 	alice, bob, operator := c.as(secrets["alice"]), c.as(secrets["bob"]), c.as(secrets["operator"])
+	migrated(t, operator)
 	for range 5 {
 		alice.create(t, params{"text": "x"})
 		bob.create(t, params{"text": "x"})

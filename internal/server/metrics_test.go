@@ -258,6 +258,7 @@ var fromRedis = []string{
 	"claudebench_due_lag_seconds", "claudebench_events_total", "claudebench_flush_fenced", "claudebench_instances", "claudebench_instances_failed_recently",
 	"claudebench_log_events", "claudebench_log_last_seq", "claudebench_orphan_queues", "claudebench_projection_lag_events",
 	"claudebench_projection_lag_seconds", "claudebench_queue_pauses", "claudebench_queue_role_sets", "claudebench_queue_tasks", "claudebench_schedule_lag_seconds",
+	"claudebench_schedules",
 	"claudebench_task_cancellations_total", "claudebench_task_losses_total", "claudebench_task_retries_total", "claudebench_task_run_seconds",
 	"claudebench_task_timeouts_total",
 	"claudebench_task_wait_seconds", "claudebench_tasks", "claudebench_tasks_open", "claudebench_workers",
