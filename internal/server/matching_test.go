@@ -90,9 +90,9 @@ func TestMatchingInSteps(t *testing.T) {
 	for method, filter := range map[string]params{
 		"task.cancel_many": {"status": "completed"}, "task.retry_many": {"statuses": []string{"pending", "completed"}}, "task.delete_many": {},
 	} {
-		refused(t, c, api.CodeInvalidParams, method, params{"filter": filter})
+		_ = refused(t, c, api.CodeInvalidParams, method, params{"filter": filter})
 	}
-	refused(t, c, api.CodeInvalidParams, "task.delete_many", params{"filter": batch, "limit": 10_001})
+	_ = refused(t, c, api.CodeInvalidParams, "task.delete_many", params{"filter": batch, "limit": 10_001})
 	verified(t, cfg)
 }
 
