@@ -88,8 +88,10 @@ func (o Options) change(ctx context.Context, c *command.Call, script *lua.Script
 	result := &api.MatchingResult{}
 	var matches taskview.Matches
 	find := func(after int64) (err error) {
-		matches, err = o.View.Matching(ctx, f, after, min(limit-result.Matched, matchingStep))
-		return err
+		if matches, err = o.View.Matching(ctx, f, after, min(limit-result.Matched, matchingStep)); err != nil {
+			return taskview.APIError(err)
+		}
+		return nil
 	}
 	var err error
 	result.Behind, err = command.ReadView(ctx, c, listTasks, o.View, o.Shares, func() (events.ID, error) {
@@ -117,7 +119,7 @@ func (o Options) change(ctx context.Context, c *command.Call, script *lua.Script
 		err = find(matches.Last)
 	}
 	if err != nil && result.Done == 0 {
-		return nil, taskview.APIError(err)
+		return nil, err
 	}
 	result.Incomplete = err != nil
 	return result, nil
