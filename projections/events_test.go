@@ -215,7 +215,7 @@ func TestTheIndexOfAnOlderDatabaseIsBuilt(t *testing.T) {
 	_, stop := b.start(t, "before")
 	b.caughtUp(t, h.seq)
 	stop()
-	if _, err := b.db.Exec(t.Context(), `DROP TABLE events; DELETE FROM goose_db_version WHERE version_id >= 9`); err != nil {
+	if _, err := b.db.Exec(t.Context(), `DROP TABLE events; DROP INDEX IF EXISTS tasks_error; DROP TABLE IF EXISTS schedules; DROP VIEW IF EXISTS dead_letter, running; DELETE FROM goose_db_version WHERE version_id IN (9, 10, 11)`); err != nil {
 		t.Fatal(err)
 	}
 	reader, err := events.NewReader(b.client, events.ReaderConfig{Namespace: b.namespace})
