@@ -16,9 +16,9 @@ import (
 const (
 	upsertSchedules = `
 INSERT INTO {schema}schedules (id, cron, timezone, task, paused, catch_up, next_tick, fired, first_seq, seq, created_at, updated_at)
-SELECT id, cron, timezone, task::json, paused, catch_up, next_tick, 0, first_seq, seq, updated_at, updated_at
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::text[], $7::timestamptz[], $8::bigint[], $9::bigint[], $10::timestamptz[])
-  AS new (id, cron, timezone, task, paused, catch_up, next_tick, first_seq, seq, updated_at)
+SELECT id, cron, timezone, task::json, paused, catch_up, next_tick, 0, first_seq, seq, created_at, updated_at
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::text[], $7::timestamptz[], $8::bigint[], $9::bigint[], $10::timestamptz[], $11::timestamptz[])
+  AS new (id, cron, timezone, task, paused, catch_up, next_tick, first_seq, seq, created_at, updated_at)
 ON CONFLICT (id) DO UPDATE SET
   cron = excluded.cron, timezone = excluded.timezone, task = excluded.task, paused = excluded.paused, catch_up = excluded.catch_up,
   next_tick = excluded.next_tick, seq = excluded.seq, updated_at = excluded.updated_at
@@ -58,8 +58,10 @@ type scheduleChange struct {
 	changed *events.ScheduleChanged
 	fired   *events.ScheduleFired
 	next    *string
-	// firstSeq and updatedAt (ms) are those of changed, seq that of the last event.
-	firstSeq, updatedAt, seq int64
+	// firstSeq and createdAt are those of the first schedule.changed of the batch, which matter if the
+	// schedule has no row yet. updatedAt is that of the last one, seq that of the last event. Times are
+	// in ms.
+	firstSeq, createdAt, updatedAt, seq int64
 }
 
 // schedulesFold is what a batch does to the schedules.
@@ -79,7 +81,7 @@ func (f *schedulesFold) addSchedule(e *events.Envelope) (ok bool, err error) {
 		c := f.change(p.ID)
 		c.changed, c.next, c.updatedAt, c.seq, c.gone = &p, p.NextTick, e.Timestamp, e.Seq, false
 		if c.firstSeq == 0 {
-			c.firstSeq = e.Seq
+			c.firstSeq, c.createdAt = e.Seq, e.Timestamp
 		}
 	case events.TypeScheduleFired:
 		p, err := events.PayloadAs[events.ScheduleFired](*e)
@@ -125,7 +127,7 @@ func (t *Tasks) queueSchedules(b *pgx.Batch, f *schedulesFold) error {
 	var nexts, firedNexts, firedTicks []*time.Time
 	var lastTasks, lastErrors []*string
 	var firstSeqs, seqs, firedSeqs, counts []int64
-	var updated []time.Time
+	var created, updated []time.Time
 	for id, c := range f.changes {
 		id = StoredText(id)
 		if c.deleted {
@@ -142,7 +144,8 @@ func (t *Tasks) queueSchedules(b *pgx.Batch, f *schedulesFold) error {
 			task, _ := StoredJSON(p.Task)
 			ids, crons, zones, tasks = append(ids, id), append(crons, StoredText(p.Cron)), append(zones, StoredText(p.Timezone)), append(tasks, task)
 			paused, catchUps, nexts = append(paused, p.Paused), append(catchUps, p.CatchUp), append(nexts, next)
-			firstSeqs, seqs, updated = append(firstSeqs, c.firstSeq), append(seqs, c.seq), append(updated, time.UnixMilli(c.updatedAt))
+			firstSeqs, seqs = append(firstSeqs, c.firstSeq), append(seqs, c.seq)
+			created, updated = append(created, time.UnixMilli(c.createdAt)), append(updated, time.UnixMilli(c.updatedAt))
 		}
 		if p := c.fired; p != nil {
 			tick, err := moments(&p.Tick)
@@ -159,7 +162,7 @@ func (t *Tasks) queueSchedules(b *pgx.Batch, f *schedulesFold) error {
 		b.Queue(t.sql(deleteSchedules), deleted)
 	}
 	if len(ids) > 0 {
-		b.Queue(t.sql(upsertSchedules), ids, crons, zones, tasks, paused, catchUps, nexts, firstSeqs, seqs, updated)
+		b.Queue(t.sql(upsertSchedules), ids, crons, zones, tasks, paused, catchUps, nexts, firstSeqs, seqs, created, updated)
 	}
 	if len(firedIDs) > 0 {
 		b.Queue(t.sql(updateSchedules), firedIDs, firedNexts, firedTicks, lastTasks, lastErrors, counts, firedSeqs)
