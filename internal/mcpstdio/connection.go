@@ -89,6 +89,8 @@ func (c *connection) Read(ctx context.Context) (jsonrpc.Message, error) {
 	case <-c.stop:
 		c.finish(ctx)
 		return nil, io.EOF
+	case <-c.done: // the SDK closes the connection when it cannot write; receive may have ended
+		return nil, io.EOF
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -219,7 +219,6 @@ func (f *fleet) alive(t *testing.T, id string) bool {
 // agent is a client of a server of this package.
 type agent struct {
 	*sdk.ClientSession
-	out      io.Closer // what the client reads
 	id       string
 	progress chan *sdk.ProgressNotificationParams
 	changed  chan struct{} // a value for each change of the list of tools
@@ -235,7 +234,7 @@ func (f *fleet) agent(t *testing.T, change func(*Options)) *agent {
 	serverIn, clientOut := io.Pipe()
 	clientIn, serverOut := io.Pipe()
 	a := &agent{
-		id: "a", out: clientIn, progress: make(chan *sdk.ProgressNotificationParams, 100), changed: make(chan struct{}, 100),
+		id: "a", progress: make(chan *sdk.ProgressNotificationParams, 100), changed: make(chan struct{}, 100),
 		log: new(testenv.Screen), in: clientOut, ended: make(chan error, 1),
 	}
 	methods, err := commands.Methods()
@@ -285,7 +284,6 @@ func (a *agent) leave(t *testing.T) {
 	t.Helper()
 	_ = a.in.Close()
 	_ = a.Close()
-	_ = a.out.Close() // as the end of the client's process does; else a notification may wait for a reader
 	a.wait(t)
 }
 
