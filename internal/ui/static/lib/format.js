@@ -62,11 +62,8 @@ export function bytes(n) {
 	return `${n < 10 && i > 0 ? n.toFixed(1) : Math.round(n)} ${units[i]}`;
 }
 
-/** @type {Record<string, string>} */
-const statuses = { in_progress: "In progress" };
-
 /** A status as words. @param {string} s */
-export const statusName = (s) => statuses[s] ?? (s && s[0].toUpperCase() + s.slice(1));
+export const statusName = (s) => s && s[0].toUpperCase() + s.slice(1).replace("_", " ");
 
 /** @param {string} s @param {number} most */
 export const cut = (s, most) => (s.length > most ? s.slice(0, most - 1) + "…" : s);

@@ -115,14 +115,13 @@ export function overview({ root, signal, ready }) {
 			if (!m) return;
 			for (const e of batch) {
 				if (e.seq <= m.current.lastSeq - m.current.eventsLag) continue;
-				if (e.type === "task.created") m.tasksOpen++;
+				if (e.payload.previousStatus === "in_progress") m.queue.inProgress--;
+				if (/^task.(created|revived)/.test(e.type)) m.tasksOpen++;
 				else if (e.type === "task.claimed") m.queue.inProgress++;
-				else if (e.type === "task.unassigned" && e.payload.previousStatus === "in_progress") m.queue.inProgress--;
-				else if (e.type === "task.completed" || e.type === "task.failed") {
+				else if (/^task.(completed|failed|cancelled)/.test(e.type)) {
 					m.tasksOpen--;
-					if (e.payload.previousStatus === "in_progress") m.queue.inProgress--;
 					if (e.type === "task.failed") m.tasksFailed++;
-					else m.tasksCompleted++;
+					else if (e.type === "task.completed") m.tasksCompleted++;
 				} else if (e.type === "leader.elected") m.current.leader = e.payload.id;
 				else if (/^(instance|queue|system)\.|deleted/.test(e.type)) soon();
 			}

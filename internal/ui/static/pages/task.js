@@ -32,21 +32,23 @@ export function task({ root, id, signal, ready }) {
 		if (now === shown) return;
 		shown = now;
 		fill(head, h("h1", null, t.id), badge(t.status, statusName(t.status)));
-		const finished = t.status === "completed" || t.status === "failed";
 		const action = (label, act, fits, method, style) => may(method) && fits && button(label, act, style);
-		const owned = t.assignedTo && !finished && mayFor("task.complete", t.assignedTo);
+		const owned = t.assignedTo && !t.completedAt && mayFor("task.complete", t.assignedTo);
 		fill(buttons,
 			action("Complete…", () => actions.finish(t, false, refresh), owned, "task.complete", "primary"),
 			action("Fail…", () => actions.finish(t, true, refresh), owned, "task.complete"),
 			action("Release…", () => actions.release(id, refresh), owned, "task.unassign"),
 			action("Assign…", () => actions.assign([id], instances, refresh), t.status === "pending" && !t.assignedTo, "task.assign"),
-			action("Priority…", () => actions.prioritise([id], t.priority, refresh), !finished, "task.update"),
+			action("Priority…", () => actions.prioritise([id], t.priority, refresh), !t.completedAt, "task.update"),
+			action("Cancel…", () => actions.cancel([id], refresh), !t.completedAt, "task.cancel"),
+			action("Retry…", () => actions.retry([id], refresh), /^(failed|cancelled)$/.test(t.status), "task.retry"),
 			action("Delete…", () => actions.remove([id], () => go("/ui/tasks")), true, "task.delete", "danger"),
 			button("Copy as curl", () => copyCurl(t)));
 		fill(fields, h("p", { class: "text" }, t.text), pairs(["Priority", t.priority], ["Owner", t.assignedTo ? instanceLink(t.assignedTo) : "–"], ["Attempt", t.attempt],
-			...[["Created", t.createdAt], ["Updated", t.updatedAt], ["Finished", t.completedAt]].map(([name, at]) => ([name,
+			...[["Created", t.createdAt], ["Updated", t.updatedAt], ["Runs at", t.runAt], ["Finished", t.completedAt]].map(([name, at]) => ([name,
 				at ? h("time", { datetime: at, title: ago(at) }, moment(at)) : "–"]))));
-		fill(values, ...[["Metadata", t.metadata], ["Result", t.result], ["Error", t.error]].map(([name, value]) => value !== null && card(name, jsonView(value, name))));
+		fill(values, ...[["Progress", t.progress], ["Cancel", t.cancellation], ["Errors", t.errors[0] && t.errors], ["Metadata", t.metadata], ["Result", t.result], ["Error", t.error]]
+			.map(([name, value]) => value != null && card(name, jsonView(value, name))));
 		if (!root.contains(fields)) fill(root, crumbs, head, buttons, fields, values, timeline);
 	}
 

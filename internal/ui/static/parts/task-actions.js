@@ -1,4 +1,4 @@
-// What a person can do with tasks. Each function asks first, and resolves when it is done or given up.
+// What a person can do with tasks. Each function asks first.
 
 import { CallError, call, calls } from "../lib/api.js";
 import { count, number } from "../lib/format.js";
@@ -25,14 +25,19 @@ async function each(ids, make, done) {
 /** @param {string[]} ids */
 const these = (ids) => (ids.length === 1 ? `task ${ids[0]}` : `${number(ids.length)} tasks`);
 
+/** @param {string} value @returns {Field} */
+const priority = (value) => ({
+	name: "priority", label: "Priority", kind: "number", value, required: true, hint: "0 to 100, the highest is claimed first", attributes: { min: 0, max: 100 },
+});
+
 /** Asks for a new task. */
 export function create(then) {
-	const idempotencyKey = crypto.randomUUID?.() ?? String(Math.random()); // also if the answer is lost and the person tries again
+	const idempotencyKey = crypto.randomUUID?.() ?? String(Math.random()); // for another try after a lost answer
 	ask({
 		title: "Create a task", action: "Create",
 		fields: [
 			{ name: "text", label: "Text", kind: "area", required: true, hint: "What is to be done, at most 500 characters", attributes: { maxlength: 500 } },
-			{ name: "priority", label: "Priority", kind: "number", value: "50", required: true, hint: "0 to 100, the highest is claimed first", attributes: { min: 0, max: 100 } },
+			priority("50"),
 			{ name: "roles", label: "Roles", hint: "The roles that the worker must have, with commas between them" },
 			{ name: "metadata", label: "Metadata", kind: "area", hint: "A JSON object, or nothing" },
 		],
@@ -47,62 +52,46 @@ export function create(then) {
 	});
 }
 
-/** @param {string[]} ids */
-export function remove(ids, then) {
-	ask({
-		title: `Delete ${these(ids)}?`, action: `Delete ${these(ids)}`, danger: true,
-		text: "A deleted task cannot be brought back. Its worker learns of it when it completes the task. The events stay in the log.",
-		async run() {
-			await each(ids, (id) => ["task.delete", { id }], "deleted");
-			then();
-		},
-	});
-}
+/** Asks, then calls for each task. @param {string[]} ids @param {object} more */
+const many = (ids, action, make, done, then, more) => ask({
+	title: `${action} ${these(ids)}?`, action: `${action} ${these(ids)}`, ...more,
+	async run(v) {
+		await each(ids, (id) => make(id, v), done);
+		then();
+	},
+});
 
-/** @param {string[]} ids @param {string[]} instances */
-export function assign(ids, instances, then) {
-	ask({
-		title: `Assign ${these(ids)}`, action: `Assign ${these(ids)}`, text: "Only tasks that wait and have no owner can be assigned.",
-		fields: [{ name: "instance", label: "Instance", required: true, suggestions: instances }],
-		async run(v) {
-			await each(ids, (taskId) => ["task.assign", { taskId, instanceId: v.instance.trim() }], "assigned");
-			then();
-		},
-	});
-}
+export const remove = (ids, then) => many(ids, "Delete", (id) => ["task.delete", { id }], "deleted", then, {
+	danger: true, text: "It cannot be brought back. Its worker learns of it when it completes it. The events stay in the log.",
+});
 
-/** @param {string[]} ids @param {number} now */
-export function prioritise(ids, now, then) {
-	ask({
-		title: `Change the priority of ${these(ids)}`, action: `Change ${these(ids)}`,
-		fields: [{ name: "priority", label: "Priority", kind: "number", required: true, value: String(now), hint: "0 to 100, the highest is claimed first", attributes: { min: 0, max: 100 } }],
-		async run(v) {
-			await each(ids, (id) => ["task.update", { id, updates: { priority: Number(v.priority) } }], "changed");
-			then();
-		},
-	});
-}
+export const cancel = (ids, then) => many(ids, "Cancel", (id) => ["task.cancel", { id }], "called off", then, {
+	danger: true, text: "A worker that has claimed it has 30 seconds to end it.",
+});
 
-/** @param {string} id */
-export function release(id, then) {
-	ask({
-		title: `Release task ${id}?`, action: "Release", text: "It is taken from its owner and returns to its queue. If the owner works on it, its result will be rejected once another worker has claimed the task.",
-		async run() {
-			await call("task.unassign", { taskId: id });
-			toast(`Task ${id} released.`);
-			then();
-		},
-	});
-}
+export const retry = (ids, then) => many(ids, "Retry", (id) => ["task.retry", { id }], "revived", then, {});
+
+export const assign = (ids, instances, then) => many(ids, "Assign", (taskId, v) => ["task.assign", { taskId, instanceId: v.instance.trim() }], "assigned", then, {
+	title: `Assign ${these(ids)}`, text: "Only tasks that wait and have no owner can be assigned.",
+	fields: [{ name: "instance", label: "Instance", required: true, suggestions: instances }],
+});
+
+export const prioritise = (ids, now, then) => many(ids, "Change", (id, v) => ["task.update", { id, updates: { priority: Number(v.priority) } }], "changed", then, {
+	title: `Change the priority of ${these(ids)}`,
+	fields: [priority(String(now))],
+});
+
+export const release = (id, then) => many([id], "Release", (taskId) => ["task.unassign", { taskId }], "released", then, {
+	action: "Release", text: "It returns to its queue. The result of its owner is rejected once another worker has claimed it.",
+});
 
 /** Completes a task, or lets it fail. @param {boolean} fail */
 export function finish(task, fail, then) {
+	const verb = fail ? "Fail" : "Complete";
 	ask({
-		title: fail ? `Fail task ${task.id}` : `Complete task ${task.id}`, action: fail ? "Fail the task" : "Complete the task", danger: fail,
+		title: `${verb} task ${task.id}`, action: `${verb} the task`, danger: fail,
 		text: `In the name of its owner, ${task.assignedTo}.`,
-		fields: [fail
-			? { name: "value", label: "Error", kind: "area", required: true, hint: "Why: a text, or JSON" }
-			: { name: "value", label: "Result", kind: "area", hint: "A text, JSON, or nothing" }],
+		fields: [{ name: "value", kind: "area", ...(fail ? { label: "Error", required: true, hint: "Why: a text, or JSON" } : { label: "Result", hint: "A text, JSON, or nothing" }) }],
 		async run(v) {
 			const given = v.value.trim();
 			/** @type {unknown} */
