@@ -5,6 +5,7 @@
 --- @include "lib/cancel"
 --- @include "lib/deadlines"
 --- @include "lib/task_ownership"
+--- @include "lib/changed_status"
 -- Calls a task off. A task that nobody works on is cancelled at once. The worker of a claimed task
 -- gets a grace to end it; then the task is taken away.
 --- @lot 8
@@ -19,17 +20,19 @@
 -- ARGV[7] actor      who cancels the task, JSON text
 -- ARGV[8] retention  how long a finished task is kept, ms
 -- ARGV[9] agent      name of the calling agent's token, '' if the caller may act for all
+-- ARGV[10] statuses  that the task must have one of, between commas; '' for any
 -- Returns the method's result: {id, status, cancelRequested, cancelAt?, completedAt?}
--- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED)
+-- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, ALREADY_FINISHED,
+--         STATUS_CHANGED)
 -- Emits   task.cancelled or task.cancel_requested; task.unblocked for a task whose turn comes; nothing if the task was called off before
 local subject, calls, id, reason, grace = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
-local actor, retention, agent = ARGV[7], ARGV[8], ARGV[9]
+local actor, retention, agent, statuses = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 
 local refused = open_log() or limit(subject, calls)
 if refused then return refused end
 local t = read_task(id)
 if not t then return no_task(id) end
-refused = foreign_task(agent, t)
+refused = foreign_task(agent, t) or changed_status(t, statuses)
 if refused then return refused end
 
 -- called_off returns the method's result.
@@ -41,7 +44,7 @@ if t.completedAt then
   if t.status == 'cancelled' then return called_off() end
   return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"')
 end
-if t.cancel then return called_off() end
+if t.cancel then return statuses == '' and called_off() or conflict('STATUS_CHANGED') end
 if t.status ~= 'in_progress' or grace == 0 then
   end_cancelled(t, actor, reason, retention)
   return called_off()

@@ -62,8 +62,6 @@ end
 -- A call claims or returns no further task once the text and metadata of its tasks exceed
 -- max_bytes.
 local max_bytes = 4194304
--- So many scheduled tasks a call moves to their queues if their time has come.
-local most_due = 100
 
 -- claims_again returns the result of an earlier claim again. Text, priority and metadata are the
 -- current ones. It leaves out deleted tasks, and tasks beyond max_bytes.
@@ -173,7 +171,7 @@ local stopped = is_paused('*') -- all queues are paused
 if assigned > auto_assigned and not stopped then take_given() end
 local roles
 if not enough() and not stopped then
-  if due and tonumber(due) <= clock then rare().release_due(most_due) end
+  if due and tonumber(due) <= clock then rare().release_due() end
   roles = role_table(roles_text)
   take_best(roles)
 end

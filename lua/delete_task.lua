@@ -3,6 +3,7 @@
 --- @include "lib/task"
 --- @include "lib/finish"
 --- @include "lib/task_ownership"
+--- @include "lib/changed_status"
 -- Deletes a task, whatever its status.
 --- @lot 8
 --
@@ -13,16 +14,17 @@
 -- ARGV[4] id       of the task
 -- ARGV[5] actor    who deletes the task, JSON text
 -- ARGV[6] agent    name of the calling agent's token, '' if the caller may act for all
+-- ARGV[7] statuses  that the task must have one of, between commas; '' for any
 -- Returns the method's result: {id, deleted, deletedAt}
--- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS)
+-- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, STATUS_CHANGED)
 -- Emits   task.deleted; task.unblocked for a task whose turn comes by that
-local subject, calls, id, actor, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local subject, calls, id, actor, agent, statuses = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 
 local refused = open_log() or limit(subject, calls)
 if refused then return refused end
 local t = read_task(id)
 if not t then return no_task(id) end
-refused = foreign_task(agent, t)
+refused = foreign_task(agent, t) or changed_status(t, statuses)
 if refused then return refused end
 
 emit('task.deleted', '{"id":"' .. t.id .. '","deletedAt":"' .. at .. '","deletedBy":' .. actor

@@ -37,7 +37,7 @@ if not problem then
   end
 end
 local task = not problem and (plan.existing and plan.existing.id or 't-' .. int(seq + 2))
-local fired = int(s.fired + (task and 1 or 0))
+local fired = int(s.fired + (task and not plan.existing and 1 or 0))
 local n = emit('schedule.fired', '{"id":' .. quote(id) .. ',"due":' .. moment(due) .. ',"tick":' .. moment(tick) .. ',"nextTick":' .. moment(next)
   .. ',"taskId":' .. quoted(task) .. ',"fired":' .. fired .. ',"error":' .. raw(problem) .. '}')
 local key = prefix .. 'schedule:' .. id

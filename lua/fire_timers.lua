@@ -21,11 +21,11 @@
 --         task.blocked, task.unassigned
 local retention = ARGV[2]
 
-local most_due, most_late, most_dependents, most_turns = 100, 25, 50, 50 -- a call
+local most_late, most_dependents, most_turns = 25, 50, 50 -- a call
 
 local refused = open_log()
 if refused then return refused end
-local changed = release_due(most_due)
+local changed = release_due()
 
 local deadlines = prefix .. 'queue:deadlines'
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', int(clock), 'LIMIT', 0, most_late)) do

@@ -29,11 +29,13 @@ local object = task_object(t)
 if dependencies == '0' then return counted_answer(calls, object) end
 local list, bytes = {}, 0
 for i, needed in ipairs(rare().option(t, 'dependsOn') or {}) do
-  local d = redis.call('HMGET', prefix .. 'task:' .. needed, 'status', 'result', 'error')
-  bytes = bytes + #(d[2] or '') + #(d[3] or '')
-  local whole = bytes <= most_bytes
-  list[i] = '{"id":"' .. needed .. '","status":' .. quoted(d[1]) .. ',"result":' .. (whole and raw(d[2]) or 'null')
-    .. ',"error":' .. (whole and raw(d[3]) or 'null') .. (whole and '}' or ',"truncated":true}')
-  if not whole then bytes = bytes - #(d[2] or '') - #(d[3] or '') end
+  local key = prefix .. 'task:' .. needed
+  local more = redis.call('HSTRLEN', key, 'result') + redis.call('HSTRLEN', key, 'error')
+  local d, fits = { false, false }, bytes + more <= most_bytes
+  if fits then
+    d, bytes = redis.call('HMGET', key, 'result', 'error'), bytes + more
+  end
+  list[i] = '{"id":"' .. needed .. '","status":' .. quoted(redis.call('HGET', key, 'status')) .. ',"result":' .. raw(d[1])
+    .. ',"error":' .. raw(d[2]) .. (fits and '}' or ',"truncated":true}')
 end
 return counted_answer(calls, string.sub(object, 1, -2) .. ',"dependencies":[' .. table.concat(list, ',') .. ']}')

@@ -6,6 +6,7 @@
 --- @include "lib/rolesets"
 --- @include "lib/turns"
 --- @include "lib/task_ownership"
+--- @include "lib/changed_status"
 -- Revives a failed or cancelled task: it is tried again from the beginning, and no longer waits for
 -- other tasks.
 --- @lot 16
@@ -17,11 +18,12 @@
 -- ARGV[4] id       of the task
 -- ARGV[5] actor    who revives the task, JSON text
 -- ARGV[6] agent    name of the calling agent's token, '' if the caller may act for all
+-- ARGV[7] statuses  that the task must have one of, between commas; '' for any
 -- Returns {id, status, attempt} as JSON text
 -- Errors  RATE_LIMITED, NOT_FOUND, UNAUTHORIZED, CONFLICT (FLUSH_IN_PROGRESS, NOT_FAILED,
---         UNIQUE_KEY_TAKEN, TOO_MANY_ROLE_SETS)
+--         UNIQUE_KEY_TAKEN, TOO_MANY_ROLE_SETS, STATUS_CHANGED)
 -- Emits   task.revived
-local subject, calls, id, actor, agent = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local subject, calls, id, actor, agent, statuses = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 
 local refused = open_log()
 if refused then return refused end
@@ -29,12 +31,15 @@ refused = limit(subject, calls)
 if refused then return refused end
 local t = read_task(id)
 if not t then return no_task(id) end
-refused = foreign_task(agent, t)
+refused = foreign_task(agent, t) or changed_status(t, statuses)
 if refused then return refused end
 if t.status ~= 'failed' and t.status ~= 'cancelled' then return conflict('NOT_FAILED', '"status":"' .. t.status .. '"') end
 local unique = rare().option(t, 'uniqueKey')
 local holder = unique and redis.call('HGET', prefix .. 'queue:unique', unique)
-if holder then return conflict('UNIQUE_KEY_TAKEN', '"id":"' .. holder .. '"') end
+if holder then
+  local other = redis.call('HMGET', prefix .. 'task:' .. holder, 'id', 'completedAt') -- it may have ended by an earlier version
+  if other[1] and not other[2] then return conflict('UNIQUE_KEY_TAKEN', '"id":"' .. holder .. '"') end
+end
 refused = refuse_roleset(t.roleset or '', nil, agent)
 if refused then return refused end
 

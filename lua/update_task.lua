@@ -108,7 +108,7 @@ if priority ~= '' then
     local position = score(priority, id)
     redis.call('ZADD', prefix .. 'queue:open', 'XX', position, id)
     if t.status == 'blocked' then redis.call('ZADD', prefix .. 'queue:blocked', 'XX', position, id) end
-    local limit_key = rare().option(t, 'limitKey')
+    local limit_key = t.options and rare().option(t, 'limitKey')
     if limit_key then
       redis.call('ZADD', prefix .. 'queue:turns:' .. limit_key, 'XX', position, id)
       redis.call('ZADD', prefix .. 'queue:limited:' .. limit_key, 'XX', position, id)

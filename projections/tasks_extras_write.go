@@ -96,7 +96,7 @@ func (n *taskExtrasColumns) queue(b *pgx.Batch, t *Tasks) {
 func (n *extrasArrays) add(c *taskChange) {
 	n.taskColumns.add(c)
 	x := c.extras
-	n.runAt = append(n.runAt, momentOf(x.runAt))
+	n.runAt = append(n.runAt, moment(x.runAt))
 	n.failures = append(n.failures, int32(x.failures)) //nolint:gosec // one for each try
 	n.losses = append(n.losses, int32(x.losses))       //nolint:gosec // one for each claim
 	var errors *string
@@ -107,7 +107,7 @@ func (n *extrasArrays) add(c *taskChange) {
 	}
 	n.errors = append(n.errors, errors)
 	n.progress = append(n.progress, x.progress)
-	n.timeoutAt = append(n.timeoutAt, momentOf(x.timeoutAt))
+	n.timeoutAt = append(n.timeoutAt, moment(x.timeoutAt))
 	n.cancellation = append(n.cancellation, x.cancellation)
 	n.options = append(n.options, x.options)
 }
@@ -115,13 +115,4 @@ func (n *extrasArrays) add(c *taskChange) {
 // arguments returns those of a statement, which begin with those of the other columns.
 func (n *extrasArrays) arguments(others []any) []any {
 	return append(others, n.runAt, n.failures, n.losses, n.errors, n.progress, n.timeoutAt, n.cancellation, n.options)
-}
-
-// momentOf returns a time as a row has it, nil for 0.
-func momentOf(ms int64) *time.Time {
-	if ms == 0 {
-		return nil
-	}
-	at := time.UnixMilli(ms)
-	return &at
 }

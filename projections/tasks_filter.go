@@ -53,6 +53,9 @@ func (c *taskConditions) filter(f api.TaskFilter) {
 	if f.Priority != nil {
 		c.add("priority = %[1]s", *f.Priority)
 	}
+	if f.NotCalledOff {
+		c.all = append(c.all, "cancellation IS NULL")
+	}
 	if !f.CreatedAfter.IsZero() {
 		c.add("created_at >= %[1]s", f.CreatedAfter)
 	}

@@ -57,7 +57,7 @@ func (o Options) setMethod() (*command.Method, error) {
 		Limit:   60,
 		Timeout: timeout,
 		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
-		Roles:   operators,
+		Roles:   command.Operators,
 		Hidden:  true,
 		Effect:  command.Sets,
 		Refine: func(p map[string]*jsonschema.Schema) {
@@ -76,7 +76,7 @@ func (o Options) deleteMethod() (*command.Method, error) {
 		Limit:       60,
 		Timeout:     timeout,
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
-		Roles:       operators,
+		Roles:       command.Operators,
 		Hidden:      true,
 		Effect:      command.Sets,
 		Refine:      refineKey,
@@ -84,9 +84,6 @@ func (o Options) deleteMethod() (*command.Method, error) {
 		return o.change(ctx, c, p.Key, nil)
 	})
 }
-
-// operators may change limits.
-var operators = []string{api.RoleOperator, api.RoleAdmin}
 
 // change sets a limit, or deletes it if concurrent is nil.
 func (o Options) change(ctx context.Context, c *command.Call, key string, concurrent *int) (json.RawMessage, error) {

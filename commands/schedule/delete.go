@@ -26,7 +26,7 @@ func deleteMethod() (*command.Method, error) {
 		Limit:       300,
 		Timeout:     5 * time.Second,
 		Breaker:     breaker.Setting{Failures: 5, Open: 30 * time.Second},
-		Roles:       operators,
+		Roles:       command.Operators,
 		Hidden:      true,
 		Effect:      command.Destroys,
 	}, func(ctx context.Context, c *command.Call, p *api.DeleteScheduleParams) (json.RawMessage, error) {

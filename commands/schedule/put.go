@@ -49,9 +49,10 @@ func (o Options) putMethod() (*command.Method, error) {
 		Limit:   300,
 		Timeout: 5 * time.Second,
 		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
-		Roles:   operators,
-		Hidden:  true,
-		Effect:  command.Sets,
+		// A schedule acts without its owner for ever, so agents may not make any; they create tasks.
+		Roles:  command.Operators,
+		Hidden: true,
+		Effect: command.Sets,
 		Refine: func(p map[string]*jsonschema.Schema) {
 			p["cron"].MinLength, p["cron"].MaxLength = new(1), new(cron.MaxExpression)
 			p["timezone"].MinLength, p["timezone"].MaxLength = new(1), new(maxTimezone)

@@ -9,7 +9,6 @@ package schedule
 import (
 	"github.com/google/jsonschema-go/jsonschema"
 
-	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/command"
 )
 
@@ -40,10 +39,6 @@ type Task struct {
 	Delay    *int   // ms
 	Options  []byte // JSON
 }
-
-// Operators may change schedules. A schedule acts without its owner for ever, so agents may not make
-// any; they create tasks.
-var operators = []string{api.RoleOperator, api.RoleAdmin}
 
 // Methods returns the methods of the domain schedule, in the order in which they are documented.
 func Methods(o Options) ([]*command.Method, error) {

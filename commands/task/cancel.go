@@ -21,6 +21,7 @@ type cancelTaskArgs struct {
 	Actor     []byte // JSON
 	Retention int64  // ms
 	Agent     string
+	Statuses  string // one of which the task must have; "" for any
 }
 
 var cancelTask = lua.Bind[cancelTaskArgs]("cancel_task")

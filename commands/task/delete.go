@@ -13,9 +13,10 @@ import (
 )
 
 type deleteTaskArgs struct {
-	ID    string
-	Actor []byte // JSON
-	Agent string
+	ID       string
+	Actor    []byte // JSON
+	Agent    string
+	Statuses string // one of which the task must have; "" for any
 }
 
 var deleteTask = lua.Bind[deleteTaskArgs]("delete_task")

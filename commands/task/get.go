@@ -17,6 +17,10 @@ type getTaskArgs struct {
 	Dependencies bool
 }
 
+// maxDependencies is the maximum size of what the answer says of the tasks that a task depends on, in
+// bytes: results and errors of 1 MiB, and the rest.
+const maxDependencies = 1<<20 + 64<<10
+
 var getTask = lua.Bind[getTaskArgs]("get_task")
 
 func getMethod() (*command.Method, error) {
@@ -30,7 +34,11 @@ func getMethod() (*command.Method, error) {
 		MCPHidden:   []string{"dependencies"},
 		Effect:      command.Reads,
 	}, func(ctx context.Context, c *command.Call, p *api.GetTaskParams) (json.RawMessage, error) {
-		if err := answers.Reserve(ctx, maxTask); err != nil {
+		size := int64(maxTask)
+		if p.Dependencies {
+			size += maxDependencies
+		}
+		if err := answers.Reserve(ctx, size); err != nil {
 			return nil, err
 		}
 		return command.Decide(ctx, c, getTask, "", getTaskArgs{ID: string(p.ID), Dependencies: p.Dependencies})

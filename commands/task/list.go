@@ -26,9 +26,9 @@ const (
 	defaultPage = 100
 	mcpPage     = 20 // over MCP, where a model reads it
 	maxPage     = 1000
-	// maxTask is the maximum size of a task object in bytes: metadata of 1 MiB, and a result and an
-	// error that arrived in one request body.
-	maxTask = 2<<20 + 8<<10
+	// maxTask is the maximum size of a task object in bytes: metadata of 1 MiB, a result and an error
+	// that arrived in one request body, progress of 16 KiB, and the last errors and the options.
+	maxTask = 2<<20 + 64<<10
 	// maxList is the maximum size of the tasks of a page in bytes. listCopies is the number of
 	// their copies in memory while the answer is built: rows, task objects, and the answer itself.
 	maxList    = 16<<20 + maxTask

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -25,6 +26,8 @@ const (
 	// matchingStep is how many of them it finds and changes in one step.
 	matchingStep    = 500
 	matchingTimeout = 30 * time.Second
+	// matchingTime is how long a call begins further steps.
+	matchingTime = 20 * time.Second
 )
 
 // matching describes a method that changes all tasks that match a filter. The view finds them, and a
@@ -33,6 +36,7 @@ type matching[A any] struct {
 	name, description string
 	effect            command.Effect
 	statuses          []string // in which a task can be changed
+	notCalledOff      bool     // whether a task can be changed only if it was not called off before
 	script            lua.Bound[A]
 }
 
@@ -45,7 +49,7 @@ func refineMatching(p map[string]*jsonschema.Schema) {
 // methodOf returns the method. params returns the filter, the limit, and the arguments of the script
 // for a task.
 func methodOf[P, A any](o Options, m matching[A], refine func(map[string]*jsonschema.Schema),
-	params func(c *command.Call, p *P) (api.TaskFilterParams, *int, func(id string) A),
+	params func(c *command.Call, p *P) (api.TaskFilterParams, *int, func(id, statuses string) A),
 ) (*command.Method, error) {
 	return command.New[P, api.MatchingResult](command.Spec{
 		Name: m.name, Description: m.description,
@@ -71,9 +75,11 @@ func methodOf[P, A any](o Options, m matching[A], refine func(map[string]*jsonsc
 		if f.Statuses = slices.DeleteFunc(slices.Clone(f.Statuses), func(s string) bool { return !slices.Contains(m.statuses, s) }); len(f.Statuses) == 0 {
 			return nil, api.InvalidParams("filter parameter: it selects only tasks that the method cannot change")
 		}
-		defer o.Timers.Look() // for the tasks that depend on these
+		f.NotCalledOff = m.notCalledOff
+		defer o.Timers.Look()                                 // for the tasks that depend on these
+		statuses := "," + strings.Join(f.Statuses, ",") + "," // the view may be behind
 		result, err := o.change(ctx, c, m.script.Script, f, or(limit, maxMatching), func(id string) []any {
-			return m.script.CommandArgs(c.EventContext("", c.Cause), c.Subject(""), "0", args(id))
+			return m.script.CommandArgs(c.EventContext("", c.Cause), c.Subject(""), "0", args(id, statuses))
 		})
 		if err != nil {
 			return nil, err
@@ -82,13 +88,13 @@ func methodOf[P, A any](o Options, m matching[A], refine func(map[string]*jsonsc
 	})
 }
 
-// change runs a script for each task that matches a filter, in steps. It returns an error only if it
-// has changed nothing.
+// change runs a script for each task that matches a filter, in steps, until limit tasks are changed. It
+// returns an error only if it has changed nothing.
 func (o Options) change(ctx context.Context, c *command.Call, script *lua.Script, f api.TaskFilter, limit int, args func(id string) []any) (*api.MatchingResult, error) {
-	result := &api.MatchingResult{}
+	began, result := time.Now(), &api.MatchingResult{}
 	var matches taskview.Matches
 	find := func(after int64) (err error) {
-		if matches, err = o.View.Matching(ctx, f, after, min(limit-result.Matched, matchingStep)); err != nil {
+		if matches, err = o.View.Matching(ctx, f, after, min(limit-result.Done, matchingStep)); err != nil {
 			return taskview.APIError(err)
 		}
 		return nil
@@ -99,6 +105,7 @@ func (o Options) change(ctx context.Context, c *command.Call, script *lua.Script
 		return matches.At, err
 	})
 	for err == nil && len(matches.IDs) > 0 {
+		asked := min(limit-result.Done, matchingStep)
 		result.Matched += len(matches.IDs)
 		calls := make([][]any, len(matches.IDs))
 		for i, id := range matches.IDs {
@@ -113,7 +120,11 @@ func (o Options) change(ctx context.Context, c *command.Call, script *lua.Script
 				err = reply.Err // a store failed, and what follows fails too
 			}
 		}
-		if err != nil || len(matches.IDs) < matchingStep || result.Matched >= limit {
+		if err != nil || len(matches.IDs) < asked || result.Done >= limit {
+			break
+		}
+		if time.Since(began) > matchingTime { // the others are not the caller's
+			result.Incomplete = true
 			break
 		}
 		err = find(matches.Last)
@@ -121,7 +132,7 @@ func (o Options) change(ctx context.Context, c *command.Call, script *lua.Script
 	if err != nil && result.Done == 0 {
 		return nil, err
 	}
-	result.Incomplete = err != nil
+	result.Incomplete = result.Incomplete || err != nil
 	return result, nil
 }
 
@@ -131,12 +142,16 @@ func (o Options) cancelManyMethod() (*command.Method, error) {
 		description: "Call off all tasks that match a filter, as task.cancel does. The call works in steps, and may be repeated: it goes on with " +
 			"what is left.",
 		effect: command.Sets, statuses: []string{events.StatusScheduled, events.StatusBlocked, events.StatusPending, events.StatusInProgress},
-		script: cancelTask,
+		notCalledOff: true, script: cancelTask,
 	}, func(p map[string]*jsonschema.Schema) {
 		refineMatching(p)
 		refineCancel(p)
-	}, func(c *command.Call, p *api.CancelMatchingParams) (api.TaskFilterParams, *int, func(string) cancelTaskArgs) {
-		return p.Filter, p.Limit, func(id string) cancelTaskArgs { return o.cancelArgs(c, id, p.Reason, p.GraceMs) }
+	}, func(c *command.Call, p *api.CancelMatchingParams) (api.TaskFilterParams, *int, func(id, statuses string) cancelTaskArgs) {
+		return p.Filter, p.Limit, func(id, statuses string) cancelTaskArgs {
+			args := o.cancelArgs(c, id, p.Reason, p.GraceMs)
+			args.Statuses = statuses
+			return args
+		}
 	})
 }
 
@@ -146,8 +161,12 @@ func (o Options) retryManyMethod() (*command.Method, error) {
 		description: "Try all failed or cancelled tasks that match a filter again, as task.retry does. The call works in steps, and may be repeated.",
 		effect:      command.Sets, statuses: []string{events.StatusFailed, events.StatusCancelled},
 		script: retryTask,
-	}, refineMatching, func(c *command.Call, p *api.MatchingParams) (api.TaskFilterParams, *int, func(string) retryTaskArgs) {
-		return p.Filter, p.Limit, func(id string) retryTaskArgs { return retryArgs(c, id) }
+	}, refineMatching, func(c *command.Call, p *api.MatchingParams) (api.TaskFilterParams, *int, func(id, statuses string) retryTaskArgs) {
+		return p.Filter, p.Limit, func(id, statuses string) retryTaskArgs {
+			args := retryArgs(c, id)
+			args.Statuses = statuses
+			return args
+		}
 	})
 }
 
@@ -157,7 +176,11 @@ func (o Options) deleteManyMethod() (*command.Method, error) {
 		description: "Delete all tasks that match a filter, as task.delete does. The call works in steps, and may be repeated.",
 		effect:      command.Destroys, statuses: api.TaskStatuses,
 		script: deleteTask,
-	}, refineMatching, func(c *command.Call, p *api.MatchingParams) (api.TaskFilterParams, *int, func(string) deleteTaskArgs) {
-		return p.Filter, p.Limit, func(id string) deleteTaskArgs { return deleteArgs(c, id) }
+	}, refineMatching, func(c *command.Call, p *api.MatchingParams) (api.TaskFilterParams, *int, func(id, statuses string) deleteTaskArgs) {
+		return p.Filter, p.Limit, func(id, statuses string) deleteTaskArgs {
+			args := deleteArgs(c, id)
+			args.Statuses = statuses
+			return args
+		}
 	})
 }

@@ -17,9 +17,10 @@ import (
 )
 
 type retryTaskArgs struct {
-	ID    string
-	Actor []byte // JSON
-	Agent string
+	ID       string
+	Actor    []byte // JSON
+	Agent    string
+	Statuses string // one of which the task must have; "" for any
 }
 
 var retryTask = lua.Bind[retryTaskArgs]("retry_task")

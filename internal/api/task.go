@@ -251,13 +251,13 @@ type RetryTaskResult struct {
 // MatchingParams are the params of task.cancel_many, task.retry_many and task.delete_many.
 type MatchingParams struct {
 	Filter TaskFilterParams `json:"filter" jsonschema:"which tasks, as in task.list; at least one member"`
-	Limit  *int             `json:"limit,omitempty" jsonschema:"the maximum number of tasks, the oldest first; default 10000"`
+	Limit  *int             `json:"limit,omitempty" jsonschema:"the maximum number of tasks to change, the oldest first; default 10000"`
 }
 
 // CancelMatchingParams are the params of task.cancel_many.
 type CancelMatchingParams struct {
-	Filter  TaskFilterParams `json:"filter" jsonschema:"which tasks, as in task.list; at least one member. Finished tasks never match"`
-	Limit   *int             `json:"limit,omitempty" jsonschema:"the maximum number of tasks, the oldest first; default 10000"`
+	Filter  TaskFilterParams `json:"filter" jsonschema:"which tasks, as in task.list; at least one member. Tasks that are finished or were called off before never match"`
+	Limit   *int             `json:"limit,omitempty" jsonschema:"the maximum number of tasks to change, the oldest first; default 10000"`
 	Reason  *string          `json:"reason,omitempty" jsonschema:"why"`
 	GraceMs *int             `json:"graceMs,omitempty" jsonschema:"how long the worker of a claimed task has to end it, in ms; default 30000"`
 }
@@ -266,6 +266,6 @@ type CancelMatchingParams struct {
 type MatchingResult struct {
 	Matched    int     `json:"matched" jsonschema:"the tasks that the view in Postgres found"`
 	Done       int     `json:"done" jsonschema:"those that were changed. The others have changed meanwhile, or are not the caller's"`
-	Incomplete bool    `json:"incomplete,omitempty" jsonschema:"whether a store failed before the end: the same call goes on"`
+	Incomplete bool    `json:"incomplete,omitempty" jsonschema:"whether a store failed or the time was over before the end: the same call goes on"`
 	Behind     *Behind `json:"behind,omitempty"`
 }

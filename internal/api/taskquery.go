@@ -14,6 +14,8 @@ type TaskFilter struct {
 	Text       string // a part of its text, in any case; every character stands for itself
 	Error      string // a part of its error, likewise; of an error that is not a string, of its JSON
 	Metadata   Object // the task's metadata has each of these members, with an equal value
+	// NotCalledOff leaves out tasks that were called off, whether or not they have ended.
+	NotCalledOff bool
 	// The After times are inclusive, the Before times are not. All are whole milliseconds.
 	CreatedAfter, CreatedBefore, UpdatedAfter, UpdatedBefore time.Time
 }

@@ -102,8 +102,13 @@ func (s step) scheduleFired(p events.ScheduleFired) {
 	if (p.TaskID == nil) == (c.LastError == "") {
 		s.tell("it must have either a task or an error")
 	}
-	made := int64(0)
+	var num int64
+	ok := false
 	if p.TaskID != nil {
+		num, ok = taskNumber(*p.TaskID)
+	}
+	made := int64(0) // an unfinished task with the same unique key is not made again
+	if ok && num == s.e.Seq+1 {
 		made = 1
 	}
 	if p.Fired != c.Fired+made && !c.partial {
@@ -113,7 +118,6 @@ func (s step) scheduleFired(p events.ScheduleFired) {
 	if p.TaskID == nil {
 		return
 	}
-	num, ok := taskNumber(*p.TaskID)
 	t := s.tasks[num]
 	switch {
 	case ok && num == s.e.Seq+1:

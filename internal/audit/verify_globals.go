@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/api"
 )
 
 // globals compares the log's own hash, the leader's lease, the number of open tasks of each role set,
@@ -159,10 +160,7 @@ func (v *verifier) state(ctx context.Context) error {
 	counts := map[string]int64{
 		"tasks.total": int64(len(f.tasks)), "tasks.assigned": f.owned, "instances": f.living,
 	}
-	for _, status := range []string{
-		events.StatusScheduled, events.StatusBlocked, events.StatusPending, events.StatusInProgress, events.StatusCompleted, events.StatusFailed,
-		events.StatusCancelled,
-	} {
+	for _, status := range api.TaskStatuses {
 		counts["tasks."+status] = f.byStatus[status]
 	}
 	for role, n := range f.roles {

@@ -43,16 +43,24 @@ func (d Decision[P, A]) Many(ctx context.Context, c *Call, method *Method, items
 	answers := make([]answer, len(list))
 	calls := make([][]any, 0, len(list))
 	sent := make([]int, 0, len(list)) // the items of the calls, by index
+	decided := make([]*P, 0, len(list))
 	for i, item := range list {
 		p, args, err := d.arguments(c.item(method, item), items)
-		if err == nil && d.After != nil {
-			defer d.After(p)
+		if err == nil {
+			decided = append(decided, p)
 		}
 		if err != nil {
 			answers[i].err = err
 			continue
 		}
 		calls, sent = append(calls, args), append(sent, i)
+	}
+	if d.After != nil {
+		defer func() {
+			for _, p := range decided {
+				d.After(p)
+			}
+		}()
 	}
 	for n, reply := range c.scripts.RunMany(ctx, d.Script.Script, calls) {
 		answers[sent[n]] = answered(d.Script.Name, reply)

@@ -8,5 +8,8 @@ local function close_extras(t, outcome, context)
   end_dependency(t, outcome, context)
   local unique = option(t, 'uniqueKey')
   if unique and redis.call('HGET', prefix .. 'queue:unique', unique) == t.id then redis.call('HDEL', prefix .. 'queue:unique', unique) end
+  if tonumber(t.open or 0) > 0 then
+    for _, needed in ipairs(option(t, 'dependsOn')) do redis.call('ZREM', prefix .. 'queue:dependents:' .. needed, t.id) end
+  end
   leave_limit(t, context)
 end

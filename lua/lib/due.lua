@@ -18,20 +18,26 @@ local function schedule(id, run_at)
   end
 end
 
--- release_due moves tasks whose time has come to their queues, the earliest first and at most most of
--- them, and returns how many it has moved. Emits task.due for each.
-local function release_due(most)
+local due_left = 100 -- tasks that an EVALSHA may still move, however many calls share it
+
+-- release_due moves tasks whose time has come to their queues, the earliest first and a bounded number
+-- of them, and returns that number. Emits task.due for each.
+local function release_due()
   local queue = prefix .. 'queue:scheduled'
-  local ids = redis.call('ZRANGEBYSCORE', queue, '-inf', int(clock), 'LIMIT', 0, most)
+  local ids = redis.call('ZRANGEBYSCORE', queue, '-inf', int(clock), 'LIMIT', 0, due_left)
+  due_left = due_left - #ids
   for _, id in ipairs(ids) do
     local key = prefix .. 'task:' .. id
-    local stored = redis.call('HMGET', key, 'priority', 'roleset', 'runAt', 'options', 'open')
-    local t = { id = id, priority = stored[1], roleset = stored[2], options = stored[4], open = stored[5] }
-    local status = ready_status(t)
-    local n = emit('task.due', '{"id":"' .. id .. '","status":"' .. status .. '","previousStatus":"scheduled","runAt":"'
-      .. iso(tonumber(stored[3])) .. '"}', coordinator_context)
-    redis.call('HSET', key, 'status', status, 'queuedAt', now_text, 'updatedAt', at, 'seq', n)
-    enter(t, status)
+    local stored = redis.call('HMGET', key, 'priority', 'roleset', 'runAt', 'options', 'open', 'status')
+    -- A coordinator of an earlier version may have deleted or assigned the task without this queue.
+    if stored[6] == 'scheduled' then
+      local t = { id = id, priority = stored[1], roleset = stored[2], options = stored[4], open = stored[5] }
+      local status = ready_status(t)
+      local n = emit('task.due', '{"id":"' .. id .. '","status":"' .. status .. '","previousStatus":"scheduled","runAt":"'
+        .. iso(tonumber(stored[3])) .. '"}', coordinator_context)
+      redis.call('HSET', key, 'status', status, 'queuedAt', now_text, 'updatedAt', at, 'seq', n)
+      enter(t, status)
+    end
   end
   if ids[1] then redis.call('ZREM', queue, unpack(ids)) end
   local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')

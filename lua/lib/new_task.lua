@@ -11,6 +11,8 @@ local function plan_task(roleset, agent, options)
   local wanted = options and cjson.decode(options) or {}
   local existing = wanted.uniqueKey and redis.call('HGET', prefix .. 'queue:unique', wanted.uniqueKey)
   local plan = { wanted = wanted, existing = existing and read_task(existing) }
+  -- A coordinator of an earlier version leaves the key of a task that it ends.
+  if plan.existing and plan.existing.completedAt then plan.existing = nil end
   if plan.existing then return plan end
   local refused
   if wanted.dependsOn then

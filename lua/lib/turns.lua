@@ -56,13 +56,19 @@ local function take_turns(key, most, context)
   while taken < most and has_turn(key) do
     local id = redis.call('ZRANGE', turns, 0, 0)[1]
     if not id then break end
+    local t = redis.call('HMGET', prefix .. 'task:' .. id, 'priority', 'roleset', 'options', 'status')
+    -- A coordinator of an earlier version may have deleted or assigned the task without this queue.
+    if t[4] == 'blocked' then unblock({ id = id, priority = t[1], roleset = t[2], options = t[3] }, 'limit', context) end
     redis.call('ZREM', turns, id)
-    local key_of = prefix .. 'task:' .. id
-    local t = redis.call('HMGET', key_of, 'priority', 'roleset', 'options')
-    unblock({ id = id, priority = t[1], roleset = t[2], options = t[3] }, 'limit', context)
     taken = taken + 1
   end
   return taken
+end
+
+-- reconsider makes the limit of a task apply to it again, because nobody works on it any more.
+local function reconsider(t)
+  local key = option(t, 'limitKey')
+  if key and redis.call('HEXISTS', prefix .. 'queue:limits', key) == 1 then redis.call('ZADD', prefix .. 'queue:relimits', 'inf', key) end
 end
 
 -- leave_limit removes a task from its key's tasks, so that another one has its turn.

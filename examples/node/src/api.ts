@@ -1593,7 +1593,7 @@ export interface TaskRetryResult {
  */
 export interface TaskCancelManyParams {
   /**
-   * which tasks, as in task.list; at least one member. Finished tasks never match
+   * which tasks, as in task.list; at least one member. Tasks that are finished or were called off before never match
    */
   filter: {
     /**
@@ -1651,7 +1651,7 @@ export interface TaskCancelManyParams {
     updatedBefore?: string;
   };
   /**
-   * the maximum number of tasks, the oldest first; default 10000
+   * the maximum number of tasks to change, the oldest first; default 10000
    */
   limit?: number;
   /**
@@ -1676,7 +1676,7 @@ export interface TaskCancelManyResult {
    */
   done: number;
   /**
-   * whether a store failed before the end: the same call goes on
+   * whether a store failed or the time was over before the end: the same call goes on
    */
   incomplete?: boolean;
   behind?: null | {
@@ -1753,7 +1753,7 @@ export interface TaskRetryManyParams {
     updatedBefore?: string;
   };
   /**
-   * the maximum number of tasks, the oldest first; default 10000
+   * the maximum number of tasks to change, the oldest first; default 10000
    */
   limit?: number;
 }
@@ -1770,7 +1770,7 @@ export interface TaskRetryManyResult {
    */
   done: number;
   /**
-   * whether a store failed before the end: the same call goes on
+   * whether a store failed or the time was over before the end: the same call goes on
    */
   incomplete?: boolean;
   behind?: null | {
@@ -1847,7 +1847,7 @@ export interface TaskDeleteManyParams {
     updatedBefore?: string;
   };
   /**
-   * the maximum number of tasks, the oldest first; default 10000
+   * the maximum number of tasks to change, the oldest first; default 10000
    */
   limit?: number;
 }
@@ -1864,7 +1864,7 @@ export interface TaskDeleteManyResult {
    */
   done: number;
   /**
-   * whether a store failed before the end: the same call goes on
+   * whether a store failed or the time was over before the end: the same call goes on
    */
   incomplete?: boolean;
   behind?: null | {
