@@ -92,8 +92,7 @@ func fixed(command []byte, n int) func() []byte {
 // coordinator does.
 func bareCreate(ctx context.Context, st *stack, namespace string) ([]byte, error) {
 	script := lua.Named("create_task")
-	return bareScript(ctx, st, script, namespace, "task.create:127.0.0.1", "0", "", "", taskText, strconv.Itoa(taskPriority), "", "", "", "",
-		"", "", "", "604800000")
+	return bareScript(ctx, st, script, namespace, "task.create:127.0.0.1", "0", "", "", taskText, strconv.Itoa(taskPriority), "", "", "", "", "")
 }
 
 // bareScript loads a script and returns the command that runs it.

@@ -10,9 +10,11 @@ import (
 func scheduledTasks() (schedule.Tasks, error) {
 	schema, prepare, err := task.Scheduled()
 	return schedule.Tasks{Schema: schema, Prepare: func(c *command.Call, params []byte) (schedule.Task, string, error) {
-		a, wrong, err := prepare(c, params)
+		t, wrong, err := prepare(c, params)
+		a, x := t.Args, t.Extras
 		return schedule.Task{
-			Text: a.Text, Priority: a.Priority, Metadata: a.Metadata, Roleset: a.Roleset, Creator: a.Creator, At: a.Moment, Delay: a.Delay, Options: a.Options,
+			Text: a.Text, Priority: a.Priority, Metadata: a.Metadata, Roleset: a.Roleset, Creator: a.Creator,
+			At: x.Moment, Delay: x.Delay, Options: x.Options,
 		}, wrong, err
 	}}, err
 }

@@ -27,6 +27,9 @@ type player struct {
 	told    []string // replies
 }
 
+// extras returns what create_task needs for a task with options.
+func extras(options string) string { return fmt.Sprintf(`{"options":%q,"retention":600000}`, options) }
+
 // send runs a script once for each list of arguments, which follow the context of an event.
 func (p *player) send(script string, args ...[]any) {
 	for i, a := range args {
@@ -78,7 +81,7 @@ func (p *player) play() {
 			once := pick([]string{"", "", "", fmt.Sprint("k", p.rng.IntN(5))})
 			creates = append(creates, []any{
 				pick([]string{"create:a", "create:b"}), "100", once, "d", fmt.Sprintf("text/%d.%d", round, n), p.rng.IntN(4) * 25, metadata, set, "", "",
-				"", "", pick([]string{"", "", "", `{"uniqueKey":"u"}`, `{"limitKey":"l"}`, `{"dependsOn":["` + pick(known) + `"],"onDependencyFailure":"cancel"}`}), 600_000,
+				pick([]string{"", "", "", extras(`{"uniqueKey":"u"}`), extras(`{"limitKey":"l"}`), extras(`{"dependsOn":["` + pick(known) + `"],"onDependencyFailure":"cancel"}`)}),
 			})
 			known = append(known, fmt.Sprint("t-", len(known)+5))
 			claims = append(claims, []any{pick([]string{"claim:a", "claim:b"}), "100", "", "d", pick(workers), 1 + p.rng.IntN(3), "", "0"})

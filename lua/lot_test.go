@@ -104,7 +104,7 @@ func TestALotOfCommandsLeavesNoGapInTheLog(t *testing.T) {
 	}
 	ctx := t.Context()
 	create := func(limit any) []any {
-		return []any{`"actor":"a","cause":null,"trace":null`, "task.create:a", limit, "", "", "text", 50, "", "", "", "", "", "", "", 1000}
+		return []any{`"actor":"a","cause":null,"trace":null`, "task.create:a", limit, "", "", "text", 50, "", "", "", "", ""}
 	}
 	send := func(args ...[]any) (failed []bool) {
 		calls := callsOf(Named("create_task"), space.Log(), args...)

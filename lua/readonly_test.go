@@ -42,7 +42,7 @@ func TestADemotedMasterIsLeft(t *testing.T) {
 	log := "{" + testenv.Namespace(t) + "}:log"
 	create := func() error {
 		_, err := r.Run(t.Context(), Named("create_task"), []string{log},
-			`"actor":"a","cause":null,"trace":null`, "task.create:a", 0, "", "", "x", 50, "", "", "", "", "", "", "", 1000)
+			`"actor":"a","cause":null,"trace":null`, "task.create:a", 0, "", "", "x", 50, "", "", "", "", "")
 		return err
 	}
 	if err := create(); err != nil {

@@ -116,7 +116,8 @@ type file struct {
 	lazy     []string // names of libraries, from the lines `--- @lazy "lib/name"`
 	// closing are the functions that must run at the end of an EVALSHA, from the lines `--- @closing
 	// name` of a library. They write the changes that the calls have only collected in memory. Each
-	// runs once, in the order of the libraries, also after a call that failed.
+	// runs once, in the order of the libraries, also after a call that failed; those of lazy libraries
+	// run last, and only if the libraries' functions were created.
 	closing []string
 	lot     int // from the line `--- @lot 16`, 0 without it
 }
@@ -180,11 +181,9 @@ func (r reader) libraries(f *file, list []string) ([]string, error) {
 	return list, nil
 }
 
-// rare returns the libraries that a file and the libraries in names name as lazy, those that only they
-// include, each after those that it includes, and names with the libraries that must not be lazy: those
-// that have functions to run at the end, and what these include.
-func (r reader) rare(f *file, names []string) (lazy, all, eager []string, err error) {
-	eager = names
+// rare returns the libraries that a file and the libraries in names name as lazy, and all libraries
+// that only they include or name, each after those that it includes.
+func (r reader) rare(f *file, names []string) (lazy, all []string, err error) {
 	lazy = slices.Clone(f.lazy)
 	for n := -1; n != len(lazy)+len(all); { // a lazy library may name further ones
 		n = len(lazy) + len(all)
@@ -196,18 +195,11 @@ func (r reader) rare(f *file, names []string) (lazy, all, eager []string, err er
 			}
 		}
 		if all, err = r.libraries(&file{includes: lazy}, nil); err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
 	}
-	for _, name := range all {
-		if len(r.files[name].closing) > 0 {
-			if eager, err = r.libraries(&file{includes: []string{name}}, eager); err != nil {
-				return nil, nil, nil, err
-			}
-		}
-	}
-	all = slices.DeleteFunc(all, func(name string) bool { return slices.Contains(eager, name) })
-	return lazy, all, eager, nil
+	all = slices.DeleteFunc(all, func(name string) bool { return slices.Contains(names, name) })
+	return lazy, all, nil
 }
 
 var libraryFunction = regexp.MustCompile(`(?m)^local function ([a-z_]+)\(`)
@@ -216,7 +208,7 @@ var libraryFunction = regexp.MustCompile(`(?m)^local function ([a-z_]+)\(`)
 // returns; all are those that it has to create first.
 func (r reader) rareFunctions(lazy, all []string) string {
 	var text strings.Builder
-	text.WriteString("local rare_functions\nrare = function()\nif rare_functions then return rare_functions end\n")
+	text.WriteString("local rare_functions, close_rare\nrare = function()\nif rare_functions then return rare_functions end\n")
 	for _, name := range all {
 		text.WriteString(r.files[name].text + "\n")
 	}
@@ -226,7 +218,13 @@ func (r reader) rareFunctions(lazy, all []string) string {
 			fmt.Fprintf(&text, "%[1]s = %[1]s,\n", function[1])
 		}
 	}
-	text.WriteString("}\nreturn rare_functions\nend\n")
+	text.WriteString("}\nclose_rare = function()\n")
+	for _, name := range all {
+		for _, function := range r.files[name].closing {
+			text.WriteString(function + "()\n")
+		}
+	}
+	text.WriteString("end\nreturn rare_functions\nend\n")
 	return text.String()
 }
 
@@ -239,11 +237,12 @@ func (r reader) script(name string) (*Script, error) {
 	if err != nil {
 		return nil, err
 	}
-	lazy, all, names, err := r.rare(f, names)
+	lazy, all, err := r.rare(f, names)
 	if err != nil {
 		return nil, err
 	}
 	var libraries, closing strings.Builder
+	end := ""
 	libraries.WriteString(shortcuts)
 	if len(lazy) > 0 {
 		libraries.WriteString("local rare\n")
@@ -251,18 +250,23 @@ func (r reader) script(name string) (*Script, error) {
 	for _, name := range names {
 		library := r.files[name]
 		libraries.WriteString(library.text + "\n")
+		if name == outermost {
+			libraries.WriteString("return (function()\n")
+			end = "end)()\n"
+		}
 		for _, function := range library.closing {
 			closing.WriteString(function + "()\n")
 		}
 	}
 	if len(lazy) > 0 {
 		libraries.WriteString(r.rareFunctions(lazy, all))
+		closing.WriteString("if close_rare then close_rare() end\n")
 	}
 	body := f.text + "\n"
 	command := libraries.String() + "local function command()\n" + body + "end\n"
-	s := newScript(name, libraries.String()+body)
+	s := newScript(name, libraries.String()+body+end)
 	if closing.Len() > 0 {
-		s = newScript(name, command+callCommand+closing.String()+"return reply\n")
+		s = newScript(name, command+callCommand+closing.String()+"return reply\n"+end)
 	}
 	h, err := readHeader(f.whole)
 	if err != nil {
@@ -272,7 +276,7 @@ func (r reader) script(name string) (*Script, error) {
 	s.Counts = slices.Contains(names, "lib/guard")
 	if f.lot > 0 {
 		s.LotSize = f.lot
-		s.Lot = newScript(name, lotArguments+command+eachOfLot+callCommand+endOfLot+closing.String()+"return replies\n")
+		s.Lot = newScript(name, lotArguments+command+eachOfLot+callCommand+endOfLot+closing.String()+"return replies\n"+end)
 	}
 	return s, nil
 }
@@ -284,6 +288,12 @@ func newScript(name, source string) *Script {
 		ReadOnly: strings.Contains(source, "\n--- @readonly\n"),
 	}
 }
+
+// outermost is the last library whose variables are those of an outer function, in which the rest of the
+// script is a function. For each variable that a new function refers to, Lua searches the variables of
+// the enclosing function to which functions refer already, but has those of outer functions at hand.
+// Nearly all functions refer to some of the log's.
+const outermost = "lib/log"
 
 // shortcuts makes global names local, because Lua looks up a global name at each use.
 const shortcuts = "local redis, string, math = redis, string, math\n"

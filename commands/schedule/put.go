@@ -36,7 +36,7 @@ type putScheduleArgs struct {
 	Roleset, Creator            string
 	RunAt                       *int64 // ms since 1970
 	Delay                       *int   // ms
-	Options                     []byte
+	Options                     string // JSON
 }
 
 var putSchedule = lua.Bind[putScheduleArgs]("put_schedule")

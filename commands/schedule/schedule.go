@@ -37,7 +37,7 @@ type Task struct {
 	Creator  string
 	At       *int64 // ms since 1970
 	Delay    *int   // ms
-	Options  []byte // JSON
+	Options  string // JSON
 }
 
 // Methods returns the methods of the domain schedule, in the order in which they are documented.

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -8,6 +9,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -18,10 +20,15 @@ type createTaskArgs struct {
 	Metadata          []byte
 	Roleset           string
 	Creator, Agent    string
-	Moment            *int64 // ms since 1970
-	Delay             *int   // ms
-	Options           []byte // JSON
-	Retention         int64  // ms
+	Extras            []byte // JSON of an Extras, empty for a plain task
+}
+
+// Extras are what a plain task does not have.
+type Extras struct {
+	Moment    *int64 `json:"moment,omitempty"`  // when the task becomes claimable, ms since 1970
+	Delay     *int   `json:"delay,omitempty"`   // how long until then, ms
+	Options   string `json:"options,omitempty"` // JSON object with all defaults
+	Retention int64  `json:"retention"`         // how long the finished task is kept, ms
 }
 
 var createTask = lua.Bind[createTaskArgs]("create_task")
@@ -35,14 +42,21 @@ func (o Options) createDecision() command.Decision[api.CreateTaskParams, createT
 			if p.Priority != nil {
 				priority = *p.Priority
 			}
-			at, options, err := optionsOf(p)
+			extras, err := extrasOf(p)
 			if err != nil {
 				return "", createTaskArgs{}, err
+			}
+			var text []byte
+			if extras != nil {
+				extras.Retention = o.Retention.Milliseconds()
+				if text, err = jsontext.Marshal(extras); err != nil {
+					return "", createTaskArgs{}, fmt.Errorf("encode the extras of a task: %w", err)
+				}
 			}
 			key, digest, err := c.Idempotency(p.IdempotencyKey)
 			return "", createTaskArgs{
 				Key: key, Digest: digest, Text: p.Text, Priority: priority, Metadata: p.Metadata, Roleset: params.RoleSet(p.Metadata),
-				Creator: c.Caller, Agent: c.Agent(), Moment: at, Delay: p.DelayMs, Options: options, Retention: o.Retention.Milliseconds(),
+				Creator: c.Caller, Agent: c.Agent(), Extras: text,
 			}, err
 		},
 		After: func(p *api.CreateTaskParams) {

@@ -59,18 +59,18 @@ const (
 	maxNeeds         = 100
 )
 
-// optionsOf returns when a task becomes claimable, in ms since 1970, and its options as JSON. Both are
-// nil for none.
-func optionsOf(p *api.CreateTaskParams) (at *int64, text []byte, err error) {
+// extrasOf returns what a plain task does not have, or nil for a plain task.
+func extrasOf(p *api.CreateTaskParams) (*Extras, error) {
+	extras := Extras{Delay: p.DelayMs}
 	if p.RunAt != "" {
 		if p.DelayMs != nil {
-			return nil, nil, api.InvalidParams("delayMs parameter: it cannot be together with runAt")
+			return nil, api.InvalidParams("delayMs parameter: it cannot be together with runAt")
 		}
 		moment, err := params.Moment("runAt", p.RunAt)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		at = new(moment.UnixMilli())
+		extras.Moment = new(moment.UnixMilli())
 	}
 	o := events.TaskOptions{TimeoutMs: int64(or(p.TimeoutMs, 0)), UniqueKey: p.UniqueKey, LimitKey: p.LimitKey}
 	if r := p.Retry; r != nil {
@@ -83,7 +83,7 @@ func optionsOf(p *api.CreateTaskParams) (at *int64, text []byte, err error) {
 	seen := map[api.TaskID]bool{}
 	for _, id := range p.DependsOn {
 		if seen[id] {
-			return nil, nil, api.InvalidParams(fmt.Sprintf("dependsOn parameter: it contains %q twice", id))
+			return nil, api.InvalidParams(fmt.Sprintf("dependsOn parameter: it contains %q twice", id))
 		}
 		seen[id] = true
 		o.DependsOn = append(o.DependsOn, string(id))
@@ -92,14 +92,19 @@ func optionsOf(p *api.CreateTaskParams) (at *int64, text []byte, err error) {
 	case p.DependsOn != nil:
 		o.OnDependencyFailure = cmp.Or(p.OnDependencyFailure, cancelDependents)
 	case p.OnDependencyFailure != "":
-		return nil, nil, api.InvalidParams("onDependencyFailure parameter: it belongs to dependsOn, which is missing")
+		return nil, api.InvalidParams("onDependencyFailure parameter: it belongs to dependsOn, which is missing")
 	case o.Retry == nil && o.TimeoutMs == 0 && o.UniqueKey == "" && o.LimitKey == "":
-		return at, nil, nil
+		if extras.Moment == nil && extras.Delay == nil {
+			return nil, nil
+		}
+		return &extras, nil
 	}
-	if text, err = jsontext.Marshal(o); err != nil {
-		return nil, nil, fmt.Errorf("encode the options of a task: %w", err)
+	text, err := jsontext.Marshal(o)
+	if err != nil {
+		return nil, fmt.Errorf("encode the options of a task: %w", err)
 	}
-	return at, text, nil
+	extras.Options = string(text)
+	return &extras, nil
 }
 
 // or returns a value, or the default if there is none.

@@ -9,7 +9,10 @@ import (
 )
 
 // ScheduledTask is how task.create's script is told to create a task.
-type ScheduledTask = createTaskArgs
+type ScheduledTask struct {
+	Args   createTaskArgs
+	Extras Extras
+}
 
 // Scheduled returns the schema of the params of task.create, and a function that decodes params for a
 // schedule, which must be compact JSON. wrong says what is wrong with them, as a sentence, or is "".
@@ -27,7 +30,13 @@ func Scheduled() (schema *jsonschema.Schema, prepare func(c *command.Call, param
 		case p.IdempotencyKey != "":
 			return task, "unknown parameter 'idempotencyKey'; each task of a schedule is created once", nil
 		}
-		_, task, err = decision.Prepare(c, &p)
+		if _, task.Args, err = decision.Prepare(c, &p); err != nil {
+			return task, "", err
+		}
+		extras, err := extrasOf(&p)
+		if extras != nil {
+			task.Extras = *extras
+		}
 		return task, "", err
 	}, nil
 }

@@ -476,7 +476,7 @@ func TestWhatSQLCannotReadIsNoViolation(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, true)
 	_, err := lua.NewRunner(b.client).On(b.space.Log()).Run(t.Context(), lua.Named("create_task"), lua.EventContext("anonymous", "test", ""),
-		"task.create:test", 0, "", "", "x", 50, `{"k":"a\u0000b","\u0000":"\ud800"}`, "", "", "", "", "", "", 1000)
+		"task.create:test", 0, "", "", "x", 50, `{"k":"a\u0000b","\u0000":"\ud800"}`, "", "", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,9 +23,11 @@ local event_id       -- ID of the last event that this script emitted
 
 -- recover_log restores the log's hash when it is gone, and returns the seq and the time of the last
 -- event. It reads them from the stream. If a flush has deleted the stream, it reads them from the
--- checkpoint of the global state, which survives a flush.
+-- checkpoint of the global state, which survives a flush. It also restores whether a queue is paused.
 local function recover_log()
   local stream = prefix .. 'stream:events'
+  some_paused = redis.call('EXISTS', prefix .. 'queue:paused') == 1 and '1'
+  if some_paused then redis.call('HSET', KEYS[1], 'paused', some_paused) end
   local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   if not last then
     local folded = redis.call('HMGET', prefix .. 'state:global', 'checkpoint', 'term')
@@ -45,14 +47,6 @@ local function recover_log()
   return n, ms
 end
 
--- recover_pauses restores the field of the log's hash that says whether a queue is paused, and
--- returns it.
-local function recover_pauses()
-  if redis.call('EXISTS', prefix .. 'queue:paused') == 0 then return false end
-  redis.call('HSET', KEYS[1], 'paused', '1')
-  return '1'
-end
-
 -- log_opened reads the log's position, once in an EVALSHA. It returns false while a flush fences
 -- commands off, except to that flush itself: flush is the id of the calling flush, or nil.
 local function log_opened(flush)
@@ -61,10 +55,7 @@ local function log_opened(flush)
   if log[3] and log[3] ~= flush then return false end
   local n, ms = log[1], log[2]
   some_paused = log[8]
-  if not n or not ms then
-    n, ms = recover_log()
-    some_paused = recover_pauses()
-  end
+  if not n or not ms then n, ms = recover_log() end
   seq, topics, fleet_ttl, waiting, due = tonumber(n), log[4], log[5], log[6], log[7]
   now = math.max(clock, tonumber(ms))
   now_text = int(now)

@@ -35,3 +35,43 @@ local function create_planned(plan, text, priority, metadata, roleset, creator, 
   end
   return object, id, status
 end
+
+-- existing_object returns the answer of task.create for a task that was there before.
+local function existing_object(t)
+  return string.sub(task_object(t), 1, -2) .. ',"created":false}'
+end
+
+-- create_with_extras creates a task as task.create does. extras is a JSON object: moment, when the task
+-- becomes claimable, or delay, how long until then (both in ms); options, with all defaults, as a text
+-- (lib/extras); retention, how long a finished task is kept, in ms. It returns the answer, the task's
+-- id, what created_again needs to give the same answer again (JSON text), and an error reply if the
+-- task may not be created.
+local function create_with_extras(text, priority, metadata, roleset, creator, agent, extras)
+  local wanted = cjson.decode(extras)
+  local plan, refused = plan_task(roleset, agent, wanted.options)
+  if refused then return nil, nil, nil, refused end
+  if plan.existing then return existing_object(plan.existing), nil, '{"existing":"' .. plan.existing.id .. '"}' end
+  local run_at = wanted.delay and clock + wanted.delay or wanted.moment
+  run_at = run_at and int(run_at)
+  local answer, id, status, cancel = create_planned(plan, text, priority, metadata, roleset, creator, agent, run_at, wanted.options,
+    int(wanted.retention))
+  return answer, id, '{"id":"' .. id .. '","createdAt":"' .. at .. '","status":"' .. status .. '"'
+    .. (run_at and ',"runAt":"' .. run_at .. '"' or '') .. (cancel and ',"cancel":' .. quote(cancel) or '') .. '}'
+end
+
+-- created_again returns the answer to a repeated call. first is what create_with_extras has returned
+-- for the first one, or {id, createdAt} for a plain task.
+local function created_again(first, text, priority, metadata, extras)
+  if first.existing then
+    local t = read_task(first.existing)
+    return t and existing_object(t) or no_task(first.existing)
+  end
+  local options = extras ~= '' and cjson.decode(extras).options or nil
+  if first.cancel then
+    local ended = { id = first.id, text = text, status = first.status, priority = priority, attempt = '0', metadata = metadata,
+      createdAt = first.createdAt, updatedAt = first.createdAt, completedAt = first.createdAt, extras = '1', runAt = first.runAt,
+      options = options, cancel = first.cancel }
+    return string.sub(task_object(ended), 1, -2) .. ',"created":true}'
+  end
+  return created_object(created_members(first.id, first.createdAt, text, priority, metadata, first.status or 'pending'), first.runAt, options)
+end

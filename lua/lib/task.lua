@@ -26,11 +26,6 @@ local function task_object(t)
     .. '","updatedAt":"' .. t.updatedAt .. '","completedAt":' .. quoted(t.completedAt) .. (t.extras and rare().extras_members(t) or no_extras) .. '}'
 end
 
--- existing_object returns the answer of task.create for a task that was there before.
-local function existing_object(t)
-  return string.sub(task_object(t), 1, -2) .. ',"created":false}'
-end
-
 -- no_task returns the error reply for an id that does not exist.
 local function no_task(id)
   return redis.error_reply('NOT_FOUND {"id":' .. quote(id) .. '}')
