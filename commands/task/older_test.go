@@ -54,6 +54,17 @@ func (o older) completes(id string) {
 	}
 }
 
+// assigns assigns a task that has no owner to w, whatever its status.
+func (o older) assigns(id string) {
+	o.T.Helper()
+	task := o.Get(id)
+	seq, ms, at := o.emit("task.assigned", `{"taskId":%[2]q,"instanceId":"w","previousAssignment":null,"reason":"requested","status":"pending","previousStatus":%[3]q,"assignedAt":%[1]q}`,
+		id, task.Status)
+	place := fleettest.Place(&fleettest.FoldTask{ID: id, Priority: task.Priority})
+	o.Put([]any{"ZADD", o.Keys.Assigned("w"), place, id},
+		[]any{"HSET", o.Keys.Task(id), "status", "pending", "assignedTo", "w", "assignedSeq", seq, "updatedAt", at, "queuedAt", ms, "seq", seq})
+}
+
 // besideOlder runs a test beside an older coordinator. At the end, the fold of the log must equal the
 // state in Redis: nothing of what the older one left is there any more.
 func besideOlder(t *testing.T, test func(t *testing.T, f *fleettest.Fleet, o older)) {
@@ -222,6 +233,41 @@ func TestAnOlderCoordinatorEndedDependencies(t *testing.T) {
 		stepTimers(f)
 		f.Holds(f.Emitted(seq, "task.completed", "task.unblocked")[1], fmt.Sprintf(`{"id":%q}`, dependent))
 		finish(t, f, dependent, "")
+	})
+}
+
+// Tasks that waited are not released after an older coordinator has assigned them all the same.
+func TestAnOlderCoordinatorAssignedTasksThatWait(t *testing.T) {
+	besideOlder(t, func(t *testing.T, f *fleettest.Fleet, o older) {
+		f.OK("limit.set", `{"key":"k","concurrent":1}`)
+		need, first := f.Create("need", `,"priority":100`), f.Create("first", `,"priority":100,"limitKey":"k"`)
+		claimSoon(t, f, "w", need)
+		claimSoon(t, f, "w", first)
+		scheduled := f.Create("scheduled", `,"delayMs":20`)
+		given := []string{
+			f.Create("early", fmt.Sprintf(`,"dependsOn":[%q]`, need)), f.Create("turn", `,"limitKey":"k"`), scheduled,
+			f.Create("late", fmt.Sprintf(`,"dependsOn":[%q]`, need)),
+		}
+		runAt := moment(t, timedTask(f, scheduled).RunAt)
+		for _, id := range given {
+			o.assigns(id)
+		}
+		for range given {
+			f.Claim("w")
+		}
+		for _, id := range given {
+			expectStatus(f, id, "in_progress", "assigned by the older one")
+		}
+		f.OK("task.complete", `{"id":%q}`, given[0])
+		awaitTime(t, f, runAt)
+		seq := f.Seq()
+		f.OK("task.complete", `{"id":%q}`, need)
+		f.OK("task.complete", `{"id":%q}`, first)
+		stepTimers(f)
+		f.Emitted(seq, "task.completed", "task.completed")
+		for _, id := range given[1:] {
+			f.OK("task.complete", `{"id":%q}`, id)
+		}
 	})
 }
 
