@@ -157,11 +157,12 @@ func TestTheDatabaseOfFormatThree(t *testing.T) {
 		}
 	})
 	c := newClient(t, s.Addr())
-	c.ready(t)
+	c.ready(t) // a database that is not migrated yet is ready too
+	testenv.Eventually(t, 20*time.Second, func() (bool, string) {
+		got := newestMigration(t, db)
+		return got >= 12, fmt.Sprint("the database has version ", got)
+	})
 	caughtUp(t, c)
-	if got := newestMigration(t, db); got < 12 {
-		t.Errorf("the database has version %d", got)
-	}
 	verified(t, cfg)
 	if diff := cmp.Diff(before, contents(t, db, columns)); diff != "" {
 		t.Errorf("started (-before +after):\n%s", diff)
