@@ -30,7 +30,7 @@ local changed = release_due()
 local deadlines = prefix .. 'queue:deadlines'
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', int(clock), 'LIMIT', 0, most_late)) do
   local t = read_task_state(id)
-  if not t or t.status ~= 'in_progress' then
+  if not t or t.status ~= 'in_progress' or not t.timeoutAt and not t.cancelAt then -- left by an earlier version
     redis.call('ZREM', deadlines, id)
   elseif t.cancelAt and tonumber(t.cancelAt) <= clock then
     end_cancelled(t, nil, nil, retention)

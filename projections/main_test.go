@@ -4,6 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,6 +71,40 @@ func (b *bundle) prepare(t testing.TB) {
 		if err := p.Prepare(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// downgrade undoes every migration after a version, the newest first.
+func (b *bundle) downgrade(t testing.TB, to int) {
+	t.Helper()
+	files, err := filepath.Glob("../migrations/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range slices.Backward(files) { // their names begin with their versions
+		number, _, _ := strings.Cut(filepath.Base(file), "_")
+		version, err := strconv.Atoi(number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if version <= to {
+			break
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, down, found := strings.Cut(string(text), "-- +goose Down")
+		if !found {
+			t.Fatalf("%s cannot be undone", file)
+		}
+		if _, err := b.db.Exec(t.Context(), fmt.Sprintf("%s; DELETE FROM goose_db_version WHERE version_id = %d", down, version)); err != nil {
+			t.Fatalf("undo %s: %v", file, err)
+		}
+	}
+	var newest int
+	if err := b.db.QueryRow(t.Context(), `SELECT max(version_id) FROM goose_db_version`).Scan(&newest); err != nil || newest != to {
+		t.Fatalf("the database has version %d, want %d (%v)", newest, to, err)
 	}
 }
 

@@ -38,7 +38,11 @@ local function apply_limits(most)
       local worst = redis.call('ZREVRANGEBYSCORE', limited, '(' .. reached, '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
       if not worst[1] then break end
       local t = read_task_state(worst[1])
-      if t and t.status == 'pending' then block(t, key) end -- others keep their place: somebody works on them
+      if not t or t.completedAt then -- a coordinator of an earlier version ended it
+        redis.call('ZREM', limited, worst[1])
+      elseif t.status == 'pending' then -- others keep their place: somebody works on them
+        block(t, key)
+      end
       reached = worst[2]
       done = done + 1
     end

@@ -17,10 +17,18 @@ local function settle_dependents(most, retention)
     local queue = prefix .. 'queue:settling:' .. ended.queue
     for _, id in ipairs(redis.call('ZRANGE', queue, 0, most - settled - 1)) do
       local t = read_task_state(id)
-      if t and not t.completedAt and tonumber(t.open or 0) > 0 then
+      if not t then -- a coordinator of an earlier version deleted it
+        redis.call('ZREM', prefix .. 'queue:blocked', id)
+      elseif not t.completedAt and tonumber(t.open or 0) > 0 then
         if ended.outcome == 'completed' or option(t, 'onDependencyFailure') == 'run' then
           t.open = t.open - 1
-          if t.open == 0 and t.status == 'blocked' then unblock(t, 'dependencies', ended.context) end
+          if t.open == 0 then
+            if t.status == 'blocked' then
+              unblock(t, 'dependencies', ended.context)
+            else -- scheduled, or a coordinator of an earlier version assigned it
+              redis.call('ZREM', prefix .. 'queue:blocked', id)
+            end
+          end
           redis.call('HSET', prefix .. 'task:' .. id, 'open', int(t.open))
         else
           local outcome = ended.outcome == 'failed' and ' failed' or ' was ' .. ended.outcome

@@ -57,8 +57,12 @@ local function take_turns(key, most, context)
     local id = redis.call('ZRANGE', turns, 0, 0)[1]
     if not id then break end
     local t = redis.call('HMGET', prefix .. 'task:' .. id, 'priority', 'roleset', 'options', 'status')
-    -- A coordinator of an earlier version may have deleted or assigned the task without this queue.
-    if t[4] == 'blocked' then unblock({ id = id, priority = t[1], roleset = t[2], options = t[3] }, 'limit', context) end
+    if t[4] == 'blocked' then
+      unblock({ id = id, priority = t[1], roleset = t[2], options = t[3] }, 'limit', context)
+    else -- A coordinator of an earlier version deleted or assigned the task. Its turn is the next one's.
+      redis.call('ZREM', prefix .. 'queue:blocked', id)
+      redis.call('ZADD', prefix .. 'queue:relimits', 'inf', key)
+    end
     redis.call('ZREM', turns, id)
     taken = taken + 1
   end
