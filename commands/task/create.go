@@ -31,18 +31,15 @@ func (o Options) createDecision() command.Decision[api.CreateTaskParams, createT
 	return command.Decision[api.CreateTaskParams, createTaskArgs]{
 		Script: createTask,
 		Prepare: func(c *command.Call, p *api.CreateTaskParams) (string, createTaskArgs, error) {
-			priority := params.DefaultPriority
-			if p.Priority != nil {
-				priority = *p.Priority
-			}
 			at, options, err := optionsOf(p)
 			if err != nil {
 				return "", createTaskArgs{}, err
 			}
 			key, digest, err := c.Idempotency(p.IdempotencyKey)
 			return "", createTaskArgs{
-				Key: key, Digest: digest, Text: p.Text, Priority: priority, Metadata: p.Metadata, Roleset: params.RoleSet(p.Metadata),
-				Creator: c.Caller, Agent: c.Agent(), Moment: at, Delay: p.DelayMs, Options: options, Retention: o.Retention.Milliseconds(),
+				Key: key, Digest: digest, Text: p.Text, Priority: params.Or(p.Priority, params.DefaultPriority), Metadata: p.Metadata,
+				Roleset: params.RoleSet(p.Metadata), Creator: c.Caller, Agent: c.Agent(), Moment: at, Delay: p.DelayMs, Options: options,
+				Retention: o.Retention.Milliseconds(),
 			}, err
 		},
 		After: func(p *api.CreateTaskParams) {
