@@ -153,7 +153,7 @@ type Payload struct {
 	Failures, Losses, TimeoutMs      int64
 	Percent, Data, By                json.RawMessage
 	Message                          json.RawMessage
-	Why                              json.RawMessage `json:"-"`
+	Why                              string `json:"-"`
 	Retry                            *Retry
 	DependsOn                        []string
 	OnDependencyFailure              string
@@ -200,7 +200,7 @@ func (f *Fold) Apply(e Event) {
 	}
 	at := time.UnixMilli(e.Timestamp).UTC().Format("2006-01-02T15:04:05.000Z")
 	if e.Type == "task.cancelled" || e.Type == "task.cancel_requested" {
-		p.Why, p.Reason = member(e.Payload, "reason"), ""
+		p.Why, p.Reason = jsontext.Texts(e.Payload, "reason")[0], ""
 	}
 	for _, moment := range []string{p.RequestedAt, p.ProgressedAt, p.AssignedAt, p.UnassignedAt, p.ClaimedAt, p.CompletedAt, p.DeletedAt, p.UpdatedAt} {
 		if moment != "" && moment != at {
@@ -538,16 +538,6 @@ func null(raw json.RawMessage) string {
 		return "null"
 	}
 	return string(raw)
-}
-
-// member returns a member of a JSON object.
-func member(object json.RawMessage, name string) json.RawMessage {
-	for found, value := range jsontext.Members(object) {
-		if found == name {
-			return value
-		}
-	}
-	return nil
 }
 
 // owner returns a task's owner, or else its last owner.
