@@ -88,7 +88,7 @@ type TaskUnassigned struct {
 	TaskID             string  `json:"taskId" jsonschema:"the task"`
 	InstanceID         string  `json:"instanceId" jsonschema:"the instance that lost the task"`
 	PreviousAssignment *string `json:"previousAssignment" jsonschema:"its last owner; null if it never had one"`
-	Reason             string  `json:"reason" jsonschema:"why: instance_registered, instance_unregistered, instance_failed, session_changed, roles_changed, rebalanced, requested or released"`
+	Reason             string  `json:"reason" jsonschema:"why: instance_registered, instance_unregistered, instance_failed, session_changed, roles_changed, rebalanced, requested, released or limited"`
 	Status             string  `json:"status" jsonschema:"the status after the event"`
 	PreviousStatus     string  `json:"previousStatus" jsonschema:"the status before the event"`
 	UnassignedAt       string  `json:"unassignedAt" jsonschema:"RFC 3339, UTC, with milliseconds"`
@@ -275,4 +275,5 @@ const (
 	ReasonRebalanced           = "rebalanced"
 	ReasonRequested            = "requested"
 	ReasonReleased             = "released"
+	ReasonLimited              = "limited" // its limitKey has more tasks than the limit allows
 )

@@ -3,7 +3,7 @@
 --- @include "lib/idempotency"
 --- @include "lib/task_state"
 --- @include "lib/task"
---- @include "lib/claimed_by"
+--- @include "lib/held_by"
 --- @include "lib/finish"
 --- @lazy "lib/fail"
 --- @lazy "lib/retry"
@@ -58,10 +58,7 @@ local t = read_task_state(id)
 if not t then return no_task(id) end
 refused = worker ~= '' and foreign_instance(agent, worker)
 if refused then return refused end
-if t.completedAt then return conflict('ALREADY_FINISHED', '"status":"' .. t.status .. '"') end
-if not t.assignedTo then return conflict('NOT_ASSIGNED') end
-if worker ~= '' and worker ~= t.assignedTo then return conflict('NOT_OWNER', '"assignedTo":' .. quote(t.assignedTo)) end
-refused = attempt ~= '' and stale_attempt(t, attempt)
+refused = not_held(t, worker, attempt)
 if refused then return refused end
 -- This check comes last. An agent whose task has another owner by now gets a conflict that says so,
 -- and not UNAUTHORIZED.

@@ -52,9 +52,13 @@ redis.call('HSET', key, 'lastTask', task, 'fired', fired)
 redis.call('HDEL', key, 'lastError')
 redis.call('HSET', prefix .. 'schedules:firing', 'lag', int(clock - tick), 'at', now_text)
 if plan.existing then return 1 end
--- The schedule's event has led to the task's.
+-- The schedule's event has led to the task's. The calls of a lot share ARGV[1], so that it must be as
+-- before for the next one, also after an error.
 ARGV[1] = string.gsub(context, '"cause":null', '"cause":"' .. event_id .. '"', 1)
 local run_at = s.delay ~= '' and int(clock + s.delay) or s.at ~= '' and s.at or nil
-create_planned(plan, s.text, s.priority, s.metadata, s.roleset, s.creator, '', run_at, options, retention)
+local created, failure = pcall(function()
+  create_planned(plan, s.text, s.priority, s.metadata, s.roleset, s.creator, '', run_at, options, retention)
+end)
 ARGV[1] = context
+if not created then error(failure, 0) end
 return 1

@@ -21,7 +21,8 @@
 -- ARGV[13] roleset  role set of the tasks as a sorted JSON array, or ''
 -- ARGV[14] creator  name of the caller's token, or ''
 -- ARGV[15] runat    when a task becomes claimable, ms since 1970; '' for at once
--- ARGV[16] delay    how long after its tick a task becomes claimable, ms, instead of runat; '' for none
+-- ARGV[16] delay    how long after its creation a task becomes claimable, ms, instead of runat; '' for
+--                   none
 -- ARGV[17] options  JSON object with all defaults (lib/extras), '' for tasks without options
 -- Returns the method's result: {created, schedule}
 -- Errors  RATE_LIMITED, CONFLICT (FLUSH_IN_PROGRESS, TOO_MANY_SCHEDULES)

@@ -3,7 +3,7 @@
 --- @lazy "lib/extras"
 --- @include "lib/task_state"
 --- @include "lib/task"
---- @include "lib/claimed_by"
+--- @include "lib/held_by"
 --- @include "lib/deadlines"
 --- @include "lib/ownership"
 --- @include "lib/registered"
@@ -36,8 +36,10 @@ local t = read_task_state(id)
 if not t then return no_task(id) end
 refused = foreign_instance(agent, worker)
 if refused then return refused end
-refused = not_claimed(t, worker, attempt)
+local in_progress = t.status == 'in_progress'
+refused = not_held(t, worker, in_progress and attempt or '')
 if refused then return refused end
+if not in_progress then return conflict('NOT_CLAIMED', '"status":"' .. t.status .. '"') end
 if not registered(worker) then return redis.error_reply('NOT_REGISTERED {"instanceId":' .. quote(worker) .. '}') end
 
 local limit_ms = rare().option(t, 'timeoutMs')

@@ -85,7 +85,7 @@ func (c *taskChange) lose(p *fact) {
 func (c *taskChange) fail(p *fact, e *events.Envelope) {
 	x := c.withExtras()
 	x.failures = p.Failures
-	text := `{"attempt":` + number(p.Attempt) + `,"workerId":` + Quoted(p.WorkerID) + `,"at":"` + e.Time().Format(events.TimeLayout) +
+	text := `{"attempt":` + number(p.Attempt) + `,"workerId":` + jsontext.QuoteAsLua(p.WorkerID) + `,"at":"` + e.Time().Format(events.TimeLayout) +
 		`","error":` + shortened(p.Error) + `}`
 	x.errors = append(x.errors, *c.document(json.RawMessage(text)))
 	if len(x.errors) > keptErrors {
@@ -109,7 +109,7 @@ func (c *taskChange) retry(p *fact, e *events.Envelope) {
 
 func (c *taskChange) progress(p *fact, e *events.Envelope) {
 	x := c.withExtras()
-	said := namedMembers(e.Payload, "percent", "message", "data")
+	said := jsontext.Texts(e.Payload, "percent", "message", "data")
 	x.progress = c.document(json.RawMessage(`{"percent":` + said[0] + `,"message":` + said[1] + `,"data":` + said[2] +
 		`,"at":"` + e.Time().Format(events.TimeLayout) + `"}`))
 	x.timeoutAt = p.timeoutAt
@@ -117,7 +117,7 @@ func (c *taskChange) progress(p *fact, e *events.Envelope) {
 }
 
 func (c *taskChange) requestCancel(_ *fact, e *events.Envelope) {
-	m := namedMembers(e.Payload, "by", "reason", "requestedAt", "cancelAt")
+	m := jsontext.Texts(e.Payload, "by", "reason", "requestedAt", "cancelAt")
 	c.withExtras().cancellation = c.cancellation(m[0], m[1], m[2], m[3])
 	c.set = c.set&^colFirstCancellation | colCancellation
 }
@@ -126,7 +126,7 @@ func (c *taskChange) requestCancel(_ *fact, e *events.Envelope) {
 func (c *taskChange) cancel(p *fact, e *events.Envelope) {
 	x := c.withExtras()
 	if x.cancellation == nil {
-		m := namedMembers(e.Payload, "by", "reason")
+		m := jsontext.Texts(e.Payload, "by", "reason")
 		x.cancellation = c.cancellation(m[0], m[1], "null", "null")
 		if c.set&colCancellation == 0 {
 			c.set |= colFirstCancellation
@@ -157,22 +157,6 @@ func (c *taskChange) cancellation(by, reason, requestedAt, cancelAt string) *str
 	return c.document(json.RawMessage(`{"by":` + by + `,"reason":` + reason + `,"requestedAt":` + requestedAt + `,"cancelAt":` + cancelAt + `}`))
 }
 
-// namedMembers returns the texts of members of a payload, null for each that is missing.
-func namedMembers(payload []byte, names ...string) []string {
-	texts := make([]string, len(names))
-	for i := range texts {
-		texts[i] = "null"
-	}
-	for name, value := range jsontext.Members(payload) {
-		for i := range names {
-			if names[i] == name {
-				texts[i] = string(value)
-			}
-		}
-	}
-	return texts
-}
-
 // shortened returns an error as the list of a task's errors has it.
 func shortened(raw json.RawMessage) string {
 	switch {
@@ -185,38 +169,5 @@ func shortened(raw json.RawMessage) string {
 	for raw[end]&0xc0 == 0x80 { // not within a character
 		end--
 	}
-	return Quoted(string(raw[:end]))
-}
-
-// Quoted returns a string as JSON, spelled as the scripts spell it: byte for byte, the rows have what
-// the state has.
-func Quoted(s string) string {
-	var b strings.Builder
-	b.Grow(len(s) + 2)
-	b.WriteByte('"')
-	for i := range len(s) {
-		switch c := s[i]; c {
-		case '"', '\\':
-			b.WriteByte('\\')
-			b.WriteByte(c)
-		case '\b':
-			b.WriteString(`\b`)
-		case '\f':
-			b.WriteString(`\f`)
-		case '\n':
-			b.WriteString(`\n`)
-		case '\r':
-			b.WriteString(`\r`)
-		case '\t':
-			b.WriteString(`\t`)
-		default:
-			if c < ' ' || c == 0x7f {
-				b.WriteString(`\u00` + string("0123456789abcdef"[c>>4]) + string("0123456789abcdef"[c&15]))
-				continue
-			}
-			b.WriteByte(c)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
+	return jsontext.QuoteAsLua(string(raw[:end]))
 }

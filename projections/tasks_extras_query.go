@@ -41,8 +41,7 @@ func (r *listedRow) write(b *bytes.Buffer, status string) {
 	} else {
 		b.WriteString(`,"runAt":null`)
 	}
-	text(`,"errors":[`, orNone(r.errors))
-	b.WriteByte(']')
+	b.WriteString(`,"errors":[` + orEmpty(r.errors) + `]`)
 	if r.options != nil {
 		options := *r.options
 		b.WriteByte(',')
@@ -56,12 +55,4 @@ func (r *listedRow) write(b *bytes.Buffer, status string) {
 		b.WriteString(`,"cancelRequested":true`)
 	}
 	text(`,"cancellation":`, r.cancellation)
-}
-
-// orNone returns a text, "" for nil.
-func orNone(text *string) *string {
-	if text == nil {
-		return new(string)
-	}
-	return text
 }

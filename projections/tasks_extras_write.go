@@ -9,58 +9,67 @@ import (
 )
 
 // extrasColumns are the columns of extras: the name, the type of the array that a statement takes, the
-// value of a column in it, and what an update of an existing row sets. %[1]s in the latter is the value.
-// A statement for tasks without extras only ends a time limit and forgets the progress of an earlier
-// try, because it cannot know whether the row has them.
+// value of a column in the row c of the array, and what an update of an existing row sets. A statement
+// for tasks without extras only ends a time limit and forgets the progress of an earlier try, because
+// it cannot know whether the row has them.
 var extrasColumns = []struct{ name, array, value, set string }{
-	{"run_at", "timestamptz", "%s", whether(colRunAt, "run_at")},
-	{"failures", "integer", "%s", whether(colFailures, "failures")},
-	{"losses", "integer", "%s", whether(colLosses, "losses")},
-	{"errors", "text", "string_to_array(%s, E'\\x1e')::json[]", fmt.Sprintf(
-		"CASE WHEN c.set & %d <> 0 THEN %%[1]s WHEN c.set & %d <> 0 THEN (t.errors || %%[1]s)[cardinality(t.errors || %%[1]s) - %d:] ELSE t.errors END",
-		colOnlyErrors, colErrors, keptErrors-1)},
-	{"progress", "text", "%s::json", fmt.Sprintf(
-		"CASE WHEN c.set & %d <> 0 THEN %%[1]s WHEN c.set & %d <> 0 THEN NULL ELSE t.progress END", colProgress, colClaimed)},
-	{"timeout_at", "timestamptz", "%s", fmt.Sprintf(
-		"CASE WHEN c.set & %d <> 0 THEN %%[1]s WHEN c.set & %d <> 0 THEN NULL ELSE t.timeout_at END", colTimeout, colStatus)},
-	{"cancellation", "text", "%s::json", fmt.Sprintf(
-		"CASE WHEN c.set & %d <> 0 THEN %%[1]s WHEN c.set & %d <> 0 THEN coalesce(t.cancellation, %%[1]s) ELSE t.cancellation END",
-		colCancellation, colFirstCancellation)},
-	{"options", "text", "%s::json", "t.options"}, // never change
+	{"run_at", "timestamptz", "c.run_at", either("run_at", when{colRunAt, "c.run_at"})},
+	{"failures", "integer", "c.failures", either("failures", when{colFailures, "c.failures"})},
+	{"losses", "integer", "c.losses", either("losses", when{colLosses, "c.losses"})},
+	{"errors", "text", newErrors, either("errors", when{colOnlyErrors, newErrors}, when{colErrors, lastErrors})},
+	{"progress", "text", "c.progress::json", either("progress", when{colProgress, "c.progress::json"}, when{colClaimed, "NULL"})},
+	{"timeout_at", "timestamptz", "c.timeout_at", either("timeout_at", when{colTimeout, "c.timeout_at"}, when{colStatus, "NULL"})},
+	{"cancellation", "text", "c.cancellation::json", either("cancellation",
+		when{colCancellation, "c.cancellation::json"}, when{colFirstCancellation, "coalesce(t.cancellation, c.cancellation::json)"})},
+	{"options", "text", "c.options::json", "t.options"}, // never change
 }
 
-// whether returns the expression of a column that one bit sets.
-func whether(bit column, name string) string {
-	return fmt.Sprintf("CASE WHEN c.set & %d <> 0 THEN %%[1]s ELSE t.%s END", bit, name)
+// newErrors are the errors of a change. No JSON has the character between them: in a string it is
+// escaped.
+const newErrors = `string_to_array(c.errors, E'\x1e')::json[]`
+
+// lastErrors are the last ones of a row's errors and those of a change.
+var lastErrors = fmt.Sprintf("(t.errors || %[1]s)[cardinality(t.errors || %[1]s) - %[2]d:]", newErrors, keptErrors-1)
+
+// when is the value of a column if a bit is set.
+type when struct {
+	bit   column
+	value string
+}
+
+// either returns the value that a row's column gets: that of the first bit that is set in the change,
+// or else the row's own.
+func either(name string, cases ...when) string {
+	var b strings.Builder
+	b.WriteString("CASE")
+	for _, c := range cases {
+		fmt.Fprintf(&b, " WHEN c.set & %d <> 0 THEN %s", c.bit, c.value)
+	}
+	b.WriteString(" ELSE t." + name + " END")
+	return b.String()
 }
 
 // The statements for tasks without extras, and for tasks with extras.
 var (
 	insertTasks = fmt.Sprintf(insertFormat, "", "", "",
 		", run_at = NULL, failures = 0, losses = 0, errors = NULL, progress = NULL, timeout_at = NULL, cancellation = NULL, options = NULL")
-	updateTasks = fmt.Sprintf(updateFormat, assignments()+fmt.Sprintf(`  progress = CASE WHEN c.set & %d <> 0 THEN NULL ELSE t.progress END,
-  timeout_at = CASE WHEN c.set & %d <> 0 THEN NULL ELSE t.timeout_at END,
-`, colClaimed, colStatus), "", "")
+	updateTasks = fmt.Sprintf(updateFormat, assignments()+assignment("progress", either("progress", when{colClaimed, "NULL"}))+
+		assignment("timeout_at", either("timeout_at", when{colStatus, "NULL"})), "", "")
 	insertExtras, updateExtras = extrasStatements()
 )
 
 func extrasStatements() (insert, update string) {
-	var names, values, arrays, excluded, set strings.Builder
+	var names, values, arrays, excluded strings.Builder
 	const first = 17 // the parameter of the first extra in both statements
+	set := assignments()
 	for i, x := range extrasColumns {
 		fmt.Fprintf(&names, ", %s", x.name)
-		fmt.Fprintf(&values, ", "+x.value, x.name)
+		fmt.Fprintf(&values, ", %s", x.value)
 		fmt.Fprintf(&arrays, ", $%d::%s[]", first+i, x.array)
 		fmt.Fprintf(&excluded, ", %[1]s = excluded.%[1]s", x.name)
-		fmt.Fprintf(&set, "  %s = ", x.name)
-		if strings.Contains(x.set, "%") {
-			fmt.Fprintf(&set, x.set, fmt.Sprintf(x.value, "c."+x.name))
-		} else {
-			set.WriteString(x.set)
-		}
-		set.WriteString(",\n")
+		set += assignment(x.name, x.set)
 	}
-	return fmt.Sprintf(insertFormat, &names, &values, &arrays, &excluded), fmt.Sprintf(updateFormat, assignments()+set.String(), &arrays, &names)
+	return fmt.Sprintf(insertFormat, &names, &values, &arrays, &excluded), fmt.Sprintf(updateFormat, set, &arrays, &names)
 }
 
 // taskExtrasColumns holds the changes with extras by column: those of created tasks, and those of
@@ -101,7 +110,6 @@ func (n *extrasArrays) add(c *taskChange) {
 	n.losses = append(n.losses, int32(x.losses))       //nolint:gosec // one for each claim
 	var errors *string
 	if len(x.errors) > 0 {
-		// No JSON has this character: in a string it is escaped.
 		list := strings.Join(x.errors, "\x1e")
 		errors = &list
 	}

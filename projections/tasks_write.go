@@ -2,7 +2,6 @@ package projections
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -23,8 +22,8 @@ SELECT num, 't-' || num, status, priority, attempt, assigned_to, text, metadata:
        created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq%[2]s
 FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
             $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::bigint[], $15::bigint[], $16::bigint[]%[3]s)
-  AS new (num, status, priority, attempt, assigned_to, text, metadata, result, error,
-          created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq%[1]s)
+  AS c (num, status, priority, attempt, assigned_to, text, metadata, result, error,
+        created_at, updated_at, claimed_at, completed_at, waited_ms, duration_ms, seq%[1]s)
 ON CONFLICT (num) DO UPDATE SET
   status = excluded.status, priority = excluded.priority, attempt = excluded.attempt, assigned_to = excluded.assigned_to,
   text = excluded.text, metadata = excluded.metadata, result = excluded.result, error = excluded.error,
@@ -73,10 +72,13 @@ WHERE t.num = c.num AND t.seq < c.seq`
 func assignments() string {
 	var set strings.Builder
 	for _, s := range settable {
-		fmt.Fprintf(&set, "  %[1]s = CASE WHEN c.set & %[2]d <> 0 THEN %[3]s ELSE t.%[1]s END,\n", s.name, s.bit, s.changed)
+		set.WriteString(assignment(s.name, either(s.name, when{s.bit, s.changed})))
 	}
 	return set.String()
 }
+
+// assignment returns a line of an update.
+func assignment(name, value string) string { return "  " + name + " = " + value + ",\n" }
 
 // maxMerged is how many rows' metadata, of up to 1 MiB each, are in memory at a time for a merge.
 const maxMerged = 32

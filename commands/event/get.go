@@ -11,6 +11,8 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -29,7 +31,7 @@ func getMethod() (*command.Method, error) {
 		Hidden:      true,
 		Effect:      command.Reads,
 		Refine: func(p map[string]*jsonschema.Schema) {
-			p["seq"].Minimum, p["seq"].Maximum = new(1.0), new(9007199254740991.0)
+			params.Between(p["seq"], 1, jsontext.MaxInteger)
 		},
 	}, func(ctx context.Context, c *command.Call, p *api.GetEventParams) (json.RawMessage, error) {
 		if err := answers.Reserve(ctx, command.MaxEvent); err != nil {

@@ -45,9 +45,7 @@ func Methods(o Options) ([]*command.Method, error) {
 	return command.Collect(o.setMethod, listMethod, o.deleteMethod)
 }
 
-func refineKey(p map[string]*jsonschema.Schema) {
-	p["key"].MinLength, p["key"].MaxLength, p["key"].Pattern = new(1), new(params.MaxIDBytes), params.NoControls
-}
+func refineKey(p map[string]*jsonschema.Schema) { params.Key(p["key"]) }
 
 func (o Options) setMethod() (*command.Method, error) {
 	return command.New[api.SetLimitParams, api.SetLimitResult](command.Spec{
@@ -62,7 +60,7 @@ func (o Options) setMethod() (*command.Method, error) {
 		Effect:  command.Sets,
 		Refine: func(p map[string]*jsonschema.Schema) {
 			refineKey(p)
-			p["concurrent"].Minimum, p["concurrent"].Maximum = new(0.0), new(float64(maxConcurrent))
+			params.Between(p["concurrent"], 0, maxConcurrent)
 		},
 	}, func(ctx context.Context, c *command.Call, p *api.SetLimitParams) (json.RawMessage, error) {
 		return o.change(ctx, c, p.Key, &p.Concurrent)

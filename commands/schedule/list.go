@@ -11,6 +11,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -39,16 +40,12 @@ func listMethod() (*command.Method, error) {
 		Hidden:      true,
 		Effect:      command.Reads,
 		Refine: func(p map[string]*jsonschema.Schema) {
-			p["limit"].Minimum, p["limit"].Maximum = new(1.0), new(float64(maxListed))
+			params.Between(p["limit"], 1, maxListed)
 		},
 	}, func(ctx context.Context, c *command.Call, p *api.ListSchedulesParams) (json.RawMessage, error) {
-		most := defaultListed
-		if p.Limit != nil {
-			most = *p.Limit
-		}
 		if err := answers.Reserve(ctx, maxPage); err != nil {
 			return nil, err
 		}
-		return command.Decide(ctx, c, listSchedules, "", listSchedulesArgs{After: string(p.Cursor), Most: most})
+		return command.Decide(ctx, c, listSchedules, "", listSchedulesArgs{After: string(p.Cursor), Most: params.Or(p.Limit, defaultListed)})
 	})
 }

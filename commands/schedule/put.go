@@ -14,6 +14,7 @@ import (
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/cron"
+	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/internal/schedule"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -56,7 +57,7 @@ func (o Options) putMethod() (*command.Method, error) {
 		Refine: func(p map[string]*jsonschema.Schema) {
 			p["cron"].MinLength, p["cron"].MaxLength = new(1), new(cron.MaxExpression)
 			p["timezone"].MinLength, p["timezone"].MaxLength = new(1), new(maxTimezone)
-			p["catchUp"].Enum = []any{schedule.CatchUpNone, schedule.CatchUpOne, schedule.CatchUpAll}
+			params.Enum(p["catchUp"], schedule.CatchUpNone, schedule.CatchUpOne, schedule.CatchUpAll)
 			if o.Tasks.Schema != nil {
 				p["task"] = scheduled(o.Tasks.Schema, p["task"].Description)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -38,7 +39,7 @@ func (o Options) listMethod() (*command.Method, error) {
 		Roles:       command.Readers,
 		Effect:      command.Reads,
 		Refine: func(p map[string]*jsonschema.Schema) {
-			p["limit"].Minimum, p["limit"].Maximum = new(1.0), new(float64(maxPage))
+			params.Between(p["limit"], 1, maxPage)
 			p["cursor"].Pattern = `^[1-9][0-9]{0,15}$`
 		},
 	}, o.list)

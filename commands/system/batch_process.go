@@ -100,14 +100,11 @@ func batchTasks(items *params.Decoder[batchTask], p *api.ProcessBatchParams) ([]
 		if wrong != "" {
 			return nil, api.InvalidParams(fmt.Sprintf("items parameter is not valid: item %d: %s", i, wrong))
 		}
-		priority, set := params.DefaultPriority, params.RoleSet(t.Metadata)
-		if t.Priority != nil {
-			priority = *t.Priority
-		}
+		set := params.RoleSet(t.Metadata)
 		if set != "" {
 			sets[set] = true
 		}
-		args = append(args, t.Text, priority, []byte(t.Metadata), set)
+		args = append(args, t.Text, params.Or(t.Priority, params.DefaultPriority), []byte(t.Metadata), set)
 	}
 	if len(sets) > maxBatchSets {
 		return nil, api.InvalidParams(fmt.Sprintf("items parameter must require at most %d different sets of roles, but requires %d", maxBatchSets, len(sets)))

@@ -12,6 +12,7 @@ import (
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/internal/reassign"
 )
 
@@ -29,7 +30,7 @@ func (o Options) checkHealthMethod() (*command.Method, error) {
 		Roles:   command.Writers,
 		Effect:  command.Sets,
 		Refine: func(p map[string]*jsonschema.Schema) {
-			p["timeout"].Minimum, p["timeout"].Maximum = new(0.0), new(float64(jsontext.MaxInteger))
+			params.Between(p["timeout"], 0, jsontext.MaxInteger)
 		},
 	}, o.checkHealth)
 }

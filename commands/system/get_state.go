@@ -14,6 +14,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -47,7 +48,7 @@ func (o Options) getStateMethod() (*command.Method, error) {
 		Roles:   command.Readers,
 		Effect:  command.Reads,
 		Refine: func(p map[string]*jsonschema.Schema) {
-			p["limit"].Minimum, p["limit"].Maximum = new(1.0), new(float64(stateLimit))
+			params.Between(p["limit"], 1, stateLimit)
 		},
 	}, o.getState)
 }

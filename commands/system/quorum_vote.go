@@ -12,6 +12,7 @@ import (
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -42,7 +43,7 @@ func quorumVoteMethod() (*command.Method, error) {
 		Effect:  command.Sets,
 		Refine: func(p map[string]*jsonschema.Schema) {
 			p["value"].Types = []string{"string", "number", "boolean", "object", "array"}
-			p["totalInstances"].Minimum, p["totalInstances"].Maximum = new(1.0), new(float64(jsontext.MaxInteger))
+			params.Between(p["totalInstances"], 1, jsontext.MaxInteger)
 		},
 	}, func(ctx context.Context, c *command.Call, p *api.VoteParams) (json.RawMessage, error) {
 		if string(p.Value) == "null" {

@@ -63,7 +63,7 @@ func (o Options) registerMethod() (*command.Method, error) {
 		Effect:  command.Sets,
 		Refine: func(p map[string]*jsonschema.Schema) {
 			p["roles"].MaxItems = new(params.MaxRoles)
-			p["ttlMs"].Minimum, p["ttlMs"].Maximum = new(float64(minTTL)), new(float64(maxTTL))
+			params.Between(p["ttlMs"], minTTL, maxTTL)
 			p["metadata"].Properties = map[string]*jsonschema.Schema{
 				"maxTasks":  {Type: "integer", Description: "the maximum number of open tasks that the worker is assigned", Minimum: new(0.0), Maximum: new(float64(maxMaxTasks))},
 				"sessionId": {Type: "string", Description: "the process behind the id; if it registers again with the same session, it keeps its tasks", MaxLength: new(params.MaxIDBytes), Pattern: params.NoControls},

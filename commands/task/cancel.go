@@ -11,6 +11,7 @@ import (
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -52,12 +53,12 @@ func (o Options) cancelMethod() (*command.Method, error) {
 
 func refineCancel(p map[string]*jsonschema.Schema) {
 	p["reason"].MaxLength = new(maxReason)
-	between(p["graceMs"], 0, float64(maxGrace.Milliseconds()))
+	params.Between(p["graceMs"], 0, float64(maxGrace.Milliseconds()))
 }
 
 func (o Options) cancelArgs(c *command.Call, id string, reason *string, grace *int) cancelTaskArgs {
 	return cancelTaskArgs{
-		ID: id, Reason: quoted(reason), Grace: int64(or(grace, int(defaultGrace.Milliseconds()))),
+		ID: id, Reason: quoted(reason), Grace: int64(params.Or(grace, int(defaultGrace.Milliseconds()))),
 		Actor: jsontext.Quote(c.Actor("")), Retention: o.Retention.Milliseconds(), Agent: c.Agent(),
 	}
 }

@@ -59,15 +59,12 @@ func (o Options) claimMethod() (*command.Method, error) {
 		Effect:      command.Adds,
 		LongAnswers: true,
 		Refine: func(p map[string]*jsonschema.Schema) {
-			p["maxTasks"].Minimum, p["maxTasks"].Maximum = new(1.0), new(float64(maxClaimed))
-			p["waitMs"].Minimum, p["waitMs"].Maximum = new(0.0), new(float64(maxWait))
+			params.Between(p["maxTasks"], 1, maxClaimed)
+			params.Between(p["waitMs"], 0, maxWait)
 			params.IdempotencyKey(p["idempotencyKey"])
 		},
 	}, func(ctx context.Context, c *command.Call, p *api.ClaimTaskParams) (json.RawMessage, error) {
-		most := 1
-		if p.MaxTasks != nil {
-			most = *p.MaxTasks
-		}
+		most := params.Or(p.MaxTasks, 1)
 		key, digest, err := c.Idempotency(p.IdempotencyKey)
 		if err != nil {
 			return nil, err

@@ -38,7 +38,7 @@ func (o Options) completeDecision() command.Decision[api.CompleteTaskParams, com
 			worker := string(p.WorkerID)
 			return worker, completeTaskArgs{
 				Key: key, Digest: digest, ID: string(id), Worker: worker, Attempt: p.Attempt, Result: notNull(p.Result), Failure: notNull(p.Error),
-				Retention: o.Retention.Milliseconds(), Agent: c.Agent(), Final: !or(p.Retryable, true), Cancelled: p.Cancelled,
+				Retention: o.Retention.Milliseconds(), Agent: c.Agent(), Final: !params.Or(p.Retryable, true), Cancelled: p.Cancelled,
 			}, err
 		},
 		After: func(p *api.CompleteTaskParams) {
@@ -52,7 +52,7 @@ func (o Options) completeDecision() command.Decision[api.CompleteTaskParams, com
 var completeTask = lua.Bind[completeTaskArgs]("complete_task")
 
 func refineComplete(p map[string]*jsonschema.Schema) {
-	p["attempt"].Minimum, p["attempt"].Maximum = new(0.0), new(float64(jsontext.MaxInteger))
+	params.Between(p["attempt"], 0, jsontext.MaxInteger)
 	params.IdempotencyKey(p["idempotencyKey"])
 }
 

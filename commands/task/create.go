@@ -38,10 +38,6 @@ func (o Options) createDecision() command.Decision[api.CreateTaskParams, createT
 	return command.Decision[api.CreateTaskParams, createTaskArgs]{
 		Script: createTask,
 		Prepare: func(c *command.Call, p *api.CreateTaskParams) (string, createTaskArgs, error) {
-			priority := params.DefaultPriority
-			if p.Priority != nil {
-				priority = *p.Priority
-			}
 			extras, err := extrasOf(p)
 			if err != nil {
 				return "", createTaskArgs{}, err
@@ -55,8 +51,8 @@ func (o Options) createDecision() command.Decision[api.CreateTaskParams, createT
 			}
 			key, digest, err := c.Idempotency(p.IdempotencyKey)
 			return "", createTaskArgs{
-				Key: key, Digest: digest, Text: p.Text, Priority: priority, Metadata: p.Metadata, Roleset: params.RoleSet(p.Metadata),
-				Creator: c.Caller, Agent: c.Agent(), Extras: text,
+				Key: key, Digest: digest, Text: p.Text, Priority: params.Or(p.Priority, params.DefaultPriority), Metadata: p.Metadata,
+				Roleset: params.RoleSet(p.Metadata), Creator: c.Caller, Agent: c.Agent(), Extras: text,
 			}, err
 		},
 		After: func(p *api.CreateTaskParams) {

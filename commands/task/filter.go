@@ -24,8 +24,8 @@ const (
 // refineFilter adds to the schema of params that include those of api.TaskFilterParams what their Go
 // types cannot express.
 func refineFilter(p map[string]*jsonschema.Schema) {
-	p["status"].Enum = enumOf(api.TaskStatuses)
-	p["statuses"].Items.Enum = enumOf(api.TaskStatuses)
+	params.Enum(p["status"], api.TaskStatuses...)
+	params.Enum(p["statuses"].Items, api.TaskStatuses...)
 	p["statuses"].MinItems, p["statuses"].MaxItems = new(1), new(len(api.TaskStatuses))
 	params.Priority(p["priority"])
 	p["text"].MaxLength = new(maxSearch)
@@ -102,13 +102,4 @@ func searches(f *api.TaskFilter) string {
 		return "role"
 	}
 	return ""
-}
-
-// enumOf returns a list as the enum of a schema.
-func enumOf(list []string) []any {
-	all := make([]any, len(list))
-	for i, one := range list {
-		all[i] = one
-	}
-	return all
 }

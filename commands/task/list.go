@@ -16,6 +16,7 @@ import (
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -51,11 +52,11 @@ func (o Options) listMethod() (*command.Method, error) {
 		},
 		Refine: func(p map[string]*jsonschema.Schema) {
 			refineFilter(p)
-			p["limit"].Minimum, p["limit"].Maximum = new(1.0), new(float64(maxPage))
-			p["offset"].Minimum, p["offset"].Maximum = new(0.0), new(float64(jsontext.MaxInteger))
+			params.Between(p["limit"], 1, maxPage)
+			params.Between(p["offset"], 0, jsontext.MaxInteger)
 			p["cursor"].Pattern = cursorPattern
-			p["orderBy"].Enum = enumOf(api.TaskOrders)
-			p["order"].Enum = []any{"asc", "desc"}
+			params.Enum(p["orderBy"], api.TaskOrders...)
+			params.Enum(p["order"], "asc", "desc")
 		},
 	}, o.list)
 }
@@ -80,7 +81,7 @@ func search(ctx context.Context, view taskview.View, q api.TaskQuery, timeout ti
 
 // queryOf returns the query that params describe, and the position that they continue from.
 func queryOf(c *command.Call, p *api.ListTasksParams) (q api.TaskQuery, from cursor, err error) {
-	q = api.TaskQuery{Limit: defaultPage, OrderBy: cmp.Or(p.OrderBy, "createdAt"), Descending: p.Order != "asc"}
+	q = api.TaskQuery{Limit: defaultPage, OrderBy: cmp.Or(p.OrderBy, "createdAt"), Descending: p.Order != "asc", Offset: params.Or(p.Offset, 0)}
 	if q.TaskFilter, err = filterOf("", p.Filter()); err != nil {
 		return q, from, err
 	}
@@ -89,9 +90,6 @@ func queryOf(c *command.Call, p *api.ListTasksParams) (q api.TaskQuery, from cur
 		q.Limit = *p.Limit
 	case c.MCP:
 		q.Limit = mcpPage
-	}
-	if p.Offset != nil {
-		q.Offset = *p.Offset
 	}
 	if p.Cursor == "" {
 		return q, from, nil

@@ -16,6 +16,7 @@ import (
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -43,13 +44,13 @@ type matching[A any] struct {
 func refineMatching(p map[string]*jsonschema.Schema) {
 	refineFilter(p["filter"].Properties)
 	p["filter"].MinProperties = new(1)
-	p["limit"].Minimum, p["limit"].Maximum = new(1.0), new(float64(maxMatching))
+	params.Between(p["limit"], 1, maxMatching)
 }
 
-// methodOf returns the method. params returns the filter, the limit, and the arguments of the script
+// methodOf returns the method. read returns the filter, the limit, and the arguments of the script
 // for a task.
 func methodOf[P, A any](o Options, m matching[A], refine func(map[string]*jsonschema.Schema),
-	params func(c *command.Call, p *P) (api.TaskFilterParams, *int, func(id, statuses string) A),
+	read func(c *command.Call, p *P) (api.TaskFilterParams, *int, func(id, statuses string) A),
 ) (*command.Method, error) {
 	return command.New[P, api.MatchingResult](command.Spec{
 		Name: m.name, Description: m.description,
@@ -61,7 +62,7 @@ func methodOf[P, A any](o Options, m matching[A], refine func(map[string]*jsonsc
 		Effect:  m.effect,
 		Refine:  refine,
 	}, func(ctx context.Context, c *command.Call, p *P) (json.RawMessage, error) {
-		filter, limit, args := params(c, p)
+		filter, limit, args := read(c, p)
 		if reflect.ValueOf(filter).IsZero() {
 			return nil, api.InvalidParams("filter parameter: it selects every task; name at least one member")
 		}
@@ -78,7 +79,7 @@ func methodOf[P, A any](o Options, m matching[A], refine func(map[string]*jsonsc
 		f.NotCalledOff = m.notCalledOff
 		defer o.Timers.Look()                                 // for the tasks that depend on these
 		statuses := "," + strings.Join(f.Statuses, ",") + "," // the view may be behind
-		result, err := o.change(ctx, c, m.script.Script, f, or(limit, maxMatching), func(id string) []any {
+		result, err := o.change(ctx, c, m.script.Script, f, params.Or(limit, maxMatching), func(id string) []any {
 			return m.script.CommandArgs(c.EventContext("", c.Cause), c.Subject(""), "0", args(id, statuses))
 		})
 		if err != nil {

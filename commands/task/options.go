@@ -35,22 +35,19 @@ const (
 
 func refineOptions(p map[string]*jsonschema.Schema) {
 	p["runAt"].MinLength, p["runAt"].MaxLength = new(1), new(params.MaxMoment)
-	between(p["delayMs"], 0, float64(maxDelay.Milliseconds()))
-	between(p["timeoutMs"], float64(minTimeout.Milliseconds()), float64(maxTimeout.Milliseconds()))
+	params.Between(p["delayMs"], 0, float64(maxDelay.Milliseconds()))
+	params.Between(p["timeoutMs"], float64(minTimeout.Milliseconds()), float64(maxTimeout.Milliseconds()))
 	retry := p["retry"].Properties
-	between(retry["maxAttempts"], 1, maxTries)
-	between(retry["backoffMs"], 0, float64(maxBackoff.Milliseconds()))
-	between(retry["factor"], 1, maxFactor)
-	between(retry["maxBackoffMs"], 0, float64(maxBackoff.Milliseconds()))
-	between(retry["jitter"], 0, 1)
+	params.Between(retry["maxAttempts"], 1, maxTries)
+	params.Between(retry["backoffMs"], 0, float64(maxBackoff.Milliseconds()))
+	params.Between(retry["factor"], 1, maxFactor)
+	params.Between(retry["maxBackoffMs"], 0, float64(maxBackoff.Milliseconds()))
+	params.Between(retry["jitter"], 0, 1)
 	p["dependsOn"].MinItems, p["dependsOn"].MaxItems = new(1), new(maxNeeds)
-	p["onDependencyFailure"].Enum = []any{cancelDependents, runDependents}
-	for _, key := range []*jsonschema.Schema{p["uniqueKey"], p["limitKey"]} {
-		key.MinLength, key.MaxLength, key.Pattern = new(1), new(params.MaxIDBytes), params.NoControls
-	}
+	params.Enum(p["onDependencyFailure"], cancelDependents, runDependents)
+	params.Key(p["uniqueKey"])
+	params.Key(p["limitKey"])
 }
-
-func between(s *jsonschema.Schema, low, high float64) { s.Minimum, s.Maximum = &low, &high }
 
 // What happens to a task if one of those that it depends on fails for good, or is cancelled or deleted.
 const (
@@ -72,12 +69,12 @@ func extrasOf(p *api.CreateTaskParams) (*Extras, error) {
 		}
 		extras.Moment = new(moment.UnixMilli())
 	}
-	o := events.TaskOptions{TimeoutMs: int64(or(p.TimeoutMs, 0)), UniqueKey: p.UniqueKey, LimitKey: p.LimitKey}
+	o := events.TaskOptions{TimeoutMs: int64(params.Or(p.TimeoutMs, 0)), UniqueKey: p.UniqueKey, LimitKey: p.LimitKey}
 	if r := p.Retry; r != nil {
 		o.Retry = &events.Retry{
-			MaxAttempts: or(r.MaxAttempts, defaultTries), BackoffMs: int64(or(r.BackoffMs, int(defaultBackoff.Milliseconds()))),
-			Factor: or(r.Factor, defaultFactor), MaxBackoffMs: int64(or(r.MaxBackoffMs, int(defaultMaxBackoff.Milliseconds()))),
-			Jitter: or(r.Jitter, defaultJitter),
+			MaxAttempts: params.Or(r.MaxAttempts, defaultTries), BackoffMs: int64(params.Or(r.BackoffMs, int(defaultBackoff.Milliseconds()))),
+			Factor: params.Or(r.Factor, defaultFactor), MaxBackoffMs: int64(params.Or(r.MaxBackoffMs, int(defaultMaxBackoff.Milliseconds()))),
+			Jitter: params.Or(r.Jitter, defaultJitter),
 		}
 	}
 	seen := map[api.TaskID]bool{}
@@ -105,12 +102,4 @@ func extrasOf(p *api.CreateTaskParams) (*Extras, error) {
 	}
 	extras.Options = string(text)
 	return &extras, nil
-}
-
-// or returns a value, or the default if there is none.
-func or[T any](value *T, otherwise T) T {
-	if value == nil {
-		return otherwise
-	}
-	return *value
 }

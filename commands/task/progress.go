@@ -12,6 +12,7 @@ import (
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/jsontext"
+	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -41,8 +42,8 @@ func progressMethod() (*command.Method, error) {
 		Hidden:  true,
 		Effect:  command.Sets,
 		Refine: func(p map[string]*jsonschema.Schema) {
-			between(p["attempt"], 0, float64(jsontext.MaxInteger))
-			between(p["percent"], 0, 100)
+			params.Between(p["attempt"], 0, jsontext.MaxInteger)
+			params.Between(p["percent"], 0, 100)
 			p["message"].MaxLength = new(maxMessage)
 		},
 	}, func(ctx context.Context, c *command.Call, p *api.ProgressParams) (json.RawMessage, error) {

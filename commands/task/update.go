@@ -35,7 +35,7 @@ type updateTaskArgs struct {
 var updateTask = lua.Bind[updateTaskArgs]("update_task")
 
 // statuses are the statuses that a task can have.
-var statuses = []any{"pending", "in_progress", "completed", "failed"}
+var statuses = []string{"pending", "in_progress", "completed", "failed"}
 
 func (o Options) updateMethod() (*command.Method, error) {
 	return command.New[api.UpdateTaskParams, api.Task](command.Spec{
@@ -53,7 +53,7 @@ func (o Options) updateMethod() (*command.Method, error) {
 			params.Text(u.Properties["text"])
 			params.Priority(u.Properties["priority"])
 			params.Metadata(u.Properties["metadata"])
-			u.Properties["status"].Enum = statuses
+			params.Enum(u.Properties["status"], statuses...)
 		},
 	}, o.update)
 }

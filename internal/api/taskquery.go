@@ -14,8 +14,9 @@ type TaskFilter struct {
 	Text       string // a part of its text, in any case; every character stands for itself
 	Error      string // a part of its error, likewise; of an error that is not a string, of its JSON
 	Metadata   Object // the task's metadata has each of these members, with an equal value
-	// NotCalledOff leaves out tasks that were called off, whether or not they have ended.
-	NotCalledOff bool
+	// NotCalledOff leaves out tasks that were called off, whether or not they have ended. Cursors do not
+	// depend on it, because no list has it.
+	NotCalledOff bool `json:"-"`
 	// The After times are inclusive, the Before times are not. All are whole milliseconds.
 	CreatedAfter, CreatedBefore, UpdatedAfter, UpdatedBefore time.Time
 }

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"encoding/json"
 	"math"
 	"reflect"
 	"strconv"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/jsontext"
-	"github.com/claudebench/claudebench/projections"
 )
 
 // millis returns the ms since 1970 of a time in an event, 0 for none or one that is not valid.
@@ -156,22 +154,11 @@ func (s step) progressed(p events.TaskProgressed) {
 		return
 	}
 	s.byOwner(t, events.StatusInProgress, p.WorkerID, p.Attempt, "reported on")
-	var raw struct{ Percent, Message json.RawMessage }
-	if err := json.Unmarshal(s.e.Payload, &raw); err != nil {
-		s.tell("it cannot be decoded: %v", err)
-		return
-	}
+	said := jsontext.Texts(s.e.Payload, "percent", "message", "data")
 	t.extras = true
-	t.Progress = `{"percent":` + orNull(raw.Percent) + `,"message":` + orNull(raw.Message) + `,"data":` + orNull(p.Data) + `,"at":"` + iso(s.e.Timestamp) + `"}`
+	t.Progress = `{"percent":` + said[0] + `,"message":` + said[1] + `,"data":` + said[2] + `,"at":"` + iso(s.e.Timestamp) + `"}`
 	s.watch(t, millis(p.TimeoutAt), t.CancelAt)
 	s.touch(t)
-}
-
-func orNull(raw json.RawMessage) string {
-	if len(raw) == 0 {
-		return "null"
-	}
-	return string(raw)
 }
 
 func (s step) cancelRequested(p events.TaskCancelRequested) {
@@ -215,16 +202,8 @@ func (s step) cancelled(p events.TaskCancelled) {
 // by returns the members by and reason of the event as the script has written them, because the task's
 // hash has the same bytes.
 func (s step) by() string {
-	by, reason := "null", "null"
-	for name, value := range jsontext.Members(s.e.Payload) {
-		switch name {
-		case "by":
-			by = string(value)
-		case "reason":
-			reason = string(value)
-		}
-	}
-	return `"by":` + by + `,"reason":` + reason
+	m := jsontext.Texts(s.e.Payload, "by", "reason")
+	return `"by":` + m[0] + `,"reason":` + m[1]
 }
 
 // cancellation returns who called a task off and why, as its hash has it. Times are ISO 8601, "" for
@@ -234,7 +213,7 @@ func cancellation(by, requestedAt, cancelAt string) string {
 		if text == "" {
 			return "null"
 		}
-		return projections.Quoted(text)
+		return jsontext.QuoteAsLua(text)
 	}
 	return `{` + by + `,"requestedAt":` + quoted(requestedAt) + `,"cancelAt":` + quoted(cancelAt) + `}`
 }
@@ -289,9 +268,9 @@ func (s step) failed(t *Task, f failure) {
 		for end > 0 && !utf8.RuneStart(err[end]) {
 			end--
 		}
-		err = projections.Quoted(err[:end])
+		err = jsontext.QuoteAsLua(err[:end])
 	}
-	entry := `{"attempt":` + strconv.FormatInt(f.attempt, 10) + `,"workerId":` + projections.Quoted(f.worker) + `,"at":"` + iso(s.e.Timestamp) + `","error":` + err + `}`
+	entry := `{"attempt":` + strconv.FormatInt(f.attempt, 10) + `,"workerId":` + jsontext.QuoteAsLua(f.worker) + `,"at":"` + iso(s.e.Timestamp) + `","error":` + err + `}`
 	t.Errors = append(t.Errors, entry)
 	if len(t.Errors) > maxErrors {
 		t.Errors = t.Errors[len(t.Errors)-maxErrors:]

@@ -11,6 +11,7 @@ import (
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -30,9 +31,9 @@ const (
 // RefineEvents adds to the schema of the params limit, cursor and order what their Go types cannot
 // express.
 func RefineEvents(p map[string]*jsonschema.Schema) {
-	p["limit"].Minimum, p["limit"].Maximum = new(1.0), new(float64(maxEvents))
+	params.Between(p["limit"], 1, maxEvents)
 	p["cursor"].Pattern = `^[1-9][0-9]{0,15}$`
-	p["order"].Enum = []any{"asc", "desc"}
+	params.Enum(p["order"], "asc", "desc")
 }
 
 // ReadEvents is the handler of a method that reads a page of the index of events. limit and cursor
@@ -41,10 +42,7 @@ func RefineEvents(p map[string]*jsonschema.Schema) {
 func ReadEvents(ctx context.Context, c *Call, script lua.Bound[lua.NoArgs], index taskview.EventIndex, shares *taskview.Shares,
 	limit *int, cursor string, q api.EventQuery,
 ) (json.RawMessage, error) {
-	q.Limit = defaultEvents
-	if limit != nil {
-		q.Limit = *limit
-	}
+	q.Limit = params.Or(limit, defaultEvents)
 	if cursor != "" {
 		var err error
 		if q.Cursor, err = strconv.ParseInt(cursor, 10, 64); err != nil {

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 )
 
 // Members returns an iterator over the members of a JSON object in order: the decoded name and the
@@ -27,6 +29,21 @@ func Members(object []byte) iter.Seq2[string, []byte] {
 			}
 		}
 	}
+}
+
+// Texts returns the JSON texts of members of an object, null for each that is missing. Of several
+// members with one name the last one counts. The object must be as for Members.
+func Texts(object []byte, names ...string) []string {
+	texts := make([]string, len(names))
+	for i := range texts {
+		texts[i] = "null"
+	}
+	for name, value := range Members(object) {
+		if i := slices.Index(names, name); i >= 0 {
+			texts[i] = string(value)
+		}
+	}
+	return texts
 }
 
 // Elements returns an iterator over the bytes of the elements of a JSON array in order. The text
@@ -148,6 +165,38 @@ func Quote(s string) []byte {
 	}
 	text, _ := Marshal(s) // encoding a string never fails
 	return text
+}
+
+// QuoteAsLua returns a string as JSON, spelled as the scripts spell it (lua/lib/json).
+func QuoteAsLua(s string) string {
+	var b strings.Builder
+	b.Grow(len(s) + 2)
+	b.WriteByte('"')
+	for i := range len(s) {
+		switch c := s[i]; c {
+		case '"', '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case '\b':
+			b.WriteString(`\b`)
+		case '\f':
+			b.WriteString(`\f`)
+		case '\n':
+			b.WriteString(`\n`)
+		case '\r':
+			b.WriteString(`\r`)
+		case '\t':
+			b.WriteString(`\t`)
+		default:
+			if c < ' ' || c == 0x7f {
+				b.WriteString(`\u00` + string("0123456789abcdef"[c>>4]) + string("0123456789abcdef"[c&15]))
+				continue
+			}
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
 }
 
 // DecodeNumbers decodes JSON and keeps numbers as they are written.

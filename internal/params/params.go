@@ -86,6 +86,14 @@ func (p *Decoder[P]) Decode(raw json.RawMessage, also ...string) (*P, error) {
 	return out, nil
 }
 
+// Or returns the value of an optional param, or the default if the param is missing.
+func Or[T any](value *T, otherwise T) T {
+	if value == nil {
+		return otherwise
+	}
+	return *value
+}
+
 // isNothing reports whether params are absent, null or an empty array. Clients send all three to
 // methods without params.
 func isNothing(raw json.RawMessage) bool {

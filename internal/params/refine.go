@@ -17,8 +17,24 @@ func Text(s *jsonschema.Schema) {
 	s.MinLength, s.MaxLength, s.Pattern = new(1), new(maxText), noNull
 }
 
+// Between limits a number. The bounds are included.
+func Between(s *jsonschema.Schema, low, high float64) { s.Minimum, s.Maximum = &low, &high }
+
+// Enum limits a string to some values.
+func Enum(s *jsonschema.Schema, values ...string) {
+	s.Enum = make([]any, len(values))
+	for i, value := range values {
+		s.Enum[i] = value
+	}
+}
+
 // Priority limits a task's priority: 0 to 100.
-func Priority(s *jsonschema.Schema) { s.Minimum, s.Maximum = new(0.0), new(100.0) }
+func Priority(s *jsonschema.Schema) { Between(s, 0, 100) }
+
+// Key limits a key that several tasks have: 1 to 256 bytes without control characters.
+func Key(s *jsonschema.Schema) {
+	s.MinLength, s.MaxLength, s.Pattern = new(1), new(MaxIDBytes), NoControls
+}
 
 // IdempotencyKey limits an idempotency key: 1 to 256 bytes.
 func IdempotencyKey(s *jsonschema.Schema) { s.MinLength, s.MaxLength = new(1), new(MaxIDBytes) }

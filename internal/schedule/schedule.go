@@ -20,6 +20,7 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/cron"
+	"github.com/claudebench/claudebench/internal/monitor"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -232,30 +233,17 @@ func plan(ticks *cron.Schedule, d due, now time.Time) []fireScheduleArgs {
 
 // Run makes passes until ctx ends. While Redis is unavailable, it logs that once and keeps trying.
 func (s *Scheduler) Run(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
-		pass, cancel := context.WithTimeout(ctx, patience)
-		_, pause, err := s.Pass(pass)
-		cancel()
-		if s.UnderWay != nil && s.UnderWay(err) {
-			err = nil
-		}
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil && !failing:
-			s.Logger.WarnContext(ctx, "the coordinator cannot fire schedules; retrying", "error", err)
-		case err == nil && failing:
-			s.Logger.InfoContext(ctx, "the coordinator fires schedules again")
-		}
-		failing = err != nil
-		timer.Reset(max(pause, shortest))
-	}
+	monitor.Loop{
+		Step: func(ctx context.Context) (time.Duration, error) {
+			_, pause, err := s.Pass(ctx)
+			if s.UnderWay != nil && s.UnderWay(err) {
+				err = nil
+			}
+			return max(pause, shortest), err
+		},
+		Patience: patience,
+		Fails:    "the coordinator cannot fire schedules; retrying",
+		Works:    "the coordinator fires schedules again",
+		Logger:   s.Logger,
+	}.Run(ctx)
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/monitor"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -80,31 +81,18 @@ func (t *Timers) Step(ctx context.Context) (changed int64, pause time.Duration, 
 
 // Run runs steps until ctx ends. While Redis is unavailable, it logs that once and keeps trying.
 func (t *Timers) Run(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		case <-t.look:
-		}
-		step, cancel := context.WithTimeout(ctx, patience)
-		_, pause, err := t.Step(step)
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil && !failing:
-			t.Logger.WarnContext(ctx, "the coordinator cannot look for due tasks; retrying", "error", err)
-		case err == nil && failing:
-			t.Logger.InfoContext(ctx, "the coordinator looks for due tasks again")
-		}
-		failing = err != nil
-		if pause > 0 {
-			pause = max(pause, shortest)
-		}
-		timer.Reset(pause)
-	}
+	monitor.Loop{
+		Step: func(ctx context.Context) (time.Duration, error) {
+			_, pause, err := t.Step(ctx)
+			if pause > 0 {
+				pause = max(pause, shortest)
+			}
+			return pause, err
+		},
+		Look:     t.look,
+		Patience: patience,
+		Fails:    "the coordinator cannot look for due tasks; retrying",
+		Works:    "the coordinator looks for due tasks again",
+		Logger:   t.Logger,
+	}.Run(ctx)
 }
