@@ -117,7 +117,8 @@ func (o Options) change(ctx context.Context, c *command.Call, script *lua.Script
 			switch {
 			case reply.Err == nil:
 				result.Done++
-			case !errors.As(reply.Err, &refused) || flush.UnderWay(reply.Err):
+			case errors.As(reply.Err, &refused) && !flush.UnderWay(reply.Err):
+			case err == nil, errors.Is(reply.Err, lua.ErrOutcomeUnknown): // the error that promises least
 				err = reply.Err // a store failed or a flush has begun, and what follows fails too
 			}
 		}
