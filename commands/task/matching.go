@@ -15,6 +15,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/flush"
 	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/params"
 	"github.com/claudebench/claudebench/internal/taskview"
@@ -117,8 +118,9 @@ func (o Options) change(ctx context.Context, c *command.Call, script *lua.Script
 			switch {
 			case reply.Err == nil:
 				result.Done++
-			case !errors.As(reply.Err, &refused):
-				err = reply.Err // a store failed, and what follows fails too
+			case errors.As(reply.Err, &refused) && !flush.UnderWay(reply.Err):
+			case err == nil, errors.Is(reply.Err, lua.ErrOutcomeUnknown): // the error that promises least
+				err = reply.Err // a store failed or a flush has begun, and what follows fails too
 			}
 		}
 		if err != nil || len(matches.IDs) < asked || result.Done >= limit {

@@ -12,6 +12,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/flush"
 	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -48,20 +49,59 @@ func retryMethod() (*command.Method, error) {
 		case p.ID != "":
 			return command.Decide(ctx, c, retryTask, "", retryArgs(c, string(p.ID)))
 		}
-		retried := 0
-		result := api.RetryTaskResult{Retried: &retried}
-		for _, id := range p.IDs {
-			one, err := revive(ctx, c, id)
-			if err != nil {
-				return nil, err
-			}
-			if one.Reason == "" {
-				retried++
-			}
-			result.Tasks = append(result.Tasks, one)
-		}
-		return jsontext.Marshal(result)
+		return reviveAll(ctx, c, p.IDs)
 	})
+}
+
+// reviveAll revives several tasks. If a store fails or a flush begins on the way, the answers of the
+// tasks that are left say so. It returns an error only if it has revived none.
+func reviveAll(ctx context.Context, c *command.Call, ids []api.TaskID) (json.RawMessage, error) {
+	retried := 0
+	result := api.RetryTaskResult{Retried: &retried}
+	for i, id := range ids {
+		one, err := revive(ctx, c, id)
+		reason := cutShort(err)
+		switch {
+		case err != nil && (retried == 0 || reason == ""):
+			return nil, err
+		case err != nil:
+			one.Reason = reason
+		case one.Reason == "":
+			retried++
+		}
+		result.Tasks = append(result.Tasks, one)
+		if reason == "" {
+			continue
+		}
+		if reason == outcomeUnknown {
+			reason = redisUnavailable // the others were not sent
+		}
+		for _, left := range ids[i+1:] {
+			result.Tasks = append(result.Tasks, api.RetriedTask{ID: left, Reason: reason})
+		}
+		break
+	}
+	return jsontext.Marshal(result)
+}
+
+// The reasons of a task that a call with several did not revive because of something else.
+const (
+	outcomeUnknown   = "OUTCOME_UNKNOWN"
+	redisUnavailable = "REDIS_UNAVAILABLE"
+	flushInProgress  = "FLUSH_IN_PROGRESS"
+)
+
+// cutShort returns the reason for an error that is not about a task, "" for any other.
+func cutShort(err error) string {
+	switch {
+	case errors.Is(err, lua.ErrOutcomeUnknown):
+		return outcomeUnknown
+	case errors.Is(err, lua.ErrUnavailable):
+		return redisUnavailable
+	case flush.UnderWay(err):
+		return flushInProgress
+	}
+	return ""
 }
 
 // revive revives one task of several. It returns an error only if that is not about the task.
@@ -80,7 +120,7 @@ func revive(ctx context.Context, c *command.Call, id api.TaskID) (api.RetriedTas
 	case refused.Code == "NOT_FOUND", refused.Code == "UNAUTHORIZED":
 		one.Reason = refused.Code
 		return one, nil
-	case refused.Code != "CONFLICT":
+	case refused.Code != "CONFLICT", flush.UnderWay(err):
 		return one, err
 	}
 	var detail struct{ Reason string }

@@ -8,6 +8,7 @@ import (
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/fleettest"
+	"github.com/claudebench/claudebench/internal/testenv"
 )
 
 // finish claims a task and completes it. more is further params, each with a comma before it.
@@ -335,6 +336,60 @@ func TestTasksEndWhileALimitIsLowered(t *testing.T) {
 		}
 		if pending != 10 {
 			t.Errorf("20 are in progress and %d pending under a limit of 30", pending)
+		}
+	})
+}
+
+// A limit that was lowered while tasks were in progress applies to them again as soon as nobody works on
+// them any more, however they went back: the best ones keep their place, the others are blocked.
+func TestALimitAppliesToWhatGoesBack(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		f.Watched()
+		register := func(session string) {
+			f.Register("w", `["worker"]`, fmt.Sprintf(`,"metadata":{"maxTasks":0,"sessionId":%q}`, session))
+		}
+		each := func(call string) func(ids []string) {
+			return func(ids []string) {
+				method, params, _ := strings.Cut(call, " ")
+				for _, id := range ids {
+					f.OK(method, params, id)
+				}
+			}
+		}
+		for way, back := range map[string]func(ids []string){
+			"unassign":        each(`task.unassign {"taskId":%q}`),
+			"update":          each(`task.update {"id":%q,"updates":{"status":"pending"}}`),
+			"dies":            func([]string) { f.BuryAll(t); register("s") },
+			"unregisters":     func([]string) { f.OK("system.unregister", `{"instanceId":"w"}`); register("s") },
+			"another session": func([]string) { register("t") },
+		} {
+			register("s")
+			f.OK("limit.set", `{"key":"k","concurrent":4}`)
+			var ids []string
+			for n := range 4 {
+				ids = append(ids, f.Create("x", fmt.Sprintf(`,"priority":%d,"limitKey":"k"`, 90-n)))
+			}
+			f.OK("task.claim", `{"workerId":"w","maxTasks":4}`)
+			f.OK("limit.set", `{"key":"k","concurrent":2}`)
+			stepTimers(f)
+			states := func() (got string) {
+				for _, id := range ids {
+					got += timedTask(f, id).Status[:1]
+				}
+				return got
+			}
+			if got := states(); got != "iiii" {
+				t.Errorf("%s: with the lowered limit they are %s", way, got)
+			}
+			back(ids)
+			testenv.Eventually(t, fleettest.Patience, func() (bool, string) {
+				stepTimers(f)
+				got := states()
+				return got == "ppbb", way + ": they are " + got
+			})
+			for _, id := range ids {
+				f.OK("task.delete", `{"id":%q}`, id)
+			}
 		}
 	})
 }

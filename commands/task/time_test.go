@@ -164,38 +164,6 @@ func TestCreateForALaterTime(t *testing.T) {
 	})
 }
 
-func TestBoundsOfTheOptions(t *testing.T) {
-	t.Parallel()
-	c := fleettest.NewChecker(t)
-	for params, refused := range map[string]bool{
-		`"delayMs":0`: false, `"delayMs":31536000000`: false, `"delayMs":31536000001`: true, `"delayMs":-1`: true, `"delayMs":1.5`: true,
-		`"delayMs":0,"runAt":"2030-01-01T00:00:00Z"`: true, `"runAt":"2030-01-01T00:00:00Z"`: false, `"runAt":"2030-01-01T00:00:00"`: true,
-		`"runAt":"2030-01-01"`: true, `"runAt":""`: true, `"runAt":"2030-02-30T00:00:00Z"`: true,
-		`"timeoutMs":999`: true, `"timeoutMs":1000`: false, `"timeoutMs":604800000`: false, `"timeoutMs":604800001`: true,
-		`"retry":{}`: false, `"retry":{"maxAttempts":0}`: true, `"retry":{"maxAttempts":100}`: false, `"retry":{"maxAttempts":101}`: true,
-		`"retry":{"jitter":1}`: false, `"retry":{"jitter":1.01}`: true, `"retry":{"jitter":-0.1}`: true, `"retry":{"factor":0.5}`: true,
-		`"retry":{"backoffMs":-1}`: true, `"retry":{"more":1}`: true,
-		`"dependsOn":[]`: true, `"dependsOn":["t-1","t-1"]`: true, `"onDependencyFailure":"run"`: true,
-		`"dependsOn":["t-1"],"onDependencyFailure":"wait"`: true,
-		`"uniqueKey":""`: true, `"uniqueKey":"` + strings.Repeat("u", 256) + `"`: false, `"uniqueKey":"` + strings.Repeat("u", 257) + `"`: true,
-		`"limitKey":""`: true, `"limitKey":"` + strings.Repeat("u", 257) + `"`: true,
-		`"dependsOn":["` + ids(1, 100) + `"]`: false, `"dependsOn":["` + ids(1, 101) + `"]`: true,
-	} {
-		if got := c.Refuses(t, "task.create", `{"text":"x",`+params+`}`); (got != "") != refused {
-			t.Errorf("%.80s: %q", params, got)
-		}
-	}
-}
-
-// ids returns the ids of tasks with `","` between two.
-func ids(from, to int) string {
-	var list []string
-	for n := from; n <= to; n++ {
-		list = append(list, fmt.Sprint("t-", n))
-	}
-	return strings.Join(list, `","`)
-}
-
 // The pauses grow by the factor up to the longest, and vary by the jitter. Answer, event and task
 // agree on when the next try is.
 func TestPausesGrow(t *testing.T) {

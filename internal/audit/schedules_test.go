@@ -129,3 +129,47 @@ func TestDamagedSchedulesAreNamed(t *testing.T) {
 		t.Errorf("%d schedules and %d tasks are left, %v", rows, tasks, err)
 	}
 }
+
+// The log proves also what became of a tick whose task has ties: one with its uniqueKey is unfinished,
+// or one that it depends on has failed or is gone.
+func TestTicksWhoseTasksHaveTies(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, true)
+	gone, cancelled := b.create(t, 50, ""), b.create(t, 50, "")
+	b.do(t, "task.delete", object{"id": gone})
+	b.do(t, "task.cancel", object{"id": cancelled})
+	for id, task := range map[string]object{
+		"unique": {"text": "x", "uniqueKey": "u"}, "gone": {"text": "x", "dependsOn": []string{gone}}, "cancelled": {"text": "x", "dependsOn": []string{cancelled}},
+	} {
+		b.do(t, "schedule.put", object{"id": id, "cron": "@every 1s", "task": task})
+	}
+	ended := 0
+	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
+		fired, err := b.coordinator.FireSchedules(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended += fired
+		return ended >= 7, fmt.Sprint(ended)
+	})
+	ticks := map[string]int{}
+	for _, entry := range b.client.XRange(t.Context(), b.space.Topic("schedule.fired"), "-", "+").Val() {
+		for _, id := range []string{"unique", "gone", "cancelled"} {
+			if strings.Contains(fmt.Sprint(entry.Values["data"]), `"payload":{"id":"`+id+`"`) {
+				ticks[id]++
+			}
+		}
+	}
+	for id, fired := range map[string]int{"unique": 1, "gone": 0, "cancelled": ticks["cancelled"]} {
+		got := b.do(t, "schedule.get", object{"id": id})
+		if ticks[id] < 2 || fmt.Sprint(got["fired"]) != fmt.Sprint(fired) || (got["lastError"] != nil) != (id == "gone") {
+			t.Errorf("after %d ticks, %s is %v", ticks[id], id, got)
+		}
+	}
+	b.project(t)
+	report := b.verify(t)
+	clean(t, report)
+	if report.Schedules != 3 || !report.Postgres {
+		t.Errorf("compared %+v", report)
+	}
+}

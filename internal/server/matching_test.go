@@ -96,6 +96,29 @@ func TestMatchingInSteps(t *testing.T) {
 	verified(t, cfg)
 }
 
+// A task that was called off, and whose worker has not ended it, does not match again. One that was
+// revived does.
+func TestMatchingPassesOverWhatWasCalledOff(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t, func(c *config.Config) { c.DatabaseURL = testenv.Postgres(t) })
+	c := start(t, cfg)
+	c.ready(t)
+	migrated(t, c)
+	call[object](t, c, "system.register", params{"id": "w", "roles": []string{"worker"}, "metadata": params{"maxTasks": 0}})
+	for range 5 {
+		c.create(t, params{"text": "x"})
+	}
+	tasks := call[api.ClaimTaskResult](t, c, "task.claim", params{"workerId": "w", "maxTasks": 5}).Tasks
+	mine := params{"filter": params{"assignedTo": "w"}, "limit": 2, "graceMs": 86_400_000}
+	for _, left := range []int{2, 2, 1, 0} {
+		matching(t, c, "task.cancel_many", mine, left, left)
+	}
+	call[object](t, c, "task.complete", params{"id": tasks[0].ID, "cancelled": true})
+	matching(t, c, "task.retry_many", params{"filter": params{"status": "cancelled"}}, 1, 1)
+	matching(t, c, "task.cancel_many", params{"filter": params{"text": "x"}}, 1, 1)
+	verified(t, cfg)
+}
+
 // An agent changes only its own tasks, whatever its filter matches.
 func TestMatchingOfAnAgent(t *testing.T) {
 	t.Parallel()
