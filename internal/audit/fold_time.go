@@ -114,6 +114,7 @@ func (s step) retried(p events.TaskRetried) {
 		s.mayRetry(t, p)
 	}
 	s.leave(t)
+	s.counted["tasksRetried"]++
 	s.failed(t, failure{p.WorkerID, p.Attempt, p.Failures, document(p.Error)})
 	t.RunAt = millis(&p.RunAt)
 	s.own(t, events.StatusScheduled, "", kindScheduled)
@@ -147,6 +148,7 @@ func (s step) timedOut(p events.TaskTimedOut) {
 	if at := millis(&p.TimeoutAt); !t.partial && (at != t.TimeoutAt || s.e.Timestamp < at) {
 		s.tell("task %s has time until %s, but the event of %s says %s", p.ID, iso(t.TimeoutAt), iso(s.e.Timestamp), p.TimeoutAt)
 	}
+	s.counted["tasksTimedOut"]++
 	s.touch(t)
 }
 
@@ -204,6 +206,7 @@ func (s step) cancelled(p events.TaskCancelled) {
 	if t.Cancel == "" {
 		t.Cancel = cancellation(s.by(), "", "")
 	}
+	s.counted["tasksCancelled"]++
 	s.own(t, events.StatusCancelled, owner, kindNone)
 	s.end(t, events.StatusCancelled)
 	t.CompletedAt = s.e.Timestamp
@@ -312,6 +315,7 @@ func (s step) lost(t *Task, losses int64) {
 		s.tell("task %s was lost %d times before, but the event says %d with this one", t.ID(), t.Losses, losses)
 	}
 	t.extras, t.Losses = true, losses
+	s.counted["tasksLost"]++
 }
 
 // begun folds the beginning of a try.
