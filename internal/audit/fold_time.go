@@ -56,7 +56,11 @@ func (s step) due(p events.TaskDue) {
 	if s.lawful(t, p.Status) && (t.RunAt != millis(&p.RunAt) || s.e.Timestamp < t.RunAt) {
 		s.tell("task %s is scheduled for %s, but the event of %s says %s", p.ID, iso(t.RunAt), iso(s.e.Timestamp), p.RunAt)
 	}
-	s.ready(t, p.Status)
+	// Before its first try, what it depends on may have ended without the task having been told: a later
+	// step does that, with task.unblocked.
+	if untold := t.hadWaits && t.Attempt == 0 && len(t.waits) == 0; !untold || p.Status != events.StatusBlocked {
+		s.ready(t, p.Status)
+	}
 	s.own(t, p.Status, "", kindOf(p.Status))
 	t.QueuedAt = s.e.Timestamp
 }
