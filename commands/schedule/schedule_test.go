@@ -119,7 +119,7 @@ func TestTooManySchedules(t *testing.T) {
 		for n := range 9999 {
 			fill = append(fill, 0, fmt.Sprint("s", n))
 		}
-		f.Put(fill)
+		f.Tamper(fill)
 		f.Refused(api.CodeConflict, `{"reason":"TOO_MANY_SCHEDULES","limit":10000}`, "schedule.put", `{"id":"more","cron":"@daily","task":{"text":"x"}}`)
 		put(t, f, `{"id":"first","cron":"@hourly","task":{"text":"x"}}`)
 	})

@@ -43,7 +43,8 @@ func (f *Fold) applySchedule(e Event, at string) {
 			before = *s
 		}
 		next := tick(str(p.NextTick))
-		if p.Paused != (next == 0) || !p.Paused && before.Next != 0 && before.Cron == p.Cron && before.Timezone == p.Timezone && next != before.Next {
+		kept := !p.Paused && before.Next != 0 && before.Cron == p.Cron && before.Timezone == p.Timezone && !f.tampered
+		if p.Paused != (next == 0) || kept && next != before.Next {
 			f.breaks(e, "the schedule was %+v", before)
 		}
 		changed := before

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -53,7 +54,8 @@ func TestMetricsOfTries(t *testing.T) {
 
 	testenv.Eventually(t, 20*time.Second, func() (bool, string) {
 		s := c.scrape(t)
-		return s.values("claudebench_task_timeouts_total")[""] == 1 && s.values("claudebench_schedule_lag_seconds")[""] > 0, s.text
+		timeouts, lag := s.values("claudebench_task_timeouts_total")[""], s.values("claudebench_schedule_lag_seconds")[""]
+		return timeouts == 1 && lag > 0, fmt.Sprintf("%v timeouts, and a lag of %v s", timeouts, lag)
 	})
 	caughtUp(t, c)
 	s := c.scrape(t)
