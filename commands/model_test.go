@@ -33,17 +33,22 @@ func TestModel(t *testing.T) {
 				if name == "embedded" && rapid.IntRange(0, 9).Draw(t, "pass over") > 0 {
 					return // the embedded Redis is ten times slower
 				}
-				f := fleettest.New(t, client, commands.Options{})
-				m := &model{Fleet: f, other: f.Beside(), told: fleettest.NewFold(), last: "-", kept: map[string]kept{}}
+				m := &model{told: fleettest.NewFold(), last: "-", kept: map[string]kept{}}
+				m.view = &modelView{View: &fleettest.View{}, model: m}
+				m.Fleet = fleettest.New(t, client, commands.Options{Tasks: m.view})
+				m.other = m.Beside()
 				t.Repeat(map[string]func(*rapid.T){
+					"":         m.check,
 					"register": m.doRegister, "again": m.doRegister, "heartbeat": m.doHeartbeat, "unregister": m.doUnregister,
 					"create": m.doCreate, "create more": m.doCreate, "update": m.doUpdate, "assign": m.doAssign, "unassign": m.doUnassign,
 					"claim": m.doClaim, "claim more": m.doClaim, "complete": m.doComplete, "delete": m.doDelete, "progress": m.doProgress, "cancel": m.doCancel, "time": m.doTime, "limit": m.doLimit, "revive": m.doRevive, "die": m.doDie, "crash": m.doCrash,
 					"come back": m.doComeBack, "create many": m.doCreateMany, "complete many": m.doCompleteMany, "pause": m.doPause, "resume": m.doResume, "resume more": m.doResume,
-					"repeat": m.doRepeat,
+					"repeat": m.doRepeat, "revive several": m.doReviveSeveral, "matching": m.doMatching,
+					"schedule": m.doSchedule, "unschedule": m.doUnschedule, "fire": m.doFire,
 				})
 				m.doTime(t)
-				told := f.Verify()
+				m.T = t
+				told := m.Verify()
 				if told.Seq != m.told.Seq {
 					t.Fatalf("the log went on to %d behind the model, which is at %d", told.Seq, m.told.Seq)
 				}
@@ -58,6 +63,13 @@ type model struct {
 	told  *fleettest.Fold
 	last  string          // ID of the last event that the model has applied
 	kept  map[string]kept // by method and idempotency key
+	view  *modelView
+}
+
+// check holds after every command: each unfinished task is in one queue, and no other task is in any.
+func (m *model) check(t *rapid.T) {
+	m.T = t
+	m.Placed(m.told, instances, []string{`["x"]`, `["y"]`, `["x","y"]`})
 }
 
 // call runs a command through one of the coordinators and applies the events that it emitted. It
@@ -137,8 +149,10 @@ func (m *model) news(t *rapid.T) []fleettest.Event {
 	return events
 }
 
+var instances = []string{"a", "b:c", "d\"", "e"}
+
 func (m *model) drawInstance(t *rapid.T) string {
-	return rapid.SampledFrom([]string{"a", "b:c", "d\"", "e"}).Draw(t, "instance")
+	return rapid.SampledFrom(instances).Draw(t, "instance")
 }
 
 // drawTask draws the ID of a task, usually of an existing one.

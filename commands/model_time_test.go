@@ -78,19 +78,25 @@ func (m *model) doLimit(t *rapid.T) {
 	}
 }
 
-func (m *model) doRevive(t *rapid.T) {
-	id, task := m.drawTask(t)
-	want := ""
+// revival returns the error of a revival now, or "".
+func (m *model) revival(id string) string {
+	task := m.told.Tasks[id]
 	switch {
 	case task == nil:
-		want = "Not found"
+		return "Not found"
 	case task.Status != "failed" && task.Status != "cancelled":
-		want = "NOT_FAILED"
+		return "NOT_FAILED"
 	case len(m.sorted(func(other *fleettest.FoldTask) bool {
 		return task.UniqueKey != "" && other.Open() && other.UniqueKey == task.UniqueKey
 	})) > 0:
-		want = "UNIQUE_KEY_TAKEN"
+		return "UNIQUE_KEY_TAKEN"
 	}
+	return ""
+}
+
+func (m *model) doRevive(t *rapid.T) {
+	id, task := m.drawTask(t)
+	want := m.revival(id)
 	result, _ := m.call(t, want, "task.retry", fmt.Sprintf(`{"id":%q}`, id))
 	if want == "" && string(result) != fmt.Sprintf(`{"id":%q,"status":%q,"attempt":%d}`, id, task.Status, task.Attempt) {
 		t.Fatalf("answered %s, and it is %+v", result, task)

@@ -19,10 +19,11 @@
 --         of the last hour or the last two minutes, open: number of open tasks, instances: number of
 --         live instances, workers: number of live workers,
 --         pauses: of queues as JSON text, seq: of the log's last event, checkpoint: of the projection, queues and scaling: their counters,
---         pending: number of tasks in the pending queue, roles: {role set: number of tasks in its
---         queue}, orphaned: number of tasks in the oldest 100 orphan queues, orphanQueues: number
---         of orphan queues, failed: number of instances that failed recently, leader: {id, term,
---         until}}. Counters are strings. A member without a value is left out
+--         pending: number of tasks in the pending queue, scheduled and blocked: number of tasks with
+--         that status, roles: {role set: number of tasks in its queue}, orphaned: number of tasks in
+--         the oldest 100 orphan queues, orphanQueues: number of orphan queues, failed: number of
+--         instances that failed recently, leader: {id, term, until}}. Counters are strings. A member
+--         without a value is left out
 -- Errors  RATE_LIMITED
 -- Emits   nothing
 local subject, calls, ttl, detailed, hour = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
@@ -61,6 +62,8 @@ reply.checkpoint = redis.call('GET', prefix .. 'service:checkpoint:metrics') or 
 reply.queues = all_fields(metrics .. 'queues')
 reply.scaling = fields(metrics .. 'scaling', scaling_fields)
 reply.pending = redis.call('ZCARD', prefix .. 'queue:tasks:pending')
+reply.scheduled = redis.call('ZCARD', prefix .. 'queue:scheduled')
+reply.blocked = redis.call('ZCARD', prefix .. 'queue:blocked')
 for _, queue in ipairs(role_queues()) do
   reply.roles = reply.roles or {}
   reply.roles[queue[1]] = queue[2]

@@ -24,7 +24,7 @@ func moveBack(t fleettest.TB, f *fleettest.Fleet, id string, by time.Duration) t
 		t.Fatalf("%v", err)
 	}
 	tick := now.Add(-by).UTC().Truncate(time.Millisecond)
-	f.Put([]any{"HSET", f.Keys.Schedule(id), "next", tick.UnixMilli()}, []any{"ZADD", f.Keys.Ticks(), tick.UnixMilli(), id})
+	f.MoveTick(id, tick.UnixMilli())
 	return tick
 }
 
@@ -128,7 +128,7 @@ func TestCatchUp(t *testing.T) {
 			put(t, f, `{"id":"s","cron":"@every %s","task":{"text":"x"},"catchUp":%q}`, test.every, test.catchUp)
 			due := moveBack(t, f, "s", test.missed).Truncate(time.Second)
 			moved := due.UnixMilli()
-			f.Put([]any{"HSET", f.Keys.Schedule("s"), "next", moved}, []any{"ZADD", f.Keys.Ticks(), moved, "s"})
+			f.MoveTick("s", moved)
 			before := f.Seq()
 			pass(t, f, test.fired)
 			pass(t, f, 0)
@@ -281,7 +281,7 @@ func TestClockStepsBack(t *testing.T) {
 		ended := get(t, f, "s")
 		forward := func(text *string) int64 { return at(t, text).Add(2 * time.Hour).UnixMilli() }
 		next := forward(ended.NextTick)
-		f.Put([]any{"HSET", f.Keys.Schedule("s"), "next", next, "lastTick", forward(ended.LastTick)}, []any{"ZADD", f.Keys.Ticks(), next, "s"},
+		f.Tamper([]any{"HSET", f.Keys.Schedule("s"), "next", next, "lastTick", forward(ended.LastTick)}, []any{"ZADD", f.Keys.Ticks(), next, "s"},
 			[]any{"HSET", f.Keys.Log(), "ms", forward(ended.LastTick)})
 		before := f.Seq()
 		pass(t, f, 0)
@@ -331,7 +331,7 @@ func TestUnknownExpressions(t *testing.T) {
 			put(t, f, `{"id":%q,"cron":"@every 1h","task":{"text":"x"}}`, id)
 			moveBack(t, f, id, time.Minute-time.Duration(n)*time.Millisecond)
 			if n < 120 {
-				f.Put([]any{"HSET", f.Keys.Schedule(id), "cron", "@sunset"})
+				f.Tamper([]any{"HSET", f.Keys.Schedule(id), "cron", "@sunset"})
 			}
 		}
 		pass(t, f, 30)

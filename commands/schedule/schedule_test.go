@@ -63,7 +63,7 @@ func TestPut(t *testing.T) {
 		}
 
 		// The same expression keeps the next tick, even one that has come; another one starts anew.
-		f.Put([]any{"HSET", f.Keys.Schedule("nightly"), "next", 1000}, []any{"ZADD", f.Keys.Ticks(), 1000, "nightly"})
+		f.MoveTick("nightly", 1000)
 		r = put(t, f, `{"id":"nightly","cron":"30 2 * * *","timezone":"Europe/Berlin","task":{"text":"x"},"catchUp":"all"}`)
 		if r.Created || *r.Schedule.NextTick != "1970-01-01T00:00:01.000Z" || string(r.Schedule.Task) != `{"text":"x","priority":50}` {
 			t.Errorf("answered %+v", r)
@@ -119,7 +119,7 @@ func TestTooManySchedules(t *testing.T) {
 		for n := range 9999 {
 			fill = append(fill, 0, fmt.Sprint("s", n))
 		}
-		f.Put(fill)
+		f.Tamper(fill)
 		f.Refused(api.CodeConflict, `{"reason":"TOO_MANY_SCHEDULES","limit":10000}`, "schedule.put", `{"id":"more","cron":"@daily","task":{"text":"x"}}`)
 		put(t, f, `{"id":"first","cron":"@hourly","task":{"text":"x"}}`)
 	})

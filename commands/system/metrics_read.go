@@ -29,6 +29,8 @@ type measured struct {
 	Queues       counters         `json:"queues"`
 	Scaling      counters         `json:"scaling"`
 	Pending      int64            `json:"pending"`
+	Scheduled    int64            `json:"scheduled"`
+	Blocked      int64            `json:"blocked"`
 	Roles        map[string]int64 `json:"roles"` // tasks by set of roles
 	Orphaned     int64            `json:"orphaned"`
 	OrphanQueues int64            `json:"orphanQueues"`
@@ -95,11 +97,14 @@ func (m *measured) detail(r *api.MetricsResult) {
 		Assigned: m.Queues.number("assigned"), InProgress: m.Queues.number("inProgress"),
 		Claims: m.Queues.number("waitCount"), AverageWaitMs: mean(m.Queues.number("waitTotalMs"), m.Queues.number("waitCount")),
 		MaxWaitMs: m.Queues.number("waitMaxMs"), Requeued: m.Queues.number("requeued"),
+		Scheduled: m.Scheduled, Blocked: m.Blocked,
 	}
 	r.Global = &api.GlobalMetrics{
 		Events: map[string]int64{}, LastEventID: m.Global["lastEventId"], LastEventAt: m.Global["lastEventAt"],
 		TasksCreated: m.Global.number("tasksCreated"), TasksUpdated: m.Global.number("tasksUpdated"), TasksDeleted: m.Global.number("tasksDeleted"),
 		TasksAssigned: m.Global.number("tasksAssigned"), TasksUnassigned: m.Global.number("tasksUnassigned"), TasksClaimed: m.Global.number("tasksClaimed"),
+		TasksRetried: m.Global.number("tasksRetried"), TasksTimedOut: m.Global.number("tasksTimedOut"),
+		TasksLost: m.Global.number("tasksLost"), TasksCancelled: m.Global.number("tasksCancelled"),
 		AverageRunMs: mean(m.Global.number("runTotalMs"), m.Global.number("runCount")), MaxRunMs: m.Global.number("runMaxMs"),
 	}
 	for field := range m.Global {

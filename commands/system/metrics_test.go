@@ -165,3 +165,17 @@ func TestMetricsWithoutRedis(t *testing.T) {
 	}
 	asked.Wait()
 }
+
+// Tasks that wait for a time, and those that wait for other tasks or for their turn, are counted apart.
+func TestMetricsOfTheWaiting(t *testing.T) {
+	fleettest.Everywhere(t, commands.Options{}, func(t *testing.T, f *fleettest.Fleet) {
+		later := f.Create("later", `,"delayMs":3600000`)
+		f.Create("after it", fmt.Sprintf(`,"dependsOn":[%q]`, later))
+		f.OK("limit.set", `{"key":"none","concurrent":0}`)
+		f.Create("in turn", `,"limitKey":"none"`)
+		f.Create("x", "")
+		if got := readMetricsOf(f); got.Queue.Scheduled != 1 || got.Queue.Blocked != 2 || got.Queue.Pending != 1 || got.TasksOpen != 4 {
+			t.Errorf("%d open: %+v", got.TasksOpen, *got.Queue)
+		}
+	})
+}

@@ -39,18 +39,24 @@ func main() {
 	defer stop()
 	c, err := client.New(*url, os.Getenv("CB_TOKEN"))
 	if err == nil {
-		err = client.NewWorker(c, o).Run(ctx, func(ctx context.Context, t *client.Task) (any, error) {
-			if err := pretend(ctx, *atLeast); err != nil {
-				return nil, err
-			}
-			words := len(strings.Fields(t.Text))
-			fmt.Printf("%s: %d words\n", t.ID, words)
-			return map[string]int{"words": words}, nil
-		})
+		err = client.NewWorker(c, o).Run(ctx, count(*atLeast))
 	}
 	if err != nil {
 		logger.Error("the worker has ended", "error", err)
 		os.Exit(1)
+	}
+}
+
+// count returns a handler that counts the words of a task's text, and takes at least as long as it is
+// told.
+func count(atLeast time.Duration) client.Handler {
+	return func(ctx context.Context, t *client.Task) (any, error) {
+		if err := pretend(ctx, atLeast); err != nil {
+			return nil, err
+		}
+		words := len(strings.Fields(t.Text))
+		fmt.Printf("%s: %d words\n", t.ID, words)
+		return map[string]int{"words": words}, nil
 	}
 }
 

@@ -7,7 +7,7 @@ type MetricsResult struct {
 	EventsProcessed int64   `json:"eventsProcessed" jsonschema:"events counted from the log"`
 	TasksCompleted  int64   `json:"tasksCompleted"`
 	TasksFailed     int64   `json:"tasksFailed"`
-	TasksOpen       int64   `json:"tasksOpen" jsonschema:"tasks that are pending or in progress now"`
+	TasksOpen       int64   `json:"tasksOpen" jsonschema:"tasks that are not finished"`
 	Instances       int64   `json:"instances" jsonschema:"live instances"`
 	Throughput      float64 `json:"throughput" jsonschema:"tasks finished within the last minute, from the counts of this and the previous calendar minute"`
 	AverageLatency  float64 `json:"averageLatency" jsonschema:"mean duration of this coordinator's calls, in ms"`
@@ -63,6 +63,8 @@ type QueueMetrics struct {
 	AverageWaitMs float64     `json:"averageWaitMs" jsonschema:"mean time from queueing to claim, in ms"`
 	MaxWaitMs     int64       `json:"maxWaitMs"`
 	Requeued      int64       `json:"requeued" jsonschema:"tasks that returned to a queue after a claim"`
+	Scheduled     int64       `json:"scheduled" jsonschema:"tasks that wait for a time"`
+	Blocked       int64       `json:"blocked" jsonschema:"tasks that wait for other tasks or for their turn under a limit"`
 }
 
 // RoleQueue is the number of tasks that wait for a worker with certain roles.
@@ -88,6 +90,10 @@ type GlobalMetrics struct {
 	TasksAssigned   int64            `json:"tasksAssigned"`
 	TasksUnassigned int64            `json:"tasksUnassigned"`
 	TasksClaimed    int64            `json:"tasksClaimed"`
+	TasksRetried    int64            `json:"tasksRetried" jsonschema:"tries that failed and were followed by another one"`
+	TasksTimedOut   int64            `json:"tasksTimedOut" jsonschema:"tries whose time limit was over"`
+	TasksLost       int64            `json:"tasksLost" jsonschema:"tries that were lost with their worker"`
+	TasksCancelled  int64            `json:"tasksCancelled"`
 	AverageRunMs    float64          `json:"averageRunMs" jsonschema:"mean time from the last claim to the end, in ms"`
 	MaxRunMs        int64            `json:"maxRunMs"`
 }

@@ -5,6 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -23,6 +26,37 @@ func TestTheAPIsPageIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	current(t, "../../docs/api.md", Render(methods))
+}
+
+// README's table of methods has each method once.
+func TestTheReadmeListsTheMethods(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(readme), "\n| to | methods |\n|---|---|\n")
+	table, _, ends := strings.Cut(after, "\n\n")
+	if !found || !ends {
+		t.Fatal("README.md has no table of methods")
+	}
+	var listed []string
+	for _, match := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(table, -1) {
+		listed = append(listed, match[1])
+	}
+	methods, err := commands.Methods()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, m := range methods {
+		all = append(all, m.Name)
+	}
+	slices.Sort(listed)
+	slices.Sort(all)
+	if diff := cmp.Diff(all, listed); diff != "" {
+		t.Errorf("README.md: -methods +table\n%s", diff)
+	}
 }
 
 func TestTheEventsPageIsCurrent(t *testing.T) {

@@ -233,6 +233,18 @@ func TestRedisDamageIsNamed(t *testing.T) {
 			func(t *testing.T, d *day) { hset(d, t, d.space.State(), "role.ghost", "1") },
 			func(d *day) []string { return []string{d.space.State(), `role.ghost is "1", but the log says "0"`} },
 		},
+		"counter of the metrics": {
+			func(t *testing.T, d *day) { hset(d, t, d.space.Metrics("global"), "tasksLost", "1") },
+			func(d *day) []string {
+				return []string{d.space.Metrics("global"), `tasksLost is "1", but the log says "0"`}
+			},
+		},
+		"metrics that are behind": {
+			func(t *testing.T, d *day) {
+				must(t, d.client.Set(t.Context(), d.space.Checkpoint("metrics"), "1-1", 0))
+			},
+			func(*day) []string { return []string{"projection metrics is stuck at seq 1"} },
+		},
 		"event taken out of the log": {
 			func(t *testing.T, d *day) { must(t, d.client.XDel(t.Context(), d.space.Events(), d.entry(t, 4))) },
 			func(*day) []string { return []string{"events with seq 5 to 5 are missing"} },
@@ -338,8 +350,9 @@ func TestAProjectionThatStandsStillIsNamed(t *testing.T) {
 	d.create(t, 1, "")
 	report := d.verify(t, func(o *audit.Options) { o.Wait = 50 * time.Millisecond })
 	names(t, report, "projection state is stuck at seq")
+	names(t, report, "projection metrics is stuck at seq")
 	names(t, report, "projection tasks is stuck at seq")
-	if report.Total != 2 {
+	if report.Total != 3 {
 		t.Errorf("%d violations: %s", report.Total, strings.Join(report.Violations, "\n"))
 	}
 }

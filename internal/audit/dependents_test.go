@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/claudebench/claudebench/internal/testenv"
 )
 
 // dependents creates tasks that depend on one, and returns its id. Each third of them runs even if that
@@ -140,4 +143,30 @@ func TestTenThousandDependents(t *testing.T) {
 	if got := b.client.ZCard(t.Context(), b.space.Blocked()).Val(); got != 0 || steps < 100 {
 		t.Errorf("%d are blocked after %d steps", got, steps)
 	}
+}
+
+// A task becomes due when the one that it depends on has ended, and no step has told it yet: it is
+// blocked until then.
+func TestATaskBecomesDueBeforeItIsTold(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, true)
+	need := b.create(t, 50, "")
+	task := b.do(t, "task.create", object{"text": "x", "delayMs": 1, "dependsOn": []string{need}, "onDependencyFailure": "run"})
+	b.do(t, "task.cancel", object{"id": need})
+	due, err := time.Parse(time.RFC3339, task["runAt"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, 10*time.Second, func() (bool, string) {
+		now, err := b.client.Time(t.Context()).Result()
+		return err == nil && now.After(due.Add(time.Millisecond)), "the time has not come"
+	})
+	if _, err := b.coordinator.StepTimers(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.do(t, "task.get", object{"id": task["id"]})["status"]; got != "pending" {
+		t.Errorf("the task is %s", got)
+	}
+	b.project(t)
+	clean(t, b.verify(t))
 }

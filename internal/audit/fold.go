@@ -66,6 +66,9 @@ type Fold struct {
 	pauses  map[string]string
 	suspect *Task // see claimedInPause
 
+	// counted has what the metrics count of tries, by the names that they use.
+	counted map[string]int64
+
 	schedules map[string]*Schedule
 	expected  int64 // the task that the next event must create, 0 for none
 }
@@ -91,6 +94,7 @@ func (f *Fold) reset() {
 	f.dependents, f.uniques = map[int64][]*Task{}, map[string]int64{}
 	f.limits, f.limited = map[string]int64{}, map[string]int64{}
 	f.pauses = map[string]string{}
+	f.counted = map[string]int64{}
 }
 
 // Events returns how many events were folded.

@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"strings"
+
 	"github.com/claudebench/claudebench/events"
 )
 
@@ -180,6 +182,9 @@ func (s step) finished(p events.TaskFailed) {
 	if status == events.StatusFailed && s.e.V >= 2 {
 		if !t.partial && (p.Losses < t.Losses || p.Losses > t.Losses+1) {
 			s.tell("task %s was lost %d times, but the event says %d", p.ID, t.Losses, p.Losses)
+		}
+		if p.Losses > 0 && strings.HasPrefix(string(p.Error), `{"reason":"WORKER_LOST",`) {
+			s.counted["tasksLost"]++
 		}
 		t.Losses = p.Losses
 		s.failed(t, failure{p.WorkerID, p.Attempt, p.Failures, document(p.Error)})

@@ -54,7 +54,11 @@ func (s step) due(p events.TaskDue) {
 	if s.lawful(t, p.Status) && (t.RunAt != millis(&p.RunAt) || s.e.Timestamp < t.RunAt) {
 		s.tell("task %s is scheduled for %s, but the event of %s says %s", p.ID, iso(t.RunAt), iso(s.e.Timestamp), p.RunAt)
 	}
-	s.ready(t, p.Status)
+	// Before its first try, what it depends on may have ended without the task having been told: a later
+	// step does that, with task.unblocked.
+	if untold := t.hadWaits && t.Attempt == 0 && len(t.waits) == 0; !untold || p.Status != events.StatusBlocked {
+		s.ready(t, p.Status)
+	}
 	s.own(t, p.Status, "", kindOf(p.Status))
 	t.QueuedAt = s.e.Timestamp
 }
@@ -112,6 +116,7 @@ func (s step) retried(p events.TaskRetried) {
 		s.mayRetry(t, p)
 	}
 	s.leave(t)
+	s.counted["tasksRetried"]++
 	s.failed(t, failure{p.WorkerID, p.Attempt, p.Failures, document(p.Error)})
 	t.RunAt = millis(&p.RunAt)
 	s.own(t, events.StatusScheduled, "", kindScheduled)
@@ -145,6 +150,7 @@ func (s step) timedOut(p events.TaskTimedOut) {
 	if at := millis(&p.TimeoutAt); !t.partial && (at != t.TimeoutAt || s.e.Timestamp < at) {
 		s.tell("task %s has time until %s, but the event of %s says %s", p.ID, iso(t.TimeoutAt), iso(s.e.Timestamp), p.TimeoutAt)
 	}
+	s.counted["tasksTimedOut"]++
 	s.touch(t)
 }
 
@@ -191,6 +197,7 @@ func (s step) cancelled(p events.TaskCancelled) {
 	if t.Cancel == "" {
 		t.Cancel = cancellation(s.by(), "", "")
 	}
+	s.counted["tasksCancelled"]++
 	s.own(t, events.StatusCancelled, owner, kindNone)
 	s.end(t, events.StatusCancelled)
 	t.CompletedAt = s.e.Timestamp
@@ -291,6 +298,7 @@ func (s step) lost(t *Task, losses int64) {
 		s.tell("task %s was lost %d times before, but the event says %d with this one", t.ID(), t.Losses, losses)
 	}
 	t.extras, t.Losses = true, losses
+	s.counted["tasksLost"]++
 }
 
 // begun folds the beginning of a try.

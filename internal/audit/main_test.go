@@ -48,7 +48,8 @@ func newBundle(t testing.TB, postgres bool, options ...func(*commands.Options)) 
 	}
 	b.again(t, options...)
 	scripts := lua.NewRunner(b.client).On(b.space.Log())
-	all := []projections.Projection{projections.NewState(projections.RedisConfig{Client: b.client, Scripts: scripts, Keys: b.space})}
+	inRedis := projections.RedisConfig{Client: b.client, Scripts: scripts, Keys: b.space}
+	all := []projections.Projection{projections.NewState(inRedis), projections.NewMetrics(inRedis)}
 	if postgres {
 		database := testenv.Postgres(t)
 		if b.pool, err = projections.OpenPool(t.Context(), database, b.namespace); err != nil {
@@ -90,7 +91,7 @@ func (b *bundle) again(t testing.TB, options ...func(*commands.Options)) {
 // project folds the log into the projections once.
 func (b *bundle) project(t testing.TB) {
 	t.Helper()
-	names := []string{"state"}
+	names := []string{"state", "metrics"}
 	if b.pool != nil {
 		names = append(names, "tasks", "events")
 	}

@@ -65,6 +65,7 @@ var (
 	readGlobals   = lua.Named("read_globals")
 	readKeys      = lua.Named("read_keys")
 	readSchedules = lua.Named("read_schedules")
+	readMetrics   = lua.Named("read_metrics")
 )
 
 // verifier is one run of Verify.
@@ -165,7 +166,7 @@ func verify(ctx context.Context, o Options) (*Report, error) {
 		{"comparing queues", v.queues},
 		{"looking for keys that are not in the log", v.strays},
 		{"comparing the global state", v.state},
-		{"comparing the identity of the metrics' log", v.metrics},
+		{"comparing the metrics", v.metrics},
 		{"comparing the views in Postgres", v.rows},
 		{"comparing the event index in Postgres", v.events},
 		{"checking the end of the log", v.tail.peek},

@@ -2,13 +2,10 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
@@ -181,14 +178,49 @@ func (v *verifier) state(ctx context.Context) error {
 	return nil
 }
 
-// metrics compares the identity of the metrics' log. Their values are not compared, because the
-// times of the events alone do not determine them.
+// counters are the metrics that the log alone determines and that no version before format 4 of the
+// log has written. The others have times, or events that were counted before they were written.
+var counters = []any{"tasksRetried", "tasksTimedOut", "tasksLost", "tasksCancelled"}
+
+// metrics compares the identity of the metrics' log and some counters at the event up to which the
+// metrics count. Metrics that no coordinator has begun are left out.
 func (v *verifier) metrics(ctx context.Context) error {
-	log, err := v.Redis.HGet(ctx, v.keys.Metrics("global"), "log").Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return fmt.Errorf("read %s: %w", v.keys.Metrics("global"), err)
+	var values []any
+	var at events.ID
+	reached, err := v.await(ctx, "metrics", func() (int64, bool, error) {
+		reply, err := v.run(ctx, readMetrics, counters...)
+		if err != nil {
+			return 0, false, err
+		}
+		values, _ = reply[len(reply)-1].([]any)
+		if len(reply) != 3 || len(values) != len(counters) {
+			return 0, false, fmt.Errorf("script %s returned %v", readMetrics.Name, reply)
+		}
+		checkpoint := text(reply[0])
+		if v.followsAnother(v.keys.Metrics("global"), "metrics", text(reply[1])) || checkpoint == "" {
+			values = nil
+			return 0, true, nil
+		}
+		if at, err = events.ParseID(checkpoint); err != nil {
+			return 0, false, fmt.Errorf("read %s: %w", v.keys.Checkpoint("metrics"), err)
+		}
+		return at.Seq, at.Seq >= v.fold.last.Seq, nil
+	})
+	if err != nil || !reached || values == nil {
+		return err
 	}
-	v.followsAnother(v.keys.Metrics("global"), "metrics", log)
+	if err := v.to(ctx, at.Seq); err != nil {
+		return err
+	}
+	for i, field := range counters {
+		stored := text(values[i])
+		if stored == "" {
+			stored = "0" // a counter that never changed
+		}
+		if v.fold.whole {
+			v.differs(v.keys.Metrics("global"), text(field), decimal(v.fold.counted[text(field)]), stored)
+		}
+	}
 	return nil
 }
 

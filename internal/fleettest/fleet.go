@@ -50,6 +50,8 @@ type Fleet struct {
 	T        TB
 	Client   *redis.Client
 	Embedded bool // on the embedded Redis, which is slow
+
+	tampered bool // a test has changed schedules as no command does
 }
 
 // ClientOf returns a client configured like the server's: it never retries.

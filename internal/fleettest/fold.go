@@ -29,11 +29,17 @@ type Fold struct {
 	Paused map[string]bool
 	// early is a task that its owner has claimed in a pause: the next event must end it.
 	early string
+
+	Schedules map[string]*FoldSchedule
+	// announced is the task that the next event must create, because a schedule was fired.
+	announced string
+	// tampered is set if Redis has other next ticks than the log.
+	tampered bool
 }
 
 // NewFold returns the fold of an empty log.
 func NewFold() *Fold {
-	return &Fold{Tasks: map[string]*FoldTask{}, deleted: map[string]bool{}, Instances: map[string]*foldInstance{}, Limits: map[string]int64{}, Paused: map[string]bool{}}
+	return &Fold{Tasks: map[string]*FoldTask{}, deleted: map[string]bool{}, Instances: map[string]*foldInstance{}, Limits: map[string]int64{}, Paused: map[string]bool{}, Schedules: map[string]*FoldSchedule{}}
 }
 
 // Stopped reports whether nothing may be claimed from the queue of a role set.
@@ -133,6 +139,7 @@ func (f *Fold) Apply(e Event) {
 			f.breaks(e, "says %s and happened at %s", moment, at)
 		}
 	}
+	f.fulfil(e, p.ID)
 	switch e.Type {
 	case "instance.registered", "instance.unregistered", "instance.failed", "leader.elected":
 		f.applyInstance(e, p, at)
@@ -167,11 +174,13 @@ func (f *Fold) Apply(e Event) {
 		delete(f.Limits, p.Key)
 	case "queue.paused", "queue.resumed":
 		f.applyPause(e, p)
-	case "circuit.opened", "circuit.closed", "schedule.changed", "schedule.fired", "schedule.deleted": // they do not concern tasks and instances
+	case "schedule.changed", "schedule.fired", "schedule.deleted":
+		f.applySchedule(e, at)
+	case "circuit.opened", "circuit.closed": // they do not concern tasks and instances
 	case "system.flushed":
-		seq := f.Seq
+		seq, tampered := f.Seq, f.tampered
 		*f = *NewFold()
-		f.Seq, f.afterFlush = seq, true
+		f.Seq, f.afterFlush, f.tampered = seq, true, tampered
 	case "batch.started", "batch.progressed", "batch.completed", "quorum.voted", "quorum.decision.made":
 		// They change no task and no instance: the tasks of a batch have their own events.
 	default:

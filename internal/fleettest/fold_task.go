@@ -119,7 +119,8 @@ func (f *Fold) applyTask(e Event, p Payload, at string) {
 		t.Status, t.Previous, t.AssignedTo = p.Status, owner(t), ""
 		t.Failures, t.Losses, t.Errors, t.Progress, t.Cancel, t.Result, t.Error, t.CompletedAt = 0, 0, nil, "", "", "", "", ""
 	case "task.due":
-		if t.Status != "scheduled" || p.Status != f.ready(t) || p.RunAt != t.RunAt || at < t.RunAt {
+		untold := p.Status == "blocked" && t.HadWaits && t.Attempt == 0 // what it depends on has ended, and a later step tells it
+		if t.Status != "scheduled" || p.Status != f.ready(t) && !untold || p.RunAt != t.RunAt || at < t.RunAt {
 			f.breaks(e, "the task was %+v", before)
 		}
 		t.Status = p.Status

@@ -27,6 +27,7 @@ func (f *Fleet) Verify() *Fold {
 	}
 	events := f.Events()
 	told := NewFold()
+	told.tampered = f.tampered
 	for _, e := range events {
 		told.Apply(e)
 	}
@@ -154,6 +155,7 @@ func (f *Fleet) compare(told *Fold) {
 		}
 	}
 	f.compareInstances(told, held, put)
+	f.compareSchedules(told)
 	f.differ(told, "unique keys", unique, f.Hash(f.Keys.Unique()))
 	limits := map[string]string{}
 	for key, n := range told.Limits {

@@ -197,7 +197,7 @@ func TestGaugesOfSchedules(t *testing.T) {
 			t.Fatal(err)
 		}
 		tick := now.Add(-7 * time.Second).UnixMilli()
-		f.Put([]any{"HSET", f.Keys.Schedule("s"), "next", tick}, []any{"ZADD", f.Keys.Ticks(), tick, "s"})
+		f.MoveTick("s", tick)
 		late := func(what string) {
 			t.Helper()
 			g := gaugesOf(f, "")

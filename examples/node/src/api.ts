@@ -287,7 +287,7 @@ export interface SystemMetricsResult {
   tasksCompleted: number;
   tasksFailed: number;
   /**
-   * tasks that are pending or in progress now
+   * tasks that are not finished
    */
   tasksOpen: number;
   /**
@@ -442,6 +442,14 @@ export interface SystemMetricsResult {
      * tasks that returned to a queue after a claim
      */
     requeued: number;
+    /**
+     * tasks that wait for a time
+     */
+    scheduled: number;
+    /**
+     * tasks that wait for other tasks or for their turn under a limit
+     */
+    blocked: number;
   };
   /**
    * detailed: this coordinator's calls
@@ -476,6 +484,19 @@ export interface SystemMetricsResult {
     tasksAssigned: number;
     tasksUnassigned: number;
     tasksClaimed: number;
+    /**
+     * tries that failed and were followed by another one
+     */
+    tasksRetried: number;
+    /**
+     * tries whose time limit was over
+     */
+    tasksTimedOut: number;
+    /**
+     * tries that were lost with their worker
+     */
+    tasksLost: number;
+    tasksCancelled: number;
     /**
      * mean time from the last claim to the end, in ms
      */
