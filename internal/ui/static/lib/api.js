@@ -29,6 +29,7 @@ export const NOT_FOUND = -32004;
 
 const reasons = {
 	ALREADY_FINISHED: "the task is finished.",
+	NOT_FAILED: "the task has neither failed nor been cancelled.",
 	NOT_ASSIGNED: "the task has no owner. Only a task with an owner can be finished.",
 	NOT_OWNER: "the task has another owner now.",
 	STALE_ATTEMPT: "the task has been claimed again since.",

@@ -46,13 +46,12 @@ export function tasks({ root, query, signal, ready }) {
 		showChosen();
 	} });
 	const bar = h("div", { class: "bar", role: "group", "aria-label": "With the chosen tasks", hidden: true });
-	const changes = may("task.update") || may("task.delete");
 	const { place, body, show } = rows("Tasks", [
-		.../** @type {Column[]} */ (changes ? [["", all, (t) => h("input", { type: "checkbox", "aria-label": `Choose task ${t.id}`, onchange: (e) => {
+		(may("task.update") || may("task.delete")) && ["", all, (t) => h("input", { type: "checkbox", "aria-label": `Choose task ${t.id}`, onchange: (e) => {
 			if (e.target.checked) chosen.add(t.id);
 			else chosen.delete(t.id);
 			showChosen();
-		} })]] : []),
+		} })],
 		...columns.map(([name, heading, content, by]) => /** @type {Column} */ ([name, by ? link(here({ orderBy: by, order: by === orderBy && order === "desc" ? "asc" : "desc" }), heading) : heading, content,
 			by && by === orderBy ? (order === "asc" ? "ascending" : "descending") : null])),
 	]);
@@ -77,6 +76,8 @@ export function tasks({ root, query, signal, ready }) {
 		fill(bar, h("strong", null, `${count(ids.length, "task")} chosen`),
 			may("task.assign") && button("Assign…", () => actions.assign(ids, again)),
 			may("task.update") && button("Priority…", () => actions.prioritise(ids, 50, again)),
+			may("task.cancel") && button("Cancel…", () => actions.cancel(ids, again)),
+			may("task.retry") && button("Retry…", () => actions.retry(ids, again)),
 			may("task.delete") && button("Delete…", () => actions.remove(ids, again), "danger"),
 			button("Choose none", () => { chosen.clear(); showChosen(); }));
 	}
