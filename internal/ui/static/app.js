@@ -6,7 +6,7 @@ import { live } from "./lib/live.js";
 import { failure, loading, notice } from "./parts/notice.js";
 
 /** The pages, by the first part of the address. */
-const sections = [["", "Overview"], ["tasks", "Tasks"], ["fleet", "Fleet"], ["events", "Events"], ["audit", "Audit"], ["system", "System"]];
+const sections = [["", "Overview"], ["tasks", "Tasks"], ["fleet", "Fleet"], ["schedules", "Schedules"], ["events", "Events"], ["audit", "Audit"], ["system", "System"]];
 /** @type {Record<string, string>} pages about one thing */
 const single = { tasks: "task", fleet: "instance" };
 

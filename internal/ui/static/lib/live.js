@@ -38,7 +38,7 @@ class Live extends EventTarget {
 	}
 
 	newStream() {
-		return new Stream({ types: "instance.*,leader.*,task.*,system.*,batch.*,quorum.*" }, {
+		return new Stream({ types: "instance.*,leader.*,task.*,system.*,batch.*,quorum.*,queue.*,schedule.*,limit.*" }, {
 			events: (batch) => { for (const l of this.listeners) l.events(batch); },
 			gap: () => { for (const l of this.listeners) l.reload(); },
 			state: (state) => this.change({ connected: state === "open" }),

@@ -30,10 +30,7 @@ export function audit({ root, signal, ready }) {
 	}, (error) => [log, last, gaps].forEach((c) => put(c, failure(error, "it"))));
 
 	function showLast(v) {
-		if (!v) {
-			put(last, h("p", null, "None has run yet."));
-			return;
-		}
+		if (!v) return put(last, h("p", null, "None has run yet."));
 		put(last, v.error ? notice("error", "It ended early, and proves nothing.", v.error)
 			: h("p", { class: v.ok ? "good" : "bad" }, v.ok ? "✓ Everything stored equals the log." : `✗ ${count(v.damagesTotal, "difference")} between the log and what is stored.`),
 		items(v.damages), items(v.notes), h("p", null, h("small", null, `${moment(v.finishedAt)}: events ${number(v.base)} to ${number(v.lastSeq)}, ${count(v.tasks, "task")}, ${count(v.instances, "instance")} and `,

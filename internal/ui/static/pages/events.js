@@ -20,10 +20,7 @@ const SILENT = 16000;
 /** @param {Place} place */
 export function events({ root, query, signal, ready }) {
 	const seq = query.get("seq");
-	if (seq) {
-		one(root, seq, signal, ready);
-		return;
-	}
+	if (seq) return one(root, seq, signal, ready);
 	/** @type {Record<string, string>} */
 	const filter = {};
 	for (const name of ["types", "task", "instance"]) {

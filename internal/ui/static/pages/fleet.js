@@ -36,12 +36,12 @@ export const load = (i) => `${i.inProgress} in progress, ${i.assigned} assigned$
 
 /** @param {Place} place */
 export function fleet({ root, signal, ready }) {
-	const summary = h("p"), removes = may("system.unregister");
+	const summary = h("p");
 	let work = new Map();
 	const { place, show, failed } = rows("Live instances", [
 		["", "Instance", (i) => [instanceLink(i.id), " ", i.isLeader && h("span", { class: "leader" }, "★ leader")]], ["roles", "Roles", (i) => i.roles.join(", ")],
 		["", "Status", (i) => badge(i.status.toLowerCase())], ["", "Load", load], ["", "Works on", worksOn], ["", "Last seen", (i) => since(i.lastSeen)], ["", "Time left", remaining],
-		...removes ? [action((i) => mayFor("system.unregister", i.id) && button("Unregister…", () => unregister(i.id, soon), "", { "aria-label": `Unregister ${i.id}` }))] : [],
+		may("system.unregister") && action((i) => mayFor("system.unregister", i.id) && button("Unregister…", () => unregister(i.id, soon), "", { "aria-label": `Unregister ${i.id}` })),
 	]);
 
 	const soon = poll(5000, { signal, ready }, async () => {

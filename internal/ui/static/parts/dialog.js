@@ -36,8 +36,7 @@ export function ask(q, then) {
 			const value = input.value;
 			if ((f.required && value.trim() === "") || (f.exactly !== undefined && value !== f.exactly) || input.validity.badInput) {
 				fill(message, f.exactly !== undefined ? `Type ${f.exactly} to confirm.` : `${f.label}: a value is needed.`);
-				input.focus();
-				return;
+				return input.focus();
 			}
 			values[f.name] = value;
 		}

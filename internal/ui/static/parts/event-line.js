@@ -29,6 +29,8 @@ const stories = {
 	"leader.elected": (p) => `became the leader, term ${p.term}`,
 	"quorum.voted": (p) => `voted on ${p.decision}: ${cut(write(p.value), 80)}`,
 	"quorum.decision.made": (p) => `decided ${p.decision}: ${p.value === null ? "no majority" : cut(write(p.value), 80)}`,
+	"schedule.changed": (p) => `${p.created ? "made" : "changed"} ${p.id}: ${p.cron}${p.paused ? ", paused" : ""}`,
+	"schedule.fired": (p) => `${p.id}: ${p.taskId ?? `no task, ${cut(write(p.error), 80)}`}`,
 	"system.flushed": () => "all data was deleted",
 };
 

@@ -6,11 +6,11 @@ import { fill, h, head, keyed, scroll } from "../lib/dom.js";
 import { failure, loading } from "./notice.js";
 
 /**
- * Returns the table's place on the page, its body, what shows a list of items with ids, or what to say if there
- * are none, and what says that they cannot be read.
- * @param {string} label @param {Column[]} columns
+ * Returns the table's place on the page, its body, and what shows a list or says that it cannot be read.
+ * @param {string} label @param {(Column | false)[]} all false for a column that the caller may not have
  */
-export function rows(label, columns) {
+export function rows(label, all) {
+	const columns = all.filter((c) => c !== false);
 	const body = h("tbody"), place = scroll(label, loading());
 	const table = h("table", null, h("thead", null, h("tr", null, columns.map((c) => head(c[1], c[3])))), body);
 	const update = (row, item) => columns.forEach(([style, , content], i) => {
@@ -18,7 +18,7 @@ export function rows(label, columns) {
 		if (!cell) row.append(wanted);
 		else if (!cell.isEqualNode(wanted)) fill(cell, ...wanted.childNodes);
 	});
-	/** @param {{id: string}[]} list @param {HTMLElement} none */
+	/** @param {{id: string}[]} list @param {HTMLElement} none what is shown in place of an empty one */
 	const show = (list, none) => {
 		keyed(body, list, (item) => item.id, () => h("tr"), update);
 		if (list.length === 0) fill(place, none);
