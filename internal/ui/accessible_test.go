@@ -69,7 +69,7 @@ func at(tab *browsertest.Tab, widths []int64, check func(where string)) {
 func TestEachPageIsAccessible(t *testing.T) {
 	t.Parallel()
 	program := axe(t)
-	f := start(t, nil).live()
+	f := start(t, nil).live().repeating()
 	more := append([]struct{ path, name string }{
 		{"/ui/tasks?status=failed&text=no+such", "tasks"},
 		{"/ui/tasks/t-2", "task"},
@@ -122,6 +122,10 @@ func TestWhatOpensIsAccessible(t *testing.T) {
 	tab.Find("button", "Delete 2 tasks").Click()
 	tab.Sees("2 tasks deleted.")
 	check("the report of a deletion")
+	tab.Go("/ui/schedules")
+	ready(tab, "schedules")
+	tab.Find("button", "Set a limit…").Click()
+	check("the dialog of a limit")
 	tab.Go("/ui/events")
 	ready(tab, "events")
 	tab.Find("button", "Payload of event 8").Click()

@@ -71,6 +71,10 @@ func TestHostileTexts(t *testing.T) {
 		_, _ = f.ask("system.quorum.vote", object{"instanceId": "plain-1", "decision": text, "value": text, "totalInstances": 1 + i%2})
 		_, _ = f.ask("system.batch.process", object{"batchId": text, "instanceId": "plain-1", "items": list{object{"text": text}, text}})
 	}
+	for _, text := range hostile { // an id has no control characters
+		_, _ = f.ask("schedule.put", object{"id": text, "cron": "@yearly", "task": object{"text": text}})
+		_, _ = f.ask("limit.set", object{"key": text, "concurrent": 1})
+	}
 	f.caughtUp()
 
 	tab := f.open(t)
@@ -117,6 +121,8 @@ func TestHostileTexts(t *testing.T) {
 	}
 	tab.Go("/ui/events")
 	check("events", hostile[0], hostile[1], "12345678901234567890")
+	tab.Go("/ui/schedules")
+	check("schedules", hostile[0], hostile[1], hostile[7], "__proto__", hostile[10])
 	tab.Go("/ui/system")
 	check("system")
 	tab.Go("/ui/")

@@ -284,6 +284,7 @@ var pages = []struct{ path, name string }{
 	{"/ui/tasks/t-1", "task"},
 	{"/ui/fleet", "fleet"},
 	{"/ui/fleet/build-1", "instance"},
+	{"/ui/schedules", "schedules"},
 	{"/ui/events", "events"},
 	{"/ui/audit", "audit"},
 	{"/ui/system", "system"},

@@ -10,7 +10,7 @@ import (
 // Pictures of each page, in both themes on a desktop, and on a phone. `go test -artifacts` keeps them.
 func TestScreenshots(t *testing.T) {
 	t.Parallel()
-	f := start(t, nil).live()
+	f := start(t, nil).live().repeating()
 	folder := t.ArtifactDir()
 	tab := f.open(t)
 	for _, page := range pages {

@@ -108,13 +108,14 @@ func TestRolesSeeWhatTheyMayDo(t *testing.T) {
 	t.Parallel()
 	f := startWithTokens(t).live()
 	open := f.create("still open", object{"metadata": object{"roles": list{"nobody"}}})
-	f.caughtUp()
+	f.repeating().caughtUp()
 	const create, choose, remove, assign, unregister, verify, flush = "Create a task", "Choose all tasks on this page", "Delete…", "Assign…", "Unregister build-1", "Verify now", "Flush everything…"
+	const cancel, pause, resume, setLimit, deleteLimit = "Cancel…", "Pause nightly", "Resume reports", "Set a limit…", "Delete gpu"
 	for role, may := range map[string][]string{
 		api.RoleAuditor:  {verify},
-		api.RoleAgent:    {create, choose, remove, assign},
-		api.RoleOperator: {create, choose, remove, assign, unregister, verify},
-		api.RoleAdmin:    {create, choose, remove, assign, unregister, verify, flush},
+		api.RoleAgent:    {create, choose, remove, assign, cancel},
+		api.RoleOperator: {create, choose, remove, assign, cancel, unregister, verify, pause, resume, setLimit, deleteLimit},
+		api.RoleAdmin:    {create, choose, remove, assign, cancel, unregister, verify, pause, resume, setLimit, deleteLimit, flush},
 	} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
@@ -138,7 +139,11 @@ func TestRolesSeeWhatTheyMayDo(t *testing.T) {
 			look("/ui/tasks", "tasks", "checkbox", choose)
 			look("/ui/tasks/"+open, "task", "button", remove)
 			look("/ui/tasks/"+open, "task", "button", assign)
+			look("/ui/tasks/"+open, "task", "button", cancel)
 			look("/ui/fleet", "fleet", "button", unregister)
+			for _, name := range []string{pause, resume, setLimit, deleteLimit} {
+				look("/ui/schedules", "schedules", "button", name)
+			}
 			look("/ui/audit", "audit", "button", verify)
 			look("/ui/system", "system", "button", flush)
 			for name, there := range seen {

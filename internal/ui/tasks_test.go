@@ -22,7 +22,7 @@ func counts(tab *browsertest.Tab, want string) {
 // rows waits until the list has exactly these tasks, in this order.
 func rows(tab *browsertest.Tab, ids ...string) {
 	tab.Until("lists "+strings.Join(ids, " "), func() bool {
-		return browsertest.Eval[string](tab, `[...document.querySelectorAll("table.tasks tbody tr td.id")].map((td) => td.textContent).join(" ")`) == strings.Join(ids, " ")
+		return browsertest.Eval[string](tab, `[...document.querySelectorAll("main table td.id")].map((td) => td.textContent).join(" ")`) == strings.Join(ids, " ")
 	})
 }
 

@@ -38,21 +38,28 @@ interface Info {
   stores?: Record<string, any>;
 }
 
+/** Something that is shown for a while. */
+interface Shown {
+  /** ends when the page is left */
+  signal: AbortSignal;
+  /** says that the first data is shown */
+  ready?: () => void;
+}
+
 /** What a page gets. */
-interface Place {
+interface Place extends Required<Shown> {
   root: HTMLElement;
   /** the rest of the address, such as the id of a task */
   id: string;
   query: URLSearchParams;
-  /** ends when the page is left */
-  signal: AbortSignal;
-  /** says that the first data is shown */
-  ready: () => void;
 }
 type Page = (place: Place) => void;
 
 type Leaf = Node | string | number | null | undefined | false;
 type Child = Leaf | Leaf[];
+
+/** A column of a table: the class of its cells, its heading, what it shows of an item, and how the table is sorted by it. */
+type Column = [style: string, heading: Child, content: (item: any) => Child, sort?: "ascending" | "descending" | null];
 
 interface Field {
   name: string;
@@ -65,7 +72,7 @@ interface Field {
   exactly?: string;
   /** values and labels of a select */
   options?: [string, string][];
-  suggestions?: string[];
+  suggestions?: Promise<string[]>;
   attributes?: Record<string, string | number>;
 }
 
@@ -77,8 +84,11 @@ interface Question {
   /** the label of the button */
   action: string;
   danger?: boolean;
-  /** what the button does; the dialog stays open with the message if it rejects; the signal says that it is closed */
-  run: (values: Record<string, string>, closed: AbortSignal) => Promise<void>;
+  /**
+   * what the button does, and what to say then; the dialog stays open with the message if it rejects; the signal
+   * says that it is closed
+   */
+  run: (values: Record<string, string>, closed: AbortSignal) => Promise<string | void>;
 }
 
 interface Series {
@@ -121,5 +131,3 @@ interface Missing {
   gap: Gap;
   id: string;
 }
-/** may resolve to how long to wait, in ms */
-type Read = () => Promise<number | void>;

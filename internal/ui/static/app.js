@@ -1,12 +1,12 @@
 // The shell: the header, the sign-in, and which page an address shows.
 
-import { CallError, connection, identify, session, setToken, token } from "./lib/api.js";
-import { button, fill, h, link, text, typing } from "./lib/dom.js";
+import { CallError, UNAUTHORIZED, connection, identify, session, setToken, token } from "./lib/api.js";
+import { button, fill, find, h, link, set, text, typing } from "./lib/dom.js";
 import { live } from "./lib/live.js";
 import { failure, loading, notice } from "./parts/notice.js";
 
 /** The pages, by the first part of the address. */
-const sections = [["", "Overview"], ["tasks", "Tasks"], ["fleet", "Fleet"], ["events", "Events"], ["audit", "Audit"], ["system", "System"]];
+const sections = [["", "Overview"], ["tasks", "Tasks"], ["fleet", "Fleet"], ["schedules", "Schedules"], ["events", "Events"], ["audit", "Audit"], ["system", "System"]];
 /** @type {Record<string, string>} pages about one thing */
 const single = { tasks: "task", fleet: "instance" };
 
@@ -14,7 +14,7 @@ const single = { tasks: "task", fleet: "instance" };
 const load = async (name) => (await import(`./pages/${name}.js`))[name];
 const loadAll = () => [...sections.map(([path]) => path || "overview"), ...Object.values(single)].forEach((name) => void load(name).catch(() => {}));
 
-const main = /** @type {HTMLElement} */ (document.getElementById("main"));
+const main = find(document, "#main");
 let leave = new AbortController();
 
 /** Goes to an address inside the dashboard. @param {string} href */
@@ -43,10 +43,7 @@ function show() {
 	const id = unescaped(rest.join("/"));
 	const found = id === undefined ? undefined : sections.find(([path]) => path === section);
 	document.title = `${found ? id || found[1] : "Not found"} · ClaudeBench`;
-	for (const a of nav.querySelectorAll("a")) {
-		if (a.getAttribute("href") === `/ui/${section}`) a.setAttribute("aria-current", "page");
-		else a.removeAttribute("aria-current");
-	}
+	for (const a of nav.querySelectorAll("a")) set(a, { "aria-current": a.pathname === `/ui/${section}` && "page" });
 	const root = h("div", { class: "page" });
 	fill(main, root);
 	const ready = () => {
@@ -62,9 +59,7 @@ function show() {
 	}
 	const name = main.dataset.page = one || section || "overview";
 	const place = { root, id: id ?? "", query: new URLSearchParams(location.search), signal: leave.signal, ready };
-	load(name).then((page) => {
-		if (!place.signal.aborted) page(place);
-	}, () => {
+	load(name).then((page) => place.signal.aborted || page(place), () => {
 		if (place.signal.aborted) return;
 		fill(root, notice("error", "The page cannot be loaded.", "The coordinator does not answer."));
 		setTimeout(() => { if (!place.signal.aborted) show(); }, 2000);
@@ -105,29 +100,25 @@ function showState() {
 }
 live.addEventListener("state", showState);
 
-const themeButton = h("button", { type: "button", class: "icon", onclick: () => {
+const themeButton = button("", () => {
 	document.documentElement.dataset.theme = localStorage.theme = isDark() ? "light" : "dark";
 	showTheme();
-} });
+}, "icon");
 const isDark = () => (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
 function showTheme() {
 	text(themeButton, isDark() ? "☀" : "☾");
-	themeButton.setAttribute("aria-label", isDark() ? "Use the light theme" : "Use the dark theme");
+	themeButton.ariaLabel = isDark() ? "Use the light theme" : "Use the dark theme";
 }
 
 function showWho() {
 	const info = session.info;
-	fill(who, info?.authentication && h("span", { class: "caller" }, info.caller.name ?? "", h("small", null, info.caller.roles.join(", "))),
-		info?.authentication && button("Sign out", () => {
-		setToken("");
-		live.stop();
-		signIn();
-	}));
+	fill(who, ...info?.authentication ? [h("span", { class: "caller" }, info.caller.name ?? "", h("small", null, info.caller.roles.join(", "))), button("Sign out", () => signIn())] : []);
 }
 
-/** Asks for a token. @param {string} [why] */
+/** Forgets the token and asks for one. @param {string} [why] */
 function signIn(why = "") {
-	session.info = null;
+	setToken("");
+	live.stop();
 	leavePage();
 	showWho();
 	main.dataset.page = "signin";
@@ -160,7 +151,7 @@ async function begin() {
 		await identify();
 	} catch (error) {
 		if (!(error instanceof CallError)) throw error;
-		if (error.code === -32002) return; // the sign-in is shown
+		if (error.code === UNAUTHORIZED) return; // the sign-in is shown
 		fill(main, failure(error, "the dashboard"));
 		setTimeout(() => void begin(), 2000);
 		return;
@@ -172,10 +163,7 @@ async function begin() {
 
 connection.addEventListener("signin", () => {
 	if (main.dataset.page === "signin" && !token()) return;
-	const had = token() !== "";
-	setToken("");
-	live.stop();
-	signIn(had ? "The token is not valid, or no longer." : "");
+	signIn(token() ? "The token is not valid, or no longer." : "");
 });
 
 document.addEventListener("click", (event) => {
@@ -194,7 +182,7 @@ document.addEventListener("keydown", (event) => {
 });
 addEventListener("popstate", () => { if (shown !== location.pathname + location.search) show(); }); // and not for #main
 
-fill(/** @type {HTMLElement} */ (document.getElementById("head")),
+fill(find(document, "#head"),
 	h("a", { class: "brand", href: "/ui/" }, "ClaudeBench"), nav, h("div", { class: "tools" }, status, pauseButton, themeButton, who));
 main.before(banner);
 showState();

@@ -20,13 +20,16 @@ export class CallError extends Error {
 	}
 }
 
+/** Why something failed, for people. @param {unknown} error */
+export const reasonOf = (error) => error instanceof CallError ? error.reason : error instanceof Error ? error.message : String(error);
+
 export const OFFLINE = 0;
 export const UNAUTHORIZED = -32002;
 export const NOT_FOUND = -32004;
 
-/** @type {Record<string, string>} */
 const reasons = {
 	ALREADY_FINISHED: "the task is finished.",
+	NOT_FAILED: "the task has neither failed nor been cancelled.",
 	NOT_ASSIGNED: "the task has no owner. Only a task with an owner can be finished.",
 	NOT_OWNER: "the task has another owner now.",
 	STALE_ATTEMPT: "the task has been claimed again since.",
@@ -63,7 +66,6 @@ export function setToken(value) {
  * @returns {Promise<Response>}
  */
 export async function request(path, init = {}) {
-	/** @type {Response} */
 	let response;
 	const secret = token();
 	try {
@@ -107,10 +109,12 @@ export async function calls(list, signal) {
 	} catch {
 		throw new CallError(`the answer is no JSON, with status ${response.status}`, OFFLINE);
 	}
-	if (!Array.isArray(answers)) throw new CallError(answers.error?.message ?? "Internal error", answers.error?.code ?? -32603, answers.error?.data);
+	/** @param {any} e */
+	const failed = (e) => new CallError(e?.message ?? "Internal error", e?.code ?? -32603, e?.data);
+	if (!Array.isArray(answers)) throw failed(answers.error);
 	/** @type {any[]} */
 	const inOrder = [];
-	for (const a of answers) inOrder[a.id - first] = a.error ? new CallError(a.error.message, a.error.code, a.error.data) : a.result;
+	for (const a of answers) inOrder[a.id - first] = a.error ? failed(a.error) : a.result;
 	return inOrder;
 }
 

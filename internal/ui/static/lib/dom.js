@@ -1,6 +1,8 @@
 // Makes elements. User data becomes text nodes and attribute values, never HTML: the page's policy of
 // Trusted Types lets nothing else through.
 
+import { ago, clock, moment, statusName } from "./format.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
@@ -111,8 +113,14 @@ export function typing(event) {
 	return t instanceof Element && t.closest("input, textarea, select, dialog, [contenteditable]") !== null;
 }
 
-/** @param {string} label @param {() => unknown} act @param {string} [style] */
-export const button = (label, act, style) => h("button", { type: "button", class: style, onclick: act }, label);
+/** @param {Child} label @param {() => unknown} act @param {string} [style] @param {Props} [more] such as a name that says more than the label */
+export const button = (label, act, style, more) => h("button", { type: "button", class: style, onclick: act, ...more }, label);
+
+/** The head of a page. @param {Child} name @param {...Child} more */
+export const title = (name, ...more) => h("div", { class: "title" }, h("h1", null, name), ...more);
+
+/** The way back from a page about one thing. @param {string} href @param {string} name */
+export const crumbs = (href, name) => h("p", null, link(href, name));
 
 /** A part of a page with a heading. @param {Child} title @param {...Child} children */
 export const card = (title, ...children) => h("section", { class: "card" }, h("h2", null, title), ...children);
@@ -123,9 +131,18 @@ export const put = (place, ...children) => fill(place, place.firstElementChild, 
 /** Names and values. @param {...any[]} rows */
 export const pairs = (...rows) => h("dl", { class: "pairs" }, rows.flatMap(([name, value]) => [h("dt", null, name), h("dd", null, value)]));
 
-/** @param {string} caption @param {string[]} heads @param {Child[][]} rows */
-export const table = (caption, heads, rows) => h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, h("table", null, h("thead", null, h("tr", null, heads.map((name) => h("th", { scope: "col" }, name)))),
-	h("tbody", null, rows.map((cells) => h("tr", null, cells.map((cell) => h("td", null, ...[cell].flat())))))));
+/** What may be wider than the page. @param {string} label @param {...Child} children */
+export const scroll = (label, ...children) => h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, ...children);
+
+/** The head of a column. @param {Child} name @param {string | null} [sort] */
+export const head = (name, sort) => h("th", { scope: "col", "aria-sort": sort }, name);
+
+/** @param {string} caption @param {Child[]} heads @param {Child[][]} rows @param {string} [none] what is said in place of an empty table */
+export const table = (caption, heads, rows, none = "None yet.") => rows.length === 0 ? h("p", null, none) : scroll(caption, h("table", null,
+	h("thead", null, h("tr", null, heads.map((name) => head(name)))), h("tbody", null, rows.map((cells) => h("tr", null, cells.map((cell) => h("td", null, cell)))))));
+
+/** @param {Child[]} items */
+export const plain = (items) => h("ul", { class: "plain" }, items.map((item) => h("li", null, item)));
 
 /** @param {string} id @param {string} [more] */
 export const taskLink = (id, more = "") => link(`/ui/tasks/${encodeURIComponent(id)}`, id + more);
@@ -136,5 +153,30 @@ export const instanceLink = (id) => link(`/ui/fleet/${encodeURIComponent(id)}`, 
 /** @param {number} seq @param {string} [name] */
 export const eventLink = (seq, name = String(seq)) => link(`/ui/events?seq=${seq}`, name);
 
-/** A status with its colour. @param {string} status @param {string} name */
-export const badge = (status, name) => h("span", { class: "badge", "data-status": status }, name);
+/** A status with its colour. @param {string} status */
+export const badge = (status) => h("span", { class: "badge", "data-status": status }, statusName(status));
+
+/** A time. @param {number | string} at @param {(at: number | string) => string} [show] @param {(at: number | string) => string} [more] its title */
+export const when = (at, show = clock, more = moment) => h("time", { datetime: new Date(at).toISOString(), title: more(at) }, show(at));
+
+/** @type {Map<Element, () => void>} */
+const changing = new Map();
+setInterval(() => {
+	for (const [element, show] of changing) {
+		if (!element.isConnected) changing.delete(element);
+		else if (!document.hidden) show();
+	}
+}, 1000);
+
+/** Calls show now, and each second as long as the element is on the page. @template {Element} E @param {E} element @param {() => void} show */
+export function eachSecond(element, show) {
+	show();
+	changing.set(element, show);
+	return element;
+}
+
+/** How long ago, kept current. @param {number | string} at */
+export function since(at) {
+	const time = when(at, ago);
+	return eachSecond(time, () => text(time, ago(at)));
+}

@@ -13,9 +13,8 @@ class Live extends EventTarget {
 	connected = false;
 	lost = false;
 	behindMs = 0;
-	stoppedAt = 0;
-	/** A page follows the log by itself. */
-	suspended = false;
+	/** A page's own stream in place of the tab's. @type {Stream | undefined} */
+	own;
 	/** @type {Stream} */
 	stream;
 	/** @type {Set<Listener>} */
@@ -30,11 +29,16 @@ class Live extends EventTarget {
 			this.change({ lost: false });
 			this.dispatchEvent(new Event("back"));
 		});
-		whileSeen(() => this.start(), () => this.stop());
+		let hidden = 0;
+		document.addEventListener("visibilitychange", () => {
+			clearTimeout(hidden);
+			if (document.hidden) hidden = window.setTimeout(() => this.stop(), HIDDEN);
+			else this.start();
+		});
 	}
 
 	newStream() {
-		return new Stream({ types: "instance.*,leader.*,task.*,system.*,batch.*,quorum.*" }, {
+		return new Stream({ types: "instance.*,leader.*,task.*,system.*,batch.*,quorum.*,queue.*,schedule.*,limit.*" }, {
 			events: (batch) => { for (const l of this.listeners) l.events(batch); },
 			gap: () => { for (const l of this.listeners) l.reload(); },
 			state: (state) => this.change({ connected: state === "open" }),
@@ -49,7 +53,7 @@ class Live extends EventTarget {
 		return this.behindMs > 2000 ? "behind" : "live";
 	}
 
-	/** @param {{connected?: boolean, lost?: boolean, paused?: boolean, behindMs?: number}} what */
+	/** @param {Partial<Live>} what */
 	change(what) {
 		const before = this.state;
 		Object.assign(this, what);
@@ -58,21 +62,25 @@ class Live extends EventTarget {
 
 	/** Begins to follow the log; or again, after a stop, where it was stopped. */
 	start() {
-		if (this.paused || this.suspended || document.hidden || !session.info) return;
-		const skip = this.stoppedAt > 0 && Date.now() - this.stoppedAt > CATCH_UP;
-		this.stoppedAt = 0;
-		if (skip) {
+		if (this.paused || document.hidden || !session.info) return;
+		if (!this.own && Date.now() - this.stream.stoppedAt > CATCH_UP) {
 			this.stream = this.newStream();
 			for (const l of this.listeners) l.reload();
 		}
-		this.stream.start();
+		(this.own ?? this.stream).start();
 	}
 
 	stop() {
-		if (!this.stream.running) return;
-		this.stream.stop();
-		this.stoppedAt = Date.now();
+		for (const stream of [this.own, this.stream]) stream?.stop();
 		this.change({ connected: false });
+	}
+
+	/** Follows a page's own stream until the signal. The tab's stops, because a browser has few connections. @param {AbortSignal} signal @param {Stream | undefined} stream */
+	follow(signal, stream) {
+		this.stop();
+		this.own = stream;
+		this.start();
+		if (stream) signal.addEventListener("abort", () => this.follow(signal, undefined));
 	}
 
 	setPaused(paused) {
@@ -89,82 +97,55 @@ class Live extends EventTarget {
 		this.listeners.add(listener);
 		signal.addEventListener("abort", () => this.listeners.delete(listener));
 	}
-}
 
-/** Runs stop when the page has been hidden for a while, start when it is seen. @param {() => void} start @param {() => void} stop @param {AbortSignal} [signal] */
-export function whileSeen(start, stop, signal) {
-	let hidden = 0;
-	document.addEventListener("visibilitychange", () => {
-		clearTimeout(hidden);
-		if (document.hidden) hidden = window.setTimeout(stop, HIDDEN);
-		else start();
-	}, { signal });
+	/** Calls the functions when there is a wanted event, and when events are missing. @param {AbortSignal} signal @param {(e: Envelope) => boolean} wanted @param {...() => void} act */
+	on(signal, wanted, ...act) {
+		const reload = () => act.forEach((each) => each());
+		this.listen(signal, { reload, events: (batch) => { if (batch.some(wanted)) reload(); } });
+	}
 }
 
 export const live = new Live();
 
 /**
  * Runs read now, and again `ms` after each end, until the signal. It waits while the page is hidden or paused, as
- * long as a rate limit says, and less long while the coordinator does not answer. Returns a function that
- * makes it run soon, but at most three times in `ms`.
- * @param {number} ms @param {AbortSignal} signal @param {Read} read
- * @param {(error: CallError) => void} [failed]
+ * long as a rate limit says, longer after a slow read, and less long while the coordinator does not answer. After
+ * the first read, whatever came of it, the page is ready. Returns a function that makes it run soon, but not
+ * within `least` ms.
+ * @param {number} ms @param {Shown} place @param {() => Promise<unknown>} read
+ * @param {(error: CallError) => void} [failed] @param {number} [least]
  */
-export function poll(ms, signal, read, failed) {
+export function poll(ms, { signal, ready }, read, failed, least = ms / 3) {
 	let woken = new AbortController();
 	const soon = () => woken.abort();
 	const run = async () => {
 		for (let first = true; !signal.aborted; first = false) {
 			const asked = woken.signal.aborted;
 			woken = new AbortController();
-			let next = ms, least = ms / 3;
+			let next = ms, wait = least;
 			if (!first && !asked && (live.paused || document.hidden)) {
 				await pause(ms, AbortSignal.any([signal, woken.signal]));
 				continue;
 			}
+			const began = performance.now();
 			try {
 				await read();
+				wait = Math.max(least, Math.min(ms, 5 * (performance.now() - began)));
 			} catch (error) {
 				if (signal.aborted) return;
 				const known = error instanceof CallError ? error : new CallError(String(error), -32603);
-				if (!(error instanceof CallError)) console.error(error);
+				if (known !== error) console.error(error);
 				next = Math.min(ms, known.code === OFFLINE ? 2000 : 5000);
-				least = known.data?.retryAfterMs ?? Math.min(least, next);
+				wait = known.data?.retryAfterMs ?? Math.min(least, next);
 				failed?.(known);
 			}
-			await pause(least, signal);
-			await pause(next - least, AbortSignal.any([signal, woken.signal]));
+			if (first && !signal.aborted) ready?.();
+			await pause(wait, signal);
+			await pause(next - wait, AbortSignal.any([signal, woken.signal]));
 		}
 	};
 	live.addEventListener("back", soon, { signal });
 	document.addEventListener("visibilitychange", () => { if (!document.hidden && !live.paused) soon(); }, { signal });
 	if (session.info) void run();
 	return soon;
-}
-
-/**
- * Returns a function that runs `read` soon, but not more often than each `ms`, and never twice at once. A slow
- * read is repeated less often.
- * @param {number} ms @param {AbortSignal} signal @param {Read} read
- */
-export function throttled(ms, signal, read) {
-	let wanted = false, running = false;
-	return async () => {
-		wanted = true;
-		if (running) return;
-		running = true;
-		while (wanted && !signal.aborted) {
-			wanted = false;
-			const began = performance.now();
-			const wait = await read().catch(console.error);
-			await pause(Math.max(ms, 5 * (performance.now() - began), wait ?? 0), signal);
-		}
-		running = false;
-	};
-}
-
-/** Calls fn each second until the signal. @param {AbortSignal} signal @param {() => void} fn */
-export function eachSecond(signal, fn) {
-	const timer = setInterval(() => { if (!document.hidden) fn(); }, 1000);
-	signal.addEventListener("abort", () => clearInterval(timer));
 }

@@ -1,6 +1,6 @@
 // Follows /events: Server-Sent Events, read with fetch because EventSource cannot send a token.
 
-import { CallError, OFFLINE, UNAUTHORIZED, request } from "./api.js";
+import { CallError, OFFLINE, UNAUTHORIZED, reasonOf, request } from "./api.js";
 import { parse } from "./json.js";
 
 /** How long events are collected, so that a burst is drawn once. */
@@ -24,18 +24,22 @@ export class Stream {
 		/** @type {string[]} */
 		this.lines = [];
 		this.timer = 0;
+		this.stoppedAt = Infinity;
 	}
 
 	/** Begins, or goes on where it was stopped: no event is lost in between. */
 	start() {
 		if (this.running) return;
+		this.stoppedAt = Infinity;
 		this.running = new AbortController();
 		void this.run(this.running.signal);
 	}
 
 	stop() {
-		this.running?.abort();
+		if (!this.running) return;
+		this.running.abort();
 		this.running = null;
+		this.stoppedAt = Date.now();
 		this.deliver();
 	}
 
@@ -47,13 +51,9 @@ export class Stream {
 				await this.connect(signal, () => { wait = 250; });
 			} catch (error) {
 				if (signal.aborted) return;
-				why = error instanceof CallError ? error.reason : String(error);
-				if (error instanceof CallError && error.code === UNAUTHORIZED) {
-					this.running = null;
-					return;
-				}
+				why = reasonOf(error);
 				if (error instanceof CallError && error.code !== OFFLINE) {
-					this.handlers.state?.("refused", why);
+					if (error.code !== UNAUTHORIZED) this.handlers.state?.("refused", why); // else the sign-in says it
 					this.running = null;
 					return;
 				}
@@ -67,12 +67,11 @@ export class Stream {
 	/** @param {AbortSignal} signal @param {() => void} opened */
 	async connect(signal, opened) {
 		const query = new URLSearchParams();
-		for (const name of /** @type {const} */ (["types", "task", "instance"])) if (this.filter[name]) query.set(name, String(this.filter[name]));
-		if (this.position) query.set("after", this.position);
+		for (const [name, value] of Object.entries({ ...this.filter, after: this.position })) if (value) query.set(name, value);
 		const attempt = new AbortController();
 		const abort = () => attempt.abort();
-		signal.addEventListener("abort", abort, { once: true });
-		addEventListener("pagehide", abort); // a page that the browser keeps for its back button would keep the connection too
+		signal.addEventListener("abort", abort, { signal: attempt.signal });
+		addEventListener("pagehide", abort, { signal: attempt.signal }); // a page that the browser keeps for its back button would keep the connection too
 		let silent = window.setTimeout(abort, SILENCE);
 		try {
 			const response = await request(`/events?${query}`, { signal: attempt.signal });
@@ -95,8 +94,6 @@ export class Stream {
 			}
 		} finally {
 			clearTimeout(silent);
-			signal.removeEventListener("abort", abort);
-			removeEventListener("pagehide", abort);
 			attempt.abort();
 		}
 	}

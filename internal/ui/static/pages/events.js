@@ -1,14 +1,14 @@
 // The log, live: filters in the address, a pause without a loss, one event by its sequence number, export.
 
-import { call } from "../lib/api.js";
-import { button, eventLink, fill, find, h, keyed, link, text } from "../lib/dom.js";
+import { NOT_FOUND, call } from "../lib/api.js";
+import { button, crumbs, eventLink, fill, h, keyed, text, title } from "../lib/dom.js";
 import { count, number } from "../lib/format.js";
-import { live, poll, whileSeen } from "../lib/live.js";
-import { Stream } from "../lib/stream.js";
+import { live, poll } from "../lib/live.js";
+import { Stream, pause } from "../lib/stream.js";
 import { ask } from "../parts/dialog.js";
-import { details, line } from "../parts/event-line.js";
+import { details, gapStory, line } from "../parts/event-line.js";
 import { filters } from "../parts/filters.js";
-import { failure, loading, notice, toast } from "../parts/notice.js";
+import { failure, loading, notice } from "../parts/notice.js";
 
 /** How many events the page keeps, and how many of them are drawn. */
 const KEPT = 2000, DRAWN = 100;
@@ -17,19 +17,10 @@ const EXPORTED = 200000;
 /** After how long a silence an export is whole: the coordinator sends a sign of life each 15 s. */
 const SILENT = 16000;
 
-/** @type {Record<string, string>} */
-const reasons = {
-	flushed: "were deleted by a flush", trimmed: "were removed from the beginning of the log", missing: "are missing from the log. Run verify",
-	rolled_back: "were lost by Redis; others have their numbers now", malformed: "cannot be read",
-};
-
 /** @param {Place} place */
 export function events({ root, query, signal, ready }) {
 	const seq = query.get("seq");
-	if (seq) {
-		one(root, seq, signal, ready);
-		return;
-	}
+	if (seq) return one(root, seq, signal, ready);
 	/** @type {Record<string, string>} */
 	const filter = {};
 	for (const name of ["types", "task", "instance"]) {
@@ -37,11 +28,10 @@ export function events({ root, query, signal, ready }) {
 		if (value) filter[name] = name === "types" ? value.replaceAll(" ", "") : value;
 	}
 	const state = h("span", { role: "status" });
-	const list = h("ol", { class: "lines log" });
-	const more = h("p", { class: "more" });
+	const list = h("ol", { class: "lines log" }), content = h("div", null, loading("Waiting for events…"));
+	const more = h("p");
 	const form = filters("/ui/events", query, [["types", "Types", "task.*, instance.failed"], ["task", "Task", "t-6"], ["instance", "Instance"]]);
-	fill(root, h("div", { class: "title" }, h("h1", null, "Events"), state, button("Export…", () => exportLines(filter))), form, h("div", { class: "content" }, loading("Waiting for events…")), more);
-	const content = find(root, ".content");
+	fill(root, title("Events", state, button("Export…", () => exportLines(filter))), form, content, more);
 
 	/** @type {(Envelope | Missing)[]} newest first */
 	let kept = [];
@@ -54,27 +44,21 @@ export function events({ root, query, signal, ready }) {
 		}
 		keyed(list, kept.slice(0, limit), (e) => ("gap" in e ? e.id : String(e.seq)), make);
 		if (!content.contains(list)) fill(content, list);
-		text(state, seen > 0 ? `${count(seen, "new event")}` : "");
+		text(state, seen > 0 ? count(seen, "new event") : "");
 		fill(more, kept.length > limit && button("Show older events", () => { limit += DRAWN; draw(); }),
 			seen > KEPT && h("small", null, `The page keeps the newest ${number(KEPT)}.`));
 	};
 	/** @param {Envelope | Missing} e */
 	const make = (e) => {
-		if ("gap" in e) {
-			return h("li", { class: "line gap", role: "listitem" }, `Events ${number(e.gap.from)} to ${number(e.gap.to)} ${reasons[e.gap.reason] ?? e.gap.reason}.`);
-		}
+		if ("gap" in e) return h("li", { class: "line gap", role: "listitem" }, gapStory(e.gap));
 		const item = line(e);
 		const id = `e${e.seq}`;
-		const toggle = h("button", { type: "button", class: "icon", "aria-expanded": "false", "aria-controls": id, "aria-label": `Payload of event ${e.seq}`, onclick: () => {
+		const toggle = button(e.seq, () => {
 			const shown = item.querySelector(".details");
 			if (shown) shown.remove();
-			else {
-				const d = details(e);
-				d.id = id;
-				item.append(d);
-			}
-			toggle.setAttribute("aria-expanded", String(!shown));
-		} }, String(e.seq));
+			else item.append(Object.assign(details(e), { id }));
+			toggle.ariaExpanded = String(!shown);
+		}, "icon", { "aria-expanded": "false", "aria-controls": id, "aria-label": `Payload of event ${e.seq}` });
 		item.prepend(toggle);
 		return item;
 	};
@@ -99,31 +83,14 @@ export function events({ root, query, signal, ready }) {
 		},
 	});
 
-	// The page's own stream takes the place of the tab's: a browser has few connections.
-	live.stop();
-	live.suspended = true;
-	signal.addEventListener("abort", () => {
-		stream.stop();
-		live.suspended = false;
-		live.start();
-	});
-	const follow = () => {
-		if (live.paused) stream.stop();
-		else if (!document.hidden) stream.start();
-	};
-	const begin = () => {
-		if (!begun) {
-			begun = true;
-			live.addEventListener("state", follow, { signal });
-			whileSeen(follow, () => stream.stop(), signal);
-			follow();
-		}
-		ready();
-	};
 	let begun = false;
+	const begin = () => {
+		if (!begun && !signal.aborted) live.follow(signal, stream);
+		begun = true;
+	};
 
 	// What happened just before, so that the page is not empty. The stream goes on behind it.
-	poll(5000, signal, async () => {
+	poll(5000, { signal, ready }, async () => {
 		if (recent) return;
 		const one = filter.types ? "" : filter.task ? "task" : filter.instance ? "instance" : "";
 		/** @type {Envelope[]} */
@@ -144,20 +111,16 @@ export function events({ root, query, signal, ready }) {
 /** Shows one event. @param {HTMLElement} root @param {string} seq @param {AbortSignal} signal @param {() => void} ready */
 function one(root, seq, signal, ready) {
 	const place = h("section", { class: "card" }, loading());
-	fill(root, h("p", { class: "crumbs" }, link("/ui/events", "Events")), h("h1", null, `Event ${seq}`), place);
+	fill(root, crumbs("/ui/events", "Events"), h("h1", null, `Event ${seq}`), place);
 	const n = Number(seq);
 	let known = false;
-	poll(5000, signal, async () => {
+	poll(5000, { signal, ready }, async () => {
 		if (known) return;
 		const e = await call("event.get", { seq: n }, signal);
 		known = true;
 		fill(place, h("ol", { class: "lines" }, line(e)), details(e));
 		root.append(h("nav", { class: "pages", "aria-label": "Neighbours" }, n > 1 && eventLink(n - 1, "Previous event"), eventLink(n + 1, "Next event")));
-		ready();
-	}, (error) => {
-		fill(place, error.code === -32004 ? notice("empty", "The log has no such event.", "It has not happened yet, or it was removed.") : failure(error, "the event"));
-		ready();
-	});
+	}, (error) => fill(place, error.code === NOT_FOUND ? notice("empty", "The log has no such event.", "It has not happened yet, or it was removed.") : failure(error, "the event")));
 }
 
 /** Saves the log, with the filter, as JSON Lines. @param {Record<string, string>} filter */
@@ -172,37 +135,27 @@ function exportLines(filter) {
 			/** @type {string[]} */
 			const lines = [];
 			const began = Date.now();
-			await new Promise((resolve, reject) => {
-				let quiet = 0;
-				const end = () => {
-					clearTimeout(quiet);
-					stream.stop();
-					resolve(0);
-				};
-				const wait = (ms) => {
-					clearTimeout(quiet);
-					quiet = window.setTimeout(end, ms);
-				};
-				const stream = new Stream({ ...filter, after: minutes === 0 ? "0" : `${began - minutes * 60000}-0` }, {
-					events: (batch, texts) => {
-						texts.forEach((line, i) => { if (lines.length < EXPORTED && batch[i].seq <= last) lines.push(line + "\n"); });
-						if (lines.length >= EXPORTED || (batch.at(-1)?.seq ?? 0) >= last) end();
-						else wait(SILENT);
-					},
-					state: (now, why) => {
-						clearTimeout(quiet);
-						if (now === "open") wait(SILENT);
-						else if (now === "refused") reject(new Error(why));
-					},
-				});
-				closed.addEventListener("abort", end);
-				stream.start();
+			let heard = Infinity, whole = false, refused = "";
+			const stream = new Stream({ ...filter, after: minutes === 0 ? "0" : `${began - minutes * 60000}-0` }, {
+				events: (batch, texts) => {
+					heard = Date.now();
+					texts.forEach((line, i) => { if (lines.length < EXPORTED && batch[i].seq <= last) lines.push(line + "\n"); });
+					whole ||= lines.length >= EXPORTED || (batch.at(-1)?.seq ?? 0) >= last;
+				},
+				state: (now, why) => {
+					heard = now === "open" ? Date.now() : Infinity;
+					if (now === "refused") refused = why;
+				},
 			});
+			stream.start();
+			while (!closed.aborted && !whole && !refused && Date.now() - heard < SILENT) await pause(100, closed);
+			stream.stop();
+			if (refused) throw new Error(refused);
 			if (closed.aborted) return;
 			const a = h("a", { href: URL.createObjectURL(new Blob(lines, { type: "application/jsonl" })), download: `claudebench-events-${new Date(began).toISOString().slice(0, 19).replaceAll(":", "")}.jsonl` });
 			a.click();
 			setTimeout(() => URL.revokeObjectURL(a.href), 60000);
-			toast(`${count(lines.length, "event")} exported${lines.length >= EXPORTED ? `: the first ${number(EXPORTED)}` : ""}.`);
+			return `${count(lines.length, "event")} exported${lines.length >= EXPORTED ? `: the first ${number(EXPORTED)}` : ""}.`;
 		},
 	});
 }

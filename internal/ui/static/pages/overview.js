@@ -1,9 +1,9 @@
 // The overview: what the fleet does now, and did in the last hour.
 
 import { call } from "../lib/api.js";
-import { card, fill, find, h, keyed, link, pairs, put, set, text } from "../lib/dom.js";
-import { ago, clock, count, duration, now, number } from "../lib/format.js";
-import { eachSecond, live, poll } from "../lib/live.js";
+import { card, eachSecond, fill, find, h, keyed, link, pairs, put, set, text, title } from "../lib/dom.js";
+import { ago, clock, count, duration, now, number, statusName } from "../lib/format.js";
+import { live, poll } from "../lib/live.js";
 import { Chart } from "../parts/chart.js";
 import { line } from "../parts/event-line.js";
 import { failure, loading } from "../parts/notice.js";
@@ -14,7 +14,7 @@ export function overview({ root, signal, ready }) {
 	const health = h("div"), tiles = h("div", { class: "tiles" }), charts = h("div", { class: "charts" }), recent = h("ol", { class: "lines" }), read = h("small");
 	const queues = card("Waiting tasks, by what they wait for"), warnings = card("Circuits and limits"),
 		last = card("Last events", recent, link("/ui/events", "All events"));
-	const head = h("div", { class: "title" }, h("h1", null, "Overview"), read);
+	const head = title("Overview", read);
 	fill(root, head, loading());
 
 	let m;
@@ -50,10 +50,10 @@ export function overview({ root, signal, ready }) {
 			["lines", "Waiting", duration, ["p50", 1, (x) => x.wait?.p50], ["p95", 3, (x) => x.wait?.p95]],
 			["lines", "Running", duration, ["p50", 1, (x) => x.run?.p50], ["p95", 3, (x) => x.run?.p95]],
 		];
-		keyed(charts, list, ([, title]) => title, ([, title, , ...series]) => h("section", { class: "card" }, h("div", { class: "title" }, h("h2", null, title),
+		keyed(charts, list, ([, what]) => what, ([, what, , ...series]) => h("section", { class: "card" }, h("div", { class: "title" }, h("h2", null, what),
 			h("span", { class: "legend" }, series.map(([name, colour]) => h("span", { class: `c${colour}` }, name)))), new Chart(),
-		h("div", { class: "scale", "aria-hidden": "true" }, h("span", null, "an hour ago"), h("span", null, "now"))), (card, [kind, title, show, ...series]) => {
-			/** @type {Chart} */ (find(card, "cb-chart")).data = { label: `${title}, the last hour by minute`, kind, show, times: hour.map((x) => x.time),
+		h("div", { class: "scale", "aria-hidden": "true" }, h("span", null, "an hour ago"), h("span", null, "now"))), (card, [kind, what, show, ...series]) => {
+			/** @type {Chart} */ (find(card, "cb-chart")).data = { label: `${what}, the last hour by minute`, kind, show, times: hour.map((x) => x.time),
 				series: series.map(([name, colour, value]) => ({ name, colour, values: hour.map(value) })) };
 		});
 	};
@@ -62,8 +62,7 @@ export function overview({ root, signal, ready }) {
 		const list = [["any worker", m.queue.pending], ...m.queue.roles.map((q) => [q.roles.join(" + "), q.tasks]),
 			["assigned, not claimed", m.queue.assigned], ["of instances that are gone", m.queue.orphaned]];
 		const most = Math.max(1, ...list.map(([, n]) => n));
-		put(queues, h("dl", { class: "bars" }, list.filter(([, n], i) => n > 0 || i === 0).map(([name, n]) => [
-			h("dt", null, name), h("dd", null, h("meter", { min: 0, max: most, value: n, "aria-label": name }), h("span", null, number(n)))]).flat()));
+		put(queues, pairs(...list.filter(([, n], i) => n > 0 || i === 0).map(([name, n]) => [name, [h("meter", { min: 0, max: most, value: n, "aria-label": name }), number(n)]])));
 	};
 
 	const showWarnings = () => {
@@ -75,25 +74,19 @@ export function overview({ root, signal, ready }) {
 			h("p", null, h("small", null, "Since this coordinator started, ", duration(m.uptime * 1000), " ago. ", link("/ui/system", "All methods"))));
 	};
 
-	const soon = poll(10000, signal, async () => {
+	const soon = poll(10000, { signal, ready }, async () => {
 		m = await call("system.metrics", { detailed: true, lastHour: true }, signal);
 		asOf = now();
 		const check = m.systemHealthCheck;
 		fill(health, m.pauses && h("p", { class: "notice" }, "Paused: ", m.pauses.map((p) => p.roles ? p.roles.join(" + ") || "no roles" : "all queues").join(", ")),
-			check.status !== "healthy" && h("div", { class: "notice", role: "status" }, h("strong", null, check.status === "degraded" ? "Degraded" : "Unhealthy"),
+			check.status !== "healthy" && h("div", { class: "notice", role: "status" }, h("strong", null, statusName(check.status)),
 			(check.reasons ?? []).map((r) => h("p", null, r))));
 		showTiles();
 		showCharts();
 		showQueues();
 		showWarnings();
 		if (!root.contains(tiles)) fill(root, head, health, tiles, charts, h("div", { class: "columns" }, queues, warnings, projections(signal)), last);
-		ready();
-	}, (error) => {
-		if (!m) {
-			fill(root, h("h1", null, "Overview"), failure(error, "the metrics"));
-			ready();
-		}
-	});
+	}, (error) => { if (!m) fill(root, head, failure(error, "the metrics")); });
 
 	/** @type {Envelope[]} */
 	let latest = [];
@@ -102,7 +95,7 @@ export function overview({ root, signal, ready }) {
 		latest = [...new Map([...latest, ...more].map((e) => [e.seq, e])).values()].sort((a, b) => b.seq - a.seq).slice(0, 12);
 		keyed(recent, latest, (e) => e.id, line);
 	};
-	const recentSoon = poll(30000, signal, async () => add((await call("system.get_state", { limit: 12 }, signal)).recentEvents ?? []));
+	const recentSoon = poll(30000, { signal }, async () => add((await call("system.get_state", { limit: 12 }, signal)).recentEvents ?? []));
 	live.listen(signal, {
 		reload: () => {
 			latest = [];
@@ -128,5 +121,5 @@ export function overview({ root, signal, ready }) {
 			showTiles();
 		},
 	});
-	eachSecond(signal, () => { if (asOf > 0) text(read, now() - asOf > 30000 ? `as of ${clock(asOf)}, ${ago(asOf)}` : ""); });
+	eachSecond(read, () => { if (asOf > 0) text(read, now() - asOf > 30000 ? `as of ${clock(asOf)}, ${ago(asOf)}` : ""); });
 }

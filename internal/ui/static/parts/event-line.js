@@ -1,13 +1,12 @@
 // One event as a line, and in full.
 
 import { session } from "../lib/api.js";
-import { eventLink, h, instanceLink, pairs, taskLink } from "../lib/dom.js";
-import { clock, cut, duration, moment, number } from "../lib/format.js";
+import { eventLink, h, instanceLink, pairs, taskLink, when } from "../lib/dom.js";
+import { cut, duration, moment, number } from "../lib/format.js";
 import { write } from "../lib/json.js";
 import { instancesOf, taskOf } from "../lib/stream.js";
 import { jsonView } from "./json-view.js";
 
-/** @type {Record<string, string>} */
 const why = {
 	instance_registered: "an instance registered", instance_unregistered: "its instance unregistered", instance_failed: "its instance died",
 	session_changed: "its instance began another session", roles_changed: "its instance changed its roles", rebalanced: "to balance the load",
@@ -30,6 +29,8 @@ const stories = {
 	"leader.elected": (p) => `became the leader, term ${p.term}`,
 	"quorum.voted": (p) => `voted on ${p.decision}: ${cut(write(p.value), 80)}`,
 	"quorum.decision.made": (p) => `decided ${p.decision}: ${p.value === null ? "no majority" : cut(write(p.value), 80)}`,
+	"schedule.changed": (p) => `${p.created ? "made" : "changed"} ${p.id}: ${p.cron}${p.paused ? ", paused" : ""}`,
+	"schedule.fired": (p) => `${p.id}: ${p.taskId ?? `no task, ${cut(write(p.error), 80)}`}`,
 	"system.flushed": () => "all data was deleted",
 };
 
@@ -40,12 +41,20 @@ export function story(e) {
 	return e.type.startsWith("batch.") ? `batch ${p.batchId}: ${number(p.itemsProcessed)} of ${number(p.total)} items` : cut(write(p), 120);
 }
 
+const gaps = {
+	flushed: "were deleted by a flush", trimmed: "were removed from the beginning of the log", missing: "are missing, and nothing explains it. Run verify",
+	rolled_back: "were lost by Redis; others have their numbers now", malformed: "cannot be read",
+};
+
+/** Which events are not there, and why. @param {Gap} gap */
+export const gapStory = (gap) => `Events ${number(gap.from)} to ${number(gap.to)} ${gaps[gap.reason] ?? gap.reason}.`;
+
 /** One event as an item of a list. @param {Envelope} e */
 export function line(e) {
 	const task = taskOf(e);
 	const subjects = [...(task ? [taskLink(task)] : []), ...instancesOf(e).map(instanceLink)];
 	return h("li", { class: "line", "data-type": e.type.split(".")[0] },
-		h("time", { datetime: new Date(e.timestamp).toISOString() }, clock(e.timestamp)), h("span", { class: "type" }, e.type),
+		when(e.timestamp), h("span", { class: "type" }, e.type),
 		h("span", { class: "subjects" }, subjects.flatMap((a, i) => i > 0 ? [" ", a] : [a])), h("span", { class: "story" }, story(e)));
 }
 

@@ -1,7 +1,8 @@
 // Messages: what a page says in place of data, and short reports of what was done.
 
-import { CallError, NOT_FOUND } from "../lib/api.js";
-import { h, put } from "../lib/dom.js";
+import { UNAUTHORIZED } from "../lib/api.js";
+import { button, card, h, put } from "../lib/dom.js";
+import { poll } from "../lib/live.js";
 
 /**
  * A block that stands where data would: nothing there yet, no right, an error.
@@ -19,19 +20,19 @@ export const loading = (what = "Loading…") => notice("loading", what);
 
 /** A block for a failed call. @param {CallError} error @param {string} what what could not be read */
 export function failure(error, what) {
-	if (error.code === -32002) return notice("forbidden", `You may not see ${what}.`, error.reason);
+	if (error.code === UNAUTHORIZED) return notice("forbidden", `You may not see ${what}.`, error.reason);
 	return notice("error", `${what[0]?.toUpperCase()}${what.slice(1)} cannot be read.`, error.reason);
 }
 
-/** Shows what read returns, or why there is nothing; then it rejects. @param {HTMLElement} place @param {() => Promise<Child[]>} read */
-export async function showHistory(place, read) {
-	try {
-		put(place, ...await read());
-	} catch (error) {
-		if (!(error instanceof CallError)) throw error;
-		put(place, error.code === NOT_FOUND ? notice("empty", "No events are known.") : failure(error, "the history"));
-		throw error;
-	}
+/**
+ * A card that stays current: it shows what read returns, or that it cannot be read. Returns it, and what reads again.
+ * The other parameters are those of poll.
+ * @param {string} title @param {number} ms @param {Shown} place @param {() => Promise<Child[]>} read @param {number} [least]
+ * @returns {[HTMLElement, () => void]}
+ */
+export function current(title, ms, place, read, least) {
+	const element = card(title, loading());
+	return [element, poll(ms, place, async () => put(element, ...await read()), (error) => put(element, failure(error, `the ${title.toLowerCase()}`)), least)];
 }
 
 const toasts = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
@@ -40,7 +41,7 @@ document.body.append(toasts);
 /** Reports what was done, for some seconds. @param {string} message @param {boolean} [bad] */
 export function toast(message, bad = false) {
 	const element = h("div", { class: bad ? "toast bad" : "toast" }, message,
-		h("button", { class: "icon", type: "button", "aria-label": "Close", onclick: () => element.remove() }, "×"));
+		button("×", () => element.remove(), "icon", { "aria-label": "Close" }));
 	toasts.append(element);
 	setTimeout(() => element.remove(), bad ? 12000 : 6000);
 }

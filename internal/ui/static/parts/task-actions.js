@@ -46,20 +46,15 @@ export function create(then) {
 			const metadata = typedJSON(v.metadata, "The metadata") ?? (roles.length > 0 ? {} : undefined);
 			if (roles.length > 0) metadata.roles = roles;
 			const t = await call("task.create", { text: v.text, priority: Number(v.priority), metadata, idempotencyKey });
-			toast(`Task ${t.id} created.`);
-			then();
+			return `Task ${t.id} created.`;
 		},
-	});
+	}, then);
 }
 
 /** Asks, then calls for each task. @param {string[]} ids @param {object} more */
 const many = (ids, action, make, done, then, more) => ask({
-	title: `${action} ${these(ids)}?`, action: `${action} ${these(ids)}`, ...more,
-	async run(v) {
-		await each(ids, (id) => make(id, v), done);
-		then();
-	},
-});
+	title: `${action} ${these(ids)}?`, action: `${action} ${these(ids)}`, ...more, run: (v) => each(ids, (id) => make(id, v), done),
+}, then);
 
 export const remove = (ids, then) => many(ids, "Delete", (id) => ["task.delete", { id }], "deleted", then, {
 	danger: true, text: "It cannot be brought back. Its worker learns of it when it completes it. The events stay in the log.",
@@ -71,9 +66,12 @@ export const cancel = (ids, then) => many(ids, "Cancel", (id) => ["task.cancel",
 
 export const retry = (ids, then) => many(ids, "Retry", (id) => ["task.retry", { id }], "revived", then, {});
 
-export const assign = (ids, instances, then) => many(ids, "Assign", (taskId, v) => ["task.assign", { taskId, instanceId: v.instance.trim() }], "assigned", then, {
+/** The live instances. */
+const instances = async () => ((await call("system.get_state")).instances ?? []).map((i) => i.id);
+
+export const assign = (ids, then) => many(ids, "Assign", (taskId, v) => ["task.assign", { taskId, instanceId: v.instance.trim() }], "assigned", then, {
 	title: `Assign ${these(ids)}`, text: "Only tasks that wait and have no owner can be assigned.",
-	fields: [{ name: "instance", label: "Instance", required: true, suggestions: instances }],
+	fields: [{ name: "instance", label: "Instance", required: true, suggestions: instances() }],
 });
 
 export const prioritise = (ids, now, then) => many(ids, "Change", (id, v) => ["task.update", { id, updates: { priority: Number(v.priority) } }], "changed", then, {
@@ -100,8 +98,7 @@ export function finish(task, fail, then) {
 				if (given !== "") value = parse(given);
 			} catch { /* a text */ }
 			await call("task.complete", { id: task.id, attempt: task.attempt, [fail ? "error" : "result"]: value });
-			toast(`Task ${task.id} ${fail ? "failed" : "completed"}.`);
-			then();
+			return `Task ${task.id} ${fail ? "failed" : "completed"}.`;
 		},
-	});
+	}, then);
 }
