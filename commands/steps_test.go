@@ -145,16 +145,20 @@ var failures = map[string]struct {
 	}},
 }
 
+// attempts is how often a script fails before the deadline passes. The next attempt is 160 ms later.
+const attempts = 5
+
 // outage makes the scripts of one call fail, beginning with one of them.
 type outage struct {
-	fleet  *fleettest.Fleet
-	fail   func(o *outage, run func() error) error
-	caller context.CancelFunc // ends the caller's context
-	left   atomic.Int64       // number of scripts that run before the failure
-	hit    sync.Once
-	wasHit atomic.Bool
-	over   chan struct{}
-	under  sync.WaitGroup
+	fleet   *fleettest.Fleet
+	failure string
+	caller  context.CancelFunc // ends the caller's context
+	left    atomic.Int64       // number of scripts that run before the failure
+	wasHit  atomic.Bool
+	// attempts is how often a script has failed.
+	attempts atomic.Int64
+	over     chan struct{}
+	under    sync.WaitGroup
 }
 
 func (*outage) DialHook(next redis.DialHook) redis.DialHook          { return next }
@@ -171,12 +175,13 @@ func (o *outage) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 		}
 		o.under.Add(1)
 		defer o.under.Done()
-		o.hit.Do(func() {
-			o.wasHit.Store(true)
-			// The retries have happened by then, and the deadline passes.
+		o.wasHit.Store(true)
+		// The deadline passes while a script hangs, or else long before the next attempt, whose outcome
+		// would be unknown.
+		if n := o.attempts.Add(1); n == 1 && failures[o.failure].sent || n == attempts {
 			time.AfterFunc(50*time.Millisecond, o.caller)
-		})
-		err := o.fail(o, func() error { return next(ctx, cmds) })
+		}
+		err := failures[o.failure].fail(o, func() error { return next(ctx, cmds) })
 		if err != nil {
 			for _, cmd := range cmds {
 				cmd.SetErr(err)
@@ -247,7 +252,7 @@ func duringOutage(t *testing.T, f *fleettest.Fleet, failure string, step int64, 
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	o := &outage{fleet: f, fail: failures[failure].fail, caller: cancel, over: make(chan struct{})}
+	o := &outage{fleet: f, failure: failure, caller: cancel, over: make(chan struct{})}
 	o.left.Store(step)
 	f.Client.AddHook(o)
 	result, err = f.Call(ctx, api.Request{Method: method, Params: json.RawMessage(params), Addr: "192.0.2.1"})

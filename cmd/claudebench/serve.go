@@ -63,13 +63,20 @@ func serve(ctx context.Context, cfg *config.Config, o server.Options, started fu
 	}
 	defer traces.Stop(context.WithoutCancel(ctx)) // after the server has stopped
 	o.Traces = traces.Provider()
+	hangup := make(chan os.Signal, 1)
+	if cfg.Reloads() {
+		// Before anybody can know that the coordinator is there. Without reloadable files, SIGHUP ends
+		// the program as usual.
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+	}
 	s, err := server.Start(ctx, cfg, o)
 	if err != nil {
 		return unlessStopped(ctx, err)
 	}
 	started(s)
 	if cfg.Reloads() {
-		defer reloadOnHangup(s)()
+		defer reloadAt(hangup, s)()
 	}
 	failed := make(chan error, 1)
 	done := make(chan struct{})
@@ -96,11 +103,8 @@ func serve(ctx context.Context, cfg *config.Config, o server.Options, started fu
 	}
 }
 
-// reloadOnHangup reloads files at each SIGHUP until stop is called. Without reloadable files it is
-// not called, so that SIGHUP ends the program as usual.
-func reloadOnHangup(s *server.Server) (stop func()) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
+// reloadAt reloads files at each signal until stop is called.
+func reloadAt(hangup <-chan os.Signal, s *server.Server) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		for {
@@ -112,10 +116,7 @@ func reloadOnHangup(s *server.Server) (stop func()) {
 			}
 		}
 	}()
-	return func() {
-		signal.Stop(hangup)
-		close(done)
-	}
+	return func() { close(done) }
 }
 
 // unlessStopped returns the error of a failed start, or nil if it failed because the program was
