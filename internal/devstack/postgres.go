@@ -247,8 +247,7 @@ func (p *Postgres) Stop(ctx context.Context) error {
 	return p.shutdown(ctx)
 }
 
-// Kill ends the postmaster with SIGKILL and waits for it. Its sessions end by themselves shortly
-// after; Restart waits for them.
+// Kill ends the postmaster with SIGKILL, and waits for it and its sessions, which notice it.
 func (p *Postgres) Kill() error { return p.kill() }
 
 // Restart stops the server if it runs, and starts it with the same port and data.

@@ -208,7 +208,7 @@ func (r *Redis) Stop(ctx context.Context) error {
 	return r.shutdown(ctx)
 }
 
-// Kill ends the server with SIGKILL and waits for it.
+// Kill ends the server with SIGKILL, and waits for it and the processes that it has started.
 func (r *Redis) Kill() error { return r.kill() }
 
 // Pause suspends the server. Its connections stay open, and it replies to nothing.

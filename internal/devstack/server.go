@@ -132,8 +132,17 @@ func (s *server) shutdown(ctx context.Context) error {
 	}
 }
 
+// kill returns when the processes that the server started have ended too: a rewrite of the
+// append-only file writes into the folder until it notices.
 func (s *server) kill() error {
-	if err := s.killChild(s.child()); err != nil {
+	err := s.killChild(s.child())
+	if err == nil {
+		var lock *os.File
+		if lock, err = s.lock(context.Background()); err == nil {
+			err = lock.Close()
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("kill %s: %w", s.name, err)
 	}
 	return nil
