@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -221,17 +222,18 @@ func (b *Tab) Text() string {
 	return Eval[string](b, "document.body?.innerText ?? ''")
 }
 
-// Sees waits until the page shows each text.
+// Sees waits until the page has shown each of the texts, though not all at one time: a message may
+// be gone before the data that it speaks of has come.
 func (b *Tab) Sees(texts ...string) {
 	b.t.Helper()
-	b.Until("shows "+strings.Join(texts, ", "), func() bool {
+	missing := slices.Clone(texts)
+	testenv.Eventually(b.t, Patience, func() (bool, string) {
 		shown := b.Text()
-		for _, text := range texts {
-			if !strings.Contains(shown, text) {
-				return false
-			}
+		missing = slices.DeleteFunc(missing, func(text string) bool { return strings.Contains(shown, text) })
+		if len(missing) == 0 {
+			return true, ""
 		}
-		return true
+		return false, b.lacks("shows " + strings.Join(missing, ", "))
 	})
 }
 
@@ -257,8 +259,13 @@ func (b *Tab) Until(what string, holds func() bool) {
 		if holds() {
 			return true, ""
 		}
-		return false, fmt.Sprintf("%s: it does not hold that the page %s. It shows:\n%s\n%s", b.Path(), what, b.Text(), strings.Join(b.Problems(), "\n"))
+		return false, b.lacks(what)
 	})
+}
+
+// lacks says that something does not hold, with the text of the page.
+func (b *Tab) lacks(what string) string {
+	return fmt.Sprintf("%s: it does not hold that the page %s. It shows:\n%s\n%s", b.Path(), what, b.Text(), strings.Join(b.Problems(), "\n"))
 }
 
 // Eval evaluates an expression in the page; of a promise, its value.
