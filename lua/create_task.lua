@@ -19,7 +19,8 @@
 -- ARGV[10] creator   name of the caller's token, or ''
 -- ARGV[11] agent     name of the calling agent's token, '' if the caller may act for all
 -- ARGV[12] extras    JSON object of what a plain task does not have (lib/new_task), '' for a plain task
--- Returns the task object, with created: false for the unfinished task that has the same uniqueKey
+-- Returns the task object, of a plain task without the members that are alike in every new one
+--         (lib/create); with created: false for the unfinished task that has the same uniqueKey
 -- Errors  RATE_LIMITED, NOT_FOUND (a task to depend on), CONFLICT (FLUSH_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, TOO_MANY_ROLE_SETS)
 -- Emits   task.created; task.cancelled if it depends on a task that has failed or was cancelled;
 --         task.unblocked if another task has its turn by that

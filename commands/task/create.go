@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -60,8 +61,20 @@ func (o Options) createDecision() command.Decision[api.CreateTaskParams, createT
 				o.Timers.Look()
 			}
 		},
+		Complete: func(task string) string {
+			if members, plain := strings.CutSuffix(task, eventEnd); plain {
+				return members + plainEnd
+			}
+			return task
+		},
 	}
 }
+
+// The payload of task.created of a plain task ends with eventEnd, and its task object with plainEnd.
+const (
+	eventEnd = `"completedAt":null}`
+	plainEnd = `"completedAt":null,"failures":0,"losses":0,"runAt":null,"errors":[],"created":true}`
+)
 
 func refineCreate(p map[string]*jsonschema.Schema) {
 	params.Text(p["text"])

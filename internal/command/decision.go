@@ -21,6 +21,8 @@ type Decision[P, A any] struct {
 	Prepare func(*Call, *P) (instance string, args A, err error)
 	// After, if it is set, is called after the script has run, whatever came of it.
 	After func(*P)
+	// Complete, if it is set, adds to the script's result what is alike in every one.
+	Complete func(result string) string
 }
 
 // One is the handler of the method.
@@ -32,7 +34,11 @@ func (d Decision[P, A]) One(ctx context.Context, c *Call, p *P) (json.RawMessage
 	if d.After != nil {
 		defer d.After(p)
 	}
-	return Decide(ctx, c, d.Script, instance, args)
+	result, err := Decide(ctx, c, d.Script, instance, args)
+	if err != nil || d.Complete == nil {
+		return result, err
+	}
+	return json.RawMessage(d.Complete(string(result))), nil
 }
 
 // Many makes one call of the method for each item, in lots, as if each item were a call of its own:
@@ -63,7 +69,11 @@ func (d Decision[P, A]) Many(ctx context.Context, c *Call, method *Method, items
 		}()
 	}
 	for n, reply := range c.scripts.RunMany(ctx, d.Script.Script, calls) {
-		answers[sent[n]] = answered(d.Script.Name, reply)
+		a := answered(d.Script.Name, reply)
+		if a.err == nil && d.Complete != nil {
+			a.result = d.Complete(a.result)
+		}
+		answers[sent[n]] = a
 	}
 	return encodeAnswers(answers)
 }

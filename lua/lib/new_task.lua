@@ -1,4 +1,5 @@
 --- @include "lib/create"
+--- @include "lib/options"
 --- @include "lib/needs"
 --- @include "lib/task"
 --- @include "lib/cancel"
@@ -73,5 +74,6 @@ local function created_again(first, text, priority, metadata, extras)
       options = options, cancel = first.cancel }
     return string.sub(task_object(ended), 1, -2) .. ',"created":true}'
   end
-  return created_object(created_members(first.id, first.createdAt, text, priority, metadata, first.status or 'pending'), first.runAt, options)
+  local more = (first.runAt or options) and answer_members({ runAt = first.runAt, options = options }) or ''
+  return created_task(first.id, first.createdAt, text, priority, metadata, first.status or 'pending', more)
 end

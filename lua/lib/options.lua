@@ -9,6 +9,17 @@ local function new_status(t)
   return ready_status(t)
 end
 
+-- event_members returns the members of task.created that only a task with options has, each after a
+-- comma. t is a table of read_task.
+local function event_members(t)
+  return (t.runAt and ',"runAt":"' .. iso(tonumber(t.runAt)) .. '"' or '') .. (t.options and ',' .. string.sub(t.options, 2, -2) or '')
+end
+
+-- answer_members returns the members that the answer of task.create has in their place.
+local function answer_members(t)
+  return extras_members(t) .. ',"created":true'
+end
+
 -- note_options stores what only some tasks have, and enters a created task into its queue.
 local function note_options(t, status, waits_for)
   local key = prefix .. 'task:' .. t.id
