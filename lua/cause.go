@@ -29,7 +29,7 @@ var refusals = []struct{ prefix, cause string }{
 	{"NOSCRIPT", ""},
 }
 
-const forbidden = "the ACL of the coordinator's Redis user forbids a command or a key that it needs"
+const forbidden = "the ACL of the Redis user forbids a command or a key that it needs"
 
 // Cause returns why Redis refused to run a script, as a sentence for an operator. The sentence
 // contains no text from Redis. Cause returns "" for any other error, such as a failed connection.

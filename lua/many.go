@@ -28,7 +28,7 @@ func (r *Runner) runSome(ctx context.Context, script *Script, keys []string, cal
 	attempts := newAttempts(ctx)
 	left := make([]int, 0, len(calls)) // the calls to be sent, by index
 	for i := range calls {
-		if err := script.fits(len(calls[i])); err != nil {
+		if err := r.accepts(script, len(calls[i])); err != nil {
 			replies[i].Err = err
 			continue
 		}

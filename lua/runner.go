@@ -43,7 +43,8 @@ const (
 // Runner runs scripts. Calls made at the same time share round trips. A call that may have changed
 // something is never sent again. The client must not retry by itself either (MaxRetries -1).
 type Runner struct {
-	client redis.UniversalClient
+	client   redis.UniversalClient
+	readOnly bool
 
 	mu       sync.Mutex
 	waiting  []*pending
@@ -55,6 +56,15 @@ type Runner struct {
 
 // NewRunner returns a Runner on a client.
 func NewRunner(client redis.UniversalClient) *Runner { return &Runner{client: client, doubt: true} }
+
+// NewReadOnlyRunner returns a Runner for a Redis user who may only read, or for a replica. It refuses
+// scripts that write, and runs the others by EVALSHA_RO. EVALSHA needs the right to write every key
+// that it names.
+func NewReadOnlyRunner(client redis.UniversalClient) *Runner {
+	r := NewRunner(client)
+	r.readOnly = true
+	return r
+}
 
 // Client returns the client that the scripts run on.
 func (r *Runner) Client() redis.UniversalClient { return r.client }
@@ -85,7 +95,7 @@ var errReplyLost = fmt.Errorf("%w: the reply was lost", ErrUnavailable)
 // Run runs a script and returns its reply. Its error wraps ErrUnavailable or ErrOutcomeUnknown, is
 // an *Error, or is a defect of the script or of the call. It returns when ctx ends.
 func (r *Runner) Run(ctx context.Context, script *Script, keys []string, args ...any) (any, error) {
-	if err := script.fits(len(args)); err != nil {
+	if err := r.accepts(script, len(args)); err != nil {
 		return nil, err
 	}
 	attempts := newAttempts(ctx)
@@ -95,6 +105,14 @@ func (r *Runner) Run(ctx context.Context, script *Script, keys []string, args ..
 			return reply, err
 		}
 	}
+}
+
+// accepts returns an error if the runner cannot run a script with so many arguments.
+func (r *Runner) accepts(script *Script, args int) error {
+	if r.readOnly && !script.ReadOnly {
+		return fmt.Errorf("run %s: it writes, and this runner only reads", script.Name)
+	}
+	return script.fits(args)
 }
 
 // attempts decides whether a failed call is sent again.
@@ -286,12 +304,18 @@ func (r *Runner) send(batch []*pending) {
 		return
 	}
 	unknown := r.exchange(ctx, node, lots(batch), func(pipe redis.Pipeliner, l lot) *redis.Cmd {
+		if r.readOnly {
+			return pipe.EvalShaRO(ctx, l.script.SHA, l.calls[0].keys, l.args()...)
+		}
 		return pipe.EvalSha(ctx, l.script.SHA, l.calls[0].keys, l.args()...)
 	})
 	if len(unknown) == 0 {
 		return
 	}
 	unknown = r.exchange(ctx, node, unknown, func(pipe redis.Pipeliner, l lot) *redis.Cmd {
+		if r.readOnly {
+			return pipe.EvalRO(ctx, l.script.Source, l.calls[0].keys, l.args()...)
+		}
 		return pipe.Eval(ctx, l.script.Source, l.calls[0].keys, l.args()...)
 	})
 	for _, l := range unknown { // EVAL never replies NOSCRIPT

@@ -58,7 +58,7 @@ is listed after it has been upgraded and its checkpoint has moved.`,
 				return err
 			}
 			at, inPostgres := postgresCheckpoints(cmd.Context(), cfg)
-			list, err := subscribers.List(cmd.Context(), lua.NewRunner(client).On(space.Log()), at, inPostgres...)
+			list, err := subscribers.List(cmd.Context(), lua.NewReadOnlyRunner(client).On(space.Log()), at, inPostgres...)
 			if err != nil {
 				return err
 			}

@@ -40,7 +40,7 @@ something cannot be read.`,
 			if err := logExists(cmd.Context(), client, space); err != nil {
 				return err
 			}
-			o.Redis, o.Keys = client, space
+			o.Redis, o.Keys, o.ReadOnly = client, space, true
 			if !quiet {
 				o.Progress = cmd.ErrOrStderr()
 			}

@@ -21,6 +21,9 @@ import (
 type Options struct {
 	Redis redis.UniversalClient
 	Keys  keys.Space // of the namespace
+	// ReadOnly runs the scripts so that the Redis user needs no right to write, and so that Redis may
+	// be a replica.
+	ReadOnly bool
 	// Postgres is a pool from projections.OpenPool. Nil leaves the task views out.
 	Postgres *projections.Pool
 	// Wait is how long Verify waits for a projection that is behind, and for a flush without
@@ -188,8 +191,12 @@ func verify(ctx context.Context, o Options) (*Report, error) {
 }
 
 func newVerifier(ctx context.Context, o Options) (*verifier, events.Bounds, error) {
+	runner := lua.NewRunner(o.Redis)
+	if o.ReadOnly {
+		runner = lua.NewReadOnlyRunner(o.Redis)
+	}
 	v := &verifier{
-		Options: o, keys: o.Keys, scripts: lua.NewRunner(o.Redis).On(o.Keys.Log()), rolesets: map[string]bool{}, orphaned: map[string]bool{},
+		Options: o, keys: o.Keys, scripts: runner.On(o.Keys.Log()), rolesets: map[string]bool{}, orphaned: map[string]bool{},
 		report: &Report{Namespace: o.Keys.Namespace(), Gaps: []Gap{}, Notes: []string{}, Violations: []string{}},
 	}
 	reader, err := events.NewReader(o.Redis, events.ReaderConfig{
@@ -263,6 +270,15 @@ func (v *verifier) progress(what string) {
 // to folds the log up to a seq. If the log ends before it, that is a violation.
 func (v *verifier) to(ctx context.Context, seq int64) error {
 	there, err := v.tail.to(ctx, seq)
+	for wait := time.Now().Add(v.Wait); err == nil && !there && !v.truncated && v.ReadOnly && time.Now().Before(wait); {
+		// A replica is a little behind its master, and so behind Postgres.
+		select {
+		case <-time.After(pollEvery):
+			there, err = v.tail.to(ctx, seq)
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"regexp"
@@ -22,6 +23,7 @@ import (
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/lua"
+	"github.com/claudebench/claudebench/migrations"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -102,7 +104,7 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 	t.Cleanup(pool.Close)
 	verify := func() {
 		t.Helper()
-		report, err := audit.Verify(t.Context(), audit.Options{Redis: auditor, Keys: keysOf(t, cfg), Postgres: pool})
+		report, err := audit.Verify(t.Context(), audit.Options{Redis: auditor, Keys: keysOf(t, cfg), ReadOnly: true, Postgres: pool})
 		if err != nil || !report.OK() {
 			t.Fatalf("verify: %+v, %v", report, err)
 		}
@@ -119,7 +121,7 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 		t.Errorf("parked %+v, %v", parked, err)
 	}
 	verify() // with parked events
-	auditing := lua.NewRunner(auditor).On(keysOf(t, cfg).Log())
+	auditing := lua.NewReadOnlyRunner(auditor).On(keysOf(t, cfg).Log())
 	if list, err := subscribers.List(t.Context(), auditing, taskview.Checkpoints{}); err != nil || len(list.Subscribers) != 3 || list.Parked != 1 {
 		t.Errorf("subscribers: %+v, %v", list, err)
 	}
@@ -145,9 +147,106 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 	for _, user := range []string{"cb-service", "cb-group", "cb-auditor"} {
 		refuseWrites(t, openAs(t, users[user], cfg.Namespace), user, cfg.Namespace)
 	}
+	for _, command := range [][]any{
+		{"EVAL", "return redis.call('GET', KEYS[1])", 1, keysOf(t, cfg).Log()}, {"EVALSHA", lua.Named("read_globals").SHA, 1, keysOf(t, cfg).Log()},
+		{"EVAL_RO", "return redis.call('HSET', KEYS[1], 'seq', 1)", 1, keysOf(t, cfg).Log()},
+	} {
+		mustRefuse(t, openAs(t, users["cb-auditor"], cfg.Namespace), "cb-auditor", command)
+	}
 	coordinator := openAs(t, users["cb-coordinator"], cfg.Namespace)
 	for _, command := range [][]any{{"CONFIG", "GET", "requirepass"}, {"FLUSHALL"}, {"CONFIG", "SET", "appendonly", "no"}, {"ACL", "LIST"}, {"KEYS", "*"}, {"SET", "another", "1"}, {"SHUTDOWN"}} {
 		mustRefuse(t, coordinator, "cb-coordinator", command)
+	}
+}
+
+var grants = regexp.MustCompile("(?s)```sql\n(CREATE ROLE .+?)```")
+
+// makeRole creates the auditor's role of docs/operations.md and returns the URL of the database for it.
+func makeRole(t *testing.T, database, namespace string) string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := grants.FindSubmatch(page)
+	if found == nil {
+		t.Fatal("docs/operations.md has no role for the auditor")
+	}
+	role := `"cb-auditor-` + namespace + `"` // the roles of the server's databases are the same
+	sql := strings.NewReplacer(`"cb-auditor"`, role, "'PASSWORD'", "'sesame'", "SCHEMA public", `SCHEMA "`+migrations.Schema(namespace)+`"`).Replace(string(found[1]))
+	db := testenv.SQL(t, database, "")
+	if _, err := db.Exec(t.Context(), sql); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	t.Cleanup(func() {
+		if _, err := db.Exec(context.WithoutCancel(t.Context()), "DROP OWNED BY "+role+"; DROP ROLE "+role); err != nil {
+			t.Error(err)
+		}
+	})
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(strings.Trim(role, `"`), "sesame")
+	return u.String()
+}
+
+// An auditor whose user and role may only read verifies the whole of a fleet on a replica, while the
+// fleet works, and finds what is wrong.
+func TestAuditOnAReplica(t *testing.T) {
+	t.Parallel()
+	server := durable(t)
+	host, port, err := net.SplitHostPort(server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	replica := testenv.OwnRedis(t, devstack.RedisOptions{Extra: []string{
+		"replicaof " + host + " " + port, "masterauth " + server.Password(), "repl-diskless-sync-delay 0",
+	}})
+	cfg := settings(t, func(c *config.Config) { c.DatabaseURL, c.RedisURL = testenv.Postgres(t), server.URL() })
+	c := start(t, cfg)
+	c.ready(t)
+	l := startLoad(t, 4, one(c))
+	l.progress(200)
+	admin := testenv.ClientOf(t, server)
+	arrived := func() {
+		t.Helper()
+		if n, err := admin.Wait(t.Context(), 1, 20*time.Second).Result(); err != nil || n != 1 {
+			t.Fatalf("%d replicas, %v", n, err)
+		}
+	}
+	arrived()
+	auditor := openAs(t, makeUsers(t, replica, cfg.Namespace)["cb-auditor"], cfg.Namespace)
+	database := makeRole(t, cfg.DatabaseURL, cfg.Namespace)
+	pool, err := projections.OpenPool(t.Context(), database, cfg.Namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	verify := func() *audit.Report {
+		t.Helper()
+		report, err := audit.Verify(t.Context(), audit.Options{Redis: auditor, Keys: keysOf(t, cfg), ReadOnly: true, Postgres: pool})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return report
+	}
+	if report := verify(); !report.OK() || report.Events < 200 || report.Rows == 0 {
+		t.Errorf("while the fleet works: %+v", report)
+	}
+	l.end()
+	if err := admin.HSet(t.Context(), keysOf(t, cfg).State(), "tasks.failed", 77).Err(); err != nil {
+		t.Fatal(err)
+	}
+	arrived()
+	if report := verify(); report.OK() || !strings.Contains(strings.Join(report.Violations, "\n"), "tasks.failed") {
+		t.Errorf("of a state that was changed: %+v", report)
+	}
+	for _, statement := range []string{"DELETE FROM {}.tasks", "UPDATE {}.tasks SET status = 'failed'", "DROP TABLE {}.tasks", "CREATE TABLE {}.mine (a int)", "TRUNCATE {}.events"} {
+		statement = strings.ReplaceAll(statement, "{}", `"`+migrations.Schema(cfg.Namespace)+`"`)
+		if _, err := pool.Exec(t.Context(), statement); err == nil {
+			t.Errorf("the auditor may run %s", statement)
+		}
 	}
 }
 
