@@ -11,7 +11,8 @@
 -- ARGV[2] checkpoint  after the batch; "" to save none, with anew "1": this only deletes the
 --                     metrics
 -- ARGV[3] anew        "1" to delete the metrics before the changes, else "0"
--- ARGV[4…] change     four values for each change: kind, hash, field, value. The hash is the part
+-- ARGV[4] place       "" for the live metrics, "rebuild:" for their second place (lib/second_place)
+-- ARGV[5…] change     four values for each change: kind, hash, field, value. The hash is the part
 --                     of the key after `metrics:`. Kinds: "+" adds; "=" sets; "^" sets if the value
 --                     is greater; "@" adds to a slot of a ring (the value is `turn:count`; a slot
 --                     of another turn starts again); "?" adds if the field exists; "join" creates
@@ -21,10 +22,10 @@
 -- Errors  FOREIGN_LOG {stored, log}, CHECKPOINT_MOVED {checkpoint}, CONFLICT (FLUSH_IN_PROGRESS,
 --         only while the flush deletes keys)
 -- Emits   nothing
-local expected, checkpoint, anew = ARGV[1], ARGV[2], ARGV[3]
-local first_change = 4
-local saved_at = prefix .. 'service:checkpoint:metrics'
-local hashes = prefix .. 'metrics:'
+local expected, checkpoint, anew, place = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local first_change = 5
+local saved_at = prefix .. place .. 'service:checkpoint:metrics'
+local hashes = prefix .. place .. 'metrics:'
 local by_instance = { 'assigned.', 'claimed.', 'completed.', 'failed.' }
 
 local refused = refuse_while_deleting()

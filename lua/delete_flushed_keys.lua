@@ -1,5 +1,5 @@
 --- @include "lib/flush"
--- Deletes about 100 keys of the namespace for a flush and counts them. Only keys of the seventeen
+-- Deletes about 100 keys of the namespace for a flush and counts them. Only keys of the eighteen
 -- families below are deleted.
 --
 -- The first call is the point of no return. It deletes the log before any other key. Otherwise the
@@ -19,7 +19,7 @@ local id, holder, lease, tasks, cursor = ARGV[1], ARGV[2], tonumber(ARGV[3]), AR
 
 local most = 100
 local families = { task = 1, instance = 1, queue = 1, stream = 1, metrics = 1, circuit = 1, ratelimit = 1, todo = 1, service = 1,
-  hook = 1, session = 1, health = 1, quorum = 1, batch = 1, scaling = 1, schedule = 1, schedules = 1 }
+  hook = 1, session = 1, health = 1, quorum = 1, batch = 1, scaling = 1, schedule = 1, schedules = 1, rebuild = 1 }
 
 local refused = lost_flush(id, holder)
 if refused then return refused end

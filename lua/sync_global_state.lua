@@ -10,16 +10,17 @@
 --                     check neither the checkpoint nor the log's identity
 -- ARGV[2] checkpoint  after the batch; "" to save none, with anew "1": this only deletes the state
 -- ARGV[3] anew        "1" to delete the state before the changes, else "0"
--- ARGV[4…] change     three values for each change: kind, field, value. Kinds: "+" adds; "~" adds,
+-- ARGV[4] place       "" for the live state, "rebuild:" for its second place (lib/second_place)
+-- ARGV[5…] change     three values for each change: kind, field, value. Kinds: "+" adds; "~" adds,
 --                     and removes the field at zero; "=" sets; "-" removes the field if it has the
 --                     value; "x" removes it
 -- Returns 1
 -- Errors  FOREIGN_LOG {stored, log}, CHECKPOINT_MOVED {checkpoint}, CONFLICT (FLUSH_IN_PROGRESS,
 --         only while the flush deletes keys)
 -- Emits   nothing
-local expected, checkpoint, anew = ARGV[1], ARGV[2], ARGV[3]
-local first_change = 4
-local state = prefix .. 'state:global'
+local expected, checkpoint, anew, place = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local first_change = 5
+local state = prefix .. place .. 'state:global'
 
 local refused = refuse_while_deleting()
 if refused then return refused end

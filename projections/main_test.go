@@ -30,6 +30,7 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 type bundle struct {
 	namespace string
 	space     keys.Space
+	database  string
 	client    redis.UniversalClient
 	scripts   lua.Scripts
 	pool      *projections.Pool
@@ -55,7 +56,7 @@ func bundleOn(t testing.TB, client redis.UniversalClient, database, namespace st
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	b := &bundle{namespace: namespace, space: space, client: client, scripts: lua.NewRunner(client).On(space.Log()), pool: pool, db: testenv.SQL(t, database, migrations.Schema(namespace))}
+	b := &bundle{namespace: namespace, database: database, space: space, client: client, scripts: lua.NewRunner(client).On(space.Log()), pool: pool, db: testenv.SQL(t, database, migrations.Schema(namespace))}
 	cfg := projections.RedisConfig{Client: client, Scripts: b.scripts, Keys: space}
 	b.tasks = projections.NewTasks(projections.PostgresConfig{Pool: pool, Logger: quiet})
 	b.events = projections.NewEvents(projections.PostgresConfig{Pool: pool, Logger: quiet})

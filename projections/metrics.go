@@ -47,6 +47,15 @@ func NewMetrics(cfg RedisConfig) *Metrics {
 	}}
 }
 
+// beside returns the projection into the second place.
+func (m *Metrics) beside() secondary {
+	cfg := m.cfg
+	cfg.Keys = cfg.Keys.SecondPlace()
+	aside := NewMetrics(cfg)
+	aside.place = secondPlace
+	return &redisRebuild{Projection: aside, live: &m.redisStore}
+}
+
 // Apply folds a batch and writes it in one step.
 func (m *Metrics) Apply(ctx context.Context, batch events.Batch) error {
 	if len(batch.Entries) == 0 {

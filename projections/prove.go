@@ -16,7 +16,9 @@ var ErrIncompleteLog = errors.New("the log is incomplete; the data built from it
 // log must have no gap up to the last seq given, and hold only events that this program knows. It
 // must begin with the first event ever or with a flush, unless the projection keeps what a trimmed
 // log cannot restore.
-func prove(ctx context.Context, reader *events.Reader, p Projection) (events.Bounds, error) {
+//
+// tell is called for each event; nil for nobody.
+func prove(ctx context.Context, reader *events.Reader, p Projection, tell func(*events.Entry)) (events.Bounds, error) {
 	keeper, keeps := p.(interface{ keepsTrimmed() bool })
 	keeps = keeps && keeper.keepsTrimmed()
 	bounds, err := reader.Bounds(ctx)
@@ -32,6 +34,9 @@ func prove(ctx context.Context, reader *events.Reader, p Projection) (events.Bou
 			return bounds, err
 		case !keeps && entry.ID.Seq == next && next == bounds.Base && next > 1 && entry.Envelope.Type != events.TypeSystemFlushed:
 			return bounds, fmt.Errorf("%w: its first event is %s, which does not have seq 1 and is not system.flushed", ErrIncompleteLog, entry.ID)
+		}
+		if tell != nil {
+			tell(&entry)
 		}
 		if entry.Err == nil {
 			if err := entry.Envelope.Known(); err != nil {

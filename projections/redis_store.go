@@ -32,6 +32,7 @@ type RedisConfig struct {
 type storeArgs struct {
 	Expected, Checkpoint string
 	Anew                 bool
+	Place                string
 	Change               []any
 }
 
@@ -42,7 +43,12 @@ type redisStore struct {
 	script lua.Bound[storeArgs]
 	// stored reads the checkpoint.
 	stored func(ctx context.Context) (string, error)
+	// place is secondPlace for the projection that a rebuild folds beside the live view.
+	place string
 }
+
+// secondPlace is what the scripts put before the names of the keys of a second place.
+const secondPlace = "rebuild:"
 
 func (s *redisStore) Name() string { return s.name }
 
@@ -67,7 +73,7 @@ func (s *redisStore) Checkpoint(ctx context.Context) (events.ID, error) {
 
 // Reset deletes the projection and its checkpoint.
 func (s *redisStore) Reset(ctx context.Context, _ int64) error {
-	if _, err := s.script.Run(ctx, s.cfg.Scripts, storeArgs{Expected: anyCheckpoint, Checkpoint: noCheckpoint, Anew: true}); err != nil {
+	if _, err := s.script.Run(ctx, s.cfg.Scripts, storeArgs{Expected: anyCheckpoint, Checkpoint: noCheckpoint, Anew: true, Place: s.place}); err != nil {
 		return fmt.Errorf("reset %s: %w", s.name, err)
 	}
 	return nil
@@ -79,7 +85,7 @@ func (s *redisStore) write(ctx context.Context, batch events.Batch, anew bool, c
 	if !batch.After.IsZero() {
 		expected = batch.After.String()
 	}
-	_, err := s.script.Run(ctx, s.cfg.Scripts, storeArgs{Expected: expected, Checkpoint: batch.Last().String(), Anew: anew, Change: changes})
+	_, err := s.script.Run(ctx, s.cfg.Scripts, storeArgs{Expected: expected, Checkpoint: batch.Last().String(), Anew: anew, Place: s.place, Change: changes})
 	if err == nil {
 		return nil
 	}

@@ -242,7 +242,7 @@ func (l *loop) broken(ctx context.Context, broken error) error {
 			return nil
 		}
 	}
-	bounds, err := prove(ctx, l.reader, l.projection)
+	bounds, err := prove(ctx, l.reader, l.projection, nil)
 	if err == nil {
 		l.log.Warn("rebuilding from the log", "events", bounds.Seq-bounds.Base+1, "because", broken)
 		err = l.projection.Reset(ctx, bounds.Base)

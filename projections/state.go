@@ -34,6 +34,15 @@ func NewState(cfg RedisConfig) *State {
 	}}
 }
 
+// beside returns the projection into the second place.
+func (s *State) beside() secondary {
+	cfg := s.cfg
+	cfg.Keys = cfg.Keys.SecondPlace()
+	aside := NewState(cfg)
+	aside.place = secondPlace
+	return &redisRebuild{Projection: aside, live: &s.redisStore}
+}
+
 // Apply folds a batch and writes it in one step.
 func (s *State) Apply(ctx context.Context, batch events.Batch) error {
 	if len(batch.Entries) == 0 {

@@ -88,6 +88,10 @@ func (s Space) GroupStream(eventType, group string) string {
 	return "cb:" + s.tag + "stream:group:" + eventType + ":" + group
 }
 
+// SecondPlace returns the space of the keys that a rebuild folds a projection into, beside its live
+// keys. Only State, Metrics, MetricsEvents and Checkpoint have a meaning in it.
+func (s Space) SecondPlace() Space { return Space{s.namespace, s.tag + "rebuild:"} }
+
 // Lease is the lease of the coordinator that runs a projection.
 func (s Space) Lease(projection string) string { return "cb:" + s.tag + "service:lease:" + projection }
 
