@@ -41,6 +41,10 @@ func Cause(err error) string {
 	return cause
 }
 
+// Forbidden reports whether the ACL of the Redis user forbids a command, a script, or what a script
+// does.
+func Forbidden(err error) bool { return redis.HasErrorPrefix(err, "NOPERM") || refusedInside(err) }
+
 // refusal reports whether an error is a reply with which Redis refused to run the script, and
 // returns the cause.
 func refusal(err error) (refused bool, cause string) {

@@ -132,6 +132,46 @@ func versions(ctx context.Context, tx pgx.Tx) (versionSet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the versions: %w", err)
 	}
+	return collect(rows)
+}
+
+// State is which migrations a database has.
+type State struct {
+	Newest, Known int64    // version of the newest one of the database, and of this program
+	Missing       []string // names of those that the database lacks
+}
+
+// Read returns the state of a database and changes nothing. schema is that of Schema, or the one
+// that the database URL names. A database that was never migrated gives Postgres's error for a
+// missing table.
+func Read(ctx context.Context, pool *pgxpool.Pool, schema string) (State, error) {
+	known, err := all()
+	if err != nil {
+		return State{}, err
+	}
+	table := pgx.Identifier{"goose_db_version"}
+	if schema != "" {
+		table = pgx.Identifier{schema, "goose_db_version"}
+	}
+	rows, err := pool.Query(ctx, `SELECT version_id FROM `+table.Sanitize()+` WHERE is_applied`)
+	if err != nil {
+		return State{}, fmt.Errorf("read the versions: %w", err)
+	}
+	applied, err := collect(rows)
+	if err != nil {
+		return State{}, err
+	}
+	s := State{Newest: applied.newest(), Known: known[len(known)-1].version}
+	for _, m := range known {
+		if !applied[m.version] {
+			s.Missing = append(s.Missing, m.name)
+		}
+	}
+	return s, nil
+}
+
+// collect returns the versions in rows.
+func collect(rows pgx.Rows) (versionSet, error) {
 	list, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err != nil {
 		return nil, fmt.Errorf("read the versions: %w", err)

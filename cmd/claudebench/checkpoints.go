@@ -114,6 +114,7 @@ rebuild' builds a projection again.`,
 // The values of --format.
 const (
 	tableFormat = "table"
+	textFormat  = "text"
 	jsonFormat  = "json"
 )
 

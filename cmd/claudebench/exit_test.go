@@ -35,7 +35,7 @@ func TestExitCodes(t *testing.T) {
 }
 
 // Every command exits with 2 for wrong usage, with 3 if a dependency cannot be reached or read, and
-// with 1 if it ran and failed.
+// with 1 if it ran and failed. Only doctor, which reports such dependencies, exits with 2 for them.
 func TestExitCodesOfCommands(t *testing.T) {
 	t.Parallel()
 	const (
@@ -112,6 +112,18 @@ func TestExitCodesOfCommands(t *testing.T) {
 				{"retry", redis, typo, "--all"},
 			},
 			exitUnavailable: {{"list", noRedis}, {"list", wrongPassword}, {"retry", "--all", noRedis}, {"drop", "1-1", noRedis}},
+		},
+		// Its other codes mean something else; TestDoctor has them.
+		"doctor": {
+			exitUsage: {
+				{"surplus"},
+				{"--format=xml", noRedis},
+				{"--skip=foo", noRedis},
+				{"--redis-url=http://127.0.0.1"},
+				{redis, "--namespace=a b"},
+				{redis, typo, "--database-url=nonsense://"},
+				{"--namespace=x"},
+			},
 		},
 		"token": {
 			exitUsage:  {{"foo"}, {"new"}, {"new", "--name", "a", "--role", "king"}, {"new", "--name", "a/b", "--role", "agent"}, {"new", "surplus", "--name=a", "--role=agent"}},

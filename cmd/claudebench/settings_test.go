@@ -35,6 +35,7 @@ func TestHelpTeaches(t *testing.T) {
 		"rebuild": {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level"},
 
 		"checkpoints": {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level", "--format"},
+		"doctor":      {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level", "--format", "--skip"},
 	}
 	root, err := inProcess(t.Context(), "--help")
 	if err != nil {

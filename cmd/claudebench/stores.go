@@ -51,18 +51,34 @@ func explain(err error, redisURL string) error {
 	return err
 }
 
-// openStores connects to the configured Redis, or else to the one that `up` runs, and sets the
-// matching Postgres in cfg. It returns the client and the keys of the namespace. It returns an
-// error if the log is newer than this program.
+// openStores connects to the stores of locateStores. It returns an error if the log is newer than
+// this program.
 func openStores(ctx context.Context, cfg *config.Config) (redis.UniversalClient, keys.Space, error) {
+	client, space, _, err := locateStores(cfg)
+	if err != nil {
+		return nil, keys.Space{}, err
+	}
+	if err := readable(ctx, client, cfg.Namespace); err != nil {
+		_ = client.Close()
+		return nil, keys.Space{}, err
+	}
+	return client, space, nil
+}
+
+// locateStores opens the configured Redis, or else the one that `up` runs, and sets the matching
+// Postgres in cfg. It returns the client, the keys of the namespace, and what `up` runs, nil if the
+// Redis was configured.
+func locateStores(cfg *config.Config) (redis.UniversalClient, keys.Space, *endpoints, error) {
+	var up *endpoints
 	if cfg.RedisURL == "" {
 		running, err := readEndpoints(cfg.DataDir)
 		if errors.Is(err, os.ErrNotExist) {
-			return nil, keys.Space{}, usageError(errors.New("no Redis given: pass --redis-url, set CB_REDIS_URL, or start 'claudebench up' (if its data folder is not the default, pass --data-dir)"))
+			return nil, keys.Space{}, nil, usageError(errors.New("no Redis given: pass --redis-url, set CB_REDIS_URL, or start 'claudebench up' (if its data folder is not the default, pass --data-dir)"))
 		}
 		if err != nil {
-			return nil, keys.Space{}, err
+			return nil, keys.Space{}, nil, err
 		}
+		up = &running
 		cfg.RedisURL = running.RedisURL
 		if cfg.Namespace == "" {
 			cfg.Namespace = running.Namespace
@@ -73,18 +89,14 @@ func openStores(ctx context.Context, cfg *config.Config) (redis.UniversalClient,
 	}
 	space, err := keys.New(cfg.Namespace)
 	if err != nil {
-		return nil, keys.Space{}, usageError(err)
+		return nil, keys.Space{}, nil, usageError(err)
 	}
 	redisconn.LogTo(newLogger(cfg))
 	client, err := redisconn.Open(cfg.RedisURL, cfg.Namespace)
 	if err != nil {
-		return nil, keys.Space{}, usageError(err)
+		return nil, keys.Space{}, nil, usageError(err)
 	}
-	if err := readable(ctx, client, cfg.Namespace); err != nil {
-		_ = client.Close()
-		return nil, keys.Space{}, err
-	}
-	return client, space, nil
+	return client, space, up, nil
 }
 
 // readable returns an error if this program is too old for the log. It ignores a Redis that does

@@ -95,6 +95,9 @@ func (s Space) SecondPlace() Space { return Space{s.namespace, s.tag + "rebuild:
 // Lease is the lease of the coordinator that runs a projection.
 func (s Space) Lease(projection string) string { return "cb:" + s.tag + "service:lease:" + projection }
 
+// Coordinators is the index of the coordinators that are alive, by when they were last seen (ms).
+func (s Space) Coordinators() string { return "cb:" + s.tag + "fleet:coordinators" }
+
 // Task is a task's hash.
 func (s Space) Task(id string) string { return "cb:" + s.tag + "task:" + id }
 

@@ -24,6 +24,7 @@ type Settings struct {
 	Mode                    string // standalone, cluster or sentinel
 	Role                    string // master or slave
 	UsedMemory, MaxMemory   int64  // bytes; a MaxMemory of 0 is no limit
+	MachineMemory           int64  // bytes of the machine that Redis runs on
 	Policy                  string // maxmemory-policy
 	AppendOnly              string // on or off
 	Fsync                   string // appendfsync
@@ -75,7 +76,7 @@ func (i *Inspector) Settings(ctx context.Context) (Settings, error) {
 func (i *Inspector) read(ctx context.Context) (Settings, error) {
 	client := redis.Cmdable(i.client)
 	s := Settings{
-		Product: "Redis", Version: Unknown, Mode: Unknown, Role: Unknown, UsedMemory: -1, MaxMemory: -1, Policy: Unknown,
+		Product: "Redis", Version: Unknown, Mode: Unknown, Role: Unknown, UsedMemory: -1, MaxMemory: -1, MachineMemory: -1, Policy: Unknown,
 		AppendOnly: Unknown, Fsync: Unknown, LastWrite: Unknown, LastSnapshot: Unknown,
 	}
 	if cluster, ok := i.client.(*redis.ClusterClient); ok {
@@ -100,7 +101,9 @@ func (i *Inspector) read(ctx context.Context) (Settings, error) {
 	if text["valkey_version"] != "" {
 		s.Product = "Valkey"
 	}
-	for field, to := range map[string]*int64{"used_memory": &s.UsedMemory, "maxmemory": &s.MaxMemory} {
+	for field, to := range map[string]*int64{
+		"used_memory": &s.UsedMemory, "maxmemory": &s.MaxMemory, "total_system_memory": &s.MachineMemory,
+	} {
 		if n, err := strconv.ParseInt(text[field], 10, 64); err == nil {
 			*to = n
 		}
@@ -147,33 +150,61 @@ func info(ctx context.Context, client redis.Cmdable) (map[string]string, error) 
 	return fields, nil
 }
 
-// Warnings returns the settings that can lose data, a sentence each, with what to do.
-func (s Settings) Warnings() []string {
-	list := []string{}
-	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+// Severity says how bad a Risk is.
+type Severity int
+
+// The severities, the least bad first.
+const (
+	Tolerable Severity = iota // a bounded loss, which many fleets accept
+	Unread                    // Redis does not let this program read the setting
+	Serious                   // a crash can lose much
+	Grave                     // data is lost, or writes fail, at any time
+)
+
+// Risk is a setting or a state that can lose data.
+type Risk struct {
+	Severity Severity
+	What, Do string // what can be lost, and what to do about it; neither ends with a full stop
+}
+
+// Risks returns the settings that can lose data.
+func (s Settings) Risks() []Risk {
+	var list []Risk
+	add := func(severity Severity, what, do string) { list = append(list, Risk{severity, what, do}) }
 	if s.evicts() {
-		add("Redis may evict keys (maxmemory-policy %s): tasks and events can be lost at any time; set maxmemory-policy to noeviction.", s.Policy)
+		add(Grave, fmt.Sprintf("Redis may evict keys (maxmemory-policy %s): tasks and events can be lost at any time", s.Policy),
+			"set maxmemory-policy to noeviction")
 	}
 	switch {
 	case s.AppendOnly == "off":
-		add("Redis keeps no append-only file (appendonly no): a crash loses all writes since its last snapshot; set appendonly to yes.")
+		add(Serious, "Redis keeps no append-only file (appendonly no): a crash loses all writes since its last snapshot", "set appendonly to yes")
 	case s.AppendOnly == Unknown:
-		add("Redis does not let this program read whether it keeps an append-only file: what a crash loses is unknown; permit INFO to its user.")
+		add(Unread, "Redis does not let this program read whether it keeps an append-only file: what a crash loses is unknown",
+			"permit INFO to its user")
 	case s.Fsync == Unknown:
-		add("Redis keeps an append-only file, but does not let this program read appendfsync: a crash loses the writes that were not yet synced; " +
-			"check that appendfsync is always or everysec.")
+		add(Unread, "Redis keeps an append-only file, but does not let this program read appendfsync: a crash loses the writes that were not yet synced",
+			"check that appendfsync is always or everysec")
 	case s.Fsync == "everysec":
-		add("Redis syncs its append-only file every second (appendfsync everysec): a crash of its machine loses about one second of writes; " +
-			"appendfsync always loses none, and makes commands slower.")
+		add(Tolerable, "Redis syncs its append-only file every second (appendfsync everysec): a crash of its machine loses about one second of writes",
+			"appendfsync always loses none, and makes commands slower")
 	case s.Fsync != "always":
-		add("Redis leaves syncing to the operating system (appendfsync %s): a crash of its machine can lose half a minute of writes; "+
-			"set appendfsync to everysec or always.", s.Fsync)
+		add(Serious, fmt.Sprintf("Redis leaves syncing to the operating system (appendfsync %s): a crash of its machine can lose half a minute of writes", s.Fsync),
+			"set appendfsync to everysec or always")
 	}
 	if s.LastWrite == "err" {
-		add("Redis could not write its append-only file (aof_last_write_status err): a crash loses the writes since then; check its disk.")
+		add(Grave, "Redis could not write its append-only file (aof_last_write_status err): a crash loses the writes since then", "check its disk")
 	}
 	if s.LastSnapshot == "err" {
-		add("Redis could not save its last snapshot (rdb_last_bgsave_status err); check its disk and its log.")
+		add(Grave, "Redis could not save its last snapshot (rdb_last_bgsave_status err)", "check its disk and its log")
+	}
+	return list
+}
+
+// Warnings returns the risks, a sentence each, with what to do.
+func (s Settings) Warnings() []string {
+	list := []string{}
+	for _, r := range s.Risks() {
+		list = append(list, r.What+"; "+r.Do+".")
 	}
 	return list
 }
