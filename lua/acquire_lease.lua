@@ -1,11 +1,11 @@
 --- @include "lib/space"
 --- @include "lib/flush_deleting"
--- Takes or renews a projection's lease for a coordinator. Only the coordinator that holds the lease
--- runs the projection; the others wait. A coordinator that is too old for the log's format gets no
--- lease.
+-- Takes or renews the lease of a projection, or of other work in the background, for a coordinator.
+-- Only the coordinator that holds the lease does the work; the others wait. A coordinator that is too
+-- old for the log's format gets no lease.
 --
 -- KEYS[1] log
--- ARGV[1] name    of the projection
+-- ARGV[1] name    of the work: the projection's name
 -- ARGV[2] holder  the coordinator that asks
 -- ARGV[3] ttl     how long the lease lasts, ms
 -- ARGV[4] format  highest format of the log that the coordinator knows

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/lease"
 )
 
 // Status is the state of a projection.
@@ -119,7 +120,7 @@ func (p *progress) hold(held bool) {
 func (p *progress) keepsFailing() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.since.IsZero() && time.Since(p.since) > leaseTTL && time.Since(p.failedAt) < failedJustNow
+	return !p.since.IsZero() && time.Since(p.since) > lease.TTL && time.Since(p.failedAt) < failedJustNow
 }
 
 // failedJustNow is longer than the time from one attempt to the end of the next if the store hangs.
