@@ -101,12 +101,16 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 	r := &Runner{cfg: cfg, log: cfg.Keys.Log(), reader: reader}
 	together := &sharedReader{reader: reader}
 	for _, p := range cfg.Projections {
-		r.loops = append(r.loops, &loop{
+		l := &loop{
 			projection: p, cfg: cfg, reader: reader, batches: batchesFor(p, together),
 			log:    cfg.Logger.With("projection", p.Name()),
 			tracer: newTracer(cfg.Traces, p.Name()),
 			lease:  lease.Lease{Scripts: cfg.Scripts, Name: p.Name(), Holder: cfg.Holder, Reader: reader},
-		})
+		}
+		if _, ok := p.(interface{ outsideRedis() }); ok {
+			l.lease.Position = l.known
+		}
+		r.loops = append(r.loops, l)
 	}
 	return r, nil
 }

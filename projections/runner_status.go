@@ -132,6 +132,14 @@ func (p *progress) at() events.ID {
 	return p.position
 }
 
+// known returns the last event that the projection has applied, false before it has started or while
+// its store fails.
+func (p *progress) known() (events.ID, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.position, p.prepared
+}
+
 // moveTo sets where the projection starts from.
 func (p *progress) moveTo(at events.ID) {
 	p.mu.Lock()

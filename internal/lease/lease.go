@@ -37,16 +37,20 @@ type acquireLeaseArgs struct {
 	Name, Holder string
 	TTL          int64 // ms
 	Format       int
+	Position     string
 }
 
 type releaseLeaseArgs struct{ Name, Holder string }
 
-// Lease is the right to do the work with a name. All fields are required.
+// Lease is the right to do the work with a name. All fields but Position are required.
 type Lease struct {
 	Scripts lua.Scripts // of the log
 	Name    string      // the lease's key is cb:service:lease:<Name>
 	Holder  string      // the coordinator, for example NewHolder()
 	Reader  *events.Reader
+	// Position returns the last event that a projection outside Redis has applied, false if it is not
+	// known. Redis keeps it while this coordinator holds the lease, and trims no event after it.
+	Position func() (events.ID, bool)
 }
 
 // NewHolder returns a name for this process: its host, its process ID and a random part.
@@ -62,7 +66,13 @@ func NewHolder() string {
 // flush deletes keys, nobody does. The error is an *events.NewerLogError if a newer program writes
 // to the log, because the log may then have events that this one does not know.
 func (l Lease) Acquire(ctx context.Context) (bool, error) {
-	reply, err := acquireLease.Run(ctx, l.Scripts, acquireLeaseArgs{l.Name, l.Holder, TTL.Milliseconds(), events.Format})
+	args := acquireLeaseArgs{Name: l.Name, Holder: l.Holder, TTL: TTL.Milliseconds(), Format: events.Format}
+	if l.Position != nil {
+		if at, known := l.Position(); known {
+			args.Position = at.String()
+		}
+	}
+	reply, err := acquireLease.Run(ctx, l.Scripts, args)
 	if err != nil {
 		return false, err
 	}
