@@ -1,9 +1,9 @@
 --- @include "lib/space"
 --- @include "lib/flush_deleting"
--- Gives back a projection's lease, if the coordinator still holds it.
+-- Gives back a lease, if the coordinator still holds it.
 --
 -- KEYS[1] log
--- ARGV[1] name    of the projection
+-- ARGV[1] name    of the work: the projection's name
 -- ARGV[2] holder  the coordinator that gives the lease back
 -- Returns 1 if the lease was given back, else 0
 -- Errors  none

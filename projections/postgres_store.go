@@ -43,6 +43,9 @@ type postgresStore struct {
 // Name returns the projection's name.
 func (s *postgresStore) Name() string { return s.name }
 
+// outsideRedis says that Redis does not know the checkpoint, unless the holder of the lease tells it.
+func (s *postgresStore) outsideRedis() {}
+
 // sql returns a statement for the namespace's schema.
 func (s *postgresStore) sql(statement string) string { return s.cfg.Pool.sql(statement) }
 

@@ -2,11 +2,9 @@ package projections
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -15,16 +13,11 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/internal/lease"
 	"github.com/claudebench/claudebench/lua"
 )
 
 const (
-	// With leaseTTL, renewEvery and askEvery, another coordinator replaces a dead one within four
-	// seconds.
-	leaseTTL   = 3 * time.Second
-	renewEvery = time.Second
-	askEvery   = 250 * time.Millisecond
-
 	// batchSize bounds a batch: large enough that its transaction costs little per event, small
 	// enough that reading it does not block Redis for more than a millisecond or two.
 	batchSize = 2000
@@ -34,7 +27,7 @@ const (
 	block = 500 * time.Millisecond
 
 	// yieldFor is how long a coordinator that cannot run a projection leaves it to the others
-	// before it tries again. It is longer than their askEvery.
+	// before it tries again. It is longer than their lease.AskEvery.
 	yieldFor = 2 * time.Second
 
 	retryFirst = 50 * time.Millisecond
@@ -65,11 +58,7 @@ func (c *RunnerConfig) setDefaults() {
 		c.Logger = slog.Default()
 	}
 	if c.Holder == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			host = "unknown" // the random part alone makes the holder unique
-		}
-		c.Holder = fmt.Sprintf("%s:%d:%s", host, os.Getpid(), rand.Text()[:8])
+		c.Holder = lease.NewHolder()
 	}
 }
 
@@ -112,12 +101,16 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 	r := &Runner{cfg: cfg, log: cfg.Keys.Log(), reader: reader}
 	together := &sharedReader{reader: reader}
 	for _, p := range cfg.Projections {
-		r.loops = append(r.loops, &loop{
+		l := &loop{
 			projection: p, cfg: cfg, reader: reader, batches: batchesFor(p, together),
 			log:    cfg.Logger.With("projection", p.Name()),
 			tracer: newTracer(cfg.Traces, p.Name()),
-			lease:  lease{scripts: cfg.Scripts, name: p.Name(), holder: cfg.Holder, reader: reader},
-		})
+			lease:  lease.Lease{Scripts: cfg.Scripts, Name: p.Name(), Holder: cfg.Holder, Reader: reader},
+		}
+		if _, ok := p.(interface{ outsideRedis() }); ok {
+			l.lease.Position = l.known
+		}
+		r.loops = append(r.loops, l)
 	}
 	return r, nil
 }

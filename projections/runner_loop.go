@@ -12,6 +12,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/lease"
 )
 
 // loop runs one projection: it waits for the lease, runs a session while it holds the lease, and
@@ -23,13 +24,13 @@ type loop struct {
 	batches    events.BatchReader // of this projection; shares its readings with the others
 	log        *slog.Logger
 	tracer     *tracer // nil if traces are off
-	lease      lease
+	lease      lease.Lease
 	progress
 }
 
 func (l *loop) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		held, err := l.lease.acquire(ctx)
+		held, err := l.lease.Acquire(ctx)
 		if err != nil {
 			l.failed(ctx, l.log, stageLease, fmt.Errorf("take the lease: %w", err))
 		} else {
@@ -39,7 +40,7 @@ func (l *loop) run(ctx context.Context) {
 			if err == nil {
 				l.relieved()
 			}
-			pause(ctx, askEvery)
+			pause(ctx, lease.AskEvery)
 			continue
 		}
 		l.hold(true)
@@ -74,11 +75,11 @@ func (l *loop) keep(ctx context.Context) {
 	var strayed int
 	began := time.Now()
 	for {
-		pause(ctx, renewEvery)
+		pause(ctx, lease.RenewEvery)
 		if ctx.Err() != nil {
 			return
 		}
-		held, err := l.lease.acquire(ctx)
+		held, err := l.lease.Acquire(ctx)
 		if errors.As(err, new(*events.NewerLogError)) {
 			return // run reports it
 		}
@@ -86,7 +87,7 @@ func (l *loop) keep(ctx context.Context) {
 			l.log.Info("lost the lease; another coordinator runs the projection, or a flush is deleting keys")
 			return
 		}
-		if time.Since(began) > leaseTTL && l.keepsFailing() {
+		if time.Since(began) > lease.TTL && l.keepsFailing() {
 			// Perhaps only this coordinator cannot reach the store, or is too old for an event.
 			l.yield(ctx)
 			return
@@ -107,7 +108,7 @@ func (l *loop) keep(ctx context.Context) {
 
 // yield releases the lease to the next coordinator that asks for it.
 func (l *loop) yield(ctx context.Context) {
-	if err := l.lease.release(ctx); err != nil {
+	if err := l.lease.Release(ctx); err != nil {
 		l.log.Debug("cannot release the lease; it expires by itself", "error", err)
 	}
 }
@@ -115,7 +116,7 @@ func (l *loop) yield(ctx context.Context) {
 // stored returns the checkpoint, or an error if the store takes so long that the lease would
 // expire.
 func (l *loop) stored(ctx context.Context) (events.ID, error) {
-	ctx, cancel := context.WithTimeout(ctx, renewEvery)
+	ctx, cancel := context.WithTimeout(ctx, lease.RenewEvery)
 	defer cancel()
 	return l.projection.Checkpoint(ctx)
 }

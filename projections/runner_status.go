@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/lease"
 )
 
 // Status is the state of a projection.
@@ -119,7 +120,7 @@ func (p *progress) hold(held bool) {
 func (p *progress) keepsFailing() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.since.IsZero() && time.Since(p.since) > leaseTTL && time.Since(p.failedAt) < failedJustNow
+	return !p.since.IsZero() && time.Since(p.since) > lease.TTL && time.Since(p.failedAt) < failedJustNow
 }
 
 // failedJustNow is longer than the time from one attempt to the end of the next if the store hangs.
@@ -129,6 +130,14 @@ func (p *progress) at() events.ID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.position
+}
+
+// known returns the last event that the projection has applied, false before it has started or while
+// its store fails.
+func (p *progress) known() (events.ID, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.position, p.prepared
 }
 
 // moveTo sets where the projection starts from.

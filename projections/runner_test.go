@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,24 @@ func TestRunnerFollowsTheLog(t *testing.T) {
 		if n := b.client.Exists(t.Context(), b.space.Lease(p.Name())).Val(); n != 0 {
 			t.Errorf("the lease of %s was not given back", p.Name())
 		}
+	}
+}
+
+// Redis learns from the holder of the lease how far the projections in Postgres are, and keeps it.
+func TestPositionsOutsideRedisAreNoted(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	h, _, _, _ := day()
+	b.publish(t, h.events...)
+	_, stop := b.start(t, "one")
+	b.caughtUp(t, h.seq)
+	noted := func() map[string]string { return b.client.HGetAll(t.Context(), b.space.Positions()).Val() }
+	last := h.events[len(h.events)-1].ID.String()
+	want := map[string]string{"tasks": last, "events": last}
+	testenv.Eventually(t, 20*time.Second, func() (bool, string) { return maps.Equal(noted(), want), fmt.Sprint(noted()) })
+	stop()
+	if got := noted(); !maps.Equal(got, want) {
+		t.Errorf("after the stop: %v", got)
 	}
 }
 

@@ -125,7 +125,7 @@ func TestProjectionsRestWhileAFlushDeletes(t *testing.T) {
 	list := someTasks()
 	log := b.space.Log()
 	lease := func() any {
-		reply, err := b.scripts.Run(t.Context(), lua.Named("acquire_lease"), "state", "me", 1000, events.Format)
+		reply, err := b.scripts.Run(t.Context(), lua.Named("acquire_lease"), "state", "me", 1000, events.Format, "")
 		if err != nil {
 			t.Fatal(err)
 		}

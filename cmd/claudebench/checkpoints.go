@@ -32,7 +32,8 @@ func newCheckpoints() *cobra.Command {
 their checkpoint in Redis, and the consumer groups. POSITION is the last event read, LAG the
 number of events after it, and AGE the age of the first of these. PENDING counts the events
 that a group has got and not acknowledged, and PARKED those that it gave up ('claudebench
-parked list'). MOVED is when a checkpoint moved last, by its service's clock.
+parked list'). HOLDS counts the events that a log with a retention keeps beyond it for this
+reader. MOVED is when a checkpoint moved last, by its service's clock.
 
 A service that keeps its checkpoint elsewhere is not listed. A service of an earlier version
 is listed after it has been upgraded and its checkpoint has moved.`,
@@ -163,13 +164,13 @@ func writeSubscribers(w io.Writer, list *api.SubscribersResult) error {
 		}
 		return strconv.FormatInt(*n, 10)
 	}
-	err := writeTable(w, "NAME\tKIND\tSTREAM\tPOSITION\tLAG\tAGE\tPENDING\tPARKED\tMOVED", func(row func(...string)) {
+	err := writeTable(w, "NAME\tKIND\tSTREAM\tPOSITION\tLAG\tAGE\tPENDING\tPARKED\tHOLDS\tMOVED", func(row func(...string)) {
 		for _, s := range list.Subscribers {
 			age := "-"
 			if s.LagMs != nil {
 				age = (time.Duration(*s.LagMs) * time.Millisecond).String()
 			}
-			row(s.Name, s.Kind, s.Stream, orDash(s.Position), number(s.Lag), age, number(s.Pending), number(s.Parked), orDash(s.UpdatedAt))
+			row(s.Name, s.Kind, s.Stream, orDash(s.Position), number(s.Lag), age, number(s.Pending), number(s.Parked), number(s.Holds), orDash(s.UpdatedAt))
 		}
 	})
 	if err == nil && list.Total > 0 {

@@ -109,6 +109,7 @@ func TestSubscribers(t *testing.T) {
 				t.Errorf("%v: %s", who, diff)
 			}
 		}
+		holds(t, f, ids[5].ID, map[string]int64{`billing "1"/ü`: 3, "mail": 5, "done": 0, "all": 5, "state": 5, "metrics": 5})
 		f.With(func(o *commands.Options) {
 			o.Tasks = &fleettest.View{At: func() events.ID { return second }}
 			o.Index = &fleettest.View{At: func() events.ID { return fourth }}
@@ -135,6 +136,29 @@ func TestSubscribers(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// holds checks what a log that keeps the events from an ID on keeps beyond that for each reader. A group
+// needs what its members have not acknowledged; one that has read its topic needs nothing.
+func holds(t *testing.T, f *fleettest.Fleet, trimTo string, want map[string]int64) {
+	t.Helper()
+	read := func() map[string]int64 {
+		got := map[string]int64{}
+		for _, s := range readSubscribers(f).Subscribers {
+			if s.Holds != nil {
+				got[s.Name] = *s.Holds
+			}
+		}
+		return got
+	}
+	if got := read(); len(got) != 0 {
+		t.Errorf("without a retention: %v", got)
+	}
+	f.Put([]any{"HSET", f.Keys.Log(), "trimTo", trimTo})
+	if diff := cmp.Diff(want, read()); diff != "" {
+		t.Errorf("held back (-want +got):\n%s", diff)
+	}
+	f.Put([]any{"HDEL", f.Keys.Log(), "trimTo"})
 }
 
 // However many there are, the list is bounded, and neither kind displaces the other.

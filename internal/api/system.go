@@ -138,6 +138,7 @@ type SubscriberInfo struct {
 	LagMs     *int64 `json:"lagMs,omitempty" jsonschema:"age of the first of them in ms"`
 	Pending   *int64 `json:"pending,omitempty" jsonschema:"of a group: events that were delivered and not acknowledged"`
 	Parked    *int64 `json:"parked,omitempty" jsonschema:"of a group of a topic: events that it has parked"`
+	Holds     *int64 `json:"holds,omitempty" jsonschema:"events that the log keeps beyond its retention because this subscriber needs them; absent without a retention"`
 	UpdatedAt string `json:"updatedAt,omitempty" jsonschema:"of a checkpoint: when it moved last, by the clock of its service"`
 }
 

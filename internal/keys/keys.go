@@ -76,6 +76,13 @@ func (s Space) Subscriber(name string) string { return s.Checkpoint("sub:" + nam
 // Checkpoints is the index of these services, by the time (ms) of the last move of their checkpoint.
 func (s Space) Checkpoints() string { return "cb:" + s.tag + "service:checkpoints" }
 
+// Positions is the hash of the last event that each projection outside Redis has applied. The
+// projections' own checkpoints decide; this copy is at most as new.
+func (s Space) Positions() string { return "cb:" + s.tag + "service:positions" }
+
+// SealRecord is the hash of how far the log is sealed. A flush keeps it.
+func (s Space) SealRecord() string { return "cb:" + s.tag + "audit:seal" }
+
 // Parked is the stream of the events that consumer groups have given up.
 func (s Space) Parked() string { return "cb:" + s.tag + "stream:parked" }
 

@@ -97,7 +97,7 @@ func Result(reply any, inPostgres ...string) (*api.SubscribersResult, error) {
 // subscriber reads a row of the reply.
 func subscriber(row any) (api.SubscriberInfo, error) {
 	values, _ := row.([]any)
-	if len(values) != 9 {
+	if len(values) != 10 {
 		return api.SubscriberInfo{}, fmt.Errorf("list_subscribers returned a row of %d values", len(values))
 	}
 	text := make([]string, len(values))
@@ -106,7 +106,7 @@ func subscriber(row any) (api.SubscriberInfo, error) {
 	}
 	s := api.SubscriberInfo{
 		Kind: text[0], Name: text[1], Stream: text[2], Lag: number(text[4]), LagMs: number(text[5]),
-		Pending: number(text[6]), Parked: number(text[7]),
+		Pending: number(text[6]), Parked: number(text[7]), Holds: number(text[9]),
 	}
 	// A group that has read nothing is at 0-0.
 	if id, err := events.ParseID(text[3]); err == nil && !id.IsZero() {

@@ -902,6 +902,10 @@ export interface SystemSubscribersResult {
          */
         parked?: null | number;
         /**
+         * events that the log keeps beyond its retention because this subscriber needs them; absent without a retention
+         */
+        holds?: null | number;
+        /**
          * of a checkpoint: when it moved last, by the clock of its service
          */
         updatedAt?: string;
