@@ -220,9 +220,18 @@ func decodeEntry(m redis.XMessage) Entry {
 	}
 	data, ok := m.Values["data"].(string)
 	if !ok {
+		return DecodeEntry(id, nil)
+	}
+	return DecodeEntry(id, []byte(data))
+}
+
+// DecodeEntry returns the entry of the log with an ID and the bytes of its envelope, as a [Reader]
+// does; nil if the entry has none. The entry shares memory with raw: do not change raw afterwards.
+func DecodeEntry(id ID, raw []byte) Entry {
+	if raw == nil {
 		return Entry{ID: id, Err: &DecodeError{Reason: `the entry has no field "data"`}}
 	}
-	entry := Entry{ID: id, Raw: []byte(data)}
+	entry := Entry{ID: id, Raw: raw}
 	switch envelope, err := Decode(entry.Raw); {
 	case err != nil:
 		entry.Err = err
