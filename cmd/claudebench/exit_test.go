@@ -113,6 +113,10 @@ func TestExitCodesOfCommands(t *testing.T) {
 			},
 			exitUnavailable: {{"list", noRedis}, {"list", wrongPassword}, {"retry", "--all", noRedis}, {"drop", "1-1", noRedis}},
 		},
+		"keys": {
+			exitUsage:  {{"foo"}, {"new"}, {"new", "a b"}, {"new", "a", "surplus"}},
+			exitFailed: {{"new", "a", "--out", existing}},
+		},
 		"token": {
 			exitUsage:  {{"foo"}, {"new"}, {"new", "--name", "a", "--role", "king"}, {"new", "--name", "a/b", "--role", "agent"}, {"new", "surplus", "--name=a", "--role=agent"}},
 			exitFailed: {{"new", "--name", "a", "--role", "agent", "--out", existing}},
