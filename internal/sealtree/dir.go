@@ -24,7 +24,6 @@ type Info struct {
 	Identity  string `json:"identity"`  // of the log, in cb:log
 	Namespace string `json:"namespace"` // of the fleet
 	Verifier  string `json:"verifier"`  // the public key that signs
-	First     int64  `json:"first"`     // the seq in leaf 0
 }
 
 const (
