@@ -125,6 +125,10 @@ func TestExitCodesOfCommands(t *testing.T) {
 				{"--namespace=x"},
 			},
 		},
+		"keys": {
+			exitUsage:  {{"foo"}, {"new"}, {"new", "a b"}, {"new", "a", "surplus"}},
+			exitFailed: {{"new", "a", "--out", existing}},
+		},
 		"token": {
 			exitUsage:  {{"foo"}, {"new"}, {"new", "--name", "a", "--role", "king"}, {"new", "--name", "a/b", "--role", "agent"}, {"new", "surplus", "--name=a", "--role=agent"}},
 			exitFailed: {{"new", "--name", "a", "--role", "agent", "--out", existing}},

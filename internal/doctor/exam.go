@@ -31,7 +31,7 @@ type exam struct {
 }
 
 func newExam(ctx context.Context, o Options) *exam {
-	e := &exam{Options: o, scripts: lua.NewRunner(o.Redis).On(o.Keys.Log())}
+	e := &exam{Options: o, scripts: lua.NewReadOnlyRunner(o.Redis).On(o.Keys.Log())}
 	e.settings = once(ctx, redisconn.NewInspector(o.Redis, o.Keys.Log()).Settings)
 	e.log = once(ctx, e.readLog)
 	e.inViews = once(ctx, e.readViews)

@@ -216,6 +216,9 @@ func (s Space) Waiting() string { return "cb:" + s.tag + "queue:waiting" }
 // one. A flush keeps it.
 func (s Space) Verification() string { return "cb:" + s.tag + "audit:verification" }
 
+// Seal is the hash of the last checkpoint of the log's seals. A flush keeps it.
+func (s Space) Seal() string { return "cb:" + s.tag + "audit:seal" }
+
 // Batch is one of a batch's keys. part is lock, processor, progress or status.
 func (s Space) Batch(id, part string) string { return "cb:" + s.tag + "batch:" + id + ":" + part }
 
