@@ -2,7 +2,8 @@
 --- @include "lib/clock"
 -- Records what all coordinators of a namespace must have in common: the log's format, which stays
 -- for good, and the settings, which expire with a lease. If a higher format or other settings are
--- recorded, the script changes nothing. It also notes that the coordinator is alive, for system.info.
+-- recorded, the script changes nothing. It also notes that the coordinator is alive, and its version,
+-- for system.info and for `doctor`.
 --
 -- A flush does not delete these records. The format is in the log's hash, and the keys of the
 -- settings and of the coordinators belong to none of the families that a flush deletes.
@@ -42,10 +43,16 @@ for i = first_setting, #ARGV, 2 do
 end
 redis.call('PEXPIRE', note, lease)
 
-local alive = prefix .. 'fleet:coordinators'
+local alive, versions = prefix .. 'fleet:coordinators', prefix .. 'fleet:versions'
 redis.call('ZADD', alive, int(clock), name)
-redis.call('ZREMRANGEBYSCORE', alive, '-inf', int(clock - lease))
+redis.call('HSET', versions, name, program)
+local gone = redis.call('ZRANGEBYSCORE', alive, '-inf', int(clock - lease), 'LIMIT', 0, 100)
+if #gone > 0 then
+  redis.call('ZREM', alive, unpack(gone))
+  redis.call('HDEL', versions, unpack(gone))
+end
 redis.call('PEXPIRE', alive, lease)
+redis.call('PEXPIRE', versions, lease)
 
 -- lib/log reads the TTL and the topics from the log's hash. recover_log needs the topic of
 -- leader.elected.

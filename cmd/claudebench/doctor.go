@@ -1,8 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
-	"strings"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -16,15 +17,20 @@ var exitDoctor = map[doctor.Level]int{doctor.Warn: 1, doctor.Fail: 2}
 
 func newDoctor() *cobra.Command {
 	cfg := &config.Config{}
-	o := doctor.Options{}
+	o := doctor.Options{Program: buildVersion()}
+	t := &target{}
 	format := textFormat
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check a fleet as a careful operator would",
 		Long: `Check the stores of a fleet and what runs on them, and say for each finding what to do:
-settings that can lose data, memory and the time until it is full, readers of the log that
-are left behind, parked events, clocks, migrations, what an interrupted flush has left, and
-the last verification. The checks are ` + strings.Join(doctor.Names(), ", ") + `.
+settings that can lose data, memory and the time until it is full, disks, versions side by
+side, certificates and tokens, readers of the log that are left behind, parked events, clocks,
+migrations, what an interrupted flush has left, and the last verification.
+
+Some checks need to know more: coordinator and certificate need --url, tokens needs
+--auth-file, postgres and migrations need --database-url, and disk needs --disk, on the
+machine that has it. They are skipped otherwise.
 
 Doctor writes nothing. The Redis user of an auditor is enough, and a Postgres role that may
 read. A check that lacks a permission, or gets no reply within three seconds, is "unknown".
@@ -34,18 +40,32 @@ failure, for example a store that does not reply. Wrong usage is 2 as well; then
 report.`,
 		Example: `  claudebench doctor
   claudebench doctor --format json --redis-url redis://localhost:6379 --database-url postgres://localhost/claudebench
-  claudebench doctor --skip settings,verification`,
+  claudebench doctor --url https://cb.example --disk /var/lib/redis --skip settings,verification`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format != textFormat && format != jsonFormat {
 				return usageError(fmt.Errorf("--format %s: the formats are text and json", format))
 			}
-			client, space, _, err := locateStores(cfg)
+			redis, space, up, err := locateStores(cfg)
 			if err != nil {
 				return err
 			}
-			defer func() { _ = client.Close() }()
-			o.Redis, o.RedisURL, o.Keys = client, cfg.RedisURL, space
+			defer func() { _ = redis.Close() }()
+			o.Redis, o.RedisURL, o.Keys, o.AuthFile = redis, cfg.RedisURL, space, cfg.AuthFile
+			if up != nil {
+				data, err := filepath.Abs(cfg.DataDir)
+				if err != nil {
+					return fmt.Errorf("data folder: %w", err)
+				}
+				o.Folders = append(o.Folders, data)
+				t.url = cmp.Or(t.url, up.Address)
+			}
+			if t.url != "" {
+				if o.Coordinator, err = t.dial(); err != nil {
+					return err
+				}
+				defer o.Coordinator.Close()
+			}
 			if cfg.DatabaseURL != "" {
 				if o.Postgres, err = projections.OpenPool(cmd.Context(), cfg.DatabaseURL, cfg.Namespace); err != nil {
 					return usageError(err)
@@ -69,6 +89,11 @@ report.`,
 	}
 	cmd.Flags().StringVar(&format, "format", textFormat, "text or json")
 	cmd.Flags().StringSliceVar(&o.Skip, "skip", nil, "checks to leave out, as name,…, because you know and accept what they find")
+	cmd.Flags().StringVar(&t.url, "url", "", "the URL of a coordinator to check (default: that of 'up')")
+	cmd.Flags().StringVar(&t.ca, "ca", "", "PEM file of a private CA to trust, besides the CAs of the system")
+	cmd.Flags().StringVar(&cfg.AuthFile, "auth-file", "", "YAML file of the accepted tokens, to be checked")
+	cmd.Flags().StringArrayVar(&o.Folders, "disk", nil, "a folder whose disk is checked, such as that of Redis's files; repeat the flag for more (default: the\n"+
+		"data folder of 'up')")
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd

@@ -28,8 +28,9 @@ func TestDoctor(t *testing.T) {
 	}
 	// The tests' Postgres does not protect its files, which is a warning.
 	testenv.Eventually(t, time.Minute, func() (bool, string) {
-		r := execute(t, stores, "doctor", "--skip", "postgres")
-		return r.code == 0 && strings.Contains(r.out, "the log has 1 event, seq 1 to 1"), fmt.Sprintf("%+v", r)
+		r := execute(t, append(stores, url), "doctor", "--skip", "postgres")
+		return r.code == 0 && strings.Contains(r.out, "the log has 1 event, seq 1 to 1") && strings.Contains(r.out, "is ready") &&
+			strings.Contains(r.out, "1 coordinator: 1 of "), fmt.Sprintf("%+v", r)
 	})
 	r := execute(t, stores, "doctor", "--format", "json")
 	var report doctor.Report

@@ -35,7 +35,7 @@ func TestHelpTeaches(t *testing.T) {
 		"rebuild": {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level"},
 
 		"checkpoints": {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level", "--format"},
-		"doctor":      {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level", "--format", "--skip"},
+		"doctor":      {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level", "--format", "--skip", "--url", "--disk"},
 	}
 	root, err := inProcess(t.Context(), "--help")
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/claudebench/claudebench/client"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/projections"
 )
@@ -53,6 +54,15 @@ type Options struct {
 	Keys     keys.Space
 	// Postgres is nil if no database is known.
 	Postgres *projections.Pool
+	// Coordinator is the client of one coordinator, with a token if callers need one. Nil if its URL is
+	// not known.
+	Coordinator *client.Client
+	// AuthFile is the path of the file of tokens, "" if it is not known.
+	AuthFile string
+	// Folders are folders whose disks are checked.
+	Folders []string
+	// Program is the version of this program.
+	Program string
 	// Skip has the names of checks that are left out.
 	Skip []string
 }
@@ -72,8 +82,13 @@ var checks = []check{
 	{"settings", checkSettings},
 	{"memory", checkMemory},
 	{"growth", checkGrowth},
+	{"disk", checkDisk},
 	{"log", checkLog},
 	{"flush", checkFlush},
+	{"coordinators", checkCoordinators},
+	{"coordinator", checkCoordinator},
+	{"certificate", checkCertificate},
+	{"tokens", checkTokens},
 	{"projections", checkProjections},
 	{"checkpoints", checkCheckpoints},
 	{"groups", checkGroups},

@@ -28,6 +28,7 @@ type exam struct {
 	log      func() (logView, error)
 	readers  func() (*api.SubscribersResult, error)
 	inViews  func() (views, error)
+	ready    func() (response, error)
 }
 
 func newExam(ctx context.Context, o Options) *exam {
@@ -36,6 +37,7 @@ func newExam(ctx context.Context, o Options) *exam {
 	e.log = once(ctx, e.readLog)
 	e.inViews = once(ctx, e.readViews)
 	e.readers = once(ctx, e.readReaders)
+	e.ready = once(ctx, e.readReady)
 	return e
 }
 

@@ -105,6 +105,9 @@ func (s Space) Lease(projection string) string { return "cb:" + s.tag + "service
 // Coordinators is the index of the coordinators that are alive, by when they were last seen (ms).
 func (s Space) Coordinators() string { return "cb:" + s.tag + "fleet:coordinators" }
 
+// Versions is the hash of the versions of these coordinators. Those of earlier versions are not in it.
+func (s Space) Versions() string { return "cb:" + s.tag + "fleet:versions" }
+
 // Task is a task's hash.
 func (s Space) Task(id string) string { return "cb:" + s.tag + "task:" + id }
 
