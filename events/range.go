@@ -42,6 +42,44 @@ func (r *Reader) Last(ctx context.Context) (ID, error) {
 	return id, nil
 }
 
+// Locate returns the ID of the first event whose seq is at least seq, zero if the log has none. Both
+// halves of an ID rise, so it halves the span of time in which the event must be: about forty reads
+// of one entry, however long the log is.
+func (r *Reader) Locate(ctx context.Context, seq int64) (ID, error) {
+	id, err := r.locate(ctx, seq)
+	if err != nil {
+		return ID{}, fmt.Errorf("find the event with seq %d: %w", seq, err)
+	}
+	return id, nil
+}
+
+func (r *Reader) locate(ctx context.Context, seq int64) (ID, error) {
+	first, err := r.edge(ctx, true, "-", "+")
+	if err != nil || first.IsZero() || first.Seq >= seq {
+		return first, err
+	}
+	last, err := r.edge(ctx, false, "-", "+")
+	if err != nil || last.Seq < seq {
+		return ID{}, err
+	}
+	// The event with the greatest seq below the wanted one has a time of at least low. All events later
+	// than high have a higher one.
+	low, high := first.MS, last.MS
+	for low < high {
+		middle := low + (high-low+1)/2
+		id, err := r.edge(ctx, true, ID{MS: middle}.String(), "+")
+		switch {
+		case err != nil:
+			return ID{}, err
+		case id.IsZero() || id.Seq >= seq:
+			high = middle - 1
+		default:
+			low = id.MS
+		}
+	}
+	return r.edge(ctx, true, ID{MS: low, Seq: seq}.String(), "+")
+}
+
 // edge returns the first or the last event of a range. It skips foreign entries.
 func (r *Reader) edge(ctx context.Context, first bool, from, to string) (ID, error) {
 	for count := int64(1); ; count = int64(r.config.BatchSize) {

@@ -2,6 +2,7 @@ package events
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"testing"
 
@@ -71,5 +72,36 @@ func TestRangeAndBounds(t *testing.T) {
 	log.trim(ids[15])
 	if b, err := r.Bounds(testContext(t)); err != nil || b != (Bounds{First: ids[15], Last: ids[22], Base: 16, Seq: 23}) {
 		t.Errorf("got %+v, %v", b, err)
+	}
+}
+
+// Locate finds each event by its seq, and behind a gap the next one, with entries of others between.
+func TestLocate(t *testing.T) {
+	t.Parallel()
+	log := newTestLog(t)
+	r := log.reader(ReaderConfig{})
+	if id, err := r.Locate(testContext(t), 1); err != nil || !id.IsZero() {
+		t.Errorf("an empty log gave %s, %v", id, err)
+	}
+	var ids []ID
+	for range 5 {
+		ids = append(ids, log.add(TypeTaskCreated, 9)...)
+		log.raw(fmt.Sprintf("%d-0", ids[len(ids)-1].MS+1), "another", "program")
+	}
+	for _, id := range ids {
+		if got, err := r.Locate(testContext(t), id.Seq); err != nil || got != id {
+			t.Errorf("%d: got %s, want %s, %v", id.Seq, got, id, err)
+		}
+	}
+	for seq, want := range map[int64]ID{-1: ids[0], 0: ids[0], 46: {}, math.MaxInt64: {}} {
+		if got, err := r.Locate(testContext(t), seq); err != nil || got != want {
+			t.Errorf("%d: got %s, want %s, %v", seq, got, want, err)
+		}
+	}
+	if err := log.client.XDel(testContext(t), log.space.Events(), ids[20].String(), ids[21].String()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := r.Locate(testContext(t), ids[20].Seq); err != nil || got != ids[22] {
+		t.Errorf("in a gap: got %s, want %s, %v", got, ids[22], err)
 	}
 }

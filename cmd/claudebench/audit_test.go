@@ -66,6 +66,7 @@ func TestReplayVerifyAndRebuild(t *testing.T) {
 		}
 	}
 
+	historyOf(t, stores, url)
 	if r := execute(t, stores, "verify"); r.code != 0 || !strings.Contains(r.out, "OK") || !strings.Contains(r.out, "1 row in Postgres") {
 		t.Errorf("verify: %+v", r)
 	}
@@ -95,6 +96,32 @@ func TestReplayVerifyAndRebuild(t *testing.T) {
 	}
 	if r := execute(t, []string{"CB_REDIS_URL=redis://127.0.0.1:1"}, "verify"); r.code != exitUnavailable || !strings.Contains(r.log, "127.0.0.1:1") || strings.Contains(r.log, "pool.go") {
 		t.Errorf("verify without Redis: %+v", r)
+	}
+}
+
+// historyOf checks `history` of the task t-3 and of its worker: from Redis and Postgres, from Redis
+// alone, and from the coordinator.
+func historyOf(t *testing.T, stores []string, url string) {
+	t.Helper()
+	for _, source := range [][]string{stores, append(slices.Clone(stores), "CB_DATABASE_URL="), {url}} {
+		r := execute(t, source, "history", "t-3")
+		for _, want := range []string{"task.created", "pending → in_progress", "in_progress → completed", "t-3: 3 events", "now completed", "task.claimed: 1"} {
+			if r.code != 0 || !strings.Contains(r.out, want) {
+				t.Errorf("history by %v lacks %q: %+v", source, want, r)
+			}
+		}
+		r = execute(t, source, "history", "w", "--limit", "1", "--format", "json")
+		var h struct {
+			Events  []struct{ Event struct{ Type string } }
+			LeftOut int
+			Totals  struct{ Events int }
+		}
+		if err := json.Unmarshal([]byte(r.out), &h); err != nil || len(h.Events) != 1 || h.Events[0].Event.Type != "task.completed" || h.LeftOut != 3 || h.Totals.Events != 4 {
+			t.Errorf("history of the worker by %v: %+v, %v", source, r, err)
+		}
+		if r := execute(t, source, "history", "t-3", "--instance"); r.code != exitFailed || !strings.Contains(r.log, "no event is about t-3") {
+			t.Errorf("history of an instance that never was by %v: %+v", source, r)
+		}
 	}
 }
 

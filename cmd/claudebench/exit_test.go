@@ -87,6 +87,11 @@ func TestExitCodesOfCommands(t *testing.T) {
 			exitUsage:       {{"surplus"}, {"--types", "task.foo", noRedis}, {redis, typo}, {"--redis-url=http://127.0.0.1"}},
 			exitUnavailable: {{noRedis}, {wrongPassword}},
 		},
+		"history": {
+			exitUsage:       {{}, {"t-1", "surplus"}, {"t-1", "--limit=0", noRedis}, {"t-1", "--format=xml", noRedis}, {"t-1", redis, typo}, {"t-1", redis, noCoordinator}},
+			exitUnavailable: {{"t-1", noRedis}, {"t-1", wrongPassword}, {"t-1", noCoordinator}, {"t-1", "--url=" + stranger.URL}},
+			exitFailed:      {{"t-1", "--url=" + busy.URL}},
+		},
 		"verify": {
 			exitUsage:       {{"surplus"}, {"--wait", "long"}, {redis, typo}, {redis, "--namespace=a b"}},
 			exitUnavailable: {{noRedis}, {wrongPassword}},

@@ -274,3 +274,16 @@ func TestTheExamplesOfTheTutorial(t *testing.T) {
 		t.Errorf("ran %v examples, want %v", ran, want)
 	}
 }
+
+// Each example of docs/history.md ends with success, on a real coordinator.
+func TestTheExamplesOfHistory(t *testing.T) {
+	t.Parallel()
+	all := examples(t, "history.md")
+	if len(all) < 4 {
+		t.Fatalf("docs/history.md has %d examples", len(all))
+	}
+	r := newPageReader(t)
+	for _, e := range all {
+		r.try(e)
+	}
+}

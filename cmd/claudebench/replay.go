@@ -12,6 +12,7 @@ import (
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/audit"
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/position"
 	"github.com/claudebench/claudebench/internal/terminal"
 )
 
@@ -23,7 +24,9 @@ func newReplay() *cobra.Command {
 		Short: "Print the log as JSON Lines",
 		Long: `Print the events of the log, oldest first, one JSON envelope a line, exactly as stored, and
 stop at the end of the log. Replay holds one batch in memory at a time. It prints the number
-of events to standard error.`,
+of events to standard error.
+
+` + position.Help,
 		Example: `  claudebench replay > log.jsonl
   claudebench replay --from 2026-11-22T00:00:00Z --to 2026-11-22T01:00:00Z --types 'task.*'
   claudebench replay --types task.completed | jq -r .payload.workerId | sort | uniq -c`,
@@ -46,7 +49,7 @@ of events to standard error.`,
 			if flushed := out.Flush(); err == nil {
 				err = flushed
 			}
-			if errors.Is(err, audit.ErrBound) {
+			if errors.Is(err, position.ErrInvalid) {
 				return usageError(err)
 			}
 			if err != nil {
@@ -63,8 +66,8 @@ of events to standard error.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&o.From, "from", "", "first event: an event ID, a time (RFC 3339) or milliseconds since 1970 (default: the beginning of the log)")
-	cmd.Flags().StringVar(&o.To, "to", "", "last event, in the same formats (default: the end of the log)")
+	cmd.Flags().StringVar(&o.From, "from", "", "first event: a position in the log (default: the beginning of the log)")
+	cmd.Flags().StringVar(&o.To, "to", "", "last event: a position in the log (default: the end of the log)")
 	cmd.Flags().StringVar(&o.Types, "types", "", "event types to print, such as task.*,instance.failed (default: all)")
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())

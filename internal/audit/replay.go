@@ -7,28 +7,22 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
-	"strconv"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/position"
 )
 
 // ReplayOptions say which part of the log Replay prints. Redis is required.
 type ReplayOptions struct {
 	Redis     redis.UniversalClient
 	Namespace string
-	// From and To are inclusive bounds: an event's ID, a time (RFC 3339), or ms since 1970. ""
-	// means no bound.
+	// From and To are inclusive bounds, as package position describes them. "" means no bound.
 	From, To string
 	// Types is a list for events.ParseFilter: `task.*,instance.failed`. "" means all.
 	Types string
 }
-
-// ErrBound is wrapped by the error of Replay for an invalid From or To.
-var ErrBound = errors.New("not a position in the log")
 
 // Replayed counts what Replay read.
 type Replayed struct {
@@ -39,16 +33,16 @@ type Replayed struct {
 
 // Replay prints the log as JSON Lines: one envelope a line, exactly as stored. It holds one batch
 // at a time in memory. If the log has a gap, it prints the events before it and returns an
-// *events.GapError.
+// *events.GapError. An invalid From or To is an error that wraps position.ErrInvalid.
 func Replay(ctx context.Context, w io.Writer, o ReplayOptions) (Replayed, error) {
 	var done Replayed
-	from, err := bound("--from", o.From, false)
+	first, err := position.Parse(o.From)
 	if err != nil {
-		return done, err
+		return done, fmt.Errorf("--from %w", err)
 	}
-	to, err := bound("--to", o.To, true)
+	last, err := position.Parse(o.To)
 	if err != nil {
-		return done, err
+		return done, fmt.Errorf("--to %w", err)
 	}
 	if o.Types == "" {
 		o.Types = events.All
@@ -62,6 +56,13 @@ func Replay(ctx context.Context, w io.Writer, o ReplayOptions) (Replayed, error)
 		OnForeign: func(events.ForeignEntry) { done.Foreign++ },
 		Logger:    slog.New(slog.DiscardHandler),
 	})
+	if err != nil {
+		return done, fmt.Errorf("replay: %w", err)
+	}
+	from, to, err := position.Span(ctx, reader, first, last)
+	if errors.Is(err, position.ErrAfter) {
+		return done, nil
+	}
 	if err != nil {
 		return done, fmt.Errorf("replay: %w", err)
 	}
@@ -92,27 +93,4 @@ func Replay(ctx context.Context, w io.Writer, o ReplayOptions) (Replayed, error)
 		return done, fmt.Errorf("replay: %w", err)
 	}
 	return done, nil
-}
-
-// bound parses From, or with end, To. A time includes all events of its millisecond.
-func bound(flag, text string, end bool) (events.ID, error) {
-	if text == "" {
-		return events.ID{}, nil
-	}
-	if id, err := events.ParseID(text); err == nil {
-		return id, nil
-	}
-	ms, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		var at time.Time
-		at, err = time.Parse(time.RFC3339Nano, text)
-		ms = at.UnixMilli()
-	}
-	if err != nil || ms < 0 {
-		return events.ID{}, fmt.Errorf("%s %q: %w; pass an event ID (1700000000000-42), a time (2026-01-02T03:04:05Z) or milliseconds since 1970", flag, text, ErrBound)
-	}
-	if end {
-		return events.ID{MS: ms, Seq: math.MaxInt64}, nil
-	}
-	return events.ID{MS: ms}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +86,12 @@ func TestReplayTakesTimes(t *testing.T) {
 			t.Errorf("%+v: %d lines of %d, %v", o, len(lines), len(whole), err)
 		}
 	}
-	for _, o := range []audit.ReplayOptions{{From: iso(last.MS + 1)}, {To: iso(first.MS - 1)}} {
+	if lines, _, err := d.replay(t, audit.ReplayOptions{From: "3", To: "6"}); err != nil || !slices.Equal(lines, whole[2:6]) {
+		t.Errorf("from seq 3 to 6: %q, %v", lines, err)
+	}
+	for _, o := range []audit.ReplayOptions{
+		{From: iso(last.MS + 1)}, {To: iso(first.MS - 1)}, {From: fmt.Sprint(last.Seq + 1)}, {To: "0"},
+	} {
 		if lines, _, err := d.replay(t, o); err != nil || len(lines) != 0 {
 			t.Errorf("%+v: %d lines, %v", o, len(lines), err)
 		}

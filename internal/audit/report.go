@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/fold"
 	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/terminal"
 )
@@ -38,18 +39,12 @@ type Report struct {
 	Postgres   bool  `json:"postgres"`
 	DurationMS int64 `json:"durationMs"`
 	// Gaps are missing events that nothing explains, at most a hundred. Violations name them too.
-	Gaps []Gap `json:"gaps"`
+	Gaps []fold.Gap `json:"gaps"`
 	// Notes say what could not be compared, and why.
 	Notes []string `json:"notes"`
 	// Violations are the first hundred. Total counts them all.
 	Violations []string `json:"violations"`
 	Total      int64    `json:"total"`
-}
-
-// Gap is a range of missing events, by seq.
-type Gap struct {
-	From int64 `json:"from"`
-	To   int64 `json:"to"`
 }
 
 // OK reports whether there are no violations.

@@ -7,12 +7,13 @@ import (
 	"iter"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/fold"
 )
 
 // tail folds the log up to a requested seq. It can be called again as the log grows.
 type tail struct {
 	reader *events.Reader
-	fold   *Fold
+	fold   *fold.Fold
 	sums   *eventSums // nil without Postgres
 	next   func() (events.Entry, error, bool)
 	stop   func()
@@ -23,7 +24,7 @@ type tail struct {
 // to folds up to seq. It returns false if the log ends before.
 func (t *tail) to(ctx context.Context, seq int64) (bool, error) {
 	fresh := false
-	for t.fold.last.Seq < seq {
+	for t.fold.Seq() < seq {
 		entry, err := t.pull(ctx, &fresh)
 		if err != nil {
 			return false, err
@@ -33,7 +34,7 @@ func (t *tail) to(ctx context.Context, seq int64) (bool, error) {
 		}
 		if entry.ID.Seq > seq {
 			t.held = entry
-			return t.fold.last.Seq == seq, nil
+			return t.fold.Seq() == seq, nil
 		}
 		t.apply(entry)
 		if err := t.step(ctx); err != nil {
@@ -51,7 +52,7 @@ func (t *tail) peek(ctx context.Context) error {
 		if err != nil || entry == nil {
 			return err
 		}
-		if entry.ID != t.fold.last {
+		if entry.ID != t.fold.Last() {
 			t.held = entry
 			return nil
 		}
@@ -60,7 +61,7 @@ func (t *tail) peek(ctx context.Context) error {
 
 func (t *tail) apply(entry *events.Entry) {
 	switch {
-	case entry.ID == t.fold.last: // read again to continue after it
+	case entry.ID == t.fold.Last(): // read again to continue after it
 	case entry.Err != nil:
 		t.fold.Unreadable(entry.ID, entry.Err)
 	default:
@@ -84,7 +85,7 @@ func (t *tail) pull(ctx context.Context, fresh *bool) (*events.Entry, error) {
 				return nil, nil
 			}
 			*fresh = true
-			t.next, t.stop = iter.Pull2(t.reader.Range(ctx, t.fold.last, events.ID{}))
+			t.next, t.stop = iter.Pull2(t.reader.Range(ctx, t.fold.Last(), events.ID{}))
 		}
 		entry, err, ok := t.next()
 		if !ok {

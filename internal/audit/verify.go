@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/fold"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
@@ -78,7 +79,7 @@ type verifier struct {
 	scripts lua.Scripts
 	// identity is the log's identity, "" if no coordinator that knows identities has opened it.
 	identity string
-	fold     *Fold
+	fold     *fold.Fold
 	tail     *tail
 	report   *Report
 	doing    string
@@ -182,10 +183,10 @@ func verify(ctx context.Context, o Options) (*Report, error) {
 			return nil, fmt.Errorf("%s: %w", part.what, err)
 		}
 	}
-	v.report.Base, v.report.Events, v.report.Last = v.fold.base, v.fold.count, v.fold.last
-	v.report.Gaps = append(v.report.Gaps, v.fold.gaps...)
-	if !v.fold.whole {
-		v.report.note("The log begins at seq %d. Older objects were compared only as far as the log contains them, and counts were not compared.", v.fold.base)
+	v.report.Base, v.report.Events, v.report.Last = v.fold.Base(), v.fold.Events(), v.fold.Last()
+	v.report.Gaps = append(v.report.Gaps, v.fold.Gaps()...)
+	if !v.fold.Whole() {
+		v.report.note("The log begins at seq %d. Older objects were compared only as far as the log contains them, and counts were not compared.", v.fold.Base())
 	}
 	return v.report, nil
 }
@@ -197,7 +198,7 @@ func newVerifier(ctx context.Context, o Options) (*verifier, events.Bounds, erro
 	}
 	v := &verifier{
 		Options: o, keys: o.Keys, scripts: runner.On(o.Keys.Log()), rolesets: map[string]bool{}, orphaned: map[string]bool{},
-		report: &Report{Namespace: o.Keys.Namespace(), Gaps: []Gap{}, Notes: []string{}, Violations: []string{}},
+		report: &Report{Namespace: o.Keys.Namespace(), Gaps: []fold.Gap{}, Notes: []string{}, Violations: []string{}},
 	}
 	reader, err := events.NewReader(o.Redis, events.ReaderConfig{
 		Namespace: o.Keys.Namespace(), Logger: slog.New(slog.DiscardHandler), OnForeign: v.foreign,
@@ -214,11 +215,13 @@ func newVerifier(ctx context.Context, o Options) (*verifier, events.Bounds, erro
 	}
 	bounds.Seq = max(bounds.Seq, bounds.Last.Seq)
 	v.report.Start = bounds.Seq
-	v.fold = NewFold(bounds.Base, func(violation string) { v.report.violation("%s", violation) })
+	v.fold = fold.New(bounds.Base, func(violation string) { v.report.violation("%s", violation) })
 	if o.Postgres != nil {
-		if v.fold.sessionsAfter, err = o.Postgres.SessionsAfter(ctx); err != nil {
+		after, err := o.Postgres.SessionsAfter(ctx)
+		if err != nil {
 			return nil, events.Bounds{}, err
 		}
+		v.fold.SkipSessions(after)
 	}
 	v.tail = &tail{reader: reader, fold: v.fold, step: v.sometimes}
 	v.total = max(bounds.Seq-max(bounds.Base, 1)+1, 0)
@@ -254,12 +257,12 @@ func (v *verifier) sometimes(ctx context.Context) error {
 func (v *verifier) step(ctx context.Context) error {
 	if v.MaxBytes > 0 && v.fold.Bytes() > v.MaxBytes {
 		return fmt.Errorf("%w: more than %d MiB after %d of %d events; run 'claudebench verify' on a machine with enough memory",
-			ErrTooLarge, v.MaxBytes>>20, v.fold.count, v.total)
+			ErrTooLarge, v.MaxBytes>>20, v.fold.Events(), v.total)
 	}
 	if v.Step == nil {
 		return nil
 	}
-	return v.Step(ctx, Position{Doing: v.doing, Events: v.fold.count, Total: v.total})
+	return v.Step(ctx, Position{Doing: v.doing, Events: v.fold.Events(), Total: v.total})
 }
 
 func (v *verifier) progress(what string) {
@@ -284,7 +287,7 @@ func (v *verifier) to(ctx context.Context, seq int64) error {
 	}
 	if !there && !v.truncated {
 		v.truncated = true
-		v.report.violation("the log ends at %s, but seq %d was already used: events are missing at its end", v.fold.last, seq)
+		v.report.violation("the log ends at %s, but seq %d was already used: events are missing at its end", v.fold.Last(), seq)
 	}
 	return nil
 }
@@ -373,7 +376,7 @@ func (v *verifier) await(ctx context.Context, projection string, reached func() 
 			if n, err := v.Redis.Exists(ctx, v.keys.Lease(projection)).Result(); err == nil && n == 0 {
 				hint = "; no coordinator runs it; start one, and it continues from there"
 			}
-			v.report.violation("projection %s is stuck at seq %d: it did not reach seq %[4]d within %[3]s%[5]s", projection, seq, v.Wait, v.fold.last.Seq, hint)
+			v.report.violation("projection %s is stuck at seq %d: it did not reach seq %[4]d within %[3]s%[5]s", projection, seq, v.Wait, v.fold.Seq(), hint)
 			return false, nil
 		case <-ctx.Done():
 			return false, ctx.Err()
@@ -387,11 +390,8 @@ func (v *verifier) differs(object, field, log, stored string) {
 	if log == stored {
 		return
 	}
-	v.report.violation("%s: %s is %s, but the log says %s", object, field, shown(stored), shown(log))
+	v.report.violation("%s: %s is %s, but the log says %s", object, field, fold.Shown(stored), fold.Shown(log))
 }
-
-// maxShown is how much of a value a violation shows, in bytes.
-const maxShown = 80
 
 var (
 	errBehind  = errors.New("the projection is behind")

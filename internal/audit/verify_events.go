@@ -80,8 +80,8 @@ func (v *verifier) events(ctx context.Context) error {
 	if err := v.to(ctx, at.Seq); err != nil {
 		return err
 	}
-	if at.Seq == v.fold.last.Seq && at != v.fold.last {
-		v.report.violation("projection events has its checkpoint at %s, but the log has %s at that position", at, v.fold.last)
+	if at.Seq == v.fold.Seq() && at != v.fold.Last() {
+		v.report.violation("projection events has its checkpoint at %s, but the log has %s at that position", at, v.fold.Last())
 	}
 	suspects, err := v.suspectChunks(ctx, at.Seq)
 	if err == nil {
@@ -107,7 +107,7 @@ func (v *verifier) indexPosition(ctx context.Context) (at events.ID, has bool, e
 	case log != "" && log != v.identity:
 		v.foreignLog("the event index in Postgres", "events --take-over", log)
 		return at, false, nil
-	case at.Seq >= v.fold.last.Seq:
+	case at.Seq >= v.fold.Seq():
 		return at, true, nil
 	}
 	kept, err := v.Redis.Exists(ctx, v.keys.Lease("events")).Result()
@@ -120,7 +120,7 @@ func (v *verifier) indexPosition(ctx context.Context) (at events.ID, has bool, e
 	}
 	has, err = v.await(ctx, "events", func() (int64, bool, error) {
 		at, _, _, err = v.Options.Postgres.EventsCheckpoint(ctx)
-		return at.Seq, at.Seq >= v.fold.last.Seq, err
+		return at.Seq, at.Seq >= v.fold.Seq(), err
 	})
 	return at, has, err
 }
@@ -163,7 +163,7 @@ func (v *verifier) suspectChunks(ctx context.Context, upTo int64) ([]int64, erro
 // olderEvent reports whether a row is older than the log, and may be there: its event was trimmed, or
 // a flush left it in Postgres.
 func (v *verifier) olderEvent(seq int64) bool {
-	return seq < v.fold.base && seq > v.fold.flushedViews
+	return seq < v.fold.Base() && seq > v.fold.FlushedViews()
 }
 
 // recheck compares the rows of some chunks with the log one by one.
@@ -189,7 +189,7 @@ func (v *verifier) recheck(ctx context.Context, chunks []int64, upTo int64) erro
 		first, last := n*eventsPerChunk, min((n+1)*eventsPerChunk-1, upTo)
 		if err := v.Options.Postgres.ReadEventRows(ctx, first, last, func(row *projections.EventRow) error {
 			want, there := log[row.Seq]
-			trimmed := row.Seq >= v.fold.base && row.Seq < bounds.Base // since it was folded
+			trimmed := row.Seq >= v.fold.Base() && row.Seq < bounds.Base // since it was folded
 			delete(log, row.Seq)
 			switch {
 			case there:

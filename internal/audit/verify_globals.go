@@ -9,6 +9,7 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/fold"
 )
 
 // globals compares the log's own hash, the leader's lease, the number of open tasks of each role set,
@@ -29,32 +30,32 @@ func (v *verifier) globals(ctx context.Context) error {
 		return fmt.Errorf("script %s returned %v", readGlobals.Name, reply)
 	}
 	v.log(lists[1], text(lists[2][0]))
-	if v.fold.elected != "" {
-		v.differs(v.keys.Leader(), "id", v.fold.elected, text(lists[3][0]))
-		v.differs(v.keys.Leader(), "term", decimal(v.fold.term), text(lists[3][1]))
+	if _, term := v.fold.Leader(); v.fold.Elected() != "" {
+		v.differs(v.keys.Leader(), "id", v.fold.Elected(), text(lists[3][0]))
+		v.differs(v.keys.Leader(), "term", decimal(term), text(lists[3][1]))
 	}
 	stored := map[string]string{}
 	for i := 0; i+1 < len(lists[4]); i += 2 {
 		stored[text(lists[4][i])] = text(lists[4][i+1])
 		v.rolesets[text(lists[4][i])] = true
 	}
-	for set := range v.fold.rolesets {
+	for set := range v.fold.RoleSets() {
 		v.rolesets[set] = true
 	}
-	if v.fold.whole {
+	if v.fold.Whole() {
 		for _, set := range slices.Sorted(maps.Keys(v.rolesets)) {
-			v.differs(v.keys.RoleSets(), set, decimalSet(v.fold.rolesets[set]), stored[set])
+			v.differs(v.keys.RoleSets(), set, decimalSet(v.fold.RoleSet(set)), stored[set])
 		}
 	}
 	v.pauses(lists[5], text(lists[6][0]))
-	if v.fold.whole {
+	if v.fold.Whole() {
 		uniques := map[string]string{}
-		for key, num := range v.fold.uniques {
-			uniques[key] = (&Task{Num: num}).ID()
+		for key, num := range v.fold.Uniques() {
+			uniques[key] = (&fold.Task{Num: num}).ID()
 		}
 		v.hash(v.keys.Unique(), uniques, lists[7])
 		limits := map[string]string{}
-		for key, concurrent := range v.fold.limits {
+		for key, concurrent := range v.fold.Limits() {
 			limits[key] = decimal(concurrent)
 		}
 		v.hash(v.keys.Limits(), limits, lists[8])
@@ -68,7 +69,7 @@ func (v *verifier) pauses(hash []any, some string) {
 	for i := 0; i+1 < len(hash); i += 2 {
 		stored[text(hash[i])], queues[text(hash[i])] = text(hash[i+1]), true
 	}
-	for queue, pause := range v.fold.pauses {
+	for queue, pause := range v.fold.Pauses() {
 		queues[queue] = true
 		if pause != "" {
 			any = "1"
@@ -76,11 +77,11 @@ func (v *verifier) pauses(hash []any, some string) {
 	}
 	for _, queue := range slices.Sorted(maps.Keys(queues)) {
 		// A pause may be older than a trimmed log.
-		if pause, known := v.fold.pauses[queue]; known || v.fold.whole {
-			v.differs(v.keys.Paused(), queueName(queue), pause, stored[queue])
+		if pause, known := v.fold.Pause(queue); known || v.fold.Whole() {
+			v.differs(v.keys.Paused(), fold.QueueName(queue), pause, stored[queue])
 		}
 	}
-	if v.fold.whole || any != "" {
+	if v.fold.Whole() || any != "" {
 		v.differs(v.keys.Log(), "paused", any, some)
 	}
 }
@@ -102,15 +103,15 @@ func (v *verifier) hash(key string, log map[string]string, list []any) {
 // log compares the log's hash with its entries, folded up to the seq in the hash.
 func (v *verifier) log(hash []any, firstEntry string) {
 	object := v.keys.Log()
-	if v.fold.count > 0 {
-		v.differs(object, "seq", decimal(v.fold.last.Seq), text(hash[0]))
-		v.differs(object, "ms", decimal(v.fold.last.MS), text(hash[1]))
+	if v.fold.Events() > 0 {
+		v.differs(object, "seq", decimal(v.fold.Seq()), text(hash[0]))
+		v.differs(object, "ms", decimal(v.fold.Last().MS), text(hash[1]))
 	}
 	if first, err := events.ParseID(firstEntry); err == nil && text(hash[2]) != "" {
 		v.differs(object, "base", decimal(first.Seq), text(hash[2]))
 	}
-	if v.fold.term > 0 {
-		v.differs(object, "term", decimal(v.fold.term), text(hash[3]))
+	if _, term := v.fold.Leader(); term > 0 {
+		v.differs(object, "term", decimal(term), text(hash[3]))
 	}
 }
 
@@ -124,7 +125,7 @@ func (v *verifier) state(ctx context.Context) error {
 			return 0, false, fmt.Errorf("read %s: %w", v.keys.State(), err)
 		}
 		version, _ = number(stored["version"])
-		return version, version >= v.fold.last.Seq, nil
+		return version, version >= v.fold.Seq(), nil
 	})
 	if err != nil || !reached {
 		return err
@@ -137,30 +138,31 @@ func (v *verifier) state(ctx context.Context) error {
 	}
 	v.report.State = true
 	f, object := v.fold, v.keys.State()
-	if f.count == 0 {
+	if f.Events() == 0 {
 		return nil
 	}
-	v.differs(object, "version", decimal(f.last.Seq), stored["version"])
-	v.differs(object, "checkpoint", f.last.String(), stored["checkpoint"])
-	if f.lastType != "" {
-		v.differs(object, "lastEvent", string(f.lastType), stored["lastEvent"])
-		v.differs(object, "lastEventId", f.last.String(), stored["lastEventId"])
-		v.differs(object, "lastEventAt", iso(f.last.MS), stored["lastEventAt"])
+	v.differs(object, "version", decimal(f.Seq()), stored["version"])
+	v.differs(object, "checkpoint", f.Last().String(), stored["checkpoint"])
+	if f.LastType() != "" {
+		v.differs(object, "lastEvent", string(f.LastType()), stored["lastEvent"])
+		v.differs(object, "lastEventId", f.Last().String(), stored["lastEventId"])
+		v.differs(object, "lastEventAt", fold.ISO(f.Last().MS), stored["lastEventAt"])
 	}
-	if !f.whole {
+	if !f.Whole() {
 		return nil
 	}
-	v.differs(object, "leader", f.leader, stored["leader"])
-	if f.elected != "" {
-		v.differs(object, "term", decimal(f.term), stored["term"])
+	leader, term := f.Leader()
+	v.differs(object, "leader", leader, stored["leader"])
+	if f.Elected() != "" {
+		v.differs(object, "term", decimal(term), stored["term"])
 	}
 	counts := map[string]int64{
-		"tasks.total": int64(len(f.tasks)), "tasks.assigned": f.owned, "instances": f.living,
+		"tasks.total": f.Total(), "tasks.assigned": f.Owned(), "instances": f.Living(),
 	}
 	for _, status := range api.TaskStatuses {
-		counts["tasks."+status] = f.byStatus[status]
+		counts["tasks."+status] = f.Count(status)
 	}
-	for role, n := range f.roles {
+	for role, n := range f.Roles() {
 		counts["role."+role] = n
 	}
 	for field := range stored {
@@ -204,7 +206,7 @@ func (v *verifier) metrics(ctx context.Context) error {
 		if at, err = events.ParseID(checkpoint); err != nil {
 			return 0, false, fmt.Errorf("read %s: %w", v.keys.Checkpoint("metrics"), err)
 		}
-		return at.Seq, at.Seq >= v.fold.last.Seq, nil
+		return at.Seq, at.Seq >= v.fold.Seq(), nil
 	})
 	if err != nil || !reached || values == nil {
 		return err
@@ -217,8 +219,8 @@ func (v *verifier) metrics(ctx context.Context) error {
 		if stored == "" {
 			stored = "0" // a counter that never changed
 		}
-		if v.fold.whole {
-			v.differs(v.keys.Metrics("global"), text(field), decimal(v.fold.counted[text(field)]), stored)
+		if v.fold.Whole() {
+			v.differs(v.keys.Metrics("global"), text(field), decimal(v.fold.Counted(text(field))), stored)
 		}
 	}
 	return nil

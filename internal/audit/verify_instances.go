@@ -3,6 +3,8 @@ package audit
 import (
 	"context"
 	"slices"
+
+	"github.com/claudebench/claudebench/internal/fold"
 )
 
 // The order of the values in the reply of read_instances.
@@ -34,7 +36,7 @@ const (
 // instances compares the hash and the index entries of every instance that the log knows, including
 // those that have left.
 func (v *verifier) instances(ctx context.Context) error {
-	lots := slices.Collect(slices.Chunk(v.fold.Instances(), instanceLot))
+	lots := slices.Collect(slices.Chunk(slices.Collect(v.fold.Instances()), instanceLot))
 	args := make([][]any, len(lots))
 	for i, lot := range lots {
 		for _, instance := range lot {
@@ -46,17 +48,21 @@ func (v *verifier) instances(ctx context.Context) error {
 			v.report.Instances++
 			stored, _ := reply[n].([]any)
 			// Look the instance up again, because the fold may have passed a flush since.
-			v.instance(v.fold.instance(instance.ID), stored)
+			i := v.fold.Instance(instance.ID)
+			if i == nil {
+				i = &fold.Instance{ID: instance.ID}
+			}
+			v.instance(i, stored)
 		}
 		return nil
 	})
 }
 
-func (v *verifier) instance(i *Instance, stored []any) {
+func (v *verifier) instance(i *fold.Instance, stored []any) {
 	object := "instance " + i.ID
 	there := slices.ContainsFunc(stored[:instanceFields], func(field any) bool { return field != nil })
 	get := func(field int) string { return text(stored[field]) }
-	if i.partial {
+	if i.Partial() {
 		return
 	}
 	if !i.Registered {
@@ -81,24 +87,24 @@ func (v *verifier) instance(i *Instance, stored []any) {
 	for _, q := range []struct {
 		length int
 		key    string
-		log    int
+		log    int64
 	}{
-		{lengthAssigned, v.keys.Assigned(i.ID), len(i.assigned)},
-		{lengthActive, v.keys.Active(i.ID), len(i.active)},
-		{lengthAuto, v.keys.Auto(i.ID), int(i.auto)},
+		{lengthAssigned, v.keys.Assigned(i.ID), i.Assigned()},
+		{lengthActive, v.keys.Active(i.ID), i.Active()},
+		{lengthAuto, v.keys.Auto(i.ID), i.Auto()},
 	} {
-		v.length(q.key, stored[q.length], int64(q.log))
+		v.length(q.key, stored[q.length], q.log)
 	}
 }
 
 // length compares how many entries a queue has.
 func (v *verifier) length(key string, stored any, log int64) {
-	if n, _ := number(stored); n != log && v.fold.whole {
+	if n, _ := number(stored); n != log && v.fold.Whole() {
 		v.report.violation("queue %s has length %d, but the log says %d", key, n, log)
 	}
 }
 
-func (v *verifier) instanceHash(i *Instance, object string, get func(int) string) {
+func (v *verifier) instanceHash(i *fold.Instance, object string, get func(int) string) {
 	worker := "0"
 	if i.Worker {
 		worker = "1"
@@ -106,34 +112,34 @@ func (v *verifier) instanceHash(i *Instance, object string, get func(int) string
 	v.differs(object, "id", i.ID, get(instanceID))
 	v.differs(object, "roles", i.Roles, get(instanceRoles))
 	v.differs(object, "status", i.Status, get(instanceStatus))
-	v.differs(object, "registeredAt", iso(i.RegisteredAt), get(instanceRegisteredAt))
+	v.differs(object, "registeredAt", fold.ISO(i.RegisteredAt), get(instanceRegisteredAt))
 	v.differs(object, "metadata", i.Metadata, get(instanceMetadata))
 	v.differs(object, "sessionId", i.Session, get(instanceSession))
 	v.differs(object, "maxTasks", decimal(i.MaxTasks), get(instanceMaxTasks))
 	v.differs(object, "worker", worker, get(instanceWorker))
 	// Heartbeats have no events, but the two places that they write must agree.
 	if seen, ok := number(get(instanceLastSeen)); ok {
-		v.differs(object, "lastHeartbeat", iso(seen), get(instanceLastHeartbeat))
+		v.differs(object, "lastHeartbeat", fold.ISO(seen), get(instanceLastHeartbeat))
 	} else {
-		v.report.violation("%s: lastSeen is %s, which is not a time in ms", object, shown(get(instanceLastSeen)))
+		v.report.violation("%s: lastSeen is %s, which is not a time in ms", object, fold.Shown(get(instanceLastSeen)))
 	}
 	// A script that gives tasks to several instances writes the seq of one of its events to each,
 	// which is not always the last event about that instance.
-	if seq, ok := number(get(instanceSeq)); !ok || seq < i.Seq || seq > v.fold.last.Seq {
-		v.report.violation("%s: seq is %s, but the last event about it has seq %d, and the log is at %d", object, shown(get(instanceSeq)), i.Seq, v.fold.last.Seq)
+	if seq, ok := number(get(instanceSeq)); !ok || seq < i.Seq || seq > v.fold.Seq() {
+		v.report.violation("%s: seq is %s, but the last event about it has seq %d, and the log is at %d", object, fold.Shown(get(instanceSeq)), i.Seq, v.fold.Seq())
 	}
 }
 
 // indexes compares a registered instance's index entries.
-func (v *verifier) indexes(i *Instance, object string, stored []any, hash bool) {
+func (v *verifier) indexes(i *fold.Instance, object string, stored []any, hash bool) {
 	v.differs(object, v.keys.Roles(), i.Roles, text(stored[indexRoles]))
 	if stored[indexAlive] == nil {
 		v.report.violation("%s: it is not in %s, but the log says that it is registered", object, v.keys.Alive())
 	}
 	if worker := stored[indexWorkers] != nil; worker != i.Worker {
-		v.report.violation("%s: in %s it is %s, but the log says %s", object, v.keys.Workers(), present(worker), present(i.Worker))
+		v.report.violation("%s: in %s it is %s, but the log says %s", object, v.keys.Workers(), fold.Present(worker), fold.Present(i.Worker))
 	}
-	v.differs(object, "score in "+v.keys.Stealable(), decimalSet(i.auto), wholeText(stored[indexStealable]))
+	v.differs(object, "score in "+v.keys.Stealable(), decimalSet(i.Auto()), wholeText(stored[indexStealable]))
 	if !hash {
 		return // without a hash it gets no tasks, and its room is not updated
 	}
@@ -149,17 +155,10 @@ func (v *verifier) indexes(i *Instance, object string, stored []any, hash bool) 
 		}
 	}
 	room := ""
-	if i.Worker && i.holds() < i.MaxTasks {
-		room = decimal(i.holds())
+	if i.Worker && i.Holds() < i.MaxTasks {
+		room = decimal(i.Holds())
 	}
 	v.differs(object, "score in "+v.keys.Available(), room, wholeText(stored[indexAvailable]))
-}
-
-func present(there bool) string {
-	if there {
-		return "present"
-	}
-	return "not present"
 }
 
 // wholeText returns a score as an integer, "" if there is none.

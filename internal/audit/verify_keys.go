@@ -3,6 +3,8 @@ package audit
 import (
 	"context"
 	"strings"
+
+	"github.com/claudebench/claudebench/internal/fold"
 )
 
 // keyPage is how many keys of Redis a script scans at once, which takes less than a millisecond.
@@ -43,12 +45,12 @@ func (v *verifier) stray(name string) bool {
 	family, id, _ := strings.Cut(name, ":")
 	switch family {
 	case "task":
-		num, ok := taskNumber(id)
-		return !ok || v.fold.tasks[num] == nil && !v.fold.deleted[num] && (v.fold.whole || num >= v.fold.base)
+		num, ok := fold.TaskNumber(id)
+		return !ok || v.fold.Task(num) == nil && !v.fold.Deleted(num) && (v.fold.Whole() || num >= v.fold.Base())
 	case "schedule", "schedules":
 		return v.strayScheduleKey(name)
 	case "instance":
-		return v.fold.whole && v.fold.instances[id] == nil
+		return v.fold.Whole() && v.fold.Instance(id) == nil
 	}
 	switch name := v.keys.Prefix() + name; name {
 	case v.keys.Open(), v.keys.Pending(), v.keys.RoleSets(), v.keys.RoleSetOwners(), v.keys.Paused(), v.keys.Orphaned(), v.keys.Stealable(), v.keys.Available(), v.keys.Wakeups(), v.keys.Waiting(),
@@ -58,14 +60,14 @@ func (v *verifier) stray(name string) bool {
 	kind, id, _ := strings.Cut(id, ":")
 	switch kind {
 	case "instance", "active", "auto", "cancelling":
-		return v.fold.whole && v.fold.instances[id] == nil
+		return v.fold.Whole() && v.fold.Instance(id) == nil
 	case "limited", "turns":
-		return v.fold.whole && !v.limitKeys()[id]
+		return v.fold.Whole() && !v.fold.LimitKeys()[id]
 	case "dependents", "settling":
-		num, ok := taskNumber(id[strings.LastIndex(id, ":")+1:])
-		return v.fold.whole && (!ok || v.fold.tasks[num] == nil && !v.fold.deleted[num])
+		num, ok := fold.TaskNumber(id[strings.LastIndex(id, ":")+1:])
+		return v.fold.Whole() && (!ok || v.fold.Task(num) == nil && !v.fold.Deleted(num))
 	case "roles":
-		return v.fold.whole && v.fold.rolesets[id] == 0 && !v.rolesets[id]
+		return v.fold.Whole() && v.fold.RoleSet(id) == 0 && !v.rolesets[id]
 	case "orphans":
 		// Besides the assigned tasks, <seq>:instance:auto stores which of them were auto-assigned.
 		// In older data it is <seq>:auto.
@@ -73,7 +75,7 @@ func (v *verifier) stray(name string) bool {
 		if !strings.Contains(queue, ":") {
 			queue += ":instance"
 		}
-		return v.fold.whole && v.fold.orphans[queue] == nil
+		return v.fold.Whole() && v.fold.Orphans(queue) == nil
 	}
 	return true
 }

@@ -7,7 +7,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/fold"
 )
 
 const (
@@ -37,7 +37,7 @@ const unknown = int64(-1)
 // queues walks every queue and index that the log knows, page by page, and compares their entries.
 func (v *verifier) queues(ctx context.Context) error {
 	list := v.globalQueues()
-	for _, i := range v.fold.Instances() {
+	for i := range v.fold.Instances() {
 		list = append(list, v.instanceQueues(i.ID)...)
 	}
 	if err := v.walk(ctx, list); err != nil {
@@ -108,99 +108,85 @@ func (v *verifier) page(q *queue, page []any) {
 }
 
 // ofTasks returns a queue that must hold the tasks for which here returns true.
-func (v *verifier) ofTasks(key string, length func() int64, here func(*Task) bool) *queue {
+func (v *verifier) ofTasks(key string, length func() int64, here func(*fold.Task) bool) *queue {
 	return &queue{key: key, from: firstPage, length: length, expect: func(member string) (int64, bool, string) {
-		num, ok := taskNumber(member)
-		t := v.fold.tasks[num]
+		num, ok := fold.TaskNumber(member)
+		t := v.fold.Task(num)
 		switch {
-		case ok && t == nil && !v.fold.whole && num < v.fold.base:
+		case ok && t == nil && !v.fold.Whole() && num < v.fold.Base():
 			return unknown, true, "" // older than the log
-		case !ok || t == nil && !v.fold.deleted[num]:
+		case !ok || t == nil && !v.fold.Deleted(num):
 			return 0, false, "this task does not exist"
 		case t == nil:
 			return 0, false, "it is deleted"
-		case t.partial:
+		case t.Partial():
 			return unknown, true, ""
 		case !here(t):
-			return 0, false, t.whereabouts()
+			return 0, false, t.Whereabouts()
 		case key == v.keys.Open():
-			return score(t.Priority, t.Num), true, ""
+			return fold.Rank(t.Priority, t.Num), true, ""
 		case key == v.keys.Deadlines():
-			deadline, _ := t.deadline()
+			deadline, _ := t.Deadline()
 			return deadline, true, ""
 		case key == v.keys.Cancelling(t.AssignedTo):
 			return t.CancelAt, true, ""
 		}
-		return t.score(), true, ""
+		return t.Score(), true, ""
 	}}
 }
 
 // ofInstances returns an index that must hold the instances for which here returns true.
-func (v *verifier) ofInstances(key string, length func() int64, here func(*Instance) bool, instead string) *queue {
+func (v *verifier) ofInstances(key string, length func() int64, here func(*fold.Instance) bool, instead string) *queue {
 	return &queue{key: key, from: firstPage, length: length, expect: func(member string) (int64, bool, string) {
-		i := v.fold.instances[member]
-		return unknown, i == nil && !v.fold.whole || i != nil && (i.partial || here(i)), instead
+		i := v.fold.Instance(member)
+		return unknown, i == nil && !v.fold.Whole() || i != nil && (i.Partial() || here(i)), instead
 	}}
 }
 
 func (v *verifier) globalQueues() []*queue {
 	anyLength := func() int64 { return unknown }
 	list := []*queue{
-		v.ofTasks(v.keys.Open(), func() int64 {
-			return int64(len(v.fold.tasks)) - v.fold.byStatus[events.StatusCompleted] - v.fold.byStatus[events.StatusFailed] -
-				v.fold.byStatus[events.StatusCancelled]
-		}, (*Task).Open),
-		v.ofTasks(v.keys.Scheduled(), func() int64 { return v.fold.scheduled }, func(t *Task) bool { return t.in == kindScheduled }),
-		v.ofTasks(v.keys.Blocked(), func() int64 { return v.fold.blocked }, func(t *Task) bool { return t.in == kindBlocked }),
-		v.ofTasks(v.keys.Deadlines(), func() int64 { return v.fold.deadlines }, func(t *Task) bool { _, watched := t.deadline(); return watched }),
+		v.ofTasks(v.keys.Open(), v.fold.Unfinished, (*fold.Task).Open),
+		v.ofTasks(v.keys.Scheduled(), v.fold.Scheduled, func(t *fold.Task) bool { return t.Kind() == fold.KindScheduled }),
+		v.ofTasks(v.keys.Blocked(), v.fold.Blocked, func(t *fold.Task) bool { return t.Kind() == fold.KindBlocked }),
+		v.ofTasks(v.keys.Deadlines(), v.fold.Deadlines, func(t *fold.Task) bool { _, watched := t.Deadline(); return watched }),
 		{key: v.keys.Orphaned(), from: firstPage, length: anyLength, expect: v.expectOrphaned, done: v.unlisted},
-		v.ofInstances(v.keys.Alive(), func() int64 { return v.fold.living },
-			func(i *Instance) bool { return i.Registered }, "it is not registered"),
+		v.ofInstances(v.keys.Alive(), v.fold.Living,
+			func(i *fold.Instance) bool { return i.Registered }, "it is not registered"),
 		v.ofInstances(v.keys.Workers(), anyLength,
-			func(i *Instance) bool { return i.Registered && i.Worker }, "it is not a registered worker"),
+			func(i *fold.Instance) bool { return i.Registered && i.Worker }, "it is not a registered worker"),
 		v.ofInstances(v.keys.Available(), anyLength,
-			func(i *Instance) bool { return i.Registered && i.Worker }, "it is not a registered worker"),
+			func(i *fold.Instance) bool { return i.Registered && i.Worker }, "it is not a registered worker"),
 		v.ofInstances(v.keys.Stealable(), anyLength,
-			func(i *Instance) bool { return i.auto > 0 }, "nothing is auto-assigned to it"),
+			func(i *fold.Instance) bool { return i.Auto() > 0 }, "nothing is auto-assigned to it"),
 	}
-	for _, key := range slices.Sorted(maps.Keys(v.limitKeys())) {
+	for _, key := range slices.Sorted(maps.Keys(v.fold.LimitKeys())) {
 		list = append(list,
-			v.ofTasks(v.keys.Limited(key), func() int64 { return v.fold.limited[key] },
-				func(t *Task) bool { return t.underLimit() && t.options.LimitKey == key }),
+			v.ofTasks(v.keys.Limited(key), func() int64 { return v.fold.Limited(key) },
+				func(t *fold.Task) bool { return t.UnderLimit() && t.LimitKey() == key }),
 			v.ofTasks(v.keys.Turns(key), anyLength,
-				func(t *Task) bool { return t.in == kindBlocked && len(t.waits) == 0 && t.options.LimitKey == key }))
+				func(t *fold.Task) bool { return t.Kind() == fold.KindBlocked && t.Waits() == 0 && t.LimitKey() == key }))
 	}
 	v.rolesets[""] = true
 	for _, set := range slices.Sorted(maps.Keys(v.rolesets)) {
-		list = append(list, v.ofTasks(v.waitingKey(set), func() int64 { return v.fold.waiting[set] },
-			func(t *Task) bool { return t.in == kindWaiting && t.Roleset == set }))
+		list = append(list, v.ofTasks(v.waitingKey(set), func() int64 { return v.fold.Waiting(set) },
+			func(t *fold.Task) bool { return t.Kind() == fold.KindWaiting && t.Roleset == set }))
 	}
 	return list
-}
-
-// limitKeys returns the limitKeys of unfinished tasks.
-func (v *verifier) limitKeys() map[string]bool {
-	found := map[string]bool{}
-	for _, t := range v.fold.tasks {
-		if key := t.options.LimitKey; key != "" && t.Open() {
-			found[key] = true
-		}
-	}
-	return found
 }
 
 // instanceQueues returns the queues of an instance. Their lengths were compared with the instance.
 func (v *verifier) instanceQueues(id string) []*queue {
 	anyLength := func() int64 { return unknown }
-	held := func(kind queueKind) func(*Task) bool {
-		return func(t *Task) bool { return t.in == kind && t.holder.ID == id }
+	held := func(kind fold.Kind) func(*fold.Task) bool {
+		return func(t *fold.Task) bool { return t.Kind() == kind && t.Holder().ID == id }
 	}
 	return []*queue{
-		v.ofTasks(v.keys.Assigned(id), anyLength, held(kindAssigned)),
-		v.ofTasks(v.keys.Active(id), anyLength, held(kindActive)),
-		v.ofTasks(v.keys.Auto(id), anyLength, func(t *Task) bool { return held(kindAssigned)(t) && t.Auto }),
-		v.ofTasks(v.keys.Cancelling(id), func() int64 { return v.fold.cancelling[id] },
-			func(t *Task) bool { return t.CancelAt != 0 && t.AssignedTo == id }),
+		v.ofTasks(v.keys.Assigned(id), anyLength, held(fold.KindAssigned)),
+		v.ofTasks(v.keys.Active(id), anyLength, held(fold.KindActive)),
+		v.ofTasks(v.keys.Auto(id), anyLength, func(t *fold.Task) bool { return held(fold.KindAssigned)(t) && t.Auto }),
+		v.ofTasks(v.keys.Cancelling(id), func() int64 { return v.fold.Cancelling(id) },
+			func(t *fold.Task) bool { return t.CancelAt != 0 && t.AssignedTo == id }),
 	}
 }
 
@@ -214,27 +200,29 @@ func (v *verifier) expectOrphaned(member string) (int64, bool, string) {
 	if err := json.Unmarshal([]byte(member), &entry); err != nil {
 		return 0, false, "every entry is JSON"
 	}
-	o := v.fold.orphans[entry.Queue]
+	o := v.fold.Orphans(entry.Queue)
 	switch {
-	case o == nil && !v.fold.whole:
+	case o == nil && !v.fold.Whole():
 		return unknown, true, ""
 	case o == nil:
 		return 0, false, "nothing was set aside then"
-	case o.instance != entry.InstanceID || o.reason != entry.Reason:
-		return 0, false, fmt.Sprintf("it was set aside from %s (%s)", o.instance, o.reason)
 	}
-	v.orphaned[v.keys.Orphans(o.name)] = true
-	return o.seq, true, ""
+	if instance, reason := o.Origin(); instance != entry.InstanceID || reason != entry.Reason {
+		return 0, false, fmt.Sprintf("it was set aside from %s (%s)", instance, reason)
+	}
+	v.orphaned[v.keys.Orphans(o.Name())] = true
+	return o.Seq(), true, ""
 }
 
 // unlisted reports orphan queues that have tasks and are not in the list of orphan queues. No sweep
 // would ever return these tasks.
 func (v *verifier) unlisted() {
-	for _, name := range slices.Sorted(maps.Keys(v.fold.orphans)) {
+	for name, o := range v.fold.OrphanQueues() {
 		key := v.keys.Orphans(name)
-		if o := v.fold.orphans[name]; len(o.left) > 0 && !v.orphaned[key] {
+		if left := o.Remaining(); len(left) > 0 && !v.orphaned[key] {
+			instance, _ := o.Origin()
 			v.orphaned[key] = true
-			v.report.violation("queue %s does not contain %s, which has %d tasks that were set aside from %s", v.keys.Orphaned(), key, len(o.left), o.instance)
+			v.report.violation("queue %s does not contain %s, which has %d tasks that were set aside from %s", v.keys.Orphaned(), key, len(left), instance)
 		}
 	}
 }
@@ -243,21 +231,21 @@ func (v *verifier) unlisted() {
 // assigned since. Nothing is ever added to it, so a task that must be in it when its last page is
 // read was on one of the pages.
 func (v *verifier) orphansQueue(key string) *queue {
-	var set *orphans
+	var set *fold.Orphans
 	met := map[int64]bool{}
-	for _, o := range v.fold.orphans {
-		if v.keys.Orphans(o.name) == key {
+	for name, o := range v.fold.OrphanQueues() {
+		if v.keys.Orphans(name) == key {
 			set = o
 		}
 	}
 	expect := func(member string) (int64, bool, string) {
-		num, _ := taskNumber(member)
+		num, _ := fold.TaskNumber(member)
 		met[num] = true
-		if set == nil || !set.all[num] {
+		if set == nil || !set.Had(num) {
 			return 0, false, "it was not set aside then"
 		}
-		if t := set.left[num]; t != nil {
-			return t.score(), true, ""
+		if t := set.Left(num); t != nil {
+			return t.Score(), true, ""
 		}
 		return unknown, true, ""
 	}
@@ -265,8 +253,8 @@ func (v *verifier) orphansQueue(key string) *queue {
 		if set == nil {
 			return
 		}
-		for _, num := range slices.Sorted(maps.Keys(set.left)) {
-			if t := set.left[num]; !met[num] && !t.partial {
+		for _, num := range set.Remaining() {
+			if t := set.Left(num); !met[num] && !t.Partial() {
 				v.missing(t, key)
 			}
 		}

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/fold"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -29,20 +31,20 @@ func (v *verifier) rows(ctx context.Context) error {
 				foreign = log
 				return events.ErrForeignLog
 			}
-			if at = checkpoint; at.Seq < v.fold.last.Seq {
+			if at = checkpoint; at.Seq < v.fold.Seq() {
 				return errBehind
 			}
-			if after != v.fold.sessionsAfter {
+			if after != v.fold.SessionsAfter() {
 				return errRebuilt
 			}
 			if err := v.to(ctx, at.Seq); err != nil {
 				return err
 			}
-			if at != v.fold.last {
-				v.report.violation("projection tasks has its checkpoint at %s, but the log has %s at that position", at, v.fold.last)
+			if at != v.fold.Last() {
+				v.report.violation("projection tasks has its checkpoint at %s, but the log has %s at that position", at, v.fold.Last())
 			}
 			schedules = map[string]bool{}
-			merge, sessions = &rowMerge{verifier: v, tasks: v.fold.Tasks()}, newSessionRows(v, after >= 0)
+			merge, sessions = &rowMerge{verifier: v, tasks: slices.Collect(v.fold.Tasks())}, newSessionRows(v, after >= 0)
 			return nil
 		}, Task: func(row projections.TaskRow) error {
 			merge.add(&row)
@@ -80,7 +82,7 @@ func (v *verifier) rows(ctx context.Context) error {
 // rowMerge compares rows with tasks, both sorted by number.
 type rowMerge struct {
 	*verifier
-	tasks []*Task // without a row so far
+	tasks []*fold.Task // without a row so far
 }
 
 func (m *rowMerge) add(row *projections.TaskRow) {
@@ -88,11 +90,11 @@ func (m *rowMerge) add(row *projections.TaskRow) {
 	m.missing(&row.Num)
 	if len(m.tasks) == 0 || m.tasks[0].Num != row.Num {
 		// A row that a flush left in Postgres is older than the log.
-		if row.Num < m.fold.base && row.Num > m.fold.flushedViews {
+		if row.Num < m.fold.Base() && row.Num > m.fold.FlushedViews() {
 			return
 		}
 		what := "does not contain this task"
-		if m.fold.deleted[row.Num] {
+		if m.fold.Deleted(row.Num) {
 			what = "has deleted it"
 		}
 		m.report.violation("Postgres row %s: it exists, but the log %s", row.ID, what)
@@ -105,21 +107,21 @@ func (m *rowMerge) add(row *projections.TaskRow) {
 // missing reports the tasks before num that have no row; nil means all that are left.
 func (m *rowMerge) missing(num *int64) {
 	for len(m.tasks) > 0 && (num == nil || m.tasks[0].Num < *num) {
-		if t := m.tasks[0]; !t.partial {
-			m.report.violation("Postgres row %s: it is missing, but the log says that the task is %s", t.ID(), t.describe())
+		if t := m.tasks[0]; !t.Partial() {
+			m.report.violation("Postgres row %s: it is missing, but the log says that the task is %s", t.ID(), t.Describe())
 		}
 		m.tasks = m.tasks[1:]
 	}
 }
 
-func (m *rowMerge) row(t *Task, row *projections.TaskRow) {
+func (m *rowMerge) row(t *fold.Task, row *projections.TaskRow) {
 	object := "Postgres row " + t.ID()
 	differs := func(field, log, stored string) { m.differs(object, field, log, stored) }
 	differs("id", t.ID(), row.ID)
 	differs("status", t.Status, row.Status)
-	differs("updated_at", iso(t.UpdatedAt), when(&row.UpdatedAt))
+	differs("updated_at", fold.ISO(t.UpdatedAt), when(&row.UpdatedAt))
 	differs("seq", decimal(t.Seq), decimal(row.Seq))
-	if t.partial {
+	if t.Partial() {
 		return
 	}
 	differs("text", projections.StoredText(t.Text), row.Text)
@@ -129,14 +131,14 @@ func (m *rowMerge) row(t *Task, row *projections.TaskRow) {
 	differs("metadata", storedJSON(t.Metadata), deref(row.Metadata))
 	differs("result", storedJSON(t.Result), deref(row.Result))
 	differs("error", storedJSON(t.Error), deref(row.Error))
-	differs("created_at", iso(t.CreatedAt), when(&row.CreatedAt))
-	differs("claimed_at", iso(t.LastClaim), when(row.ClaimedAt))
-	differs("completed_at", iso(t.CompletedAt), when(row.CompletedAt))
+	differs("created_at", fold.ISO(t.CreatedAt), when(&row.CreatedAt))
+	differs("claimed_at", fold.ISO(t.LastClaim), when(row.ClaimedAt))
+	differs("completed_at", fold.ISO(t.CompletedAt), when(row.CompletedAt))
 	claimed, ended := t.LastClaim != 0, t.CompletedAt != 0 && t.Status != events.StatusCancelled
 	differs("waited_ms", ifSo(claimed, t.Waited), count(row.Waited))
 	differs("duration_ms", ifSo(ended, t.Duration), count(row.Duration))
-	differs("run_at", iso(t.RunAt), when(row.RunAt))
-	differs("timeout_at", iso(t.TimeoutAt), when(row.TimeoutAt))
+	differs("run_at", fold.ISO(t.RunAt), when(row.RunAt))
+	differs("timeout_at", fold.ISO(t.TimeoutAt), when(row.TimeoutAt))
 	differs("failures", decimal(t.Failures), decimal(row.Failures))
 	differs("losses", decimal(t.Losses), decimal(row.Losses))
 	differs("errors", storedJSON(strings.Join(t.Errors, ",")), deref(row.Errors))

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/claudebench/claudebench/internal/fold"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -39,9 +40,9 @@ const (
 
 // schedules compares the hash and the index entries of every schedule that the log knows.
 func (v *verifier) schedules(ctx context.Context) error {
-	all := v.fold.Schedules()
+	all := slices.Collect(v.fold.Schedules())
 	args := [][]any{{}} // the first lot compares the lengths of the indexes
-	lots := [][]*Schedule{nil}
+	lots := [][]*fold.Schedule{nil}
 	for lot := range slices.Chunk(all, scheduleLot) {
 		ids := make([]any, len(lot))
 		for i, s := range lot {
@@ -53,27 +54,28 @@ func (v *verifier) schedules(ctx context.Context) error {
 		if len(reply) != scheduleCounts+len(lots[i]) {
 			return fmt.Errorf("script %s returned %v", readSchedules.Name, reply)
 		}
-		if i == 0 && v.fold.whole {
-			active := 0
-			for _, s := range v.fold.schedules {
+		if i == 0 && v.fold.Whole() {
+			total, active := 0, 0
+			for s := range v.fold.Schedules() {
+				total++
 				if !s.Paused {
 					active++
 				}
 			}
-			v.length(v.keys.Schedules(), reply[0], int64(len(v.fold.schedules)))
+			v.length(v.keys.Schedules(), reply[0], int64(total))
 			v.length(v.keys.Ticks(), reply[1], int64(active))
 		}
 		for n, s := range lots[i] {
 			v.report.Schedules++
 			stored, _ := reply[scheduleCounts+n].([]any)
 			// Look the schedule up again, because the fold may have gone on since.
-			v.schedule(s.ID, v.fold.schedules[s.ID], stored)
+			v.schedule(s.ID, v.fold.Schedule(s.ID), stored)
 		}
 		return nil
 	})
 }
 
-func (v *verifier) schedule(id string, s *Schedule, stored []any) {
+func (v *verifier) schedule(id string, s *fold.Schedule, stored []any) {
 	object := "schedule " + id
 	get := func(i int) string {
 		if i >= len(stored) {
@@ -96,7 +98,7 @@ func (v *verifier) schedule(id string, s *Schedule, stored []any) {
 	differs("seq", decimal(s.Seq), scheduleSeq)
 	differs("score in "+v.keys.Ticks(), decimalSet(s.Next), indexTicks)
 	differs("score in "+v.keys.Schedules(), "0", indexSchedules)
-	if s.LastTick != 0 || !s.partial {
+	if s.LastTick != 0 || !s.Partial() {
 		differs("lastTick", decimalSet(s.LastTick), scheduleLastTick)
 		differs("lastTask", s.LastTask, scheduleLastTask)
 		differs("lastError", s.LastError, scheduleLastError)
@@ -111,14 +113,14 @@ func (v *verifier) schedule(id string, s *Schedule, stored []any) {
 		differs("task", s.Task, scheduleTask)
 		differs("paused", paused, schedulePaused)
 		differs("catchUp", s.CatchUp, scheduleCatchUp)
-		differs("updatedAt", iso(s.UpdatedAt), scheduleUpdatedAt)
+		differs("updatedAt", fold.ISO(s.UpdatedAt), scheduleUpdatedAt)
 		differs("version", decimal(s.Version), scheduleVersion)
 	}
-	if !s.partial || s.counted {
+	if !s.Partial() || s.Counted() {
 		differs("fired", decimal(s.Fired), scheduleFired)
 	}
-	if !s.partial {
-		differs("createdAt", iso(s.CreatedAt), scheduleCreatedAt)
+	if !s.Partial() {
+		differs("createdAt", fold.ISO(s.CreatedAt), scheduleCreatedAt)
 	}
 }
 
@@ -126,7 +128,7 @@ func (v *verifier) schedule(id string, s *Schedule, stored []any) {
 // is the key without the prefix.
 func (v *verifier) strayScheduleKey(name string) bool {
 	if id, ok := strings.CutPrefix(name, "schedule:"); ok {
-		return v.fold.whole && v.fold.schedules[id] == nil
+		return v.fold.Whole() && v.fold.Schedule(id) == nil
 	}
 	switch v.keys.Prefix() + name {
 	case v.keys.Schedules(), v.keys.Ticks(), v.keys.Firing():
@@ -138,18 +140,18 @@ func (v *verifier) strayScheduleKey(name string) bool {
 // scheduleRow compares a row in Postgres with the log at the position that the row's view has applied.
 func (v *verifier) scheduleRow(row *projections.ScheduleRow) {
 	object := "Postgres row of schedule " + row.ID
-	s := v.fold.schedules[row.ID] // the API refuses ids that a row cannot store
+	s := v.fold.Schedule(row.ID) // the API refuses ids that a row cannot store
 	if s == nil {
-		if v.fold.whole {
+		if v.fold.Whole() {
 			v.report.violation("%s: it exists, but the log does not contain this schedule", object)
 		}
 		return
 	}
 	differs := func(field, log, stored string) { v.differs(object, field, log, stored) }
 	differs("seq", decimal(s.Seq), decimal(row.Seq))
-	differs("next_tick", iso(s.Next), when(row.NextTick))
-	if s.LastTick != 0 || !s.partial {
-		differs("last_tick", iso(s.LastTick), when(row.LastTick))
+	differs("next_tick", fold.ISO(s.Next), when(row.NextTick))
+	if s.LastTick != 0 || !s.Partial() {
+		differs("last_tick", fold.ISO(s.LastTick), when(row.LastTick))
 		differs("last_task", s.LastTask, deref(row.LastTask))
 		differs("last_error", storedJSON(s.LastError), deref(row.LastError))
 	}
@@ -159,18 +161,18 @@ func (v *verifier) scheduleRow(row *projections.ScheduleRow) {
 		differs("task", storedJSON(s.Task), row.Task)
 		differs("paused", fmt.Sprint(s.Paused), fmt.Sprint(row.Paused))
 		differs("catch_up", s.CatchUp, row.CatchUp)
-		differs("updated_at", iso(s.UpdatedAt), when(&row.UpdatedAt))
+		differs("updated_at", fold.ISO(s.UpdatedAt), when(&row.UpdatedAt))
 	}
-	if !s.partial {
+	if !s.Partial() {
 		differs("fired", decimal(s.Fired), decimal(row.Fired))
-		differs("created_at", iso(s.CreatedAt), when(&row.CreatedAt))
+		differs("created_at", fold.ISO(s.CreatedAt), when(&row.CreatedAt))
 	}
 }
 
 // missingScheduleRows reports the schedules without a row. found has the ids of the rows.
 func (v *verifier) missingScheduleRows(found map[string]bool) {
-	for _, s := range v.fold.Schedules() {
-		if !s.partial && !found[s.ID] {
+	for s := range v.fold.Schedules() {
+		if !s.Partial() && !found[s.ID] {
 			v.report.violation("Postgres row of schedule %s: it is missing", s.ID)
 		}
 	}

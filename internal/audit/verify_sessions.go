@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/claudebench/claudebench/internal/fold"
 	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/projections"
 )
@@ -22,8 +23,8 @@ func newSessionRows(v *verifier, present bool) *sessionRows {
 	if !present {
 		return r
 	}
-	r.sessions = maps.Clone(v.fold.sessions.Sessions())
-	for _, i := range v.fold.sessions.Instances() {
+	r.sessions = maps.Clone(v.fold.Sessions().Sessions())
+	for _, i := range v.fold.Sessions().Instances() {
 		r.instances[instanceRow(i)] = i
 	}
 	return r
@@ -32,7 +33,7 @@ func newSessionRows(v *verifier, present bool) *sessionRows {
 // older reports whether a row began before the log, and may be there: a flush left it in Postgres, or
 // the log was trimmed.
 func (r *sessionRows) older(seq int64) bool {
-	return seq < r.fold.base && seq > r.fold.flushedViews
+	return seq < r.fold.Base() && seq > r.fold.FlushedViews()
 }
 
 func (r *sessionRows) add(row *projections.Session) {
@@ -63,9 +64,9 @@ func (r *sessionRows) add(row *projections.Session) {
 	} {
 		differs(n.field, decimal(n.log), decimal(n.stored))
 	}
-	differs("started_at", iso(s.StartedAt), iso(row.StartedAt))
-	differs("last_activity_at", iso(s.LastActivityAt), iso(row.LastActivityAt))
-	differs("ended_at", iso(s.EndedAt), iso(row.EndedAt))
+	differs("started_at", fold.ISO(s.StartedAt), fold.ISO(row.StartedAt))
+	differs("last_activity_at", fold.ISO(s.LastActivityAt), fold.ISO(row.LastActivityAt))
+	differs("ended_at", fold.ISO(s.EndedAt), fold.ISO(row.EndedAt))
 	differs("tools", tools(s), tools(row))
 	differs("todos", s.Todos, row.Todos)
 	differs("kept", fmt.Sprint(s.Kept), fmt.Sprint(row.Kept))
@@ -93,8 +94,8 @@ func (r *sessionRows) addInstance(row *projections.SessionInstance) {
 		r.report.violation("Postgres row of %s: it exists, but the log does not contain this registration", key)
 	default:
 		r.differs("Postgres row of "+key, "session_id", i.SessionID, row.SessionID)
-		r.differs("Postgres row of "+key, "since_at", iso(i.Since), iso(row.Since))
-		r.differs("Postgres row of "+key, "until_at", iso(i.Until), iso(row.Until))
+		r.differs("Postgres row of "+key, "since_at", fold.ISO(i.Since), fold.ISO(row.Since))
+		r.differs("Postgres row of "+key, "until_at", fold.ISO(i.Until), fold.ISO(row.Until))
 	}
 }
 

@@ -2,10 +2,10 @@ package audit
 
 import (
 	"context"
-	"maps"
 	"slices"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/fold"
 )
 
 // taskFields is the number of fields that read_tasks returns for a task. The scores follow.
@@ -13,13 +13,11 @@ const taskFields = 29
 
 // tasks compares the hash of every task that the log knows, and whether it is in its queues.
 func (v *verifier) tasks(ctx context.Context) error {
-	ids := slices.AppendSeq(slices.Collect(maps.Keys(v.fold.tasks)), maps.Keys(v.fold.deleted))
-	slices.Sort(ids)
-	lots := slices.Collect(slices.Chunk(ids, taskLot))
+	lots := slices.Collect(slices.Chunk(v.fold.Numbers(), taskLot))
 	args := make([][]any, len(lots))
 	for i, lot := range lots {
 		for _, num := range lot {
-			args[i] = append(args[i], (&Task{Num: num}).ID())
+			args[i] = append(args[i], (&fold.Task{Num: num}).ID())
 		}
 	}
 	return v.lots(ctx, readTasks, args, func(i int, reply []any) error {
@@ -34,7 +32,7 @@ func (v *verifier) tasks(ctx context.Context) error {
 
 // task compares one task's hash.
 func (v *verifier) task(num int64, stored []any) {
-	t := v.fold.tasks[num]
+	t := v.fold.Task(num)
 	there := slices.ContainsFunc(stored[:taskFields], func(field any) bool { return field != nil })
 	switch {
 	case t == nil && there:
@@ -43,7 +41,7 @@ func (v *verifier) task(num int64, stored []any) {
 	case t == nil, !there && !t.Open(): // a finished task is deleted after its retention
 		return
 	case !there:
-		v.report.violation("task %s: its hash is missing, but the log says that it is %s", t.ID(), t.describe())
+		v.report.violation("task %s: its hash is missing, but the log says that it is %s", t.ID(), t.Describe())
 		return
 	}
 	get := func(i int) string { return text(stored[i]) }
@@ -51,9 +49,9 @@ func (v *verifier) task(num int64, stored []any) {
 	compare := func(field, log string, i int) { v.differs(object, field, log, get(i)) }
 	compare("id", t.ID(), 0)
 	compare("status", t.Status, 2)
-	compare("updatedAt", iso(t.UpdatedAt), 10)
+	compare("updatedAt", fold.ISO(t.UpdatedAt), 10)
 	compare("seq", decimal(t.Seq), 12)
-	if t.partial {
+	if t.Partial() {
 		return
 	}
 	compare("text", t.Text, 1)
@@ -63,14 +61,14 @@ func (v *verifier) task(num int64, stored []any) {
 	compare("metadata", t.Metadata, 6)
 	compare("result", t.Result, 7)
 	compare("error", t.Error, 8)
-	compare("createdAt", iso(t.CreatedAt), 9)
-	compare("completedAt", iso(t.CompletedAt), 11)
+	compare("createdAt", fold.ISO(t.CreatedAt), 9)
+	compare("completedAt", fold.ISO(t.CompletedAt), 11)
 	compare("queuedAt", decimal(t.QueuedAt), 13)
 	compare("claimedAt", decimalSet(t.ClaimedAt), 14)
 	compare("assignedSeq", decimalSet(t.AssignedSeq), 15)
 	compare("previousAssignment", t.PreviousAssignment, 16)
 	compare("roleset", t.Roleset, 17)
-	if t.extras || stored[18] != nil {
+	if t.Extras() || stored[18] != nil {
 		v.extras(t, stored, compare)
 	}
 	if t.Open() {
@@ -79,9 +77,9 @@ func (v *verifier) task(num int64, stored []any) {
 }
 
 // extras compares what only some tasks have.
-func (v *verifier) extras(t *Task, stored []any, compare func(field, log string, i int)) {
+func (v *verifier) extras(t *fold.Task, stored []any, compare func(field, log string, i int)) {
 	extras := ""
-	if t.extras {
+	if t.Extras() {
 		extras = "1"
 	}
 	compare("extras", extras, 18)
@@ -89,7 +87,7 @@ func (v *verifier) extras(t *Task, stored []any, compare func(field, log string,
 	compare("runAt", decimalSet(t.RunAt), 20)
 	compare("failures", decimalSet(t.Failures), 21)
 	compare("losses", decimalSet(t.Losses), 22)
-	compare("errors", t.errorList(), 23)
+	compare("errors", t.ErrorList(), 23)
 	compare("progress", t.Progress, 24)
 	compare("timeoutAt", decimalSet(t.TimeoutAt), 25)
 	compare("cancel", t.Cancel, 26)
@@ -99,22 +97,22 @@ func (v *verifier) extras(t *Task, stored []any, compare func(field, log string,
 
 // ties checks what a task waits for. What has ended is told to those that wait for it in steps, so a
 // task may lag behind the log while there is an entry for that.
-func (v *verifier) ties(t *Task, stored []any) {
-	if !t.Open() || t.unsure || !v.fold.whole {
+func (v *verifier) ties(t *fold.Task, stored []any) {
+	if !t.Open() || t.Unsure() || !v.fold.Whole() {
 		return
 	}
 	open, _ := number(stored[28])
 	behind, _ := number(stored[taskFields+9])
-	switch waits := int64(len(t.waits)); {
-	case open < waits || open > int64(len(t.options.DependsOn)):
+	switch waits := int64(t.Waits()); {
+	case open < waits || open > t.DependsOn():
 		v.report.violation("task %s: its open is %d, but the log says that it waits for %d tasks", t.ID(), open, waits)
 	case behind == 1: // it may be told yet
 	case open != waits:
 		v.report.violation("task %s: its open is %d, but the log says that it waits for %d tasks, and nobody is to tell it", t.ID(), open, waits)
-	case t.doomed != 0:
-		v.report.violation("task %s: it depends on t-%d, which has ended, but nobody cancels it", t.ID(), t.doomed)
+	case t.Doomed() != 0:
+		v.report.violation("task %s: it depends on t-%d, which has ended, but nobody cancels it", t.ID(), t.Doomed())
 	case t.Status == events.StatusBlocked && waits == 0:
-		if limit, set := v.fold.limits[t.options.LimitKey]; !set || v.fold.limited[t.options.LimitKey] < limit {
+		if limit, set := v.fold.Limit(t.LimitKey()); !set || v.fold.Limited(t.LimitKey()) < limit {
 			v.report.violation("task %s: it is blocked, but it waits for no task and for no turn", t.ID())
 		}
 	}
@@ -122,21 +120,21 @@ func (v *verifier) ties(t *Task, stored []any) {
 
 // places checks that an open task is in its queue. The walk over the queues checks that it is in no
 // other queue, and that orphans are in theirs.
-func (v *verifier) places(t *Task, scores []any) {
+func (v *verifier) places(t *fold.Task, scores []any) {
 	owner := t.AssignedTo
-	deadline, watched := t.deadline()
+	deadline, watched := t.Deadline()
 	for i, p := range []struct {
 		key  string
 		in   bool
 		rank int64
 	}{
-		{v.keys.Open(), true, score(t.Priority, t.Num)},
-		{v.waitingKey(t.Roleset), t.in == kindWaiting, t.score()},
-		{v.keys.Assigned(owner), t.in == kindAssigned, t.score()},
-		{v.keys.Active(owner), t.in == kindActive, t.score()},
-		{v.keys.Auto(owner), t.in == kindAssigned && t.Auto, t.score()},
-		{v.keys.Scheduled(), t.in == kindScheduled, t.score()},
-		{v.keys.Blocked(), t.in == kindBlocked, t.score()},
+		{v.keys.Open(), true, fold.Rank(t.Priority, t.Num)},
+		{v.waitingKey(t.Roleset), t.Kind() == fold.KindWaiting, t.Score()},
+		{v.keys.Assigned(owner), t.Kind() == fold.KindAssigned, t.Score()},
+		{v.keys.Active(owner), t.Kind() == fold.KindActive, t.Score()},
+		{v.keys.Auto(owner), t.Kind() == fold.KindAssigned && t.Auto, t.Score()},
+		{v.keys.Scheduled(), t.Kind() == fold.KindScheduled, t.Score()},
+		{v.keys.Blocked(), t.Kind() == fold.KindBlocked, t.Score()},
 		{v.keys.Deadlines(), watched, deadline},
 		{v.keys.Cancelling(owner), t.CancelAt != 0, t.CancelAt},
 	} {
@@ -160,6 +158,6 @@ func (v *verifier) waitingKey(roleset string) string {
 }
 
 // missing reports a task that is not in its queue.
-func (v *verifier) missing(t *Task, queue string) {
-	v.report.violation("task %s: it is not in queue %s, but the log says that %s", t.ID(), queue, t.whereabouts())
+func (v *verifier) missing(t *fold.Task, queue string) {
+	v.report.violation("task %s: it is not in queue %s, but the log says that %s", t.ID(), queue, t.Whereabouts())
 }

@@ -1,24 +1,10 @@
 package audit
 
 import (
-	"fmt"
 	"strconv"
-	"time"
-
-	"github.com/claudebench/claudebench/events"
 )
 
 // This file makes texts of values that are compared.
-
-func shown(value string) string {
-	switch {
-	case value == "":
-		return "not set"
-	case len(value) > maxShown:
-		return fmt.Sprintf("%.*q… (%d bytes)", maxShown, value, len(value))
-	}
-	return strconv.Quote(value)
-}
 
 // text returns a script's value as text, "" for nil.
 func text(value any) string {
@@ -56,10 +42,9 @@ func decimalSet(n int64) string {
 	return decimal(n)
 }
 
-// iso returns a time in ms as it is stored, "" for 0.
-func iso(ms int64) string {
-	if ms == 0 {
+func deref(s *string) string {
+	if s == nil {
 		return ""
 	}
-	return time.UnixMilli(ms).UTC().Format(events.TimeLayout)
+	return *s
 }

@@ -1,4 +1,4 @@
-package audit_test
+package fold_test
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/claudebench/claudebench/events"
-	"github.com/claudebench/claudebench/internal/audit"
+	"github.com/claudebench/claudebench/internal/fold"
 )
 
 // FuzzFold folds arbitrary events, given as lines `type payload`. Violations are reported, their
@@ -47,15 +47,15 @@ func FuzzFold(f *testing.F) {
 		if lines := strings.Count(text, "\n") + 1; len(told) > 10*lines {
 			t.Fatalf("%d violations of %d events", len(told), lines)
 		}
-		unexported := cmpopts.IgnoreUnexported(audit.Task{}, audit.Instance{})
-		if diff := cmp.Diff(first.Tasks(), second.Tasks(), unexported); diff != "" {
+		unexported := cmpopts.IgnoreUnexported(fold.Task{}, fold.Instance{})
+		if diff := cmp.Diff(slices.Collect(first.Tasks()), slices.Collect(second.Tasks()), unexported); diff != "" {
 			t.Fatalf("other tasks the second time: %s", diff)
 		}
-		if diff := cmp.Diff(first.Instances(), second.Instances(), unexported); diff != "" {
+		if diff := cmp.Diff(slices.Collect(first.Instances()), slices.Collect(second.Instances()), unexported); diff != "" {
 			t.Fatalf("other instances the second time: %s", diff)
 		}
 		var open int64
-		for _, task := range first.Tasks() {
+		for task := range first.Tasks() {
 			if task.Status == events.StatusPending {
 				open++
 			}
@@ -67,9 +67,9 @@ func FuzzFold(f *testing.F) {
 }
 
 // retold folds the lines that an envelope can hold.
-func retold(base int64, text string) (*audit.Fold, []string) {
+func retold(base int64, text string) (*fold.Fold, []string) {
 	var told []string
-	f := audit.NewFold(base, func(violation string) { told = append(told, violation) })
+	f := fold.New(base, func(violation string) { told = append(told, violation) })
 	seq := max(base, 1)
 	for line := range strings.SplitSeq(text, "\n") {
 		typ, payload, _ := strings.Cut(line, " ")

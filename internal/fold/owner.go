@@ -1,4 +1,4 @@
-package audit
+package fold
 
 import (
 	"strings"
@@ -13,17 +13,17 @@ var autoReasons = map[string]bool{
 }
 
 // own changes a task's status, owner and queue.
-func (s step) own(t *Task, status, owner string, kind queueKind) *Instance {
+func (s step) own(t *Task, status, owner string, kind Kind) *Instance {
 	s.take(t)
 	s.tally(t, -1)
 	t.Status, t.AssignedTo, t.Auto = status, owner, false
 	s.tally(t, +1)
 	s.touch(t)
 	var holder *Instance
-	if owner != "" || kind == kindAssigned || kind == kindActive {
+	if owner != "" || kind == KindAssigned || kind == KindActive {
 		holder = s.instance(owner) // "" is reported as not registered
 	}
-	if kind != kindNone {
+	if kind != KindNone {
 		s.put(t, kind, holder)
 	}
 	return holder
@@ -38,11 +38,11 @@ func (s step) assigned(p events.TaskAssigned) {
 	again := p.Reason == events.ReasonSessionChanged || p.Reason == events.ReasonRolesChanged
 	switch {
 	case !s.may(t, events.StatusPending) && !t.Open():
-		s.tell("task %s is already finished: it is %s", p.TaskID, t.describe())
+		s.tell("task %s is already finished: it is %s", p.TaskID, t.Describe())
 	case !s.lawful(t, events.StatusPending):
 	case t.AssignedTo == "":
-	case again && t.AssignedTo == p.InstanceID && t.in == kindOrphaned:
-	case p.Reason == events.ReasonRebalanced && t.AssignedTo != p.InstanceID && t.in == kindAssigned:
+	case again && t.AssignedTo == p.InstanceID && t.in == KindOrphaned:
+	case p.Reason == events.ReasonRebalanced && t.AssignedTo != p.InstanceID && t.in == KindAssigned:
 		if deref(p.PreviousAssignment) != t.AssignedTo {
 			s.tell("task %s is taken from %s, but the event says that %s had it", p.TaskID, t.AssignedTo, orNobody(deref(p.PreviousAssignment)))
 		}
@@ -50,7 +50,7 @@ func (s step) assigned(p events.TaskAssigned) {
 			s.tell("task %s is taken from %s, but a caller assigned it, so it must not be rebalanced", p.TaskID, t.AssignedTo)
 		}
 	default:
-		s.tell("task %s is assigned to %s (%s) while it is %s", p.TaskID, p.InstanceID, p.Reason, t.describe())
+		s.tell("task %s is assigned to %s (%s) while it is %s", p.TaskID, p.InstanceID, p.Reason, t.Describe())
 	}
 	if (autoReasons[p.Reason] || p.Reason == events.ReasonRebalanced) && s.stopped(t) {
 		s.tell("task %s is assigned to %s (%s) while its queue is paused", p.TaskID, p.InstanceID, p.Reason)
@@ -59,7 +59,7 @@ func (s step) assigned(p events.TaskAssigned) {
 	if t.Status != events.StatusPending {
 		t.QueuedAt = s.e.Timestamp
 	}
-	i := s.own(t, events.StatusPending, p.InstanceID, kindAssigned)
+	i := s.own(t, events.StatusPending, p.InstanceID, KindAssigned)
 	s.fit(t, i)
 	if autoReasons[p.Reason] {
 		t.Auto = true
@@ -102,14 +102,14 @@ func (s step) unassigned(p events.TaskUnassigned) {
 	}
 	s.was(t, p.PreviousStatus)
 	if t.AssignedTo != p.InstanceID {
-		s.tell("task %s is taken from %s while it is %s", p.TaskID, p.InstanceID, t.describe())
+		s.tell("task %s is taken from %s while it is %s", p.TaskID, p.InstanceID, t.Describe())
 	}
 	if !t.Open() {
-		s.tell("task %s is already finished: it is %s", p.TaskID, t.describe())
+		s.tell("task %s is already finished: it is %s", p.TaskID, t.Describe())
 	} else {
 		s.lawful(t, events.StatusPending)
 	}
-	s.own(t, events.StatusPending, "", kindWaiting)
+	s.own(t, events.StatusPending, "", KindWaiting)
 	t.QueuedAt, t.ClaimedAt, t.AssignedSeq, t.PreviousAssignment = s.e.Timestamp, 0, 0, p.InstanceID
 	s.lost(t, p.Losses)
 	// requeue_orphans does not settle an instance that left or died, even if it is registered
@@ -126,7 +126,7 @@ func (s step) claimed(p events.TaskClaimed) {
 	}
 	switch {
 	case !s.may(t, events.StatusInProgress) || p.PreviousStatus != events.StatusPending:
-		s.tell("task %s is claimed by %s while it is %s", p.TaskID, p.WorkerID, t.describe())
+		s.tell("task %s is claimed by %s while it is %s", p.TaskID, p.WorkerID, t.Describe())
 	case t.AssignedTo != "" && t.AssignedTo != p.WorkerID:
 		s.tell("task %s is claimed by %s while it is assigned to %s", p.TaskID, p.WorkerID, t.AssignedTo)
 	}
@@ -136,11 +136,11 @@ func (s step) claimed(p events.TaskClaimed) {
 	if !t.partial && p.Waited != s.e.Timestamp-t.QueuedAt {
 		s.tell("task %s waited %d ms, but the event says %d", p.TaskID, s.e.Timestamp-t.QueuedAt, p.Waited)
 	}
-	waited := t.in == kindWaiting
+	waited := t.in == KindWaiting
 	if s.stopped(t) {
 		s.claimedInPause(t, waited)
 	}
-	i := s.own(t, events.StatusInProgress, p.WorkerID, kindActive)
+	i := s.own(t, events.StatusInProgress, p.WorkerID, KindActive)
 	if waited {
 		s.fit(t, i)
 	} else if !i.Registered {
@@ -165,11 +165,11 @@ func (s step) finished(p events.TaskFailed) {
 	}
 	switch {
 	case !t.Open():
-		s.tell("task %s is finished a second time: it is %s", p.ID, t.describe())
+		s.tell("task %s is finished a second time: it is %s", p.ID, t.Describe())
 	case !s.may(t, status):
-		s.tell("task %s is finished by %s while it is %s", p.ID, p.WorkerID, t.describe())
+		s.tell("task %s is finished by %s while it is %s", p.ID, p.WorkerID, t.Describe())
 	case t.AssignedTo != p.WorkerID:
-		s.tell("task %s is finished by %s while it is %s", p.ID, p.WorkerID, t.describe())
+		s.tell("task %s is finished by %s while it is %s", p.ID, p.WorkerID, t.Describe())
 	case t.Attempt >= 0 && t.Attempt != p.Attempt:
 		s.tell("task %s is finished as attempt %d during attempt %d", p.ID, p.Attempt, t.Attempt)
 	}
@@ -177,7 +177,7 @@ func (s step) finished(p events.TaskFailed) {
 		s.tell("task %s ran for %d ms, but the event says %d", p.ID, s.e.Timestamp-t.ClaimedAt, p.Duration)
 	}
 	s.leave(t)
-	s.own(t, status, p.WorkerID, kindNone)
+	s.own(t, status, p.WorkerID, KindNone)
 	s.end(t, status)
 	if status == events.StatusFailed && s.e.V >= 2 {
 		if !t.partial && (p.Losses < t.Losses || p.Losses > t.Losses+1) {

@@ -1,4 +1,4 @@
-package audit
+package fold
 
 import (
 	"encoding/json"
@@ -6,8 +6,8 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// allQueues is the key of the pause of all queues. That of a single queue has its role set as key.
-const allQueues = "*"
+// AllQueues is the key of the pause of all queues. That of a single queue has its role set as key.
+const AllQueues = "*"
 
 // suspended is the payload of queue.paused and queue.resumed with its JSON as it was written.
 type suspended struct {
@@ -21,7 +21,7 @@ type suspended struct {
 func (p suspended) queue() string {
 	switch text := string(p.Roles); text {
 	case "null":
-		return allQueues
+		return AllQueues
 	case "[]":
 		return ""
 	default:
@@ -29,10 +29,10 @@ func (p suspended) queue() string {
 	}
 }
 
-// queueName names the queue of a pause for people.
-func queueName(queue string) string {
+// QueueName names the queue of a pause for people.
+func QueueName(queue string) string {
 	switch queue {
-	case allQueues:
+	case AllQueues:
 		return "all queues"
 	case "":
 		return "the queue of tasks without roles"
@@ -43,7 +43,7 @@ func queueName(queue string) string {
 func (s step) paused(p suspended) {
 	queue := p.queue()
 	if s.pauses[queue] != "" {
-		s.tell("%s was paused already", queueName(queue))
+		s.tell("%s was paused already", QueueName(queue))
 	}
 	s.pauses[queue] = `{"reason":` + string(p.Reason) + `,"by":` + string(p.By) + `,"at":` + string(p.PausedAt) + `}`
 }
@@ -51,7 +51,7 @@ func (s step) paused(p suspended) {
 func (s step) resumed(p suspended) {
 	queue := p.queue()
 	if known, ok := s.pauses[queue]; known == "" && (ok || s.whole) {
-		s.tell("%s was not paused", queueName(queue))
+		s.tell("%s was not paused", QueueName(queue))
 	}
 	s.pauses[queue] = ""
 }
@@ -59,7 +59,7 @@ func (s step) resumed(p suspended) {
 // stopped reports whether nothing may be claimed from the queue that a task belongs to, as far as
 // the log tells.
 func (s step) stopped(t *Task) bool {
-	return !t.partial && (s.pauses[allQueues] != "" || s.pauses[t.Roleset] != "")
+	return !t.partial && (s.pauses[AllQueues] != "" || s.pauses[t.Roleset] != "")
 }
 
 // claimedInPause checks the claim of a task whose queue is paused. It is lawful only if the owner ends

@@ -1,4 +1,4 @@
-package audit
+package fold
 
 import (
 	"encoding/json"
@@ -51,9 +51,9 @@ type Task struct {
 	unsure           bool           // it depends on tasks that are older than the log
 	cancelling       string         // the instance that is to end it, "" for none
 
-	in             queueKind
+	in             Kind
 	holder         *Instance // if in is assigned or active
-	set            *orphans  // if in is orphaned
+	set            *Orphans  // if in is orphaned
 	orphanPriority int64     // its priority when it was set aside
 
 	bytes int64 // what Fold.bytes counts for it
@@ -69,7 +69,7 @@ func (t *Task) Open() bool { return !events.Terminal(t.Status) }
 // learn, which holds what the event says about it. A task that the log should know is reported, and
 // created the same way. For an invalid id it returns nil.
 func (s step) find(id string, learn Task) *Task {
-	num, ok := taskNumber(id)
+	num, ok := TaskNumber(id)
 	if !ok {
 		s.tell("%q is not a task id", id)
 		return nil
@@ -89,16 +89,17 @@ func (s step) find(id string, learn Task) *Task {
 	s.tasks[num] = t
 	s.tally(t, +1)
 	if t.AssignedTo != "" && t.Open() {
-		kind := kindAssigned
+		kind := KindAssigned
 		if t.Status == events.StatusInProgress {
-			kind = kindActive
+			kind = KindActive
 		}
 		s.put(t, kind, s.instance(t.AssignedTo))
 	}
 	return t
 }
 
-func taskNumber(id string) (int64, bool) {
+// TaskNumber returns the number in the id of a task.
+func TaskNumber(id string) (int64, bool) {
 	digits, ok := strings.CutPrefix(id, "t-")
 	num, err := strconv.ParseInt(digits, 10, 64)
 	return num, ok && err == nil && num > 0 && (digits[0] != '0' && digits[0] != '+')
@@ -138,12 +139,12 @@ func (t *Task) size() int64 {
 // was compares an event's previous status with the task's.
 func (s step) was(t *Task, status string) {
 	if t.Status != status {
-		s.tell("the event says that task %s was %s, but it was %s", t.ID(), status, t.describe())
+		s.tell("the event says that task %s was %s, but it was %s", t.ID(), status, t.Describe())
 	}
 }
 
-// describe returns a task's status and owner.
-func (t *Task) describe() string {
+// Describe returns a task's status and owner.
+func (t *Task) Describe() string {
 	if t.AssignedTo == "" {
 		return t.Status
 	}
@@ -151,7 +152,7 @@ func (t *Task) describe() string {
 }
 
 func (s step) created(p events.TaskCreated) {
-	num, ok := taskNumber(p.ID)
+	num, ok := TaskNumber(p.ID)
 	if !ok {
 		s.tell("%q is not a task id", p.ID)
 		return
@@ -200,7 +201,7 @@ func (s step) updated(p events.TaskUpdated) {
 	}
 	if p.Changes.Metadata != nil || p.Changes.MetadataChanges != nil {
 		s.tally(t, -1)
-		waiting := t.in == kindWaiting
+		waiting := t.in == KindWaiting
 		if waiting {
 			s.take(t)
 		}
@@ -212,7 +213,7 @@ func (s step) updated(p events.TaskUpdated) {
 		}
 		t.Roleset = roleset(t.Metadata)
 		if waiting {
-			s.put(t, kindWaiting, nil)
+			s.put(t, KindWaiting, nil)
 		}
 		s.tally(t, +1)
 	}
@@ -225,7 +226,7 @@ func (s step) deletedTask(p events.TaskDeleted) {
 	}
 	s.was(t, p.PreviousStatus)
 	if owner := deref(p.PreviousAssignment); owner != t.AssignedTo {
-		s.tell("the event says that %[2]s had task %[1]s, but it was %[3]s", p.ID, orNobody(owner), t.describe())
+		s.tell("the event says that %[2]s had task %[1]s, but it was %[3]s", p.ID, orNobody(owner), t.Describe())
 	}
 	open, owner := t.Open(), t.AssignedTo
 	if open {
@@ -258,7 +259,7 @@ func orNobody(id string) string {
 // or roles change, and add it again afterwards.
 func (s step) tally(t *Task, by int64) {
 	add(s.byStatus, t.Status, by)
-	if t.underLimit() {
+	if t.UnderLimit() {
 		add(s.limited, t.options.LimitKey, by)
 	}
 	if !t.Open() {

@@ -1,4 +1,4 @@
-package audit
+package fold
 
 import (
 	"fmt"
@@ -6,22 +6,22 @@ import (
 	"github.com/claudebench/claudebench/events"
 )
 
-// queueKind is the kind of queue that a task is in. An open task is in exactly one.
-type queueKind uint8
+// Kind is the kind of queue that a task is in. An open task is in exactly one.
+type Kind uint8
 
 const (
-	kindNone      queueKind = iota // in none, or the log does not know
-	kindWaiting                    // waits for a worker, in the queue of its role set
-	kindAssigned                   // assigned to its holder, not claimed
-	kindActive                     // claimed by its holder
-	kindScheduled                  // waits for a time
-	kindBlocked                    // waits for other tasks, or for its turn
-	kindOrphaned                   // set aside in an orphan queue, until requeue_orphans returns it
+	KindNone      Kind = iota // in none, or the log does not know
+	KindWaiting               // waits for a worker, in the queue of its role set
+	KindAssigned              // assigned to its holder, not claimed
+	KindActive                // claimed by its holder
+	KindScheduled             // waits for a time
+	KindBlocked               // waits for other tasks, or for its turn
+	KindOrphaned              // set aside in an orphan queue, until requeue_orphans returns it
 )
 
-// orphans is an orphan queue: tasks that were set aside in one step because their instance left,
+// Orphans is an orphan queue: tasks that were set aside in one step because their instance left,
 // died, or registered again as another process or with other roles.
-type orphans struct {
+type Orphans struct {
 	name     string // <seq of the event>:<active or instance>
 	seq      int64
 	instance string
@@ -34,116 +34,117 @@ type orphans struct {
 }
 
 // put puts a task that is in no queue into one.
-func (f *Fold) put(t *Task, kind queueKind, holder *Instance) {
+func (f *Fold) put(t *Task, kind Kind, holder *Instance) {
 	t.in, t.holder = kind, holder
 	switch kind {
-	case kindWaiting:
+	case KindWaiting:
 		add(f.waiting, t.Roleset, 1)
-	case kindAssigned:
+	case KindAssigned:
 		holder.assigned[t.Num] = t
-	case kindActive:
+	case KindActive:
 		holder.active[t.Num] = t
-	case kindScheduled:
+	case KindScheduled:
 		f.scheduled++
-	case kindBlocked:
+	case KindBlocked:
 		f.blocked++
-	case kindNone, kindOrphaned:
+	case KindNone, KindOrphaned:
 	}
 }
 
 // kindOf returns the kind of queue where a task without an owner is.
-func kindOf(status string) queueKind {
+func kindOf(status string) Kind {
 	switch status {
 	case events.StatusPending:
-		return kindWaiting
+		return KindWaiting
 	case events.StatusScheduled:
-		return kindScheduled
+		return KindScheduled
 	case events.StatusBlocked:
-		return kindBlocked
+		return KindBlocked
 	}
-	return kindNone
+	return KindNone
 }
 
 // take removes a task from its queue.
 func (f *Fold) take(t *Task) {
 	switch t.in {
-	case kindWaiting:
+	case KindWaiting:
 		add(f.waiting, t.Roleset, -1)
-	case kindAssigned:
+	case KindAssigned:
 		delete(t.holder.assigned, t.Num)
 		if t.Auto {
 			t.holder.auto--
 			t.Auto = false
 		}
-	case kindActive:
+	case KindActive:
 		delete(t.holder.active, t.Num)
-	case kindScheduled:
+	case KindScheduled:
 		f.scheduled--
-	case kindBlocked:
+	case KindBlocked:
 		f.blocked--
-	case kindOrphaned:
+	case KindOrphaned:
 		delete(t.set.left, t.Num)
-	case kindNone:
+	case KindNone:
 	}
-	t.in, t.holder, t.set = kindNone, nil, nil
+	t.in, t.holder, t.set = KindNone, nil, nil
 }
 
 // setAside moves all tasks that are assigned to an instance, or all that it has claimed, to an
 // orphan queue.
-func (s step) setAside(i *Instance, kind queueKind, reason string) {
+func (s step) setAside(i *Instance, kind Kind, reason string) {
 	name, from := "active", i.active
-	if kind == kindAssigned {
+	if kind == KindAssigned {
 		name, from = "instance", i.assigned
 	}
 	if len(from) == 0 {
 		return
 	}
-	o := &orphans{
+	o := &Orphans{
 		name: fmt.Sprintf("%d:%s", s.e.Seq, name), seq: s.e.Seq, instance: i.ID, reason: reason,
 		all: make(map[int64]bool, len(from)), left: make(map[int64]*Task, len(from)),
 	}
 	for num, t := range from {
 		s.take(t)
-		t.in, t.set, t.orphanPriority = kindOrphaned, o, t.Priority
+		t.in, t.set, t.orphanPriority = KindOrphaned, o, t.Priority
 		o.all[num], o.left[num] = true, t
 	}
 	s.orphans[o.name] = o
 }
 
-// score returns a task's place in its queue: the highest priority first, then the lowest number. The
+// Score returns a task's place in its queue: the highest priority first, then the lowest number. The
 // queue of scheduled tasks is in the order of their times.
-func (t *Task) score() int64 {
+func (t *Task) Score() int64 {
 	priority := t.Priority
-	if t.in == kindScheduled {
+	if t.in == KindScheduled {
 		return t.RunAt
 	}
-	if t.in == kindOrphaned {
+	if t.in == KindOrphaned {
 		priority = t.orphanPriority
 	}
-	return score(priority, t.Num)
+	return Rank(priority, t.Num)
 }
 
-func score(priority, num int64) int64 { return (100-priority)<<46 + num }
+// Rank returns the score of a task in a queue that is in the order of priorities.
+func Rank(priority, num int64) int64 { return (100-priority)<<46 + num }
 
-// whereabouts returns where a task is according to the log, as a clause for a violation.
-func (t *Task) whereabouts() string {
+// Whereabouts returns where a task is according to the log, as a clause for a violation.
+func (t *Task) Whereabouts() string {
 	switch t.in {
-	case kindWaiting:
+	case KindWaiting:
 		if t.Roleset != "" {
 			return "it waits for a worker with roles " + t.Roleset
 		}
 		return "it waits for a worker"
-	case kindAssigned:
+	case KindAssigned:
 		return "it is assigned to " + t.holder.ID
-	case kindActive:
+	case KindActive:
 		return "it is in progress with " + t.holder.ID
-	case kindScheduled:
-		return "it is scheduled for " + iso(t.RunAt)
-	case kindBlocked:
+	case KindScheduled:
+		return "it is scheduled for " + ISO(t.RunAt)
+	case KindBlocked:
 		return "it is blocked"
-	case kindOrphaned:
+	case KindOrphaned:
 		return "it was set aside from " + t.set.instance
-	case kindNone:
+	case KindNone:
 	}
 	if t.Status == events.StatusPending {
 		return "it is pending"

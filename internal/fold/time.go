@@ -1,4 +1,4 @@
-package audit
+package fold
 
 import (
 	"math"
@@ -52,7 +52,7 @@ func (s step) due(p events.TaskDue) {
 	}
 	s.was(t, p.PreviousStatus)
 	if s.lawful(t, p.Status) && (t.RunAt != millis(&p.RunAt) || s.e.Timestamp < t.RunAt) {
-		s.tell("task %s is scheduled for %s, but the event of %s says %s", p.ID, iso(t.RunAt), iso(s.e.Timestamp), p.RunAt)
+		s.tell("task %s is scheduled for %s, but the event of %s says %s", p.ID, ISO(t.RunAt), ISO(s.e.Timestamp), p.RunAt)
 	}
 	// Before its first try, what it depends on may have ended without the task having been told: a later
 	// step does that, with task.unblocked.
@@ -96,7 +96,7 @@ func (s step) byOwner(t *Task, to, worker string, attempt int64, what string) {
 	switch {
 	case !s.lawful(t, to):
 	case t.AssignedTo != worker:
-		s.tell("task %s is %s by %s while it is %s", t.ID(), what, worker, t.describe())
+		s.tell("task %s is %s by %s while it is %s", t.ID(), what, worker, t.Describe())
 	case !t.partial && t.Attempt != attempt:
 		s.tell("task %s is %s as attempt %d during attempt %d", t.ID(), what, attempt, t.Attempt)
 	}
@@ -119,7 +119,7 @@ func (s step) retried(p events.TaskRetried) {
 	s.counted["tasksRetried"]++
 	s.failed(t, failure{p.WorkerID, p.Attempt, p.Failures, document(p.Error)})
 	t.RunAt = millis(&p.RunAt)
-	s.own(t, events.StatusScheduled, "", kindScheduled)
+	s.own(t, events.StatusScheduled, "", KindScheduled)
 	t.Attempt, t.ClaimedAt, t.AssignedSeq, t.PreviousAssignment = p.Attempt, 0, 0, p.WorkerID
 	s.settle(p.WorkerID)
 }
@@ -137,7 +137,7 @@ func (s step) mayRetry(t *Task, p events.TaskRetried) {
 	pause := min(float64(r.BackoffMs)*math.Pow(r.Factor, float64(p.Failures-1)), float64(r.MaxBackoffMs))
 	// The clock of Redis may be behind the time of the event, but never before it.
 	if latest := s.e.Timestamp + int64(math.Ceil(pause*(1+r.Jitter))) + 1; millis(&p.RunAt) > latest {
-		s.tell("task %s waits until %s, but its policy says %s at the latest", p.ID, p.RunAt, iso(latest))
+		s.tell("task %s waits until %s, but its policy says %s at the latest", p.ID, p.RunAt, ISO(latest))
 	}
 }
 
@@ -148,7 +148,7 @@ func (s step) timedOut(p events.TaskTimedOut) {
 	}
 	s.byOwner(t, events.StatusInProgress, p.WorkerID, p.Attempt, "timed out")
 	if at := millis(&p.TimeoutAt); !t.partial && (at != t.TimeoutAt || s.e.Timestamp < at) {
-		s.tell("task %s has time until %s, but the event of %s says %s", p.ID, iso(t.TimeoutAt), iso(s.e.Timestamp), p.TimeoutAt)
+		s.tell("task %s has time until %s, but the event of %s says %s", p.ID, ISO(t.TimeoutAt), ISO(s.e.Timestamp), p.TimeoutAt)
 	}
 	s.counted["tasksTimedOut"]++
 	s.touch(t)
@@ -162,7 +162,7 @@ func (s step) progressed(p events.TaskProgressed) {
 	s.byOwner(t, events.StatusInProgress, p.WorkerID, p.Attempt, "reported on")
 	said := jsontext.Texts(s.e.Payload, "percent", "message", "data")
 	t.extras = true
-	t.Progress = `{"percent":` + said[0] + `,"message":` + said[1] + `,"data":` + said[2] + `,"at":"` + iso(s.e.Timestamp) + `"}`
+	t.Progress = `{"percent":` + said[0] + `,"message":` + said[1] + `,"data":` + said[2] + `,"at":"` + ISO(s.e.Timestamp) + `"}`
 	s.watch(t, millis(p.TimeoutAt), t.CancelAt)
 	s.touch(t)
 }
@@ -176,7 +176,7 @@ func (s step) cancelRequested(p events.TaskCancelRequested) {
 	if t.Cancel != "" {
 		s.tell("task %s was called off before", p.ID)
 	}
-	t.extras, t.Cancel = true, cancellation(s.by(), iso(s.e.Timestamp), p.CancelAt)
+	t.extras, t.Cancel = true, cancellation(s.by(), ISO(s.e.Timestamp), p.CancelAt)
 	s.watch(t, t.TimeoutAt, millis(&p.CancelAt))
 	s.touch(t)
 }
@@ -190,7 +190,7 @@ func (s step) cancelled(p events.TaskCancelled) {
 	s.lawful(t, events.StatusCancelled)
 	owner := deref(p.WorkerID)
 	if owner != t.AssignedTo {
-		s.tell("the event says that %[2]s had task %[1]s, but it was %[3]s", p.ID, orNobody(owner), t.describe())
+		s.tell("the event says that %[2]s had task %[1]s, but it was %[3]s", p.ID, orNobody(owner), t.Describe())
 	}
 	s.leave(t)
 	t.extras = true
@@ -198,7 +198,7 @@ func (s step) cancelled(p events.TaskCancelled) {
 		t.Cancel = cancellation(s.by(), "", "")
 	}
 	s.counted["tasksCancelled"]++
-	s.own(t, events.StatusCancelled, owner, kindNone)
+	s.own(t, events.StatusCancelled, owner, KindNone)
 	s.end(t, events.StatusCancelled)
 	t.CompletedAt = s.e.Timestamp
 	if owner != "" {
@@ -277,15 +277,15 @@ func (s step) failed(t *Task, f failure) {
 		}
 		err = jsontext.QuoteAsLua(err[:end])
 	}
-	entry := `{"attempt":` + strconv.FormatInt(f.attempt, 10) + `,"workerId":` + jsontext.QuoteAsLua(f.worker) + `,"at":"` + iso(s.e.Timestamp) + `","error":` + err + `}`
+	entry := `{"attempt":` + strconv.FormatInt(f.attempt, 10) + `,"workerId":` + jsontext.QuoteAsLua(f.worker) + `,"at":"` + ISO(s.e.Timestamp) + `","error":` + err + `}`
 	t.Errors = append(t.Errors, entry)
 	if len(t.Errors) > maxErrors {
 		t.Errors = t.Errors[len(t.Errors)-maxErrors:]
 	}
 }
 
-// errorList returns the failures as the task's hash has them.
-func (t *Task) errorList() string { return strings.Join(t.Errors, "\x1e") }
+// ErrorList returns the failures as the task's hash has them.
+func (t *Task) ErrorList() string { return strings.Join(t.Errors, "\x1e") }
 
 // lost folds that a task left its owner. losses is how often it was lost with its worker, 0 if it was
 // not lost now.
@@ -334,8 +334,8 @@ func (s step) leave(t *Task) {
 	t.TimeoutAt, t.CancelAt, t.cancelling = 0, 0, ""
 }
 
-// deadline returns when a claimed task ends by itself, and whether it does.
-func (t *Task) deadline() (int64, bool) {
+// Deadline returns when a claimed task ends by itself, and whether it does.
+func (t *Task) Deadline() (int64, bool) {
 	switch {
 	case t.TimeoutAt == 0:
 		return t.CancelAt, t.CancelAt != 0

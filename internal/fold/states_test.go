@@ -1,4 +1,4 @@
-package audit
+package fold
 
 import (
 	"fmt"
@@ -142,7 +142,7 @@ func TestEachCellOfTheTable(t *testing.T) {
 func checkCell(t *testing.T, typ events.Type, state, to string, life []string) {
 	t.Helper()
 	var told []string
-	f := NewFold(1, func(violation string) { told = append(told, violation) })
+	f := New(1, func(violation string) { told = append(told, violation) })
 	lines := append([]string{
 		`instance.registered {"id":"w1","roles":["worker"],"metadata":null,"sessionId":"s","resumed":false,"previousRoles":null}`,
 		room(state != events.StatusBlocked),

@@ -1,10 +1,7 @@
-package audit
+package fold
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/projections"
@@ -60,7 +57,7 @@ type Fold struct {
 	limited    map[string]int64  // tasks that count for the limit of a key
 
 	rolesets map[string]int64 // open tasks by role set
-	orphans  map[string]*orphans
+	orphans  map[string]*Orphans
 
 	// pauses are the pauses of queues as Redis stores them, by role set; "" for one that has ended.
 	pauses  map[string]string
@@ -73,9 +70,9 @@ type Fold struct {
 	expected  int64 // the task that the next event must create, 0 for none
 }
 
-// NewFold returns the fold of a log whose first event has the seq base (1 if nothing was ever
+// New returns the fold of a log whose first event has the seq base (1 if nothing was ever
 // removed). It passes each violation to tell as one plain sentence.
-func NewFold(base int64, tell func(violation string)) *Fold {
+func New(base int64, tell func(violation string)) *Fold {
 	f := &Fold{tell: tell, base: max(base, 1), whole: base <= 1, sessions: projections.NewSessionFold()}
 	f.reset()
 	return f
@@ -88,7 +85,7 @@ func (f *Fold) reset() {
 	f.leader, f.elected = "", ""
 	f.byStatus, f.owned = map[string]int64{}, 0
 	f.waiting, f.rolesets = map[string]int64{}, map[string]int64{}
-	f.orphans = map[string]*orphans{}
+	f.orphans = map[string]*Orphans{}
 	f.schedules, f.expected = map[string]*Schedule{}, 0
 	f.scheduled, f.blocked, f.deadlines, f.cancelling = 0, 0, 0, map[string]int64{}
 	f.dependents, f.uniques = map[int64][]*Task{}, map[string]int64{}
@@ -97,36 +94,10 @@ func (f *Fold) reset() {
 	f.counted = map[string]int64{}
 }
 
-// Events returns how many events were folded.
-func (f *Fold) Events() int64 { return f.count }
-
 // Bytes estimates how much memory the fold holds.
 func (f *Fold) Bytes() int64 {
 	const deleted, instance, session = 40, 1 << 10, 4 << 10
 	return f.bytes + deleted*int64(len(f.deleted)) + instance*int64(len(f.instances)) + session*int64(len(f.sessions.Sessions()))
-}
-
-// Leader returns the leader and its term. id is "" if the leader has left and nobody followed.
-func (f *Fold) Leader() (id string, term int64) { return f.leader, f.term }
-
-// Count returns how many tasks have a status.
-func (f *Fold) Count(status string) int64 { return f.byStatus[status] }
-
-// Tasks returns the tasks that were created and not deleted, in order of creation. Do not change
-// them.
-func (f *Fold) Tasks() []*Task {
-	list := slices.Collect(maps.Values(f.tasks))
-	slices.SortFunc(list, func(a, b *Task) int { return cmp.Compare(a.Num, b.Num) })
-	return list
-}
-
-// Instances returns all instances that are or were registered, by id. Do not change them.
-func (f *Fold) Instances() []*Instance {
-	list := make([]*Instance, 0, len(f.instances))
-	for _, id := range slices.Sorted(maps.Keys(f.instances)) {
-		list = append(list, f.instances[id])
-	}
-	return list
 }
 
 // Apply folds the next event.
@@ -229,7 +200,7 @@ func (f *Fold) place(e events.Envelope) {
 	}
 	switch {
 	case e.Seq > expected && e.Type != events.TypeSystemFlushed:
-		if len(f.gaps) < maxViolations {
+		if len(f.gaps) < maxGaps {
 			f.gaps = append(f.gaps, Gap{From: expected, To: e.Seq - 1})
 		}
 		f.tell(fmt.Sprintf("events with seq %d to %d are missing: found %s instead of seq %d", expected, e.Seq-1, e.ID, expected))
@@ -245,6 +216,9 @@ func (f *Fold) place(e events.Envelope) {
 	f.last, f.lastType = e.ID, e.Type
 	f.count++
 }
+
+// maxGaps is how many gaps a fold keeps.
+const maxGaps = 100
 
 // step is the folding of one event.
 type step struct {

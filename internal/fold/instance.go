@@ -1,4 +1,4 @@
-package audit
+package fold
 
 import (
 	"encoding/json"
@@ -66,8 +66,8 @@ func (s step) settle(id string) {
 	}
 }
 
-// holds returns the number of tasks that are assigned to the instance or claimed by it.
-func (i *Instance) holds() int64 { return int64(len(i.assigned) + len(i.active)) }
+// Holds returns the number of tasks that are assigned to the instance or claimed by it.
+func (i *Instance) Holds() int64 { return int64(len(i.assigned) + len(i.active)) }
 
 // fits reports whether the instance has every role of a role set, which is a JSON array or "".
 func (i *Instance) fits(set string) bool {
@@ -110,10 +110,10 @@ func (s step) registered(p enrolled) {
 	}
 	roles := roleList(string(p.Roles))
 	if !p.Resumed {
-		s.setAside(i, kindActive, events.ReasonSessionChanged)
+		s.setAside(i, KindActive, events.ReasonSessionChanged)
 	}
 	if previous != "" && !(&Instance{roles: roles}).fits(previous) {
-		s.setAside(i, kindAssigned, events.ReasonRolesChanged)
+		s.setAside(i, KindAssigned, events.ReasonRolesChanged)
 	}
 	if i.Registered {
 		s.enrol(i, -1)
@@ -154,15 +154,15 @@ func (s step) departed(p gone) {
 		s.enrol(i, +1)
 	case i.Roles != string(p.Roles):
 		s.tell("the event says that %s had roles %s, but it had %s", p.ID, p.Roles, i.Roles)
-	case s.whole && i.holds() != p.TasksReassigned:
-		s.tell("the event says that %d tasks were taken from %s, but it had %d", p.TasksReassigned, p.ID, i.holds())
+	case s.whole && i.Holds() != p.TasksReassigned:
+		s.tell("the event says that %d tasks were taken from %s, but it had %d", p.TasksReassigned, p.ID, i.Holds())
 	}
 	reason := events.ReasonInstanceFailed
 	if s.e.Type == events.TypeInstanceUnregistered {
 		reason = events.ReasonInstanceUnregistered
 	}
-	s.setAside(i, kindActive, reason)
-	s.setAside(i, kindAssigned, reason)
+	s.setAside(i, KindActive, reason)
+	s.setAside(i, KindAssigned, reason)
 	if i.Registered {
 		s.enrol(i, -1)
 	}

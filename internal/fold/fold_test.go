@@ -1,21 +1,22 @@
-package audit_test
+package fold_test
 
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/claudebench/claudebench/events"
-	"github.com/claudebench/claudebench/internal/audit"
+	"github.com/claudebench/claudebench/internal/fold"
 )
 
 // story folds events written as lines `type payload`, the first with seq first, a millisecond
 // apart, and returns the violations. In a payload, NOW is the event's own time in ms.
-func story(t *testing.T, base, first int64, lines ...string) (*audit.Fold, []string) {
+func story(t *testing.T, base, first int64, lines ...string) (*fold.Fold, []string) {
 	t.Helper()
 	var told []string
-	f := audit.NewFold(base, func(violation string) { told = append(told, violation) })
+	f := fold.New(base, func(violation string) { told = append(told, violation) })
 	for i, line := range lines {
 		typ, payload, _ := strings.Cut(line, " ")
 		id := events.ID{MS: 1_700_000_000_000 + int64(i), Seq: first + int64(i)}
@@ -42,7 +43,7 @@ func TestFoldMergesMetadata(t *testing.T) {
 		`task.updated {"id":"t-3","changes":{"metadataChanges":{"a":1.0,"b":null}},"previousPriority":50,"status":"pending"}`,
 		`task.updated {"id":"t-3","changes":{"metadata":{"a":1.0,"roles":["x"]}},"previousPriority":50,"status":"pending"}`,
 		`task.updated {"id":"t-3","changes":{"metadataChanges":{"roles":["y"],"c":{}}},"previousPriority":50,"status":"pending"}`)
-	got := f.Tasks()[0]
+	got := slices.Collect(f.Tasks())[0]
 	if want := `{"a":1.0,"roles":["y"],"c":{}}`; got.Metadata != want || got.Roleset != `["y"]` || len(told) > 0 {
 		t.Errorf("metadata %s, roles %s, want %s; told %v", got.Metadata, got.Roleset, want, told)
 	}
@@ -132,7 +133,7 @@ func TestFoldHoldsRolesAgainstTasks(t *testing.T) {
 func TestFoldKeepsTheLogsOrder(t *testing.T) {
 	t.Parallel()
 	var told []string
-	f := audit.NewFold(1, func(violation string) { told = append(told, violation) })
+	f := fold.New(1, func(violation string) { told = append(told, violation) })
 	for _, id := range []events.ID{{MS: 5, Seq: 1}, {MS: 4, Seq: 2}, {MS: 6, Seq: 4}, {MS: 6, Seq: 4}} {
 		f.Apply(events.Envelope{ID: id, Seq: id.Seq, Timestamp: id.MS, Type: events.TypeCircuitOpened, V: 1})
 	}
@@ -159,8 +160,8 @@ func TestFoldOfATrimmedLogIsLenient(t *testing.T) {
 	if len(told) > 0 {
 		t.Errorf("told %q", told)
 	}
-	if len(f.Tasks()) != 4 || f.Count(events.StatusCompleted) != 2 {
-		t.Errorf("%d tasks, %d completed", len(f.Tasks()), f.Count(events.StatusCompleted))
+	if f.Total() != 4 || f.Count(events.StatusCompleted) != 2 {
+		t.Errorf("%d tasks, %d completed", f.Total(), f.Count(events.StatusCompleted))
 	}
 	_, told = story(t, 100, 101, registerW1)
 	if len(told) != 1 || !strings.Contains(told[0], "events with seq 100 to 100 are missing") {
@@ -175,14 +176,14 @@ func TestTheSameEventsGiveTheSameFold(t *testing.T) {
 	if len(told) > 0 {
 		t.Fatal(told)
 	}
-	task := f.Tasks()[0]
+	task := slices.Collect(f.Tasks())[0]
 	if task.Status != "completed" || task.Result != "[1]" || task.Attempt != 1 || task.Seq != 5 || task.ID() != "t-3" {
 		t.Errorf("%+v", task)
 	}
 	if leader, term := f.Leader(); leader != "w1" || term != 1 {
 		t.Errorf("leader %s, term %d", leader, term)
 	}
-	if i := f.Instances()[0]; i.Status != "IDLE" || !i.Registered || !i.Worker || i.MaxTasks != 10 || f.Events() != 5 {
+	if i := slices.Collect(f.Instances())[0]; i.Status != "IDLE" || !i.Registered || !i.Worker || i.MaxTasks != 10 || f.Events() != 5 {
 		t.Errorf("%+v", i)
 	}
 }

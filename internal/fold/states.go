@@ -1,4 +1,4 @@
-package audit
+package fold
 
 import (
 	"slices"
@@ -60,9 +60,9 @@ func (s step) lawful(t *Task, to string) bool {
 		return true
 	}
 	if to == t.Status {
-		s.tell("task %s cannot have this event while it is %s", t.ID(), t.describe())
+		s.tell("task %s cannot have this event while it is %s", t.ID(), t.Describe())
 	} else {
-		s.tell("task %s cannot become %s while it is %s", t.ID(), to, t.describe())
+		s.tell("task %s cannot become %s while it is %s", t.ID(), to, t.Describe())
 	}
 	return false
 }

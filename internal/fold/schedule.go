@@ -1,8 +1,6 @@
-package audit
+package fold
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/claudebench/claudebench/events"
@@ -25,15 +23,6 @@ type Schedule struct {
 	partial bool
 }
 
-// Schedules returns the schedules that were made and not deleted, by id. Do not change them.
-func (f *Fold) Schedules() []*Schedule {
-	list := make([]*Schedule, 0, len(f.schedules))
-	for _, id := range slices.Sorted(maps.Keys(f.schedules)) {
-		list = append(list, f.schedules[id])
-	}
-	return list
-}
-
 // moment returns a time of the log in ms, and reports one that is not valid.
 func (s step) moment(member, text string) int64 {
 	at, err := time.Parse(events.TimeLayout, text)
@@ -53,7 +42,7 @@ func (s step) weigh(c *Schedule, by int64) {
 func (s step) scheduleChanged(p events.ScheduleChanged) {
 	before := s.schedules[p.ID]
 	if (before == nil) != p.Created && (s.whole || before != nil) {
-		s.tell("created is %t, but schedule %s %s", p.Created, p.ID, present(before != nil))
+		s.tell("created is %t, but schedule %s %s", p.Created, p.ID, Present(before != nil))
 	}
 	c := &Schedule{CreatedAt: s.e.Timestamp, partial: before == nil && !p.Created}
 	if before != nil {
@@ -67,9 +56,9 @@ func (s step) scheduleChanged(p events.ScheduleChanged) {
 	}
 	switch {
 	case p.Paused != (p.NextTick == nil):
-		s.tell("paused is %t, but the next tick is %s", p.Paused, shown(deref(p.NextTick)))
+		s.tell("paused is %t, but the next tick is %s", p.Paused, Shown(deref(p.NextTick)))
 	case before != nil && before.Next != 0 && !p.Paused && before.Cron == c.Cron && before.Timezone == c.Timezone && before.Next != c.Next:
-		s.tell("schedule %s kept its expression, but its next tick moved from %s to %s", p.ID, iso(before.Next), iso(c.Next))
+		s.tell("schedule %s kept its expression, but its next tick moved from %s to %s", p.ID, ISO(before.Next), ISO(c.Next))
 	}
 	s.schedules[p.ID] = c
 	s.weigh(c, +1)
@@ -88,7 +77,7 @@ func (s step) scheduleFired(p events.ScheduleFired) {
 		s.schedules[p.ID] = c
 		s.weigh(c, +1)
 	case c.Next != due:
-		s.tell("the tick of schedule %s was %s, but the event says %s", p.ID, shown(iso(c.Next)), p.Due)
+		s.tell("the tick of schedule %s was %s, but the event says %s", p.ID, Shown(ISO(c.Next)), p.Due)
 	}
 	if tick < due || next <= tick {
 		s.tell("the ticks of schedule %s do not rise: %s, %s, %s", p.ID, p.Due, p.Tick, p.NextTick)
@@ -105,7 +94,7 @@ func (s step) scheduleFired(p events.ScheduleFired) {
 	var num int64
 	ok := false
 	if p.TaskID != nil {
-		num, ok = taskNumber(*p.TaskID)
+		num, ok = TaskNumber(*p.TaskID)
 	}
 	made := int64(0) // an unfinished task with the same unique key is not made again
 	if ok && num == s.e.Seq+1 {

@@ -1,4 +1,4 @@
-package audit
+package fold
 
 import (
 	"github.com/claudebench/claudebench/events"
@@ -12,7 +12,7 @@ const reasonDependencies = "dependencies"
 // depend folds that a new task depends on others.
 func (s step) depend(t *Task) {
 	for _, id := range t.options.DependsOn {
-		num, ok := taskNumber(id)
+		num, ok := TaskNumber(id)
 		needed := s.tasks[num]
 		switch {
 		case needed == nil && (!ok || s.whole || num >= s.base):
@@ -60,7 +60,7 @@ func (s step) unique(t *Task) {
 		return
 	}
 	if other := s.tasks[s.uniques[key]]; other != nil && other != t {
-		s.tell("task %s has the unique key of task %s, which is %s", t.ID(), other.ID(), other.describe())
+		s.tell("task %s has the unique key of task %s, which is %s", t.ID(), other.ID(), other.Describe())
 	}
 	s.uniques[key] = t.Num
 }
@@ -80,8 +80,8 @@ func (s step) ready(t *Task, status string) {
 	}
 }
 
-// underLimit reports whether a task counts for the limit of its key.
-func (t *Task) underLimit() bool {
+// UnderLimit reports whether a task counts for the limit of its key.
+func (t *Task) UnderLimit() bool {
 	return t.options.LimitKey != "" && (t.Status == events.StatusPending || t.Status == events.StatusInProgress)
 }
 
