@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/lease"
 )
 
 // RebuildOptions says how to rebuild a projection.
@@ -95,7 +96,7 @@ type rebuilding struct {
 
 const (
 	// leaseWait is longer than a lease, so that a rebuild can follow one that was killed.
-	leaseWait = leaseTTL + time.Second
+	leaseWait = lease.TTL + time.Second
 	// dropWithin bounds the cleaning up after a rebuild. What is left is deleted by the next one.
 	dropWithin = 10 * time.Second
 	// maxRounds is how often a rebuild tries to come close to a live view that moves.

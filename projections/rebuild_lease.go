@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/claudebench/claudebench/internal/lease"
 )
 
 // logMark is what must not change in the log's hash while a rebuild runs.
@@ -50,9 +52,9 @@ var (
 // ends when the lease is lost. The lease only avoids duplicate work: two rebuilds that both believe to
 // have it find that the second place has changed.
 func (b *rebuilding) hold(ctx context.Context) (_ context.Context, release func(), err error) {
-	l := lease{scripts: b.runner.cfg.Scripts, name: "rebuild:" + b.found.Name, holder: b.holder, reader: b.runner.reader}
-	for began := time.Now(); ; pause(ctx, askEvery) {
-		held, err := l.acquire(ctx)
+	l := lease.Lease{Scripts: b.runner.cfg.Scripts, Name: "rebuild:" + b.found.Name, Holder: b.holder, Reader: b.runner.reader}
+	for began := time.Now(); ; pause(ctx, lease.AskEvery) {
+		held, err := l.Acquire(ctx)
 		switch {
 		case err != nil:
 			return nil, nil, fmt.Errorf("take the lease: %w", err)
@@ -71,15 +73,15 @@ func (b *rebuilding) hold(ctx context.Context) (_ context.Context, release func(
 		defer close(kept)
 		renewed := time.Now()
 		for {
-			pause(ctx, renewEvery)
+			pause(ctx, lease.RenewEvery)
 			if ctx.Err() != nil {
 				return
 			}
-			held, err := l.acquire(ctx)
+			held, err := l.Acquire(ctx)
 			if err == nil {
 				renewed = time.Now()
 			}
-			if err == nil && !held || time.Since(renewed) > leaseTTL {
+			if err == nil && !held || time.Since(renewed) > lease.TTL {
 				end(errLease)
 				return
 			}
@@ -88,7 +90,7 @@ func (b *rebuilding) hold(ctx context.Context) (_ context.Context, release func(
 	return ctx, func() {
 		end(nil)
 		<-kept
-		if err := l.release(ctx); err != nil {
+		if err := l.Release(ctx); err != nil {
 			b.runner.cfg.Logger.Debug("cannot release the lease; it expires by itself", "error", err)
 		}
 	}, nil
