@@ -173,6 +173,24 @@ func (x *Events) write(ctx context.Context, tx pgx.Tx, r eventRows, batch events
 	return err
 }
 
+// applyIn is Apply in a transaction of the caller.
+func (x *Events) applyIn(ctx context.Context, tx pgx.Tx, batch events.Batch) error {
+	r, err := eventRowsOf(batch)
+	if err != nil {
+		return err
+	}
+	if err := x.lock(ctx, tx, batch.After); err != nil {
+		return err
+	}
+	return x.write(ctx, tx, r, batch)
+}
+
+// beside returns the projection into the second place.
+func (x *Events) beside() secondary {
+	aside := NewEvents(x.cfg.secondPlace(x.name))
+	return &postgresRebuild{Projection: aside, applyIn: aside.applyIn, live: x.postgresStore, place: aside.postgresStore, tables: eventsTables}
+}
+
 // Reset deletes the rows that the log can restore. It keeps those of events before base, which a
 // trim or a flush removed from the log.
 func (x *Events) Reset(ctx context.Context, base int64) error {

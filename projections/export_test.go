@@ -10,3 +10,18 @@ func (x *Events) EventsSQL(q api.EventQuery) (string, []any) {
 	sql, args := eventsSQL(q)
 	return x.sql(sql), args
 }
+
+// RebuiltColumns returns the columns that rebuilds compare, as table.column, each with "json" if it has
+// no equality.
+func RebuiltColumns() map[string]string {
+	columns := map[string]string{}
+	for _, t := range append(tasksTables, eventsTables...) {
+		for _, column := range t.columns {
+			columns[t.name+"."+column] = ""
+		}
+		for _, column := range t.json {
+			columns[t.name+"."+column] = "json"
+		}
+	}
+	return columns
+}

@@ -24,7 +24,8 @@ import (
 type Pool struct {
 	*pgxpool.Pool
 	schema    string // "" for the server's default
-	qualifier string // prefix of table names: the quoted schema and a dot
+	qualifier string // prefix of table names: the quoted schema and a dot, and prefix
+	prefix    string // "" for the live tables, else that of a second place
 	mustExist bool   // the URL names the schema, so it is not created
 	pooled    atomic.Int32
 }
@@ -113,9 +114,9 @@ func (p *Pool) queryRow(ctx context.Context, statement string, args []any, to ..
 // table returns the qualified name of a table.
 func (p *Pool) table(name string) pgx.Identifier {
 	if p.schema == "" {
-		return pgx.Identifier{name}
+		return pgx.Identifier{p.prefix + name}
 	}
-	return pgx.Identifier{p.schema, name}
+	return pgx.Identifier{p.schema, p.prefix + name}
 }
 
 // sql returns a statement with qualified table names: it replaces {schema} before each of them.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/lease"
 )
@@ -86,12 +88,15 @@ type rebuilding struct {
 	RebuildOptions
 	runner *Runner
 	reader events.BatchReader
+	live   Projection
 	place  secondary
 	holder string
 	before logMark       // when it began
 	bounds events.Bounds // when it began
-	at     events.ID     // what is folded into the place
-	found  *Rebuilt
+	// emptied reports that the log contains a flush that deleted all rows in Postgres.
+	emptied bool
+	at      events.ID // what is folded into the place
+	found   *Rebuilt
 }
 
 const (
@@ -104,15 +109,16 @@ const (
 )
 
 func (r *Runner) rebuild(ctx context.Context, p Projection, o RebuildOptions) (_ *Rebuilt, err error) {
+	view, ok := p.(interface{ beside() secondary })
+	if !ok {
+		return nil, errors.New("it cannot be folded in a second place")
+	}
 	if err := p.Prepare(ctx); err != nil {
 		return nil, err
 	}
 	b := &rebuilding{
-		RebuildOptions: o, runner: r, reader: batchesFor(p, r.reader),
+		RebuildOptions: o, runner: r, reader: batchesFor(p, r.reader), live: p, place: view.beside(),
 		holder: r.cfg.Holder + ":" + rand.Text()[:8], found: &Rebuilt{Name: p.Name()},
-	}
-	if view, ok := p.(interface{ beside() secondary }); ok {
-		b.place = view.beside()
 	}
 	if b.before, err = r.mark(ctx); err != nil {
 		return nil, err
@@ -126,7 +132,7 @@ func (r *Runner) rebuild(ctx context.Context, p Projection, o RebuildOptions) (_
 		return nil, err
 	}
 	defer release()
-	if err := b.run(ctx, p); err != nil {
+	if err := b.run(ctx); err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
@@ -135,31 +141,22 @@ func (r *Runner) rebuild(ctx context.Context, p Projection, o RebuildOptions) (_
 	return b.found, nil
 }
 
-func (b *rebuilding) run(ctx context.Context, p Projection) error {
+func (b *rebuilding) run(ctx context.Context) error {
 	var err error
 	if b.bounds, err = b.runner.reader.Bounds(ctx); err != nil {
 		return err
 	}
-	if b.bounds, err = prove(ctx, b.runner.reader, p, b.saw); err != nil {
+	if b.bounds, err = prove(ctx, b.runner.reader, b.live, b.saw); err != nil {
 		return err
 	}
 	if err := b.unchanged(ctx); err != nil {
 		return err
 	}
-	if b.place == nil { // the projections into Postgres are still rebuilt in place
-		if b.DryRun {
-			return errors.New("it has no second place to compare with")
-		}
-		if err := p.Reset(ctx, b.bounds.Base); err != nil {
-			return err
-		}
-		return b.catchUp(ctx, p)
-	}
 	if err := b.place.open(ctx, b.bounds.Base); err != nil {
 		return err
 	}
 	defer b.drop(ctx)
-	if err := b.approach(ctx, p); err != nil {
+	if err := b.approach(ctx); err != nil {
 		return err
 	}
 	b.tell(RebuildCompares, 0)
@@ -178,7 +175,7 @@ func (b *rebuilding) run(ctx context.Context, p Projection) error {
 		b.found.Replaced = true
 	}
 	b.count()
-	return b.catchUp(ctx, p)
+	return b.catchUp(ctx)
 }
 
 func (b *rebuilding) count() { b.found.Events = max(b.at.Seq-b.bounds.Base+1, 0) }
@@ -187,6 +184,10 @@ func (b *rebuilding) count() { b.found.Events = max(b.at.Seq-b.bounds.Base+1, 0)
 func (b *rebuilding) saw(e *events.Entry) {
 	if e.ID.Seq%batchSize == 0 {
 		b.tell(RebuildChecks, e.ID.Seq)
+	}
+	if e.Err == nil && e.Envelope.Type == events.TypeSystemFlushed {
+		flushed, err := events.PayloadAs[events.SystemFlushed](e.Envelope)
+		b.emptied = b.emptied || err == nil && flushed.Postgres != nil // the fold reports the error
 	}
 }
 
@@ -197,9 +198,9 @@ func (b *rebuilding) tell(step RebuildStep, seq int64) {
 }
 
 // approach folds what the live view has applied, until it moves by less than a batch meanwhile.
-func (b *rebuilding) approach(ctx context.Context, p Projection) error {
+func (b *rebuilding) approach(ctx context.Context) error {
 	for range maxRounds {
-		live, err := p.Checkpoint(ctx)
+		live, err := b.live.Checkpoint(ctx)
 		if err != nil {
 			return err
 		}
@@ -269,7 +270,7 @@ func (b *rebuilding) foldWith(ctx context.Context, to events.ID, apply func(cont
 			break
 		}
 		if err := apply(ctx, r.batch); err != nil {
-			if errors.Is(err, ErrCheckpointMoved) {
+			if errors.Is(err, ErrCheckpointMoved) || errors.Is(err, pgx.ErrNoRows) || NotMigrated(err) {
 				return fmt.Errorf("another program has changed the second place: %w: %w", ErrRebuildLost, err)
 			}
 			return err
@@ -303,17 +304,17 @@ func (b *rebuilding) foldToEnd(ctx context.Context) error {
 }
 
 // catchUp applies to the live view what was in the log when the rebuild began, if no coordinator has.
-func (b *rebuilding) catchUp(ctx context.Context, p Projection) error {
-	at, err := p.Checkpoint(ctx)
+func (b *rebuilding) catchUp(ctx context.Context) error {
+	at, err := b.live.Checkpoint(ctx)
 	for err == nil && at.Seq < b.bounds.Last.Seq {
 		var batch events.Batch
 		if batch, err = b.reader.Read(ctx, at); err != nil {
 			break
 		}
-		err = p.Apply(ctx, batch)
+		err = b.live.Apply(ctx, batch)
 		at = batch.Last()
 		if errors.Is(err, ErrCheckpointMoved) {
-			at, err = p.Checkpoint(ctx)
+			at, err = b.live.Checkpoint(ctx)
 		}
 	}
 	return err

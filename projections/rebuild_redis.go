@@ -82,6 +82,9 @@ func (r *redisRebuild) compare(ctx context.Context, b *rebuilding) error {
 	if err != nil {
 		return err
 	}
+	if rebuilt.checkpoint != b.at {
+		return errLease
+	}
 	b.found.At = live.checkpoint
 	b.found.Differences = compareHashes(r.live.cfg.Keys.Prefix(), live.hashes, rebuilt.hashes)
 	return nil

@@ -37,6 +37,31 @@ var damages = map[string]struct {
 		},
 		[]string{"metrics:global tasksCreated changed", "metrics:events:task.created extra extra", "metrics:queues pending missing"},
 	},
+	"tasks": {
+		func(t *testing.T, b *bundle) {
+			b.sql(t, `UPDATE tasks SET status = 'imagined', metadata = '{"a": 1 }' WHERE num = (SELECT max(num) FROM tasks)`)
+			b.sql(t, `DELETE FROM tasks WHERE num = (SELECT max(num) FROM tasks) - 1`)
+			b.sql(t, `INSERT INTO tasks (num, id, status, priority, attempt, text, created_at, updated_at, seq) VALUES (1000000, 't-1000000', 'pending', 1, 0, 'x', now(), now(), 3)`)
+			b.sql(t, `INSERT INTO schedules (id, cron, timezone, task, paused, catch_up, fired, first_seq, seq, created_at, updated_at)
+				VALUES ('s', '', '', '{}', false, 'one', 0, 5, 5, now(), now())`)
+			b.sql(t, `INSERT INTO session_instances (instance_id, since_seq, session_id, since_at) VALUES ('w', 7, 's', now())`)
+		},
+		[]string{"tasks 1000000 extra", "schedules s extra", "session_instances w 7 extra"},
+	},
+	"events": {
+		func(t *testing.T, b *bundle) {
+			b.sql(t, `UPDATE events SET actor = 'another', task = NULL WHERE seq = 9`)
+			b.sql(t, `DELETE FROM events WHERE seq BETWEEN 3 AND 7`)
+		},
+		[]string{"events 9 actor changed", "events 3 missing", "events 7 missing"},
+	},
+}
+
+func (b *bundle) sql(t *testing.T, statement string) {
+	t.Helper()
+	if _, err := b.db.Exec(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (b *bundle) change(t *testing.T, command ...any) {
@@ -68,7 +93,11 @@ func (b *bundle) described(found *projections.Rebuilt) []string {
 // leftovers returns what a rebuild has left behind.
 func (b *bundle) leftovers(t *testing.T) []string {
 	t.Helper()
-	return append(b.keys(t, "rebuild:*"), b.keys(t, "service:lease:rebuild:*")...)
+	left := append(b.keys(t, "rebuild:*"), b.keys(t, "service:lease:rebuild:*")...)
+	for table := range b.rowsOf(t, `SELECT relname, '' FROM pg_class WHERE relname LIKE 'rebuild%' AND relkind = 'r'`) {
+		left = append(left, table)
+	}
+	return left
 }
 
 // caughtUp returns a bundle whose views have applied a history.
@@ -279,8 +308,11 @@ func TestARebuildThatLostItsPlace(t *testing.T) {
 }
 
 // spoil changes the second place, as another rebuild that begins there does.
-func (b *bundle) spoil(t *testing.T, _ string) {
+func (b *bundle) spoil(t *testing.T, name string) {
 	t.Helper()
+	if name == "tasks" || name == "events" {
+		b.sql(t, `UPDATE rebuild_`+name+`_projection_checkpoints SET id = '0-0', seq = 0`)
+	}
 	if keys := b.keys(t, "rebuild:*"); len(keys) > 0 {
 		b.change(t, append([]any{"DEL"}, asAny(keys)...)...)
 	}

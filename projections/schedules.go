@@ -15,14 +15,14 @@ import (
 // schedules runs none of these statements.
 const (
 	upsertSchedules = `
-INSERT INTO {schema}schedules (id, cron, timezone, task, paused, catch_up, next_tick, fired, first_seq, seq, created_at, updated_at)
+INSERT INTO {schema}schedules AS old (id, cron, timezone, task, paused, catch_up, next_tick, fired, first_seq, seq, created_at, updated_at)
 SELECT id, cron, timezone, task::json, paused, catch_up, next_tick, 0, first_seq, seq, created_at, updated_at
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::text[], $7::timestamptz[], $8::bigint[], $9::bigint[], $10::timestamptz[], $11::timestamptz[])
   AS new (id, cron, timezone, task, paused, catch_up, next_tick, first_seq, seq, created_at, updated_at)
 ON CONFLICT (id) DO UPDATE SET
   cron = excluded.cron, timezone = excluded.timezone, task = excluded.task, paused = excluded.paused, catch_up = excluded.catch_up,
   next_tick = excluded.next_tick, seq = excluded.seq, updated_at = excluded.updated_at
-WHERE schedules.seq < excluded.seq`
+WHERE old.seq < excluded.seq`
 
 	updateSchedules = `
 UPDATE {schema}schedules s SET next_tick = c.next_tick, last_tick = c.last_tick, last_task = c.last_task, last_error = c.last_error::json,

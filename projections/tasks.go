@@ -62,6 +62,24 @@ func (t *Tasks) Apply(ctx context.Context, batch events.Batch) error {
 	return nil
 }
 
+// applyIn is Apply in a transaction of the caller.
+func (t *Tasks) applyIn(ctx context.Context, tx pgx.Tx, batch events.Batch) error {
+	fold := newTasksFold(len(batch.Entries))
+	if err := foldAll(t.Name(), batch, fold.add); err != nil {
+		return err
+	}
+	if err := t.lock(ctx, tx, batch.After); err != nil {
+		return err
+	}
+	return t.write(ctx, tx, fold, batch.Last())
+}
+
+// beside returns the projection into the second place.
+func (t *Tasks) beside() secondary {
+	aside := NewTasks(t.cfg.secondPlace(t.name))
+	return &postgresRebuild{Projection: aside, applyIn: aside.applyIn, live: t.postgresStore, place: aside.postgresStore, tables: tasksTables}
+}
+
 // Reset deletes the rows that the log can restore. It keeps tasks and sessions that began before
 // base: a flush removed their events from the log but left them in Postgres.
 func (t *Tasks) Reset(ctx context.Context, base int64) error {
