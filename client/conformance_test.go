@@ -116,6 +116,7 @@ func typed(c *client.Client) map[string]func(context.Context, []byte) (any, erro
 		"queue.pause":          with(c.PauseQueue),
 		"queue.resume":         with(c.ResumeQueue),
 		"audit.verify":         with(func(ctx context.Context, _ id) (any, error) { return c.VerifyLog(ctx) }),
+		"audit.diff":           with(c.Diff),
 		"audit.status":         with(func(ctx context.Context, _ id) (any, error) { return c.AuditStatus(ctx) }),
 		"task.delete":          with(func(ctx context.Context, p id) (any, error) { return c.DeleteTask(ctx, p.ID) }),
 	}

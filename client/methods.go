@@ -50,7 +50,8 @@ func (c *Client) Metrics(ctx context.Context, detailed bool) (*MetricsResult, er
 	return call[MetricsResult](ctx, c, "system.metrics", api.MetricsParams{Detailed: detailed})
 }
 
-// GetState calls system.get_state: it reads a snapshot of tasks, instances and events.
+// GetState calls system.get_state: it reads a snapshot of tasks, instances and events, or with At the
+// fleet as it stood at a position in the log.
 func (c *Client) GetState(ctx context.Context, p GetStateParams) (*GetStateResult, error) {
 	return call[GetStateResult](ctx, c, "system.get_state", p)
 }
@@ -295,6 +296,11 @@ func (c *Client) VerifyLog(ctx context.Context) (*VerifyResult, error) {
 // AuditStatus calls audit.status.
 func (c *Client) AuditStatus(ctx context.Context) (*AuditStatusResult, error) {
 	return call[AuditStatusResult](ctx, c, "audit.status", api.AuditStatusParams{})
+}
+
+// Diff calls audit.diff: it reads what changed between two moments of the log.
+func (c *Client) Diff(ctx context.Context, p DiffParams) (*PastDiff, error) {
+	return call[PastDiff](ctx, c, "audit.diff", p)
 }
 
 // values encodes the items of a method that takes many.

@@ -130,6 +130,18 @@ type (
 	AuditRun = api.AuditRun
 	// AuditStatusResult is the result of audit.status.
 	AuditStatusResult = api.AuditStatusResult
+	// DiffParams are the params of audit.diff.
+	DiffParams = api.DiffParams
+	// PastDiff is the result of audit.diff.
+	PastDiff = api.PastDiff
+	// PastState is a fleet as the log says that it stood.
+	PastState = api.PastState
+	// PastMoment is the moment after an event of the log.
+	PastMoment = api.PastMoment
+	// PastTask is a task at a moment.
+	PastTask = api.PastTask
+	// PastInstance is an instance at a moment.
+	PastInstance = api.PastInstance
 	// AuditLog is what the log in Redis holds now.
 	AuditLog = api.AuditLog
 	// AuditGap is a range of events, by seq, that the log does not have.

@@ -36,6 +36,7 @@ import (
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/flush"
 	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/internal/past"
 	"github.com/claudebench/claudebench/internal/readiness"
 	"github.com/claudebench/claudebench/internal/reassign"
 	"github.com/claudebench/claudebench/internal/schedule"
@@ -97,6 +98,9 @@ type Options struct {
 	Rows taskview.Rows
 	// Verify verifies the log for audit.verify. Nil means that the coordinator cannot.
 	Verify verification.Func
+	// Past folds the log for system.get_state with at and for audit.diff. Nil means that the coordinator
+	// cannot.
+	Past past.Reader
 	// MCP is set if the MCP endpoint is served. system.health reports it.
 	MCP bool
 	// Version is the program's version, TraceURL the template of links to traces, and Stores
@@ -141,6 +145,9 @@ func New(o Options) (*Coordinator, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if o.Past == nil {
+		o.Past = past.Unavailable{}
+	}
 	c := &Coordinator{
 		tokens: o.Tokens, scripts: o.Runner.On(o.Keys.Log()), methods: map[string]*command.Method{}, logger: o.Logger,
 		tick: reassign.SweepOptions{
@@ -172,7 +179,7 @@ func New(o Options) (*Coordinator, error) {
 	var err error
 	c.list, err = methods(options{
 		system: system.Options{
-			Catalog: c, InstanceTTL: o.InstanceTTL, View: o.Tasks, Index: o.Index, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
+			Catalog: c, Past: o.Past, InstanceTTL: o.InstanceTTL, View: o.Tasks, Index: o.Index, MCP: o.MCP, Reassigner: c.sweeper, Flusher: c.flusher,
 			Writable: c.probe.Writable, Info: system.Info{
 				Version: o.Version, Namespace: o.Keys.Namespace(), TraceURL: o.TraceURL, Authentication: o.Tokens != nil, Stores: o.Stores,
 			},
@@ -184,7 +191,7 @@ func New(o Options) (*Coordinator, error) {
 		instance: instance.Options{Index: o.Index, Shares: shares},
 		event:    event.Options{Index: o.Index, Shares: shares},
 		hook:     hook.Options{Content: cmp.Or(o.HookContent, claudehook.Names), Retention: o.TaskRetention},
-		audit:    audit.Options{Verifier: c.verifier},
+		audit:    audit.Options{Verifier: c.verifier, Past: o.Past},
 	})
 	if err != nil {
 		return nil, err

@@ -38,12 +38,12 @@ var betweenParams = regexp.MustCompile(`(statuses|metadata|cursor|createdBefore|
 
 // beyondSchema reports whether a sentence is about a rule that a schema cannot express: a length in
 // bytes, a rule between params, that an item of a batch is a task if it has a text, or which text names
-// types of events or a time.
+// types of events, a position in the log or a time.
 func beyondSchema(sentence string) bool {
 	sentence = strings.TrimPrefix(sentence, "task parameter is not valid: ") // of schedule.put
 	return strings.HasPrefix(sentence, "items parameter is not valid: item ") || strings.HasSuffix(sentence, "bytes long") || strings.HasSuffix(sentence, unreadable) || strings.Contains(sentence, "(taskId is another name for it)") ||
 		strings.HasPrefix(sentence, "taskId parameter must equal id") || strings.HasPrefix(sentence, "types parameter: ") || strings.Contains(sentence, " parameter: it is not a time in ISO 8601 ") ||
-		strings.HasPrefix(sentence, "cron parameter: ") || strings.HasPrefix(sentence, "since parameter: ") || betweenParams.MatchString(sentence)
+		strings.HasPrefix(sentence, "cron parameter: ") || strings.Contains(sentence, ": not a position in the log; ") || strings.HasPrefix(sentence, "since parameter: ") || betweenParams.MatchString(sentence)
 }
 
 // infos returns what system.discover would return, without a call of Redis.
@@ -142,7 +142,7 @@ func TestDiscover(t *testing.T) {
 			switch m.Name {
 			case "task.create":
 				want.RateLimit, want.TokenRateLimit = 7, 35
-			case "task.get", "task.list", "limit.list", "schedule.get", "schedule.list", "session.get", "session.list", "event.get", "event.list", "task.history", "instance.history", "system.health", "system.metrics", "system.get_state", "system.info", "system.subscribers", "audit.status", "system.discover":
+			case "task.get", "task.list", "limit.list", "schedule.get", "schedule.list", "session.get", "session.list", "event.get", "event.list", "task.history", "instance.history", "system.health", "system.metrics", "system.get_state", "system.info", "system.subscribers", "audit.status", "audit.diff", "system.discover":
 				want.Persist = false
 				if m.Name == "task.get" {
 					want.RateLimit, want.TokenRateLimit = 0, 0
@@ -185,6 +185,7 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"audit.verify", `{}`},
 			{"audit.verify", `{}`},
 			{"audit.status", `{}`},
+			{"audit.diff", `{"from":"0","to":"99"}`},
 			{"system.register", `{"id":"w","roles":["worker","go"],"metadata":{"maxTasks":0,"sessionId":"s","more":[1.5,null]}}`},
 			{"system.register", `{"id":"v","roles":[]}`},
 			{"system.heartbeat", `{"instanceId":"w"}`},
@@ -265,6 +266,8 @@ func TestDiscoveredSchemasHoldForARun(t *testing.T) {
 			{"system.unregister", `{"instanceId":"w","sessionId":"s","timestamp":1}`},
 			{"system.check_health", `{"timeout":0}`},
 			{"system.discover", `{"domain":"task"}`},
+			{"system.get_state", `{"at":"9"}`},
+			{"audit.diff", `{"from":"3"}`},
 			{"system.get_state", `{}`},
 			{"system.metrics", `{"detailed":true}`},
 		} {

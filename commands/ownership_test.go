@@ -47,7 +47,7 @@ var doors = map[string][]door{
 		{params: `{"timeout":0}`, may: forAll},
 	},
 	"system.metrics":     {{params: `{"detailed":true}`, may: callers}},
-	"system.get_state":   {{params: `{}`, may: callers}},
+	"system.get_state":   {{params: `{}`, may: callers}, {params: `{"at":"1"}`, may: []string{"ops", "root", "audit"}}},
 	"system.info":        {{params: `{}`, may: callers}},
 	"task.cancel_many":   {{params: `{"filter":{"status":"pending"}}`, may: writing}},
 	"task.retry_many":    {{params: `{"filter":{"status":"failed"}}`, may: writing}},
@@ -59,6 +59,7 @@ var doors = map[string][]door{
 	"queue.resume":       {{params: `{"roles":["x"]}`, may: forAll}},
 	"audit.verify":       {{params: `{}`, may: []string{"ops", "root", "audit"}}},
 	"audit.status":       {{params: `{}`, may: callers}},
+	"audit.diff":         {{params: `{"from":"1"}`, may: []string{"ops", "root", "audit"}}},
 	"system.subscribers": {{params: `{}`, may: callers}},
 	"system.batch.process": {
 		{params: `{"batchId":"hers","instanceId":"w","items":[1]}`, may: forAlice},

@@ -21,7 +21,7 @@ func TestRolesOfMethods(t *testing.T) {
 	all, writing := []string{"alice", "ops", "root", "audit"}, []string{"alice", "ops", "root"}
 	want := map[string][]string{
 		"system.register": writing, "system.heartbeat": writing, "system.unregister": writing, "system.check_health": writing,
-		"system.health": all, "system.metrics": all, "system.get_state": all, "system.info": all, "system.subscribers": all, "audit.status": all, "audit.verify": {"audit", "ops", "root"}, "system.discover": all,
+		"system.health": all, "system.metrics": all, "system.get_state": all, "system.info": all, "system.subscribers": all, "audit.status": all, "audit.verify": {"audit", "ops", "root"}, "audit.diff": {"audit", "ops", "root"}, "system.discover": all,
 		"system.batch.process": writing, "system.quorum.vote": writing, "system.flush": {"root"},
 		"task.create": writing, "task.update": writing, "task.assign": writing, "task.unassign": writing, "task.claim": writing,
 		"task.complete": writing, "task.create_many": writing, "task.complete_many": writing, "task.progress": writing, "task.cancel": writing, "task.retry": writing, "task.cancel_many": writing, "task.retry_many": writing, "task.delete_many": writing, "task.delete": writing, "task.list": all, "task.get": all,

@@ -67,6 +67,7 @@ func TestReplayVerifyAndRebuild(t *testing.T) {
 	}
 
 	historyOf(t, stores, url)
+	pastOf(t, stores, url)
 	if r := execute(t, stores, "verify"); r.code != 0 || !strings.Contains(r.out, "OK") || !strings.Contains(r.out, "1 row in Postgres") {
 		t.Errorf("verify: %+v", r)
 	}
@@ -96,6 +97,44 @@ func TestReplayVerifyAndRebuild(t *testing.T) {
 	}
 	if r := execute(t, []string{"CB_REDIS_URL=redis://127.0.0.1:1"}, "verify"); r.code != exitUnavailable || !strings.Contains(r.log, "127.0.0.1:1") || strings.Contains(r.log, "pool.go") {
 		t.Errorf("verify without Redis: %+v", r)
+	}
+}
+
+// pastOf checks `state` and `diff` of a log with the events instance.registered, leader.elected,
+// task.created, task.claimed and task.completed: from Redis, and from the coordinator.
+func pastOf(t *testing.T, stores []string, url string) {
+	t.Helper()
+	var answers [][2]string
+	for _, source := range [][]string{stores, {url}} {
+		for _, c := range []struct {
+			args  []string
+			wants []string
+		}{
+			{[]string{"state", "--at", "4"}, []string{"(seq 4, ", "leader w, term 1", "1 in_progress", "Instances (1)", "BUSY", "Open tasks (1)", "active"}},
+			{[]string{"state", "--at", "3"}, []string{"1 pending", "(none)  1", "waiting"}},
+			{[]string{"state", "--at", "0"}, []string{"after no event; no leader"}},
+			{[]string{"state"}, []string{"(seq 5, ", "1 completed", "IDLE"}},
+			{[]string{"diff", "3", "4"}, []string{"1 events; 0 tasks created, 1 others changed", "in_progress with w", "status, assignedTo", "BUSY"}},
+			{[]string{"diff", "2"}, []string{"3 events; 1 tasks created", "completed with w", "created"}},
+		} {
+			r := execute(t, source, c.args...)
+			for _, want := range c.wants {
+				if r.code != 0 || !strings.Contains(r.out, want) {
+					t.Errorf("%q by %v lacks %q: %+v", c.args, source, want, r)
+				}
+			}
+		}
+		if r := execute(t, source, "diff", "4", "3"); r.code == 0 || !strings.Contains(r.log, "the first position is after the second") {
+			t.Errorf("diff of 4 and 3 by %v: %+v", source, r)
+		}
+		state, diff := execute(t, source, "state", "--at", "4", "--format", "json"), execute(t, source, "diff", "0", "5", "--format", "json")
+		answers = append(answers, [2]string{state.out, diff.out})
+		if !json.Valid([]byte(state.out)) || !json.Valid([]byte(diff.out)) {
+			t.Errorf("by %v: %+v, %+v", source, state, diff)
+		}
+	}
+	if diff := cmp.Diff(answers[0], answers[1]); diff != "" {
+		t.Errorf("-by Redis +by the coordinator\n%s", diff)
 	}
 }
 

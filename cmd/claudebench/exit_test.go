@@ -87,6 +87,16 @@ func TestExitCodesOfCommands(t *testing.T) {
 			exitUsage:       {{"surplus"}, {"--types", "task.foo", noRedis}, {redis, typo}, {"--redis-url=http://127.0.0.1"}},
 			exitUnavailable: {{noRedis}, {wrongPassword}},
 		},
+		"state": {
+			exitUsage:       {{"surplus"}, {"--at=yesterday", noRedis}, {"--limit=0", noRedis}, {"--format=xml", noRedis}, {redis, typo}},
+			exitUnavailable: {{noRedis}, {wrongPassword}, {noCoordinator}, {"--url=" + stranger.URL}},
+			exitFailed:      {{"--url=" + busy.URL}},
+		},
+		"diff": {
+			exitUsage:       {{}, {"1", "2", "3"}, {"yesterday", noRedis}, {"1", "--limit=0", noRedis}, {"1", redis, typo}},
+			exitUnavailable: {{"1", noRedis}, {"1", wrongPassword}, {"1", noCoordinator}, {"1", "--url=" + stranger.URL}},
+			exitFailed:      {{"1", "--url=" + busy.URL}},
+		},
 		"history": {
 			exitUsage:       {{}, {"t-1", "surplus"}, {"t-1", "--limit=0", noRedis}, {"t-1", "--format=xml", noRedis}, {"t-1", redis, typo}, {"t-1", redis, noCoordinator}},
 			exitUnavailable: {{"t-1", noRedis}, {"t-1", wrongPassword}, {"t-1", noCoordinator}, {"t-1", "--url=" + stranger.URL}},

@@ -30,6 +30,8 @@ func TestHelpTeaches(t *testing.T) {
 		"call":    {"--url"},
 		"ready":   {"--url"},
 		"tail":    {"--url", "--redis-url", "--namespace", "--data-dir", "--log-level"},
+		"state":   {"--redis-url", "--namespace", "--data-dir", "--url", "--log-level", "--at"},
+		"diff":    {"--redis-url", "--namespace", "--data-dir", "--url", "--log-level"},
 		"history": {"--redis-url", "--database-url", "--namespace", "--data-dir", "--url", "--log-level"},
 		"replay":  {"--redis-url", "--namespace", "--data-dir", "--log-level"},
 		"verify":  {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level"},

@@ -7,15 +7,18 @@ package audit
 
 import (
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/past"
 	"github.com/claudebench/claudebench/internal/verification"
 )
 
 // Options configure the methods.
 type Options struct {
 	Verifier *verification.Verifier
+	// Past folds the log for audit.diff.
+	Past past.Reader
 }
 
 // Methods returns the methods of the domain audit, in the order in which they are documented.
 func Methods(o Options) ([]*command.Method, error) {
-	return command.Collect(o.verifyMethod, o.statusMethod)
+	return command.Collect(o.verifyMethod, o.statusMethod, o.diffMethod)
 }

@@ -28,7 +28,7 @@ func (o Options) verifyMethod() (*command.Method, error) {
 		Limit:   10,
 		Timeout: 5 * time.Second,
 		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
-		Roles:   []string{api.RoleAuditor, api.RoleOperator, api.RoleAdmin},
+		Roles:   command.Auditors,
 		Effect:  command.Sets,
 		Hidden:  true,
 	}, o.verify)

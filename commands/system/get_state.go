@@ -14,7 +14,10 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/breaker"
 	"github.com/claudebench/claudebench/internal/command"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/params"
+	"github.com/claudebench/claudebench/internal/past"
+	"github.com/claudebench/claudebench/internal/position"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -25,6 +28,9 @@ type getSystemStateArgs struct {
 }
 
 var getSystemState = lua.Bind[getSystemStateArgs]("get_system_state")
+
+// snapshotTimeout is how long a call without at may take.
+const snapshotTimeout = 5 * time.Second
 
 // maxState is the maximum size of the answer in bytes: half a MiB for each of the three lists, and
 // the last entry of each, which may exceed that.
@@ -43,17 +49,25 @@ func (o Options) getStateMethod() (*command.Method, error) {
 		Description: "Read a snapshot of one moment: up to 200 open tasks, up to 200 live instances, and the last 100 events, at most about " +
 			"half a megabyte each. Over MCP without a limit, ten of each, and at most about 5 kB. Empty lists are left out.",
 		Limit:   50,
-		Timeout: 5 * time.Second,
+		Timeout: past.Timeout,
 		Breaker: breaker.Setting{Failures: 5, Open: 30 * time.Second},
 		Roles:   command.Readers,
 		Effect:  command.Reads,
+		// An agent asks what is; what was is for auditors.
+		MCPHidden: []string{"at"},
 		Refine: func(p map[string]*jsonschema.Schema) {
 			params.Between(p["limit"], 1, stateLimit)
+			p["at"].MaxLength = new(position.MaxLength)
 		},
 	}, o.getState)
 }
 
 func (o Options) getState(ctx context.Context, c *command.Call, p *api.GetStateParams) (json.RawMessage, error) {
+	if p.At != "" {
+		return o.getPast(ctx, c, p)
+	}
+	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout) // the timeout of the method is that of a fold
+	defer cancel()
 	args := getSystemStateArgs{TTL: o.InstanceTTL.Milliseconds(), Most: stateLimit, Room: stateBytes}
 	switch {
 	case p.Limit != nil:
@@ -102,6 +116,29 @@ func (o Options) getState(ctx context.Context, c *command.Call, p *api.GetStateP
 	b.WriteByte('}')
 	b.Bytes()[0] = '{'
 	return b.Bytes(), nil
+}
+
+// getPast returns the state at a position in the log.
+func (o Options) getPast(ctx context.Context, c *command.Call, p *api.GetStateParams) (json.RawMessage, error) {
+	if err := c.MustHave(command.Auditors, "system.get_state with at"); err != nil {
+		return nil, err
+	}
+	at, err := position.Parse(p.At)
+	if err != nil {
+		return nil, api.InvalidParams("at parameter: " + err.Error())
+	}
+	// The script counts the call. The fold reads the log by itself.
+	if _, err := command.Run(ctx, c, getSystemState, "", getSystemStateArgs{TTL: o.InstanceTTL.Milliseconds(), Most: 1, Room: 1}); err != nil {
+		return nil, err
+	}
+	if err := answers.Reserve(ctx, past.MaxAnswer); err != nil {
+		return nil, err
+	}
+	state, err := o.Past.State(ctx, at, params.Or(p.Limit, past.Limit))
+	if err != nil {
+		return nil, err
+	}
+	return jsontext.Marshal(api.GetStateResult{Past: state})
 }
 
 // envelopes drops the entries that are not events, because another program may have written to the

@@ -15,6 +15,7 @@ import (
 	"github.com/claudebench/claudebench/internal/callstats"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/flush"
+	"github.com/claudebench/claudebench/internal/past"
 	"github.com/claudebench/claudebench/internal/reassign"
 	"github.com/claudebench/claudebench/internal/taskview"
 )
@@ -29,6 +30,8 @@ type Options struct {
 	View taskview.View
 	// Index is the index of events, for system.subscribers. Nil means no Postgres.
 	Index taskview.EventIndex
+	// Past folds the log for system.get_state with at.
+	Past past.Reader
 	// MCP is set if the MCP endpoint is served.
 	MCP        bool
 	Reassigner *reassign.Reassigner

@@ -70,7 +70,8 @@ type MetricsParams struct {
 
 // GetStateParams are the params of system.get_state.
 type GetStateParams struct {
-	Limit *int `json:"limit,omitempty" jsonschema:"maximum number of entries of each list; default 200, over MCP 10; at most 100 events"`
+	Limit *int   `json:"limit,omitempty" jsonschema:"maximum number of entries of each list; default 200, over MCP 10; at most 100 events"`
+	At    string `json:"at,omitempty" jsonschema:"a position in the log: an event's ID, its seq, a time (RFC 3339) or ms since 1970. The result then has only past, the state as it stood there, which the coordinator folds from the log: one call at a time, for at most 30 seconds. It needs the role auditor, operator or admin"`
 }
 
 // GetStateResult is the result of system.get_state. An empty list is left out.
@@ -80,6 +81,7 @@ type GetStateResult struct {
 	Pauses       []Pause         `json:"pauses,omitempty" jsonschema:"queues from which nothing is claimed or auto-assigned"`
 	RecentEvents []RecentEvent   `json:"recentEvents,omitempty" jsonschema:"the newest first; at most 100"`
 	Totals       *StateTotals    `json:"totals,omitempty" jsonschema:"the total number; only if the list was cut"`
+	Past         *PastState      `json:"past,omitempty" jsonschema:"the fleet as it stood at the position at; only with at"`
 }
 
 // InstanceState is a live instance in a snapshot.

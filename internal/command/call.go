@@ -144,6 +144,14 @@ func (c *Call) Agent() string {
 	return c.token.Name
 }
 
+// MustHave returns an error if the caller's token has none of the roles, which what needs.
+func (c *Call) MustHave(roles []string, what string) error {
+	if c.token.Name == "" || slices.ContainsFunc(c.token.Roles, func(role string) bool { return slices.Contains(roles, role) }) {
+		return nil
+	}
+	return api.Unauthorized(fmt.Sprintf("%s needs a token with one of the roles %s; this one has %s", what, strings.Join(roles, ", "), strings.Join(c.token.Roles, ", ")))
+}
+
 // MayName returns an error if the instance's ID does not begin with the token's prefix.
 func (c *Call) MayName(instance string) error {
 	if strings.HasPrefix(instance, c.token.InstancePrefix) {

@@ -86,6 +86,7 @@ var (
 	Writers   = []string{api.RoleAgent, api.RoleOperator, api.RoleAdmin}
 	Operators = []string{api.RoleOperator, api.RoleAdmin}
 	Admins    = []string{api.RoleAdmin}
+	Auditors  = []string{api.RoleAuditor, api.RoleOperator, api.RoleAdmin}
 )
 
 // TokenShare is a token's rate limit for all its instances together, as a multiple of the method's

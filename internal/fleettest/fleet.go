@@ -21,12 +21,14 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/reassign"
 	"github.com/claudebench/claudebench/internal/testenv"
+	"github.com/claudebench/claudebench/internal/timetravel"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -109,6 +111,11 @@ func New(t TB, client *redis.Client, o commands.Options) *Fleet {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler) // results show what is wrong
 	}
+	log, err := events.NewReader(client, events.ReaderConfig{Namespace: o.Keys.Namespace(), Logger: o.Logger})
+	if err != nil {
+		t.Fatalf("log: %v", err)
+	}
+	o.Past = timetravel.NewCalls(log)
 	f := &Fleet{T: t, Client: client}
 	o.Name = rand.Text()
 	o.InstanceTTL = cmp.Or(o.InstanceTTL, 30*time.Second) // the defaults, which tests read

@@ -20,6 +20,9 @@ const Help = `A position in the log is an event's ID (1700000000000-42), its seq
 (2026-01-02T03:04:05Z, RFC 3339), or milliseconds since 1970. A number below 100000000000 is
 a seq. A time includes all events of its millisecond. 0 is before the first event.`
 
+// MaxLength is the maximum length of a position's text where a call brings it.
+const MaxLength = 64
+
 // ErrInvalid is wrapped by the error of Parse.
 var ErrInvalid = errors.New("not a position in the log")
 

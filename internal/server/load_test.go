@@ -22,7 +22,7 @@ const margin = 2 * time.Second
 // timeouts are the documented timeouts.
 var timeouts = map[string]time.Duration{
 	"system.register": 5 * time.Second, "system.heartbeat": 2 * time.Second, "system.unregister": 5 * time.Second,
-	"system.check_health": 5 * time.Second, "system.metrics": 3 * time.Second, "system.get_state": 5 * time.Second, "system.subscribers": 3 * time.Second,
+	"system.check_health": 5 * time.Second, "system.metrics": 3 * time.Second, "system.get_state": 5 * time.Second, "audit.diff": 30 * time.Second, "system.subscribers": 3 * time.Second,
 	"system.discover": 5 * time.Second, "task.create": 5 * time.Second, "task.update": 5 * time.Second,
 	"task.assign": 5 * time.Second, "task.unassign": 5 * time.Second, "task.claim": 5 * time.Second,
 	"task.complete": 5 * time.Second, "task.create_many": 15 * time.Second, "task.complete_many": 15 * time.Second, "task.progress": 5 * time.Second, "task.cancel": 5 * time.Second, "task.list": 10 * time.Second, "task.get": 5 * time.Second, "task.delete": 5 * time.Second,

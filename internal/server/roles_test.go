@@ -127,6 +127,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{"system.get_state", everybody, reads},
 		{"system.info", everybody, reads},
 		{"audit.status", everybody, reads},
+		{"audit.diff", []string{api.RoleAuditor, api.RoleOperator, api.RoleAdmin}, reads},
 		{"audit.verify", []string{api.RoleAuditor, api.RoleOperator, api.RoleAdmin}, reads},
 		{"queue.pause", []string{api.RoleOperator, api.RoleAdmin}, reads},
 		{"queue.resume", []string{api.RoleOperator, api.RoleAdmin}, reads},
@@ -170,7 +171,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		unlisted = slices.DeleteFunc(unlisted, func(name string) bool { return name == m.method })
 		hidden := slices.Contains([]string{
 			"system.info", "system.subscribers", "system.flush", "task.complete_many", "task.history", "instance.history", "event.list", "event.get",
-			"hook.record", "audit.verify", "audit.status", "queue.pause", "queue.resume",
+			"hook.record", "audit.verify", "audit.status", "audit.diff", "queue.pause", "queue.resume",
 			"task.progress", "task.cancel", "task.retry", "task.cancel_many", "task.retry_many", "task.delete_many", "limit.set", "limit.list", "limit.delete",
 			"schedule.put", "schedule.get", "schedule.list", "schedule.delete",
 		}, m.method)

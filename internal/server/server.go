@@ -23,6 +23,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/claudebench/claudebench/commands"
+	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/crossorigin"
@@ -34,6 +35,7 @@ import (
 	"github.com/claudebench/claudebench/internal/redisconn"
 	"github.com/claudebench/claudebench/internal/stream"
 	"github.com/claudebench/claudebench/internal/taskview"
+	"github.com/claudebench/claudebench/internal/timetravel"
 	"github.com/claudebench/claudebench/internal/ui"
 	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
@@ -202,10 +204,14 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 	if err != nil {
 		return nil, nil, err
 	}
+	history, err := events.NewReader(s.redis, events.ReaderConfig{Namespace: cfg.Namespace, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, nil, err
+	}
 	coordinator, err := commands.New(commands.Options{
 		Runner: runner, Keys: space, InstanceTTL: cfg.InstanceTTL, MonitorInterval: cfg.MonitorInterval,
 		TaskRetention: cfg.TaskRetention, MaxLosses: cfg.MaxLosses, RateLimits: limits, TokenRateLimits: tokenLimits, ByteLimit: cfg.ByteLimit, HookContent: cfg.HookContent, Tasks: view, Index: index, Rows: rows, Logger: s.logger, MCP: true,
-		Version: s.version, TraceURL: cfg.TraceURL, Stores: s.describe(), Verify: s.verify(cfg, space),
+		Version: s.version, TraceURL: cfg.TraceURL, Stores: s.describe(), Verify: s.verify(cfg, space), Past: timetravel.NewCalls(history),
 		Tokens: s.callers(), BreakerOpen: o.BreakerOpen, Traces: o.Traces,
 	})
 	if err != nil {

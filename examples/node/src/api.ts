@@ -633,6 +633,10 @@ export interface SystemGetStateParams {
    * maximum number of entries of each list; default 200, over MCP 10; at most 100 events
    */
   limit?: number;
+  /**
+   * a position in the log: an event's ID, its seq, a time (RFC 3339) or ms since 1970. The result then has only past, the state as it stood there, which the coordinator folds from the log: one call at a time, for at most 30 seconds. It needs the role auditor, operator or admin
+   */
+  at?: string;
 }
 /**
  * The result of system.get_state.
@@ -731,6 +735,181 @@ export interface SystemGetStateResult {
   totals?: null | {
     tasks: number;
     instances: number;
+  };
+  /**
+   * the fleet as it stood at the position at; only with at
+   */
+  past?: null | {
+    at: {
+      /**
+       * the last event up to that moment; absent before the first one
+       */
+      id?: string;
+      /**
+       * its seq; 0 before the first one
+       */
+      seq: number;
+      /**
+       * its time, by Redis's clock
+       */
+      time?: string;
+    };
+    /**
+     * absent if there was none
+     */
+    leader?: string;
+    /**
+     * the term of the last leader
+     */
+    term: number;
+    /**
+     * tasks by status; deleted ones do not count
+     */
+    statuses: {
+      [k: string]: number;
+    };
+    /**
+     * the queues of tasks that wait for a worker, and those that were paused
+     */
+    queues:
+      | null
+      | {
+          /**
+           * array of strings; empty for tasks without roles; null for the pause of all queues
+           */
+          roles: unknown;
+          /**
+           * tasks that wait for a worker
+           */
+          waiting: number;
+          /**
+           * reason, by and at; absent if the queue was not paused
+           */
+          pause?: null | {
+            [k: string]: unknown;
+          };
+        }[];
+    /**
+     * open tasks by the kind of queue: waiting, assigned, active, scheduled, blocked, or orphaned (set aside when an instance left, until they go back)
+     */
+    places: {
+      [k: string]: number;
+    };
+    limits?:
+      | null
+      | {
+          key: string;
+          /**
+           * the limit
+           */
+          concurrent: number;
+          /**
+           * tasks that count for it: pending or in progress
+           */
+          running: number;
+        }[];
+    schedules?:
+      | null
+      | {
+          id: string;
+          cron: string;
+          timezone: string;
+          paused: boolean;
+          nextTick?: string;
+          /**
+           * tasks that it has made
+           */
+          fired: number;
+        }[];
+    /**
+     * registered ones, by id. The log does not say whether one was alive: a dead one is registered until the monitor notices it
+     */
+    instances:
+      | null
+      | {
+          id: string;
+          /**
+           * array of strings
+           */
+          roles: unknown;
+          /**
+           * ACTIVE, IDLE or BUSY; empty if the log does not have it
+           */
+          status: string;
+          sessionId?: string;
+          registeredAt?: string;
+          isLeader: boolean;
+          /**
+           * tasks that it had claimed
+           */
+          inProgress: number;
+          /**
+           * tasks that were assigned to it and not claimed
+           */
+          assigned: number;
+        }[];
+    /**
+     * open ones, the highest priority first
+     */
+    tasks:
+      | null
+      | {
+          id: string;
+          /**
+           * at most 200 characters of it
+           */
+          text: string;
+          status: string;
+          /**
+           * -1 if the log does not have it
+           */
+          priority: number;
+          /**
+           * its owner, or its last one if it is finished
+           */
+          assignedTo?: string;
+          /**
+           * -1 if the log does not have it
+           */
+          attempt: number;
+          /**
+           * the roles that it requires; absent for none
+           */
+          roles?: unknown;
+          /**
+           * the kind of queue; absent if it is finished
+           */
+          place?: string;
+          /**
+           * when it was claimed, if it is in progress; when it ended, if it is finished; else when it was queued
+           */
+          since?: string;
+          /**
+           * of a scheduled task
+           */
+          runAt?: string;
+          /**
+           * when it is taken from its owner
+           */
+          deadline?: string;
+          limitKey?: string;
+          failures?: number;
+          losses?: number;
+        }[];
+    totals: {
+      /**
+       * open tasks
+       */
+      tasks: number;
+      instances: number;
+      queues: number;
+      limits: number;
+      schedules: number;
+    };
+    /**
+     * what is not certain, and why; at most 10
+     */
+    notes?: null | string[];
   };
 }
 /**
@@ -3118,6 +3297,269 @@ export interface AuditStatusResult {
   };
 }
 /**
+ * The params of audit.diff.
+ */
+export interface AuditDiffParams {
+  /**
+   * a position in the log: an event's ID, its seq, a time (RFC 3339) or ms since 1970; 0 is before the first event
+   */
+  from: string;
+  /**
+   * a later position; default the end of the log
+   */
+  to?: string;
+  /**
+   * maximum number of changes of each list; default 200
+   */
+  limit?: number;
+}
+/**
+ * The result of audit.diff.
+ */
+export interface AuditDiffResult {
+  from: {
+    /**
+     * the last event up to that moment; absent before the first one
+     */
+    id?: string;
+    /**
+     * its seq; 0 before the first one
+     */
+    seq: number;
+    /**
+     * its time, by Redis's clock
+     */
+    time?: string;
+  };
+  to: {
+    /**
+     * the last event up to that moment; absent before the first one
+     */
+    id?: string;
+    /**
+     * its seq; 0 before the first one
+     */
+    seq: number;
+    /**
+     * its time, by Redis's clock
+     */
+    time?: string;
+  };
+  /**
+   * events between them
+   */
+  events: number;
+  /**
+   * these events by type
+   */
+  types: {
+    [k: string]: number;
+  };
+  /**
+   * the numbers of tasks that changed, by status
+   */
+  statuses:
+    | null
+    | {
+        status: string;
+        before: number;
+        after: number;
+      }[];
+  /**
+   * those that existed before first, by number. A task that was created and deleted between them is left out
+   */
+  tasks:
+    | null
+    | {
+        id: string;
+        /**
+         * created, deleted, flushed, or the names of the members that differ
+         */
+        changed: null | string[];
+        /**
+         * absent if it did not exist
+         */
+        before?: null | {
+          id: string;
+          /**
+           * at most 200 characters of it
+           */
+          text: string;
+          status: string;
+          /**
+           * -1 if the log does not have it
+           */
+          priority: number;
+          /**
+           * its owner, or its last one if it is finished
+           */
+          assignedTo?: string;
+          /**
+           * -1 if the log does not have it
+           */
+          attempt: number;
+          /**
+           * the roles that it requires; absent for none
+           */
+          roles?: unknown;
+          /**
+           * the kind of queue; absent if it is finished
+           */
+          place?: string;
+          /**
+           * when it was claimed, if it is in progress; when it ended, if it is finished; else when it was queued
+           */
+          since?: string;
+          /**
+           * of a scheduled task
+           */
+          runAt?: string;
+          /**
+           * when it is taken from its owner
+           */
+          deadline?: string;
+          limitKey?: string;
+          failures?: number;
+          losses?: number;
+        };
+        /**
+         * absent if it does not exist any more
+         */
+        after?: null | {
+          id: string;
+          /**
+           * at most 200 characters of it
+           */
+          text: string;
+          status: string;
+          /**
+           * -1 if the log does not have it
+           */
+          priority: number;
+          /**
+           * its owner, or its last one if it is finished
+           */
+          assignedTo?: string;
+          /**
+           * -1 if the log does not have it
+           */
+          attempt: number;
+          /**
+           * the roles that it requires; absent for none
+           */
+          roles?: unknown;
+          /**
+           * the kind of queue; absent if it is finished
+           */
+          place?: string;
+          /**
+           * when it was claimed, if it is in progress; when it ended, if it is finished; else when it was queued
+           */
+          since?: string;
+          /**
+           * of a scheduled task
+           */
+          runAt?: string;
+          /**
+           * when it is taken from its owner
+           */
+          deadline?: string;
+          limitKey?: string;
+          failures?: number;
+          losses?: number;
+        };
+      }[];
+  instances:
+    | null
+    | {
+        id: string;
+        /**
+         * registered, left, or the names of the members that differ
+         */
+        changed: null | string[];
+        before?: null | {
+          id: string;
+          /**
+           * array of strings
+           */
+          roles: unknown;
+          /**
+           * ACTIVE, IDLE or BUSY; empty if the log does not have it
+           */
+          status: string;
+          sessionId?: string;
+          registeredAt?: string;
+          isLeader: boolean;
+          /**
+           * tasks that it had claimed
+           */
+          inProgress: number;
+          /**
+           * tasks that were assigned to it and not claimed
+           */
+          assigned: number;
+        };
+        after?: null | {
+          id: string;
+          /**
+           * array of strings
+           */
+          roles: unknown;
+          /**
+           * ACTIVE, IDLE or BUSY; empty if the log does not have it
+           */
+          status: string;
+          sessionId?: string;
+          registeredAt?: string;
+          isLeader: boolean;
+          /**
+           * tasks that it had claimed
+           */
+          inProgress: number;
+          /**
+           * tasks that were assigned to it and not claimed
+           */
+          assigned: number;
+        };
+      }[];
+  /**
+   * the leader, pauses, limits and schedules
+   */
+  others:
+    | null
+    | {
+        /**
+         * leader, pause, limit or schedule
+         */
+        kind: string;
+        /**
+         * of the queue, the limit or the schedule; empty for the leader
+         */
+        name: string;
+        /**
+         * empty if there was none
+         */
+        before: string;
+        /**
+         * empty if there is none
+         */
+        after: string;
+      }[];
+  totals: {
+    /**
+     * tasks that were created between the moments
+     */
+    created: number;
+    /**
+     * other tasks that changed
+     */
+    tasks: number;
+    instances: number;
+    others: number;
+  };
+  notes?: null | string[];
+}
+/**
  * The params of rpc.discover.
  */
 export interface RpcDiscoverParams {}
@@ -3169,7 +3611,7 @@ export abstract class Methods implements Caller {
 
   /** Read a snapshot of one moment: up to 200 open tasks, up to 200 live instances, and the last 100 events, at most about half a megabyte each. Over MCP without a limit, ten of each, and at most about 5 kB. Empty lists are left out. */
   systemGetState(params: SystemGetStateParams = {}): Promise<SystemGetStateResult> {
-    return this.call("system.get_state", params, 5000);
+    return this.call("system.get_state", params, 30000);
   }
 
   /** Describe the coordinator and its stores, and what the caller may do: versions, roles, and settings of the stores that can lose data. It returns within about a second even if Redis or Postgres is unavailable. */
@@ -3375,6 +3817,11 @@ export abstract class Methods implements Caller {
   /** Read what the log holds and which events it does not have, and how far a verification is, or what the last one found. It costs the same however long the log is. */
   auditStatus(params: AuditStatusParams = {}): Promise<AuditStatusResult> {
     return this.call("audit.status", params, 3000);
+  }
+
+  /** Read what changed between two moments of the log: up to 200 tasks, instances and others each, and the totals. The coordinator folds the log for it, one call at a time, for at most 30 seconds and in at most about 128 MiB. */
+  auditDiff(params: AuditDiffParams): Promise<AuditDiffResult> {
+    return this.call("audit.diff", params, 30000);
   }
 
   /** Describe the API: this OpenRPC document. */
