@@ -85,6 +85,7 @@ type Runner struct {
 	cfg    RunnerConfig
 	log    string // key of the log's hash
 	reader *events.Reader
+	shared *sharedReader
 	loops  []*loop
 }
 
@@ -98,8 +99,8 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Runner{cfg: cfg, log: cfg.Keys.Log(), reader: reader}
 	together := &sharedReader{reader: reader}
+	r := &Runner{cfg: cfg, log: cfg.Keys.Log(), reader: reader, shared: together}
 	for _, p := range cfg.Projections {
 		l := &loop{
 			projection: p, cfg: cfg, reader: reader, batches: batchesFor(p, together),
@@ -128,6 +129,10 @@ func readerConfig(cfg RunnerConfig) events.ReaderConfig {
 		Namespace: cfg.Keys.Namespace(), BatchSize: batchSize, Block: block, Linger: linger, Logger: cfg.Logger,
 	}
 }
+
+// Batches returns the reader that the projections share, for others that follow the log at the same
+// pace: each batch is then fetched and decoded once. They must not change a batch.
+func (r *Runner) Batches() events.BatchReader { return r.shared }
 
 // Run runs the projections until ctx ends, then releases the leases. It may be called once.
 func (r *Runner) Run(ctx context.Context) {

@@ -41,6 +41,7 @@ func TestExitCodesOfCommands(t *testing.T) {
 	const (
 		noRedis       = "--redis-url=redis://127.0.0.1:1"
 		noCoordinator = "--url=http://127.0.0.1:1"
+		aVerifier     = "example.com/fleet+9e270114+ARx/oLvgj80xqddVaHZbTz2Bw9HZQa+2gyi6pTyNbq++"
 	)
 	redis := "--redis-url=" + testenv.Redis(t).URL()
 	wrongPassword := "--redis-url=" + wrongPassword(t)
@@ -103,8 +104,17 @@ func TestExitCodesOfCommands(t *testing.T) {
 			exitFailed:      {{"t-1", "--url=" + busy.URL}},
 		},
 		"verify": {
-			exitUsage:       {{"surplus"}, {"--wait", "long"}, {redis, typo}, {redis, "--namespace=a b"}},
+			exitUsage:       {{"surplus"}, {"--wait", "long"}, {redis, typo}, {redis, "--namespace=a b"}, {redis, "--seals", empty}, {redis, "--key", aVerifier}},
 			exitUnavailable: {{noRedis}, {wrongPassword}},
+		},
+		"prove": {
+			exitUsage:       {{}, {"1", redis}, {"x", "--seals", empty, "--key", existing}, {"--check", existing}, {"1", "--check", existing, "--key", existing}},
+			exitFailed:      {{"--check", existing, "--key", aVerifier}},
+			exitUnavailable: {{"1", noRedis, "--seals", empty, "--key", aVerifier}},
+		},
+		"seal": {
+			exitUsage:  {{"surplus"}, {redis, typo}, {redis, typo, "--seal-dir", empty}},
+			exitFailed: {{redis, typo, "--seal-dir", empty, "--seal-key", existing}},
 		},
 		"rebuild": {
 			exitUsage:       {{}, {"foo"}, {"state", redis, typo}, {"tasks", redis, typo}, {"state", redis, "--namespace=a b"}},

@@ -70,11 +70,11 @@ example.com/fleet. It contains no spaces and no +.`,
 // never replaces a file, because a lost signer key ends its tree.
 func writeKeys(file, signer, verifier string) error {
 	public := strings.TrimSuffix(file, ".key") + ".pub"
-	if err := writeNew(public, verifier, 0o644); err != nil {
+	if err := writeNew(file, signer, 0o600); err != nil {
 		return err
 	}
-	if err := writeNew(file, signer, 0o600); err != nil {
-		return errors.Join(err, os.Remove(public))
+	if err := writeNew(public, verifier, 0o644); err != nil {
+		return errors.Join(err, os.Remove(file))
 	}
 	return nil
 }

@@ -48,9 +48,9 @@ cannot be reached or read.`,
 		&cobra.Group{ID: "audit", Title: "Operate and audit it:"},
 	)
 	for group, commands := range map[string][]*cobra.Command{
-		"run":   {newUp(), newServe()},
+		"run":   {newUp(), newServe(), newSeal()},
 		"use":   {newWork(), newMCP(), newCall(), newTail(), newReady(), newEnv(), newInit()},
-		"audit": {newState(), newHistory(), newDiff(), newReplay(), newVerify(), newRebuild(), newCheckpoints(), newParked(), newDoctor(), newKeys(), newToken(), newPolicy()},
+		"audit": {newState(), newHistory(), newDiff(), newReplay(), newVerify(), newProve(), newRebuild(), newCheckpoints(), newParked(), newDoctor(), newKeys(), newToken(), newPolicy()},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

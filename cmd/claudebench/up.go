@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,11 +21,13 @@ import (
 
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/devstack"
+	"github.com/claudebench/claudebench/internal/sealtree"
 	"github.com/claudebench/claudebench/internal/server"
 )
 
 func newUp() *cobra.Command {
 	cfg := &config.Config{}
+	noSeals := false
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Run everything on this machine, without set-up",
@@ -34,17 +37,22 @@ the data folder. Without redis-server and valkey-server it uses an in-memory Red
 loses everything on exit. Without Postgres there are no task views, and task.list and session.*
 are unavailable.
 
+Up seals the log into the folder seals of the data folder, unless --seal-dir names another one, with
+a key that it makes at the first start. It does not seal an in-memory Redis.
+
 Ctrl-C stops everything.`,
 		Example: `  claudebench up
   claudebench up --listen 127.0.0.1:4000 --data-dir ./fleet`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return up(cmd.Context(), cfg, machine, cmd.OutOrStdout())
+			return up(cmd.Context(), cfg, machine, !noSeals, cmd.OutOrStdout())
 		},
 	}
 	cfg.BindCoordinator(cmd.Flags())
 	cfg.BindDataDir(cmd.Flags())
 	cfg.BindLog(cmd.Flags())
+	cmd.Flags().BoolVar(&noSeals, "no-seals", false, "do not seal the log")
+	cmd.MarkFlagsMutuallyExclusive("no-seals", "seal-dir")
 	cmd.Flags().StringVar(&cfg.Namespace, "namespace", "", "separates this fleet's data from others in the same data folder")
 	return cmd
 }
@@ -59,7 +67,7 @@ type servers struct {
 // machine starts the servers that are installed on this machine.
 var machine = servers{devstack.StartRedis, devstack.StartPostgres}
 
-func up(ctx context.Context, cfg *config.Config, on servers, out io.Writer) (err error) {
+func up(ctx context.Context, cfg *config.Config, on servers, seals bool, out io.Writer) (err error) {
 	if err := cfg.Check(); err != nil {
 		return usageError(err)
 	}
@@ -80,6 +88,11 @@ func up(ctx context.Context, cfg *config.Config, on servers, out io.Writer) (err
 		return unlessStopped(ctx, err)
 	}
 	cfg.RedisURL, cfg.DatabaseURL = stack.redisURL, stack.databaseURL
+	if seals && stack.embedded == nil && cfg.SealDir == "" {
+		if err := sealInto(cfg, dir); err != nil {
+			return err
+		}
+	}
 	return serve(ctx, cfg, server.Options{Logger: logger, Embedded: stack.embedded != nil, OwnStores: true}, func(s *server.Server) {
 		e := endpoints{Address: s.URL(), RedisURL: cfg.RedisURL, DatabaseURL: cfg.DatabaseURL, Namespace: cfg.Namespace}
 		if err := errors.Join(writeEndpoints(dir, e), writePorts(dir, e)); err != nil {
@@ -180,6 +193,9 @@ func greeting(url string, cfg *config.Config, s *stack) string {
 	fmt.Fprintf(&text, "  Dashboard %s/ui/\n", url)
 	fmt.Fprintf(&text, "  Redis %s\n", where(s.redis != nil, filepath.Join(s.dir, "redis"), "in this process"))
 	fmt.Fprintf(&text, "  Postgres %s\n", where(s.postgres != nil, filepath.Join(s.dir, "postgres"), "off"))
+	if cfg.SealDir != "" {
+		fmt.Fprintf(&text, "  Seals %s\n", cfg.SealDir)
+	}
 	for _, note := range s.notes {
 		fmt.Fprintf(&text, "  ! %s\n", note)
 	}
@@ -303,4 +319,23 @@ func removeEndpoints(dir string) error {
 		return nil
 	}
 	return err
+}
+
+// sealInto makes the settings of sealing into a folder of the data folder, and the key at the first
+// start. Each fleet has one with a name of its own, so that its checkpoints are not taken for
+// another's.
+func sealInto(cfg *config.Config, dir string) error {
+	folder := filepath.Join(dir, "seals")
+	if cfg.Namespace != "" {
+		folder += "-" + cfg.Namespace // each namespace has a log of its own
+	}
+	cfg.SealDir, cfg.SealKey = folder, folder+".key"
+	if _, err := os.Stat(cfg.SealKey); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	signer, verifier, err := sealtree.GenerateKey("claudebench/" + strings.ToLower(rand.Text()[:8]))
+	if err != nil {
+		return err
+	}
+	return writeKeys(cfg.SealKey, signer, verifier)
 }

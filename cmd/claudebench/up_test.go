@@ -218,7 +218,7 @@ func TestUpWithNothingInstalled(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	out, ended := &screen{}, make(chan error, 1)
-	go func() { ended <- up(ctx, cfg, none, out) }()
+	go func() { ended <- up(ctx, cfg, none, true, out) }()
 	testenv.Eventually(t, 20*time.Second, func() (bool, string) {
 		select {
 		case err := <-ended:
@@ -267,7 +267,7 @@ func TestUpSaysWhyAServerDoesNotStart(t *testing.T) {
 		},
 	}
 	cfg := &config.Config{Listen: "127.0.0.1:0", DataDir: t.TempDir(), InstanceTTL: time.Minute, MonitorInterval: time.Second, TaskRetention: time.Hour, MaxLosses: 10}
-	err := up(t.Context(), cfg, broken, &screen{})
+	err := up(t.Context(), cfg, broken, true, &screen{})
 	if err == nil || !strings.Contains(err.Error(), "Bad file format") {
 		t.Errorf("up: %v", err)
 	}

@@ -54,6 +54,11 @@ type Config struct {
 	TLSKey     string
 	DataDir    string
 
+	// SealDir is the folder into which the log is sealed, and SealKey the file of the key that signs.
+	// Both are "" if this coordinator does not seal.
+	SealDir string
+	SealKey string
+
 	// TraceURL is the template of links from an event to its trace.
 	TraceURL string
 
@@ -123,6 +128,21 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 			"for the trace's id, as in https://jaeger.example/trace/{trace}")
 	flags.StringVar(&c.TLSCert, "tls-cert", "", "PEM file of the certificate chain for HTTPS; read again on SIGHUP")
 	flags.StringVar(&c.TLSKey, "tls-key", "", "PEM file of the certificate's key")
+	c.BindSeals(flags)
+}
+
+// BindSeals adds the flags of sealing.
+func (c *Config) BindSeals(flags *pflag.FlagSet) {
+	flags.StringVar(&c.SealDir, "seal-dir", "", "the folder into which to seal the log, so that auditors can check that it was not rewritten; needs --seal-key")
+	flags.StringVar(&c.SealKey, "seal-key", "", "the file of the signer key of the seals ('claudebench keys new' makes one)")
+}
+
+// CheckSeals returns an error if only one of the settings of sealing is there.
+func (c *Config) CheckSeals() error {
+	if (c.SealDir == "") != (c.SealKey == "") {
+		return fmt.Errorf("--seal-dir and --seal-key belong together; pass both or neither")
+	}
+	return nil
 }
 
 // BindLog adds the flags of the program's own log.
@@ -156,6 +176,9 @@ func (c *Config) Check() error {
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return fmt.Errorf("--tls-cert and --tls-key belong together; pass both or neither")
+	}
+	if err := c.CheckSeals(); err != nil {
+		return err
 	}
 	if !c.Insecure && c.AuthFile == "" && !loopback(host) {
 		return fmt.Errorf("--listen %s accepts connections from other machines, and everybody who can connect could run every command; "+

@@ -39,6 +39,8 @@ var variables = map[string]string{
 	"tls-cert":          "CB_TLS_CERT",
 	"tls-key":           "CB_TLS_KEY",
 	"data-dir":          "CB_DATA_DIR",
+	"seal-dir":          "CB_SEAL_DIR",
+	"seal-key":          "CB_SEAL_KEY",
 	"log-level":         "CB_LOG_LEVEL",
 	"log-format":        "CB_LOG_FORMAT",
 	"url":               "CB_URL",

@@ -43,6 +43,8 @@ type Sources struct {
 	Hooks Hooks
 	// Streams counts the streams of events.
 	Streams func() stream.Counts
+	// Seals reads how far the log is sealed. Nil if this coordinator does not seal.
+	Seals func(context.Context) Seals
 	// Version is the program's version, "" if it is unknown.
 	Version string
 	// Logger receives the coordinator's own faults.
@@ -94,6 +96,11 @@ func newRegistry(s Sources) (*prometheus.Registry, error) {
 		&storeCollector{Sources: s},
 	} {
 		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register the metrics: %w", err)
+		}
+	}
+	if s.Seals != nil {
+		if err := registry.Register(sealCollector{s.Seals}); err != nil {
 			return nil, fmt.Errorf("register the metrics: %w", err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/sealtree"
 	"github.com/claudebench/claudebench/lua"
 )
 
@@ -98,4 +99,17 @@ var errKeyUsed = &RefusedError{"this key has signed a tree of this log already, 
 func hasCode(err error, code string) bool {
 	var refused *lua.Error
 	return errors.As(err, &refused) && refused.Code == code
+}
+
+// CheckEmpty returns an error if a folder has seals. A new tree begins in an empty one.
+func CheckEmpty(path string) error {
+	dir := sealtree.OpenDir(path)
+	_, there, err := dir.Info()
+	if err != nil {
+		return err
+	}
+	if _, err := dir.Checkpoint(context.Background()); err == nil || there {
+		return &RefusedError{path + " has seals already; a new tree begins in an empty folder"}
+	}
+	return nil
 }

@@ -23,7 +23,7 @@ func ReadLeaf(ctx context.Context, source Source, tree tlog.Tree, index int64) (
 	if proof, err = tlog.ProveRecord(tree.N, index, reader); err != nil {
 		return nil, nil, damaged(err)
 	}
-	tile := tlog.Tile{H: height, L: -1, N: index / width, W: int(min(width, tree.N-index/width*width))}
+	tile := BundleAt(index, tree.N)
 	data, err := tiles.ReadTiles([]tlog.Tile{tile})
 	if err != nil {
 		return nil, nil, damaged(err)

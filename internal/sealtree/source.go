@@ -30,6 +30,10 @@ func damaged(err error) error {
 	return &DamagedError{Reason: err.Error()}
 }
 
+// Damaged returns an error of a reader of tiles as a *DamagedError, unless a tile could not be read,
+// which proves nothing.
+func Damaged(err error) error { return damaged(err) }
+
 // unreadableError says that a file could not be read, which proves nothing.
 type unreadableError struct{ err error }
 

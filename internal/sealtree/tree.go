@@ -13,6 +13,15 @@ const (
 	hashes = width * tlog.HashSize // bytes of a full tile
 )
 
+// Width is the number of leaves in a full bundle.
+const Width = width
+
+// BundleAt returns the bundle with the leaf of an index, in a tree of a size.
+func BundleAt(index, size int64) tlog.Tile {
+	n := index / width
+	return tlog.Tile{H: height, L: -1, N: n, W: int(min(width, size-n*width))}
+}
+
 // File is a tile or a bundle of entries, which has level -1.
 type File struct {
 	Tile tlog.Tile

@@ -76,6 +76,7 @@ func busy(t *testing.T) (*client, *config.Config) {
 	t.Helper()
 	cfg := settings(t, func(c *config.Config) {
 		c.DatabaseURL = testenv.Postgres(t)
+		c.SealDir, c.SealKey = sealing(t)
 		if err := c.RateLimits.Set("off,task.get=2,system.metrics=1"); err != nil {
 			t.Fatal(err)
 		}

@@ -39,6 +39,8 @@ type readiness struct {
 	Redis       string               `json:"redis"`
 	Postgres    string               `json:"postgres"`
 	Projections []projections.Status `json:"projections"`
+	// Seals is how far the log is sealed; nil if it is not.
+	Seals *seals `json:"seals,omitempty"`
 	// Pauses are those of queues. They change neither Ready nor Degraded.
 	Pauses []api.Pause `json:"pauses,omitempty"`
 }
@@ -78,6 +80,10 @@ func (s *Server) readiness(ctx context.Context, writable func(context.Context) e
 		// An error is Redis's, which is checked separately.
 		asked.Go(func() { answer.Pauses, _ = queue.Pauses(ctx, s.scripts) })
 	}
+	var sealProblem string
+	if details {
+		asked.Go(func() { answer.Seals, sealProblem = s.seals(ctx) })
+	}
 	if details && s.tasks != nil {
 		asked.Go(func() { answer.Postgres, lag = s.postgres(ctx) })
 	}
@@ -107,6 +113,9 @@ func (s *Server) readiness(ctx context.Context, writable func(context.Context) e
 		answer.Degraded = true
 		answer.Reasons = append(answer.Reasons, fmt.Sprintf("the event index is %d events behind the log, for %s: task.history, instance.history and event.list are incomplete",
 			indexLag.Events, indexLag.Age.Round(time.Second)))
+	}
+	if sealProblem != "" {
+		answer.Degraded, answer.Reasons = true, append(answer.Reasons, sealProblem)
 	}
 	if err := s.fleet.Err(); details && err != nil {
 		answer.Degraded, answer.Reasons = true, append(answer.Reasons, err.Error())

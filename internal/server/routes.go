@@ -22,6 +22,7 @@ import (
 	"github.com/claudebench/claudebench/internal/openrpc"
 	"github.com/claudebench/claudebench/internal/rest"
 	"github.com/claudebench/claudebench/internal/rpc"
+	"github.com/claudebench/claudebench/internal/sealhttp"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/internal/ui"
 	"github.com/claudebench/claudebench/internal/websocket"
@@ -46,6 +47,9 @@ func (s *Server) routes(cfg *config.Config, coordinator *commands.Coordinator, g
 	if s.tasks != nil {
 		watched.Checkpoints = s.checkpoints
 	}
+	if s.sealer != nil {
+		watched.Seals = s.sealCounts
+	}
 	measures, err := metrics.NewHandler(watched)
 	if err != nil {
 		return nil, err
@@ -64,6 +68,7 @@ func (s *Server) routes(cfg *config.Config, coordinator *commands.Coordinator, g
 	mux.Handle("/mcp", models)
 	mux.Handle(eventsource.Path, eventsource.NewHandler(eventsource.Options{Hub: s.streams, Still: s.still(), Source: eventsource.Source(cfg.Namespace)}))
 	mux.Handle(hooks.Path, received)
+	mux.Handle(sealhttp.Path, s.sealsHandler(cfg))
 	described, err := eventschema.AsyncAPI()
 	if err != nil {
 		return nil, err

@@ -33,6 +33,8 @@ import (
 	"github.com/claudebench/claudebench/internal/metrics"
 	"github.com/claudebench/claudebench/internal/monitor"
 	"github.com/claudebench/claudebench/internal/redisconn"
+	"github.com/claudebench/claudebench/internal/seal"
+	"github.com/claudebench/claudebench/internal/sealtree"
 	"github.com/claudebench/claudebench/internal/stream"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/internal/timetravel"
@@ -102,6 +104,7 @@ type Server struct {
 	scripts     lua.Scripts
 	fleet       *fleet.Member
 	runner      *projections.Runner
+	sealer      *seal.Sealer // nil if this coordinator does not seal
 	streams     *stream.Hub
 	stop        context.CancelFunc // stops the background work
 	stopWaiting func()             // ends the calls that wait
@@ -163,6 +166,12 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 	space, err := keys.New(cfg.Namespace)
 	if err != nil {
 		return nil, nil, err
+	}
+	var signer sealtree.Signer
+	if cfg.SealKey != "" {
+		if signer, err = sealtree.ReadSigner(cfg.SealKey); err != nil {
+			return nil, nil, fmt.Errorf("--seal-key: %w", err)
+		}
 	}
 	runner := lua.NewRunner(s.redis)
 	s.scripts = runner.On(space.Log())
@@ -233,6 +242,14 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 	if err != nil {
 		return nil, nil, err
 	}
+	if cfg.SealDir != "" {
+		s.sealer, err = seal.New(seal.Config{
+			Client: s.redis, Scripts: s.scripts, Keys: space, Dir: cfg.SealDir, Signer: signer, Batches: s.runner.Batches(), Logger: s.logger,
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+	}
 	if s.streams, err = stream.New(stream.Options{Client: s.redis, Namespace: cfg.Namespace, Logger: s.logger}); err != nil {
 		return nil, nil, err
 	}
@@ -252,6 +269,9 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 	s.stop = stop
 	s.running.Go(func() { s.runner.Run(background) })
 	s.running.Go(func() { s.fleet.Keep(background) })
+	if s.sealer != nil {
+		s.running.Go(func() { s.sealer.Run(background) })
+	}
 	s.running.Go(func() { coordinator.RunTimers(background) })
 	s.running.Go(func() { coordinator.RunSchedules(background) })
 	s.running.Go(func() { monitor.Run(background, coordinator.Sweep, cfg.MonitorInterval, s.logger) })
@@ -316,8 +336,19 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	s.streams.Drained(ctx) // Shutdown does not know WebSockets
 	s.catchUp(ctx)
+	s.finishSeals(ctx)
 	s.close()
 	return err
+}
+
+// finishSeals waits until the whole log is sealed, if this coordinator seals and can.
+func (s *Server) finishSeals(ctx context.Context) {
+	if s.sealer == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, catchUpPatience)
+	defer cancel()
+	s.sealer.Finish(ctx)
 }
 
 // catchUp waits until the projections have applied the whole log, so that they have no lag after
