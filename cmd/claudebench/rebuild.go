@@ -22,10 +22,11 @@ func newRebuild() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rebuild PROJECTION…",
 		Short: "Build projections again from the log",
-		Long: `Delete projections and build them again from the log: state (cb:state:global), metrics
-(cb:metrics:*), tasks (tasks and sessions in Postgres), events (the index of events in Postgres),
-or all. Coordinators can run meanwhile. A projection is incomplete until its rebuild is done.
-Events that were trimmed from the log stay in the index.`,
+		Long: `Fold projections from the log into a second place, beside the live ones: state
+(cb:state:global), metrics (cb:metrics:*), tasks (tasks, sessions and schedules in Postgres),
+events (the index of events in Postgres), or all. Where they differ, replace the live ones in
+one step. Coordinators can run meanwhile, and an interruption changes nothing. Events that were
+trimmed from the log stay in the index.`,
 		Example: `  claudebench rebuild tasks
   claudebench rebuild all`,
 		Args: func(cmd *cobra.Command, args []string) error {
