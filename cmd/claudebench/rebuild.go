@@ -25,7 +25,8 @@ func newRebuild() *cobra.Command {
 		Long: `Delete projections and build them again from the log: state (cb:state:global), metrics
 (cb:metrics:*), tasks (tasks and sessions in Postgres), events (the index of events in Postgres),
 or all. Coordinators can run meanwhile. A projection is incomplete until its rebuild is done.
-Events that were trimmed from the log stay in the index.`,
+Events that were trimmed from the log come from the archive; without one, they stay in the
+index, and the other projections are not rebuilt.`,
 		Example: `  claudebench rebuild tasks
   claudebench rebuild all`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -36,23 +37,30 @@ Events that were trimmed from the log stay in the index.`,
 		},
 		ValidArgs: []string{"state", "metrics", "tasks", "events", "all"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return rebuild(cmd.Context(), cfg, args, takeOver, func(format string, a ...any) {
+			return rebuild(cmd, cfg, args, takeOver, func(format string, a ...any) {
 				fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", a...)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&takeOver, "take-over", false, "delete the rows of another log in Postgres and build them from the log in this Redis")
+	bindArchive(cmd, cfg)
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd
 }
 
-func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver bool, say func(string, ...any)) error {
+func rebuild(cmd *cobra.Command, cfg *config.Config, names []string, takeOver bool, say func(string, ...any)) error {
+	ctx := cmd.Context()
 	client, space, err := openStores(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = client.Close() }()
+	stored, closeArchive, err := openArchive(cmd, cfg)
+	if err != nil {
+		return err
+	}
+	defer closeArchive()
 	store := projections.RedisConfig{Client: client, Scripts: lua.NewRunner(client).On(space.Log()), Keys: space}
 	inPostgres := func(name string) bool { return name == "tasks" || name == "events" }
 	if i := slices.IndexFunc(names, inPostgres); i >= 0 && cfg.DatabaseURL == "" {
@@ -103,7 +111,7 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 		}
 	}
 	runner, err := projections.NewRunner(projections.RunnerConfig{
-		Client: client, Scripts: store.Scripts, Keys: space, Projections: all, Logger: newLogger(cfg),
+		Client: client, Scripts: store.Scripts, Keys: space, Projections: all, Archive: stored, Logger: newLogger(cfg),
 	})
 	if err != nil {
 		return err

@@ -40,7 +40,12 @@ of events to standard error.`,
 			if err := logExists(cmd.Context(), client, space); err != nil {
 				return err
 			}
-			o.Redis, o.Namespace = client, cfg.Namespace
+			stored, closeArchive, err := openArchive(cmd, cfg)
+			if err != nil {
+				return err
+			}
+			defer closeArchive()
+			o.Redis, o.Namespace, o.Archive = client, cfg.Namespace, stored
 			out := bufio.NewWriter(terminal.Writer(cmd.OutOrStdout()))
 			replayed, err := audit.Replay(cmd.Context(), out, o)
 			if flushed := out.Flush(); err == nil {
@@ -66,6 +71,7 @@ of events to standard error.`,
 	cmd.Flags().StringVar(&o.From, "from", "", "first event: an event ID, a time (RFC 3339) or milliseconds since 1970 (default: the beginning of the log)")
 	cmd.Flags().StringVar(&o.To, "to", "", "last event, in the same formats (default: the end of the log)")
 	cmd.Flags().StringVar(&o.Types, "types", "", "event types to print, such as task.*,instance.failed (default: all)")
+	bindArchive(cmd, cfg)
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd

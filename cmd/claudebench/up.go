@@ -32,7 +32,8 @@ func newUp() *cobra.Command {
 redis-server or valkey-server and the Postgres that this machine has, and keeps their data in
 the data folder. Without redis-server and valkey-server it uses an in-memory Redis, which
 loses everything on exit. Without Postgres there are no task views, and task.list and session.*
-are unavailable.
+are unavailable. Up archives the log in the folder archive of the data folder, unless the
+Redis is in memory.
 
 Ctrl-C stops everything.`,
 		Example: `  claudebench up
@@ -80,8 +81,11 @@ func up(ctx context.Context, cfg *config.Config, on servers, out io.Writer) (err
 		return unlessStopped(ctx, err)
 	}
 	cfg.RedisURL, cfg.DatabaseURL = stack.redisURL, stack.databaseURL
+	if cfg.ArchiveDir == "" && stack.embedded == nil {
+		cfg.ArchiveDir = filepath.Join(dir, archiveName(cfg.Namespace))
+	}
 	return serve(ctx, cfg, server.Options{Logger: logger, Embedded: stack.embedded != nil, OwnStores: true}, func(s *server.Server) {
-		e := endpoints{Address: s.URL(), RedisURL: cfg.RedisURL, DatabaseURL: cfg.DatabaseURL, Namespace: cfg.Namespace}
+		e := endpoints{Address: s.URL(), RedisURL: cfg.RedisURL, DatabaseURL: cfg.DatabaseURL, Namespace: cfg.Namespace, ArchiveDir: cfg.ArchiveDir}
 		if err := errors.Join(writeEndpoints(dir, e), writePorts(dir, e)); err != nil {
 			logger.Warn("cannot write the addresses into the data folder; pass --redis-url to tail, replay, verify and rebuild", "error", err)
 		}
@@ -89,6 +93,14 @@ func up(ctx context.Context, cfg *config.Config, on servers, out io.Writer) (err
 			logger.Warn("cannot print the greeting", "error", err)
 		}
 	}, stack.failed())
+}
+
+// archiveName returns the folder of a fleet's archive in the data folder.
+func archiveName(namespace string) string {
+	if namespace == "" {
+		return "archive"
+	}
+	return "archive-" + namespace
 }
 
 // stack is what `up` runs besides the coordinator.

@@ -40,7 +40,12 @@ something cannot be read.`,
 			if err := logExists(cmd.Context(), client, space); err != nil {
 				return err
 			}
-			o.Redis, o.Keys = client, space
+			stored, closeArchive, err := openArchive(cmd, cfg)
+			if err != nil {
+				return err
+			}
+			defer closeArchive()
+			o.Redis, o.Keys, o.Archive = client, space, stored
 			if !quiet {
 				o.Progress = cmd.ErrOrStderr()
 			}
@@ -68,6 +73,7 @@ something cannot be read.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	cmd.Flags().BoolVar(&quiet, "quiet", false, "do not print progress")
 	cmd.Flags().DurationVar(&o.Wait, "wait", 10*time.Second, "how long to wait for a projection to catch up, or for a flush to make progress")
+	bindArchive(cmd, cfg)
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd

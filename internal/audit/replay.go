@@ -20,6 +20,8 @@ import (
 type ReplayOptions struct {
 	Redis     redis.UniversalClient
 	Namespace string
+	// Archive has the events that are no longer in Redis. Nil means that they are gone.
+	Archive events.Archive
 	// From and To are inclusive bounds: an event's ID, a time (RFC 3339), or ms since 1970. ""
 	// means no bound.
 	From, To string
@@ -58,7 +60,7 @@ func Replay(ctx context.Context, w io.Writer, o ReplayOptions) (Replayed, error)
 		return done, err
 	}
 	reader, err := events.NewReader(o.Redis, events.ReaderConfig{
-		Namespace: o.Namespace,
+		Namespace: o.Namespace, Archive: o.Archive,
 		OnForeign: func(events.ForeignEntry) { done.Foreign++ },
 		Logger:    slog.New(slog.DiscardHandler),
 	})

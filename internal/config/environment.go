@@ -39,6 +39,7 @@ var variables = map[string]string{
 	"tls-cert":          "CB_TLS_CERT",
 	"tls-key":           "CB_TLS_KEY",
 	"data-dir":          "CB_DATA_DIR",
+	"archive-dir":       "CB_ARCHIVE_DIR",
 	"log-level":         "CB_LOG_LEVEL",
 	"log-format":        "CB_LOG_FORMAT",
 	"url":               "CB_URL",
