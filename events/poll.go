@@ -49,6 +49,12 @@ func (r *Reader) poll(ctx context.Context, after ID, limit int) (batch Batch, cu
 			}
 			return Batch{}, "", r.rolledBack(ctx, after)
 		}
+		if r.config.Archive != nil {
+			batch, err := r.archived(ctx, after, limit, decodeAll(page[:min(1, len(page))]), log)
+			if err != nil || len(batch.Entries) > 0 {
+				return batch, "", err
+			}
+		}
 		w.startAt(log)
 	}
 
@@ -147,6 +153,8 @@ type walk struct {
 	badLast bool  // the entry before has a seq but does not decode
 	gap     int64 // the seq that came instead of the expected one
 	foreign []ForeignEntry
+	// archived is the lowest seq that may come from the archive.
+	archived int64
 }
 
 // startAt expects the first event that the log keeps. If cb:log is lost, that is the first entry,

@@ -12,7 +12,8 @@ import (
 // Bounds are the ends of the log.
 type Bounds struct {
 	First, Last ID    // the first and the last event kept; zero if there is none
-	Base        int64 // the first seq still kept; 1 if nothing was ever removed
+	Base        int64 // the first seq still kept, in Redis or the archive; 1 if nothing was ever removed
+	Live        int64 // the first seq still kept in Redis
 	Seq         int64 // the last seq given, kept or not
 }
 
@@ -22,12 +23,29 @@ func (r *Reader) Bounds(ctx context.Context) (Bounds, error) {
 	if err != nil {
 		return Bounds{}, fmt.Errorf("bounds of the log: %w", err)
 	}
-	b := Bounds{Base: log.base, Seq: log.seq}
+	b := Bounds{Base: log.base, Live: log.base, Seq: log.seq}
 	if b.First, err = r.edge(ctx, true, "-", "+"); err != nil {
 		return Bounds{}, fmt.Errorf("bounds of the log: %w", err)
 	}
 	if b.Last, err = r.edge(ctx, false, "-", "+"); err != nil {
 		return Bounds{}, fmt.Errorf("bounds of the log: %w", err)
+	}
+	a, err := r.usable(ctx)
+	if a == nil || err != nil {
+		return b, err
+	}
+	w := walk{}
+	if err := r.rangeFrom(ctx, &w, ID{}); err != nil {
+		return Bounds{}, fmt.Errorf("bounds of the archive: %w", err)
+	}
+	if w.archived < log.base {
+		list, err := a.From(ctx, w.archived, log.base, 1)
+		if err != nil {
+			return Bounds{}, fmt.Errorf("bounds of the archive: %w", err)
+		}
+		if len(list) > 0 {
+			b.First, b.Base = list[0].ID, list[0].ID.Seq
+		}
 	}
 	return b, nil
 }
@@ -141,19 +159,86 @@ func (r *Reader) rangeOver(ctx context.Context, from, to ID, yield func(Entry, e
 		}
 		w.startAt(log)
 	}
+	if r.config.Archive != nil {
+		if err := r.rangeFrom(ctx, &w, from); err != nil {
+			return err
+		}
+	}
 	for {
 		page, err := r.client.XRangeN(ctx, r.space.Events(), start, stop, count).Result()
 		if err != nil {
 			return fmt.Errorf("XRANGE: %w", err)
 		}
+		if r.config.Archive != nil {
+			if err := r.rangeArchived(ctx, &w, page, to, yield); err != nil {
+				return err
+			}
+		}
 		if err := r.yieldPage(ctx, &w, page, yield); err != nil {
 			return err
 		}
+		w.archived = max(w.archived, w.expected)
 		if int64(len(page)) < count {
 			return nil
 		}
 		start = "(" + page[len(page)-1].ID
 	}
+}
+
+// rangeFrom finds where a range begins in the archive.
+func (r *Reader) rangeFrom(ctx context.Context, w *walk, from ID) error {
+	a, err := r.usable(ctx)
+	if a == nil || err != nil {
+		return err
+	}
+	page, log, err := r.snapshot(ctx, "-", 1)
+	if err != nil {
+		return err
+	}
+	first := append(decodeAll(page), Entry{})[0]
+	begin, err := r.begin(ctx, a, first)
+	if err != nil {
+		return err
+	}
+	if from.IsZero() {
+		base, err := r.base(ctx, a, log)
+		w.archived = max(base.Seq, begin)
+		return err
+	}
+	floor, err := a.Floor(ctx, from)
+	if w.archived = floor.Seq; floor != from {
+		w.archived++
+	}
+	w.archived = max(w.archived, begin)
+	return err
+}
+
+// rangeArchived yields what the archive has before a page. A trim may have removed it from Redis since
+// the page before.
+func (r *Reader) rangeArchived(ctx context.Context, w *walk, page []redis.XMessage, to ID, yield func(Entry, error) bool) error {
+	for _, m := range page {
+		e := decodeEntry(m)
+		if e.Err != nil && (w.expected == 0 || e.ID.Seq != w.expected) {
+			continue // not an event
+		}
+		if e.ID.Seq <= w.archived {
+			return nil
+		}
+		// Only what Redis no longer has: the archive may have events that a rollback has replaced.
+		_, log, err := r.snapshot(ctx, "+", 1)
+		if err != nil {
+			return err
+		}
+		return r.fill(ctx, w, min(e.ID.Seq, log.base), to, yield)
+	}
+	if len(page) > 0 {
+		return nil
+	}
+	_, log, err := r.snapshot(ctx, "+", 1)
+	if err != nil {
+		return err
+	}
+	return r.fill(ctx, w, log.base, to, yield)
 }
 
 // yieldPage yields a page's entries, and an error at a gap.

@@ -106,7 +106,13 @@ type ReaderConfig struct {
 	Linger time.Duration
 	// OnForeign is called for foreign entries, normally once for each. The default logs them.
 	OnForeign func(ForeignEntry)
-	Logger    *slog.Logger // default slog.Default()
+	// Archive has the events that are no longer in Redis. Readers then get the archived and the live
+	// log as one. Nil means that these events are gone.
+	Archive Archive
+	// SinceFlush leaves out of the archive what is older than the last flush, as if the flush had
+	// removed it there too.
+	SinceFlush bool
+	Logger     *slog.Logger // default slog.Default()
 }
 
 func (c *ReaderConfig) setDefaults() {
@@ -148,6 +154,7 @@ type Reader struct {
 	config ReaderConfig
 
 	mu          sync.Mutex
+	archiveFits bool      // the archive is of this log
 	lastForeign entryID   // the newest foreign entry that was reported
 	atTail      time.Time // when a poll last reached the log's end
 }

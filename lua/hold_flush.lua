@@ -8,7 +8,7 @@
 -- Returns JSON: {mine: whether the caller has renewed, taken or given up the lease, id, phase,
 --         rows: whether the flush deletes rows in Postgres, tasks: number of rows deleted, seq and
 --         ms: of the log's last event, folded: whether the projections into Redis have applied that
---         event or do not run, ended: {id, keys, tasks, at} of the last flush that ended}. Integers
+--         event or do not run, archived: whether the archive has that event or does not run, ended: {id, keys, tasks, at} of the last flush that ended}. Integers
 --         are strings. A member without a value is left out
 -- Errors  none
 -- Emits   nothing
@@ -31,6 +31,8 @@ local folded = (redis.call('HGET', prefix .. 'state:global', 'checkpoint') == la
     or redis.call('EXISTS', prefix .. 'service:lease:state') == 0)
   and (redis.call('GET', prefix .. 'service:checkpoint:metrics') == last
     or redis.call('EXISTS', prefix .. 'service:lease:metrics') == 0)
+local archived = redis.call('HGET', KEYS[1], 'archived') == last
+  or redis.call('EXISTS', prefix .. 'service:lease:archive') == 0
 return cjson.encode({
   mine = mine,
   id = flush[1] or nil,
@@ -40,5 +42,6 @@ return cjson.encode({
   seq = flush[5] or '0',
   ms = flush[6] or '0',
   folded = folded,
+  archived = archived,
   ended = flush[9] and { id = flush[9], keys = flush[10] or nil, tasks = flush[11] or nil, at = flush[12] or nil } or nil,
 })

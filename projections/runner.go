@@ -45,6 +45,8 @@ type RunnerConfig struct {
 	Scripts     lua.Scripts // of the log
 	Keys        keys.Space  // of the log's namespace
 	Projections []Projection
+	// Archive has the events that are no longer in Redis. Nil means that they are gone.
+	Archive events.Archive
 	// Holder identifies this coordinator in leases. The default is the host, the process and a
 	// random part.
 	Holder string
@@ -127,6 +129,8 @@ func batchesFor(p Projection, reader events.BatchReader) events.BatchReader {
 func readerConfig(cfg RunnerConfig) events.ReaderConfig {
 	return events.ReaderConfig{
 		Namespace: cfg.Keys.Namespace(), BatchSize: batchSize, Block: block, Linger: linger, Logger: cfg.Logger,
+		// A flush has emptied the projections, so they begin with it.
+		Archive: cfg.Archive, SinceFlush: true,
 	}
 }
 

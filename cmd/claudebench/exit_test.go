@@ -13,6 +13,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/keys"
+	"github.com/claudebench/claudebench/internal/logtest"
 	"github.com/claudebench/claudebench/internal/testenv"
 	"github.com/claudebench/claudebench/lua"
 )
@@ -120,6 +123,11 @@ func TestExitCodesOfCommands(t *testing.T) {
 			exitUsage:       {{}, {"foo"}, {"state", redis, typo}, {"tasks", redis, typo}, {"state", redis, "--namespace=a b"}},
 			exitUnavailable: {{"state", noRedis}, {"state", wrongPassword}},
 		},
+		"archive": {
+			exitUsage:       {{"surplus"}, {redis, typo}, {redis, typo, "--archive-dir=" + empty}, {noRedis}},
+			exitUnavailable: {{noRedis, "--archive-dir=" + empty}, {wrongPassword, "--archive-dir=" + empty}},
+			exitFailed:      {{redis, "--namespace=" + archivedElsewhere(t), "--archive-dir=" + t.TempDir()}},
+		},
 		"checkpoints": {
 			exitUsage:       {{"foo"}, {"--format=xml", noRedis}, {redis, typo}, {"delete", redis}, {"delete", "x", redis, typo}},
 			exitUnavailable: {{noRedis}, {wrongPassword}, {"delete", "x", noRedis}},
@@ -195,6 +203,21 @@ func TestExitCodesOfCommands(t *testing.T) {
 	if got := execute(t, []string{"CB_LOG_LEVEL=loud"}, "verify"); got.code != exitUsage {
 		t.Errorf("a variable that cannot be read: %d: %s", got.code, got.log)
 	}
+}
+
+// archivedElsewhere returns a namespace whose log has an archive in another folder.
+func archivedElsewhere(t *testing.T) string {
+	t.Helper()
+	l := logtest.New(t)
+	l.Add(events.TypeTaskCreated, "{}", 1)
+	space, err := keys.New(l.Namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Client.HSet(t.Context(), space.Log(), "identity", "x", "archive", "another", "archivePlace", "host:/there").Err(); err != nil {
+		t.Fatal(err)
+	}
+	return l.Namespace
 }
 
 // wrongPassword returns the URL of a Redis with a wrong password.

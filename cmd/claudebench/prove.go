@@ -57,7 +57,7 @@ func (f *sealFlags) open() (sealtree.Source, note.Verifier, error) {
 }
 
 // verify compares the log with its seals.
-func (f *sealFlags) verify(cmd *cobra.Command, client redis.UniversalClient, space keys.Space, asJSON bool) error {
+func (f *sealFlags) verify(cmd *cobra.Command, client redis.UniversalClient, space keys.Space, stored events.Archive, asJSON bool) error {
 	source, key, err := f.open()
 	if err != nil {
 		return err
@@ -71,7 +71,7 @@ func (f *sealFlags) verify(cmd *cobra.Command, client redis.UniversalClient, spa
 	var foreign []events.ForeignEntry
 	o.Foreign = func() []events.ForeignEntry { return foreign }
 	o.Log, err = events.NewReader(client, events.ReaderConfig{
-		Namespace: space.Namespace(), OnForeign: func(e events.ForeignEntry) { foreign = append(foreign, e) },
+		Namespace: space.Namespace(), Archive: stored, OnForeign: func(e events.ForeignEntry) { foreign = append(foreign, e) },
 	})
 	if err != nil {
 		return err

@@ -26,7 +26,8 @@ func newRebuild() *cobra.Command {
 (cb:state:global), metrics (cb:metrics:*), tasks (tasks, sessions and schedules in Postgres),
 events (the index of events in Postgres), or all. Where they differ, replace the live ones in
 one step. Coordinators can run meanwhile, and an interruption changes nothing. Events that were
-trimmed from the log stay in the index.`,
+trimmed from the log come from the archive; without one, they stay in the index, and the other
+projections are not rebuilt.`,
 		Example: `  claudebench rebuild tasks
   claudebench rebuild all`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -37,23 +38,30 @@ trimmed from the log stay in the index.`,
 		},
 		ValidArgs: []string{"state", "metrics", "tasks", "events", "all"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return rebuild(cmd.Context(), cfg, args, takeOver, func(format string, a ...any) {
+			return rebuild(cmd, cfg, args, takeOver, func(format string, a ...any) {
 				fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", a...)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&takeOver, "take-over", false, "delete the rows of another log in Postgres and build them from the log in this Redis")
+	bindArchive(cmd, cfg)
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd
 }
 
-func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver bool, say func(string, ...any)) error {
+func rebuild(cmd *cobra.Command, cfg *config.Config, names []string, takeOver bool, say func(string, ...any)) error {
+	ctx := cmd.Context()
 	client, space, err := openStores(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = client.Close() }()
+	stored, closeArchive, err := openArchive(cmd, cfg)
+	if err != nil {
+		return err
+	}
+	defer closeArchive()
 	store := projections.RedisConfig{Client: client, Scripts: lua.NewRunner(client).On(space.Log()), Keys: space}
 	inPostgres := func(name string) bool { return name == "tasks" || name == "events" }
 	if i := slices.IndexFunc(names, inPostgres); i >= 0 && cfg.DatabaseURL == "" {
@@ -104,7 +112,7 @@ func rebuild(ctx context.Context, cfg *config.Config, names []string, takeOver b
 		}
 	}
 	runner, err := projections.NewRunner(projections.RunnerConfig{
-		Client: client, Scripts: store.Scripts, Keys: space, Projections: all, Logger: newLogger(cfg),
+		Client: client, Scripts: store.Scripts, Keys: space, Projections: all, Archive: stored, Logger: newLogger(cfg),
 	})
 	if err != nil {
 		return err

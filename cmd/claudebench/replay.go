@@ -43,7 +43,12 @@ of events to standard error.
 			if err := logExists(cmd.Context(), client, space); err != nil {
 				return err
 			}
-			o.Redis, o.Namespace = client, cfg.Namespace
+			stored, closeArchive, err := openArchive(cmd, cfg)
+			if err != nil {
+				return err
+			}
+			defer closeArchive()
+			o.Redis, o.Namespace, o.Archive = client, cfg.Namespace, stored
 			out := bufio.NewWriter(terminal.Writer(cmd.OutOrStdout()))
 			replayed, err := audit.Replay(cmd.Context(), out, o)
 			if flushed := out.Flush(); err == nil {
@@ -69,6 +74,7 @@ of events to standard error.
 	cmd.Flags().StringVar(&o.From, "from", "", "first event: a position in the log (default: the beginning of the log)")
 	cmd.Flags().StringVar(&o.To, "to", "", "last event: a position in the log (default: the end of the log)")
 	cmd.Flags().StringVar(&o.Types, "types", "", "event types to print, such as task.*,instance.failed (default: all)")
+	bindArchive(cmd, cfg)
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/events/archive"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/redisconn"
@@ -86,6 +87,9 @@ func locateStores(cfg *config.Config) (redis.UniversalClient, keys.Space, *endpo
 		if cfg.DatabaseURL == "" {
 			cfg.DatabaseURL = running.DatabaseURL
 		}
+		if cfg.ArchiveDir == "" && cfg.Namespace == running.Namespace {
+			cfg.ArchiveDir = running.ArchiveDir
+		}
 	}
 	space, err := keys.New(cfg.Namespace)
 	if err != nil {
@@ -97,6 +101,28 @@ func locateStores(cfg *config.Config) (redis.UniversalClient, keys.Space, *endpo
 		return nil, keys.Space{}, nil, usageError(err)
 	}
 	return client, space, up, nil
+}
+
+// bindArchive adds the flag of a command that reads an archive.
+func bindArchive(cmd *cobra.Command, cfg *config.Config) {
+	cfg.BindArchive(cmd.Flags(), "the archive with the events that are no longer in Redis (default: that of 'up' in the data folder)")
+}
+
+// openArchive opens the archive, after openStores. It returns nil if none is configured.
+func openArchive(cmd *cobra.Command, cfg *config.Config) (events.Archive, func(), error) {
+	if cfg.ArchiveDir == "" {
+		return nil, func() {}, nil
+	}
+	stored, err := archive.Open(cfg.ArchiveDir)
+	switch {
+	case errors.Is(err, archive.ErrNoArchive) && !cmd.Flags().Changed("archive-dir"):
+		return nil, func() {}, nil // 'up' has not begun it yet
+	case errors.Is(err, archive.ErrNoArchive):
+		return nil, nil, usageError(err)
+	case err != nil:
+		return nil, nil, unavailableError(err)
+	}
+	return stored, func() { _ = stored.Close() }, nil
 }
 
 // readable returns an error if this program is too old for the log. It ignores a Redis that does
@@ -119,6 +145,7 @@ type endpoints struct {
 	RedisURL    string `json:"redisUrl"`
 	DatabaseURL string `json:"databaseUrl,omitempty"`
 	Namespace   string `json:"namespace,omitempty"`
+	ArchiveDir  string `json:"archiveDir,omitempty"`
 }
 
 // logExists returns an error if a namespace has no log, which is more often a typo than an empty

@@ -35,7 +35,8 @@ func newUp() *cobra.Command {
 redis-server or valkey-server and the Postgres that this machine has, and keeps their data in
 the data folder. Without redis-server and valkey-server it uses an in-memory Redis, which
 loses everything on exit. Without Postgres there are no task views, and task.list and session.*
-are unavailable.
+are unavailable. Up archives the log in the folder archive of the data folder, unless the
+Redis is in memory.
 
 Up seals the log into the folder seals of the data folder, unless --seal-dir names another one, with
 a key that it makes at the first start. It does not seal an in-memory Redis.
@@ -93,8 +94,11 @@ func up(ctx context.Context, cfg *config.Config, on servers, seals bool, out io.
 			return err
 		}
 	}
+	if cfg.ArchiveDir == "" && stack.embedded == nil {
+		cfg.ArchiveDir = filepath.Join(dir, archiveName(cfg.Namespace))
+	}
 	return serve(ctx, cfg, server.Options{Logger: logger, Embedded: stack.embedded != nil, OwnStores: true}, func(s *server.Server) {
-		e := endpoints{Address: s.URL(), RedisURL: cfg.RedisURL, DatabaseURL: cfg.DatabaseURL, Namespace: cfg.Namespace}
+		e := endpoints{Address: s.URL(), RedisURL: cfg.RedisURL, DatabaseURL: cfg.DatabaseURL, Namespace: cfg.Namespace, ArchiveDir: cfg.ArchiveDir}
 		if err := errors.Join(writeEndpoints(dir, e), writePorts(dir, e)); err != nil {
 			logger.Warn("cannot write the addresses into the data folder; pass --redis-url to tail, replay, verify and rebuild", "error", err)
 		}
@@ -102,6 +106,14 @@ func up(ctx context.Context, cfg *config.Config, on servers, seals bool, out io.
 			logger.Warn("cannot print the greeting", "error", err)
 		}
 	}, stack.failed())
+}
+
+// archiveName returns the folder of a fleet's archive in the data folder.
+func archiveName(namespace string) string {
+	if namespace == "" {
+		return "archive"
+	}
+	return "archive-" + namespace
 }
 
 // stack is what `up` runs besides the coordinator.

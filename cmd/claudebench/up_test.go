@@ -153,6 +153,11 @@ func TestUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if want := filepath.Join(dir, "archive"); endpoints.ArchiveDir != want {
+		t.Errorf("the archive is in %q, not %s", endpoints.ArchiveDir, want)
+	} else if _, err := os.Stat(filepath.Join(want, "manifest.json")); err != nil {
+		t.Error(err)
+	}
 	if info, err := os.Stat(filepath.Join(dir, endpointsFile)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file with the passwords: %v, %v", info.Mode(), err)
 	}

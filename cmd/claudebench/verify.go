@@ -50,10 +50,15 @@ something cannot be read.`,
 			if err := logExists(cmd.Context(), client, space); err != nil {
 				return err
 			}
-			if seals.seals != "" {
-				return seals.verify(cmd, client, space, asJSON)
+			stored, closeArchive, err := openArchive(cmd, cfg)
+			if err != nil {
+				return err
 			}
-			o.Redis, o.Keys, o.ReadOnly = client, space, true
+			defer closeArchive()
+			if seals.seals != "" {
+				return seals.verify(cmd, client, space, stored, asJSON)
+			}
+			o.Redis, o.Keys, o.Archive, o.ReadOnly = client, space, stored, true
 			if !quiet {
 				o.Progress = cmd.ErrOrStderr()
 			}
@@ -84,6 +89,7 @@ something cannot be read.`,
 	seals.bind(cmd)
 	cmd.Flags().StringVar(&seals.since, "since", "", "a file with the checkpoint that you kept from an earlier time")
 	cmd.Flags().StringVar(&seals.save, "save", "", "write the checkpoint to this file if everything agrees, to keep it")
+	bindArchive(cmd, cfg)
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd

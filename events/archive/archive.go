@@ -30,6 +30,7 @@ const (
 // implements [events.Archive]. Its errors wrap [ErrDamaged] if a file is not as it was written.
 type Archive struct {
 	fsys    fs.FS
+	later   bool // there may be no archive yet
 	decoder *zstd.Decoder
 
 	mu       sync.Mutex
@@ -65,6 +66,15 @@ func Open(dir string) (*Archive, error) {
 		return nil, fmt.Errorf("open the archive %s: %w", dir, err)
 	}
 	return a, nil
+}
+
+// OpenLater opens the archive in a folder that may not have one yet. Until it has, it is empty.
+func OpenLater(dir string) (*Archive, error) {
+	d, err := newDecoder()
+	if err != nil {
+		return nil, err
+	}
+	return &Archive{fsys: os.DirFS(dir), later: true, decoder: d}, nil
 }
 
 // New opens the archive in a file system whose files implement io.ReaderAt.
@@ -145,6 +155,28 @@ func (a *Archive) Bounds(context.Context) (first, last events.ID, err error) {
 		first, err = a.first(h, 0)
 	}
 	return first, last, err
+}
+
+// Run returns the first and the last event of the newest events without a gap, zero if there is none.
+func (a *Archive) Run(ctx context.Context) (first, last events.ID, err error) {
+	if first, last, err = a.Bounds(ctx); err != nil || last.IsZero() {
+		return first, last, err
+	}
+	m, err := a.Manifest()
+	if err != nil {
+		return events.ID{}, events.ID{}, err
+	}
+	for _, g := range slices.Backward(m.Gaps) {
+		if g.To >= last.Seq {
+			return events.ID{}, events.ID{}, nil // nothing is archived behind it yet
+		}
+		list, err := a.From(ctx, g.To+1, g.To+2, 1)
+		if err != nil || len(list) == 0 {
+			return events.ID{}, events.ID{}, err
+		}
+		return list[0].ID, last, nil
+	}
+	return first, last, nil
 }
 
 // From returns consecutive entries, beginning with the first one whose seq is at least seq. It
@@ -345,6 +377,10 @@ func (a *Archive) check(s Segment) error {
 // refresh reads the manifest again if its file has changed.
 func (a *Archive) refresh() error {
 	stat, err := fs.Stat(a.fsys, manifestName)
+	if errors.Is(err, fs.ErrNotExist) && a.later {
+		a.manifest = new(Manifest)
+		return nil
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return ErrNoArchive
 	}
@@ -377,6 +413,9 @@ func (a *Archive) all() []Segment {
 // open returns the handle of a segment; nil if the file of the open segment does not exist yet.
 func (a *Archive) open(s Segment) (*handle, error) {
 	growing := s.SHA == ""
+	if s.File == "" {
+		return nil, nil // there is no archive yet
+	}
 	i := slices.IndexFunc(a.files, func(h *handle) bool { return h.name == s.File && h.sha == s.SHA })
 	if i >= 0 && growing {
 		stat, err := fs.Stat(a.fsys, s.File)

@@ -18,6 +18,8 @@ import (
 type ReplayOptions struct {
 	Redis     redis.UniversalClient
 	Namespace string
+	// Archive has the events that are no longer in Redis. Nil means that they are gone.
+	Archive events.Archive
 	// From and To are inclusive bounds, as package position describes them. "" means no bound.
 	From, To string
 	// Types is a list for events.ParseFilter: `task.*,instance.failed`. "" means all.
@@ -52,7 +54,7 @@ func Replay(ctx context.Context, w io.Writer, o ReplayOptions) (Replayed, error)
 		return done, err
 	}
 	reader, err := events.NewReader(o.Redis, events.ReaderConfig{
-		Namespace: o.Namespace,
+		Namespace: o.Namespace, Archive: o.Archive,
 		OnForeign: func(events.ForeignEntry) { done.Foreign++ },
 		Logger:    slog.New(slog.DiscardHandler),
 	})

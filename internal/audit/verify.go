@@ -25,6 +25,8 @@ type Options struct {
 	// ReadOnly runs the scripts so that the Redis user needs no right to write, and so that Redis may
 	// be a replica.
 	ReadOnly bool
+	// Archive has the events that are no longer in Redis. Nil means that they are gone.
+	Archive events.Archive
 	// Postgres is a pool from projections.OpenPool. Nil leaves the task views out.
 	Postgres *projections.Pool
 	// Wait is how long Verify waits for a projection that is behind, and for a flush without
@@ -143,7 +145,7 @@ func has(ctx context.Context, o Options, event events.ID) (bool, error) {
 	if event.IsZero() {
 		return true, nil
 	}
-	log, err := events.NewReader(o.Redis, events.ReaderConfig{Namespace: o.Keys.Namespace()})
+	log, err := events.NewReader(o.Redis, events.ReaderConfig{Namespace: o.Keys.Namespace(), Archive: o.Archive, SinceFlush: true})
 	if err != nil {
 		return false, err
 	}
@@ -201,7 +203,8 @@ func newVerifier(ctx context.Context, o Options) (*verifier, events.Bounds, erro
 		report: &Report{Namespace: o.Keys.Namespace(), Gaps: []fold.Gap{}, Notes: []string{}, Violations: []string{}},
 	}
 	reader, err := events.NewReader(o.Redis, events.ReaderConfig{
-		Namespace: o.Keys.Namespace(), Logger: slog.New(slog.DiscardHandler), OnForeign: v.foreign,
+		Namespace: o.Keys.Namespace(), Archive: o.Archive, SinceFlush: true,
+		Logger: slog.New(slog.DiscardHandler), OnForeign: v.foreign,
 	})
 	if err != nil {
 		return nil, events.Bounds{}, err

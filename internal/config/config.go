@@ -53,6 +53,8 @@ type Config struct {
 	TLSCert    string
 	TLSKey     string
 	DataDir    string
+	// ArchiveDir is the folder of the archive of the log. "" means none.
+	ArchiveDir string
 
 	// SealDir is the folder into which the log is sealed, and SealKey the file of the key that signs.
 	// Both are "" if this coordinator does not seal.
@@ -85,6 +87,11 @@ func (c *Config) BindDataDir(flags *pflag.FlagSet) {
 	flags.StringVar(&c.DataDir, "data-dir", DefaultDataDir(), "the folder in which 'up' keeps its data")
 }
 
+// BindArchive adds the flag of the archive's folder.
+func (c *Config) BindArchive(flags *pflag.FlagSet, usage string) {
+	flags.StringVar(&c.ArchiveDir, "archive-dir", "", usage)
+}
+
 // DefaultByteLimit is 256 MiB a minute. What Redis keeps in a quarter of an hour then stays below 4
 // GiB.
 const DefaultByteLimit = 256 << 20
@@ -113,6 +120,8 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 	flags.BoolVar(&c.NoEventIndex, "no-event-index", false,
 		"keep no index of events in Postgres; task.history, instance.history and event.list are then unavailable on this\n"+
 			"coordinator")
+	c.BindArchive(flags, "the folder into which the log is archived; one coordinator at a time does it (default: no archive; of 'up', the\n"+
+		"folder archive in its data folder)")
 	flags.BoolVar(&c.ReplaceSettings, "replace-settings", false,
 		"start even if other coordinators of this namespace use other values (--instance-ttl, --monitor-interval,\n"+
 			"--task-retention, --max-losses, --topics); restart them afterwards with the new values")

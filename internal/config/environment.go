@@ -41,6 +41,7 @@ var variables = map[string]string{
 	"data-dir":          "CB_DATA_DIR",
 	"seal-dir":          "CB_SEAL_DIR",
 	"seal-key":          "CB_SEAL_KEY",
+	"archive-dir":       "CB_ARCHIVE_DIR",
 	"log-level":         "CB_LOG_LEVEL",
 	"log-format":        "CB_LOG_FORMAT",
 	"url":               "CB_URL",

@@ -50,6 +50,8 @@ const (
 	// foldPatience is how long commands wait for the projections into Redis, which a flush resets
 	// anyway.
 	foldPatience = 500 * time.Millisecond
+	// archivePatience is how long commands wait for the archive. What it does not have then is lost.
+	archivePatience = 2 * time.Second
 	// stepPatience bounds a step before the point of no return while a store does not reply.
 	stepPatience = 10 * time.Second
 	// leavePatience bounds undoing the flush or releasing the lease when a run ends early.
@@ -201,15 +203,20 @@ func (f *run) fence(ctx context.Context) (last int64, err error) {
 	return last, f.spare(step, 0)
 }
 
-// settleViews waits during the fence until the projections have caught up.
+// settleViews waits during the fence until the projections and the archive have caught up.
 func (f *run) settleViews(ctx context.Context, last int64) error {
-	deadline := time.Now().Add(foldPatience)
-	for time.Now().Before(deadline) {
+	for began := time.Now(); ; {
 		state, err := f.readState(ctx)
 		if err != nil {
 			return err
 		}
-		if state.Folded || !sleep(ctx, 10*time.Millisecond) {
+		waited := time.Since(began)
+		if !state.Archived && waited >= archivePatience {
+			f.log.WarnContext(ctx, "the archive lacks events that the flush deletes", "last", state.Seq)
+			break
+		}
+		folded, archived := state.Folded || waited >= foldPatience, state.Archived
+		if folded && archived || !sleep(ctx, 10*time.Millisecond) {
 			break
 		}
 	}

@@ -18,7 +18,9 @@ type state struct {
 	Seq    int64  `json:"seq,string"`             // of the log's last event
 	MS     int64  `json:"ms,string"`
 	Folded bool   `json:"folded"` // the projections into Redis have applied that event
-	Ended  struct {
+	// Archived is set if the archive has that event, or no archiver runs.
+	Archived bool `json:"archived"`
+	Ended    struct {
 		ID    string `json:"id"`
 		Keys  string `json:"keys"`
 		Tasks string `json:"tasks"`

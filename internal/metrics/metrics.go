@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/claudebench/claudebench/internal/archiver"
 	"github.com/claudebench/claudebench/internal/callstats"
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/stream"
@@ -45,6 +46,8 @@ type Sources struct {
 	Streams func() stream.Counts
 	// Seals reads how far the log is sealed. Nil if this coordinator does not seal.
 	Seals func(context.Context) Seals
+	// Archive returns what this coordinator knows about the archive. Nil means no archive.
+	Archive func() archiver.Status
 	// Version is the program's version, "" if it is unknown.
 	Version string
 	// Logger receives the coordinator's own faults.
@@ -87,14 +90,18 @@ func newRegistry(s Sources) (*prometheus.Registry, error) {
 	})
 	info.Set(1)
 	registry := prometheus.NewRegistry()
-	for _, c := range []prometheus.Collector{
+	all := []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), info,
 		callCollector{s.Commands},
 		progressCollector{s.Projections},
 		hookCollector{s.Hooks},
 		streamCollector{s.Streams},
 		&storeCollector{Sources: s},
-	} {
+	}
+	if s.Archive != nil {
+		all = append(all, archiveCollector{s.Archive})
+	}
+	for _, c := range all {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register the metrics: %w", err)
 		}

@@ -75,8 +75,8 @@ func notZero(values map[string]float64) map[string]float64 {
 func busy(t *testing.T) (*client, *config.Config) {
 	t.Helper()
 	cfg := settings(t, func(c *config.Config) {
-		c.DatabaseURL = testenv.Postgres(t)
 		c.SealDir, c.SealKey = sealing(t)
+		c.DatabaseURL, c.ArchiveDir = testenv.Postgres(t), t.TempDir()
 		if err := c.RateLimits.Set("off,task.get=2,system.metrics=1"); err != nil {
 			t.Fatal(err)
 		}
@@ -85,6 +85,10 @@ func busy(t *testing.T) (*client, *config.Config) {
 	c.ready(t)
 	call[object](t, c, "system.register", params{"id": "w", "roles": []string{"worker"}})
 	call[object](t, c, "system.register", params{"id": "observer", "roles": []string{}})
+	testenv.Eventually(t, 10*time.Second, func() (bool, string) { // it has the lease by then
+		s := c.scrape(t)
+		return s.families["claudebench_archive_bytes"] != nil, s.text
+	})
 	for range 4 {
 		c.create(t, params{"text": "x"})
 	}

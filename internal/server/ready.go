@@ -120,6 +120,11 @@ func (s *Server) readiness(ctx context.Context, writable func(context.Context) e
 	if err := s.fleet.Err(); details && err != nil {
 		answer.Degraded, answer.Reasons = true, append(answer.Reasons, err.Error())
 	}
+	if s.archiver != nil && details {
+		if failing := s.archiver.Status().Failing; failing != "" {
+			answer.Degraded, answer.Reasons = true, append(answer.Reasons, "the log is not archived: "+failing)
+		}
+	}
 	select {
 	case <-s.draining:
 		answer.Ready, answer.Reasons = false, append(answer.Reasons, "the coordinator is stopping")

@@ -9,6 +9,7 @@ import (
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/internal/answers"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/archiver"
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/eventschema"
@@ -43,7 +44,11 @@ func (s *Server) routes(cfg *config.Config, coordinator *commands.Coordinator, g
 		return nil, fmt.Errorf("serve the methods over MCP: %w", err)
 	}
 	received := hooks.NewHandler(coordinator, hooks.Options{Log: s.logger, Caller: auth.Caller, Policy: s.decide, Unread: s.decideUnread})
-	watched := metrics.Sources{Commands: coordinator, Writable: coordinator.Writable, Gauges: gauges, Projections: s.runner.Progress, Hooks: received, Streams: s.streams.Counts, Version: s.version, Logger: s.logger}
+	var archived func() archiver.Status
+	if s.archiver != nil {
+		archived = s.archiver.Status
+	}
+	watched := metrics.Sources{Archive: archived, Commands: coordinator, Writable: coordinator.Writable, Gauges: gauges, Projections: s.runner.Progress, Hooks: received, Streams: s.streams.Counts, Version: s.version, Logger: s.logger}
 	if s.tasks != nil {
 		watched.Checkpoints = s.checkpoints
 	}

@@ -24,6 +24,8 @@ import (
 
 	"github.com/claudebench/claudebench/commands"
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/events/archive"
+	"github.com/claudebench/claudebench/internal/archiver"
 	"github.com/claudebench/claudebench/internal/auth"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/crossorigin"
@@ -104,14 +106,18 @@ type Server struct {
 	scripts     lua.Scripts
 	fleet       *fleet.Member
 	runner      *projections.Runner
-	sealer      *seal.Sealer // nil if this coordinator does not seal
-	streams     *stream.Hub
-	stop        context.CancelFunc // stops the background work
-	stopWaiting func()             // ends the calls that wait
-	endWork     func()             // stops what continues without its caller: a flush
-	running     sync.WaitGroup
-	failed      chan error
-	draining    chan struct{}
+	sealer      *seal.Sealer       // nil if this coordinator does not seal
+	archiver    *archiver.Archiver // nil without an archive
+	archive     events.Archive     // nil without an archive
+	// closeArchive closes the files that archive reads.
+	closeArchive func() error
+	streams      *stream.Hub
+	stop         context.CancelFunc // stops the background work
+	stopWaiting  func()             // ends the calls that wait
+	endWork      func()             // stops what continues without its caller: a flush
+	running      sync.WaitGroup
+	failed       chan error
+	draining     chan struct{}
 }
 
 // Start starts a coordinator and returns when it listens. The caller must call Stop.
@@ -236,8 +242,15 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 	if err := s.join(ctx, cfg); err != nil {
 		return nil, nil, err
 	}
+	if cfg.ArchiveDir != "" {
+		stored, err := archive.OpenLater(cfg.ArchiveDir)
+		if err != nil {
+			return nil, nil, err
+		}
+		s.archive, s.closeArchive = stored, stored.Close
+	}
 	s.runner, err = projections.NewRunner(projections.RunnerConfig{
-		Client: s.redis, Scripts: s.scripts, Keys: space, Projections: folds, Logger: s.logger, Traces: o.Traces,
+		Client: s.redis, Scripts: s.scripts, Keys: space, Projections: folds, Archive: s.archive, Logger: s.logger, Traces: o.Traces,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -250,7 +263,14 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 			return nil, nil, err
 		}
 	}
-	if s.streams, err = stream.New(stream.Options{Client: s.redis, Namespace: cfg.Namespace, Logger: s.logger}); err != nil {
+	if cfg.ArchiveDir != "" {
+		if s.archiver, err = archiver.New(archiver.Config{
+			Client: s.redis, Scripts: s.scripts, Keys: space, Dir: cfg.ArchiveDir, Program: s.version, Logger: s.logger,
+		}); err != nil {
+			return nil, nil, err
+		}
+	}
+	if s.streams, err = stream.New(stream.Options{Client: s.redis, Namespace: cfg.Namespace, Archive: s.archive, Logger: s.logger}); err != nil {
 		return nil, nil, err
 	}
 	var handler http.Handler
@@ -268,6 +288,9 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.running.Go(func() { s.runner.Run(background) })
+	if s.archiver != nil {
+		s.running.Go(func() { s.archiver.Run(background) })
+	}
 	s.running.Go(func() { s.fleet.Keep(background) })
 	if s.sealer != nil {
 		s.running.Go(func() { s.sealer.Run(background) })
@@ -382,6 +405,9 @@ func (s *Server) close() {
 		s.streams.Close()
 	}
 	s.running.Wait()
+	if s.closeArchive != nil {
+		_ = s.closeArchive() // only read
+	}
 	if s.pool != nil {
 		s.pool.Close()
 	}

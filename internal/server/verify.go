@@ -23,7 +23,7 @@ var errUnread = errors.New("verify: Redis or Postgres could not be read; the log
 func (s *Server) verify(cfg *config.Config, space keys.Space) verification.Func {
 	return func(ctx context.Context, step func(context.Context, verification.Position) error) (result api.AuditResult, err error) {
 		o := audit.Options{
-			Redis: s.redis, Keys: space, MaxBytes: verifyBytes,
+			Redis: s.redis, Keys: space, Archive: s.archive, MaxBytes: verifyBytes,
 			Step: func(ctx context.Context, p audit.Position) error { return step(ctx, verification.Position(p)) },
 		}
 		if cfg.DatabaseURL != "" {

@@ -67,7 +67,9 @@ type Options struct {
 	// Client reads the log. The Hub does not close it.
 	Client    redis.UniversalClient
 	Namespace string
-	Logger    *slog.Logger
+	// Archive has the events that are no longer in Redis. Subscribers get them up to the last flush.
+	Archive events.Archive
+	Logger  *slog.Logger
 
 	// maxEntries, maxBytes and maxBehind replace the constants in tests.
 	maxEntries, maxBytes int
@@ -95,7 +97,7 @@ type Hub struct {
 
 // New returns a Hub. It does not use Redis until the first subscription.
 func New(o Options) (*Hub, error) {
-	log, err := events.NewReader(o.Client, events.ReaderConfig{Namespace: o.Namespace, BatchSize: 250, Logger: o.Logger})
+	log, err := events.NewReader(o.Client, events.ReaderConfig{Namespace: o.Namespace, BatchSize: 250, Archive: o.Archive, SinceFlush: true, Logger: o.Logger})
 	if err != nil {
 		return nil, err
 	}
