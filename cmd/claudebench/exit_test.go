@@ -84,8 +84,20 @@ func TestExitCodesOfCommands(t *testing.T) {
 			exitUnavailable: {{"--data-dir", empty}},
 		},
 		"replay": {
-			exitUsage:       {{"surplus"}, {"--types", "task.foo", noRedis}, {redis, typo}, {"--redis-url=http://127.0.0.1"}},
-			exitUnavailable: {{noRedis}, {wrongPassword}},
+			exitUsage: {
+				{"surplus"},
+				{"--types", "task.foo", noRedis},
+				{redis, typo},
+				{"--redis-url=http://127.0.0.1"},
+				{redis, noCoordinator},
+				{noCoordinator, typo},
+				{"--from=yesterday", redis},
+				{"--to=-5", redis},
+				{"--format=xml", redis},
+				{"--follow", "--to=1", redis},
+				{"--url=redis://x"},
+			},
+			exitUnavailable: {{noRedis}, {wrongPassword}, {noCoordinator}, {"--url=" + stranger.URL}, {"--url=" + busy.URL}},
 		},
 		"verify": {
 			exitUsage:       {{"surplus"}, {"--wait", "long"}, {redis, typo}, {redis, "--namespace=a b"}},

@@ -30,7 +30,7 @@ func TestHelpTeaches(t *testing.T) {
 		"call":    {"--url"},
 		"ready":   {"--url"},
 		"tail":    {"--url", "--redis-url", "--namespace", "--data-dir", "--log-level"},
-		"replay":  {"--redis-url", "--namespace", "--data-dir", "--log-level"},
+		"replay":  {"--url", "--redis-url", "--namespace", "--data-dir", "--log-level"},
 		"verify":  {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level"},
 		"rebuild": {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level"},
 

@@ -1,6 +1,7 @@
 package eventsource
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/span"
 	"github.com/claudebench/claudebench/internal/stream"
 )
 
@@ -31,7 +33,7 @@ type asked struct {
 	format format
 }
 
-var parameters = []string{"types", "task", "instance", "after", "format"}
+var parameters = []string{"types", "task", "instance", "after", "from", "to", "format"}
 
 // parse reads the parameters of a request. An empty parameter is the same as none. The error is a
 // sentence for the caller.
@@ -51,6 +53,15 @@ func parse(r *http.Request) (asked, error) {
 	var a asked
 	if a.query, err = NewQuery(values.Get("types"), values.Get("task"), values.Get("instance"), values.Get("after")); err != nil {
 		return asked{}, err
+	}
+	if values.Get("after") != "" && values.Get("from") != "" {
+		return asked{}, errors.New("after and from are two places to start; pass one of them")
+	}
+	if a.query.From, err = span.Parse(values.Get("from"), false); err != nil {
+		return asked{}, fmt.Errorf("from is %w", err)
+	}
+	if a.query.To, err = span.Parse(values.Get("to"), true); err != nil {
+		return asked{}, fmt.Errorf("to is %w", err)
 	}
 	switch a.format = format(values.Get("format")); a.format {
 	case formatEnvelope, formatCloudEvents:
