@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -26,7 +27,13 @@ type HTTPReaderConfig struct {
 	// Types is a list for [ParseFilter], "" for all. Task and Instance are the ids of a task and of
 	// an instance, see [Subjects]. The coordinator sends only the events that match all of them.
 	Types, Task, Instance string
-	BatchSize             int // the most entries in a batch, default 1000
+	// From and To are the bounds of the events, inclusive, for a reader that reads a part of the log.
+	// From is where Read begins if it is called with the zero ID; the zero From is the first event
+	// kept. Behind To, Read returns [ErrEnd]; the zero To is no bound. Neither must be the ID of an
+	// event: {MS: a} and {MS: b, Seq: math.MaxInt64} bound a time. The coordinator must know the
+	// parameters from and to.
+	From, To  ID
+	BatchSize int // the most entries in a batch, default 1000
 	// Client makes the requests, for example a *http.Client. It must have no timeout for a whole
 	// answer, because a stream does not end. The default is [http.DefaultClient].
 	Client HTTPClient
@@ -41,6 +48,7 @@ type HTTPClient interface {
 // It reads one stream, so it serves one caller at a time. Close ends the stream.
 type HTTPReader struct {
 	url, token string
+	query      url.Values
 	config     HTTPReaderConfig
 
 	mu     sync.Mutex // held by Read, Last and Close
@@ -48,6 +56,9 @@ type HTTPReader struct {
 }
 
 var _ BatchReader = (*HTTPReader)(nil)
+
+// ErrEnd is the error of [HTTPReader.Read] behind [HTTPReaderConfig.To].
+var ErrEnd = errors.New("the part of the log ends here")
 
 // StatusError is the answer of a coordinator that refuses a stream.
 type StatusError struct {
@@ -96,8 +107,7 @@ func NewHTTPReader(coordinator, token string, config HTTPReaderConfig) (*HTTPRea
 		config.Client = http.DefaultClient
 	}
 	u.Path = strings.TrimRight(u.Path, "/") + "/events"
-	u.RawQuery = query.Encode()
-	return &HTTPReader{url: u.String(), token: token, config: config}, nil
+	return &HTTPReader{url: u.String(), query: query, token: token, config: config}, nil
 }
 
 // Read returns events after the given one, as [Reader.Read] does. It leaves out those that the
@@ -106,13 +116,14 @@ func NewHTTPReader(coordinator, token string, config HTTPReaderConfig) (*HTTPRea
 //
 // It continues the stream if the last batch ended at after, and else opens another one. When the
 // stream breaks, the error is not that of a broken log, and calling again with the same ID is safe.
+// With [HTTPReaderConfig.To], [ErrEnd] says that there are no more events.
 // A [*StatusError] says that the coordinator refused.
 func (r *HTTPReader) Read(ctx context.Context, after ID) (Batch, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stream == nil || r.stream.position != after {
 		r.drop()
-		if err := r.open(ctx, after.text()); err != nil {
+		if err := r.open(ctx, r.start(after)); err != nil {
 			return Batch{}, err
 		}
 		r.stream.position = after
@@ -130,7 +141,7 @@ func (r *HTTPReader) Last(ctx context.Context) (ID, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.drop()
-	if err := r.open(ctx, ""); err != nil {
+	if err := r.open(ctx, start{}); err != nil {
 		return ID{}, err
 	}
 	if err := r.stream.locate(ctx); err != nil {
@@ -162,12 +173,31 @@ func (id ID) text() string {
 	return id.String()
 }
 
+// start is where a stream starts: the parameters of the request, and the header Last-Event-ID.
+type start struct {
+	query url.Values
+	after string // "" for none
+}
+
+// start returns the start of a stream behind an event.
+func (r *HTTPReader) start(after ID) start {
+	s := start{url.Values{}, after.text()}
+	if after.IsZero() && !r.config.From.IsZero() {
+		s.after = ""
+		s.query.Set("from", r.config.From.String())
+	}
+	if !r.config.To.IsZero() {
+		s.query.Set("to", r.config.To.String())
+	}
+	return s
+}
+
 // open requests a stream. It ends the request when ctx ends before the answer has begun.
-func (r *HTTPReader) open(ctx context.Context, after string) error {
+func (r *HTTPReader) open(ctx context.Context, at start) error {
 	streaming, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	unhook := context.AfterFunc(ctx, cancel)
 	late := time.AfterFunc(connectTime, cancel)
-	response, err := r.request(streaming, after)
+	response, err := r.request(streaming, at)
 	inTime, wanted := late.Stop(), unhook()
 	if err == nil && !(inTime && wanted) {
 		_ = response.Body.Close()
@@ -189,14 +219,16 @@ func (r *HTTPReader) open(ctx context.Context, after string) error {
 	return nil
 }
 
-func (r *HTTPReader) request(ctx context.Context, after string) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url, http.NoBody)
+func (r *HTTPReader) request(ctx context.Context, at start) (*http.Response, error) {
+	query := maps.Clone(r.query)
+	maps.Copy(query, at.query)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+"?"+query.Encode(), http.NoBody)
 	if err != nil {
 		return nil, err
 	}
 	request.Header.Set("Accept", "text/event-stream")
-	if after != "" {
-		request.Header.Set("Last-Event-ID", after)
+	if at.after != "" {
+		request.Header.Set("Last-Event-ID", at.after)
 	}
 	if r.token != "" {
 		request.Header.Set("Authorization", "Bearer "+r.token)

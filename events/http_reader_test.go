@@ -165,6 +165,41 @@ func TestHTTPReader(t *testing.T) {
 	})
 }
 
+func TestHTTPReaderOfAPart(t *testing.T) {
+	t.Parallel()
+	s := script(t, begin+sent(6, "task.created")+"CUT", begin+sent(7, "task.created")+"event: end\n"+`data: {"reason":"done","after":"1000-7"}`+"\n\n", begin)
+	r := newHTTPReader(t, s, events.HTTPReaderConfig{Types: "task.*", From: id(6), To: id(7)})
+	at := events.ID{}
+	for at != id(6) {
+		batch, err := r.Read(t.Context(), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = batch.Last()
+	}
+	if got := <-s.asked; !strings.Contains(got, "?from=1000-6&to=1000-7&types=task.%2A  ") {
+		t.Errorf("asked %q", got)
+	}
+	if _, err := r.Read(t.Context(), at); err == nil || errors.Is(err, events.ErrEnd) {
+		t.Errorf("the stream was cut: %v", err)
+	}
+	if seqs, _ := readTo(t, r, at, id(7)); fmt.Sprint(seqs) != "[7]" {
+		t.Errorf("events %v", seqs)
+	}
+	if got := <-s.asked; !strings.Contains(got, "?to=1000-7&types=task.%2A 1000-6 ") {
+		t.Errorf("asked %q", got)
+	}
+	if _, err := r.Read(t.Context(), id(7)); !errors.Is(err, events.ErrEnd) {
+		t.Errorf("the end: %v", err)
+	}
+	if _, err := r.Last(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := <-s.asked; !strings.Contains(got, "?types=task.%2A  ") {
+		t.Errorf("asked %q", got)
+	}
+}
+
 func TestHTTPReaderGaps(t *testing.T) {
 	t.Parallel()
 	t.Run("flushed", func(t *testing.T) {

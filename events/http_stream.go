@@ -121,7 +121,7 @@ func (s *httpStream) read(ctx context.Context, most int) (Batch, error) {
 		}
 		if next.err == nil && next.frame.event != "" && next.frame.event != sseGap && next.frame.event != sseEnd {
 			batch.Entries = append(batch.Entries, next.frame.entry())
-		} else if len(batch.Entries) > 0 && (next.err != nil || next.frame.event != "") {
+		} else if (len(batch.Entries) > 0 || len(batch.gaps) > 0) && (next.err != nil || next.frame.event != "") {
 			s.ahead = &next // what came before it goes first
 			break
 		} else if err := next.apply(&batch, s.position); err != nil {
@@ -185,13 +185,16 @@ func (r received) apply(batch *Batch, position ID) error {
 			return &RolledBackError{Checkpoint: position, LastInLog: last}
 		case "missing":
 			at, _ := r.frame.position()
-			return &GapError{Expected: gap.From, Got: gap.To + 1, At: at}
+			return &GapError{Expected: gap.From, Got: gap.To + 1, At: ID{MS: at.MS, Seq: gap.To + 1}}
 		}
 		batch.Skipped += gap.To - gap.From + 1
 		batch.gaps = append(batch.gaps, Gap{gap.From, gap.To, GapReason(gap.Reason)})
 	case sseEnd:
 		var end struct{ Reason string }
 		_ = json.Unmarshal(r.frame.data, &end) // without a reason it has ended as well
+		if end.Reason == "done" {
+			return ErrEnd
+		}
 		return fmt.Errorf("the coordinator ended the stream (%s)", end.Reason)
 	}
 	return nil

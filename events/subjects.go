@@ -24,6 +24,9 @@ func (s Subjects) First() string {
 	return s.Instances[0]
 }
 
+// Concerns reports whether the event concerns an instance.
+func (s Subjects) Concerns(instance string) bool { return slices.Contains(s.Instances, instance) }
+
 // references are the members of a payload that hold the ids of its subjects.
 type references struct {
 	task      string

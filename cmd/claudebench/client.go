@@ -20,6 +20,11 @@ type target struct{ url, ca string }
 // bind adds the flags that select the coordinator.
 func (t *target) bind(cmd *cobra.Command) {
 	t.bindURL(cmd)
+	t.bindCA(cmd)
+}
+
+// bindCA adds the flag of a private CA.
+func (t *target) bindCA(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&t.ca, "ca", "", "PEM file of a private CA to trust, besides the CAs of the system")
 }
 

@@ -88,8 +88,20 @@ func TestExitCodesOfCommands(t *testing.T) {
 			exitUnavailable: {{"--data-dir", empty}},
 		},
 		"replay": {
-			exitUsage:       {{"surplus"}, {"--types", "task.foo", noRedis}, {redis, typo}, {"--redis-url=http://127.0.0.1"}},
-			exitUnavailable: {{noRedis}, {wrongPassword}},
+			exitUsage: {
+				{"surplus"},
+				{"--types", "task.foo", noRedis},
+				{redis, typo},
+				{"--redis-url=http://127.0.0.1"},
+				{redis, noCoordinator},
+				{noCoordinator, typo},
+				{"--from=yesterday", redis},
+				{"--to=-5", redis},
+				{"--format=xml", redis},
+				{"--follow", "--to=1", redis},
+				{"--url=redis://x"},
+			},
+			exitUnavailable: {{noRedis}, {wrongPassword}, {noCoordinator}, {"--url=" + stranger.URL}, {"--url=" + busy.URL}},
 		},
 		"state": {
 			exitUsage:       {{"surplus"}, {"--at=yesterday", noRedis}, {"--limit=0", noRedis}, {"--format=xml", noRedis}, {redis, typo}},

@@ -33,7 +33,7 @@ func TestHelpTeaches(t *testing.T) {
 		"state":   {"--redis-url", "--namespace", "--data-dir", "--url", "--log-level", "--at"},
 		"diff":    {"--redis-url", "--namespace", "--data-dir", "--url", "--log-level"},
 		"history": {"--redis-url", "--database-url", "--namespace", "--data-dir", "--url", "--log-level"},
-		"replay":  {"--redis-url", "--namespace", "--data-dir", "--log-level"},
+		"replay":  {"--url", "--redis-url", "--namespace", "--data-dir", "--log-level"},
 		"verify":  {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level"},
 		"rebuild": {"--redis-url", "--database-url", "--namespace", "--data-dir", "--log-level"},
 

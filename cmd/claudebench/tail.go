@@ -240,9 +240,13 @@ func (t *tail) print(entry events.Entry) error {
 		_, err := fmt.Fprintln(t.out, raw)
 		return err
 	}
-	line := fmt.Sprintf("%s  %-22s %-16s %s", e.Time().Local().Format("15:04:05.000"), e.Type, e.Actor, summary(e.Payload))
-	_, err := fmt.Fprintln(t.out, terminal.Escape(line))
+	_, err := fmt.Fprintln(t.out, terminal.Escape(eventLine(&e, "15:04:05.000")))
 	return err
+}
+
+// eventLine returns an event as a line of a table. layout is that of its time.
+func eventLine(e *events.Envelope, layout string) string {
+	return fmt.Sprintf("%s  %-22s %-16s %s", e.Time().Local().Format(layout), e.Type, e.Actor, summary(e.Payload))
 }
 
 // summary returns the most important members of a payload on one line.

@@ -3,96 +3,99 @@ package audit
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-
-	"github.com/redis/go-redis/v9"
+	"strings"
 
 	"github.com/claudebench/claudebench/events"
-	"github.com/claudebench/claudebench/internal/position"
+	"github.com/claudebench/claudebench/internal/span"
 )
 
-// ReplayOptions say which part of the log Replay prints. Redis is required.
+// ReplayOptions say which events Replay prints, and how. Log and Render are required.
 type ReplayOptions struct {
-	Redis     redis.UniversalClient
-	Namespace string
-	// Archive has the events that are no longer in Redis. Nil means that they are gone.
-	Archive events.Archive
-	// From and To are inclusive bounds, as package position describes them. "" means no bound.
-	From, To string
-	// Types is a list for events.ParseFilter: `task.*,instance.failed`. "" means all.
-	Types string
+	Log  span.Log
+	Span span.Span
+	// Actor is the actor of the events: all of it, or a token's name for all its instances. Cause is
+	// what caused them. "" means all.
+	Actor, Cause string
+	// Render appends an event to a text, with the end of its line.
+	Render func(text []byte, e *events.Entry) []byte
+	// OnGap is called for events that are gone.
+	OnGap func(events.Gap)
+	// Progress, if it is set, is called after each batch with its position.
+	Progress func(at events.ID)
 }
 
 // Replayed counts what Replay read.
 type Replayed struct {
 	Printed int64 // events printed
-	Other   int64 // events of other types
+	Other   int64 // events that were not selected; a coordinator sends few of them
 	Foreign int64 // entries of the log that are not events, which were skipped
 }
 
-// Replay prints the log as JSON Lines: one envelope a line, exactly as stored. It holds one batch
-// at a time in memory. If the log has a gap, it prints the events before it and returns an
-// *events.GapError. An invalid From or To is an error that wraps position.ErrInvalid.
+// Replay prints events of the log. It holds one batch at a time in memory, and writes each batch
+// before it reads the next. If the log has a gap that nothing explains, it prints the events before
+// it and returns an *events.GapError.
 func Replay(ctx context.Context, w io.Writer, o ReplayOptions) (Replayed, error) {
 	var done Replayed
-	first, err := position.Parse(o.From)
-	if err != nil {
-		return done, fmt.Errorf("--from %w", err)
+	if o.Span.Types == "" {
+		o.Span.Types = events.All
 	}
-	last, err := position.Parse(o.To)
-	if err != nil {
-		return done, fmt.Errorf("--to %w", err)
-	}
-	if o.Types == "" {
-		o.Types = events.All
-	}
-	filter, err := events.ParseFilter(o.Types)
+	filter, err := events.ParseFilter(o.Span.Types)
 	if err != nil {
 		return done, err
 	}
-	reader, err := events.NewReader(o.Redis, events.ReaderConfig{
-		Namespace: o.Namespace, Archive: o.Archive,
-		OnForeign: func(events.ForeignEntry) { done.Foreign++ },
-		Logger:    slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		return done, fmt.Errorf("replay: %w", err)
-	}
-	from, to, err := position.Span(ctx, reader, first, last)
-	if errors.Is(err, position.ErrAfter) {
-		return done, nil
-	}
-	if err != nil {
-		return done, fmt.Errorf("replay: %w", err)
-	}
 	out := bufio.NewWriterSize(w, 1<<16)
-	for entry, err := range reader.Range(ctx, from, to) {
-		switch {
-		case err != nil:
-			if flushErr := out.Flush(); flushErr != nil {
-				return done, fmt.Errorf("replay: %w", flushErr)
+	var text []byte
+	for batch, err := range o.Log.Batches(ctx, o.Span) {
+		if err != nil {
+			return done, fmt.Errorf("replay: %w", err)
+		}
+		done.Foreign += batch.Foreign
+		for _, gap := range batch.Gaps {
+			if gap.Reason == events.GapMalformed {
+				done.Foreign += gap.To - gap.From + 1
+			} else if o.OnGap != nil {
+				o.OnGap(gap)
 			}
-			return done, fmt.Errorf("replay: %w", err)
-		case entry.Err != nil:
-			done.Foreign++
-			continue
-		case !filter.Match(entry.Envelope.Type):
-			done.Other++
-			continue
 		}
-		done.Printed++
-		if _, err := out.Write(entry.Raw); err != nil {
+		for i := range batch.Entries {
+			e := &batch.Entries[i]
+			switch {
+			case e.Err != nil:
+				done.Foreign++
+				continue
+			case !filter.Match(e.Envelope.Type) || !o.selects(&e.Envelope):
+				done.Other++
+				continue
+			}
+			done.Printed++
+			text = o.Render(text[:0], e)
+			if _, err := out.Write(text); err != nil {
+				return done, fmt.Errorf("replay: %w", err)
+			}
+		}
+		if err := out.Flush(); err != nil {
 			return done, fmt.Errorf("replay: %w", err)
 		}
-		if err := out.WriteByte('\n'); err != nil {
-			return done, fmt.Errorf("replay: %w", err)
+		if o.Progress != nil {
+			o.Progress(batch.Position)
 		}
-	}
-	if err := out.Flush(); err != nil {
-		return done, fmt.Errorf("replay: %w", err)
 	}
 	return done, nil
+}
+
+// selects reports whether an event is one of those to print, apart from its type.
+func (o *ReplayOptions) selects(e *events.Envelope) bool {
+	if o.Actor != "" && e.Actor != o.Actor && !strings.HasPrefix(e.Actor, o.Actor+"/") {
+		return false
+	}
+	if o.Cause != "" && (e.Cause == nil || *e.Cause != o.Cause) {
+		return false
+	}
+	if o.Span.Task == "" && o.Span.Instance == "" {
+		return true
+	}
+	about := e.Subjects()
+	return (o.Span.Task == "" || about.Task == o.Span.Task) && (o.Span.Instance == "" || about.Concerns(o.Span.Instance))
 }

@@ -14,17 +14,44 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/audit"
+	"github.com/claudebench/claudebench/internal/position"
+	"github.com/claudebench/claudebench/internal/span"
 )
 
-func (d *day) replay(t *testing.T, o audit.ReplayOptions) (lines []string, done audit.Replayed, err error) {
+func (d *day) replay(t *testing.T, o audit.ReplayOptions) (lines []string, done audit.Replayed, _ error) {
 	t.Helper()
-	o.Redis, o.Namespace = d.client, d.namespace
+	var err error
+	if o.Log, err = span.InRedis(d.client, events.ReaderConfig{Namespace: d.namespace}); err != nil {
+		t.Fatal(err)
+	}
+	o.Render = func(text []byte, e *events.Entry) []byte { return append(append(text, e.Raw...), '\n') }
 	var out bytes.Buffer
 	done, err = audit.Replay(t.Context(), &out, o)
 	for s := bufio.NewScanner(&out); s.Scan(); {
 		lines = append(lines, s.Text())
 	}
 	return lines, done, err
+}
+
+// between returns the span between two positions.
+func (d *day) between(t *testing.T, from, to string) (s span.Span) {
+	t.Helper()
+	reader, err := events.NewReader(d.client, events.ReaderConfig{Namespace: d.namespace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := position.Parse(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := position.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.From, s.To, err = position.Span(t.Context(), reader, first, last); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func TestReplayPrintsTheLogAsItIsStored(t *testing.T) {
@@ -44,7 +71,7 @@ func TestReplayPrintsTheLogAsItIsStored(t *testing.T) {
 		}
 	}
 
-	lines, done, err = d.replay(t, audit.ReplayOptions{Types: "task.*,leader.elected"})
+	lines, done, err = d.replay(t, audit.ReplayOptions{Span: span.Span{Types: "task.*,leader.elected"}})
 	if err != nil || done.Other == 0 || done.Printed+done.Other != int64(len(stored)) {
 		t.Fatalf("%+v, %v", done, err)
 	}
@@ -55,7 +82,7 @@ func TestReplayPrintsTheLogAsItIsStored(t *testing.T) {
 	}
 
 	from, to := stored[2].ID, stored[5].ID
-	lines, _, err = d.replay(t, audit.ReplayOptions{From: from, To: to})
+	lines, _, err = d.replay(t, audit.ReplayOptions{Span: d.between(t, from, to)})
 	if err != nil || len(lines) != 4 || !strings.Contains(lines[0], from) || !strings.Contains(lines[3], to) {
 		t.Errorf("from %s to %s: %q, %v", from, to, lines, err)
 	}
@@ -77,29 +104,25 @@ func TestReplayTakesTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	iso := func(ms int64) string { return time.UnixMilli(ms).UTC().Format(events.TimeLayout) }
-	for _, o := range []audit.ReplayOptions{
-		{From: iso(first.MS), To: iso(last.MS)},
-		{From: fmt.Sprint(first.MS), To: fmt.Sprint(last.MS)},
-		{From: time.UnixMilli(first.MS).In(time.FixedZone("", 7200)).Format("2006-01-02T15:04:05.000Z07:00")},
+	for _, o := range []span.Span{
+		d.between(t, iso(first.MS), iso(last.MS)),
+		d.between(t, fmt.Sprint(first.MS), fmt.Sprint(last.MS)),
+		d.between(t, time.UnixMilli(first.MS).In(time.FixedZone("", 7200)).Format("2006-01-02T15:04:05.000Z07:00"), ""),
 	} {
-		if lines, _, err := d.replay(t, o); err != nil || len(lines) != len(whole) {
+		if lines, _, err := d.replay(t, audit.ReplayOptions{Span: o}); err != nil || len(lines) != len(whole) {
 			t.Errorf("%+v: %d lines of %d, %v", o, len(lines), len(whole), err)
 		}
 	}
-	if lines, _, err := d.replay(t, audit.ReplayOptions{From: "3", To: "6"}); err != nil || !slices.Equal(lines, whole[2:6]) {
+	if lines, _, err := d.replay(t, audit.ReplayOptions{Span: d.between(t, "3", "6")}); err != nil || !slices.Equal(lines, whole[2:6]) {
 		t.Errorf("from seq 3 to 6: %q, %v", lines, err)
 	}
-	for _, o := range []audit.ReplayOptions{
-		{From: iso(last.MS + 1)}, {To: iso(first.MS - 1)}, {From: fmt.Sprint(last.Seq + 1)}, {To: "0"},
-	} {
-		if lines, _, err := d.replay(t, o); err != nil || len(lines) != 0 {
+	for _, o := range []span.Span{d.between(t, iso(last.MS+1), ""), d.between(t, "", iso(first.MS-1)), d.between(t, "", "0")} {
+		if lines, _, err := d.replay(t, audit.ReplayOptions{Span: o}); err != nil || len(lines) != 0 {
 			t.Errorf("%+v: %d lines, %v", o, len(lines), err)
 		}
 	}
-	for _, o := range []audit.ReplayOptions{{From: "yesterday"}, {To: "-5"}, {Types: "task*"}} {
-		if _, _, err := d.replay(t, o); err == nil {
-			t.Errorf("%+v was taken", o)
-		}
+	if _, _, err := d.replay(t, audit.ReplayOptions{Span: span.Span{Types: "task*"}}); err == nil {
+		t.Error("task* was taken")
 	}
 }
 

@@ -104,7 +104,7 @@ func AsyncAPI() (json.RawMessage, error) {
 			{"events", object{
 				{"address", "/events"},
 				{"title", "Server-Sent Events"},
-				{"description", "The event of the stream is the type, its id is the entry's ID, and its data is the envelope. Query: types, task, instance, after, format; header: Last-Event-ID."},
+				{"description", "The event of the stream is the type, its id is the entry's ID, and its data is the envelope. Query: types, task, instance, after, from, to, format; header: Last-Event-ID."},
 				{"servers", []any{reference("servers/coordinator")}},
 				{"messages", stream},
 			}},

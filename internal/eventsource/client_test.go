@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudebench/claudebench/internal/cloudevents"
 	"github.com/claudebench/claudebench/internal/logtest"
 	"github.com/claudebench/claudebench/internal/stream"
 )
@@ -31,7 +32,7 @@ func serveLog(t *testing.T, l *logtest.Log, change func(*Options)) (*stream.Hub,
 		t.Fatal(err)
 	}
 	t.Cleanup(hub.Close)
-	o := Options{Hub: hub, Source: Source("ns")}
+	o := Options{Hub: hub, Source: cloudevents.Source("ns")}
 	if change != nil {
 		change(&o)
 	}

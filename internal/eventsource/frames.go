@@ -1,7 +1,6 @@
 package eventsource
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 
@@ -84,20 +83,6 @@ func AppendEnd(out []byte, end *stream.EndError) []byte {
 	out = append(out, `","after":"`...)
 	out = appendID(out, end.After)
 	return append(out, `"}`...)
-}
-
-// withoutBreaks returns JSON text as one line. Another program may have written it with white space;
-// elsewhere JSON has no line breaks.
-func withoutBreaks(text []byte) []byte {
-	if bytes.IndexByte(text, '\n') < 0 && bytes.IndexByte(text, '\r') < 0 {
-		return text
-	}
-	return bytes.Map(func(r rune) rune {
-		if r == '\n' || r == '\r' {
-			return ' '
-		}
-		return r
-	}, text)
 }
 
 // unbroken returns a name without line breaks. Types of events have none unless another program

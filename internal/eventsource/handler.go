@@ -14,7 +14,9 @@ import (
 
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/internal/api"
+	"github.com/claudebench/claudebench/internal/cloudevents"
 	"github.com/claudebench/claudebench/internal/httpapi"
+	"github.com/claudebench/claudebench/internal/jsontext"
 	"github.com/claudebench/claudebench/internal/stream"
 )
 
@@ -236,9 +238,9 @@ func (f *frames) frame() stream.Frame {
 }
 
 func (f *frames) render(e *events.Entry) []byte {
-	data := withoutBreaks(e.Raw)
+	data := jsontext.OneLine(e.Raw)
 	if f.format == formatCloudEvents {
-		data = cloudEvent(e, f.source)
+		data = cloudevents.Encode(e, f.source)
 	}
 	return appendEvent(make([]byte, 0, len(data)+96), e, data)
 }

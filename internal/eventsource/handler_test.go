@@ -140,7 +140,10 @@ func TestBadRequests(t *testing.T) {
 		return answer{response.StatusCode, response.Header}, string(text)
 	}
 	for query, want := range map[string]string{
-		"?from=1":                      "unknown parameter",
+		"?since=1":                     "unknown parameter",
+		"?from=yesterday":              "from is",
+		"?to=-1":                       "to is",
+		"?from=1&after=1-1":            "two places",
 		"?after=1&after=2":             "repeated",
 		"?after=yesterday":             "ID of an event",
 		"?after=-1":                    "ID of an event",
@@ -246,6 +249,36 @@ func TestNoEventBreaksTheStream(t *testing.T) {
 			if !strings.HasSuffix(m.id, fmt.Sprint("-", seq)) || !json.Valid([]byte(m.data)) || m.event == "end" {
 				t.Errorf("event %d: %+v", seq, m)
 			}
+		}
+	}
+}
+
+// A part of the log ends after its last event, also for a client that gets none.
+func TestPartOfTheLog(t *testing.T) {
+	t.Parallel()
+	l := logtest.New(t)
+	_, server := serveLog(t, l, nil)
+	ids := l.Add(events.TypeTaskCreated, example, 900)
+	for query, want := range map[string][2]int{
+		fmt.Sprintf("?from=%s&to=%s", ids[3], ids[5]):               {3, 5},
+		fmt.Sprintf("?from=%d&to=%d", ids[0].MS, ids[899].MS):       {0, 899},
+		fmt.Sprintf("?to=%s", ids[0]):                               {1, 0}, // new events only
+		fmt.Sprintf("?after=%s&to=%s", ids[890], ids[899]):          {891, 899},
+		fmt.Sprintf("?after=0&to=%s&types=hook.*", ids[899]):        {1, 0},
+		fmt.Sprintf("?from=%s&to=%s&task=none", ids[400], ids[899]): {1, 0},
+		fmt.Sprintf("?from=%s&to=%s&task=t-1", ids[400], ids[700]):  {400, 700},
+		fmt.Sprintf("?from=%s&to=2100-01-01T00:00:00Z", ids[898]):   {898, 899}, // not what comes later
+		"?from=2100-01-01T00:00:00Z&to=2100-01-01T00:00:00Z":        {1, 0},
+	} {
+		s := open(t, server.URL+query, nil)
+		s.begins()
+		for i := want[0]; i <= want[1]; i++ {
+			if m := s.next(); m.id != ids[i].String() {
+				t.Fatalf("%s: got %+v, want %s", query, m, ids[i])
+			}
+		}
+		if m := s.next(); m.event != "end" || !strings.HasPrefix(m.data, `{"reason":"done","after":"`) {
+			t.Errorf("%s: then %+v", query, m)
 		}
 	}
 }

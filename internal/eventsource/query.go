@@ -1,6 +1,8 @@
 package eventsource
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -8,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/claudebench/claudebench/events"
+	"github.com/claudebench/claudebench/internal/position"
 	"github.com/claudebench/claudebench/internal/stream"
 )
 
@@ -31,7 +34,7 @@ type asked struct {
 	format format
 }
 
-var parameters = []string{"types", "task", "instance", "after", "format"}
+var parameters = []string{"types", "task", "instance", "after", "from", "to", "format"}
 
 // parse reads the parameters of a request. An empty parameter is the same as none. The error is a
 // sentence for the caller.
@@ -52,6 +55,20 @@ func parse(r *http.Request) (asked, error) {
 	if a.query, err = NewQuery(values.Get("types"), values.Get("task"), values.Get("instance"), values.Get("after")); err != nil {
 		return asked{}, err
 	}
+	if values.Get("after") != "" && values.Get("from") != "" {
+		return asked{}, errors.New("after and from are two places to start; pass one of them")
+	}
+	from, err := position.Parse(values.Get("from"))
+	if err != nil {
+		return asked{}, fmt.Errorf("from is %w", err)
+	}
+	to, err := position.Parse(values.Get("to"))
+	if err != nil {
+		return asked{}, fmt.Errorf("to is %w", err)
+	}
+	if a.query.From, a.query.To, err = position.Span(r.Context(), noSeqs{}, from, to); err != nil {
+		return asked{}, err
+	}
 	switch a.format = format(values.Get("format")); a.format {
 	case formatEnvelope, formatCloudEvents:
 	default:
@@ -63,11 +80,18 @@ func parse(r *http.Request) (asked, error) {
 		return asked{}, fmt.Errorf("the header Last-Event-ID is repeated")
 	}
 	if len(last) == 1 && last[0] != "" {
-		if a.query.After, err = position("the header Last-Event-ID", last[0]); err != nil {
+		if a.query.After, err = parseID("the header Last-Event-ID", last[0]); err != nil {
 			return asked{}, err
 		}
 	}
 	return a, nil
+}
+
+// noSeqs is a position.Locator for a log that is not read.
+type noSeqs struct{}
+
+func (noSeqs) Locate(_ context.Context, seq int64) (events.ID, error) {
+	return events.ID{}, fmt.Errorf("from and to must be event IDs or times; event.get has the ID of event %d", seq)
 }
 
 // NewQuery returns the query of a subscription. An empty text is the same as none. The error is a
@@ -88,15 +112,15 @@ func NewQuery(types, task, instance, after string) (stream.Query, error) {
 		return stream.Query{}, fmt.Errorf("task and instance must be ids of at most %d bytes", maxID)
 	}
 	if after != "" {
-		if q.After, err = position("after", after); err != nil {
+		if q.After, err = parseID("after", after); err != nil {
 			return stream.Query{}, err
 		}
 	}
 	return q, nil
 }
 
-// position parses a position: an event's ID, or 0.
-func position(name, text string) (*events.ID, error) {
+// parseID parses an event's ID, or 0.
+func parseID(name, text string) (*events.ID, error) {
 	if text == "0" {
 		return &events.ID{}, nil
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/claudebench/claudebench/internal/redisconn"
+	"github.com/claudebench/claudebench/internal/span"
 	"github.com/claudebench/claudebench/internal/subscribers"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/internal/testenv"
@@ -125,7 +126,12 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 	if list, err := subscribers.List(t.Context(), auditing, taskview.Checkpoints{}); err != nil || len(list.Subscribers) != 3 || list.Parked != 1 {
 		t.Errorf("subscribers: %+v, %v", list, err)
 	}
-	if done, err := audit.Replay(t.Context(), io.Discard, audit.ReplayOptions{Redis: auditor, Namespace: cfg.Namespace}); err != nil || done.Printed < 200 {
+	log, err := span.InRedis(auditor, events.ReaderConfig{Namespace: cfg.Namespace, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := func(text []byte, e *events.Entry) []byte { return append(text, e.Raw...) }
+	if done, err := audit.Replay(t.Context(), io.Discard, audit.ReplayOptions{Log: log, Render: raw}); err != nil || done.Printed < 200 {
 		t.Errorf("replay: %+v, %v", done, err)
 	}
 	call[object](t, c, "system.flush", params{"confirm": "FLUSH_ALL_DATA"})
@@ -148,7 +154,8 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 		refuseWrites(t, openAs(t, users[user], cfg.Namespace), user, cfg.Namespace)
 	}
 	for _, command := range [][]any{
-		{"EVAL", "return redis.call('GET', KEYS[1])", 1, keysOf(t, cfg).Log()}, {"EVALSHA", lua.Named("read_globals").SHA, 1, keysOf(t, cfg).Log()},
+		{"EVAL", "return redis.call('GET', KEYS[1])", 1, keysOf(t, cfg).Log()},
+		{"EVALSHA", lua.Named("read_globals").SHA, 1, keysOf(t, cfg).Log()},
 		{"EVAL_RO", "return redis.call('HSET', KEYS[1], 'seq', 1)", 1, keysOf(t, cfg).Log()},
 	} {
 		mustRefuse(t, openAs(t, users["cb-auditor"], cfg.Namespace), "cb-auditor", command)

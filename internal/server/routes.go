@@ -11,6 +11,7 @@ import (
 	"github.com/claudebench/claudebench/internal/api"
 	"github.com/claudebench/claudebench/internal/archiver"
 	"github.com/claudebench/claudebench/internal/auth"
+	"github.com/claudebench/claudebench/internal/cloudevents"
 	"github.com/claudebench/claudebench/internal/config"
 	"github.com/claudebench/claudebench/internal/eventschema"
 	"github.com/claudebench/claudebench/internal/eventsource"
@@ -71,7 +72,7 @@ func (s *Server) routes(cfg *config.Config, coordinator *commands.Coordinator, g
 	mux.Handle("/rpc/batch", calls)
 	mux.Handle(rest.Prefix, rest.NewHandler(coordinator, names, rest.Options{Log: s.logger, Answers: room, Caller: auth.Caller}))
 	mux.Handle("/mcp", models)
-	mux.Handle(eventsource.Path, eventsource.NewHandler(eventsource.Options{Hub: s.streams, Still: s.still(), Source: eventsource.Source(cfg.Namespace)}))
+	mux.Handle(eventsource.Path, eventsource.NewHandler(eventsource.Options{Hub: s.streams, Still: s.still(), Source: cloudevents.Source(cfg.Namespace)}))
 	mux.Handle(hooks.Path, received)
 	mux.Handle(sealhttp.Path, s.sealsHandler(cfg))
 	described, err := eventschema.AsyncAPI()

@@ -50,6 +50,9 @@ const (
 	Token    Cause = "token"    // the token is no longer valid
 )
 
+// Done ends a subscription, and not the stream: it has had all events up to Query.To.
+const Done Cause = "done"
+
 // Causes are all causes.
 var Causes = []Cause{Slow, Stopping, Token}
 

@@ -3,6 +3,8 @@ package stream
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/claudebench/claudebench/events"
@@ -12,7 +14,10 @@ import (
 type Query struct {
 	Filter         events.Filter
 	Task, Instance string     // only events that concern this one; "" for all
-	After          *events.ID // the position to start from; nil for new events only
+	After          *events.ID // the position to start from; nil for new events only, or for From
+	// From and To are the inclusive bounds of the events, zero for none. With To, the subscription ends
+	// there, or at the end of the log as it is at the start.
+	From, To events.ID
 
 	text string // key()
 }
@@ -59,9 +64,10 @@ type Subscription struct {
 	query  Query
 	tail   *tail
 	at     events.ID
-	node   *node // the last one that was taken from the chain; nil while reading from Redis
-	live   bool  // the subscriber was in the chain
-	page   int   // how many events to read from Redis
+	to     *events.ID // where the subscription ends; nil if it does not
+	node   *node      // the last one that was taken from the chain; nil while reading from Redis
+	live   bool       // the subscriber was in the chain
+	page   int        // how many events to read from Redis
 	pause  time.Duration
 	first  []*node // read by Subscribe
 }
@@ -77,7 +83,21 @@ func (c *Client) Subscribe(ctx context.Context, q Query) (*Subscription, error) 
 		return nil, unavailable(ctx, err)
 	}
 	q.text = q.key()
+	if q.After == nil && !q.From.IsZero() {
+		floor, err := c.hub.log.Floor(limited, previous(q.From))
+		if err != nil {
+			c.hub.release(tail)
+			return nil, unavailable(ctx, err)
+		}
+		q.After = &floor
+	}
 	s := &Subscription{client: c, query: q, tail: tail, at: end, page: firstPage}
+	if !q.To.IsZero() {
+		s.to = &end
+		if q.To.Compare(end) < 0 {
+			s.to = &q.To
+		}
+	}
 	c.hub.subscribers[c.transport].Add(1)
 	if q.After == nil {
 		s.join(true)
@@ -103,6 +123,17 @@ func (c *Client) Subscribe(ctx context.Context, q Query) (*Subscription, error) 
 		return nil, unavailable(ctx, err)
 	}
 	return s, nil
+}
+
+// previous returns the ID before another one, which need not be that of an event.
+func previous(id events.ID) events.ID {
+	switch {
+	case id.Seq > 0:
+		return just(id)
+	case id.MS > 0:
+		return events.ID{MS: id.MS - 1, Seq: math.MaxInt64}
+	}
+	return events.ID{}
 }
 
 func unavailable(ctx context.Context, err error) error {
@@ -135,6 +166,9 @@ func (s *Subscription) Next(ctx context.Context, idle <-chan time.Time) (Step, e
 	for {
 		if cause := s.client.Cause(); cause != "" {
 			return Step{}, &EndError{cause, s.at}
+		}
+		if s.to != nil && s.at.Compare(*s.to) >= 0 {
+			return Step{}, &EndError{Done, s.at}
 		}
 		var waits *group
 		var wake <-chan struct{}
@@ -201,7 +235,25 @@ func (s *Subscription) skip(waited *group) {
 	}
 }
 
+// until returns the parts up to the last event.
+func until(to events.ID, parts []Part) []Part {
+	for i, p := range parts {
+		kept := slices.IndexFunc(p.Entries, func(e *Entry) bool { return e.ID.Compare(to) > 0 })
+		switch {
+		case kept == 0, p.Gap != nil && p.Gap.From > to.Seq && p.Gap.Resume.Compare(to) >= 0:
+			return parts[:i]
+		case kept > 0:
+			parts[i].Entries = p.Entries[:kept]
+			return parts[:i+1]
+		}
+	}
+	return parts
+}
+
 func (s *Subscription) step(parts []Part) Step {
+	if s.to != nil {
+		parts = until(*s.to, parts)
+	}
 	n := 0
 	for _, p := range parts {
 		n += len(p.Entries)

@@ -1,4 +1,7 @@
-package eventsource
+// Package cloudevents writes events of the log in the JSON format of CloudEvents 1.0
+// (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md).
+// internal/eventsource and `claudebench replay` use it, so both write the same.
+package cloudevents
 
 import (
 	"bytes"
@@ -22,9 +25,8 @@ func Source(namespace string) string {
 	return "/claudebench/" + namespace
 }
 
-// cloudEvent returns an event in the JSON format of CloudEvents 1.0
-// (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md).
-func cloudEvent(e *events.Entry, source string) []byte {
+// Encode returns an event as one line of JSON.
+func Encode(e *events.Entry, source string) []byte {
 	env := &e.Envelope
 	var b bytes.Buffer
 	b.Grow(len(e.Raw) + 384)
@@ -51,7 +53,7 @@ func cloudEvent(e *events.Entry, source string) []byte {
 	attribute("traceparent", value(env.Trace))
 	attribute("actor", env.Actor)
 	fmt.Fprintf(&b, `,"payloadversion":%d,"data":`, env.V)
-	b.Write(withoutBreaks(env.Payload))
+	b.Write(jsontext.OneLine(env.Payload))
 	b.WriteByte('}')
 	return b.Bytes()
 }
