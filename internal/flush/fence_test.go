@@ -65,7 +65,7 @@ func examples(t *testing.T, f *fleettest.Fleet) map[string]string {
 		"task.progress": `{"id":"t-3","workerId":"w","attempt":1}`, "task.cancel": `{"id":"t-3"}`, "task.retry": `{"id":"t-3"}`,
 		"task.cancel_many": `{"filter":{"status":"pending"}}`, "task.retry_many": `{"filter":{"status":"failed"}}`, "task.delete_many": `{"filter":{"status":"failed"}}`,
 		"limit.set": `{"key":"l","concurrent":1}`, "limit.delete": `{"key":"l"}`,
-		"task.delete": `{"id":"t-3"}`, "session.get": `{"id":"s"}`, "event.get": `{"seq":1}`, "task.history": `{"id":"t-3"}`, "instance.history": `{"id":"w"}`, "hook.record": `{"hook":{"hook_event_name":"Stop"}}`,
+		"task.delete": `{"id":"t-3"}`, "session.get": `{"id":"s"}`, "event.get": `{"seq":1}`, "audit.diff": `{"from":"0"}`, "task.history": `{"id":"t-3"}`, "instance.history": `{"id":"w"}`, "hook.record": `{"hook":{"hook_event_name":"Stop"}}`,
 		"schedule.put": `{"id":"s","cron":"@daily","task":{"text":"x"}}`, "schedule.get": `{"id":"s"}`, "schedule.delete": `{"id":"s"}`,
 	}
 	for _, m := range f.Methods() {

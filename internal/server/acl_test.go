@@ -86,6 +86,8 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 		{"system.discover", params{}},
 		{"system.info", params{}},
 		{"audit.status", params{}},
+		{"system.get_state", params{"at": "3"}},
+		{"audit.diff", params{"from": "1"}},
 		{"system.batch.process", params{"batchId": "b", "instanceId": "w", "items": []any{1, 2}}},
 		{"system.quorum.vote", params{"instanceId": "w", "decision": "d", "value": true, "totalInstances": 1}},
 		{"task.update", params{"id": id, "updates": params{"priority": 1, "metadata": params{"k": 1}}}},
