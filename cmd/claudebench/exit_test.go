@@ -92,7 +92,7 @@ func TestExitCodesOfCommands(t *testing.T) {
 			exitUnavailable: {{noRedis}, {wrongPassword}},
 		},
 		"rebuild": {
-			exitUsage:       {{}, {"foo"}, {"state", redis, typo}, {"tasks", redis, typo}, {"state", redis, "--namespace=a b"}},
+			exitUsage:       {{}, {"foo"}, {"state", "--all"}, {"all", "--dry-run", "--take-over"}, {"state", redis, typo}, {"tasks", redis, typo}, {"state", redis, "--namespace=a b"}},
 			exitUnavailable: {{"state", noRedis}, {"state", wrongPassword}},
 		},
 		"checkpoints": {
