@@ -269,6 +269,9 @@ func (b *rebuilding) foldWith(ctx context.Context, to events.ID, apply func(cont
 		if len(r.batch.Entries) == 0 {
 			break
 		}
+		if r.batch.Skipped > 0 && (!r.batch.After.IsZero() || r.batch.Entries[0].ID.Seq > b.bounds.Base) {
+			return fmt.Errorf("events after %s were removed from the log meanwhile: %w", r.batch.After, ErrRebuildLost)
+		}
 		if err := apply(ctx, r.batch); err != nil {
 			if errors.Is(err, ErrCheckpointMoved) || errors.Is(err, pgx.ErrNoRows) || NotMigrated(err) {
 				return fmt.Errorf("another program has changed the second place: %w: %w", ErrRebuildLost, err)

@@ -34,8 +34,10 @@ var damages = map[string]struct {
 			b.change(t, "HSET", b.space.Metrics("global"), "tasksCreated", 7)
 			b.change(t, "HSET", b.space.MetricsEvents("task.created"), "extra", 1)
 			b.change(t, "DEL", b.space.Metrics("queues"))
+			b.change(t, "HSET", b.space.Metrics("global"), "events.task.imagined", 1)
+			b.change(t, "HSET", b.space.MetricsEvents("task.imagined"), "count", 1)
 		},
-		[]string{"metrics:global tasksCreated changed", "metrics:events:task.created extra extra", "metrics:queues pending missing"},
+		[]string{"metrics:global tasksCreated changed", "metrics:events:task.created extra extra", "metrics:events:task.imagined count extra", "metrics:queues pending missing"},
 	},
 	"tasks": {
 		func(t *testing.T, b *bundle) {
@@ -430,5 +432,31 @@ func TestALiveViewThatCannotBeCompared(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// If the log's start is trimmed faster than a rebuild reads it, the rebuild does not step over events.
+func TestATrimDuringARebuild(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	h := newHistory()
+	many(h, 5_000)
+	b.publish(t, h.events...)
+	_, stop := b.start(t, "one")
+	b.caughtUp(t, h.seq)
+	stop()
+	damages["state"].do(t, b)
+	damaged := b.state(t)
+	_, err := b.runner(t).RebuildWith(t.Context(), "state", projections.RebuildOptions{Progress: steps(func(at projections.RebuildStep) {
+		if at == projections.RebuildFolds {
+			b.change(t, "XTRIM", b.space.Events(), "MAXLEN", 10)
+			b.change(t, "HSET", b.space.Log(), "base", h.seq-9)
+		}
+	})})
+	if !errors.Is(err, projections.ErrRebuildLost) {
+		t.Errorf("%v, want ErrRebuildLost", err)
+	}
+	if diff := cmp.Diff(damaged, b.state(t)); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
 	}
 }

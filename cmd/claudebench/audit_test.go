@@ -83,8 +83,18 @@ func TestReplayVerifyAndRebuild(t *testing.T) {
 	if r := execute(t, stores, "verify", "--quiet"); r.code != 1 || !strings.Contains(r.out, "tasks.completed") || r.log != "" {
 		t.Errorf("verify of a state that was changed: %+v", r)
 	}
-	if r := execute(t, stores, "rebuild", "all"); r.code != 0 || !strings.Contains(r.log, "tasks: done") {
+	if r := execute(t, stores, "rebuild", "--all", "--dry-run"); r.code != exitFailed || !strings.Contains(r.log, "state: done") ||
+		!strings.Contains(r.out, `tasks.completed: "7"; the log says "1"`) || !strings.Contains(r.out, "tasks: no differences at event ") {
+		t.Errorf("rebuild --dry-run of a state that was changed: %+v", r)
+	}
+	if r := execute(t, stores, "verify", "--quiet"); r.code != 1 {
+		t.Errorf("verify after rebuild --dry-run: %+v", r)
+	}
+	if r := execute(t, stores, "rebuild", "all"); r.code != 0 || !strings.Contains(r.log, "tasks: done") || !strings.Contains(r.log, "the live view was replaced") {
 		t.Errorf("rebuild: %+v", r)
+	}
+	if r := execute(t, stores, "rebuild", "--all", "--dry-run"); r.code != 0 {
+		t.Errorf("rebuild --dry-run after rebuild: %+v", r)
 	}
 	if r := execute(t, stores, "verify", "--json"); r.code != 0 || !json.Valid([]byte(r.out)) {
 		t.Errorf("verify after rebuild: %+v", r)

@@ -132,7 +132,7 @@ func TestExitCodesOfCommands(t *testing.T) {
 			exitFailed: {{redis, typo, "--seal-dir", empty, "--seal-key", existing}},
 		},
 		"rebuild": {
-			exitUsage:       {{}, {"foo"}, {"state", redis, typo}, {"tasks", redis, typo}, {"state", redis, "--namespace=a b"}},
+			exitUsage:       {{}, {"foo"}, {"state", "--all"}, {"all", "--dry-run", "--take-over"}, {"state", redis, typo}, {"tasks", redis, typo}, {"state", redis, "--namespace=a b"}},
 			exitUnavailable: {{"state", noRedis}, {"state", wrongPassword}},
 		},
 		"archive": {

@@ -18,40 +18,56 @@ import (
 
 func newRebuild() *cobra.Command {
 	cfg := &config.Config{}
-	var takeOver bool
+	var o rebuildOptions
 	cmd := &cobra.Command{
-		Use:   "rebuild PROJECTION…",
-		Short: "Build projections again from the log",
+		Use:   "rebuild [PROJECTION…]",
+		Short: "Compare projections with the log and build them again",
 		Long: `Fold projections from the log into a second place, beside the live ones: state
 (cb:state:global), metrics (cb:metrics:*), tasks (tasks, sessions and schedules in Postgres),
-events (the index of events in Postgres), or all. Where they differ, replace the live ones in
-one step. Coordinators can run meanwhile, and an interruption changes nothing. Events that were
-trimmed from the log come from the archive; without one, they stay in the index, and the other
-projections are not rebuilt.`,
+events (the index of events in Postgres), or all. Then compare both at the same event, print
+what differs, and replace the live ones in one step.
+
+Coordinators can run meanwhile. Nobody sees an incomplete projection, and if rebuild is
+interrupted, the live ones are as they were. Events that were trimmed from the log come from
+the archive; without one, they stay in the index, and the other projections are not rebuilt. In
+Postgres, only the rows that differ are written: views, grants and indexes of yours stay.
+
+Exit codes: 0 if the projections are now right, 1 if a rebuild failed or --dry-run found
+differences, 2 for wrong usage, 3 if something cannot be read.`,
 		Example: `  claudebench rebuild tasks
-  claudebench rebuild all`,
+  claudebench rebuild --all --dry-run`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if cobra.MatchAll(cobra.MinimumNArgs(1), cobra.OnlyValidArgs)(cmd, args) != nil {
-				return fmt.Errorf("rebuild %s: the projections are %s", strings.Join(args, " "), strings.Join(cmd.ValidArgs, ", "))
+			if o.all && len(args) == 0 {
+				return nil
+			}
+			if o.all || cobra.MatchAll(cobra.MinimumNArgs(1), cobra.OnlyValidArgs)(cmd, args) != nil {
+				return fmt.Errorf("rebuild %s: name projections or pass --all; the projections are %s", strings.Join(args, " "), strings.Join(cmd.ValidArgs, ", "))
 			}
 			return nil
 		},
 		ValidArgs: []string{"state", "metrics", "tasks", "events", "all"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return rebuild(cmd, cfg, args, takeOver, func(format string, a ...any) {
-				fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", a...)
-			})
+			if o.all {
+				args = []string{"all"}
+			}
+			return rebuild(cmd, cfg, args, o)
 		},
 	}
-	cmd.Flags().BoolVar(&takeOver, "take-over", false, "delete the rows of another log in Postgres and build them from the log in this Redis")
+	cmd.Flags().BoolVar(&o.all, "all", false, "rebuild all projections")
+	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "compare only; exit with 1 if something differs")
+	cmd.Flags().BoolVar(&o.takeOver, "take-over", false, "delete the rows of another log in Postgres and build them from the log in this Redis")
+	cmd.MarkFlagsMutuallyExclusive("dry-run", "take-over")
 	bindArchive(cmd, cfg)
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd
 }
 
-func rebuild(cmd *cobra.Command, cfg *config.Config, names []string, takeOver bool, say func(string, ...any)) error {
-	ctx := cmd.Context()
+// rebuildOptions are the flags of rebuild.
+type rebuildOptions struct{ all, dryRun, takeOver bool }
+
+func rebuild(cmd *cobra.Command, cfg *config.Config, names []string, o rebuildOptions) error {
+	ctx, takeOver := cmd.Context(), o.takeOver
 	client, space, err := openStores(ctx, cfg)
 	if err != nil {
 		return err
@@ -117,15 +133,32 @@ func rebuild(cmd *cobra.Command, cfg *config.Config, names []string, takeOver bo
 	if err != nil {
 		return err
 	}
+	differ := false
 	for _, name := range names {
-		say("%s: folding the log …", name)
-		start := time.Now()
-		if err := runner.Rebuild(ctx, name); err != nil {
+		same, err := rebuildOne(cmd, runner, name, o.dryRun)
+		if err != nil {
 			return err
 		}
-		say("%s: done in %s", name, time.Since(start).Round(time.Millisecond))
+		differ = differ || !same
+	}
+	if o.dryRun && differ {
+		return exitError{code: exitFailed}
 	}
 	return nil
+}
+
+// rebuildOne rebuilds a projection and prints what it found. It reports whether the live view was right.
+func rebuildOne(cmd *cobra.Command, runner *projections.Runner, name string, dryRun bool) (same bool, err error) {
+	progress := newRebuildProgress(cmd.ErrOrStderr(), name)
+	began := time.Now()
+	found, err := runner.RebuildWith(cmd.Context(), name, projections.RebuildOptions{DryRun: dryRun, Progress: progress.tell})
+	progress.end()
+	if err != nil {
+		return false, err
+	}
+	writeRebuilt(cmd.OutOrStdout(), found)
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: done in %s: folded %d events; %s\n", name, time.Since(began).Round(time.Millisecond), found.Events, outcome(found, dryRun))
+	return found.Same(), nil
 }
 
 // postgresOf returns the configuration of the projections of the log in Redis.
