@@ -40,7 +40,7 @@ func checkDisk(_ context.Context, e *exam) (list []Finding) {
 			list = append(list, Finding{Level: Unknown, Text: fmt.Sprintf("the disk of %s cannot be read: %v", folder, err), Do: "correct the folder"})
 			continue
 		}
-		block := uint64(s.Bsize) //nolint:gosec,unconvert // positive; of another type on other systems
+		block := uint64(s.Bsize) //nolint:gosec // positive
 		// As df: what only root may use counts neither as free nor as there.
 		free := uint64(s.Bavail) * block //nolint:unconvert // of another type on other systems
 		list = append(list, judgeDisk(folder, free, (s.Blocks-s.Bfree)*block+free))
