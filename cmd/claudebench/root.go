@@ -50,7 +50,7 @@ cannot be reached or read.`,
 	for group, commands := range map[string][]*cobra.Command{
 		"run":   {newUp(), newServe()},
 		"use":   {newWork(), newMCP(), newCall(), newTail(), newReady(), newEnv(), newInit()},
-		"audit": {newReplay(), newVerify(), newRebuild(), newCheckpoints(), newParked(), newToken(), newPolicy()},
+		"audit": {newReplay(), newVerify(), newRebuild(), newCheckpoints(), newParked(), newTrim(), newToken(), newPolicy()},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

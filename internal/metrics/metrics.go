@@ -22,6 +22,7 @@ import (
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/stream"
 	"github.com/claudebench/claudebench/internal/taskview"
+	"github.com/claudebench/claudebench/internal/trim"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -43,6 +44,8 @@ type Sources struct {
 	Hooks Hooks
 	// Streams counts the streams of events.
 	Streams func() stream.Counts
+	// Trim returns what this coordinator knows of the log's retention.
+	Trim func() trim.Status
 	// Version is the program's version, "" if it is unknown.
 	Version string
 	// Logger receives the coordinator's own faults.
@@ -91,6 +94,7 @@ func newRegistry(s Sources) (*prometheus.Registry, error) {
 		progressCollector{s.Projections},
 		hookCollector{s.Hooks},
 		streamCollector{s.Streams},
+		trimCollector{s.Trim},
 		&storeCollector{Sources: s},
 	} {
 		if err := registry.Register(c); err != nil {

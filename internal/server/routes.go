@@ -42,7 +42,7 @@ func (s *Server) routes(cfg *config.Config, coordinator *commands.Coordinator, g
 		return nil, fmt.Errorf("serve the methods over MCP: %w", err)
 	}
 	received := hooks.NewHandler(coordinator, hooks.Options{Log: s.logger, Caller: auth.Caller, Policy: s.decide, Unread: s.decideUnread})
-	watched := metrics.Sources{Commands: coordinator, Writable: coordinator.Writable, Gauges: gauges, Projections: s.runner.Progress, Hooks: received, Streams: s.streams.Counts, Version: s.version, Logger: s.logger}
+	watched := metrics.Sources{Commands: coordinator, Writable: coordinator.Writable, Gauges: gauges, Projections: s.runner.Progress, Hooks: received, Streams: s.streams.Counts, Trim: s.trim.Status, Version: s.version, Logger: s.logger}
 	if s.tasks != nil {
 		watched.Checkpoints = s.checkpoints
 	}

@@ -34,6 +34,7 @@ import (
 	"github.com/claudebench/claudebench/internal/redisconn"
 	"github.com/claudebench/claudebench/internal/stream"
 	"github.com/claudebench/claudebench/internal/taskview"
+	"github.com/claudebench/claudebench/internal/trim"
 	"github.com/claudebench/claudebench/internal/ui"
 	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
@@ -101,6 +102,7 @@ type Server struct {
 	fleet       *fleet.Member
 	runner      *projections.Runner
 	streams     *stream.Hub
+	trim        *trim.Loop         // nil without a retention
 	stop        context.CancelFunc // stops the background work
 	stopWaiting func()             // ends the calls that wait
 	endWork     func()             // stops what continues without its caller: a flush
@@ -230,6 +232,11 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 	if s.streams, err = stream.New(stream.Options{Client: s.redis, Namespace: cfg.Namespace, Logger: s.logger}); err != nil {
 		return nil, nil, err
 	}
+	if retention := (trim.Policy{Age: cfg.Retain, Events: cfg.RetainEvents, Ignore: cfg.RetainIgnore}); retention.Active() {
+		if s.trim, err = trim.NewLoop(trim.New(s.redis, space), retention, s.logger); err != nil {
+			return nil, nil, err
+		}
+	}
 	var handler http.Handler
 	if handler, err = s.routes(cfg, coordinator, func(ctx context.Context, at taskview.Checkpoints) (*metrics.Gauges, error) {
 		return metrics.ReadGauges(ctx, s.scripts, cfg.InstanceTTL, at)
@@ -245,6 +252,9 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.running.Go(func() { s.runner.Run(background) })
+	if s.trim != nil {
+		s.running.Go(func() { s.trim.Run(background) })
+	}
 	s.running.Go(func() { s.fleet.Keep(background) })
 	s.running.Go(func() { coordinator.RunTimers(background) })
 	s.running.Go(func() { coordinator.RunSchedules(background) })

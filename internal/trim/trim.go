@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -83,10 +82,10 @@ func (p Policy) Validate() error {
 
 // Holder is something that keeps events in the log beyond the retention.
 type Holder struct {
-	Kind   string `json:"kind"`          // archive, seal, projection, checkpoint or group
-	Name   string `json:"name"`          // as in Policy.Ignore
-	Needs  string `json:"needs"`         // the first ID that it needs
-	Events int64  `json:"events,string"` // that the log keeps only for it and those like it
+	Kind   string `json:"kind"`   // archive, seal, projection, checkpoint or group
+	Name   string `json:"name"`   // as in Policy.Ignore
+	Needs  string `json:"needs"`  // the first ID that it needs
+	Events int64  `json:"events"` // that the log keeps only for it and those like it
 }
 
 // Report is the result of a round.
@@ -283,15 +282,4 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return fmt.Errorf("trim the log: %w", ctx.Err())
 	}
-}
-
-// Unknown returns the names in Policy.Ignore that are no reader of the log. known has the names of all
-// readers.
-func (p Policy) Unknown(known []string) (list []string) {
-	for _, name := range p.Ignore {
-		if !slices.Contains(known, name) {
-			list = append(list, name)
-		}
-	}
-	return list
 }

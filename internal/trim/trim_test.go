@@ -177,7 +177,7 @@ func TestEachHolderHoldsBack(t *testing.T) {
 			holder: trim.Holder{Kind: "archive", Name: "archive"},
 		},
 		"seal": {
-			hold:   func(f *fixture, at events.ID) { f.do("HSET", f.space.SealRecord(), "last", at.String()) },
+			hold:   func(f *fixture, at events.ID) { f.do("HSET", f.space.Prefix()+"audit:seal", "last", at.String()) },
 			holder: trim.Holder{Kind: "seal", Name: "seal"},
 		},
 		"state": {
@@ -283,8 +283,8 @@ func (f *fixture) topic() {
 	}
 }
 
-// These need nothing: a group that has read its topic, however long ago; an index of checkpoints with
-// a name that has none; a coordinator whose view is off.
+// These need nothing old: a group that has read its topic, however long ago, also if a new event has
+// come since; an index of checkpoints with a name that has none; a coordinator whose view is off.
 func TestWhatHoldsNothingBack(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 3000)
@@ -293,6 +293,9 @@ func TestWhatHoldsNothingBack(t *testing.T) {
 	f.do("XGROUP", "CREATE", f.space.Topic("batch.started"), "g", "0")
 	f.do("XREADGROUP", "GROUP", "g", "c", "COUNT", 10, "STREAMS", f.space.Topic("batch.started"), ">")
 	f.do("XACK", f.space.Topic("batch.started"), "g", old.String())
+	f.do("XADD", f.space.Topic("batch.completed"), old.String(), "data", "x")
+	f.do("XGROUP", "CREATE", f.space.Topic("batch.completed"), "g", old.String())
+	f.do("XADD", f.space.Topic("batch.completed"), f.ids[2500].String(), "data", "x")
 	f.do("ZADD", f.space.Checkpoints(), 1, "gone")
 	if report := f.trim(trim.Policy{Events: 1000}); len(report.Holders) != 0 {
 		t.Errorf("held back: %+v", report)
@@ -384,22 +387,41 @@ func TestTopicsAndTheTerm(t *testing.T) {
 func TestForeignEntries(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 1)
-	f.do("XADD", f.space.Events(), fmt.Sprintf("%d-77", f.ids[0].MS+1), "data", "not an event")
-	at := f.ids[0].MS + 2
-	f.Client.Pipelined(t.Context(), func(p redis.Pipeliner) error { //nolint:errcheck // the base shows it
-		for seq := int64(2); seq <= 3000; seq++ {
-			id := events.ID{MS: at, Seq: seq}
-			p.XAdd(t.Context(), &redis.XAddArgs{Stream: f.space.Events(), ID: id.String(), Values: []any{"data", fmt.Sprintf(`{"id":"%s","seq":%d,`, id, seq)}})
+	at := f.ids[0].MS
+	last := ""
+	_, err := f.Client.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+		add := func(id, data string) {
+			p.XAdd(t.Context(), &redis.XAddArgs{Stream: f.space.Events(), ID: id, Values: []any{"data", data}})
 		}
+		for seq := int64(2); seq <= 3000; seq++ {
+			id := events.ID{MS: at + 10*seq, Seq: seq}
+			last = id.String()
+			add(last, fmt.Sprintf(`{"id":"%s","seq":%d,`, id, seq))
+			for n := int64(1); n < 10 && seq > 1600 && seq < 1850; n++ {
+				add(events.ID{MS: id.MS + n, Seq: 7}.String(), "not an event")
+			}
+		}
+		add(fmt.Sprintf("%d-1", at+40_000), "not an event")
 		return nil
 	})
-	last := events.ID{MS: at, Seq: 3000}.String()
-	f.do("XADD", f.space.Events(), fmt.Sprintf("%d-1", at+1), "other", "not an event")
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.do("HSET", f.space.Log(), "archivedClosed", last)
 	f.do("HSET", f.space.State(), "checkpoint", last)
 	f.do("SET", f.space.Checkpoint("metrics"), last)
-	f.trim(trim.Policy{Events: 1200})
-	f.near(1801)
+	report, err := f.trimmer.Trim(t.Context(), trim.Policy{Events: 1200}, func(context.Context) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := f.Client.XRangeN(t.Context(), f.space.Events(), "-", "+", 1).Result()
+	if err != nil || !strings.HasSuffix(first[0].ID, "-7") {
+		t.Fatalf("the log does not begin with an entry of another program: %v, %v", first, err)
+	}
+	base := f.Client.HGet(t.Context(), f.space.Log(), "base").Val()
+	if base != fmt.Sprint(report.First.Seq) || report.First.Seq > 1801 || report.First.Seq < 1780 {
+		t.Errorf("the base is %s, reported %s", base, report.First)
+	}
 }
 
 func TestOnTheEmbeddedRedis(t *testing.T) {

@@ -75,12 +75,12 @@ local function trim_limit(to, ignored, first_type)
     local needs = each[3]
     local _, seq = id_parts(needs)
     if sooner(needs, to) then
-      local held = int(math.max(to_seq - math.max(seq, base), 0))
-      if tonumber(held) > 0 then holding[#holding + 1] = { kind = each[1], name = each[2], needs = needs, events = held } end
+      local held = math.max(to_seq - math.max(seq, base), 0)
+      if held > 0 then holding[#holding + 1] = { kind = each[1], name = each[2], needs = needs, events = held } end
       if sooner(needs, limit) then limit = needs end
     end
   end
-  table.sort(holding, function(a, b) return tonumber(a.events) > tonumber(b.events) end)
+  table.sort(holding, function(a, b) return a.events > b.events end)
   for i = #holding, 21, -1 do holding[i] = nil end
   return { first = first, limit = limit, holders = #holding > 0 and holding or nil }
 end
