@@ -8,7 +8,7 @@ type GapReason string
 // The reasons of gaps.
 const (
 	GapFlushed   GapReason = "flushed"   // a flush removed them
-	GapTrimmed   GapReason = "trimmed"   // an operator removed the beginning of the log
+	GapTrimmed   GapReason = "trimmed"   // the beginning of the log was removed, by its retention or by an operator
 	GapMissing   GapReason = "missing"   // the log lacks them, and nothing explains it
 	GapMalformed GapReason = "malformed" // the log has an entry with this seq that is not an event
 )

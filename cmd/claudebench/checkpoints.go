@@ -82,7 +82,7 @@ func newCheckpointsDelete() *cobra.Command {
 		Use:   "delete NAME",
 		Short: "Delete the checkpoint of a service",
 		Long: `Delete the checkpoint of a service that no longer exists, or that shall begin again as it did
-the first time. Stop the service before: while it runs, it saves its checkpoint again.
+the first time. It then no longer holds back a trim of the log. Stop the service before: while it runs, it saves its checkpoint again.
 Consumer groups and projections have no checkpoint that can be deleted here; 'claudebench
 rebuild' builds a projection again.`,
 		Example: `  claudebench checkpoints delete billing`,

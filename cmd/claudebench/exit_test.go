@@ -144,6 +144,18 @@ func TestExitCodesOfCommands(t *testing.T) {
 			exitUsage:       {{"foo"}, {"--format=xml", noRedis}, {redis, typo}, {"delete", redis}, {"delete", "x", redis, typo}},
 			exitUnavailable: {{noRedis}, {wrongPassword}, {"delete", "x", noRedis}},
 		},
+		"trim": {
+			exitUsage: {
+				{"surplus"},
+				{"--retain=1h", "--format=xml", noRedis},
+				{redis},
+				{"--retain=-1h", redis},
+				{"--retain-events=10", redis},
+				{"--retain=1h", "--ignore=state", redis},
+				{"--retain=1h", redis, typo},
+			},
+			exitUnavailable: {{"--retain=1h", noRedis}, {"--retain=1h", wrongPassword}},
+		},
 		"parked": {
 			exitUsage: {
 				{"foo"},

@@ -50,7 +50,7 @@ cannot be reached or read.`,
 	for group, commands := range map[string][]*cobra.Command{
 		"run":   {newUp(), newServe(), newSeal()},
 		"use":   {newWork(), newMCP(), newCall(), newTail(), newReady(), newEnv(), newInit()},
-		"audit": {newState(), newHistory(), newDiff(), newReplay(), newVerify(), newProve(), newRebuild(), newArchive(), newCheckpoints(), newParked(), newDoctor(), newKeys(), newToken(), newPolicy()},
+		"audit": {newState(), newHistory(), newDiff(), newReplay(), newVerify(), newProve(), newRebuild(), newArchive(), newCheckpoints(), newParked(), newTrim(), newDoctor(), newKeys(), newToken(), newPolicy()},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

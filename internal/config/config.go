@@ -35,6 +35,11 @@ type Config struct {
 	MonitorInterval time.Duration
 	TaskRetention   time.Duration
 	MaxLosses       int
+	// Retain and RetainEvents bound the log in Redis, and RetainIgnore has the readers that do not
+	// hold that back.
+	Retain          time.Duration
+	RetainEvents    int64
+	RetainIgnore    []string
 	Topics          Topics
 	RateLimits      RateLimits
 	TokenRateLimits RateLimits
@@ -105,6 +110,10 @@ func (c *Config) BindCoordinator(flags *pflag.FlagSet) {
 	flags.DurationVar(&c.MonitorInterval, "monitor-interval", time.Second, "how often to check for dead instances")
 	flags.DurationVar(&c.TaskRetention, "task-retention", 168*time.Hour, "how long finished tasks stay in Redis")
 	flags.IntVar(&c.MaxLosses, "max-losses", 10, "after how many losses with its worker a task fails")
+	c.BindRetention(flags)
+	flags.StringSliceVar(&c.RetainIgnore, "retain-ignore", nil,
+		"readers that do not hold back --retain and --retain-events, separated by commas; for the names, see\n"+
+			"'claudebench trim --help'")
 	flags.Var(&c.Topics, "topics", "the event types that have a topic, as type,…, or none; leader.elected always has one (default: all types)")
 	flags.Var(&c.TokenRateLimits, "token-rate-limits", "calls a minute of all instances of a token together, as method=limit,…; 0 disables a limit,\n"+
 		"off disables all (default: five times the limit of each instance)")
@@ -152,6 +161,14 @@ func (c *Config) CheckSeals() error {
 		return fmt.Errorf("--seal-dir and --seal-key belong together; pass both or neither")
 	}
 	return nil
+}
+
+// BindRetention adds the flags that say how much of the log stays in Redis.
+func (c *Config) BindRetention(flags *pflag.FlagSet) {
+	flags.DurationVar(&c.Retain, "retain", 0,
+		"remove events from Redis that are older, once they are archived and read; 0 keeps all")
+	flags.Int64Var(&c.RetainEvents, "retain-events", 0,
+		"remove events from Redis beyond this number, once they are archived and read; 0 keeps all")
 }
 
 // BindLog adds the flags of the program's own log.

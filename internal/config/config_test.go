@@ -55,6 +55,7 @@ func TestEveryFlagHasItsVariable(t *testing.T) {
 	values := map[string][2]string{ // the variable's, the flag's
 		"listen": {"127.0.0.1:1", "127.0.0.1:2"}, "redis-url": {"redis://a", "redis://b"}, "database-url": {"postgres://a", "postgres://b"},
 		"namespace": {"a", "b"}, "instance-ttl": {"1s", "2s"}, "monitor-interval": {"1ms", "2ms"}, "task-retention": {"1h0m0s", "2h0m0s"}, "max-losses": {"1", "2"},
+		"retain": {"1h0m0s", "2h0m0s"}, "retain-events": {"1000", "2000"}, "retain-ignore": {"[a,b:c]", "[d]"},
 		"topics":      {"none", "task.created"},
 		"rate-limits": {"task.get=1", "task.get=2"}, "replace-settings": {"true", "false"}, "no-event-index": {"true", "false"}, "allow-volatile": {"true", "false"}, "insecure": {"true", "false"},
 		"byte-limit": {"1", "2"}, "hook-content": {"none", "full"}, "token-rate-limits": {"task.claim=1", "task.claim=2"},

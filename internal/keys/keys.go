@@ -80,9 +80,6 @@ func (s Space) Checkpoints() string { return "cb:" + s.tag + "service:checkpoint
 // projections' own checkpoints decide; this copy is at most as new.
 func (s Space) Positions() string { return "cb:" + s.tag + "service:positions" }
 
-// SealRecord is the hash of how far the log is sealed. A flush keeps it.
-func (s Space) SealRecord() string { return "cb:" + s.tag + "audit:seal" }
-
 // Parked is the stream of the events that consumer groups have given up.
 func (s Space) Parked() string { return "cb:" + s.tag + "stream:parked" }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/claudebench/claudebench/internal/command"
 	"github.com/claudebench/claudebench/internal/stream"
 	"github.com/claudebench/claudebench/internal/taskview"
+	"github.com/claudebench/claudebench/internal/trim"
 	"github.com/claudebench/claudebench/projections"
 )
 
@@ -48,6 +49,8 @@ type Sources struct {
 	Seals func(context.Context) Seals
 	// Archive returns what this coordinator knows about the archive. Nil means no archive.
 	Archive func() archiver.Status
+	// Trim returns what this coordinator knows of the log's retention.
+	Trim func() trim.Status
 	// Version is the program's version, "" if it is unknown.
 	Version string
 	// Logger receives the coordinator's own faults.
@@ -96,6 +99,7 @@ func newRegistry(s Sources) (*prometheus.Registry, error) {
 		progressCollector{s.Projections},
 		hookCollector{s.Hooks},
 		streamCollector{s.Streams},
+		trimCollector{s.Trim},
 		&storeCollector{Sources: s},
 	}
 	if s.Archive != nil {

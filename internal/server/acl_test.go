@@ -23,6 +23,7 @@ import (
 	"github.com/claudebench/claudebench/internal/subscribers"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/internal/testenv"
+	"github.com/claudebench/claudebench/internal/trim"
 	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/migrations"
 	"github.com/claudebench/claudebench/projections"
@@ -136,13 +137,23 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 	if done, err := audit.Replay(t.Context(), io.Discard, audit.ReplayOptions{Log: log, Render: raw}); err != nil || done.Printed < 200 {
 		t.Errorf("replay: %+v, %v", done, err)
 	}
+	admin := testenv.ClientOf(t, server)
+	if err := admin.HSet(t.Context(), keysOf(t, cfg).Log(), "archive", "a", "archivedClosed", "0-0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if plan, err := trim.New(auditor, keysOf(t, cfg)).Plan(t.Context(), trim.Policy{Age: time.Hour}); err != nil {
+		t.Errorf("plan a trim: %+v, %v", plan, err)
+	}
+	trimmer := trim.New(openAs(t, users["cb-coordinator"], cfg.Namespace), keysOf(t, cfg))
+	if report, err := trimmer.Trim(t.Context(), trim.Policy{Age: time.Hour}, func(context.Context) error { return nil }); err != nil {
+		t.Errorf("trim: %+v, %v", report, err)
+	}
 	call[object](t, c, "system.flush", params{"confirm": "FLUSH_ALL_DATA"})
 	c.create(t, params{"text": "after the flush"})
 	follow()
 	verify()
 
 	// Redis rejected nothing that the roles did, apart from the question how often it syncs its file.
-	admin := testenv.ClientOf(t, server)
 	denied, err := admin.ACLLog(t.Context(), 100).Result()
 	if err != nil {
 		t.Fatal(err)

@@ -49,7 +49,7 @@ func (s *Server) routes(cfg *config.Config, coordinator *commands.Coordinator, g
 	if s.archiver != nil {
 		archived = s.archiver.Status
 	}
-	watched := metrics.Sources{Archive: archived, Commands: coordinator, Writable: coordinator.Writable, Gauges: gauges, Projections: s.runner.Progress, Hooks: received, Streams: s.streams.Counts, Version: s.version, Logger: s.logger}
+	watched := metrics.Sources{Archive: archived, Commands: coordinator, Writable: coordinator.Writable, Gauges: gauges, Projections: s.runner.Progress, Hooks: received, Streams: s.streams.Counts, Trim: s.trim.Status, Version: s.version, Logger: s.logger}
 	if s.tasks != nil {
 		watched.Checkpoints = s.checkpoints
 	}

@@ -40,6 +40,7 @@ import (
 	"github.com/claudebench/claudebench/internal/stream"
 	"github.com/claudebench/claudebench/internal/taskview"
 	"github.com/claudebench/claudebench/internal/timetravel"
+	"github.com/claudebench/claudebench/internal/trim"
 	"github.com/claudebench/claudebench/internal/ui"
 	"github.com/claudebench/claudebench/lua"
 	"github.com/claudebench/claudebench/projections"
@@ -109,6 +110,7 @@ type Server struct {
 	sealer      *seal.Sealer       // nil if this coordinator does not seal
 	archiver    *archiver.Archiver // nil without an archive
 	archive     events.Archive     // nil without an archive
+	trim        *trim.Loop         // nil without a retention
 	// closeArchive closes the files that archive reads.
 	closeArchive func() error
 	streams      *stream.Hub
@@ -273,6 +275,11 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 	if s.streams, err = stream.New(stream.Options{Client: s.redis, Namespace: cfg.Namespace, Archive: s.archive, Logger: s.logger}); err != nil {
 		return nil, nil, err
 	}
+	if retention := (trim.Policy{Age: cfg.Retain, Events: cfg.RetainEvents, Ignore: cfg.RetainIgnore}); retention.Active() {
+		if s.trim, err = trim.NewLoop(trim.New(s.redis, space), retention, s.logger); err != nil {
+			return nil, nil, err
+		}
+	}
 	var handler http.Handler
 	if handler, err = s.routes(cfg, coordinator, func(ctx context.Context, at taskview.Checkpoints) (*metrics.Gauges, error) {
 		return metrics.ReadGauges(ctx, s.scripts, cfg.InstanceTTL, at)
@@ -290,6 +297,9 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 	s.running.Go(func() { s.runner.Run(background) })
 	if s.archiver != nil {
 		s.running.Go(func() { s.archiver.Run(background) })
+	}
+	if s.trim != nil {
+		s.running.Go(func() { s.trim.Run(background) })
 	}
 	s.running.Go(func() { s.fleet.Keep(background) })
 	if s.sealer != nil {
