@@ -96,7 +96,12 @@ func tellHistory(cmd *cobra.Command, cfg *config.Config, from *target, o timetra
 	if err := logExists(ctx, client, space); err != nil {
 		return nil, err
 	}
-	if o.Log, err = events.NewReader(client, events.ReaderConfig{Namespace: cfg.Namespace, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+	stored, closeArchive, err := openArchive(cmd, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer closeArchive()
+	if o.Log, err = events.NewReader(client, events.ReaderConfig{Namespace: cfg.Namespace, Archive: stored, Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		return nil, usageError(err)
 	}
 	if cfg.DatabaseURL != "" {

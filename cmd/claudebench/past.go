@@ -21,11 +21,13 @@ token of an auditor in the environment variable CB_TOKEN, and needs no Redis.`
 
 // bindPast adds the flags of a command that reads the past from the stores, or from a coordinator.
 func bindPast(cmd *cobra.Command, cfg *config.Config, from *target) {
+	bindArchive(cmd, cfg)
 	bindStores(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	from.bind(cmd)
 	cmd.Flags().Lookup("url").Usage = "the URL of a coordinator to read from instead"
 	cmd.MarkFlagsMutuallyExclusive("url", "redis-url", "data-dir")
+	cmd.MarkFlagsMutuallyExclusive("url", "archive-dir")
 }
 
 // selected reports whether the coordinator is read, and not the stores.
@@ -48,7 +50,7 @@ func (t *target) ask(call func(c *client.Client) error) error {
 	return t.explained(call(c))
 }
 
-// fromLog reads the log in Redis.
+// fromLog reads the log in Redis and in the archive.
 func fromLog(cmd *cobra.Command, cfg *config.Config, read func(log timetravel.Source) error) error {
 	c, space, err := openStores(cmd.Context(), cfg)
 	if err != nil {
@@ -58,7 +60,12 @@ func fromLog(cmd *cobra.Command, cfg *config.Config, read func(log timetravel.So
 	if err := logExists(cmd.Context(), c, space); err != nil {
 		return err
 	}
-	log, err := events.NewReader(c, events.ReaderConfig{Namespace: cfg.Namespace, Logger: slog.New(slog.DiscardHandler)})
+	stored, closeArchive, err := openArchive(cmd, cfg)
+	if err != nil {
+		return err
+	}
+	defer closeArchive()
+	log, err := events.NewReader(c, events.ReaderConfig{Namespace: cfg.Namespace, Archive: stored, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return usageError(err)
 	}

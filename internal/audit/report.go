@@ -25,7 +25,7 @@ type Report struct {
 	Last      events.ID `json:"last"`  // the last event that was read
 	// What was compared with the log.
 	Events     int64 `json:"events"`
-	Tasks      int64 `json:"tasks"`     // hashes of tasks, including deleted ones
+	Tasks      int64 `json:"tasks"`     // hashes of tasks that Redis has, or must have
 	Instances  int64 `json:"instances"` // hashes and indexes, including instances that left
 	Queues     int64 `json:"queues"`
 	Places     int64 `json:"places"`    // entries of queues and indexes

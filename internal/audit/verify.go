@@ -89,6 +89,7 @@ type verifier struct {
 	steps    int64 // events and rows that were read
 
 	truncated bool            // the violation that the log ends too early was reported
+	compared  numbers         // tasks whose hash was compared
 	rolesets  map[string]bool // role sets that Redis or the log has
 	orphaned  map[string]bool // keys of the orphan queues to compare
 }
@@ -159,6 +160,7 @@ func verify(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer v.fold.Close()
 	defer v.tail.close()
 	for _, part := range []struct {
 		what string
@@ -185,6 +187,9 @@ func verify(ctx context.Context, o Options) (*Report, error) {
 			return nil, fmt.Errorf("%s: %w", part.what, err)
 		}
 	}
+	if err := v.fold.Err(); err != nil {
+		return nil, err
+	}
 	v.report.Base, v.report.Events, v.report.Last = v.fold.Base(), v.fold.Events(), v.fold.Last()
 	v.report.Gaps = append(v.report.Gaps, v.fold.Gaps()...)
 	if !v.fold.Whole() {
@@ -199,7 +204,7 @@ func newVerifier(ctx context.Context, o Options) (*verifier, events.Bounds, erro
 		runner = lua.NewReadOnlyRunner(o.Redis)
 	}
 	v := &verifier{
-		Options: o, keys: o.Keys, scripts: runner.On(o.Keys.Log()), rolesets: map[string]bool{}, orphaned: map[string]bool{},
+		Options: o, keys: o.Keys, scripts: runner.On(o.Keys.Log()), compared: numbers{}, rolesets: map[string]bool{}, orphaned: map[string]bool{},
 		report: &Report{Namespace: o.Keys.Namespace(), Gaps: []fold.Gap{}, Notes: []string{}, Violations: []string{}},
 	}
 	reader, err := events.NewReader(o.Redis, events.ReaderConfig{
@@ -258,6 +263,9 @@ func (v *verifier) sometimes(ctx context.Context) error {
 
 // step tells the caller how far the run is.
 func (v *verifier) step(ctx context.Context) error {
+	if err := v.fold.Err(); err != nil {
+		return err
+	}
 	if v.MaxBytes > 0 && v.fold.Bytes() > v.MaxBytes {
 		return fmt.Errorf("%w: more than %d MiB after %d of %d events; run 'claudebench verify' on a machine with enough memory",
 			ErrTooLarge, v.MaxBytes>>20, v.fold.Events(), v.total)

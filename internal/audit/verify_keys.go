@@ -11,7 +11,8 @@ import (
 const keyPage = 1000
 
 // strays scans all keys for tasks, instances and queues that the log does not know, because no
-// index contains them. It is the only step here whose cost grows with the whole Redis.
+// index contains them, and compares the finished tasks that it finds. It is the only step here whose cost
+// grows with the whole Redis.
 func (v *verifier) strays(ctx context.Context) error {
 	told := map[string]bool{} // SCAN may return a key twice
 	for cursor := "0"; ; {
@@ -26,17 +27,33 @@ func (v *verifier) strays(ctx context.Context) error {
 			return err
 		}
 		names, _ := reply[2].([]any)
+		var ended []int64
 		for _, name := range names {
 			v.report.Keys++
-			if name := text(name); !told[name] && v.stray(name) {
+			name := text(name)
+			if !told[name] && v.stray(name) {
 				told[name] = true
 				v.report.violation("key %s: it is not in the log", v.keys.Prefix()+name)
 			}
+			if num, ok := v.ended(name); ok {
+				ended = append(ended, num)
+			}
+		}
+		if err := v.hashes(ctx, ended); err != nil {
+			return err
 		}
 		if cursor = text(reply[1]); cursor == "0" {
 			return nil
 		}
 	}
+}
+
+// ended returns the number of a task that is finished or deleted, if a key is its hash and was not
+// compared before.
+func (v *verifier) ended(name string) (int64, bool) {
+	id, is := strings.CutPrefix(name, "task:")
+	num, ok := fold.TaskNumber(id)
+	return num, is && ok && v.fold.Ended(num) && !v.compared.has(num)
 }
 
 // stray reports whether a key belongs to an object that the log does not know. Known objects are
@@ -46,7 +63,7 @@ func (v *verifier) stray(name string) bool {
 	switch family {
 	case "task":
 		num, ok := fold.TaskNumber(id)
-		return !ok || v.fold.Task(num) == nil && !v.fold.Deleted(num) && (v.fold.Whole() || num >= v.fold.Base())
+		return !ok || !v.fold.Exists(num) && (v.fold.Whole() || num >= v.fold.Base())
 	case "schedule", "schedules":
 		return v.strayScheduleKey(name)
 	case "instance":
@@ -65,7 +82,7 @@ func (v *verifier) stray(name string) bool {
 		return v.fold.Whole() && !v.fold.LimitKeys()[id]
 	case "dependents", "settling":
 		num, ok := fold.TaskNumber(id[strings.LastIndex(id, ":")+1:])
-		return v.fold.Whole() && (!ok || v.fold.Task(num) == nil && !v.fold.Deleted(num))
+		return v.fold.Whole() && (!ok || !v.fold.Exists(num))
 	case "roles":
 		return v.fold.Whole() && v.fold.RoleSet(id) == 0 && !v.rolesets[id]
 	case "orphans":

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"iter"
 	"strings"
 	"time"
 
@@ -21,6 +21,7 @@ func (v *verifier) rows(ctx context.Context) error {
 		return nil
 	}
 	var merge *rowMerge
+	defer func() { merge.stop() }()
 	var sessions *sessionRows
 	var schedules map[string]bool
 	foreign := ""
@@ -44,7 +45,8 @@ func (v *verifier) rows(ctx context.Context) error {
 				v.report.violation("projection tasks has its checkpoint at %s, but the log has %s at that position", at, v.fold.Last())
 			}
 			schedules = map[string]bool{}
-			merge, sessions = &rowMerge{verifier: v, tasks: slices.Collect(v.fold.Tasks())}, newSessionRows(v, after >= 0)
+			merge.stop() // of an attempt before
+			merge, sessions = newRowMerge(v), newSessionRows(v, after >= 0)
 			return nil
 		}, Task: func(row projections.TaskRow) error {
 			merge.add(&row)
@@ -79,16 +81,33 @@ func (v *verifier) rows(ctx context.Context) error {
 	return nil
 }
 
-// rowMerge compares rows with tasks, both sorted by number.
+// rowMerge compares rows with tasks, both sorted by number. The fold must not go on meanwhile.
 type rowMerge struct {
 	*verifier
-	tasks []*fold.Task // without a row so far
+	task *fold.Task // the next one without a row so far, nil at the end
+	pull func() (*fold.Task, bool)
+	end  func()
+}
+
+func newRowMerge(v *verifier) *rowMerge {
+	m := &rowMerge{verifier: v}
+	m.pull, m.end = iter.Pull(v.fold.Tasks())
+	m.next()
+	return m
+}
+
+func (m *rowMerge) next() { m.task, _ = m.pull() }
+
+func (m *rowMerge) stop() {
+	if m != nil {
+		m.end()
+	}
 }
 
 func (m *rowMerge) add(row *projections.TaskRow) {
 	m.report.Rows++
 	m.missing(&row.Num)
-	if len(m.tasks) == 0 || m.tasks[0].Num != row.Num {
+	if m.task == nil || m.task.Num != row.Num {
 		// A row that a flush left in Postgres is older than the log.
 		if row.Num < m.fold.Base() && row.Num > m.fold.FlushedViews() {
 			return
@@ -100,17 +119,16 @@ func (m *rowMerge) add(row *projections.TaskRow) {
 		m.report.violation("Postgres row %s: it exists, but the log %s", row.ID, what)
 		return
 	}
-	m.row(m.tasks[0], row)
-	m.tasks = m.tasks[1:]
+	m.row(m.task, row)
+	m.next()
 }
 
 // missing reports the tasks before num that have no row; nil means all that are left.
 func (m *rowMerge) missing(num *int64) {
-	for len(m.tasks) > 0 && (num == nil || m.tasks[0].Num < *num) {
-		if t := m.tasks[0]; !t.Partial() {
+	for ; m.task != nil && (num == nil || m.task.Num < *num); m.next() {
+		if t := m.task; !t.Partial() {
 			m.report.violation("Postgres row %s: it is missing, but the log says that the task is %s", t.ID(), t.Describe())
 		}
-		m.tasks = m.tasks[1:]
 	}
 }
 

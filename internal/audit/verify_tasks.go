@@ -11,9 +11,19 @@ import (
 // taskFields is the number of fields that read_tasks returns for a task. The scores follow.
 const taskFields = 29
 
-// tasks compares the hash of every task that the log knows, and whether it is in its queues.
+// tasks compares the hash of every open task that the log knows, and whether it is in its queues. Of the
+// finished tasks, Redis has only those of the last days: strays finds and compares these.
 func (v *verifier) tasks(ctx context.Context) error {
-	lots := slices.Collect(slices.Chunk(v.fold.Numbers(), taskLot))
+	var open []int64
+	for t := range v.fold.Open() {
+		open = append(open, t.Num)
+	}
+	return v.hashes(ctx, open)
+}
+
+// hashes compares the hashes of tasks.
+func (v *verifier) hashes(ctx context.Context, nums []int64) error {
+	lots := slices.Collect(slices.Chunk(nums, taskLot))
 	args := make([][]any, len(lots))
 	for i, lot := range lots {
 		for _, num := range lot {
@@ -22,16 +32,34 @@ func (v *verifier) tasks(ctx context.Context) error {
 	}
 	return v.lots(ctx, readTasks, args, func(i int, reply []any) error {
 		for n, num := range lots[i] {
-			v.report.Tasks++
 			stored, _ := reply[n].([]any)
 			v.task(num, stored)
+			v.compared.add(num)
 		}
 		return nil
 	})
 }
 
+// numbers is a set of the numbers of tasks: a bit for each event, in pages.
+type numbers map[int64]*[64]uint64
+
+func (n numbers) has(num int64) bool {
+	page := n[num>>12]
+	return page != nil && page[num>>6&63]&(1<<(num&63)) != 0
+}
+
+func (n numbers) add(num int64) {
+	page := n[num>>12]
+	if page == nil {
+		page = &[64]uint64{}
+		n[num>>12] = page
+	}
+	page[num>>6&63] |= 1 << (num & 63)
+}
+
 // task compares one task's hash.
 func (v *verifier) task(num int64, stored []any) {
+	v.report.Tasks++
 	t := v.fold.Task(num)
 	there := slices.ContainsFunc(stored[:taskFields], func(field any) bool { return field != nil })
 	switch {

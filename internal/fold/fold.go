@@ -27,8 +27,9 @@ type Fold struct {
 	bytes   int64 // about what the tasks hold
 	touched *Task // the task that the current event changed
 
-	tasks   map[int64]*Task
-	deleted map[int64]bool
+	tasks map[int64]*Task // that are not finished
+	ended *ended          // the others
+	err   error           // they cannot be read
 	// sessions are those of the events after sessionsAfter.
 	sessions      *projections.SessionFold
 	sessionsAfter int64
@@ -80,7 +81,10 @@ func New(base int64, tell func(violation string)) *Fold {
 
 // reset removes every object, as a flush does.
 func (f *Fold) reset() {
-	f.tasks, f.deleted, f.bytes = map[int64]*Task{}, map[int64]bool{}, 0
+	if f.ended != nil {
+		f.ended.close()
+	}
+	f.tasks, f.ended, f.bytes = map[int64]*Task{}, newEnded(), 0
 	f.instances, f.roles, f.living = map[string]*Instance{}, map[string]int64{}, 0
 	f.leader, f.elected = "", ""
 	f.byStatus, f.owned = map[string]int64{}, 0
@@ -96,8 +100,8 @@ func (f *Fold) reset() {
 
 // Bytes estimates how much memory the fold holds.
 func (f *Fold) Bytes() int64 {
-	const deleted, instance, session = 40, 1 << 10, 4 << 10
-	return f.bytes + deleted*int64(len(f.deleted)) + instance*int64(len(f.instances)) + session*int64(len(f.sessions.Sessions()))
+	const finished, instance, session = 10, 1 << 10, 4 << 10
+	return f.bytes + finished*f.ended.all + instance*int64(len(f.instances)) + session*int64(len(f.sessions.Sessions()))
 }
 
 // Apply folds the next event.
@@ -175,6 +179,10 @@ func (f *Fold) Apply(e events.Envelope) {
 		f.touched = nil
 		f.bytes += t.size() - t.bytes
 		t.bytes = t.size()
+		if !t.Open() && f.tasks[t.Num] == t && f.ended.add(t) {
+			f.bytes -= t.bytes
+			delete(f.tasks, t.Num)
+		}
 	}
 	if err == nil && e.Seq > f.sessionsAfter {
 		err = f.sessions.Apply(e)

@@ -49,7 +49,7 @@ func (f *Fold) Elected() string { return f.elected }
 func (f *Fold) Count(status string) int64 { return f.byStatus[status] }
 
 // Total returns how many tasks were created and not deleted.
-func (f *Fold) Total() int64 { return int64(len(f.tasks)) }
+func (f *Fold) Total() int64 { return int64(len(f.tasks)) + f.ended.live }
 
 // Unfinished returns how many tasks are not finished.
 func (f *Fold) Unfinished() int64 {
@@ -60,18 +60,69 @@ func (f *Fold) Unfinished() int64 {
 func (f *Fold) Owned() int64 { return f.owned }
 
 // Task returns a task, nil if it does not exist or was deleted.
-func (f *Fold) Task(num int64) *Task { return f.tasks[num] }
+func (f *Fold) Task(num int64) *Task {
+	if t := f.tasks[num]; t != nil {
+		return t
+	}
+	o, at := f.ended.look(num)
+	if o == 0 || o == wasDeleted {
+		return nil
+	}
+	return f.readEnded(at)
+}
+
+func (f *Fold) readEnded(at int64) *Task {
+	t, err := f.ended.read(at)
+	if err != nil && f.err == nil {
+		f.err = err
+	}
+	return t
+}
+
+// Err returns why a finished task could not be read, nil if each could. After an error, the fold proves
+// nothing.
+func (f *Fold) Err() error { return f.err }
+
+// Close frees the file that the fold may have. It is not needed at the end of a process.
+func (f *Fold) Close() { f.ended.close() }
 
 // Deleted reports whether a task existed and was deleted.
-func (f *Fold) Deleted(num int64) bool { return f.deleted[num] }
+func (f *Fold) Deleted(num int64) bool {
+	o, _ := f.ended.look(num)
+	return o == wasDeleted
+}
 
 // Exists reports whether a task was ever created, deleted or not.
-func (f *Fold) Exists(num int64) bool { return f.tasks[num] != nil || f.deleted[num] }
+func (f *Fold) Exists(num int64) bool {
+	o, _ := f.ended.look(num)
+	return o != 0 || f.tasks[num] != nil
+}
 
-// Tasks yields the tasks that were created and not deleted, in order of creation.
+// Ended reports whether a task is finished, or was deleted.
+func (f *Fold) Ended(num int64) bool {
+	if t := f.tasks[num]; t != nil {
+		return !t.Open()
+	}
+	return f.Exists(num)
+}
+
+// Tasks yields the tasks that were created and not deleted, in order of creation. It reads the finished
+// ones from a file.
 func (f *Fold) Tasks() iter.Seq[*Task] {
 	return func(yield func(*Task) bool) {
-		for _, num := range slices.Sorted(maps.Keys(f.tasks)) {
+		held := slices.Sorted(maps.Keys(f.tasks))
+		for num, at := range f.ended.numbers {
+			for len(held) > 0 && held[0] < num {
+				if !yield(f.tasks[held[0]]) {
+					return
+				}
+				held = held[1:]
+			}
+			if t := f.readEnded(at); t == nil || !yield(t) {
+				return
+			}
+		}
+		for _, num := range held {
 			if !yield(f.tasks[num]) {
 				return
 			}
@@ -82,19 +133,12 @@ func (f *Fold) Tasks() iter.Seq[*Task] {
 // Open yields the tasks that are not finished, in order of creation.
 func (f *Fold) Open() iter.Seq[*Task] {
 	return func(yield func(*Task) bool) {
-		for t := range f.Tasks() {
-			if t.Open() && !yield(t) {
+		for _, num := range slices.Sorted(maps.Keys(f.tasks)) {
+			if t := f.tasks[num]; t.Open() && !yield(t) {
 				return
 			}
 		}
 	}
-}
-
-// Numbers returns the numbers of all tasks that were ever created, deleted ones too, in order.
-func (f *Fold) Numbers() []int64 {
-	nums := slices.AppendSeq(slices.Collect(maps.Keys(f.tasks)), maps.Keys(f.deleted))
-	slices.Sort(nums)
-	return nums
 }
 
 // Waiting returns how many tasks wait for a worker in the queue of a role set, "" for that of tasks

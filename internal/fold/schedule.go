@@ -108,10 +108,11 @@ func (s step) scheduleFired(p events.ScheduleFired) {
 		return
 	}
 	t := s.tasks[num]
+	finished := t == nil && s.Exists(num) && !s.Deleted(num)
 	switch {
 	case ok && num == s.e.Seq+1:
 		s.expected = num
-	case !ok || t == nil && (s.whole || num >= s.base), t != nil && !t.Open():
+	case !ok || finished || t == nil && (s.whole || num >= s.base), t != nil && !t.Open():
 		s.tell("task %s is neither new nor unfinished", *p.TaskID)
 	}
 }

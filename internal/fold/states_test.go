@@ -173,7 +173,7 @@ func checkCell(t *testing.T, typ events.Type, state, to string, life []string) {
 		return
 	}
 	got := noTask
-	if task := f.tasks[3]; task != nil {
+	if task := f.Task(3); task != nil {
 		got = task.Status
 	}
 	if got != to {

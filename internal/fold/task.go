@@ -65,6 +65,20 @@ func (t *Task) ID() string { return "t-" + strconv.FormatInt(t.Num, 10) }
 // Open reports whether the task is not finished.
 func (t *Task) Open() bool { return !events.Terminal(t.Status) }
 
+// recall returns a task, nil if it does not exist. A finished one comes back into memory, until the end of
+// the event.
+func (f *Fold) recall(num int64) *Task {
+	if t := f.tasks[num]; t != nil {
+		return t
+	}
+	t := f.Task(num)
+	if t != nil {
+		f.ended.remove(num)
+		f.tasks[num] = t
+	}
+	return t
+}
+
 // find returns the task that an event is about. A task that is older than the log is created from
 // learn, which holds what the event says about it. A task that the log should know is reported, and
 // created the same way. For an invalid id it returns nil.
@@ -74,16 +88,16 @@ func (s step) find(id string, learn Task) *Task {
 		s.tell("%q is not a task id", id)
 		return nil
 	}
-	if t := s.tasks[num]; t != nil {
+	if t := s.recall(num); t != nil {
 		return t
 	}
 	switch {
-	case s.Fold.deleted[num]:
+	case s.Deleted(num):
 		s.tell("task %s was deleted before", id)
 	case s.whole || num >= s.base:
 		s.tell("task %s was never created", id)
 	}
-	delete(s.Fold.deleted, num)
+	s.ended.remove(num)
 	t := &learn
 	t.Num, t.partial = num, true
 	s.tasks[num] = t
@@ -160,11 +174,12 @@ func (s step) created(p events.TaskCreated) {
 	if num != s.e.Seq {
 		s.tell("the id of task %s must be t- and the event's seq, %d", p.ID, s.e.Seq)
 	}
-	if t := s.tasks[num]; t != nil || s.Fold.deleted[num] {
+	if s.Exists(num) {
 		s.tell("task %s was created before", p.ID)
-		if t != nil {
+		if t := s.recall(num); t != nil {
 			s.drop(t)
 		}
+		s.ended.remove(num)
 	}
 	if !slices.Contains(transitions[s.e.Type][noTask], p.Status) || p.AssignedTo != nil || p.Attempt != 0 || p.CompletedAt != nil {
 		s.tell("task %s must start pending, scheduled or blocked, unassigned and never claimed", p.ID)
@@ -233,7 +248,7 @@ func (s step) deletedTask(p events.TaskDeleted) {
 		s.end(t, noTask)
 	}
 	s.drop(t)
-	s.Fold.deleted[t.Num] = true
+	s.ended.deleted(t.Num)
 	if open && owner != "" {
 		s.settle(owner)
 	}

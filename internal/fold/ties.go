@@ -13,20 +13,25 @@ const reasonDependencies = "dependencies"
 func (s step) depend(t *Task) {
 	for _, id := range t.options.DependsOn {
 		num, ok := TaskNumber(id)
-		needed := s.tasks[num]
-		switch {
-		case needed == nil && (!ok || s.whole || num >= s.base):
+		needed, ended := s.tasks[num], wasDeleted
+		if needed != nil {
+			ended = outcomes[needed.Status]
+		} else if o, _ := s.ended.look(num); o != 0 {
+			ended = o
+		}
+		switch gone := needed == nil && ended == wasDeleted; {
+		case gone && (!ok || s.whole || num >= s.base):
 			s.tell("task %s depends on %s, which does not exist", t.ID(), id)
-		case needed == nil: // it is older than the log
+		case gone: // it is older than the log
 			t.unsure = true
-		case needed.Open():
+		case needed != nil && needed.Open():
 			needed.extras = true
 			if t.waits == nil {
 				t.waits = map[int64]bool{}
 			}
 			t.waits[num], t.hadWaits = true, true
 			s.dependents[num] = append(s.dependents[num], t)
-		case needed.Status != events.StatusCompleted && t.options.OnDependencyFailure != runDependents:
+		case ended != wasCompleted && t.options.OnDependencyFailure != runDependents:
 			t.doomed = num
 		}
 	}
@@ -59,7 +64,7 @@ func (s step) unique(t *Task) {
 	if key == "" {
 		return
 	}
-	if other := s.tasks[s.uniques[key]]; other != nil && other != t {
+	if other := s.tasks[s.uniques[key]]; other != nil && other != t { // a finished one has no key
 		s.tell("task %s has the unique key of task %s, which is %s", t.ID(), other.ID(), other.Describe())
 	}
 	s.uniques[key] = t.Num

@@ -221,7 +221,14 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 	if err != nil {
 		return nil, nil, err
 	}
-	history, err := events.NewReader(s.redis, events.ReaderConfig{Namespace: cfg.Namespace, Logger: slog.New(slog.DiscardHandler)})
+	if cfg.ArchiveDir != "" {
+		stored, err := archive.OpenLater(cfg.ArchiveDir)
+		if err != nil {
+			return nil, nil, err
+		}
+		s.archive, s.closeArchive = stored, stored.Close
+	}
+	history, err := events.NewReader(s.redis, events.ReaderConfig{Namespace: cfg.Namespace, Archive: s.archive, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -243,13 +250,6 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 	}
 	if err := s.join(ctx, cfg); err != nil {
 		return nil, nil, err
-	}
-	if cfg.ArchiveDir != "" {
-		stored, err := archive.OpenLater(cfg.ArchiveDir)
-		if err != nil {
-			return nil, nil, err
-		}
-		s.archive, s.closeArchive = stored, stored.Close
 	}
 	s.runner, err = projections.NewRunner(projections.RunnerConfig{
 		Client: s.redis, Scripts: s.scripts, Keys: space, Projections: folds, Archive: s.archive, Logger: s.logger, Traces: o.Traces,

@@ -25,6 +25,7 @@ var ErrOrder = errors.New("the first position is after the second")
 func Diff(ctx context.Context, o Options, from, to position.Position) (*api.PastDiff, error) {
 	t, err := begin(ctx, o)
 	if err == nil {
+		defer t.fold.Close()
 		err = t.reaches(from)
 	}
 	if err != nil {
@@ -40,6 +41,9 @@ func Diff(ctx context.Context, o Options, from, to position.Position) (*api.Past
 		return nil, fmt.Errorf("difference of two states: %w", err)
 	}
 	d.end()
+	if err := t.fold.Err(); err != nil {
+		return nil, fmt.Errorf("difference of two states: %w", err)
+	}
 	return &d.PastDiff, nil
 }
 

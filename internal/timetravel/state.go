@@ -18,6 +18,7 @@ import (
 func State(ctx context.Context, o Options, at position.Position) (*api.PastState, error) {
 	t, err := begin(ctx, o)
 	if err == nil {
+		defer t.fold.Close()
 		err = t.reaches(at)
 	}
 	if err == nil {
@@ -26,7 +27,11 @@ func State(ctx context.Context, o Options, at position.Position) (*api.PastState
 	if err != nil {
 		return nil, fmt.Errorf("state of the fleet: %w", err)
 	}
-	return t.state(), nil
+	state := t.state()
+	if err := t.fold.Err(); err != nil {
+		return nil, fmt.Errorf("state of the fleet: %w", err)
+	}
+	return state, nil
 }
 
 // statuses are the statuses of tasks in the order in which they are shown.
