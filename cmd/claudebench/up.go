@@ -342,6 +342,10 @@ func sealInto(cfg *config.Config, dir string) error {
 		folder += "-" + cfg.Namespace // each namespace has a log of its own
 	}
 	cfg.SealDir, cfg.SealKey = folder, folder+".key"
+	// Seals are made to be published, so their files are readable; those of 'up' stay private.
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("create the folder of the seals: %w", err)
+	}
 	if _, err := os.Stat(cfg.SealKey); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}

@@ -174,6 +174,9 @@ func TestUp(t *testing.T) {
 		if err == nil && info.Mode().Perm()&0o066 != 0 || info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s has mode %v", path, info.Mode())
 		}
+		if err == nil && path == filepath.Join(dir, "seals") {
+			return fs.SkipDir // nobody else gets to the files in it
+		}
 		return err
 	}); err != nil {
 		t.Error(err)

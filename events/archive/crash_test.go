@@ -141,6 +141,7 @@ func (f *memoryFile) Close() error { return nil }
 func (f *memoryFile) Truncate(size int64) error {
 	return f.m.do(func() { f.i.data = bytes.Clone(f.i.data[:min(size, int64(len(f.i.data)))]) }, func() {})
 }
+
 func (f *memoryFile) Sync() error {
 	return f.m.do(func() { f.i.synced = bytes.Clone(f.i.data) }, func() {
 		f.i.synced = bytes.Clone(f.i.data[:max(len(f.i.data)/2, min(len(f.i.synced), len(f.i.data)))])

@@ -123,13 +123,13 @@ func (w *Writer) scan(f file, size int64) (bad bool, err error) {
 		}
 		lines, err := readFrame(f, fr, decoder)
 		if err != nil {
-			return true, nil //nolint:nilerr // the events of this frame are read from Redis again
+			return true, nil // the events of this frame are read from Redis again
 		}
 		part := segment{first: w.seg.first, types: map[events.Type]int64{}, last: last}
 		for line := range bytes.Lines(lines) {
 			e, err := decodeLine(bytes.TrimSuffix(line, []byte{'\n'}))
 			if err != nil || e.ID.Seq != next || e.ID.MS < part.last.MS {
-				return true, nil //nolint:nilerr // as above
+				return true, nil // as above
 			}
 			if w.seg.count+part.count == 0 {
 				part.first = e.ID

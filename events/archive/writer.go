@@ -487,7 +487,8 @@ func (w *Writer) repack() error {
 // copyLines writes the lines of frames up to a seq into the open segment.
 func (w *Writer) copyLines(from interface {
 	ReadAt(p []byte, off int64) (int, error)
-}, frames []frame, last int64) error {
+}, frames []frame, last int64,
+) error {
 	if err := w.writeLines(from, frames, last); err != nil {
 		return err
 	}

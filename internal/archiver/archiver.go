@@ -173,9 +173,7 @@ func (a *Archiver) Follow(ctx context.Context, once bool) error {
 	for {
 		err := a.hold(ctx, once, nil)
 		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, errDone):
+		case errors.Is(err, errDone), stopped(ctx):
 			return nil
 		case err != nil && (once || hopeless(err) || errors.Is(err, archive.ErrFailed)):
 			return err
@@ -378,3 +376,6 @@ func sleep(ctx context.Context, d time.Duration) bool {
 		return false
 	}
 }
+
+// stopped reports whether the archiver is to stop, which is not a failure.
+func stopped(ctx context.Context) bool { return ctx.Err() != nil }

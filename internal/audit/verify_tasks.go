@@ -131,7 +131,7 @@ func (v *verifier) ties(t *fold.Task, stored []any) {
 	}
 	open, _ := number(stored[28])
 	behind, _ := number(stored[taskFields+9])
-	switch waits := int64(t.Waits()); {
+	switch waits := t.Waits(); {
 	case open < waits || open > t.DependsOn():
 		v.report.violation("task %s: its open is %d, but the log says that it waits for %d tasks", t.ID(), open, waits)
 	case behind == 1: // it may be told yet

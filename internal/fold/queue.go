@@ -9,6 +9,7 @@ import (
 // Kind is the kind of queue that a task is in. An open task is in exactly one.
 type Kind uint8
 
+// The kinds of queues.
 const (
 	KindNone      Kind = iota // in none, or the log does not know
 	KindWaiting               // waits for a worker, in the queue of its role set

@@ -15,9 +15,9 @@ import (
 	"github.com/claudebench/claudebench/lua"
 )
 
+// The times of a lease let another coordinator replace a dead one within four seconds.
 const (
-	// TTL, RenewEvery and AskEvery together let another coordinator replace a dead one within four
-	// seconds. TTL is how long a lease lasts.
+	// TTL is how long a lease lasts.
 	TTL = 3 * time.Second
 	// RenewEvery is how often the holder calls Acquire again.
 	RenewEvery = time.Second

@@ -56,7 +56,7 @@ func (w *session) renew(ctx context.Context) error {
 	last := time.Now()
 	for {
 		pause(ctx, lease.RenewEvery)
-		if ctx.Err() != nil {
+		if stopped(ctx) {
 			return nil
 		}
 		held, err := w.lease.Acquire(ctx)
@@ -79,7 +79,7 @@ func (w *session) read(ctx context.Context) error {
 		var rolledBack *events.RolledBackError
 		var gap *events.GapError
 		switch {
-		case ctx.Err() != nil:
+		case stopped(ctx):
 			return nil
 		case errors.As(err, &rolledBack):
 			// If the event was not signed yet, nothing is lost: the next start reads from the checkpoint
@@ -232,7 +232,7 @@ func (w *session) commit(ctx context.Context, last events.ID) error {
 			}
 			_ = w.problem(step.at, err)
 			pause(ctx, retryEvery)
-			if ctx.Err() != nil {
+			if stopped(ctx) {
 				return nil
 			}
 		}
@@ -256,3 +256,6 @@ func (w *session) at(step string) error {
 	}
 	return w.cfg.At(step)
 }
+
+// stopped reports whether the sealer is to stop, which is not a failure.
+func stopped(ctx context.Context) bool { return ctx.Err() != nil }
