@@ -72,6 +72,9 @@ func (r *Reader) Locate(ctx context.Context, seq int64) (ID, error) {
 }
 
 func (r *Reader) locate(ctx context.Context, seq int64) (ID, error) {
+	if id, err := r.locateArchived(ctx, seq); err != nil || !id.IsZero() {
+		return id, err
+	}
 	first, err := r.edge(ctx, true, "-", "+")
 	if err != nil || first.IsZero() || first.Seq >= seq {
 		return first, err
@@ -96,6 +99,22 @@ func (r *Reader) locate(ctx context.Context, seq int64) (ID, error) {
 		}
 	}
 	return r.edge(ctx, true, ID{MS: low, Seq: seq}.String(), "+")
+}
+
+// locateArchived is Locate for the events that only the archive has.
+func (r *Reader) locateArchived(ctx context.Context, seq int64) (ID, error) {
+	if r.config.Archive == nil {
+		return ID{}, nil
+	}
+	bounds, err := r.Bounds(ctx)
+	if err != nil || bounds.Base >= bounds.Live || seq >= bounds.Live {
+		return ID{}, err
+	}
+	list, err := r.config.Archive.From(ctx, max(seq, bounds.Base), bounds.Live, 1)
+	if err != nil || len(list) == 0 {
+		return ID{}, err
+	}
+	return list[0].ID, nil
 }
 
 // edge returns the first or the last event of a range. It skips foreign entries.
@@ -161,6 +180,13 @@ func (r *Reader) rangeOver(ctx context.Context, from, to ID, yield func(Entry, e
 	}
 	if r.config.Archive != nil {
 		if err := r.rangeFrom(ctx, &w, from); err != nil {
+			return err
+		}
+		_, log, err := r.snapshot(ctx, "+", 1)
+		if err != nil {
+			return err
+		}
+		if err := r.fill(ctx, &w, log.base, to, yield); err != nil {
 			return err
 		}
 	}

@@ -31,7 +31,7 @@ func TestRangeAndBounds(t *testing.T) {
 	if got, gaps := collect(ID{}, ID{}); len(got)+len(gaps) != 0 {
 		t.Errorf("an empty log gave %v, %v", got, gaps)
 	}
-	if b, err := r.Bounds(testContext(t)); err != nil || b != (Bounds{Base: 1}) {
+	if b, err := r.Bounds(testContext(t)); err != nil || b != (Bounds{Base: 1, Live: 1}) {
 		t.Errorf("got %+v, %v", b, err)
 	}
 	ids := log.add(TypeTaskCreated, 23)
@@ -70,7 +70,7 @@ func TestRangeAndBounds(t *testing.T) {
 		t.Errorf("%d events beside the gaps", len(got))
 	}
 	log.trim(ids[15])
-	if b, err := r.Bounds(testContext(t)); err != nil || b != (Bounds{First: ids[15], Last: ids[22], Base: 16, Seq: 23}) {
+	if b, err := r.Bounds(testContext(t)); err != nil || b != (Bounds{First: ids[15], Last: ids[22], Base: 16, Live: 16, Seq: 23}) {
 		t.Errorf("got %+v, %v", b, err)
 	}
 }
@@ -87,6 +87,7 @@ func TestLocate(t *testing.T) {
 	for range 5 {
 		ids = append(ids, log.add(TypeTaskCreated, 9)...)
 		log.raw(fmt.Sprintf("%d-0", ids[len(ids)-1].MS+1), "another", "program")
+		log.last.MS++ // the next event comes after it
 	}
 	for _, id := range ids {
 		if got, err := r.Locate(testContext(t), id.Seq); err != nil || got != id {

@@ -130,6 +130,11 @@ func (s *seam) check(random *rand.Rand) {
 	if bounds.Base != 1 || bounds.First != s.all[0].ID || bounds.Last != s.all[last].ID || bounds.Seq != int64(n) {
 		s.t.Fatalf("bounds %+v of %d events", bounds, n)
 	}
+	for i, e := range s.all {
+		if id, err := r.Locate(ctx, int64(i+1)); e.Err == nil && (err != nil || id != e.ID) {
+			s.t.Fatalf("event %d is at %s, want %s, %v", i+1, id, e.ID, err)
+		}
+	}
 	var at events.ID
 	for i := 0; i < n; {
 		batch, err := r.Read(ctx, at)
