@@ -15,13 +15,14 @@
 -- ARGV[5] closed    ID of the last event in a closed segment
 -- ARGV[6] adopt     1 to replace another archive, else 0
 -- Returns {1 if noted, 0 if the process does not hold the lease, -1 if another archive is noted; the
---         place of that archive}
+--         place of that archive, or if noted the first event that the log keeps by its retention
+--         (trim_log), '' if there is none}
 -- Errors  none
 -- Emits   nothing
 local holder, archive, place, archived, closed, adopt = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 if redis.call('GET', prefix .. 'service:lease:archive') ~= holder then return { 0, '' } end
-local noted = redis.call('HMGET', KEYS[1], 'archive', 'archivePlace')
+local noted = redis.call('HMGET', KEYS[1], 'archive', 'archivePlace', 'trimTo')
 if noted[1] and noted[1] ~= archive and adopt ~= '1' then return { -1, noted[2] or '' } end
 redis.call('HSET', KEYS[1], 'archive', archive, 'archivePlace', place, 'archived', archived, 'archivedClosed', closed)
-return { 1, '' }
+return { 1, noted[3] or '' }

@@ -29,8 +29,10 @@ const (
 	// commitEvery is how often the events are written to the disk on a busy log. It bounds how far the
 	// archive is behind.
 	commitEvery = 500 * time.Millisecond
-	// closeAfter is how long a segment stays open.
-	closeAfter = time.Hour
+	// closeAfter is how long a segment stays open, and closeForTrim how long it does at least if
+	// events in it are beyond the retention of the log.
+	closeAfter   = time.Hour
+	closeForTrim = 5 * time.Second
 
 	retryStore             = time.Second     // after an error of Redis
 	retryHopeless          = 5 * time.Second // while an operator must decide
@@ -86,6 +88,9 @@ type Archiver struct {
 	mu      sync.Mutex
 	status  Status
 	foreign bool // an entry that is no event was seen
+
+	// kept is the first event that the log keeps by its retention, as Redis last said.
+	kept events.ID
 }
 
 // Status is what an Archiver knows about itself.
@@ -359,8 +364,19 @@ func (a *Archiver) note(ctx context.Context, w *archive.Writer, well bool) error
 	case -1:
 		return fmt.Errorf("%w: %v; archive into that folder, or replace it with 'claudebench archive --adopt'", ErrOtherArchive, list[1])
 	}
+	a.kept = events.ID{}
+	if text, _ := list[1].(string); text != "" {
+		if a.kept, err = events.ParseID(text); err != nil {
+			return fmt.Errorf("note_archive returned %v", reply)
+		}
+	}
 	a.worked(w, well)
 	return nil
+}
+
+// hinders reports whether the log keeps events beyond its retention because their segment is open.
+func (a *Archiver) hinders(w *archive.Writer) bool {
+	return w.Committed() != w.Closed() && a.kept.Seq > w.Closed().Seq+1
 }
 
 var errLeaseLost = errors.New("another process archives the log, or a flush deletes keys")

@@ -137,6 +137,30 @@ func TestFollowsTheLog(t *testing.T) {
 	b.equal()
 }
 
+// A segment is closed when the retention of the log waits for it, and not before.
+func TestClosesForTheRetention(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ids := b.add(100)
+	must(t, b.once(nil))
+	if closed := b.field("archivedClosed"); closed != "0-0" {
+		t.Errorf("without a retention, the segment is closed at %s", closed)
+	}
+	keep := func(id events.ID) { must(t, b.Client.HSet(t.Context(), b.cfg.Keys.Log(), "trimTo", id.String()).Err()) }
+	keep(ids[40])
+	must(t, b.once(nil))
+	if closed := b.field("archivedClosed"); closed != ids[99].String() {
+		t.Errorf("the segment is closed at %s, want %s", closed, ids[99])
+	}
+	more := b.add(50)
+	b.run()
+	b.reached(more[49])
+	keep(more[10])
+	testenv.Eventually(t, 30*time.Second, func() (bool, string) {
+		return b.field("archivedClosed") == more[49].String(), b.field("archivedClosed")
+	})
+}
+
 func TestContinues(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

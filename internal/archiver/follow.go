@@ -44,17 +44,25 @@ func (a *Archiver) follow(ctx context.Context, w *archive.Writer, once bool) err
 	committed := time.Now()
 	for {
 		if once && w.Last().Seq >= bounds.Last.Seq {
-			if err := errors.Join(w.Commit(), a.note(ctx, w, true)); err != nil {
+			err := errors.Join(w.Commit(), a.note(ctx, w, true))
+			if err == nil && a.hinders(w) {
+				err = errors.Join(w.CloseSegment(), a.note(ctx, w, true))
+			}
+			if err != nil {
 				return err
 			}
 			return errDone
 		}
-		var commit, ripe <-chan time.Time
+		var commit, ripe, look <-chan time.Time
 		if w.Last() != w.Committed() {
 			commit = time.After(time.Until(committed.Add(commitEvery)))
 		}
 		if since := w.OpenSince(); !since.IsZero() {
 			ripe = time.After(time.Until(since.Add(closeAfter)))
+			look = time.After(closeForTrim)
+			if a.hinders(w) {
+				ripe = time.After(time.Until(since.Add(closeForTrim)))
+			}
 		}
 		select {
 		case r := <-reads:
@@ -68,6 +76,7 @@ func (a *Archiver) follow(ctx context.Context, w *archive.Writer, once bool) err
 				continue
 			}
 		case <-commit:
+		case <-look: // the retention may have moved
 		case <-ripe:
 			if err := w.CloseSegment(); err != nil {
 				return err

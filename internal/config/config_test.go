@@ -62,8 +62,8 @@ func TestEveryFlagHasItsVariable(t *testing.T) {
 		"data-dir": {"/a", "/b"}, "log-level": {"DEBUG", "ERROR"}, "log-format": {"json", "text"},
 		"allowed-hosts": {"[a.example,b:1]", "[c]"},
 		"auth-file":     {"/a", "/b"}, "tls-cert": {"/a", "/b"}, "tls-key": {"/a", "/b"}, "hook-policy": {"/a", "/b"},
-		"trace-url": {"https://a/{trace}", "https://b/{trace}"},
-		"seal-dir":  {"/a", "/b"}, "seal-key": {"/a", "/b"},
+		"trace-url":   {"https://a/{trace}", "https://b/{trace}"},
+		"archive-dir": {"/a", "/b"}, "seal-dir": {"/a", "/b"}, "seal-key": {"/a", "/b"},
 	}
 	_, all := bound()
 	all.VisitAll(func(f *pflag.Flag) {

@@ -88,7 +88,7 @@ func TestGrowth(t *testing.T) {
 		p.do("CONFIG", "SET", "maxmemory", used+c.hours*perHour+perHour/4)
 		p.expect("growth", c.want, c.text)
 	}
-	for _, denied := range [][]any{{"-info"}, {"-xrange"}, {"-memory|usage"}, {"-eval", "-evalsha"}} {
+	for _, denied := range [][]any{{"-info"}, {"-xrange"}, {"-memory|usage"}, {"-eval_ro", "-evalsha_ro"}} {
 		if found := p.as(server, append([]any{"+@all"}, denied...)...).check("growth"); len(found) != 1 || found[0].Level != Unknown {
 			t.Errorf("with %s: %+v", denied, found)
 		}
