@@ -54,11 +54,10 @@ events:mail. To release a service that no longer exists for good, delete its che
 			if err := logExists(cmd.Context(), client, space); err != nil {
 				return err
 			}
-			trimmer := trim.New(client, space)
-			work := func() (trim.Report, error) { return trimmer.Plan(cmd.Context(), policy) }
+			work := func() (trim.Report, error) { return trim.NewPlanner(client, space).Plan(cmd.Context(), policy) }
 			if !dryRun {
 				work = func() (trim.Report, error) {
-					return trimmer.Trim(cmd.Context(), policy, func(context.Context) error { return nil })
+					return trim.New(client, space).Trim(cmd.Context(), policy, func(context.Context) error { return nil })
 				}
 			}
 			report, err := work()

@@ -141,7 +141,7 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 	if err := admin.HSet(t.Context(), keysOf(t, cfg).Log(), "archive", "a", "archivedClosed", "0-0").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if plan, err := trim.New(auditor, keysOf(t, cfg)).Plan(t.Context(), trim.Policy{Age: time.Hour}); err != nil {
+	if plan, err := trim.NewPlanner(auditor, keysOf(t, cfg)).Plan(t.Context(), trim.Policy{Age: time.Hour}); err != nil {
 		t.Errorf("plan a trim: %+v, %v", plan, err)
 	}
 	trimmer := trim.New(openAs(t, users["cb-coordinator"], cfg.Namespace), keysOf(t, cfg))

@@ -136,7 +136,17 @@ type Trimmer struct {
 // New returns a Trimmer. It has a runner of its own, so that no command waits in its queue. It does
 // not call Redis.
 func New(client redis.UniversalClient, space keys.Space) *Trimmer {
-	t := &Trimmer{client: client, scripts: lua.NewRunner(client).On(space.Log()), space: space}
+	return with(lua.NewRunner(client), client, space)
+}
+
+// NewPlanner returns a Trimmer that can only plan. Its Redis user needs no right to write, and its
+// Redis may be a replica.
+func NewPlanner(client redis.UniversalClient, space keys.Space) *Trimmer {
+	return with(lua.NewReadOnlyRunner(client), client, space)
+}
+
+func with(runner *lua.Runner, client redis.UniversalClient, space keys.Space) *Trimmer {
+	t := &Trimmer{client: client, scripts: runner.On(space.Log()), space: space}
 	for _, typ := range events.Types() {
 		t.types = append(t.types, string(typ))
 	}
