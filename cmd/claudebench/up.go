@@ -353,5 +353,8 @@ func sealInto(cfg *config.Config, dir string) error {
 	if err != nil {
 		return err
 	}
-	return writeKeys(cfg.SealKey, signer, verifier)
+	if err := writeKeys(cfg.SealKey, signer, verifier); err != nil {
+		return err
+	}
+	return os.Chmod(folder+".pub", 0o600)
 }
