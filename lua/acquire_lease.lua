@@ -28,6 +28,7 @@ local held_by = redis.call('GET', lease)
 if held_by and held_by ~= holder then
   return 0
 end
-redis.call('SET', lease, holder, 'PX', ttl)
+-- Above maxmemory Redis refuses SET. A holder keeps its lease then, so that it can make room.
+if held_by then redis.call('PEXPIRE', lease, ttl) else redis.call('SET', lease, holder, 'PX', ttl) end
 if position ~= '' then redis.call('HSET', prefix .. 'service:positions', name, position) end
 return 1

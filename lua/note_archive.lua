@@ -24,5 +24,8 @@ local holder, archive, place, archived, closed, adopt = ARGV[1], ARGV[2], ARGV[3
 if redis.call('GET', prefix .. 'service:lease:archive') ~= holder then return { 0, '' } end
 local noted = redis.call('HMGET', KEYS[1], 'archive', 'archivePlace', 'trimTo')
 if noted[1] and noted[1] ~= archive and adopt ~= '1' then return { -1, noted[2] or '' } end
+-- Above maxmemory Redis refuses HSET, unless the script has already written. Without this note no trim
+-- could make room.
+redis.call('HDEL', KEYS[1], 'archived')
 redis.call('HSET', KEYS[1], 'archive', archive, 'archivePlace', place, 'archived', archived, 'archivedClosed', closed)
 return { 1, noted[3] or '' }

@@ -30,9 +30,9 @@ instances, the leader, pauses, limits and schedules. Without TO, the second mome
 of the log. The totals count everything, also what --limit leaves out. A task that was created
 and deleted between the moments counts in the totals only.
 
-` + position.Help + `
+A coordinator shows at most 200 entries of a list.
 
-` + pastSource + ` The coordinator shows at most 200 entries of a list.`,
+` + position.Help,
 		Example: `  claudebench diff 2026-11-22T03:00:00Z 2026-11-22T04:00:00Z
   claudebench diff 4711
   claudebench diff 0 4711 --format json`,
@@ -44,7 +44,11 @@ and deleted between the moments counts in the totals only.
 				return err
 			}
 			var diff *api.PastDiff
-			if from.selected(cmd) {
+			remote, err := from.remote(cmd, cfg)
+			if err != nil {
+				return err
+			}
+			if remote {
 				most := min(limit, past.Limit)
 				err = from.ask(func(c *client.Client) (err error) {
 					diff, err = c.Diff(cmd.Context(), client.DiffParams{From: args[0], To: args[1], Limit: &most})
@@ -70,7 +74,8 @@ and deleted between the moments counts in the totals only.
 	}
 	cmd.Flags().IntVar(&limit, "limit", limit, "the most changes of each list")
 	cmd.Flags().StringVar(&format, "format", tableFormat, "table or json")
-	bindPast(cmd, cfg, from)
+	bindSource(cmd, cfg, from)
+	cfg.BindLog(cmd.Flags())
 	return cmd
 }
 

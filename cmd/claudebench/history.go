@@ -39,7 +39,7 @@ With Postgres, history reads the index of events first, which also has what was 
 the log, and then the rest of the log. Without Postgres it reads the log: for a task from its
 creation, for an instance from the beginning.
 
-` + pastSource + ` The coordinator needs Postgres and the index of events then.`,
+A coordinator needs Postgres and the index of events.`,
 		Example: `  claudebench history t-42
   claudebench history worker-1 --limit 20
   claudebench history t-42 --format json
@@ -72,13 +72,18 @@ creation, for an instance from the beginning.
 	cmd.Flags().IntVar(&o.Limit, "limit", 1000, "the most events to print; the last ones are printed")
 	cmd.Flags().BoolVar(&instance, "instance", false, "the argument is the id of an instance, even if it looks like that of a task")
 	cmd.Flags().StringVar(&format, "format", tableFormat, "table or json")
-	bindPast(cmd, cfg, from)
+	bindSource(cmd, cfg, from)
+	cfg.BindLog(cmd.Flags())
 	return cmd
 }
 
 func tellHistory(cmd *cobra.Command, cfg *config.Config, from *target, o timetravel.HistoryOptions) (*timetravel.History, error) {
 	ctx := cmd.Context()
-	if from.selected(cmd) {
+	remote, err := from.remote(cmd, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if remote {
 		c, err := from.dial()
 		if err != nil {
 			return nil, err

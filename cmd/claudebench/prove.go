@@ -110,7 +110,7 @@ func newProve() *cobra.Command {
 		Short: "Prove that an event is in the sealed log",
 		Long: `Write a file that proves that an event is in the sealed log: the event, its proof of inclusion
 and the signed checkpoint, in the format tlog-proof of C2SP. EVENT is the ID of an event, or its
-seq. The event comes from Redis.
+seq. The event comes from Redis or the archive.
 
 With --check, check such a file. That needs the verifier key, and neither Redis, a coordinator
 nor the seals.
@@ -144,7 +144,16 @@ read.`,
 				return err
 			}
 			defer func() { _ = client.Close() }()
-			file, err := prove(cmd.Context(), client, space, source, key, seq)
+			stored, closeArchive, err := openArchive(cmd, cfg)
+			if err != nil {
+				return err
+			}
+			defer closeArchive()
+			log, err := events.NewReader(client, events.ReaderConfig{Namespace: space.Namespace(), Archive: stored})
+			if err != nil {
+				return err
+			}
+			file, err := prove(cmd.Context(), log, source, key, seq)
 			if err != nil {
 				return err
 			}
@@ -161,6 +170,7 @@ read.`,
 	cmd.Flags().StringVar(&out, "out", "", "the file of the proof (default: the seq, with .tlog-proof)")
 	cmd.Flags().StringVar(&check, "check", "", "check the proof in this file")
 	seals.bind(cmd)
+	bindArchive(cmd, cfg)
 	bindRedis(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd
@@ -179,7 +189,7 @@ func parseSeq(event string) (int64, error) {
 }
 
 // prove returns the proof of an event. It reads a few tiles and one event.
-func prove(ctx context.Context, client redis.UniversalClient, space keys.Space, source sealtree.Source, key note.Verifier, seq int64) ([]byte, error) {
+func prove(ctx context.Context, log *events.Reader, source sealtree.Source, key note.Verifier, seq int64) ([]byte, error) {
 	signed, err := source.Checkpoint(ctx)
 	if err != nil {
 		return nil, unavailableError(err)
@@ -217,16 +227,12 @@ func prove(ctx context.Context, client redis.UniversalClient, space keys.Space, 
 	if err != nil {
 		return nil, err
 	}
-	reader, err := events.NewReader(client, events.ReaderConfig{Namespace: space.Namespace()})
-	if err != nil {
-		return nil, err
-	}
-	entry, there, err := reader.At(ctx, id)
+	entry, there, err := log.At(ctx, id)
 	if err != nil {
 		return nil, unavailableError(err)
 	}
 	if !there {
-		return nil, fmt.Errorf("event %s is sealed, and the log does not have it any more", id)
+		return nil, fmt.Errorf("event %s is sealed, and Redis does not have it any more; pass --archive-dir with an archive that has it", id)
 	}
 	file := sealtree.FormatProof(leaf.ID, entry.Raw, seq-begin.Seq, inclusion, signed)
 	if _, err := sealtree.CheckProof(file, key); err != nil {

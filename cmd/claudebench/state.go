@@ -32,9 +32,9 @@ the limits and schedules, and the open tasks with their owners. Without --at, th
 the end of the log. The totals count everything, also what --limit leaves out. The log does
 not say whether an instance was alive: a dead one is registered until the monitor notices.
 
-` + position.Help + `
+A coordinator shows at most 200 entries of a list.
 
-` + pastSource + ` The coordinator shows at most 200 entries of a list.`,
+` + position.Help,
 		Example: `  claudebench state --at 2026-11-22T03:00:00Z
   claudebench state --at 4711 --limit 1000
   claudebench state --at 1700000000000-42 --format json`,
@@ -45,7 +45,11 @@ not say whether an instance was alive: a dead one is registered until the monito
 				return err
 			}
 			var state *api.PastState
-			if from.selected(cmd) {
+			remote, err := from.remote(cmd, cfg)
+			if err != nil {
+				return err
+			}
+			if remote {
 				if at == "" {
 					at = endOfLog
 				}
@@ -77,7 +81,8 @@ not say whether an instance was alive: a dead one is registered until the monito
 	cmd.Flags().StringVar(&at, "at", "", "the moment: a position in the log (default: the end of the log)")
 	cmd.Flags().IntVar(&limit, "limit", limit, "the most entries of each list")
 	cmd.Flags().StringVar(&format, "format", tableFormat, "table or json")
-	bindPast(cmd, cfg, from)
+	bindSource(cmd, cfg, from)
+	cfg.BindLog(cmd.Flags())
 	return cmd
 }
 

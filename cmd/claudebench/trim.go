@@ -7,9 +7,11 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/claudebench/claudebench/internal/config"
+	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/trim"
 )
 
@@ -54,13 +56,7 @@ events:mail. To release a service that no longer exists for good, delete its che
 			if err := logExists(cmd.Context(), client, space); err != nil {
 				return err
 			}
-			work := func() (trim.Report, error) { return trim.NewPlanner(client, space).Plan(cmd.Context(), policy) }
-			if !dryRun {
-				work = func() (trim.Report, error) {
-					return trim.New(client, space).Trim(cmd.Context(), policy, func(context.Context) error { return nil })
-				}
-			}
-			report, err := work()
+			report, err := trimLog(cmd.Context(), client, space, policy, dryRun)
 			if err != nil {
 				if report.Removed > 0 {
 					err = fmt.Errorf("%w (%d entries were removed before)", err, report.Removed)
@@ -80,6 +76,22 @@ events:mail. To release a service that no longer exists for good, delete its che
 	bindRedis(cmd, cfg)
 	cfg.BindLog(cmd.Flags())
 	return cmd
+}
+
+// trimLog trims the log, or with dryRun says what that would do.
+func trimLog(ctx context.Context, client redis.UniversalClient, space keys.Space, policy trim.Policy, dryRun bool) (trim.Report, error) {
+	if dryRun {
+		planner, err := trim.NewPlanner(client, space)
+		if err != nil {
+			return trim.Report{}, err
+		}
+		return planner.Plan(ctx, policy)
+	}
+	trimmer, err := trim.New(client, space)
+	if err != nil {
+		return trim.Report{}, err
+	}
+	return trimmer.Trim(ctx, policy, func(context.Context) error { return nil })
 }
 
 func writeTrim(w io.Writer, r trim.Report, dryRun bool) error {

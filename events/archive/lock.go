@@ -3,12 +3,10 @@ package archive
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
+
+	"github.com/claudebench/claudebench/internal/filelock"
 )
 
 // InUseError reports that another process writes to the folder.
@@ -26,30 +24,12 @@ func (e *InUseError) Error() string {
 
 // lockDir locks a folder for this process. Closing the file, or the end of the process, unlocks it.
 func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		text, _ := io.ReadAll(io.NewSectionReader(f, 0, 32)) // only for the message
-		_ = f.Close()
-		pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
-		return nil, &InUseError{Dir: dir, PID: pid}
-	}
-	if err == nil {
-		err = f.Truncate(0)
-	}
-	if err == nil {
-		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	f, err := filelock.Lock(filepath.Join(dir, lockName))
+	var inUse *filelock.InUseError
+	if errors.As(err, &inUse) {
+		return nil, &InUseError{Dir: dir, PID: inUse.PID}
 	}
 	if err != nil {
-		_ = f.Close()
 		return nil, fmt.Errorf("lock the archive %s: %w", dir, err)
 	}
 	return f, nil

@@ -10,8 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/claudebench/claudebench/events"
 	"github.com/claudebench/claudebench/events/archive"
+	"github.com/claudebench/claudebench/internal/devstack"
 	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/logtest"
 	"github.com/claudebench/claudebench/internal/testenv"
@@ -30,7 +33,12 @@ type bundle struct {
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	l := logtest.New(t)
+	return setupOn(t, testenv.Client(t))
+}
+
+func setupOn(t *testing.T, client redis.UniversalClient) *bundle {
+	t.Helper()
+	l := logtest.On(t, client)
 	space, err := keys.New(l.Namespace)
 	must(t, err)
 	b := &bundle{Log: l, t: t, space: space}
@@ -158,6 +166,24 @@ func TestClosesForTheRetention(t *testing.T) {
 	keep(more[10])
 	testenv.Eventually(t, 30*time.Second, func() (bool, string) {
 		return b.field("archivedClosed") == more[49].String(), b.field("archivedClosed")
+	})
+}
+
+// A Redis that is full refuses every command that needs memory. The archiver keeps its lease and notes
+// how far it is, or nothing could be trimmed.
+func TestOnAFullRedis(t *testing.T) {
+	t.Parallel()
+	b := setupOn(t, testenv.ClientOf(t, testenv.OwnRedis(t, devstack.RedisOptions{})))
+	ids := b.add(100)
+	b.run()
+	b.reached(ids[99])
+	must(t, b.Client.HSet(t.Context(), b.cfg.Keys.Log(), "trimTo", ids[40].String()).Err())
+	must(t, b.Client.ConfigSet(t.Context(), "maxmemory", "1mb").Err())
+	if err := b.Client.Set(t.Context(), "x", strings.Repeat("x", 100), 0).Err(); err == nil || !strings.HasPrefix(err.Error(), "OOM") {
+		t.Fatalf("Redis is not full: %v", err)
+	}
+	testenv.Eventually(t, 30*time.Second, func() (bool, string) {
+		return b.field("archivedClosed") == ids[99].String(), b.field("archivedClosed")
 	})
 }
 

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
+
+	"github.com/claudebench/claudebench/internal/filelock"
 )
 
 // Lock is a lock on a folder. The kernel releases it when the process ends, in any way.
@@ -69,22 +67,12 @@ func realDir(dir string) (string, error) {
 
 // lockFile takes an exclusive lock on the file at path, without waiting.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the lock: %w", err)
+	f, err := filelock.Lock(path)
+	var inUse *filelock.InUseError
+	if errors.As(err, &inUse) {
+		return nil, &InUseError{Dir: filepath.Dir(path), PID: inUse.PID}
 	}
-	if err := flock(f); err != nil {
-		defer f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, &InUseError{Dir: filepath.Dir(path), PID: readPID(f)}
-		}
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	if err := writePID(f, os.Getpid()); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	return f, err
 }
 
 // waitLockFile is lockFile, but waits up to patience: a server whose owner was just killed may
@@ -108,35 +96,4 @@ func waitLockFile(ctx context.Context, path string, patience time.Duration) (*os
 			return nil, errors.Join(err, ctx.Err())
 		}
 	}
-}
-
-func flock(f *os.File) error {
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EINTR) {
-			return err
-		}
-	}
-}
-
-func readPID(f *os.File) int {
-	text, err := io.ReadAll(io.NewSectionReader(f, 0, 32))
-	if err != nil {
-		return 0
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return 0
-	}
-	return pid
-}
-
-func writePID(f *os.File, pid int) error {
-	if err := f.Truncate(0); err != nil {
-		return fmt.Errorf("write the lock: %w", err)
-	}
-	if _, err := f.WriteAt([]byte(strconv.Itoa(pid)+"\n"), 0); err != nil {
-		return fmt.Errorf("write the lock: %w", err)
-	}
-	return nil
 }

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/claudebench/claudebench/internal/filelock"
 )
 
 const (
@@ -74,7 +76,7 @@ func (s *server) launch(ctx context.Context, cmd command, ready func(context.Con
 		return fail(err)
 	}
 	// The lock file names the server's process, not ours, to people who find the folder in use.
-	if err := writePID(cmd.lock, c.process.Pid); err != nil {
+	if err := filelock.WritePID(cmd.lock, c.process.Pid); err != nil {
 		return errors.Join(err, s.killChild(c))
 	}
 	if err := s.await(ctx, c, ready); err != nil {

@@ -12,10 +12,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/claudebench/claudebench/internal/filelock"
 )
 
 // Info says what a folder seals. It is written once.
@@ -58,28 +59,12 @@ func LockDir(path string) (*Dir, error) {
 	if err := os.MkdirAll(filepath.Join(path, own), 0o755); err != nil {
 		return nil, fmt.Errorf("create the folder of the seals: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := filelock.Lock(filepath.Join(path, lockName))
+	var inUse *filelock.InUseError
+	if errors.As(err, &inUse) {
+		return nil, fmt.Errorf("%w: %s is in use by process %d", ErrInUse, path, inUse.PID)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("lock the folder of the seals: %w", err)
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		pid, _ := os.ReadFile(f.Name())
-		_ = f.Close()
-		return nil, fmt.Errorf("%w: %s is in use by process %s", ErrInUse, path, strings.TrimSpace(string(pid)))
-	}
-	if err == nil {
-		if err = f.Truncate(0); err == nil {
-			_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-		}
-	}
-	if err != nil && !errors.Is(err, syscall.ENOSPC) { // the process ID is for messages only
-		_ = f.Close()
 		return nil, fmt.Errorf("lock the folder of the seals: %w", err)
 	}
 	return &Dir{path: path, lock: f}, nil

@@ -141,10 +141,17 @@ func TestRedisUsersOfEachRole(t *testing.T) {
 	if err := admin.HSet(t.Context(), keysOf(t, cfg).Log(), "archive", "a", "archivedClosed", "0-0").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if plan, err := trim.NewPlanner(auditor, keysOf(t, cfg)).Plan(t.Context(), trim.Policy{Age: time.Hour}); err != nil {
+	planner, err := trim.NewPlanner(auditor, keysOf(t, cfg))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan, err := planner.Plan(t.Context(), trim.Policy{Age: time.Hour}); err != nil {
 		t.Errorf("plan a trim: %+v, %v", plan, err)
 	}
-	trimmer := trim.New(openAs(t, users["cb-coordinator"], cfg.Namespace), keysOf(t, cfg))
+	trimmer, err := trim.New(openAs(t, users["cb-coordinator"], cfg.Namespace), keysOf(t, cfg))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if report, err := trimmer.Trim(t.Context(), trim.Policy{Age: time.Hour}, func(context.Context) error { return nil }); err != nil {
 		t.Errorf("trim: %+v, %v", report, err)
 	}

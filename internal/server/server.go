@@ -276,7 +276,7 @@ func (s *Server) assemble(ctx context.Context, cfg *config.Config, o Options) (_
 		return nil, nil, err
 	}
 	if retention := (trim.Policy{Age: cfg.Retain, Events: cfg.RetainEvents, Ignore: cfg.RetainIgnore}); retention.Active() {
-		if s.trim, err = trim.NewLoop(trim.New(s.redis, space), retention, s.logger); err != nil {
+		if s.trim, err = trim.NewLoop(s.redis, space, retention, s.logger); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -8,7 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/claudebench/claudebench/events"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/claudebench/claudebench/internal/keys"
 	"github.com/claudebench/claudebench/internal/lease"
 	"github.com/claudebench/claudebench/internal/monitor"
 	"github.com/claudebench/claudebench/lua"
@@ -49,15 +51,15 @@ type Loop struct {
 }
 
 // NewLoop returns an error if the policy cannot work. It does not call Redis.
-func NewLoop(t *Trimmer, p Policy, logger *slog.Logger) (*Loop, error) {
+func NewLoop(client redis.UniversalClient, space keys.Space, p Policy, logger *slog.Logger) (*Loop, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	reader, err := events.NewReader(t.client, events.ReaderConfig{Namespace: t.space.Namespace(), Logger: logger})
+	t, err := New(client, space)
 	if err != nil {
 		return nil, err
 	}
-	held := lease.Lease{Scripts: t.scripts, Name: "trim", Holder: lease.NewHolder(), Reader: reader}
+	held := lease.Lease{Scripts: t.scripts, Name: "trim", Holder: lease.NewHolder(), Reader: t.log}
 	return &Loop{trimmer: t, policy: p, lease: held, logger: logger}, nil
 }
 

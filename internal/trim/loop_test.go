@@ -16,7 +16,7 @@ import (
 // run runs a loop until the test ends or stop is called.
 func (f *fixture) run(p trim.Policy) (l *trim.Loop, stop func()) {
 	f.t.Helper()
-	l, err := trim.NewLoop(trim.New(f.Client, f.space), p, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	l, err := trim.NewLoop(f.Client, f.space, p, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -129,28 +129,32 @@ var (
 type Trimmer struct {
 	client  redis.UniversalClient
 	scripts lua.Scripts
-	space   keys.Space
+	log     *events.Reader // without the archive
 	types   []string
 }
 
 // New returns a Trimmer. It has a runner of its own, so that no command waits in its queue. It does
 // not call Redis.
-func New(client redis.UniversalClient, space keys.Space) *Trimmer {
+func New(client redis.UniversalClient, space keys.Space) (*Trimmer, error) {
 	return with(lua.NewRunner(client), client, space)
 }
 
 // NewPlanner returns a Trimmer that can only plan. Its Redis user needs no right to write, and its
 // Redis may be a replica.
-func NewPlanner(client redis.UniversalClient, space keys.Space) *Trimmer {
+func NewPlanner(client redis.UniversalClient, space keys.Space) (*Trimmer, error) {
 	return with(lua.NewReadOnlyRunner(client), client, space)
 }
 
-func with(runner *lua.Runner, client redis.UniversalClient, space keys.Space) *Trimmer {
-	t := &Trimmer{client: client, scripts: runner.On(space.Log()), space: space}
+func with(runner *lua.Runner, client redis.UniversalClient, space keys.Space) (*Trimmer, error) {
+	log, err := events.NewReader(client, events.ReaderConfig{Namespace: space.Namespace(), OnForeign: func(events.ForeignEntry) {}})
+	if err != nil {
+		return nil, err
+	}
+	t := &Trimmer{client: client, scripts: runner.On(space.Log()), log: log}
 	for _, typ := range events.Types() {
 		t.types = append(t.types, string(typ))
 	}
-	return t
+	return t, nil
 }
 
 // reply is what read_trim and trim_log return.

@@ -38,7 +38,9 @@ func on(t *testing.T, client redis.UniversalClient, n int) *fixture {
 	if f.space, err = keys.New(f.Namespace); err != nil {
 		t.Fatal(err)
 	}
-	f.trimmer = trim.New(client, f.space)
+	if f.trimmer, err = trim.New(client, f.space); err != nil {
+		t.Fatal(err)
+	}
 	f.ids = f.Add(events.TypeTaskCreated, `{"text":"x"}`, n)
 	last := f.ids[n-1].String()
 	f.do("HSET", f.space.Log(), "base", 1, "archive", "a", "archived", last, "archivedClosed", last)
@@ -134,6 +136,11 @@ func TestWhatIsRetained(t *testing.T) {
 	}
 }
 
+// envelope returns an event as it is stored.
+func envelope(id events.ID) string {
+	return fmt.Sprintf(`{"id":"%s","seq":%d,"type":"task.created","v":1,"timestamp":%d,"actor":"a","cause":null,"trace":null,"payload":{}}`, id, id.Seq, id.MS)
+}
+
 // Events get old by the clock of Redis, and the oldest ones are found whatever the times are.
 func TestAge(t *testing.T) {
 	t.Parallel()
@@ -142,7 +149,7 @@ func TestAge(t *testing.T) {
 		for range n {
 			id := events.ID{MS: time.Now().Add(-d).UnixMilli(), Seq: int64(len(f.ids)) + 1}
 			f.ids = append(f.ids, id)
-			f.do("XADD", f.space.Events(), id.String(), "data", fmt.Sprintf(`{"id":"%s","seq":%d,"type":"x"}`, id, id.Seq))
+			f.do("XADD", f.space.Events(), id.String(), "data", envelope(id))
 		}
 	}
 	f.do("DEL", f.space.Events())
@@ -396,9 +403,9 @@ func TestForeignEntries(t *testing.T) {
 		for seq := int64(2); seq <= 3000; seq++ {
 			id := events.ID{MS: at + 10*seq, Seq: seq}
 			last = id.String()
-			add(last, fmt.Sprintf(`{"id":"%s","seq":%d,`, id, seq))
+			add(last, envelope(id))
 			for n := int64(1); n < 10 && seq > 1600 && seq < 1850; n++ {
-				add(events.ID{MS: id.MS + n, Seq: 7}.String(), "not an event")
+				add(events.ID{MS: id.MS + n, Seq: 7}.String(), "not an event"+strings.Repeat("!", 200))
 			}
 		}
 		add(fmt.Sprintf("%d-1", at+40_000), "not an event")
